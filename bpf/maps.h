@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * maps.h - maps and knobs that several subsystems share. They are defined in common.bpf.c; their
+ * sizes are set by the plan before loading.
+ */
+#ifndef BPF_MAPS_H
+#define BPF_MAPS_H
+
+#include "kernel.h"
+#include "memwatch/wire.h"
+
+/* All events, in order of reservation. */
+struct mw_events_map {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+};
+extern struct mw_events_map events SEC(".maps");
+
+/* Counters: one row of MW_C_COUNT per target, per CPU. */
+struct mw_counters {
+	u64 v[MW_C_COUNT];
+};
+struct mw_counters_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct mw_counters);
+};
+extern struct mw_counters_map counters SEC(".maps");
+
+/* Processes under observation, by tgid (initial pid namespace). */
+struct mw_target {
+	u32 index;
+	u32 epoch; /* goes up when the address space changes meaning: stacks are sent again */
+};
+struct mw_targets_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MW_MAX_TARGETS);
+	__type(key, u32);
+	__type(value, struct mw_target);
+};
+extern struct mw_targets_map targets SEC(".maps");
+
+static __always_inline struct mw_counters *counters_of(u32 target)
+{
+	return bpf_map_lookup_elem(&counters, &target);
+}
+
+/* Atomic, because a per-CPU row is shared by two tasks when the kernel preempts a program. */
+static __always_inline void count(u32 target, u32 counter, u64 n)
+{
+	struct mw_counters *c = counters_of(target);
+
+	if (c && counter < MW_C_COUNT)
+		__sync_fetch_and_add(&c->v[counter], n);
+}
+
+static __always_inline struct mw_target *current_target(void)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * wire.h - what the BPF programs send to userspace, and the tables both sides share.
+ *
+ * One ring buffer carries every event in the order of its reservation. That order is what makes
+ * address reuse safe: an allocation is reported before the allocator returns it to the program, a
+ * free before the allocator sees it, so a block's free always precedes the next allocation at the
+ * same address.
+ *
+ * All times are CLOCK_MONOTONIC nanoseconds (bpf_ktime_get_ns). All sizes are bytes. `target` is
+ * the small index that userspace gave to a process (MW_MAX_TARGETS at most).
+ */
+#ifndef MEMWATCH_WIRE_H
+#define MEMWATCH_WIRE_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#include <assert.h>
+#endif
+
+#define MW_WIRE_VERSION 1
+
+#define MW_MAX_TARGETS 1024
+#define MW_MAX_FRAMES 128 /* frames kept of one stack; a deeper one is cut at the root end */
+#define MW_COMM_LEN 16
+
+enum mw_ev_type {
+	MW_EV_NONE = 0,
+	MW_EV_ALLOC,	 /* struct mw_ev_alloc: one block handed out */
+	MW_EV_FREE,	 /* struct mw_ev_free: one block given back */
+	MW_EV_UNFREE,	 /* struct mw_ev_free: the free before it did not happen (realloc failed) */
+	MW_EV_STACK,	 /* struct mw_ev_stack: a stack seen for the first time */
+	MW_EV_MAP,	 /* struct mw_ev_map: anonymous memory mapped, unmapped, moved, brk */
+	MW_EV_EXECMAP,	 /* struct mw_ev_hdr: the target mapped a file executable: look again */
+	MW_EV_FORK,	 /* struct mw_ev_proc: a target forked */
+	MW_EV_EXEC,	 /* struct mw_ev_proc: a target replaced its image */
+	MW_EV_EXIT,	 /* struct mw_ev_proc: a target's last thread is gone */
+	MW_EV_UNKNOWN_FILE, /* struct mw_ev_file: the unwinder met a file without a table */
+	MW_EV_TYPES,
+};
+
+struct mw_ev_hdr {
+	__u8 type;    /* enum mw_ev_type */
+	__u8 kind;    /* ALLOC and FREE: enum mw_fn; MAP: enum mw_map_op */
+	__u16 target; /* index of the process */
+	__u32 tid;
+	__u64 time_ns;
+};
+
+/* Functions of the allocator family, by what they do to memory. */
+enum mw_fn {
+	MW_FN_NONE = 0,
+	MW_FN_MALLOC,	      /* p = f(size) */
+	MW_FN_CALLOC,	      /* p = f(n, size) */
+	MW_FN_REALLOC,	      /* p = f(old, size) */
+	MW_FN_REALLOCARRAY,   /* p = f(old, n, size) */
+	MW_FN_POSIX_MEMALIGN, /* err = f(&p, align, size) */
+	MW_FN_MEMALIGN,	      /* p = f(align, size): memalign, aligned_alloc */
+	MW_FN_VALLOC,	      /* p = f(size): valloc */
+	MW_FN_PVALLOC,	      /* p = f(size), the size rounded up to a page */
+	MW_FN_NEW,	      /* p = f(size[, align][, nothrow]) or throws */
+	MW_FN_FREE,	      /* f(p[, …]): free, cfree, delete, sized and aligned forms, sdallocx */
+	MW_FN_RALLOCX,	      /* p = f(old, size, flags): jemalloc's rallocx */
+	MW_FN_COUNT,
+};
+
+struct mw_ev_alloc {
+	struct mw_ev_hdr hdr;
+	__u64 addr;
+	__u64 size;   /* bytes asked for, not the allocator's size class */
+	__u64 stack;  /* id of an earlier MW_EV_STACK, 0 if the stack could not be had */
+};
+
+#define MW_FREE_REALLOC 1 /* mw_ev_free.flags: old block of a realloc, an UNFREE may follow */
+
+struct mw_ev_free {
+	struct mw_ev_hdr hdr;
+	__u64 addr;
+	__u64 flags;
+};
+
+/* How a walk up a stack ended; every cause is counted and shown. */
+enum mw_stack_end {
+	MW_STACK_OK = 0,      /* reached the root */
+	MW_STACK_TRUNCATED,   /* more than MW_MAX_FRAMES */
+	MW_STACK_FP_END,      /* the frame pointer chain ended (not known to be the root) */
+	MW_STACK_NO_MAPPING,  /* pc in no mapping */
+	MW_STACK_NO_TABLE,    /* file without a table (not loaded yet, or none to be had) */
+	MW_STACK_NO_ROW,      /* pc in a file's gap */
+	MW_STACK_UNSUPPORTED, /* a rule that the table cannot express */
+	MW_STACK_READ_FAULT,  /* user memory could not be read */
+	MW_STACK_VMA_BUSY,    /* the kernel's mapping lock was held */
+	MW_STACK_JIT,	      /* anonymous code whose frame pointer led nowhere */
+	MW_STACK_NO_SCRATCH,  /* every scratch slot was in use */
+	MW_STACK_FAULT,	      /* bpf_get_stack failed */
+	MW_STACK_ENDS,
+};
+
+struct mw_ev_stack {
+	struct mw_ev_hdr hdr; /* kind: enum mw_stack_end */
+	__u64 id;
+	__u32 n;	/* frames that follow, leaf first */
+	__u32 leaf_ret; /* 1: pc[0] too is a return address (taken at a return probe) */
+	__u64 pc[];
+};
+
+enum mw_map_op {
+	MW_MAP_MMAP = 1, /* addr, size: anonymous memory mapped */
+	MW_MAP_MUNMAP,	 /* addr, size: any range unmapped */
+	MW_MAP_MREMAP,	 /* old_addr, old_size → addr, size */
+	MW_MAP_BRK,	 /* addr: new break, old_addr: the one before */
+};
+
+struct mw_ev_map {
+	struct mw_ev_hdr hdr;
+	__u64 addr, size;
+	__u64 old_addr, old_size;
+	__u64 stack;
+};
+
+struct mw_ev_proc {
+	struct mw_ev_hdr hdr;
+	__u32 pid;	 /* the process meant: FORK: the child's */
+	__u32 parent;
+	char comm[MW_COMM_LEN];
+};
+
+struct mw_ev_file {
+	struct mw_ev_hdr hdr;
+	__u64 dev, ino, gen; /* the unwinder's key of the file */
+	__u64 pc;
+};
+
+/* Counters of one target, per CPU; userspace adds them up. Every way to lose something has one. */
+enum mw_counter {
+	MW_C_ALLOCS,	       /* successful or not yet known to have failed: calls entered */
+	MW_C_ALLOC_BYTES,
+	MW_C_FREES,	       /* calls with a pointer that is not NULL */
+	MW_C_SAMPLED_ALLOCS,   /* blocks that went (or should have gone) into the profile */
+	MW_C_SAMPLED_FREES,
+	MW_C_FAILED_ALLOCS,    /* the allocator returned NULL, for sampled calls */
+	MW_C_NESTED,	       /* calls from inside another allocator call, not counted again */
+	MW_C_LOST_ALLOC_RING,  /* event lost: ring full */
+	MW_C_LOST_ALLOC_BYTES, /* … its bytes */
+	MW_C_LOST_FREE_RING,
+	MW_C_LOST_STACK_RING,
+	MW_C_LOST_MAP_RING,
+	MW_C_LOST_PROC_RING,
+	MW_C_LOST_LIVE_FULL,   /* not sampled: table of live samples full */
+	MW_C_LOST_LIVE_BYTES,
+	MW_C_LOST_THREAD_FULL, /* not sampled: table of threads full */
+	MW_C_LOST_PENDING,     /* a call whose return was never seen */
+	MW_C_LOST_ADDR,	       /* address outside the 47-bit range */
+	MW_C_STACK_END,	       /* MW_STACK_ENDS counters follow: stacks by how they ended */
+	MW_C_COUNT = MW_C_STACK_END + MW_STACK_ENDS,
+};
+
+/*
+ * The attach cookie of an allocator probe. Links are per process, so the process's index rides
+ * in the cookie and the hot path needs no table look-up.
+ */
+#define MW_COOKIE(target, fn, site) \
+	((__u64)(target) | (__u64)(fn) << 16 | (__u64)(site) << 32)
+#define MW_COOKIE_TARGET(c) ((__u32)((c) & 0xffff))
+#define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
+#define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))
+
+/* Key of a live sampled block: 47-bit user address and the process's index. */
+#define MW_ADDR_BITS 48
+#define MW_LIVE_KEY(target, addr) ((__u64)(addr) | (__u64)(target) << MW_ADDR_BITS)
+
+#ifndef __bpf__
+static_assert(sizeof(struct mw_ev_hdr) == 16, "wire format");
+static_assert(sizeof(struct mw_ev_alloc) == 40, "wire format");
+static_assert(sizeof(struct mw_ev_free) == 32, "wire format");
+static_assert(sizeof(struct mw_ev_map) == 56, "wire format");
+static_assert(sizeof(struct mw_ev_stack) == 32, "wire format");
+#endif
+
+#endif

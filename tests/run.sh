@@ -1,0 +1,55 @@
+#!/bin/bash
+# Runs the tests and closes with one line: N passed, N failed, N skipped.
+# Usage: tests/run.sh unit | e2e [PYTEST-ARGS…] | all
+# Unit tests are cmocka programs built with sanitizers; all others are driven by pytest as root.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-all}; shift || true
+passed=0 failed=0 skipped=0
+logs=build/test-logs; mkdir -p "$logs"
+
+unit() {
+	local bin log p f s
+	for bin in build/san/unit/test_*; do
+		[ -x "$bin" ] && [ "${bin%.d}" = "$bin" ] || continue
+		log="$logs/$(basename "$bin").log"
+		timeout 300 "$bin" >"$log" 2>&1; local rc=$?
+		p=$(grep -c '^\[       OK \]' "$log"); f=$(grep -c '^\[  FAILED  \] [a-z_0-9]*$' "$log")
+		s=$(grep -c '^\[  SKIPPED \] [a-z_0-9]*$' "$log")
+		# A crash, a sanitizer report or a program that ran no test is a failure of its own.
+		if [ $rc -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
+		if [ $((p + f + s)) -eq 0 ]; then f=1; fi
+		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+		if [ "$f" -gt 0 ]; then echo "FAIL $bin (exit $rc)"; tail -40 "$log"; fi
+	done
+	echo "unit: $passed passed, $failed failed"
+}
+
+e2e() {
+	local xml="$logs/e2e.xml" counts
+	rm -f "$xml"
+	/usr/bin/python3 -m pytest -q -rs --durations=10 -p no:cacheprovider --junitxml="$xml" "$@"
+	local rc=$?
+	counts=$(/usr/bin/python3 - "$xml" <<'P'
+import sys, xml.etree.ElementTree as E
+try:
+    s = E.parse(sys.argv[1]).getroot().find('testsuite').attrib
+    t, f, e, k = (int(s[x]) for x in ('tests', 'failures', 'errors', 'skipped'))
+    print(t - f - e - k, f + e, k)
+except Exception:
+    print(0, 1, 0)
+P
+)
+	read -r p f s <<<"$counts"
+	if [ $rc -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+case $what in
+unit) unit ;;
+e2e) if [ $# -gt 0 ]; then e2e "$@"; else e2e tests/e2e; fi ;;
+all) unit; e2e tests/e2e ;;
+*) echo "usage: tests/run.sh unit|e2e|all" >&2; exit 2 ;;
+esac
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,51 @@
+#!/bin/bash
+# Installs everything that building and testing memwatch needs. Idempotent: a second run with all
+# packages present asks no mirror and takes a moment. Debian 12/13 and Ubuntu 22.04/24.04.
+# Usage: tools/deps.sh [build|all]   (default all: build plus what the tests drive)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+build_pkgs=(
+	build-essential pkg-config git clang llvm libbpf-dev libelf-dev libdw-dev libdebuginfod-dev
+	zlib1g-dev liblzma-dev libcapstone-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
+	libjansson-dev libmicrohttpd-dev libsqlite3-dev libncurses-dev libcap-dev libseccomp-dev
+	libsystemd-dev libiberty-dev
+)
+test_pkgs=(
+	libcmocka-dev python3 python3-pytest golang-go redis-server redis-tools musl-tools
+	libjemalloc-dev libgoogle-perftools-dev libmimalloc-dev g++ gdb binutils elfutils
+	libc6-dbg perl tmux graphviz postgresql procps
+)
+# bpftool has a package of its own on Debian; Ubuntu ships it with the kernel's tools.
+if apt-cache show bpftool >/dev/null 2>&1 || command -v bpftool >/dev/null; then
+	build_pkgs+=(bpftool)
+else
+	build_pkgs+=(linux-tools-generic)
+fi
+
+want=("${build_pkgs[@]}")
+[ "${1:-all}" = all ] && want+=("${test_pkgs[@]}")
+
+missing=()
+for p in "${want[@]}"; do
+	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$p")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+	if [ "$(id -u)" != 0 ]; then
+		echo "deps: missing packages: ${missing[*]}" >&2
+		echo "deps: run 'sudo make deps' to install them" >&2
+		exit 3
+	fi
+	echo "deps: installing ${missing[*]}" >&2
+	export DEBIAN_FRONTEND=noninteractive
+	log=$(mktemp)
+	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+		>"$log" 2>&1 || { tail -30 "$log" >&2; exit 1; }
+	rm -f "$log"
+fi
+
+# The kernel interfaces that memwatch and its tests use are mounted where they are absent.
+if [ "$(id -u)" = 0 ]; then
+	mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing || true
+	mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf || true
+fi

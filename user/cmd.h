@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cmd.h - the subcommands. Each takes its own argv (argv[0] is its name) and returns an
+ * enum mw_exit, or for `run` the command's own status. */
+#ifndef CMD_H
+#define CMD_H
+
+int cmd_attach(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_features(int argc, char **argv);
+
+#endif

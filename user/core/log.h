@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * log.h - messages to stderr. stdout carries data only. Library code logs at debug level; the
+ * layer that decides what a failure means logs it once ("failed to X 'Y': reason").
+ * Thread-safe: one write per line.
+ */
+#ifndef CORE_LOG_H
+#define CORE_LOG_H
+
+enum log_level { LOG_QUIET = 0, LOG_ERROR = 1, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4 };
+
+/* Messages above the level are dropped. Default: LOG_INFO. */
+void log__set_level(enum log_level level);
+enum log_level log__level(void);
+
+void log__printf(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log__printf(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) log__printf(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log__printf(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log__printf(LOG_DEBUG, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/util.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+int util__grow(void **items, size_t *cap, size_t want, size_t size)
+{
+	size_t n = *cap ? *cap : 8, bytes;
+	void *p;
+
+	while (n < want) {
+		if (__builtin_mul_overflow(n, 2, &n))
+			return -E2BIG;
+	}
+	if (__builtin_mul_overflow(n, size, &bytes))
+		return -E2BIG;
+	p = realloc(*items, bytes);
+	if (!p)
+		return -ENOMEM;
+	*items = p;
+	*cap = n;
+	return 0;
+}
+
+uint64_t util__hash(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	uint64_t h = 0xcbf29ce484222325ULL;
+
+	for (; len >= 8; len -= 8, p += 8) {
+		uint64_t w;
+		memcpy(&w, p, 8);
+		h = (h ^ w) * 0x100000001b3ULL;
+		h ^= h >> 29;
+	}
+	while (len--)
+		h = (h ^ *p++) * 0x100000001b3ULL;
+	return util__mix64(h);
+}
+
+uint64_t util__now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+int64_t util__wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+ssize_t util__read_file(const char *path, size_t max, char **ret_text)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_free char *buf = NULL;
+	size_t cap = 0, len = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n;
+		int err = array_reserve(buf, cap, len + 4096);
+
+		if (err)
+			return err;
+		n = read(fd, buf + len, min_of(cap - len - 1, max - len));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		len += n;
+		if (!n || len >= max)
+			break;
+	}
+	buf[len] = 0;
+	*ret_text = take_ptr(buf);
+	return len;
+}
+
+int util__write_all(int fd, const void *buf, size_t len)
+{
+	const char *p = buf;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= n;
+	}
+	return 0;
+}

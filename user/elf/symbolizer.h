@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * symbolizer.h - names for addresses: function, source file and line, inlined frames.
+ *
+ * Works on modules (ELF files identified by build-id, or by device and inode where there is none)
+ * and never on processes: whoever knows the process hands over an open descriptor. Debug
+ * information is looked for in this order: the file's own .symtab and DWARF, .gnu_debugdata
+ * (MiniDebugInfo), a detached file by build-id and by debuglink (below `root` of the target first,
+ * build-id or CRC checked, a mismatch is reported and not used), debuginfod if configured.
+ * Lazy: nothing is read before the first look-up in a module. Bounded: results are cached per
+ * module, modules are evicted least-recently-used beyond the memory budget.
+ */
+#ifndef ELF_SYMBOLIZER_H
+#define ELF_SYMBOLIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SYMBOLIZER_MAX_INLINE 32
+
+struct symbolizer;
+struct symbolizer_module;
+
+struct symbolizer_opts {
+	bool no_lines;	     /* names only: no DWARF line tables and inlines */
+	size_t budget_bytes; /* 0: default 256 MiB */
+};
+
+struct symbolizer_frame { /* strings are borrowed until the symbolizer is freed */
+	const char *name;	 /* demangled; NULL if unknown */
+	const char *system_name; /* as in the symbol table; NULL if unknown */
+	const char *file;	 /* source file, NULL if unknown */
+	uint32_t line;		 /* 0 if unknown */
+	uint32_t start_line;	 /* of the function, 0 if unknown */
+	bool inlined;		 /* inlined into the next frame */
+};
+
+int symbolizer__new(const struct symbolizer_opts *opts, struct symbolizer **ret);
+void symbolizer__free(struct symbolizer *s);
+
+/*
+ * Registers a module. `fd` is duplicated. `path` is the file's name as the target sees it and
+ * `root` a directory that stands for the target's root ("/proc/PID/root"; NULL: "/"), both copied.
+ * The same file registered twice gives the same module. 0 or a negative errno.
+ */
+int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
+		       struct symbolizer_module **ret);
+/* Lower-case hex, "" if none. */
+const char *symbolizer_module__build_id(struct symbolizer_module *m);
+/* "" or one sentence on what is wrong (mismatching debug file, malformed tables). */
+const char *symbolizer_module__note(struct symbolizer_module *m);
+
+/*
+ * Names the code at file offset `off` (already pc-1 for return addresses). Writes up to `max`
+ * frames, innermost inlined function first; returns how many (0: nothing known).
+ */
+int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
+		       struct symbolizer_frame *frames, int max);
+
+/* Symbols of code that is in no file: perf-PID.map and jitdump files, and the vDSO. */
+struct symbolizer_jit;
+int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret);
+int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,
+			   int max);
+
+/* Demangles C++, Rust and D names; returns `name` itself if it is not mangled. The result is
+ * malloc'ed in *ret_owned when it is a new string (free it), else *ret_owned is NULL. */
+const char *symbolizer__demangle(const char *name, char **ret_owned);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* main.c - picks the subcommand. Without one, the options are those of attach. */
+#include "cmd.h"
+#include "core/exit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"run", cmd_run, "start a command held until the probes are in, and profile it"},
+	{"features", cmd_features, "what this kernel and machine offer, and what falls back"},
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: memwatch -p PID [-p PID...] [options]   attach to running programs\n"
+	      "       memwatch COMMAND [options]\n\ncommands:\n",
+	      to);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
+	fputs("\n'memwatch COMMAND --help' explains a command, 'memwatch -p --help' attaching.\n", to);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].main(argc - 1, argv + 1);
+	}
+	if (!strcmp(argv[1], "--version")) {
+		puts("memwatch " MEMWATCH_VERSION);
+		return EXIT_DONE;
+	}
+	if (!strcmp(argv[1], "help") || (argc == 2 && !strcmp(argv[1], "--help"))) {
+		usage(stdout);
+		return EXIT_DONE;
+	}
+	if (argv[1][0] != '-') {
+		fprintf(stderr, "memwatch: unknown command '%s'\n", argv[1]);
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	return cmd_attach(argc, argv);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * profile.h - one profile at one moment, as plain data: what the live heap, the Go reader, the
+ * page-fault recorder and the pprof and json readers produce, and what out/ and report consume.
+ *
+ * The shape is pprof's (profile.proto of github.com/google/pprof): samples with a stack of
+ * locations, locations with inlined lines, functions, mappings, labels; everything else that
+ * memwatch's own formats carry (totals, loss) stands beside it. Strings are u32 ids into one
+ * table in which 0 is "". All indices below are 0-based; formats with 1-based ids convert.
+ *
+ * Pure: no I/O, no processes, no ELF. One thread at a time. Bounded by PROFILE_MAX_*: beyond
+ * them adders return -E2BIG, and the caller counts what it could not add.
+ */
+#ifndef MODEL_PROFILE_H
+#define MODEL_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROFILE_NONE UINT32_MAX
+#define PROFILE_MAX_VALUES 8 /* sample types of one profile */
+
+struct profile_mapping {
+	uint64_t start, limit, offset; /* addresses in the process; offset in the file */
+	uint32_t file, build_id;       /* strings; build-id in lower-case hex */
+	bool has_functions, has_filenames, has_lines, has_inlines;
+};
+
+struct profile_function {
+	uint32_t name;	      /* demangled, as shown */
+	uint32_t system_name; /* as in the symbol table */
+	uint32_t file;	      /* source file, 0 if unknown */
+	int64_t start_line;
+};
+
+struct profile_line {
+	uint32_t function;
+	int64_t line; /* 0 if unknown */
+	int64_t column;
+};
+
+struct profile_location {
+	uint32_t mapping; /* PROFILE_NONE for pseudo-frames */
+	uint64_t address; /* in the process; for return addresses the address of the call (pc-1) */
+	uint32_t line0, nlines; /* into lines[]: innermost inlined function first; 0: not symbolised */
+	bool is_folded;
+};
+
+struct profile_label {
+	uint32_t key;
+	uint32_t str;  /* string value, 0 if numeric */
+	int64_t num;
+	uint32_t unit; /* of num */
+};
+
+struct profile_sample {
+	uint32_t stack0, nstack; /* into stack[]: location indices, leaf first */
+	uint32_t label0, nlabels;
+	int64_t value[PROFILE_MAX_VALUES];
+};
+
+struct profile_value_type {
+	uint32_t type, unit;
+};
+
+/* What was lost or could not be attributed, by cause. */
+struct profile_loss {
+	uint32_t cause;	   /* "ring full", "stack truncated", … */
+	uint64_t count;	   /* events */
+	uint64_t bytes;	   /* 0 where unknown */
+};
+
+struct profile_totals {
+	double alloc_objects, alloc_bytes, free_objects, free_bytes, inuse_objects, inuse_bytes;
+};
+
+struct profile {
+	/* strings: text of id i is at strings[string0[i]] */
+	char *strings;
+	size_t strings_len, strings_cap;
+	size_t *string0;
+	size_t nstrings, string0_cap;
+
+	struct profile_mapping *mappings;
+	size_t nmappings, mappings_cap;
+	struct profile_function *functions;
+	size_t nfunctions, functions_cap;
+	struct profile_line *lines;
+	size_t nlines, lines_cap;
+	struct profile_location *locations;
+	size_t nlocations, locations_cap;
+	uint32_t *stack;
+	size_t nstack, stack_cap;
+	struct profile_label *labels;
+	size_t nlabels, labels_cap;
+	struct profile_sample *samples;
+	size_t nsamples, samples_cap;
+
+	struct profile_value_type sample_type[PROFILE_MAX_VALUES];
+	size_t nvalues;
+	uint32_t default_sample_type; /* 0: the last one */
+	struct profile_value_type period_type;
+	int64_t period;
+	int64_t time_ns, duration_ns; /* wall clock; 0 if unknown */
+	uint32_t drop_frames, keep_frames;
+	uint32_t doc_url;
+	uint32_t *comments;
+	size_t ncomments, comments_cap;
+
+	/* what memwatch knows besides */
+	uint32_t pid;
+	uint32_t comm, cmdline;
+	uint64_t sample_bytes;
+	struct profile_totals totals;
+	struct profile_loss *losses;
+	size_t nlosses, losses_cap;
+
+	struct profile_index *index; /* de-duplication tables, private to profile.c */
+};
+
+/* An empty profile. 0 or -ENOMEM. profile__free accepts NULL. */
+int profile__new(struct profile **ret);
+void profile__free(struct profile *p);
+
+/*
+ * Adders return the index of the (de-duplicated) element in *ret, and 0 or -ENOMEM/-E2BIG.
+ * Strings need not be UTF-8; writers escape what their format cannot carry.
+ */
+int profile__string(struct profile *p, const char *text, uint32_t *ret);
+int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t *ret);
+int profile__mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret);
+int profile__function(struct profile *p, const struct profile_function *f, uint32_t *ret);
+/* Locations are unique by (mapping, address); lines are given the first time and copied. */
+int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
+		      const struct profile_line *lines, size_t nlines, uint32_t *ret);
+/* Looks a location up without adding it: true and *ret if there. */
+bool profile__find_location(const struct profile *p, uint32_t mapping, uint64_t address,
+			    uint32_t *ret);
+/* A frame that is no code: "[lost: ring full]", "[mmap]". Unique by name. */
+int profile__pseudo_location(struct profile *p, const char *name, uint32_t *ret);
+/* Samples are appended, never merged. values has p->nvalues entries; labels may be NULL. */
+int profile__sample(struct profile *p, const uint32_t *locations, size_t n, const int64_t *values,
+		    const struct profile_label *labels, size_t nlabels);
+int profile__comment(struct profile *p, const char *text);
+int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t bytes);
+
+/* Text of a string id; "" for an id out of range. Borrowed until the profile changes. */
+const char *profile__text(const struct profile *p, uint32_t id);
+
+/* Index of the sample type called `name` ("inuse_space"), also with "inuse_" left off as pprof
+ * allows; -ENOENT if there is none. NULL: the default one. */
+int profile__find_type(const struct profile *p, const char *name);
+
+/* Sets the four heap sample types in Go's order, period type and the default. */
+int profile__set_heap_types(struct profile *p, uint64_t sample_bytes);
+enum { PROFILE_ALLOC_OBJECTS, PROFILE_ALLOC_SPACE, PROFILE_INUSE_OBJECTS, PROFILE_INUSE_SPACE };
+
+#endif
