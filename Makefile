@@ -44,7 +44,10 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude 
 # bpf/features.bpf.c and bpf/probe_*.bpf.c are skeletons of their own (they ask the kernel what it
 # offers); everything else is linked into one object, so that maps and rodata are shared.
 BPF_ALONE := $(wildcard bpf/features.bpf.c bpf/probe_*.bpf.c)
-BPF_MAIN := $(filter-out $(BPF_ALONE),$(wildcard bpf/*.bpf.c))
+# Files that define what others declare extern come first: libbpf's linker before 1.2 leaves the
+# offset of a map 0 when it meets the extern declaration before the definition.
+BPF_FIRST := bpf/common.bpf.c bpf/stack.bpf.c
+BPF_MAIN := $(BPF_FIRST) $(filter-out $(BPF_ALONE) $(BPF_FIRST),$(wildcard bpf/*.bpf.c))
 SKELS := $(if $(BPF_MAIN),$(B)/gen/memwatch.skel.h) $(patsubst bpf/%.bpf.c,$(B)/gen/%.skel.h,$(BPF_ALONE))
 
 PROTOS := $(wildcard user/*/*.proto)
@@ -96,9 +99,9 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(Q)$(BPF_CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
 	$(Q)llvm-strip -g $@
 
-$(B)/bpf/memwatch.o: $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(BPF_MAIN))
+$(B)/bpf/memwatch.o: $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(BPF_MAIN)) Makefile
 	$(call say,BPFLINK,$@)
-	$(Q)$(BPFTOOL) gen object $@ $^
+	$(Q)$(BPFTOOL) gen object $@ $(filter %.o,$^)
 
 $(B)/gen/memwatch.skel.h: $(B)/bpf/memwatch.o
 	$(call say,SKEL,$@)

@@ -99,9 +99,8 @@ enum mw_stack_end {
 struct mw_ev_stack {
 	struct mw_ev_hdr hdr; /* kind: enum mw_stack_end */
 	__u64 id;
-	__u32 n;	/* frames that follow, leaf first */
-	__u32 leaf_ret; /* 1: pc[0] too is a return address (taken at a return probe) */
-	__u64 pc[];
+	__u32 n;	/* frames: as many __u64 program counters follow, leaf first */
+	__u32 leaf_ret; /* 1: the first too is a return address (taken at a return probe) */
 };
 
 enum mw_map_op {

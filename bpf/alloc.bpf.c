@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * alloc.bpf.c - probes of the allocator family.
+ *
+ * An allocation is decided at its entry (sampled or not) and settled at its return, where the
+ * address is known; only sampled calls ask for the return probe where the kernel has session
+ * uprobes. Between the two the call waits in its thread's state. A block is in the profile with
+ * both its allocation and its free, or with neither: in sampled mode `live` holds the blocks that
+ * are in, and only their frees are sent; in exact mode every free is sent.
+ */
+#include "stack.h"
+#include "alloc.h"
+#include "sample.h"
+
+struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MW_MAX_SITES);
+	__type(key, u32);
+	__type(value, struct mw_site);
+} alloc_sites SEC(".maps");
+
+/* Sampled blocks that are live: MW_LIVE_KEY → size. A plain hash that refuses when full (and
+ * counts): an evicted entry would pass for a free. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 20);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u64);
+} alloc_live SEC(".maps");
+
+/* A call between its entry and its return. */
+struct pending {
+	u64 sp;	  /* at entry: where the return address is */
+	u64 ret;  /* the return address before the return probe replaced it */
+	u64 size; /* bytes asked for */
+	u64 arg;  /* realloc: old block; posix_memalign: where the result goes */
+	u64 old_size; /* realloc, sampled mode: size of the old block if it was in the profile */
+	u16 target;
+	u8 fn;
+	u8 flags;
+	u32 pad;
+};
+#define PENDING_SAMPLED 1 /* the new block goes into the profile */
+#define PENDING_OLD_IN 2  /* the old block was in the profile and its free has been sent */
+#define MAX_PENDING 4	  /* deeper only when signal handlers on stacks of their own allocate */
+
+struct thread {
+	u32 depth;
+	u32 pad;
+	struct pending p[MAX_PENDING];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1 << 16);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u32);
+	__type(value, struct thread);
+} alloc_threads SEC(".maps");
+
+static const struct thread no_thread;
+
+static __always_inline bool exact(void)
+{
+	return alloc_config.sample_bytes <= 1;
+}
+
+static __always_inline u64 wake_flags(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= alloc_config.wake_bytes
+		       ? BPF_RB_FORCE_WAKEUP
+		       : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline int send_free(u32 target, u8 type, u8 fn, u64 addr, u64 flags)
+{
+	struct mw_ev_free *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+
+	if (!ev) {
+		count(target, MW_C_LOST_FREE_RING, 1);
+		return -1;
+	}
+	ev->hdr.type = type;
+	ev->hdr.kind = fn;
+	ev->hdr.target = target;
+	ev->hdr.tid = (u32)bpf_get_current_pid_tgid();
+	ev->hdr.time_ns = bpf_ktime_get_ns();
+	ev->addr = addr;
+	ev->flags = flags;
+	bpf_ringbuf_submit(ev, wake_flags());
+	return 0;
+}
+
+static __always_inline int send_alloc(u32 target, u8 fn, u64 addr, u64 size, u64 stack)
+{
+	struct mw_ev_alloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+
+	if (!ev) {
+		count(target, MW_C_LOST_ALLOC_RING, 1);
+		count(target, MW_C_LOST_ALLOC_BYTES, size);
+		return -1;
+	}
+	ev->hdr.type = MW_EV_ALLOC;
+	ev->hdr.kind = fn;
+	ev->hdr.target = target;
+	ev->hdr.tid = (u32)bpf_get_current_pid_tgid();
+	ev->hdr.time_ns = bpf_ktime_get_ns();
+	ev->addr = addr;
+	ev->size = size;
+	ev->stack = stack;
+	bpf_ringbuf_submit(ev, wake_flags());
+	return 0;
+}
+
+/* Is this call made by another allocator function of the same module? Costs one user read, and
+ * only at sites that are known to be called so. */
+static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
+{
+	struct mw_site *s;
+	u64 ret = 0;
+	s64 d;
+
+	if (!site)
+		return false;
+	s = bpf_map_lookup_elem(&alloc_sites, &site);
+	if (!s || !s->ncallers)
+		return false;
+	if (bpf_probe_read_user(&ret, sizeof(ret), (void *)PT_REGS_SP(ctx)))
+		return false;
+	d = (s64)(ret - PT_REGS_IP(ctx));
+#pragma unroll
+	for (int i = 0; i < MW_SITE_CALLERS; i++) {
+		if (i < (int)s->ncallers && d >= s->caller[i].lo && d < s->caller[i].hi)
+			return true;
+	}
+	return false;
+}
+
+/* Where the kernel's return-probe trampoline is in this process. */
+static __always_inline u64 trampoline(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+}
+
+/*
+ * Drops calls that never returned (longjmp, exceptions, lost return probes). A call is still
+ * running while the kernel's trampoline stands in its return slot. True if the innermost running
+ * call encloses this one, that is if this one is nested.
+ */
+static __always_inline bool inside_pending(struct thread *t, u32 target, u64 sp)
+{
+	struct pending *p;
+	u64 word = 0;
+	u32 top;
+
+	for (int i = 0; i < MAX_PENDING; i++) {
+		if (!t->depth)
+			return false;
+		top = t->depth - 1;
+		if (top >= MAX_PENDING)
+			return false;
+		p = &t->p[top];
+		bpf_probe_read_user(&word, sizeof(word), (void *)p->sp);
+		if (word && word == trampoline())
+			/* Below it on the same stack: nested. Above: another stack (a handler). */
+			return sp <= p->sp;
+		t->depth--;
+		count(target, MW_C_LOST_PENDING, 1);
+	}
+	return false;
+}
+
+static __always_inline u64 page_up(u64 size)
+{
+	return (size + 4095) & ~4095ULL;
+}
+
+static __always_inline bool is_realloc(u8 fn)
+{
+	return fn == MW_FN_REALLOC || fn == MW_FN_REALLOCARRAY || fn == MW_FN_RALLOCX;
+}
+
+/* a * b, or 0 beyond any address space: such a call fails. */
+static __always_inline u64 product(u64 a, u64 b)
+{
+	u64 limit = b ? (1ULL << 47) / b : 0;
+
+	barrier_var(limit); /* or clang makes a 128-bit multiplication of it */
+	return a > limit ? 0 : a * b;
+}
+
+/* Bytes asked for. */
+static __always_inline u64 requested(struct pt_regs *ctx, u8 fn)
+{
+	u64 a = PT_REGS_PARM1(ctx), b = PT_REGS_PARM2(ctx), c = PT_REGS_PARM3(ctx);
+
+	switch (fn) {
+	case MW_FN_CALLOC:
+		return product(a, b);
+	case MW_FN_REALLOCARRAY:
+		return product(b, c);
+	case MW_FN_REALLOC:
+	case MW_FN_MEMALIGN:
+	case MW_FN_RALLOCX:
+		return b;
+	case MW_FN_POSIX_MEMALIGN:
+		return c;
+	case MW_FN_PVALLOC:
+		return page_up(a);
+	default:
+		return a;
+	}
+}
+
+/* Forgets a sampled block; its size in *size if it was there. */
+static __always_inline bool live_take(u32 target, u64 addr, u64 *size)
+{
+	u64 key = MW_LIVE_KEY(target, addr), *v;
+
+	v = bpf_map_lookup_elem(&alloc_live, &key);
+	if (!v)
+		return false;
+	*size = *v;
+	bpf_map_delete_elem(&alloc_live, &key);
+	return true;
+}
+
+static __always_inline struct thread *thread_get(u32 target)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
+
+	if (t)
+		return t;
+	if (bpf_map_update_elem(&alloc_threads, &tid, &no_thread, BPF_NOEXIST))
+		count(target, MW_C_LOST_THREAD_FULL, 1);
+	return bpf_map_lookup_elem(&alloc_threads, &tid);
+}
+
+/* The part of the entry that only calls bound for the profile reach. 1: no return probe. */
+static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size, u32 sampled)
+{
+	u32 target = MW_COOKIE_TARGET(cookie), top;
+	u8 fn = MW_COOKIE_FN(cookie);
+	u64 sp = PT_REGS_SP(ctx);
+	struct thread *t;
+	struct pending *p;
+
+	t = thread_get(target);
+	if (!t)
+		return 1;
+	if (inside_pending(t, target, sp)) {
+		count(target, MW_C_NESTED, 1);
+		count(target, MW_C_ALLOCS, -1);
+		count(target, MW_C_ALLOC_BYTES, -size);
+		return 1;
+	}
+	top = t->depth;
+	if (top >= MAX_PENDING) {
+		count(target, MW_C_LOST_PENDING, 1);
+		return 1;
+	}
+	p = &t->p[top];
+	p->sp = sp;
+	p->size = size;
+	p->target = target;
+	p->fn = fn;
+	p->flags = sampled ? PENDING_SAMPLED : 0;
+	p->arg = PT_REGS_PARM1(ctx);
+	p->old_size = 0;
+	bpf_probe_read_user(&p->ret, sizeof(p->ret), (void *)sp);
+	if (is_realloc(fn) && p->arg) {
+		count(target, MW_C_FREES, 1);
+		if (exact() || live_take(target, p->arg, &p->old_size)) {
+			/* The old block may be handed to another thread before this call returns, so
+			 * it is given up now and restored if the call turns out to have failed. */
+			if (!send_free(target, MW_EV_FREE, fn, p->arg, MW_FREE_REALLOC)) {
+				p->flags |= PENDING_OLD_IN;
+				count(target, MW_C_SAMPLED_FREES, 1);
+			}
+		}
+	}
+	t->depth = top + 1;
+	return 0;
+}
+
+static __always_inline bool old_is_live(u32 target, u64 addr)
+{
+	u64 key = MW_LIVE_KEY(target, addr);
+
+	return addr && bpf_map_lookup_elem(&alloc_live, &key);
+}
+
+/* 0: settle this call at its return. 1: nothing more to do. */
+static __always_inline int alloc_enter(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), size;
+	u32 target = MW_COOKIE_TARGET(cookie);
+	u8 fn = MW_COOKIE_FN(cookie);
+	struct mw_counters *c;
+	u32 sampled;
+
+	if (called_by_family(ctx, MW_COOKIE_SITE(cookie)))
+		return 1;
+	size = requested(ctx, fn);
+	c = counters_of(target);
+	if (!c)
+		return 1;
+	__sync_fetch_and_add(&c->v[MW_C_ALLOCS], 1);
+	__sync_fetch_and_add(&c->v[MW_C_ALLOC_BYTES], size);
+	sampled = sample_decide(size, alloc_config.sample_bytes);
+	if (!sampled) {
+		if (!is_realloc(fn))
+			return 1;
+		if (!old_is_live(target, PT_REGS_PARM1(ctx))) {
+			if (PT_REGS_PARM1(ctx))
+				__sync_fetch_and_add(&c->v[MW_C_FREES], 1);
+			return 1;
+		}
+	}
+	return alloc_enter_slow(ctx, cookie, size, sampled);
+}
+
+/* The old block of a realloc that failed is still there. */
+static __always_inline void restore_old(struct pending *p)
+{
+	u64 key;
+
+	if (!p->arg)
+		return;
+	count(p->target, MW_C_FREES, -1);
+	if (!(p->flags & PENDING_OLD_IN))
+		return;
+	count(p->target, MW_C_SAMPLED_FREES, -1);
+	send_free(p->target, MW_EV_UNFREE, p->fn, p->arg, 0);
+	if (exact())
+		return;
+	key = MW_LIVE_KEY(p->target, p->arg);
+	if (bpf_map_update_elem(&alloc_live, &key, &p->old_size, BPF_ANY))
+		count(p->target, MW_C_LOST_LIVE_FULL, 1);
+}
+
+static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u64 addr)
+{
+	u32 target = p->target, tgid = bpf_get_current_pid_tgid() >> 32;
+	u64 key = MW_LIVE_KEY(target, addr), stack;
+	struct mw_target *tgt;
+
+	if (addr >> MW_ADDR_BITS) {
+		count(target, MW_C_LOST_ADDR, 1);
+		return;
+	}
+	count(target, MW_C_SAMPLED_ALLOCS, 1);
+	if (!exact() && bpf_map_update_elem(&alloc_live, &key, &p->size, BPF_ANY)) {
+		count(target, MW_C_LOST_LIVE_FULL, 1);
+		count(target, MW_C_LOST_LIVE_BYTES, p->size);
+		return;
+	}
+	tgt = bpf_map_lookup_elem(&targets, &tgid);
+	stack = stack_id(ctx, target, tgt ? tgt->epoch : 0, 1);
+	if (send_alloc(target, p->fn, addr, p->size, stack) && !exact())
+		bpf_map_delete_elem(&alloc_live, &key);
+}
+
+static __noinline int alloc_exit(struct pt_regs *ctx)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), top;
+	u64 sp = PT_REGS_SP(ctx) - 8, addr = PT_REGS_RC(ctx);
+	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
+	struct pending p;
+
+	if (!t)
+		return 0;
+	/* Calls above this one on the list never returned: they were left by a jump. */
+	for (int i = 0;; i++) {
+		top = t->depth - 1;
+		if (i >= MAX_PENDING || top >= MAX_PENDING)
+			return 0;
+		p = t->p[top];
+		if (p.sp == sp)
+			break;
+		if (p.sp > sp)
+			return 0; /* an unsampled call inside a handler's or an older frame */
+		t->depth = top;
+		count(p.target, MW_C_LOST_PENDING, 1);
+	}
+	t->depth = top;
+	if (p.fn == MW_FN_POSIX_MEMALIGN) {
+		if ((int)addr || bpf_probe_read_user(&addr, sizeof(addr), (void *)p.arg))
+			addr = 0;
+	}
+	if (!addr) {
+		count(p.target, MW_C_ALLOCS, -1);
+		count(p.target, MW_C_ALLOC_BYTES, -p.size);
+		/* realloc(p, 0) that returns NULL has freed p; any other NULL is a failure. */
+		if (is_realloc(p.fn) && (p.size || !p.arg))
+			restore_old(&p);
+		if (p.size)
+			count(p.target, MW_C_FAILED_ALLOCS, 1);
+		return 0;
+	}
+	if (p.flags & PENDING_SAMPLED)
+		block_born(ctx, &p, addr);
+	return 0;
+}
+
+static __always_inline int free_enter(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM1(ctx);
+	u32 target = MW_COOKIE_TARGET(cookie);
+	u64 key = MW_LIVE_KEY(target, addr);
+
+	if (!addr || called_by_family(ctx, MW_COOKIE_SITE(cookie)))
+		return 0;
+	count(target, MW_C_FREES, 1);
+	if (exact()) {
+		if (!send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0))
+			count(target, MW_C_SAMPLED_FREES, 1);
+		return 0;
+	}
+	if (!bpf_map_lookup_elem(&alloc_live, &key))
+		return 0;
+	/* A free that cannot be sent stays in `live`: the next free at this address repairs it. */
+	if (send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0))
+		return 0;
+	bpf_map_delete_elem(&alloc_live, &key);
+	count(target, MW_C_SAMPLED_FREES, 1);
+	return 0;
+}
+
+extern bool bpf_session_is_return(void) __ksym __weak;
+
+/* Session uprobe (Linux 6.13): one program for both ends, the return only where asked for. */
+SEC("?uprobe")
+int mw_alloc_session(struct pt_regs *ctx)
+{
+	if (!bpf_session_is_return)
+		return 1;
+	if (bpf_session_is_return())
+		return alloc_exit(ctx);
+	return alloc_enter(ctx);
+}
+
+/* Without sessions: a probe for each end; the return fires on every call. */
+SEC("?uprobe")
+int mw_alloc_entry(struct pt_regs *ctx)
+{
+	alloc_enter(ctx);
+	return 0;
+}
+
+SEC("?uretprobe")
+int mw_alloc_return(struct pt_regs *ctx)
+{
+	return alloc_exit(ctx);
+}
+
+SEC("?uprobe")
+int mw_alloc_free(struct pt_regs *ctx)
+{
+	return free_enter(ctx);
+}
+
+/*
+ * A C++ exception that leaves an allocation function (bad_alloc from operator new) would meet the
+ * kernel's trampoline as a return address, for which there is no unwind table: std::terminate.
+ * So the moment an exception starts, the original return address is put back. The kernel drops
+ * its own record of that return when the stack pointer has moved past it, as after a longjmp.
+ */
+SEC("?uprobe")
+int mw_alloc_throw(struct pt_regs *ctx)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), top;
+	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
+	u64 word;
+
+	if (!t)
+		return 0;
+	for (int i = 0; i < MAX_PENDING; i++) {
+		struct pending *p;
+
+		top = t->depth - 1;
+		if (top >= MAX_PENDING)
+			return 0;
+		p = &t->p[top];
+		word = 0;
+		bpf_probe_read_user(&word, sizeof(word), (void *)p->sp);
+		if (word && word == trampoline()) {
+			if (PT_REGS_SP(ctx) > p->sp)
+				return 0; /* thrown on another stack */
+			bpf_probe_write_user((void *)p->sp, &p->ret, sizeof(p->ret));
+			count(p->target, MW_C_ALLOCS, -1);
+			count(p->target, MW_C_ALLOC_BYTES, -p->size);
+			count(p->target, MW_C_FAILED_ALLOCS, 1);
+		}
+		t->depth = top;
+	}
+	return 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * alloc.h - tables and knobs of the allocator probes, shared with userspace's loader.
+ */
+#ifndef BPF_ALLOC_H
+#define BPF_ALLOC_H
+
+#include "memwatch/wire.h"
+
+#define MW_MAX_SITES 4096
+#define MW_SITE_CALLERS 6
+
+/*
+ * What a probe needs to know of its site. A call whose return address lies in one of `caller`
+ * comes from inside another allocator function of the same module and is not counted again. The
+ * ranges are relative to the probed instruction, so they hold wherever the module is mapped.
+ */
+struct mw_site {
+	__u32 ncallers;
+	__u32 pad;
+	struct {
+		__s64 lo, hi; /* nested if lo <= return address - probed ip < hi */
+	} caller[MW_SITE_CALLERS];
+};
+
+/* Knobs that userspace may change while the programs run. */
+struct mw_alloc_config {
+	__u64 sample_bytes; /* mean bytes between samples; <= 1: every allocation */
+	__u64 wake_bytes;   /* wake userspace when this much waits in the ring */
+};
+
+#endif
