@@ -9,7 +9,7 @@
  * are in, and only their frees are sent; in exact mode every free is sent.
  */
 #include "stack.h"
-#include "alloc.h"
+#include "memwatch/alloc.h"
 #include "sample.h"
 
 struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20};

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* types of the knobs that the skeleton lays open */
+#include "memwatch/alloc.h"
 #include "memwatch.skel.h"
 
 struct bpfobj {

@@ -2,8 +2,8 @@
 /*
  * alloc.h - tables and knobs of the allocator probes, shared with userspace's loader.
  */
-#ifndef BPF_ALLOC_H
-#define BPF_ALLOC_H
+#ifndef MEMWATCH_ALLOC_H
+#define MEMWATCH_ALLOC_H
 
 #include "memwatch/wire.h"
 
