@@ -20,6 +20,9 @@
 
 #define PROFILE_NONE UINT32_MAX
 #define PROFILE_MAX_VALUES 8 /* sample types of one profile */
+#define PROFILE_MAX_ITEMS (1u << 27)  /* strings, functions, locations, samples, …: of each */
+#define PROFILE_MAX_STACK (1u << 30)  /* stack entries of all samples together */
+#define PROFILE_MAX_TEXT ((size_t)4 << 30) /* bytes of all strings together */
 
 struct profile_mapping {
 	uint64_t start, limit, offset; /* addresses in the process; offset in the file */
@@ -116,7 +119,9 @@ struct profile {
 	struct profile_loss *losses;
 	size_t nlosses, losses_cap;
 
-	struct profile_index *index; /* de-duplication tables, private to profile.c */
+	/* De-duplication tables, private to profile.c. They catch up by themselves with elements
+	 * that a reader appended to the arrays directly. */
+	struct profile_index *index;
 };
 
 /* An empty profile. 0 or -ENOMEM. profile__free accepts NULL. */
@@ -131,7 +136,8 @@ int profile__string(struct profile *p, const char *text, uint32_t *ret);
 int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t *ret);
 int profile__mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret);
 int profile__function(struct profile *p, const struct profile_function *f, uint32_t *ret);
-/* Locations are unique by (mapping, address); lines are given the first time and copied. */
+/* Locations are unique by (mapping, address), those without an address by (mapping, lines); lines
+ * are given the first time and copied. */
 int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
 		      const struct profile_line *lines, size_t nlines, uint32_t *ret);
 /* Looks a location up without adding it: true and *ret if there. */
@@ -152,7 +158,8 @@ const char *profile__text(const struct profile *p, uint32_t id);
  * allows; -ENOENT if there is none. NULL: the default one. */
 int profile__find_type(const struct profile *p, const char *name);
 
-/* Sets the four heap sample types in Go's order, period type and the default. */
+/* Sets the four heap sample types in Go's order, period type, the default and drop_frames (the
+ * allocators' own functions). */
 int profile__set_heap_types(struct profile *p, uint64_t sample_bytes);
 enum { PROFILE_ALLOC_OBJECTS, PROFILE_ALLOC_SPACE, PROFILE_INUSE_OBJECTS, PROFILE_INUSE_SPACE };
 

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * profile.c - see profile.h. Elements live in plain arrays; open-addressing tables of u32 ids
+ * beside them find duplicates. A table catches up with elements that a bulk reader appended to
+ * the arrays directly, so readers that trust their input's own ids pay for no hashing.
+ */
+#include "model/profile.h"
+
+#include "core/util.h"
+
+#include <string.h>
+
+struct table {
+	uint32_t *slot; /* id + 1; 0 is empty */
+	size_t nslots;	/* power of two, or 0 */
+	size_t nindexed;
+};
+
+struct profile_index {
+	struct table strings, mappings, functions, locations;
+};
+
+typedef uint64_t (*hash_fn)(const struct profile *p, uint32_t id);
+
+static size_t string_len(const struct profile *p, uint32_t id)
+{
+	size_t end = id + 1 < p->nstrings ? p->string0[id + 1] : p->strings_len;
+
+	return end - p->string0[id] - 1;
+}
+
+static uint64_t hash_string(const struct profile *p, uint32_t id)
+{
+	return util__hash(p->strings + p->string0[id], string_len(p, id));
+}
+
+static uint64_t hash_mapping_key(const struct profile_mapping *m)
+{
+	uint64_t h = util__mix64(m->start ^ 0x9e3779b97f4a7c15ULL);
+
+	h = util__mix64(h ^ m->limit);
+	h = util__mix64(h ^ m->offset);
+	return util__mix64(h ^ ((uint64_t)m->file << 32 | m->build_id));
+}
+
+static uint64_t hash_mapping(const struct profile *p, uint32_t id)
+{
+	return hash_mapping_key(&p->mappings[id]);
+}
+
+static uint64_t hash_function_key(const struct profile_function *f)
+{
+	uint64_t h = util__mix64((uint64_t)f->name << 32 | f->system_name);
+
+	return util__mix64(h ^ ((uint64_t)f->file << 32 ^ (uint64_t)f->start_line));
+}
+
+static uint64_t hash_function(const struct profile *p, uint32_t id)
+{
+	return hash_function_key(&p->functions[id]);
+}
+
+/* Without an address the lines are what tells locations apart (pseudo-frames, folded input). */
+static uint64_t hash_location_key(uint32_t mapping, uint64_t address,
+				  const struct profile_line *lines, size_t nlines)
+{
+	uint64_t h = util__mix64(address ^ (uint64_t)mapping << 40);
+
+	if (address)
+		return h;
+	for (size_t i = 0; i < nlines; i++)
+		h = util__mix64(h ^ ((uint64_t)lines[i].function << 32) ^ (uint64_t)lines[i].line);
+	return h;
+}
+
+static uint64_t hash_location(const struct profile *p, uint32_t id)
+{
+	const struct profile_location *l = &p->locations[id];
+
+	return hash_location_key(l->mapping, l->address, p->lines + l->line0, l->nlines);
+}
+
+static void table_put(struct table *t, uint64_t hash, uint32_t id)
+{
+	size_t mask = t->nslots - 1, i = hash & mask;
+
+	while (t->slot[i])
+		i = (i + 1) & mask;
+	t->slot[i] = id + 1;
+}
+
+/* Room for one element more than `n`, and every element up to n indexed. */
+static int table_prepare(struct table *t, const struct profile *p, size_t n, hash_fn hash)
+{
+	if ((n + 1) * 2 > t->nslots) {
+		size_t want = t->nslots ? t->nslots : 64;
+		uint32_t *slot;
+
+		while (want < (n + 1) * 2)
+			want *= 2;
+		slot = calloc(want, sizeof(*slot));
+		if (!slot)
+			return -ENOMEM;
+		free(t->slot);
+		t->slot = slot;
+		t->nslots = want;
+		t->nindexed = 0;
+	}
+	while (t->nindexed < n) {
+		table_put(t, hash(p, t->nindexed), t->nindexed);
+		t->nindexed++;
+	}
+	return 0;
+}
+
+/* Goes through the ids whose hash leads here: for (...) if (match) return found. */
+#define table_each(t, hash, i, id)                                                       \
+	for (size_t i = (hash) & ((t)->nslots - 1), id;                                  \
+	     (t)->slot[i] && (id = (t)->slot[i] - 1, true); i = (i + 1) & ((t)->nslots - 1))
+
+int profile__new(struct profile **ret)
+{
+	struct profile *p = calloc(1, sizeof(*p));
+	uint32_t empty;
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	p->index = calloc(1, sizeof(*p->index));
+	err = p->index ? profile__string_n(p, "", 0, &empty) : -ENOMEM;
+	if (err) {
+		profile__free(p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
+
+void profile__free(struct profile *p)
+{
+	if (!p)
+		return;
+	if (p->index) {
+		free(p->index->strings.slot);
+		free(p->index->mappings.slot);
+		free(p->index->functions.slot);
+		free(p->index->locations.slot);
+		free(p->index);
+	}
+	free(p->strings);
+	free(p->string0);
+	free(p->mappings);
+	free(p->functions);
+	free(p->lines);
+	free(p->locations);
+	free(p->stack);
+	free(p->labels);
+	free(p->samples);
+	free(p->comments);
+	free(p->losses);
+	free(p);
+}
+
+int profile__string(struct profile *p, const char *text, uint32_t *ret)
+{
+	return profile__string_n(p, text ? text : "", text ? strlen(text) : 0, ret);
+}
+
+int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t *ret)
+{
+	struct table *t = &p->index->strings;
+	uint64_t hash;
+	int err;
+
+	/* Texts are C strings: what follows a NUL could not be read back. */
+	len = strnlen(text, len);
+	err = table_prepare(t, p, p->nstrings, hash_string);
+	if (err)
+		return err;
+	hash = util__hash(text, len);
+	table_each(t, hash, i, id) {
+		if (string_len(p, id) == len && !memcmp(p->strings + p->string0[id], text, len)) {
+			*ret = id;
+			return 0;
+		}
+	}
+	if (p->nstrings >= PROFILE_MAX_ITEMS || len >= PROFILE_MAX_TEXT - p->strings_len)
+		return -E2BIG;
+	err = array_reserve(p->strings, p->strings_cap, p->strings_len + len + 1);
+	if (!err)
+		err = array_reserve(p->string0, p->string0_cap, p->nstrings + 1);
+	if (err)
+		return err;
+	memcpy(p->strings + p->strings_len, text, len);
+	p->strings[p->strings_len + len] = 0;
+	p->string0[p->nstrings] = p->strings_len;
+	p->strings_len += len + 1;
+	table_put(t, hash, p->nstrings);
+	t->nindexed++;
+	*ret = p->nstrings++;
+	return 0;
+}
+
+int profile__mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret)
+{
+	struct table *t = &p->index->mappings;
+	uint64_t hash = hash_mapping_key(m);
+	int err = table_prepare(t, p, p->nmappings, hash_mapping);
+
+	if (err)
+		return err;
+	table_each(t, hash, i, id) {
+		const struct profile_mapping *o = &p->mappings[id];
+
+		if (o->start == m->start && o->limit == m->limit && o->offset == m->offset &&
+		    o->file == m->file && o->build_id == m->build_id) {
+			*ret = id;
+			return 0;
+		}
+	}
+	if (p->nmappings >= PROFILE_MAX_ITEMS)
+		return -E2BIG;
+	err = array_reserve(p->mappings, p->mappings_cap, p->nmappings + 1);
+	if (err)
+		return err;
+	p->mappings[p->nmappings] = *m;
+	table_put(t, hash, p->nmappings);
+	t->nindexed++;
+	*ret = p->nmappings++;
+	return 0;
+}
+
+int profile__function(struct profile *p, const struct profile_function *f, uint32_t *ret)
+{
+	struct table *t = &p->index->functions;
+	uint64_t hash = hash_function_key(f);
+	int err = table_prepare(t, p, p->nfunctions, hash_function);
+
+	if (err)
+		return err;
+	table_each(t, hash, i, id) {
+		const struct profile_function *o = &p->functions[id];
+
+		if (o->name == f->name && o->system_name == f->system_name && o->file == f->file &&
+		    o->start_line == f->start_line) {
+			*ret = id;
+			return 0;
+		}
+	}
+	if (p->nfunctions >= PROFILE_MAX_ITEMS)
+		return -E2BIG;
+	err = array_reserve(p->functions, p->functions_cap, p->nfunctions + 1);
+	if (err)
+		return err;
+	p->functions[p->nfunctions] = *f;
+	table_put(t, hash, p->nfunctions);
+	t->nindexed++;
+	*ret = p->nfunctions++;
+	return 0;
+}
+
+static bool same_location(const struct profile *p, uint32_t id, uint32_t mapping, uint64_t address,
+			  const struct profile_line *lines, size_t nlines)
+{
+	const struct profile_location *l = &p->locations[id];
+
+	if (l->mapping != mapping || l->address != address)
+		return false;
+	if (address)
+		return true;
+	if (l->nlines != nlines)
+		return false;
+	for (size_t i = 0; i < nlines; i++) {
+		const struct profile_line *o = &p->lines[l->line0 + i];
+
+		if (o->function != lines[i].function || o->line != lines[i].line ||
+		    o->column != lines[i].column)
+			return false;
+	}
+	return true;
+}
+
+int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
+		      const struct profile_line *lines, size_t nlines, uint32_t *ret)
+{
+	struct table *t = &p->index->locations;
+	uint64_t hash = hash_location_key(mapping, address, lines, nlines);
+	int err = table_prepare(t, p, p->nlocations, hash_location);
+
+	if (err)
+		return err;
+	table_each(t, hash, i, id) {
+		if (same_location(p, id, mapping, address, lines, nlines)) {
+			*ret = id;
+			return 0;
+		}
+	}
+	if (p->nlocations >= PROFILE_MAX_ITEMS || nlines > PROFILE_MAX_ITEMS - p->nlines)
+		return -E2BIG;
+	err = array_reserve(p->locations, p->locations_cap, p->nlocations + 1);
+	if (!err)
+		err = array_reserve(p->lines, p->lines_cap, p->nlines + nlines);
+	if (err)
+		return err;
+	p->locations[p->nlocations] = (struct profile_location){
+		.mapping = mapping, .address = address, .line0 = p->nlines, .nlines = nlines};
+	if (nlines)
+		memcpy(p->lines + p->nlines, lines, nlines * sizeof(*lines));
+	p->nlines += nlines;
+	table_put(t, hash, p->nlocations);
+	t->nindexed++;
+	*ret = p->nlocations++;
+	return 0;
+}
+
+bool profile__find_location(const struct profile *p, uint32_t mapping, uint64_t address,
+			    uint32_t *ret)
+{
+	struct table *t = &p->index->locations;
+
+	if (!address || table_prepare(t, p, p->nlocations, hash_location))
+		return false;
+	table_each(t, hash_location_key(mapping, address, NULL, 0), i, id) {
+		if (p->locations[id].mapping == mapping && p->locations[id].address == address) {
+			*ret = id;
+			return true;
+		}
+	}
+	return false;
+}
+
+int profile__pseudo_location(struct profile *p, const char *name, uint32_t *ret)
+{
+	struct profile_function f = {0};
+	struct profile_line line = {0};
+	int err = profile__string(p, name, &f.name);
+
+	if (err)
+		return err;
+	f.system_name = f.name;
+	err = profile__function(p, &f, &line.function);
+	if (err)
+		return err;
+	return profile__location(p, PROFILE_NONE, 0, &line, 1, ret);
+}
+
+int profile__sample(struct profile *p, const uint32_t *locations, size_t n, const int64_t *values,
+		    const struct profile_label *labels, size_t nlabels)
+{
+	struct profile_sample *s;
+	int err;
+
+	if (p->nsamples >= PROFILE_MAX_ITEMS || n > PROFILE_MAX_STACK - p->nstack ||
+	    nlabels > PROFILE_MAX_ITEMS - p->nlabels)
+		return -E2BIG;
+	err = array_reserve(p->samples, p->samples_cap, p->nsamples + 1);
+	if (!err)
+		err = array_reserve(p->stack, p->stack_cap, p->nstack + n);
+	if (!err && nlabels)
+		err = array_reserve(p->labels, p->labels_cap, p->nlabels + nlabels);
+	if (err)
+		return err;
+	s = &p->samples[p->nsamples++];
+	*s = (struct profile_sample){
+		.stack0 = p->nstack, .nstack = n, .label0 = p->nlabels, .nlabels = nlabels};
+	if (p->nvalues)
+		memcpy(s->value, values, p->nvalues * sizeof(*values));
+	if (n)
+		memcpy(p->stack + p->nstack, locations, n * sizeof(*locations));
+	if (nlabels)
+		memcpy(p->labels + p->nlabels, labels, nlabels * sizeof(*labels));
+	p->nstack += n;
+	p->nlabels += nlabels;
+	return 0;
+}
+
+int profile__comment(struct profile *p, const char *text)
+{
+	uint32_t id;
+	int err;
+
+	if (p->ncomments >= PROFILE_MAX_ITEMS)
+		return -E2BIG;
+	err = profile__string(p, text, &id);
+	if (!err)
+		err = array_reserve(p->comments, p->comments_cap, p->ncomments + 1);
+	if (!err)
+		p->comments[p->ncomments++] = id;
+	return err;
+}
+
+int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t bytes)
+{
+	uint32_t id;
+	int err = profile__string(p, cause, &id);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < p->nlosses; i++) {
+		if (p->losses[i].cause == id) {
+			p->losses[i].count += count;
+			p->losses[i].bytes += bytes;
+			return 0;
+		}
+	}
+	if (p->nlosses >= PROFILE_MAX_ITEMS)
+		return -E2BIG;
+	err = array_reserve(p->losses, p->losses_cap, p->nlosses + 1);
+	if (!err)
+		p->losses[p->nlosses++] =
+			(struct profile_loss){.cause = id, .count = count, .bytes = bytes};
+	return err;
+}
+
+const char *profile__text(const struct profile *p, uint32_t id)
+{
+	return id < p->nstrings ? p->strings + p->string0[id] : "";
+}
+
+int profile__find_type(const struct profile *p, const char *name)
+{
+	if (!p->nvalues)
+		return -ENOENT;
+	if (!name || !*name) {
+		for (size_t i = 0; p->default_sample_type && i < p->nvalues; i++) {
+			if (p->sample_type[i].type == p->default_sample_type)
+				return i;
+		}
+		return p->nvalues - 1;
+	}
+	for (size_t i = 0; i < p->nvalues; i++) {
+		if (!strcmp(profile__text(p, p->sample_type[i].type), name))
+			return i;
+	}
+	if (strncmp(name, "inuse_", 6))
+		return -ENOENT;
+	for (size_t i = 0; i < p->nvalues; i++) {
+		if (!strcmp(profile__text(p, p->sample_type[i].type), name + 6))
+			return i;
+	}
+	return -ENOENT;
+}
+
+/* Frames of allocators, which pprof and report leave out below the code that called them. */
+static const char alloc_frames[] =
+	"(__libc_|je_|jemalloc_|mi_|tc_|_rjem_)?(malloc|calloc|realloc|reallocarray|free|cfree|"
+	"memalign|posix_memalign|aligned_alloc|valloc|pvalloc|free_sized|free_aligned_sized)|"
+	"(je_|_rjem_)?(mallocx|rallocx|xallocx|dallocx|sdallocx)|"
+	"(do_|__)(memalign|posix_memalign)|tc_(new|delete|newarray|deletearray).*|tcmalloc::.*|"
+	"operator (new|delete)(\\[\\])?";
+
+int profile__set_heap_types(struct profile *p, uint64_t sample_bytes)
+{
+	static const char *const name[][2] = {{"alloc_objects", "count"},
+					      {"alloc_space", "bytes"},
+					      {"inuse_objects", "count"},
+					      {"inuse_space", "bytes"}};
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(name) && !err; i++) {
+		err = profile__string(p, name[i][0], &p->sample_type[i].type);
+		if (!err)
+			err = profile__string(p, name[i][1], &p->sample_type[i].unit);
+	}
+	if (!err)
+		err = profile__string(p, "space", &p->period_type.type);
+	if (!err)
+		err = profile__string(p, "bytes", &p->period_type.unit);
+	if (!err)
+		err = profile__string(p, alloc_frames, &p->drop_frames);
+	if (err)
+		return err;
+	p->nvalues = ARRAY_SIZE(name);
+	p->default_sample_type = p->sample_type[PROFILE_INUSE_SPACE].type;
+	p->sample_bytes = sample_bytes;
+	p->period = sample_bytes ? (int64_t)sample_bytes : 1;
+	return 0;
+}
