@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * execs [vfork]: allocates, then replaces its own image by itself ("ready" again, "go" again), and
+ * allocates something else. With "vfork" it starts a child through vfork + exec instead, waits for
+ * it and goes on: nothing of the child may show in the parent's numbers.
+ */
+#include <stdlib.h>
+#include <sys/wait.h>
+#include "wl.h"
+
+WL_NOINLINE static void first_image(void)
+{
+	for (int i = 0; i < 30; i++)
+		wl_keep(malloc(wl_size(5003)));
+	wl_alloc(__func__, 30, 5003 * 30);
+}
+
+WL_NOINLINE static void second_image(void)
+{
+	for (int i = 0; i < 20; i++)
+		wl_keep(malloc(wl_size(707)));
+	wl_alloc(__func__, 20, 707 * 20);
+}
+
+WL_NOINLINE static void after_vfork(void)
+{
+	for (int i = 0; i < 5; i++)
+		wl_keep(malloc(wl_size(4001)));
+	wl_alloc(__func__, 5, 4001 * 5);
+}
+
+WL_NOINLINE static void vfork_exec(void)
+{
+	for (int i = 0; i < 5; i++) {
+		pid_t pid = vfork();
+
+		if (pid < 0)
+			_exit(90);
+		if (!pid) {
+			execl("/proc/self/exe", "execs", "child", (char *)NULL);
+			_exit(91);
+		}
+		waitpid(pid, NULL, 0);
+	}
+}
+
+WL_NOINLINE static void vforked_child(void)
+{
+	for (int i = 0; i < 100; i++)
+		wl_keep(malloc(wl_size(6007)));
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "child")) {
+		vforked_child();
+		return 0;
+	}
+	wl_ready_go();
+	if (argc > 1 && !strcmp(argv[1], "second")) {
+		second_image();
+	} else if (argc > 1 && !strcmp(argv[1], "vfork")) {
+		first_image();
+		vfork_exec();
+		after_vfork();
+	} else {
+		first_image();
+		execl("/proc/self/exe", "execs", "second", (char *)NULL);
+		return 92;
+	}
+	wl_done();
+	wl_wait();
+	return 0;
+}
