@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -18,17 +19,19 @@ WORKLOADS = ROOT / "tests" / "workloads"
 OUT = ROOT / "build" / "workloads"
 
 
-def build(name, cc="gcc", flags=(), libs=(), suffix=""):
-    """Compiles tests/workloads/NAME with the given flags into build/workloads; returns the path."""
-    src = WORKLOADS / name
-    exe = OUT / (src.stem + suffix)
+def build(name, cc="gcc", flags=(), libs=(), suffix="", extra=()):
+    """Compiles tests/workloads/NAME (and the sources `extra`) with the given flags into
+    build/workloads; returns the path."""
+    srcs = [WORKLOADS / n for n in (name, *extra)]
+    exe = OUT / (srcs[0].stem + suffix)
     OUT.mkdir(parents=True, exist_ok=True)
     stamp = " ".join([cc, *flags, *libs])
-    note = exe.with_suffix(".flags")
-    if (exe.exists() and exe.stat().st_mtime > src.stat().st_mtime
+    note = OUT / (exe.name + ".flags")
+    newest = max(p.stat().st_mtime for p in [*srcs, *WORKLOADS.glob("*.h")])
+    if (exe.exists() and exe.stat().st_mtime > newest
             and note.exists() and note.read_text() == stamp):
         return exe
-    subprocess.run([cc, "-g", "-o", str(exe), str(src), *flags, *libs], check=True)
+    subprocess.run([cc, "-g", "-o", str(exe), *map(str, srcs), *flags, *libs], check=True)
     note.write_text(stamp)
     return exe
 
@@ -98,27 +101,64 @@ def memwatch(*args, timeout=120, check=None, **kw):
 
 
 class Attached:
-    """memwatch attached in the background; ready() returns once the probes are in."""
+    """memwatch in the background; ready() returns once the probes are in. Both its outputs are
+    read by threads all the time, so that it never blocks and no line is lost."""
 
     def __init__(self, args, **kw):
         self.proc = subprocess.Popen([str(BIN), *[str(a) for a in args]], stdout=subprocess.PIPE,
                                      stderr=subprocess.PIPE, text=True, **kw)
-        self.err = ""
+        self.err = self.out = ""
+        self.news = threading.Condition()
+        self.readers = [threading.Thread(target=self._read, args=(f, name), daemon=True)
+                        for f, name in ((self.proc.stdout, "out"), (self.proc.stderr, "err"))]
+        self.open = len(self.readers)
+        for r in self.readers:
+            r.start()
+
+    def _read(self, f, name):
+        for line in f:
+            with self.news:
+                setattr(self, name, getattr(self, name) + line)
+                self.news.notify_all()
+        with self.news:
+            self.open -= 1
+            self.news.notify_all()
+
+    def wait_for(self, pattern, stream="err", timeout=30.0):
+        """Waits until the regular expression is found in what was printed; returns the match."""
+        end = time.monotonic() + timeout
+        with self.news:
+            while True:
+                m = re.search(pattern, getattr(self, stream), re.M)
+                if m:
+                    return m
+                left = end - time.monotonic()
+                if left <= 0 or not self.open:
+                    pytest.fail(f"memwatch did not say {pattern!r} on std{stream}:\n"
+                                f"{self.err}\n{self.out}")
+                self.news.wait(left)
 
     def ready(self):
-        for line in self.proc.stderr:
-            self.err += line
-            if "attached" in line:
-                return self
-        out = self.proc.stdout.read()
-        pytest.fail(f"memwatch ended before attaching: {self.err}\n{out}")
+        self.wait_for("attached")
+        return self
 
     def finish(self, sig=signal.SIGINT, timeout=60):
+        """Sends the signal (None: just waits); returns (status, stdout, stderr)."""
         if self.proc.poll() is None and sig:
             self.proc.send_signal(sig)
-        out, err = self.proc.communicate(timeout=timeout)
-        self.err += err
-        return self.proc.returncode, out, self.err
+        self.proc.wait(timeout)
+        for r in self.readers:
+            r.join(timeout)
+        return self.proc.returncode, self.out, self.err
+
+    def stop(self):
+        if self.proc.poll() is None:
+            self.proc.kill()
+        self.proc.wait()
+        for r in self.readers:
+            r.join(10)
+        for f in (self.proc.stdout, self.proc.stderr):
+            f.close()
 
 
 @pytest.fixture
@@ -126,16 +166,14 @@ def attach():
     """attach(args…) starts memwatch and waits until it is attached; killed at the end."""
     running = []
 
-    def start(*args, **kw):
+    def start(*args, ready=True, **kw):
         a = Attached(args, **kw)
         running.append(a)
-        return a.ready()
+        return a.ready() if ready else a
 
     yield start
     for a in running:
-        if a.proc.poll() is None:
-            a.proc.kill()
-        a.proc.communicate()
+        a.stop()
 
 
 def load_json(path):

@@ -2,7 +2,8 @@
 /*
  * execs [vfork]: allocates, then replaces its own image by itself ("ready" again, "go" again), and
  * allocates something else. With "vfork" it starts a child through vfork + exec instead, waits for
- * it and goes on: nothing of the child may show in the parent's numbers.
+ * it and goes on: nothing of the child may show in the parent's numbers. With "chain N" it only
+ * allocates a little and replaces itself N times, one after the other, without asking anybody.
  */
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -55,6 +56,21 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "child")) {
 		vforked_child();
 		return 0;
+	}
+	if (argc > 2 && !strcmp(argv[1], "chain")) {
+		char left[16];
+		long n = strtol(argv[2], NULL, 10);
+		int at = sizeof(left) - 1;
+
+		second_image();
+		if (!n)
+			return 0;
+		left[at] = 0;
+		for (n--; n > 9; n /= 10)
+			left[--at] = (char)('0' + n % 10);
+		left[--at] = (char)('0' + n);
+		execl("/proc/self/exe", "execs", "chain", left + at, (char *)NULL);
+		return 93;
 	}
 	wl_ready_go();
 	if (argc > 1 && !strcmp(argv[1], "second")) {
