@@ -45,9 +45,10 @@ uint16_t elfobj__machine(const struct elfobj *e); /* EM_X86_64, EM_AARCH64 */
 uint16_t elfobj__type(const struct elfobj *e);	  /* ET_EXEC, ET_DYN */
 uint64_t elfobj__entry(const struct elfobj *e);
 bool elfobj__has_interp(const struct elfobj *e); /* false and no dynamic segment: static */
+bool elfobj__has_dynamic(const struct elfobj *e);
 size_t elfobj__segments(const struct elfobj *e, const struct elfobj_segment **ret);
 
-/* Build-id note: its length (0 if there is none) and the bytes. */
+/* Build-id note: its length (0 if there is none; a longer one is cut) and the bytes. */
 size_t elfobj__build_id(const struct elfobj *e, uint8_t id[ELFOBJ_MAX_BUILD_ID]);
 /* The same as lower-case hex; "" if there is none. buf needs 2*ELFOBJ_MAX_BUILD_ID+1. */
 char *elfobj__build_id_hex(const struct elfobj *e, char *buf);
@@ -62,12 +63,14 @@ size_t elfobj__read(const struct elfobj *e, uint64_t vaddr, void *buf, size_t le
 /*
  * Calls fn for every defined symbol of .dynsym, then of .symtab (both; duplicates are the
  * caller's business). fn returns 0 to go on, anything else ends the walk and is returned.
- * -EBADMSG if a table is malformed (symbols before the damage have been given).
+ * -EBADMSG if a table is malformed (symbols before the damage have been given). Symbols without an
+ * address in the file (absolute, common), sections, file names and nameless ones are left out.
  */
 typedef int (*elfobj_symbol_fn)(void *arg, const struct elfobj_symbol *sym);
 int elfobj__each_symbol(const struct elfobj *e, elfobj_symbol_fn fn, void *arg);
 
-/* Raw bytes of a section by name (decompressed if SHF_COMPRESSED); borrowed. -ENOENT if absent. */
+/* Raw bytes of a section by name (decompressed if SHF_COMPRESSED), a NUL byte behind them; borrowed.
+ * ret_vaddr may be NULL. -ENOENT if absent, -EBADMSG, -EOPNOTSUPP (compression other than zlib). */
 int elfobj__section(const struct elfobj *e, const char *name, const uint8_t **ret, size_t *ret_len,
 		    uint64_t *ret_vaddr);
 

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * procmap.h - the mappings of a process (/proc/PID/maps) and the files behind them.
+ *
+ * Paths are the target's: they may name nothing, or another file, in our mount namespace, and they
+ * are chosen by whoever created the file. Open mappings with procmap__open, never by path.
+ */
+#ifndef SYS_PROCMAP_H
+#define SYS_PROCMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum procmap_kind {
+	PROCMAP_FILE = 0, /* a file, a memfd included */
+	PROCMAP_ANON,	  /* no file: mmap(MAP_ANONYMOUS), shared anonymous memory, SysV segments */
+	PROCMAP_HEAP,	  /* [heap]: the brk area */
+	PROCMAP_STACK,	  /* [stack] of the main thread */
+	PROCMAP_VDSO,	  /* [vdso] */
+	PROCMAP_SPECIAL,  /* [vvar], [vsyscall], [uprobes], …: nothing of the program's */
+};
+
+enum { PROCMAP_R = 1, PROCMAP_W = 2, PROCMAP_X = 4 };
+
+struct procmap_entry {
+	uint64_t start, end;   /* [start, end) */
+	uint64_t offset;       /* in the file, bytes */
+	uint64_t ino;	       /* 0: no file */
+	uint32_t dev_major, dev_minor;
+	uint8_t prot;	       /* PROCMAP_R|W|X */
+	bool shared;	       /* MAP_SHARED */
+	bool deleted;	       /* the path ended in " (deleted)", which is cut off */
+	enum procmap_kind kind;
+	const char *path; /* "" if none; newlines are "\012" as the kernel writes them; borrowed from
+			     the procmap */
+};
+
+struct procmap {
+	int pid;
+	struct procmap_entry *entries; /* by address, not overlapping */
+	size_t n, cap;
+	size_t skipped; /* lines that could not be understood */
+	char *text;	/* holds the paths */
+};
+
+/*
+ * Reads the mappings of a process. 0; -ESRCH: the process is gone, a zombie or a kernel thread;
+ * -EACCES/-EPERM; -E2BIG: more than 64 MiB of mappings.
+ */
+int procmap__read(int pid, struct procmap **ret);
+/* The same from text (owned by the result in any case; NUL-terminated, modified). */
+int procmap__parse(int pid, char *text, struct procmap **ret);
+void procmap__free(struct procmap *m);
+
+/* The mapping that holds addr, NULL if none. */
+const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr);
+
+/*
+ * Opens the file behind a mapping, read-only: through /proc/PID/map_files, which works for deleted
+ * files and for those of other mount namespaces; where that is not permitted, by path below
+ * /proc/PID/root, if device and inode are still the same. Returns the descriptor; -ENOENT: the
+ * mapping has no file, or it is gone; -ESTALE: the path now names another file; -ESRCH: the process
+ * is gone; -EINVAL: not a regular file (a device: opening it could have effects).
+ */
+int procmap__open(const struct procmap *m, const struct procmap_entry *e);
+
+#endif
