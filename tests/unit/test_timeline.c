@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/util.h"
+#include "model/timeline.h"
+#include "out/escape.h"
+#include "out/timeline_file.h"
+
+static struct timeline_row row(int64_t ms, int64_t rss)
+{
+	struct timeline_row r = timeline__row(ms);
+
+	r.value[TIMELINE_RSS] = rss;
+	return r;
+}
+
+static void keeps_peaks(void **state)
+{
+	struct timeline t;
+	bool spike = false, virt = false, trough = false;
+
+	timeline__init(&t, 1, "x", 256);
+	for (int i = 0; i < 100000; i++) {
+		struct timeline_row r = row(i * 100, 1000 + i % 7);
+
+		if (i == 777)
+			r.value[TIMELINE_RSS] = 5000;
+		if (i == 54321)
+			r.value[TIMELINE_RSS] = 3;
+		r.value[TIMELINE_VIRT] = i == 33333 ? 900 : 800;
+		assert_int_equal(timeline__append(&t, &r), 0);
+		assert_true(t.nrows <= 256);
+	}
+	assert_int_equal(t.appended, 100000);
+	assert_int_equal(t.rows[0].time_unix_ms, 0);
+	assert_int_equal(t.rows[t.nrows - 1].time_unix_ms, 9999900);
+	assert_true(t.nrows >= 64);
+	for (size_t i = 0; i < t.nrows; i++) {
+		assert_true(!i || t.rows[i].time_unix_ms >= t.rows[i - 1].time_unix_ms);
+		spike |= t.rows[i].time_unix_ms == 77700 && t.rows[i].value[TIMELINE_RSS] == 5000;
+		trough |= t.rows[i].value[TIMELINE_RSS] == 3;
+		virt |= t.rows[i].value[TIMELINE_VIRT] == 900;
+	}
+	assert_true(spike);
+	assert_true(virt);
+	assert_true(trough);
+	timeline__clear(&t);
+}
+
+static void even_resolution(void **state)
+{
+	struct timeline t;
+
+	timeline__init(&t, 1, "x", 128);
+	for (int i = 0; i < 50000; i++) {
+		struct timeline_row r = row(i * 10, (i * 7919) % 1000);
+
+		assert_int_equal(timeline__append(&t, &r), 0);
+	}
+	for (size_t i = 1; i + 1 < t.nrows; i++)
+		assert_true(t.rows[i].time_unix_ms - t.rows[i - 1].time_unix_ms <= 2 * t.bucket_ms);
+	timeline__clear(&t);
+}
+
+static void clock_stands_or_steps_back(void **state)
+{
+	struct timeline t;
+
+	timeline__init(&t, 1, "x", 64);
+	for (int i = 0; i < 1000; i++) {
+		struct timeline_row r = row(i < 500 ? 100 : 50, i);
+
+		assert_int_equal(timeline__append(&t, &r), 0);
+		assert_true(t.nrows <= 64);
+	}
+	for (size_t i = 0; i < t.nrows; i++)
+		assert_int_equal(t.rows[i].time_unix_ms, 100);
+	timeline__clear(&t);
+}
+
+static void csv_and_json(void **state)
+{
+	struct timeline a, b;
+	const struct timeline *both[] = {&a, &b};
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+	struct timeline_row r = row(1000, 42);
+
+	timeline__init(&a, 7, "a</script>\x1b[31m", 0);
+	timeline__init(&b, 8, "b", 0);
+	timeline__append(&a, &r);
+	r = row(1500, 43);
+	r.value[TIMELINE_INUSE] = -1;
+	timeline__append(&b, &r);
+	r = row(2000, 44);
+	timeline__append(&a, &r);
+	assert_int_equal(timeline__mark(&a, 1200, "second"), 0);
+	assert_int_equal(timeline__mark(&a, 1100, "first \"mark\""), 0);
+	assert_string_equal(a.marks[1].text, "second");
+	assert_int_equal(timeline_file__write_csv(f, both, 2), 0);
+	fclose(f);
+	assert_string_equal(text,
+			    "time_unix_ms,pid,virt_bytes,rss_bytes,rss_anon_bytes,rss_file_bytes,"
+			    "rss_shmem_bytes,swap_bytes,inuse_bytes,alloc_bytes\n"
+			    "1000,7,,42,,,,,,\n1500,8,,43,,,,,-1,\n2000,7,,44,,,,,,\n");
+	free(text);
+	f = open_memstream(&text, &len);
+	assert_int_equal(timeline_file__write_json(f, both, 2), 0);
+	fclose(f);
+	assert_null(strstr(text, "</script>"));
+	assert_null(strchr(text, 0x1b));
+	assert_non_null(strstr(text, "\"first \\\"mark\\\"\""));
+	assert_non_null(strstr(text, "\"virt_bytes\":null,\"rss_bytes\":43"));
+	free(text);
+	timeline__clear(&a);
+	timeline__clear(&b);
+}
+
+static void escapes(void **state)
+{
+	char b[64], *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	escape__xml(f, "<a href='x'>&\"\x01\xff\xc3\xa9");
+	putc('|', f);
+	escape__json(f, "</script>\n\\\xe2\x80\xa8\xf0\x9f\x98\x80\xed\xa0\x80");
+	putc('|', f);
+	escape__dot(f, "a\"b\nc\\");
+	fclose(f);
+	assert_string_equal(text, "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9|"
+				  "\"\\u003c/script\\u003e\\u000a\\\\\\u2028\xf0\x9f\x98\x80"
+				  "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"|\"a\\\"b\\nc\\\\\"");
+	free(text);
+	assert_string_equal(escape__plain(b, sizeof(b), "x\x1b[2Jy\xe2\x80\xae"),
+			    "x\xef\xbf\xbd[2Jy\xef\xbf\xbd");
+	assert_string_equal(escape__plain(b, 3, "a\xc3\xa9"), "a"); /* no half character */
+	assert_string_equal(escape__plain(b, 4, "a\xc3\xa9"), "a\xc3\xa9");
+	assert_string_equal(escape__plain(b, 2, "\xf0\x9f\x98"), "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keeps_peaks), cmocka_unit_test(even_resolution),
+		cmocka_unit_test(clock_stands_or_steps_back), cmocka_unit_test(csv_and_json),
+		cmocka_unit_test(escapes)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "out/timeline_file.h"
+
+#include "core/util.h"
+#include "out/escape.h"
+#include "out/timeline_plot.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int stream_status(FILE *f)
+{
+	return fflush(f) || ferror(f) ? -EIO : 0;
+}
+
+/* Of the timelines, the one whose next row is the earliest; n if all are written. */
+static size_t earliest(const struct timeline *const *t, const size_t *at, size_t n)
+{
+	size_t best = n;
+
+	for (size_t i = 0; i < n; i++) {
+		if (at[i] < t[i]->nrows &&
+		    (best == n || t[i]->rows[at[i]].time_unix_ms < t[best]->rows[at[best]].time_unix_ms))
+			best = i;
+	}
+	return best;
+}
+
+int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
+{
+	cleanup_free size_t *at = calloc(n + 1, sizeof(*at));
+	size_t i;
+
+	if (!at)
+		return -ENOMEM;
+	fputs("time_unix_ms,pid", f);
+	for (int c = 0; c < TIMELINE_COLUMNS; c++)
+		fprintf(f, ",%s", timeline__column_name(c));
+	putc('\n', f);
+	while ((i = earliest(t, at, n)) < n) {
+		const struct timeline_row *r = &t[i]->rows[at[i]++];
+
+		fprintf(f, "%" PRId64 ",%u", r->time_unix_ms, t[i]->pid);
+		for (int c = 0; c < TIMELINE_COLUMNS; c++) {
+			if (r->value[c] == TIMELINE_UNKNOWN)
+				putc(',', f);
+			else
+				fprintf(f, ",%" PRId64, r->value[c]);
+		}
+		putc('\n', f);
+	}
+	return stream_status(f);
+}
+
+static void write_json_row(FILE *f, const struct timeline_row *r)
+{
+	fprintf(f, "{\"time_unix_ms\":%" PRId64, r->time_unix_ms);
+	for (int c = 0; c < TIMELINE_COLUMNS; c++) {
+		fprintf(f, ",\"%s\":", timeline__column_name(c));
+		if (r->value[c] == TIMELINE_UNKNOWN)
+			fputs("null", f);
+		else
+			fprintf(f, "%" PRId64, r->value[c]);
+	}
+	putc('}', f);
+}
+
+int timeline_file__write_json(FILE *f, const struct timeline *const *t, size_t n)
+{
+	fputs("{\"schema\":\"memwatch.timeline/1\",\"processes\":[", f);
+	for (size_t i = 0; i < n; i++) {
+		fprintf(f, "%s\n{\"pid\":%u,\"name\":", i ? "," : "", t[i]->pid);
+		escape__json(f, t[i]->name);
+		fputs(",\"rows\":[", f);
+		for (size_t r = 0; r < t[i]->nrows; r++) {
+			fputs(r ? ",\n" : "\n", f);
+			write_json_row(f, &t[i]->rows[r]);
+		}
+		fputs("],\"marks\":[", f);
+		for (size_t m = 0; m < t[i]->nmarks; m++) {
+			fprintf(f, "%s{\"time_unix_ms\":%" PRId64 ",\"text\":", m ? "," : "",
+				t[i]->marks[m].time_unix_ms);
+			escape__json(f, t[i]->marks[m].text);
+			putc('}', f);
+		}
+		fputs("]}", f);
+	}
+	fputs("]}\n", f);
+	return stream_status(f);
+}
+
+typedef int (*write_fn)(FILE *f, const struct timeline *const *t, size_t n);
+
+static write_fn writer_of(const char *path)
+{
+	static const struct {
+		const char *ending;
+		write_fn write;
+	} known[] = {
+		{".csv", timeline_file__write_csv},
+		{".json", timeline_file__write_json},
+		{".svg", timeline_plot__write_svg},
+		{".html", timeline_plot__write_html},
+	};
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		size_t e = strlen(known[i].ending);
+
+		if (len > e && !strcmp(path + len - e, known[i].ending))
+			return known[i].write;
+	}
+	return NULL;
+}
+
+bool timeline_file__known(const char *path)
+{
+	return writer_of(path);
+}
+
+int timeline_file__save(const char *path, const struct timeline *const *t, size_t n)
+{
+	write_fn write = writer_of(path);
+	cleanup_free char *tmp = NULL;
+	FILE *f;
+	struct stat st;
+	int err;
+
+	if (!write)
+		return -EINVAL;
+	/* a pipe or device is written as it is; a regular file is replaced in one step */
+	if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
+		cleanup_file FILE *to = fopen(path, "we");
+
+		return to ? write(to, t, n) : -errno;
+	}
+	if (asprintf(&tmp, "%s.tmp-%d", path, getpid()) < 0) {
+		tmp = NULL;
+		return -ENOMEM;
+	}
+	f = fopen(tmp, "we");
+	if (!f)
+		return -errno;
+	err = write(f, t, n);
+	if (fclose(f) && !err)
+		err = -errno;
+	if (!err && rename(tmp, path))
+		err = -errno;
+	if (err)
+		unlink(tmp);
+	return err;
+}
