@@ -2,7 +2,7 @@
 #include "out/timeline_file.h"
 
 #include "core/util.h"
-#include "out/escape.h"
+#include "out/emit.h"
 #include "out/timeline_plot.h"
 
 #include <inttypes.h>
@@ -71,7 +71,7 @@ int timeline_file__write_json(FILE *f, const struct timeline *const *t, size_t n
 	fputs("{\"schema\":\"memwatch.timeline/1\",\"processes\":[", f);
 	for (size_t i = 0; i < n; i++) {
 		fprintf(f, "%s\n{\"pid\":%u,\"name\":", i ? "," : "", t[i]->pid);
-		escape__json(f, t[i]->name);
+		emit__json(f, t[i]->name);
 		fputs(",\"rows\":[", f);
 		for (size_t r = 0; r < t[i]->nrows; r++) {
 			fputs(r ? ",\n" : "\n", f);
@@ -81,7 +81,7 @@ int timeline_file__write_json(FILE *f, const struct timeline *const *t, size_t n
 		for (size_t m = 0; m < t[i]->nmarks; m++) {
 			fprintf(f, "%s{\"time_unix_ms\":%" PRId64 ",\"text\":", m ? "," : "",
 				t[i]->marks[m].time_unix_ms);
-			escape__json(f, t[i]->marks[m].text);
+			emit__json(f, t[i]->marks[m].text);
 			putc('}', f);
 		}
 		fputs("]}", f);

@@ -4,7 +4,7 @@
 
 #include "core/units.h"
 #include "core/util.h"
-#include "out/escape.h"
+#include "out/emit.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -177,7 +177,7 @@ static void write_marks(FILE *f, const struct span *s, const struct timeline *t,
 			   "<text class=\"mt\" text-anchor=\"%s\" x=\"%.1f\" y=\"%.1f\">",
 			x, x, s->y0, bottom, right ? "end" : "start", right ? x - 4 : x + 4,
 			s->y0 + 12 + (double)(i % 4) * 13);
-		escape__xml(f, t->marks[i].text);
+		emit__xml(f, t->marks[i].text);
 		fputs("</text>\n", f);
 	}
 }
@@ -213,7 +213,7 @@ static void write_legend(FILE *f, const struct timeline *t, double y)
 			   "fill=\"var(%s)\"/><text x=\"%.0f\" y=\"%.0f\">%s <tspan class=\"d\">%s"
 			   "</tspan></text>\n",
 			x, y - 9, entry[i].colour, x + 15, y, entry[i].name, b);
-		x += 172;
+		x += 176;
 	}
 }
 
@@ -232,7 +232,7 @@ static void write_process(FILE *f, const struct timeline *t, double y)
 	char date[64];
 
 	fprintf(f, "<text class=\"t\" x=\"%d\" y=\"%.0f\">", LEFT, y + 22);
-	escape__xml(f, t->name);
+	emit__xml(f, t->name);
 	fprintf(f, " <tspan class=\"d\">pid %u</tspan></text>\n", t->pid);
 	if (!t->nrows) {
 		fprintf(f, "<text class=\"d\" x=\"%d\" y=\"%.0f\">nothing was recorded</text>\n", LEFT,
