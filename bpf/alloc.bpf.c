@@ -12,7 +12,7 @@
 #include "memwatch/alloc.h"
 #include "sample.h"
 
-struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20};
+struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20, .max_map_count = 65530};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -34,7 +34,6 @@ struct {
 /* A call between its entry and its return. */
 struct pending {
 	u64 sp;	  /* at entry: where the return address is */
-	u64 ret;  /* the return address before the return probe replaced it */
 	u64 size; /* bytes asked for */
 	u64 arg;  /* realloc: old block; posix_memalign: where the result goes */
 	u64 old_size; /* realloc, sampled mode: size of the old block if it was in the profile */
@@ -242,6 +241,36 @@ static __always_inline struct thread *thread_get(u32 target)
 	return bpf_map_lookup_elem(&alloc_threads, &tid);
 }
 
+/*
+ * May this operator new throw? A return probe replaces the return address on the stack, and a C++
+ * exception that meets the kernel's trampoline there finds no unwind table and ends the program.
+ * An allocation function throws when the kernel refuses it memory: at a limit of the address
+ * space, of mappings or of locked memory, with strict overcommit (new_max_bytes is 0 then) or a
+ * size beyond the machine. With a wide margin to all of these it cannot fail; otherwise the call
+ * goes without a return probe and is counted.
+ */
+#define MAP_COUNT_MARGIN 4096
+#define SPACE_MARGIN_PAGES (256 << 8) /* 256 MiB */
+
+static __always_inline bool may_throw(u64 size)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 as, data, pages = (size >> 12) * 2 + SPACE_MARGIN_PAGES;
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+
+	if (!mm || size > alloc_config.new_max_bytes)
+		return true;
+	if ((u64)BPF_CORE_READ(mm, map_count) + MAP_COUNT_MARGIN > alloc_config.max_map_count)
+		return true;
+	if (BPF_CORE_READ(mm, def_flags) & MW_VM_LOCKED)
+		return true;
+	as = BPF_CORE_READ(task, signal, rlim[MW_RLIMIT_AS].rlim_cur);
+	if (as != ~0ULL && BPF_CORE_READ(mm, total_vm) + pages > as >> 12)
+		return true;
+	data = BPF_CORE_READ(task, signal, rlim[MW_RLIMIT_DATA].rlim_cur);
+	return data != ~0ULL && BPF_CORE_READ(mm, data_vm) + pages > data >> 12;
+}
+
 /* The part of the entry that only calls bound for the profile reach. 1: no return probe. */
 static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size, u32 sampled)
 {
@@ -260,6 +289,13 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 		count(target, MW_C_ALLOC_BYTES, -size);
 		return 1;
 	}
+	if (fn == MW_FN_NEW && may_throw(size)) {
+		count(target, MW_C_ALLOCS, -1);
+		count(target, MW_C_ALLOC_BYTES, -size);
+		count(target, MW_C_LOST_MAY_THROW, 1);
+		count(target, MW_C_LOST_MAY_THROW_BYTES, size);
+		return 1;
+	}
 	top = t->depth;
 	if (top >= MAX_PENDING) {
 		count(target, MW_C_LOST_PENDING, 1);
@@ -273,7 +309,6 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	p->flags = sampled ? PENDING_SAMPLED : 0;
 	p->arg = PT_REGS_PARM1(ctx);
 	p->old_size = 0;
-	bpf_probe_read_user(&p->ret, sizeof(p->ret), (void *)sp);
 	if (is_realloc(fn) && p->arg) {
 		count(target, MW_C_FREES, 1);
 		if (exact() || live_take(target, p->arg, &p->old_size)) {
@@ -464,41 +499,4 @@ SEC("?uprobe")
 int mw_alloc_free(struct pt_regs *ctx)
 {
 	return free_enter(ctx);
-}
-
-/*
- * A C++ exception that leaves an allocation function (bad_alloc from operator new) would meet the
- * kernel's trampoline as a return address, for which there is no unwind table: std::terminate.
- * So the moment an exception starts, the original return address is put back. The kernel drops
- * its own record of that return when the stack pointer has moved past it, as after a longjmp.
- */
-SEC("?uprobe")
-int mw_alloc_throw(struct pt_regs *ctx)
-{
-	u32 tid = (u32)bpf_get_current_pid_tgid(), top;
-	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
-	u64 word;
-
-	if (!t)
-		return 0;
-	for (int i = 0; i < MAX_PENDING; i++) {
-		struct pending *p;
-
-		top = t->depth - 1;
-		if (top >= MAX_PENDING)
-			return 0;
-		p = &t->p[top];
-		word = 0;
-		bpf_probe_read_user(&word, sizeof(word), (void *)p->sp);
-		if (word && word == trampoline()) {
-			if (PT_REGS_SP(ctx) > p->sp)
-				return 0; /* thrown on another stack */
-			bpf_probe_write_user((void *)p->sp, &p->ret, sizeof(p->ret));
-			count(p->target, MW_C_ALLOCS, -1);
-			count(p->target, MW_C_ALLOC_BYTES, -p->size);
-			count(p->target, MW_C_FAILED_ALLOCS, 1);
-		}
-		t->depth = top;
-	}
-	return 0;
 }

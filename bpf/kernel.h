@@ -42,6 +42,25 @@ struct uprobes_state {
 
 struct mm_struct {
 	struct uprobes_state uprobes_state;
+	int map_count;
+	unsigned long brk;
+	unsigned long total_vm; /* pages */
+	unsigned long data_vm;
+	unsigned long def_flags;
+};
+
+struct rlimit {
+	unsigned long rlim_cur;
+	unsigned long rlim_max;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+	struct rlimit rlim[16];
 };
 
 struct task_struct {
@@ -49,6 +68,7 @@ struct task_struct {
 	int tgid;
 	char comm[16];
 	struct mm_struct *mm;
+	struct signal_struct *signal;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 };
@@ -59,5 +79,9 @@ struct task_struct {
 #define MW_EBUSY 16
 #define MW_EEXIST 17
 #define MW_EFAULT 14
+
+#define MW_VM_LOCKED 0x2000UL
+#define MW_RLIMIT_DATA 2
+#define MW_RLIMIT_AS 9
 
 #endif

@@ -149,6 +149,8 @@ enum mw_counter {
 	MW_C_LOST_LIVE_BYTES,
 	MW_C_LOST_THREAD_FULL, /* not sampled: table of threads full */
 	MW_C_LOST_PENDING,     /* a call whose return was never seen */
+	MW_C_LOST_MAY_THROW,   /* operator new so near a limit that it may throw: not followed */
+	MW_C_LOST_MAY_THROW_BYTES,
 	MW_C_LOST_ADDR,	       /* address outside the 47-bit range */
 	MW_C_STACK_END,	       /* MW_STACK_ENDS counters follow: stacks by how they ended */
 	MW_C_COUNT = MW_C_STACK_END + MW_STACK_ENDS,
