@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * allocs.h - the allocators in an ELF file, found by their symbols.
+ *
+ * Knows the C family, C++ operator new and delete, and the prefixed forms of the allocators in
+ * use (je_, _rjem_, mi_, tc_, …); any other prefix counts when the file defines the whole family
+ * with it. operator new and delete are taken only where the file has an allocator of its own
+ * beneath them: elsewhere (libstdc++) they call malloc, which is seen anyway.
+ */
+#ifndef ELF_ALLOCS_H
+#define ELF_ALLOCS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elf/elfobj.h"
+#include "memwatch/wire.h"
+
+#define ALLOCS_MAX 1024 /* functions of one file */
+
+struct alloc_func {
+	char name[64];
+	enum mw_fn fn;
+	uint64_t vaddr, size; /* size 0 if the symbol has none */
+};
+
+/*
+ * Finds the functions to probe, sorted by address, one per address. *ret is malloc'ed (NULL if
+ * there are none). 0, -E2BIG (more than ALLOCS_MAX), -EBADMSG (malformed symbol table; what was
+ * found before is in *ret), other negative errno.
+ */
+int allocs__find(const struct elfobj *e, struct alloc_func **ret, size_t *ret_n);
+
+/* What a symbol name stands for; MW_FN_NONE if it is no allocator function. */
+enum mw_fn allocs__classify(const char *name);
+
+#endif

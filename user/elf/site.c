@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "elf/site.h"
+
+#include <capstone/capstone.h>
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+
+#define MAX_BODY 4096	 /* bytes of a function that are looked at */
+#define DEFAULT_BODY 256 /* of one whose symbol has no size */
+#define MAX_LEAD 24	 /* instructions before the site */
+
+/* First bytes of what Linux emulates on x86-64 (arch/x86/kernel/uprobes.c: branch and push
+ * set-up): pushes of 64-bit registers, jmp and jcc and call with a relative target, 1-byte nop. */
+static bool emulated(const cs_insn *in)
+{
+	const uint8_t *b = in->bytes;
+
+	if (in->size == 2 && (b[0] & 0xf0) == 0x40) /* REX push r8-r15 */
+		return b[0] == 0x41 && (b[1] & 0xf8) == 0x50;
+	switch (b[0]) {
+	case 0xe8:
+	case 0xe9:
+		return in->size == 5;
+	case 0xeb:
+		return in->size == 2;
+	case 0x0f:
+		return in->size == 6 && (b[1] & 0xf0) == 0x80;
+	case 0x90:
+		return in->size == 1;
+	}
+	return (in->size == 1 && (b[0] & 0xf8) == 0x50) || (in->size == 2 && (b[0] & 0xf0) == 0x70);
+}
+
+static bool is_nop(const cs_insn *in)
+{
+	return in->id == X86_INS_NOP || in->id == X86_INS_ENDBR64;
+}
+
+static bool in_group(const cs_insn *in, uint8_t group)
+{
+	for (uint8_t i = 0; i < in->detail->groups_count; i++) {
+		if (in->detail->groups[i] == group)
+			return true;
+	}
+	return false;
+}
+
+static bool is_flow(const cs_insn *in)
+{
+	return in_group(in, CS_GRP_JUMP) || in_group(in, CS_GRP_CALL) || in_group(in, CS_GRP_RET) ||
+	       in_group(in, CS_GRP_INT) || in_group(in, CS_GRP_IRET);
+}
+
+/* A direct branch's target, 0 if it is none. */
+static uint64_t branch_target(const cs_insn *in)
+{
+	const cs_x86 *x = &in->detail->x86;
+
+	if (!in_group(in, CS_GRP_JUMP) && !in_group(in, CS_GRP_CALL))
+		return 0;
+	if (x->op_count != 1 || x->operands[0].type != X86_OP_IMM)
+		return 0;
+	return x->operands[0].imm;
+}
+
+/* Does the instruction change rdi, rsi, rdx (the arguments that are read) or the stack pointer? */
+static bool clobbers(csh cs, const cs_insn *in)
+{
+	cs_regs rd, wr;
+	uint8_t nrd, nwr;
+
+	if (cs_regs_access(cs, in, rd, &nrd, wr, &nwr))
+		return true;
+	for (uint8_t i = 0; i < nwr; i++) {
+		switch (wr[i]) {
+		case X86_REG_RDI: case X86_REG_EDI: case X86_REG_DI: case X86_REG_DIL:
+		case X86_REG_RSI: case X86_REG_ESI: case X86_REG_SI: case X86_REG_SIL:
+		case X86_REG_RDX: case X86_REG_EDX: case X86_REG_DX: case X86_REG_DL: case X86_REG_DH:
+		case X86_REG_RSP: case X86_REG_ESP: case X86_REG_SP: case X86_REG_SPL:
+			return true;
+		}
+	}
+	return false;
+}
+
+struct body {
+	const struct elfobj *elf;
+	csh cs;
+	cs_insn *insn;
+	size_t n;
+	uint64_t start, end;
+};
+
+static int body_read(struct body *b, const struct alloc_func *f)
+{
+	uint8_t code[MAX_BODY];
+	size_t want = f->size ? min_of(f->size, (uint64_t)MAX_BODY) : DEFAULT_BODY, got;
+
+	got = elfobj__read(b->elf, f->vaddr, code, want);
+	b->insn = NULL;
+	b->n = got ? cs_disasm(b->cs, code, got, f->vaddr, 0, &b->insn) : 0;
+	b->start = f->vaddr;
+	b->end = f->vaddr + (f->size ? f->size : got);
+	return b->n ? 0 : -ENOEXEC;
+}
+
+static void body_free(struct body *b)
+{
+	if (b->insn)
+		cs_free(b->insn, b->n);
+	b->insn = NULL;
+	b->n = 0;
+}
+
+/* Does a branch inside the function lead back to this address? Then a call could pass it twice. */
+static bool is_loop_target(const struct body *b, uint64_t vaddr)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		if (branch_target(&b->insn[i]) == vaddr && !in_group(&b->insn[i], CS_GRP_CALL))
+			return true;
+	}
+	return false;
+}
+
+static void set_site(struct site *s, const cs_insn *in, enum site_kind kind, const char *why)
+{
+	s->vaddr = in->address;
+	s->kind = kind;
+	s->why = why;
+	snprintf(s->insn, sizeof(s->insn), "%s%s%s", in->mnemonic, in->op_str[0] ? " " : "",
+		 in->op_str);
+}
+
+/* `test %rdi,%rdi; je …` at the start of free: the branch is taken for NULL only. */
+static bool is_null_test(const cs_insn *test, const cs_insn *jump)
+{
+	const cs_x86 *x = &test->detail->x86;
+
+	return test->id == X86_INS_TEST && jump->id == X86_INS_JE && x->op_count == 2 &&
+	       x->operands[0].type == X86_OP_REG && x->operands[0].reg == X86_REG_RDI &&
+	       x->operands[1].type == X86_OP_REG && x->operands[1].reg == X86_REG_RDI;
+}
+
+/*
+ * Walks the straight line from the entry. free(NULL) does nothing, so behind a test for it the
+ * walk may go on: the calls that matter still pass.
+ */
+static void choose_one(struct body *b, struct site *s)
+{
+	const char *why = "no emulated instruction before the arguments change";
+	const cs_insn *best = NULL;
+
+	for (size_t i = 0; i < b->n && i < MAX_LEAD; i++) {
+		const cs_insn *in = &b->insn[i];
+
+		if (emulated(in) && !is_loop_target(b, in->address)) {
+			if (s->func.fn == MW_FN_FREE && i > 0 && is_null_test(in - 1, in)) {
+				best = in;
+				continue;
+			}
+			best = in;
+			break;
+		}
+		if (is_flow(in) || (!is_nop(in) && clobbers(b->cs, in)))
+			break;
+	}
+	if (best) {
+		set_site(s, best, SITE_EMULATED, "");
+		return;
+	}
+	for (size_t i = 0; i < b->n; i++) { /* at the entry, but never on a 5-byte nop */
+		if (is_nop(&b->insn[i]) && b->insn[i].size == 5)
+			continue;
+		set_site(s, &b->insn[i], SITE_STEPPED, why);
+		return;
+	}
+	s->kind = SITE_NONE;
+	s->why = "no code";
+}
+
+static bool same_purpose(const struct alloc_func *a, const struct alloc_func *b)
+{
+	return (a->fn == MW_FN_FREE) == (b->fn == MW_FN_FREE);
+}
+
+static struct site *site_at(struct site *sites, size_t n, uint64_t vaddr)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (sites[i].func.vaddr == vaddr)
+			return &sites[i];
+	}
+	return NULL;
+}
+
+static void note_caller(struct site *callee, const struct body *b)
+{
+	if (callee->ncallers == SITE_CALLERS)
+		return;
+	for (size_t i = 0; i < callee->ncallers; i++) {
+		if (callee->caller[i].lo == (int64_t)b->start)
+			return;
+	}
+	/* absolute for now; made relative when every site is known */
+	callee->caller[callee->ncallers].lo = b->start;
+	callee->caller[callee->ncallers].hi = b->end;
+	callee->ncallers++;
+}
+
+/*
+ * Which functions of the list does this one call? One that ends only in jumps to another, or an
+ * operator new or delete that calls malloc or free, adds nothing of its own: the other is probed.
+ */
+static void scan_calls(const struct body *b, struct site *s, struct site *sites, size_t n)
+{
+	struct site *onward = NULL;
+	bool returns = false, other_exit = false;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const cs_insn *in = &b->insn[i];
+		uint64_t to = branch_target(in);
+		struct site *callee;
+
+		returns |= in_group(in, CS_GRP_RET);
+		if (in_group(in, CS_GRP_JUMP) && !to)
+			other_exit = true;
+		if (!to || (to >= b->start && to < b->end))
+			continue;
+		callee = site_at(sites, n, to);
+		if (!callee) {
+			if (in_group(in, CS_GRP_JUMP))
+				other_exit = true;
+			continue;
+		}
+		if (in_group(in, CS_GRP_CALL))
+			note_caller(callee, b);
+		if (!same_purpose(&callee->func, &s->func))
+			continue;
+		if (in_group(in, CS_GRP_JUMP))
+			onward = callee;
+		else if (s->func.name[0] == '_' && s->func.name[1] == 'Z')
+			s->wrapper = true, snprintf(s->calls, sizeof(s->calls), "%s", callee->func.name);
+	}
+	if (onward && !returns && !other_exit) {
+		s->wrapper = true;
+		snprintf(s->calls, sizeof(s->calls), "%s", onward->func.name);
+	}
+}
+
+int site__choose(const struct elfobj *e, const struct alloc_func *funcs, size_t n,
+		 struct site **ret)
+{
+	struct body b = {.elf = e};
+	struct site *sites;
+
+	if (elfobj__machine(e) != EM_X86_64)
+		return -EOPNOTSUPP;
+	sites = calloc(n ? n : 1, sizeof(*sites));
+	if (!sites)
+		return -ENOMEM;
+	if (cs_open(CS_ARCH_X86, CS_MODE_64, &b.cs)) {
+		free(sites);
+		return -ENOMEM;
+	}
+	cs_option(b.cs, CS_OPT_DETAIL, CS_OPT_ON);
+	for (size_t i = 0; i < n; i++) {
+		sites[i].func = funcs[i];
+		sites[i].why = "";
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct site *s = &sites[i];
+
+		if (body_read(&b, &s->func)) {
+			s->kind = SITE_NONE;
+			s->why = "its code cannot be decoded";
+			continue;
+		}
+		choose_one(&b, s);
+		if (s->kind != SITE_NONE && !elfobj__vaddr_to_off(e, s->vaddr, &s->off))
+			s->kind = SITE_NONE;
+		scan_calls(&b, s, sites, n);
+		body_free(&b);
+	}
+	for (size_t i = 0; i < n; i++) {
+		for (size_t c = 0; c < sites[i].ncallers; c++) {
+			sites[i].caller[c].lo -= sites[i].vaddr;
+			sites[i].caller[c].hi -= sites[i].vaddr;
+		}
+	}
+	cs_close(&b.cs);
+	*ret = sites;
+	return 0;
+}

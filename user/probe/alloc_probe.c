@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "probe/alloc_probe.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+
+enum method { METHOD_SESSION, METHOD_MULTI, METHOD_SINGLE };
+
+struct probe_link {
+	uint32_t target;
+	int fd;		       /* uprobe_multi link, or -1 */
+	struct bpf_link *link; /* perf event link, or NULL */
+};
+
+struct alloc_probe {
+	struct bpfobj *obj;
+	enum method method;
+	struct probe_link *links;
+	size_t nlinks, links_cap;
+	uint32_t nsites; /* rows of alloc_sites in use; row 0 means "no callers" */
+};
+
+/* Bytes that operator new may ask for without any chance of failing; see may_throw() in
+ * alloc.bpf.c. With strict overcommit every allocation may fail. */
+static uint64_t new_max_bytes(void)
+{
+	cleanup_free char *text = NULL;
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+
+	if (util__read_file("/proc/sys/vm/overcommit_memory", 64, &text) > 0 && text[0] == '2')
+		return 0;
+	return pages > 0 ? (uint64_t)pages * page / 4 : 0;
+}
+
+static uint64_t max_map_count(void)
+{
+	cleanup_free char *text = NULL;
+
+	if (util__read_file("/proc/sys/vm/max_map_count", 64, &text) <= 0)
+		return 65530;
+	return strtoull(text, NULL, 10);
+}
+
+static void use_programs(struct alloc_probe *p)
+{
+	struct memwatch_bpf *s = p->obj->skel;
+
+	bpfobj__use_prog(s->progs.mw_alloc_free);
+	if (p->method == METHOD_SESSION) {
+		bpfobj__use_prog(s->progs.mw_alloc_session);
+		bpf_program__set_expected_attach_type(s->progs.mw_alloc_session,
+						      MW_BPF_TRACE_UPROBE_SESSION);
+	} else {
+		bpfobj__use_prog(s->progs.mw_alloc_entry);
+		bpfobj__use_prog(s->progs.mw_alloc_return);
+	}
+	if (p->method == METHOD_SINGLE)
+		return;
+	bpf_program__set_expected_attach_type(s->progs.mw_alloc_free, MW_BPF_TRACE_UPROBE_MULTI);
+	bpf_program__set_expected_attach_type(s->progs.mw_alloc_entry, MW_BPF_TRACE_UPROBE_MULTI);
+	bpf_program__set_expected_attach_type(s->progs.mw_alloc_return, MW_BPF_TRACE_UPROBE_MULTI);
+}
+
+int alloc_probe__new(struct bpfobj *o, const struct features *fs,
+		     const struct alloc_probe_opts *opts, struct alloc_probe **ret)
+{
+	struct alloc_probe *p;
+	struct mw_alloc_config *cfg = &o->skel->data->alloc_config;
+	int err;
+
+	if (!fs->f[FEATURE_COOKIE].have)
+		return -EOPNOTSUPP;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->obj = o;
+	p->nsites = 1;
+	p->method = fs->f[FEATURE_UPROBE_SESSION].have ? METHOD_SESSION
+		    : fs->f[FEATURE_UPROBE_MULTI].have ? METHOD_MULTI
+						       : METHOD_SINGLE;
+	cfg->sample_bytes = opts->sample_bytes;
+	cfg->wake_bytes = opts->wake_bytes ? opts->wake_bytes : opts->ring_bytes / 8;
+	cfg->new_max_bytes = new_max_bytes();
+	cfg->max_map_count = max_map_count();
+	use_programs(p);
+	err = bpfobj__use_map(o->skel->maps.alloc_sites, 0);
+	if (!err) /* exact mode keeps no live blocks in the kernel */
+		err = bpfobj__use_map(o->skel->maps.alloc_live,
+				      opts->sample_bytes <= 1 ? 1 : opts->max_live);
+	if (!err)
+		err = bpfobj__use_map(o->skel->maps.alloc_threads, opts->max_threads);
+	if (err) {
+		free(p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
+
+static void link_close(struct probe_link *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	bpf_link__destroy(l->link);
+}
+
+void alloc_probe__free(struct alloc_probe *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->nlinks; i++)
+		link_close(&p->links[i]);
+	free(p->links);
+	free(p);
+}
+
+void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nlinks; i++) {
+		if (p->links[i].target == target)
+			link_close(&p->links[i]);
+		else
+			p->links[n++] = p->links[i];
+	}
+	p->nlinks = n;
+}
+
+void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes)
+{
+	p->obj->skel->data->alloc_config.sample_bytes = sample_bytes;
+}
+
+static int add_link(struct alloc_probe *p, uint32_t target, int fd, struct bpf_link *link)
+{
+	struct probe_link l = {.target = target, .fd = fd, .link = link};
+	int err = array_reserve(p->links, p->links_cap, p->nlinks + 1);
+
+	if (err) {
+		link_close(&l);
+		return err;
+	}
+	p->links[p->nlinks++] = l;
+	return 0;
+}
+
+/* Gives a site its row of callers; 0 when it needs none (or there is no room: then nested calls
+ * are still recognised while a return probe is pending). */
+static uint32_t site_row(struct alloc_probe *p, const struct site *s)
+{
+	struct mw_site row = {.ncallers = s->ncallers};
+	uint32_t index = p->nsites;
+
+	if (!s->ncallers || index >= MW_MAX_SITES)
+		return 0;
+	for (size_t i = 0; i < s->ncallers; i++) {
+		row.caller[i].lo = s->caller[i].lo;
+		row.caller[i].hi = s->caller[i].hi;
+	}
+	if (bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.alloc_sites), &index, &row, 0))
+		return 0;
+	p->nsites++;
+	return index;
+}
+
+struct batch {
+	uint64_t offsets[ALLOCS_MAX], cookies[ALLOCS_MAX];
+	size_t n;
+};
+
+static int attach_multi(struct alloc_probe *p, const struct bpf_program *prog, int type,
+			const char *path, const struct batch *b, int pid, uint32_t target,
+			uint32_t flags)
+{
+	int fd = uprobe_link__create(bpf_program__fd(prog), type, path, b->offsets, b->cookies, b->n,
+				     pid, flags);
+
+	return fd < 0 ? fd : add_link(p, target, fd, NULL);
+}
+
+static int attach_single(struct alloc_probe *p, const struct bpf_program *prog, const char *path,
+			 const struct batch *b, int pid, uint32_t target, bool ret)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = b->cookies[i], .retprobe = ret);
+		struct bpf_link *link =
+			bpf_program__attach_uprobe_opts(prog, pid, path, b->offsets[i], &opts);
+		int err;
+
+		if (!link)
+			return -errno;
+		err = add_link(p, target, -1, link);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int attach_batch(struct alloc_probe *p, const char *path, const struct batch *b, int pid,
+			uint32_t target, bool frees)
+{
+	struct memwatch_bpf *s = p->obj->skel;
+	int err;
+
+	if (!b->n)
+		return 0;
+	switch (p->method) {
+	case METHOD_SESSION:
+		if (frees)
+			return attach_multi(p, s->progs.mw_alloc_free, MW_BPF_TRACE_UPROBE_MULTI,
+					    path, b, pid, target, 0);
+		return attach_multi(p, s->progs.mw_alloc_session, MW_BPF_TRACE_UPROBE_SESSION, path,
+				    b, pid, target, 0);
+	case METHOD_MULTI:
+		if (frees)
+			return attach_multi(p, s->progs.mw_alloc_free, MW_BPF_TRACE_UPROBE_MULTI,
+					    path, b, pid, target, 0);
+		/* The return first: an entry without its return would wait for ever. */
+		err = attach_multi(p, s->progs.mw_alloc_return, MW_BPF_TRACE_UPROBE_MULTI, path, b,
+				   pid, target, MW_BPF_F_UPROBE_MULTI_RETURN);
+		return err ? err
+			   : attach_multi(p, s->progs.mw_alloc_entry, MW_BPF_TRACE_UPROBE_MULTI,
+					  path, b, pid, target, 0);
+	case METHOD_SINGLE:
+		if (frees)
+			return attach_single(p, s->progs.mw_alloc_free, path, b, pid, target, false);
+		err = attach_single(p, s->progs.mw_alloc_return, path, b, pid, target, true);
+		return err ? err
+			   : attach_single(p, s->progs.mw_alloc_entry, path, b, pid, target, false);
+	}
+	return -EINVAL;
+}
+
+int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
+			const struct site *sites, size_t n, size_t *ret_n)
+{
+	cleanup_free struct batch *frees = calloc(1, sizeof(*frees));
+	cleanup_free struct batch *allocs = calloc(1, sizeof(*allocs));
+	char path[64];
+	int err;
+
+	*ret_n = 0;
+	if (!frees || !allocs)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
+		const struct site *s = &sites[i];
+		struct batch *b = s->func.fn == MW_FN_FREE ? frees : allocs;
+
+		if (s->wrapper || s->kind == SITE_NONE)
+			continue;
+		b->offsets[b->n] = s->off;
+		b->cookies[b->n++] = MW_COOKIE(target, s->func.fn, site_row(p, s));
+	}
+	err = attach_batch(p, path, frees, pid, target, true);
+	if (!err)
+		err = attach_batch(p, path, allocs, pid, target, false);
+	if (!err)
+		*ret_n = frees->n + allocs->n;
+	return err;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * alloc_probe.h - the allocator probes: which programs serve on this kernel, and their links.
+ */
+#ifndef PROBE_ALLOC_PROBE_H
+#define PROBE_ALLOC_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elf/site.h"
+#include "probe/bpfobj.h"
+#include "probe/feature.h"
+
+struct alloc_probe;
+
+struct alloc_probe_opts {
+	uint64_t sample_bytes; /* <= 1: exact */
+	uint32_t max_live;     /* sampled blocks that can be live at once; 0: default 1 M */
+	uint32_t max_threads;  /* 0: default 64 K */
+	uint64_t wake_bytes;   /* 0: an eighth of the ring */
+	uint32_t ring_bytes;
+};
+
+/* Before load: picks the rung of the ladder that `fs` allows and switches programs and maps on.
+ * 0, -EOPNOTSUPP (no attach cookies) or another negative errno. */
+int alloc_probe__new(struct bpfobj *o, const struct features *fs,
+		     const struct alloc_probe_opts *opts, struct alloc_probe **ret);
+/* Detaches everything. NULL is fine. */
+void alloc_probe__free(struct alloc_probe *p);
+
+/*
+ * After load: puts probes on the sites of one file in process pid. `fd` is the file, of which the
+ * caller keeps ownership. Frees are attached before allocations, so that no block is seen to be
+ * allocated whose free cannot be seen. *ret_n: probes in. 0 or -errno (-ESRCH: process gone).
+ */
+int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
+			const struct site *sites, size_t n, size_t *ret_n);
+void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target);
+/* Changes the rate while running (adaptive cost). */
+void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes);
+
+#endif
