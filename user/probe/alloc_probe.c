@@ -10,6 +10,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "probe/uprobe_link.h"
 
 enum method { METHOD_SESSION, METHOD_MULTI, METHOD_SINGLE };
 
