@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "model/heap.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+
+#define DEFAULT_MAX_BLOCKS (64u << 20)
+#define DEFAULT_MAX_SITES (1u << 20)
+#define MIN_INDEX 1024
+#define MAX_REALLOCS 65536
+
+int heap__new(const struct heap_opts *opts, struct heap **ret)
+{
+	struct heap *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	livemap__init(&h->live, opts->max_blocks ? opts->max_blocks : DEFAULT_MAX_BLOCKS);
+	h->max_sites = opts->max_sites ? opts->max_sites : DEFAULT_MAX_SITES;
+	h->start_ns = opts->start_ns;
+	h->index_mask = MIN_INDEX - 1;
+	h->index = calloc(MIN_INDEX, sizeof(*h->index));
+	h->targets = calloc(MW_MAX_TARGETS, sizeof(*h->targets));
+	if (!h->index || !h->targets) {
+		heap__free(h);
+		return -ENOMEM;
+	}
+	heap__set_rate(h, opts->sample_bytes);
+	*ret = h;
+	return 0;
+}
+
+void heap__free(struct heap *h)
+{
+	if (!h)
+		return;
+	livemap__fini(&h->live);
+	free(h->sites);
+	free(h->frames);
+	free(h->index);
+	free(h->targets);
+	free(h->reallocs);
+	free(h);
+}
+
+void heap__set_rate(struct heap *h, uint64_t sample_bytes)
+{
+	if (h->nrates && h->rates[h->nrates - 1].sample_bytes == sample_bytes)
+		return;
+	/* Blocks remember their rate by number. When the numbers are used up the last is reused:
+	 * the estimate of blocks from it is off by the ratio of the two rates. */
+	if (h->nrates == ARRAY_SIZE(h->rates))
+		h->nrates--;
+	h->rates[h->nrates++].sample_bytes = sample_bytes;
+}
+
+double heap__weight(uint64_t size, uint64_t sample_bytes)
+{
+	if (sample_bytes <= 1)
+		return 1;
+	if (!size)
+		size = 1; /* as the sampler does */
+	return -1 / expm1(-(double)size / (double)sample_bytes);
+}
+
+double heap_site__inuse_objects(const struct heap_site *s)
+{
+	return s->alloc_samples == s->free_samples ? 0 : s->alloc_objects - s->free_objects;
+}
+
+double heap_site__inuse_bytes(const struct heap_site *s)
+{
+	return s->alloc_samples == s->free_samples ? 0 : s->alloc_bytes - s->free_bytes;
+}
+
+const uint32_t *heap__site_frames(const struct heap *h, const struct heap_site *s)
+{
+	return h->frames + s->frame0;
+}
+
+static uint64_t site_hash(uint32_t target, uint64_t stack)
+{
+	return util__mix64(stack ^ (uint64_t)target << 32);
+}
+
+static size_t index_slot(const struct heap *h, uint32_t target, uint64_t stack)
+{
+	size_t i = site_hash(target, stack) & h->index_mask;
+
+	while (h->index[i]) {
+		const struct heap_site *s = &h->sites[h->index[i] - 1];
+
+		if (s->stack == stack && s->target == target)
+			break;
+		i = (i + 1) & h->index_mask;
+	}
+	return i;
+}
+
+static int index_grow(struct heap *h)
+{
+	size_t n = (h->index_mask + 1) * 2;
+	uint32_t *index = calloc(n, sizeof(*index));
+
+	if (!index)
+		return -ENOMEM;
+	free(h->index);
+	h->index = index;
+	h->index_mask = n - 1;
+	for (size_t i = 0; i < h->nsites; i++)
+		h->index[index_slot(h, h->sites[i].target, h->sites[i].stack)] = i + 1;
+	return 0;
+}
+
+struct heap_site *heap__find_site(struct heap *h, uint32_t target, uint64_t stack)
+{
+	uint32_t i = h->index[index_slot(h, target, stack)];
+
+	return i ? &h->sites[i - 1] : NULL;
+}
+
+static int site_add(struct heap *h, uint32_t target, uint64_t stack, uint8_t end,
+		    const uint32_t *frames, size_t n, uint32_t *ret)
+{
+	struct heap_site *s;
+	int err;
+
+	if (stack && h->nsites >= h->max_sites)
+		return -ENOSPC;
+	if (h->nsites * 4 > h->index_mask * 3) {
+		err = index_grow(h);
+		if (err)
+			return err;
+	}
+	err = array_reserve(h->sites, h->sites_cap, h->nsites + 1);
+	if (!err)
+		err = array_reserve(h->frames, h->frames_cap, h->nframes + n);
+	if (err)
+		return err;
+	s = &h->sites[h->nsites];
+	memset(s, 0, sizeof(*s));
+	s->stack = stack;
+	s->target = target;
+	s->end = end;
+	s->unknown = !stack;
+	s->frame0 = h->nframes;
+	s->nframes = n;
+	if (n)
+		memcpy(h->frames + h->nframes, frames, n * sizeof(*frames));
+	h->nframes += n;
+	h->index[index_slot(h, target, stack)] = h->nsites + 1;
+	*ret = h->nsites++;
+	return 0;
+}
+
+int heap__stack(struct heap *h, uint32_t target, uint64_t stack, uint8_t end,
+		const uint32_t *frames, size_t n, uint32_t *ret)
+{
+	uint32_t i = h->index[index_slot(h, target, stack)];
+
+	if (i) {
+		*ret = i - 1;
+		return 0;
+	}
+	return site_add(h, target, stack, end, frames, n, ret);
+}
+
+uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack)
+{
+	uint32_t i = stack ? h->index[index_slot(h, target, stack)] : 0, site;
+
+	if (i)
+		return i - 1;
+	if (stack)
+		h->lost_stacks++;
+	i = h->index[index_slot(h, target, 0)];
+	if (i)
+		return i - 1;
+	if (site_add(h, target, 0, MW_STACK_OK, NULL, 0, &site))
+		return UINT32_MAX;
+	return site;
+}
+
+static uint32_t rel_ms(const struct heap *h, uint64_t time_ns)
+{
+	return time_ns > h->start_ns ? (time_ns - h->start_ns) / 1000000 : 0;
+}
+
+static double block_weight(const struct heap *h, const struct livemap_block *b)
+{
+	return heap__weight(b->size, h->rates[b->rate].sample_bytes);
+}
+
+/* sign +1: allocated, -1: freed. */
+static void account_free(struct heap *h, uint32_t target, const struct livemap_block *b, int sign)
+{
+	struct heap_target *t = &h->targets[target];
+	struct heap_site *s = &h->sites[b->site];
+	double w = sign * block_weight(h, b), bytes = w * (double)b->size;
+
+	t->free_objects += w;
+	t->free_bytes += bytes;
+	t->free_samples += sign;
+	s->free_objects += w;
+	s->free_bytes += bytes;
+	s->free_samples += sign;
+}
+
+static void account_alloc(struct heap *h, uint32_t target, const struct livemap_block *b)
+{
+	struct heap_target *t = &h->targets[target];
+	struct heap_site *s = &h->sites[b->site];
+	double w = block_weight(h, b), bytes = w * (double)b->size;
+
+	if (!s->alloc_samples)
+		s->first_ms = b->time_ms;
+	s->last_ms = b->time_ms;
+	t->alloc_objects += w;
+	t->alloc_bytes += bytes;
+	t->alloc_samples++;
+	s->alloc_objects += w;
+	s->alloc_bytes += bytes;
+	s->alloc_samples++;
+}
+
+static uint32_t key_target(uint64_t key)
+{
+	return key >> MW_ADDR_BITS;
+}
+
+static void forget_realloc(struct heap *h, uint32_t tid, struct livemap_block *ret)
+{
+	if (ret)
+		ret->key = 0;
+	for (size_t i = 0; i < h->nreallocs; i++) {
+		if (h->reallocs[i].tid != tid)
+			continue;
+		if (ret)
+			*ret = h->reallocs[i].block;
+		h->reallocs[i] = h->reallocs[--h->nreallocs];
+		return;
+	}
+}
+
+void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
+{
+	struct livemap_block b = {.key = MW_LIVE_KEY(ev->hdr.target, ev->addr),
+				  .size = ev->size,
+				  .rate = h->nrates - 1,
+				  .time_ms = rel_ms(h, ev->hdr.time_ns)};
+	struct heap_target *t;
+	struct livemap_block old;
+	int r;
+
+	if (ev->hdr.target >= MW_MAX_TARGETS)
+		return;
+	t = &h->targets[ev->hdr.target];
+	t->used = true;
+	if (h->nreallocs)
+		forget_realloc(h, ev->hdr.tid, NULL);
+	b.site = heap__site_for(h, ev->hdr.target, ev->stack);
+	r = b.site == UINT32_MAX ? -ENOMEM : livemap__put(&h->live, &b, &old);
+	if (r < 0) {
+		t->lost_blocks++;
+		t->lost_bytes += ev->size;
+		return;
+	}
+	if (r) {
+		t->implied_frees++;
+		account_free(h, ev->hdr.target, &old, 1);
+	}
+	account_alloc(h, ev->hdr.target, &b);
+}
+
+void heap__dealloc(struct heap *h, const struct mw_ev_free *ev)
+{
+	struct livemap_block b;
+
+	if (ev->hdr.target >= MW_MAX_TARGETS)
+		return;
+	if (!livemap__take(&h->live, MW_LIVE_KEY(ev->hdr.target, ev->addr), &b)) {
+		h->targets[ev->hdr.target].unknown_frees++;
+		return;
+	}
+	account_free(h, ev->hdr.target, &b, 1);
+	if (!(ev->flags & MW_FREE_REALLOC))
+		return;
+	forget_realloc(h, ev->hdr.tid, NULL);
+	if (h->nreallocs >= MAX_REALLOCS ||
+	    array_reserve(h->reallocs, h->reallocs_cap, h->nreallocs + 1))
+		return; /* a failed realloc would then look like a free; see heap__undealloc */
+	h->reallocs[h->nreallocs].tid = ev->hdr.tid;
+	h->reallocs[h->nreallocs++].block = b;
+}
+
+void heap__undealloc(struct heap *h, const struct mw_ev_free *ev)
+{
+	struct livemap_block b, old;
+	struct heap_target *t;
+
+	if (ev->hdr.target >= MW_MAX_TARGETS)
+		return;
+	t = &h->targets[ev->hdr.target];
+	forget_realloc(h, ev->hdr.tid, &b);
+	if (b.key != MW_LIVE_KEY(ev->hdr.target, ev->addr)) {
+		/* The block was from before the attach, or its record is lost. */
+		if (t->unknown_frees)
+			t->unknown_frees--;
+		else
+			t->unknown_unfrees++;
+		return;
+	}
+	if (livemap__put(&h->live, &b, &old) == 0)
+		account_free(h, ev->hdr.target, &b, -1);
+}
+
+struct copy {
+	struct heap *h;
+	struct livemap_block *blocks;
+	size_t n, cap;
+	uint32_t target;
+	int err;
+};
+
+static void collect(void *arg, const struct livemap_block *b)
+{
+	struct copy *c = arg;
+
+	if (key_target(b->key) != c->target || c->err)
+		return;
+	c->err = array_reserve(c->blocks, c->cap, c->n + 1);
+	if (!c->err)
+		c->blocks[c->n++] = *b;
+}
+
+int heap__fork(struct heap *h, uint32_t parent, uint32_t child)
+{
+	struct copy c = {.h = h, .target = parent};
+	struct livemap_block old;
+
+	livemap__each(&h->live, collect, &c);
+	for (size_t i = 0; i < c.n && !c.err; i++) {
+		struct livemap_block b = c.blocks[i];
+		struct heap_site s = h->sites[b.site];
+		cleanup_free uint32_t *frames = NULL;
+		uint32_t site;
+
+		b.key = MW_LIVE_KEY(child, b.key & ((1ULL << MW_ADDR_BITS) - 1));
+		if (s.stack) {
+			frames = malloc((s.nframes + 1) * sizeof(*frames));
+			if (!frames) {
+				c.err = -ENOMEM;
+				break;
+			}
+			memcpy(frames, h->frames + s.frame0, s.nframes * sizeof(*frames));
+			c.err = heap__stack(h, child, s.stack, s.end, frames, s.nframes, &site);
+		} else {
+			site = heap__site_for(h, child, 0);
+		}
+		b.site = site;
+		if (!c.err && site != UINT32_MAX && livemap__put(&h->live, &b, &old) == 0)
+			account_alloc(h, child, &b);
+	}
+	h->targets[child].used = true;
+	free(c.blocks);
+	return c.err;
+}
+
+void heap__clear_target(struct heap *h, uint32_t target)
+{
+	struct copy c = {.h = h, .target = target};
+	struct livemap_block b;
+
+	livemap__each(&h->live, collect, &c);
+	for (size_t i = 0; i < c.n; i++) {
+		if (livemap__take(&h->live, c.blocks[i].key, &b))
+			account_free(h, target, &b, 1);
+	}
+	free(c.blocks);
+}
+
+size_t heap__memory(const struct heap *h)
+{
+	return livemap__memory(&h->live) + h->sites_cap * sizeof(*h->sites) +
+	       h->frames_cap * sizeof(*h->frames) + (h->index_mask + 1) * sizeof(*h->index) +
+	       MW_MAX_TARGETS * sizeof(*h->targets) + sizeof(*h);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * heap.h - the live heap of the observed processes: blocks by address, counters by stack.
+ *
+ * Fed with events in their order; answers at any moment who holds what. Sampled blocks count with
+ * the inverse of the probability with which they were sampled (Horvitz-Thompson), which is how Go
+ * and tcmalloc unsample: weight = 1 / (1 - exp(-size / rate)). In exact mode every weight is 1.
+ *
+ * A stack is a "site": a list of frame ids (whose meaning the caller knows) in one process.
+ * Pure: no I/O, no clock, no processes. One thread at a time. Bounded: beyond max_blocks a block
+ * is counted as lost, beyond max_sites its bytes go to one site that says so.
+ */
+#ifndef MODEL_HEAP_H
+#define MODEL_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memwatch/wire.h"
+#include "model/livemap.h"
+
+struct heap_site {
+	uint64_t stack;	   /* id on the wire; 0: no stack */
+	uint32_t frame0, nframes; /* in heap.frames, leaf first */
+	uint16_t target;
+	uint8_t end;	   /* enum mw_stack_end */
+	bool unknown;	   /* stands for stacks that never arrived */
+	bool internal;	   /* set by the caller: inside an allocator (mappings only) */
+	uint32_t first_ms, last_ms; /* of allocations */
+	uint64_t alloc_samples, free_samples;
+	double alloc_objects, alloc_bytes, free_objects, free_bytes;
+	/* anonymous mappings made from here: bytes are exact */
+	uint64_t map_count, map_bytes, unmap_bytes;
+};
+
+struct heap_target {
+	bool used;
+	double alloc_objects, alloc_bytes, free_objects, free_bytes;
+	uint64_t alloc_samples, free_samples;
+	uint64_t unknown_frees; /* of blocks that are not in the map: from before the attach */
+	uint64_t implied_frees; /* a block appeared where one was live: its free was lost */
+	uint64_t lost_blocks, lost_bytes; /* table of blocks full */
+	uint64_t map_bytes, unmap_bytes; /* anonymous mappings outside of allocators */
+	uint64_t unknown_unfrees;
+};
+
+struct heap_rate {
+	uint64_t sample_bytes;
+};
+
+/* A block given up by a realloc that has not returned yet. */
+struct heap_realloc {
+	uint32_t tid;
+	struct livemap_block block;
+};
+
+struct heap {
+	struct livemap live;
+	struct heap_site *sites;
+	size_t nsites, sites_cap, max_sites;
+	uint32_t *frames;
+	size_t nframes, frames_cap;
+	uint32_t *index; /* (target, stack) → site + 1 */
+	size_t index_mask;
+	struct heap_target *targets; /* MW_MAX_TARGETS */
+	struct heap_rate rates[64];
+	size_t nrates;
+	struct heap_realloc *reallocs;
+	size_t nreallocs, reallocs_cap;
+	uint64_t start_ns;
+	uint64_t lost_stacks; /* events whose stack had not arrived */
+};
+
+struct heap_opts {
+	uint64_t sample_bytes; /* <= 1: exact */
+	size_t max_blocks;     /* 0: 64 M */
+	size_t max_sites;      /* 0: 1 M */
+	uint64_t start_ns;     /* the clock of the events: CLOCK_MONOTONIC */
+};
+
+int heap__new(const struct heap_opts *opts, struct heap **ret);
+void heap__free(struct heap *h);
+
+/* The rate of samples from now on. */
+void heap__set_rate(struct heap *h, uint64_t sample_bytes);
+/* How many blocks one sampled block of this size stands for. */
+double heap__weight(uint64_t size, uint64_t sample_bytes);
+
+/* A stack arrived. frames are the caller's ids, leaf first. *ret: index of its site. Known stacks
+ * are recognised (0 too, *ret set). -ENOMEM, -ENOSPC (too many sites). */
+int heap__stack(struct heap *h, uint32_t target, uint64_t stack, uint8_t end,
+		const uint32_t *frames, size_t n, uint32_t *ret);
+
+/* Events. Those that cannot be kept are counted in the target. */
+void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev);
+void heap__dealloc(struct heap *h, const struct mw_ev_free *ev);
+void heap__undealloc(struct heap *h, const struct mw_ev_free *ev);
+
+/* The child has a copy of everything the parent holds. */
+int heap__fork(struct heap *h, uint32_t parent, uint32_t child);
+/* The address space is gone (exec, exit): all live blocks count as freed. */
+void heap__clear_target(struct heap *h, uint32_t target);
+
+/* Blocks that are live, weighted; convenience of site numbers. */
+double heap_site__inuse_objects(const struct heap_site *s);
+double heap_site__inuse_bytes(const struct heap_site *s);
+const uint32_t *heap__site_frames(const struct heap *h, const struct heap_site *s);
+/* Site of a stack, NULL if it has not arrived. */
+struct heap_site *heap__find_site(struct heap *h, uint32_t target, uint64_t stack);
+/* The site of a stack, or the one for stacks that never arrived. */
+uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack);
+
+/* memwatch's own memory in this heap, bytes. */
+size_t heap__memory(const struct heap *h);
+
+#endif
