@@ -40,14 +40,35 @@ struct uprobes_state {
 	struct xol_area *xol_area;
 };
 
+typedef struct {
+	long counter;
+} mw_atomic_long_t;
+
+struct percpu_counter {
+	s64 count;
+	s32 *counters; /* per CPU: what is not yet folded into count */
+};
+
 struct mm_struct {
 	struct uprobes_state uprobes_state;
-	int map_count;
-	unsigned long brk;
-	unsigned long total_vm; /* pages */
+	unsigned long hiwater_rss, hiwater_vm; /* pages */
+	unsigned long total_vm, locked_vm;     /* pages */
 	unsigned long data_vm;
 	unsigned long def_flags;
+	unsigned long brk;
+	int map_count;
+	mw_atomic_long_t pgtables_bytes;
+	struct percpu_counter rss_stat[4]; /* 6.2 (f1a7941243c1) and later */
+	struct task_struct *owner;	   /* CONFIG_MEMCG */
 };
+
+struct mm_rss_stat { /* up to 6.1 */
+	mw_atomic_long_t count[4];
+};
+struct mm_struct___mm_rss_stat {
+	struct mm_rss_stat rss_stat;
+} __attribute__((preserve_access_index));
+#define HAVE_MM_RSS_STAT() bpf_core_type_exists(struct mm_rss_stat)
 
 struct rlimit {
 	unsigned long rlim_cur;
@@ -55,25 +76,71 @@ struct rlimit {
 };
 
 typedef struct {
+	unsigned int val;
+} mw_kuid_t;
+
+struct cred {
+	mw_kuid_t euid;
+};
+
+typedef struct {
 	int counter;
 } atomic_t;
 
 struct signal_struct {
-	atomic_t live;
+	atomic_t live; /* threads that have not begun to exit */
 	struct rlimit rlim[16];
+	int nr_threads;
+	short oom_score_adj;
+	unsigned long maxrss; /* pages: the highest RSS of the images that ended */
+};
+
+struct kernfs_node {
+	u64 id;
+};
+struct cgroup {
+	struct kernfs_node *kn;
+};
+struct css_set {
+	struct cgroup *dfl_cgrp; /* of the unified hierarchy */
 };
 
 struct task_struct {
+	unsigned int flags;
 	int pid;
 	int tgid;
+	int exit_code;
 	char comm[16];
 	struct mm_struct *mm;
 	struct signal_struct *signal;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
+	const struct cred *cred;
+	struct css_set *cgroups;
+	u64 start_boottime; /* 5.5 and later */
+};
+
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	u64 session_id;
+	u64 seq_num;
+};
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 #pragma clang attribute pop
+
+/* A per-CPU variable of known place: what a CPU's copy is away from it is that CPU's offset. */
+struct rq {
+	int mw_unused;
+};
+extern const struct rq runqueues __ksym __weak;
+
+#define PF_EXITING 0x4
+#define PF_KTHREAD 0x200000
 
 /* The kernel's EINVAL and friends that programs compare with. */
 #define MW_EBUSY 16

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * mmslot.h - one slot per watched process with its highest RSS since the last pass.
+ *
+ * Slots are keyed by tgid and carry the start time, so a reused PID never inherits one. Fork and
+ * the first pass that meets a process make them, the exit of the last thread ends them, rss_stat
+ * raises their peak. A pass takes the peak once: the iterator may show a task twice (when its
+ * buffer is full it is asked again), so the pass's session id says whether it was taken.
+ */
+#ifndef BPF_MMSLOT_H
+#define BPF_MMSLOT_H
+
+#include "kernel.h"
+#include "mmstat.h"
+#include "memwatch/mm.h"
+
+struct mm_slot {
+	u64 start_ns;
+	u64 session;
+	s64 peak, peak_anon;   /* pages, since the last pass */
+	s64 taken, taken_anon; /* what the pass `session` was given */
+	u32 known;	       /* events were seen for all of the interval that was taken */
+	u32 pad;
+};
+
+struct mm_slots_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct mm_slot);
+};
+extern struct mm_slots_map mm_slots SEC(".maps");
+
+/* With mm_watch_all unset, only processes in this table get slots. */
+struct mm_watch_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, u32);
+};
+extern struct mm_watch_map mm_watch SEC(".maps");
+extern const volatile bool mm_watch_all;
+
+struct mm_counters {
+	u64 v[MW_MM_C_COUNT];
+};
+struct mm_counters_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct mm_counters);
+};
+extern struct mm_counters_map mm_counters SEC(".maps");
+
+static __always_inline void mm_count(u32 counter)
+{
+	u32 zero = 0;
+	struct mm_counters *c = bpf_map_lookup_elem(&mm_counters, &zero);
+
+	if (c && counter < MW_MM_C_COUNT)
+		c->v[counter]++;
+}
+
+static __always_inline bool mm_watched(u32 tgid)
+{
+	return mm_watch_all || bpf_map_lookup_elem(&mm_watch, &tgid);
+}
+
+static __always_inline void mm_slot_make(u32 tgid, u64 start_ns, const struct mm_rss *rss,
+					 u64 session)
+{
+	struct mm_slot slot = {
+		.start_ns = start_ns,
+		.session = session,
+		.peak = mm_rss_total(rss),
+		.peak_anon = rss->pages[MM_ANONPAGES],
+	};
+
+	slot.taken = slot.peak;
+	slot.taken_anon = slot.peak_anon;
+	if (bpf_map_update_elem(&mm_slots, &tgid, &slot, BPF_ANY))
+		mm_count(MW_MM_C_LOST_SLOT);
+}
+
+static __always_inline void mm_slot_raise(struct mm_slot *slot, const struct mm_rss *rss)
+{
+	s64 total = mm_rss_total(rss);
+
+	if (total > slot->peak) {
+		slot->peak = total;
+		slot->peak_anon = rss->pages[MM_ANONPAGES];
+	}
+}
+
+/* A pass met the process: its peak since the pass before goes into the row. */
+static __always_inline void mm_slot_take_peak(u64 session, u32 tgid, u64 start_ns,
+					      const struct mm_rss *rss, struct mw_task_row *row)
+{
+	struct mm_slot *slot = bpf_map_lookup_elem(&mm_slots, &tgid);
+
+	if (!slot || slot->start_ns != start_ns) {
+		if (mm_watched(tgid))
+			mm_slot_make(tgid, start_ns, rss, session);
+		return;
+	}
+	if (slot->session != session) {
+		mm_slot_raise(slot, rss);
+		slot->taken = slot->peak;
+		slot->taken_anon = slot->peak_anon;
+		slot->peak = mm_rss_total(rss);
+		slot->peak_anon = rss->pages[MM_ANONPAGES];
+		slot->session = session;
+		slot->known = 1;
+	}
+	row->peak_rss_bytes = (u64)slot->taken << mm_page_shift;
+	row->peak_anon_bytes = (u64)slot->taken_anon << mm_page_shift;
+	if (slot->known)
+		row->flags |= MW_TASK_PEAK;
+}
+
+#endif
