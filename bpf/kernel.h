@@ -120,6 +120,10 @@ struct task_struct {
 	u64 start_boottime; /* 5.5 and later */
 };
 
+struct bpf_array { /* the kernel's side of an array map */
+	void *pptrs[1];	   /* per-CPU arrays: the per-CPU pointer of each element */
+};
+
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;
@@ -132,12 +136,6 @@ struct bpf_iter__task {
 };
 
 #pragma clang attribute pop
-
-/* A per-CPU variable of known place: what a CPU's copy is away from it is that CPU's offset. */
-struct rq {
-	int mw_unused;
-};
-extern const struct rq runqueues __ksym __weak;
 
 #define PF_EXITING 0x4
 #define PF_KTHREAD 0x200000

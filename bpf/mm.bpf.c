@@ -16,6 +16,8 @@
 
 const volatile bool mm_watch_all = true;
 
+struct mm_percpu_map mm_percpu SEC(".maps");
+struct mm_anchor_map mm_anchor SEC(".maps");
 struct mm_slots_map mm_slots SEC(".maps");
 struct mm_watch_map mm_watch SEC(".maps");
 struct mm_counters_map mm_counters SEC(".maps");

@@ -14,8 +14,8 @@
 #include "mmslot.h"
 #include "memwatch/mm.h"
 
-const volatile u32 mm_nr_cpus = 1;
-const volatile u32 mm_page_shift = 12;
+const volatile unsigned int mm_nr_cpus = 1;
+const volatile unsigned int mm_page_shift = 12;
 const volatile bool task_iter_kthreads = false;
 const volatile bool task_iter_peaks = false;
 
@@ -57,6 +57,8 @@ int mw_task_rows(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
+	if (!ctx->meta->seq_num)
+		mm_learn_percpu();
 	mm = task->mm;
 	if (task->pid != task->tgid) {
 		/* A live thread of a leader that is gone: the process still has its memory. */
