@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Synthetic series of every kind, each with several noises, lengths and seeds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <cmocka.h>
+
+#include "model/trend.h"
+
+#define MIB (1024.0 * 1024)
+#define MAX 600
+
+static uint64_t rng;
+
+static double uniform(void)
+{
+	rng = rng * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (double)(rng >> 11) / (double)(1ULL << 53);
+}
+
+static double gauss(void)
+{
+	return sqrt(-2 * log(uniform() + 1e-300)) * cos(2 * M_PI * uniform());
+}
+
+typedef double (*shape_fn)(double x);
+
+/* x in 0..1, value about 0..1 */
+static double linear(double x)
+{
+	return 0.1 + 0.9 * x;
+}
+static double linear_on_base(double x)
+{
+	return 0.8 + 0.2 * x;
+}
+static double accelerating(double x)
+{
+	return 0.1 + x * x;
+}
+static double cache(double x)
+{
+	return 1 - exp(-4 * x);
+}
+static double slow_cache(double x)
+{
+	return 1 - exp(-1.8 * x);
+}
+static double hard_cache(double x)
+{
+	return fmin(1, x / 0.6);
+}
+static double early_full(double x)
+{
+	return fmin(1, x / 0.35);
+}
+static double startup(double x)
+{
+	return fmin(1, x / 0.1);
+}
+static double loaded_before(double x)
+{
+	return 1;
+}
+static double step(double x)
+{
+	return x < 0.5 ? 0.2 : 1;
+}
+static double late_step(double x)
+{
+	return x < 0.85 ? 0.2 : 1;
+}
+static double sawtooth(double x)
+{
+	return 0.1 + fmod(x * 7.3, 1);
+}
+static double fast_sawtooth(double x)
+{
+	return 0.1 + fmod(x * 31.7, 1);
+}
+static double slow_sawtooth(double x)
+{
+	return 0.1 + fmod(x * 2.6, 1);
+}
+static double leaking_sawtooth(double x)
+{
+	return 0.1 + 0.4 * fmod(x * 9.3, 1) + x;
+}
+static double grow_then_free(double x)
+{
+	return x < 0.6 ? x / 0.6 : 0.05;
+}
+static double startup_then_leak(double x)
+{
+	return fmin(1, x / 0.08) + 0.15 * x;
+}
+static double staircase(double x)
+{
+	return 0.2 + floor(x * 9.5) / 9.5;
+}
+
+static size_t make(struct trend_point *p, size_t n, shape_fn shape, double noise, uint64_t seed)
+{
+	rng = seed * 7919 + 13;
+	for (size_t i = 0; i < n; i++) {
+		double x = (double)i / (double)(n - 1);
+
+		p[i] = (struct trend_point){.t_s = 1e6 + 2.0 * (double)i, .allocs = -1, .frees = -1};
+		p[i].bytes = 64 * MIB * (shape(x) + noise * gauss());
+	}
+	return n;
+}
+
+static void expect(shape_fn shape, const char *name, enum trend_kind kind, enum trend_kind other,
+		   bool leak)
+{
+	static const double noises[] = {0, 0.004, 0.015};
+	static const size_t lengths[] = {24, 60, 150, 600};
+	struct trend_point p[MAX];
+	char text[256];
+	struct trend t;
+	int wrong = 0;
+
+	for (size_t l = 0; l < 4; l++) {
+		for (size_t k = 0; k < 3; k++) {
+			for (uint64_t seed = 1; seed <= 10; seed++) {
+				size_t n = make(p, lengths[l], shape, noises[k], seed);
+
+				assert_int_equal(trend__classify(p, n, &t), 0);
+				if ((t.kind == kind || t.kind == other) && t.likely_leak == leak)
+					continue;
+				if (!wrong++)
+					print_error("%s n %zu noise %g seed %d: %s\n", name, n, noises[k],
+						    (int)seed, trend__verdict(text, sizeof(text), &t, NULL));
+			}
+		}
+	}
+	if (wrong)
+		fail_msg("%s: %d of 120 wrong", name, wrong);
+}
+#define EXPECT(shape, ...) expect(shape, #shape, __VA_ARGS__)
+
+static void leaks(void **state)
+{
+	EXPECT(linear, TREND_LINEAR, TREND_LINEAR, true);
+	EXPECT(linear_on_base, TREND_LINEAR, TREND_LINEAR, true);
+	EXPECT(accelerating, TREND_LINEAR, TREND_LINEAR, true);
+	EXPECT(leaking_sawtooth, TREND_LINEAR, TREND_LINEAR, true);
+	EXPECT(staircase, TREND_LINEAR, TREND_LINEAR, true);
+}
+
+static void no_leaks(void **state)
+{
+	EXPECT(cache, TREND_SATURATING, TREND_SATURATING, false);
+	EXPECT(slow_cache, TREND_SATURATING, TREND_SATURATING, false);
+	EXPECT(hard_cache, TREND_SATURATING, TREND_SATURATING, false);
+	EXPECT(early_full, TREND_SATURATING, TREND_SATURATING, false);
+	EXPECT(startup, TREND_STARTUP, TREND_STARTUP, false);
+	EXPECT(loaded_before, TREND_FLAT, TREND_FLAT, false);
+	EXPECT(step, TREND_STEP, TREND_STEP, false);
+	EXPECT(late_step, TREND_STEP, TREND_STEP, false);
+	EXPECT(sawtooth, TREND_CHURN, TREND_CHURN, false);
+	EXPECT(fast_sawtooth, TREND_CHURN, TREND_CHURN, false);
+	EXPECT(slow_sawtooth, TREND_CHURN, TREND_CHURN, false);
+	EXPECT(grow_then_free, TREND_RELEASED, TREND_RELEASED, false);
+}
+
+static void leak_behind_startup(void **state)
+{
+	struct trend_point p[MAX];
+	struct trend t;
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		trend__classify(p, make(p, 150, startup_then_leak, 0.002, seed), &t);
+		assert_int_equal(t.kind, TREND_LINEAR);
+		assert_true(t.likely_leak);
+		/* the slope is that of the leak, not of the load: 0.15 * 64 MiB in 298 s */
+		assert_true(fabs(t.slope_bytes_s / (0.15 * 64 * MIB / 298) - 1) < 0.15);
+	}
+}
+
+/* Blocks leak at random, about `events` of them in the whole series. */
+static void rare_leak(void **state)
+{
+	int found = 0;
+
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct trend_point p[MAX];
+		double bytes = 0;
+		struct trend t;
+
+		rng = seed * 104729;
+		for (size_t i = 0; i < 200; i++) {
+			if (uniform() < 0.15)
+				bytes += 4096;
+			p[i] = (struct trend_point){2.0 * (double)i, bytes, -1, -1};
+		}
+		trend__classify(p, 200, &t);
+		found += t.likely_leak;
+	}
+	assert_true(found >= 95);
+}
+
+/* A cache of n slots hit by random keys: the classic false alarm. */
+static void random_cache(void **state)
+{
+	int alarms = 0;
+
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct trend_point p[MAX];
+		bool have[1000] = {0};
+		double bytes = 0, allocs = 0;
+		struct trend t;
+
+		rng = seed * 15485863;
+		for (size_t i = 0; i < 120; i++) {
+			for (int k = 0; k < 25; k++) {
+				size_t key = (size_t)(uniform() * 1000);
+
+				bytes += have[key] ? 0 : 2048;
+				allocs += !have[key];
+				have[key] = true;
+			}
+			p[i] = (struct trend_point){2.0 * (double)i, bytes, allocs, 0};
+		}
+		trend__classify(p, 120, &t);
+		alarms += t.likely_leak;
+	}
+	assert_int_equal(alarms, 0);
+}
+
+static void slope_is_robust(void **state)
+{
+	struct trend_point p[MAX];
+	size_t n = make(p, 100, linear, 0, 1);
+
+	for (size_t i = 5; i < 100; i += 5)
+		p[i].bytes = i % 2 ? 1e12 : 0;
+	assert_true(fabs(trend__slope(p, n) / (0.9 * 64 * MIB / 198) - 1) < 0.1);
+	assert_true(trend__slope(p, 1) == 0 && trend__slope(p, 0) == 0);
+}
+
+static void survival(void **state)
+{
+	struct trend_point p[60];
+	const struct trend_cohort keep[] = {{0, 500, 20}, {30, 100, 98}, {60, 100, 98}};
+	const struct trend_cohort freed[] = {{0, 500, 400}, {30, 500, 40}, {60, 500, 2}};
+	struct trend t;
+	char text[256];
+
+	for (int i = 0; i < 60; i++)
+		p[i] = (struct trend_point){2.0 * i, i * 109000.0, 10.0 * i, 0};
+	trend__classify(p, 60, &t);
+	assert_true(t.likely_leak && t.survival == 1);
+	trend__add_cohorts(&t, keep, 3);
+	assert_true(t.likely_leak && fabs(t.survival - 0.98) < 1e-9 && t.survival_age_s == 30);
+	assert_string_equal(trend__verdict(text, sizeof(text), &t, "main.c:42 store_session"),
+			    "likely leak: 3.1 MiB/min, r² 1.00, 98 % of blocks older than 30 seconds "
+			    "survive — main.c:42 store_session");
+	trend__add_cohorts(&t, freed, 3);
+	assert_false(t.likely_leak);
+	assert_non_null(strstr(trend__verdict(text, sizeof(text), &t, NULL), "growing: "));
+	for (int i = 0; i < 60; i++)
+		p[i].frees = 0.1 * i;
+	trend__classify(p, 60, &t);
+	assert_true(t.survival_is_bound && t.survival > 0.98 && t.survival < 1);
+}
+
+static void forecasts(void **state)
+{
+	struct trend_point p[MAX];
+	struct trend t;
+
+	trend__classify(p, make(p, 100, linear, 0, 1), &t);
+	assert_true(fabs(trend__forecast(&t, 198) / (1.9 * 64 * MIB) - 1) < 0.01);
+	assert_true(fabs(trend__reaches(&t, 1.9 * 64 * MIB) - 198) < 3);
+	assert_true(trend__reaches(&t, 1) == 0);
+	trend__classify(p, make(p, 100, slow_cache, 0, 1), &t);
+	assert_true(fabs(trend__forecast(&t, 1e6) / (64 * MIB) - 1) < 0.1);
+	assert_true(isinf(trend__reaches(&t, 1e12)));
+}
+
+static void odd_input(void **state)
+{
+	struct trend_point p[MAX];
+	struct trend t;
+	char text[32];
+
+	assert_int_equal(trend__classify(NULL, 0, &t), 0);
+	assert_int_equal(t.kind, TREND_TOO_EARLY);
+	assert_int_equal(trend__classify(p, make(p, 5, linear, 0, 1), &t), 0);
+	assert_int_equal(t.kind, TREND_TOO_EARLY);
+	for (int i = 0; i < 20; i++)
+		p[i] = (struct trend_point){5, i, -1, -1}; /* time stands still */
+	assert_int_equal(trend__classify(p, 20, &t), 0);
+	assert_int_equal(t.kind, TREND_TOO_EARLY);
+	for (int i = 0; i < 20; i++)
+		p[i] = (struct trend_point){i, 0, 0, 0};
+	assert_int_equal(trend__classify(p, 20, &t), 0);
+	assert_int_equal(t.kind, TREND_FLAT);
+	for (int i = 0; i < 20; i++) /* freed more than was seen allocated */
+		p[i] = (struct trend_point){i, -i * 1000.0, 0, i};
+	assert_int_equal(trend__classify(p, 20, &t), 0);
+	assert_false(t.likely_leak);
+	p[3].t_s = 0;
+	assert_int_equal(trend__classify(p, 20, &t), -EINVAL);
+	p[3].t_s = 3;
+	p[4].bytes = NAN;
+	assert_int_equal(trend__classify(p, 20, &t), -EINVAL);
+	trend__verdict(text, sizeof(text), &t, "a very long place indeed");
+	assert_true(strlen(text) < sizeof(text));
+	for (int i = 0; i < MAX; i++) /* pure noise, many turns */
+		p[i] = (struct trend_point){i, uniform() * 1e6, -1, -1};
+	assert_int_equal(trend__classify(p, MAX, &t), 0);
+	assert_int_equal(t.kind, TREND_CHURN);
+}
+
+static void series_is_bounded(void **state)
+{
+	struct trend_series s = {0};
+
+	for (int i = 0; i < 100000; i++) {
+		trend_series__add(&s, (struct trend_point){i, i * 2.0, 0, 0});
+		assert_true(s.n <= TREND_SERIES_MAX && s.p[s.n - 1].t_s == i && s.p[0].t_s == 0);
+	}
+	assert_true(s.n >= TREND_SERIES_MAX / 2 - 1);
+	for (uint32_t i = 1; i < s.n; i++)
+		assert_true(s.p[i].t_s > s.p[i - 1].t_s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(leaks), cmocka_unit_test(no_leaks),
+		cmocka_unit_test(leak_behind_startup), cmocka_unit_test(rare_leak),
+		cmocka_unit_test(random_cache), cmocka_unit_test(slope_is_robust),
+		cmocka_unit_test(survival), cmocka_unit_test(forecasts), cmocka_unit_test(odd_input),
+		cmocka_unit_test(series_is_bounded)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* trend_text.c - verdicts in words. */
+#include "model/trend.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define NUMBER_LEN 32
+
+static const char *size_text(char *buf, double bytes)
+{
+	static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	size_t i = 0;
+
+	while (fabs(bytes) >= 1024 && i < 4) {
+		bytes /= 1024;
+		i++;
+	}
+	snprintf(buf, NUMBER_LEN, !i || fabs(bytes) >= 99.95 ? "%.0f %s" : "%.1f %s", bytes, unit[i]);
+	return buf;
+}
+
+static const char *time_text(char *buf, double s)
+{
+	if (s < 99.5)
+		snprintf(buf, NUMBER_LEN, "%.0f second%s", s, s >= 0.5 && s < 1.5 ? "" : "s");
+	else if (s < 5400)
+		snprintf(buf, NUMBER_LEN, "%.0f minutes", s / 60);
+	else if (s < 172800)
+		snprintf(buf, NUMBER_LEN, "%.0f hours", s / 3600);
+	else
+		snprintf(buf, NUMBER_LEN, "%.0f days", s / 86400);
+	return buf;
+}
+
+/* Per minute, hour or day: the shortest in which at least a KiB comes together. */
+static const char *rate_text(char *buf, double bytes_s)
+{
+	static const struct {
+		double s;
+		const char *name;
+	} per[] = {{60, "min"}, {3600, "hour"}, {86400, "day"}};
+	char size[NUMBER_LEN];
+	size_t i = 0;
+
+	while (i < 2 && fabs(bytes_s) * per[i].s < 1024)
+		i++;
+	snprintf(buf, NUMBER_LEN * 2, "%s/%s", size_text(size, bytes_s * per[i].s), per[i].name);
+	return buf;
+}
+
+const char *trend__kind_name(enum trend_kind k)
+{
+	static const char *const name[] = {"too early to say", "flat",	"linear growth", "step",
+					   "saturating",       "churn", "start-up only", "released"};
+
+	return name[k];
+}
+
+const char *trend__short(const struct trend *t)
+{
+	static const char *const name[] = {"...",   "flat",  "growing", "step",
+					   "cache", "churn", "startup", "released"};
+
+	return t->likely_leak ? "LEAK" : name[t->kind];
+}
+
+static int survival_text(char *buf, size_t len, const struct trend *t)
+{
+	char age[NUMBER_LEN];
+
+	if (t->survival < 0)
+		return 0;
+	return snprintf(buf, len, ", %s%.0f %% of blocks older than %s survive",
+			t->survival_is_bound ? "at least " : "", floor(t->survival * 100),
+			time_text(age, t->survival_age_s));
+}
+
+static int kind_text(char *buf, size_t len, const struct trend *t)
+{
+	char a[NUMBER_LEN * 2], b[NUMBER_LEN], c[NUMBER_LEN];
+
+	switch (t->kind) {
+	case TREND_TOO_EARLY:
+		return snprintf(buf, len, "too early to say: %s after %s", size_text(a, t->bytes),
+				time_text(b, t->span_s));
+	case TREND_LINEAR:
+		return snprintf(buf, len, "%s: %s, r² %.2f", t->likely_leak ? "likely leak" : "growing",
+				rate_text(a, t->slope_bytes_s), fmin(t->r2, t->r2 < 0.9999 ? 0.99 : 1));
+	case TREND_STEP:
+		return snprintf(buf, len, "step: grew by %s at once, no growth in the %s since",
+				size_text(a, t->growth_bytes), time_text(b, t->since_s));
+	case TREND_SATURATING:
+		if (t->limit_bytes <= t->bytes * 1.02)
+			return snprintf(buf, len, "saturating: filled to %s, growth has stopped",
+					size_text(a, t->bytes));
+		return snprintf(buf, len, "saturating: %s now, heading for about %s",
+				size_text(a, t->bytes), size_text(b, t->limit_bytes));
+	case TREND_CHURN:
+		return snprintf(buf, len, "churn: swings between %s and %s, returns to its floor",
+				size_text(a, t->low_bytes), size_text(b, t->high_bytes));
+	case TREND_STARTUP:
+		return snprintf(buf, len, "start-up only: %s, no growth in the %s since",
+				size_text(a, t->bytes), time_text(b, t->since_s));
+	case TREND_RELEASED:
+		return snprintf(buf, len, "released: grew to %s, %s left, %s since",
+				size_text(a, t->high_bytes), size_text(b, t->bytes),
+				time_text(c, t->since_s));
+	default:
+		return snprintf(buf, len, "flat: %s", size_text(a, t->bytes));
+	}
+}
+
+char *trend__verdict(char *buf, size_t len, const struct trend *t, const char *where)
+{
+	size_t n = kind_text(buf, len, t);
+
+	if (t->kind == TREND_LINEAR && n < len)
+		n += survival_text(buf + n, len - n, t);
+	if (where && *where && n < len)
+		snprintf(buf + n, len - n, " — %s", where);
+	return buf;
+}
