@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""
+What attaching costs, side by side in one run: nanoseconds per malloc+free pair unprobed, under
+default sampling, exactly, and under a peer; how fast userspace drains events; memwatch's own
+memory per live block; how soon the first numbers are there. Each value is the median of runs that
+alternate with those it is compared with.
+Usage: tools/bench/alloc.py [ROUNDS]      (default 5; root)
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+B = ROOT / "build"
+BIN = os.environ.get("MEMWATCH", str(B / "memwatch"))
+LIBS = {"glibc": None, "jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4"}
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def library(pid, name):
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        if re.search(rf"/{name}[^/]*$", line):
+            return line.split()[-1]
+    raise SystemExit(f"no {name} in {pid}")
+
+
+class Pairs:
+    """The target program."""
+
+    def __init__(self, preload=None):
+        env = {**os.environ, **({"LD_PRELOAD": preload} if preload else {})}
+        self.p = subprocess.Popen([B / "bench/pairs"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True, env=env)
+        assert self.p.stdout.readline() == "ready\n"
+        self.pid = self.p.pid
+
+    def ask(self, command):
+        self.p.stdin.write(command + "\n")
+        self.p.stdin.flush()
+        return float(self.p.stdout.readline())
+
+    def end(self):
+        self.p.stdin.close()
+        self.p.wait()
+
+
+class Probe:
+    """A tracer that says 'attached' on stderr; left by SIGINT."""
+
+    def __init__(self, argv):
+        self.p = subprocess.Popen([str(a) for a in argv], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True)
+        self.pid = self.p.pid
+        for line in self.p.stderr:
+            if "attached" in line:
+                return
+        raise SystemExit(f"{argv[0]} did not attach")
+
+    def end(self):
+        self.p.send_signal(signal.SIGINT)
+        err = self.p.stderr.read()
+        self.p.wait()
+        return err
+
+
+def line(name, value, what):
+    print(f"{name:<34} {value:>10}  ({what})", flush=True)
+
+
+def cost(rounds):
+    """ns per pair of 100 bytes, per allocator; the variants take turns."""
+    for lib, preload in LIBS.items():
+        t = Pairs(preload)
+        path = library(t.pid, "libc.so" if lib == "glibc" else lib.join(("lib", "")))
+        variants = {
+            "sampling": ([BIN, "-p", t.pid, "--plain", "-i", "60s"], 100000),
+            "exact": ([BIN, "-p", t.pid, "--plain", "-i", "60s", "--exact"], 50000),
+            "peer": ([B / "bench/entry_uprobe", t.pid, path], 10000),
+        }
+        got = {v: [] for v in ("unprobed", *variants)}
+        for _ in range(rounds):
+            got["unprobed"].append(t.ask("pairs 1000000 100"))
+            for v, (argv, n) in variants.items():
+                p = Probe(argv)
+                t.ask("pairs 1000 100")
+                got[v].append(t.ask(f"pairs {n} 100"))
+                p.end()
+        m = {v: statistics.median(x) for v, x in got.items()}
+        for v in variants:
+            line(f"{lib}: pair, {v}", f"{m[v] - m['unprobed']:.0f} ns",
+                 f"added to {m['unprobed']:.0f} ns unprobed, {rounds} runs, median")
+        for v in ("sampling", "exact"):
+            line(f"{lib}: peer / {v}", f"{m['peer'] / m[v]:.1f} x",
+                 f"entry-symbol uprobes against memwatch, {rounds} runs, median")
+        t.end()
+
+
+def cpu_seconds(pid):
+    f = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(f[11]) + int(f[12])) / TICK
+
+
+def rss(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+
+def drain(rounds, tmp):
+    """Events per second of memwatch's own CPU time, two threads allocating without a pause."""
+    rates, lost, seen = [], 0, 0
+    for _ in range(rounds):
+        t = Pairs("libjemalloc.so.2")
+        out = f"{tmp}/drain.json"
+        p = Probe([BIN, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", out])
+        before = cpu_seconds(p.pid)
+        wall = t.ask("threads 2 400000")
+        # The ring is empty when memwatch has stopped using the CPU.
+        at = -1.0
+        while at != (now := cpu_seconds(p.pid)):
+            at = now
+            time.sleep(0.1)
+        p.end()
+        prof = json.loads(Path(out).read_text())
+        events = prof["totals"]["alloc_objects"] + prof["totals"]["free_objects"]
+        seen = events
+        lost += sum(v for k, v in prof["loss"].items() if re.search("ring|lost|full", k))
+        rates.append((events / max(at - before, 1 / TICK), events / wall * 1e9))
+        t.end()
+    line("drain: events per CPU second", f"{statistics.median(r[0] for r in rates) / 1e6:.2f} M",
+         f"{seen:.0f} events arriving at {statistics.median(r[1] for r in rates) / 1e6:.2f} M/s, "
+         f"{lost:.0f} lost, {rounds} runs, median")
+
+
+def memory(tmp):
+    """memwatch's RSS per live block, exact mode."""
+    n = 1000000
+    t = Pairs()
+    p = Probe([BIN, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", f"{tmp}/live.json"])
+    before = rss(p.pid)
+    t.ask(f"live {n} 64")
+    at = -1
+    while at != (now := rss(p.pid)):
+        at = now
+        time.sleep(0.3)
+    p.end()
+    prof = json.loads(Path(f"{tmp}/live.json").read_text())
+    line("memory per live block", f"{(at - before) / prof['totals']['inuse_objects']:.0f} bytes",
+         f"memwatch's RSS growth over {prof['totals']['inuse_objects']:.0f} live blocks")
+    t.end()
+
+
+def first_numbers(rounds, tmp):
+    """From the start of memwatch to its first report of a redis-server."""
+    if not shutil.which("redis-server"):
+        return
+    sock = f"{tmp}/redis.sock"
+    redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", sock, "--save", ""],
+                             stdout=subprocess.DEVNULL)
+    while subprocess.run(["redis-cli", "-s", sock, "ping"], capture_output=True).stdout != b"PONG\n":
+        time.sleep(0.05)
+    load = subprocess.Popen(["redis-benchmark", "-s", sock, "-q", "-l", "-t", "set", "-c", "2",
+                             "-d", "1000", "-r", "100000"], stdout=subprocess.DEVNULL)
+    times = []
+    for _ in range(rounds):
+        start = time.monotonic()
+        p = subprocess.Popen([BIN, "-p", str(redis.pid), "--plain"], stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL)
+        p.stdout.readline()
+        times.append(time.monotonic() - start)
+        p.send_signal(signal.SIGINT)
+        p.communicate()
+    load.kill()
+    load.wait()
+    redis.kill()
+    redis.wait()
+    line("attach to first numbers, redis", f"{statistics.median(times):.2f} s",
+         f"from start to first report, under load, {rounds} runs, median")
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    subprocess.run(["make", "-s", "bench-tools"], cwd=ROOT, check=True)
+    with tempfile.TemporaryDirectory() as tmp:
+        cost(rounds)
+        drain(min(rounds, 3), tmp)
+        memory(tmp)
+        first_numbers(rounds, tmp)
+
+
+if __name__ == "__main__":
+    main()
