@@ -1,0 +1,388 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""memwatch against programs with exactly known allocations, and against real ones."""
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from alloclib import (GO, STACK_VALUES, Run, by_function, check_books, go_pprof, losses, raw_sums,
+                      workload)
+from conftest import load_json, wait_for
+
+NO_GLIBC = ("-DNO_CFREE", "-DNO_PVALLOC")
+JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
+TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
+MIMALLOC = "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0"
+STATIC_JE = ("/usr/lib/x86_64-linux-gnu/libjemalloc.a", "-lm", "-ldl", "-lstdc++")
+STATIC_TC = ("/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.a", "-lstdc++", "-lm")
+
+# name of the case: (workload, compiler, flags, libraries, environment)
+EXACT = {
+    "glibc-family": ("family.c", None, (), (), {}),
+    "glibc-realloc": ("realloc.c", None, (), (), {}),
+    "glibc-no-frame-setup": ("family.c", None, ("-O2",), (), {}),
+    "glibc-static-family": ("family.c", None, ("-static", "-DNO_CFREE"), (), {}),
+    "glibc-static-realloc": ("realloc.c", None, ("-static",), (), {}),
+    "glibc-static-cxx": ("cxx.cpp", None, ("-static",), (), {}),
+    "musl-family": ("family.c", "musl-gcc", NO_GLIBC, (), {}),
+    "musl-realloc": ("realloc.c", "musl-gcc", (), (), {}),
+    "musl-static-family": ("family.c", "musl-gcc", ("-static", *NO_GLIBC), (), {}),
+    "musl-static-realloc": ("realloc.c", "musl-gcc", ("-static",), (), {}),
+    "jemalloc-family": ("family.c", None, NO_GLIBC, ("-ljemalloc",), {}),
+    "jemalloc-realloc": ("realloc.c", None, (), ("-ljemalloc",), {}),
+    "jemalloc-cxx": ("cxx.cpp", None, (), ("-ljemalloc",), {}),
+    "jemalloc-static": ("family.c", None, NO_GLIBC, STATIC_JE, {}),
+    "jemalloc-preload": ("family.c", None, NO_GLIBC, (), {"LD_PRELOAD": JEMALLOC}),
+    "tcmalloc-family": ("family.c", None, ("-DNO_CFREE",), ("-ltcmalloc_minimal",), {}),
+    "tcmalloc-realloc": ("realloc.c", None, (), ("-ltcmalloc_minimal",), {}),
+    "tcmalloc-cxx": ("cxx.cpp", None, (), ("-ltcmalloc_minimal",), {}),
+    "tcmalloc-full-cxx": ("cxx.cpp", None, (), ("-ltcmalloc",), {}),
+    "tcmalloc-static": ("family.c", None, ("-DNO_CFREE",), STATIC_TC, {}),
+    "tcmalloc-preload": ("cxx.cpp", None, (), (), {"LD_PRELOAD": TCMALLOC}),
+    "mimalloc-family": ("family.c", None, ("-DNO_CFREE",), ("-lmimalloc",), {}),
+    "mimalloc-realloc": ("realloc.c", None, (), ("-lmimalloc",), {}),
+    "mimalloc-cxx": ("cxx.cpp", None, (), ("-lmimalloc",), {}),
+    "mimalloc-preload": ("cxx.cpp", None, (), (), {"LD_PRELOAD": MIMALLOC}),
+    "glibc-cxx": ("cxx.cpp", None, (), (), {}),
+    "threads": ("threads.c", None, (), (), {}),
+    "threads-jemalloc": ("threads.c", None, (), ("-ljemalloc",), {}),
+    "threads-tcmalloc": ("threads.c", None, (), ("-ltcmalloc_minimal",), {}),
+    "threads-musl": ("threads.c", "musl-gcc", ("-static",), (), {}),
+    "reuse": ("reuse.c", None, (), (), {}),
+    "before-attach": ("before.c", None, (), (), {}),
+}
+
+
+def env_with(extra):
+    return {**os.environ, **extra} if extra else None
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_exact(case, target, attach, tmp_path):
+    name, cc, flags, libs, env = EXACT[case]
+    exe = workload(name, cc, flags, libs, "-" + case)
+    Run(target, attach, tmp_path, [exe], "--exact", env=env_with(env)).check_exact()
+
+
+# Where the thread library or the C++ runtime allocates besides, only the named functions count.
+FUNCTIONS = {
+    "storm": ("storm.c", ()),
+    "badalloc": ("badalloc.cpp", ()),
+    "badalloc-jemalloc": ("badalloc.cpp", ("-ljemalloc",)),
+    "badalloc-tcmalloc": ("badalloc.cpp", ("-ltcmalloc_minimal",)),
+}
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_exact_functions(case, target, attach, tmp_path):
+    name, libs = FUNCTIONS[case]
+    exe = workload(name, libs=libs, suffix="-" + case)
+    Run(target, attach, tmp_path, [exe], "--exact",
+        stderr=subprocess.DEVNULL).check_exact(totals=False)
+
+
+@pytest.mark.parametrize("libs", [(), ("-ljemalloc",), ("-ltcmalloc_minimal",)], ids=str)
+def test_failing_new_survives_sampled(libs, target, attach, tmp_path):
+    """Each of the huge requests is sampled: return probe, throw, catch, 900 times."""
+    exe = workload("badalloc.cpp", libs=libs, suffix="-s" + "".join(libs))
+    r = Run(target, attach, tmp_path, [exe], stderr=subprocess.DEVNULL)
+    assert r.profile["totals"]["inuse_bytes"] < 1 << 40
+
+
+def test_two_allocators_and_signals(target, attach, tmp_path):
+    exe = workload("prefixed.c", extra=("jealloc.c",))
+    Run(target, attach, tmp_path, [exe], "--exact").check_exact()
+
+
+def test_longjmp_out_of_the_allocator(target, attach, tmp_path):
+    """Calls that never return are abandoned; everything after them is right again."""
+    exe = workload("prefixed.c", extra=("jealloc.c",))
+    r = Run(target, attach, tmp_path, [exe, "longjmp"], "--exact")
+    want = {n: {v: f[v] for v in STACK_VALUES} for n, f in r.expected["functions"].items()}
+    assert by_function(r.profile, want) == want
+    check_books(r.profile)
+    assert by_function(r.profile, ["abandoned"])["abandoned"]["inuse_bytes"] == 0
+
+
+def test_fork_not_followed(target, attach, tmp_path):
+    r = Run(target, attach, tmp_path, [workload("forks.c")], "--exact")
+    r.check_exact()
+
+
+def test_fork_followed(target, attach, tmp_path):
+    """The live set is copied to the child; afterwards each has its own."""
+    t = target([workload("forks.c")])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "--follow", "-o", tmp_path / "f.%p.json")
+    t.say("go")
+    lines = {}
+    while len(lines) < 2:
+        word, _, rest = t.proc.stdout.readline().partition(" ")
+        lines[word] = json.loads(rest)
+    status, _, err = a.finish()
+    assert status == 0, err
+    t.say("x")
+    assert t.proc.wait(20) == 0
+    parent = load_json(tmp_path / f"f.{t.pid}.json")
+    for k in ("inuse_objects", "inuse_bytes", "alloc_objects", "alloc_bytes"):
+        assert parent["totals"][k] == lines["done"][k], (k, err)
+    c = lines["child"]
+    child = load_json(tmp_path / f"f.{c['pid']}.json")
+    assert losses(child) == {}
+    assert child["pid"] == c["pid"]
+    assert child["totals"]["inuse_objects"] == c["inherited_objects"] + c["own_objects"]
+    assert child["totals"]["inuse_bytes"] == c["inherited_bytes"] + c["own_bytes"]
+    sums = by_function(child, ["before_fork", "in_child", "in_parent"])
+    assert sums["before_fork"]["inuse_objects"] == c["inherited_objects"]
+    assert sums["in_child"]["inuse_bytes"] == c["own_bytes"]
+    assert sums["in_parent"]["inuse_objects"] == 0
+
+
+def test_exec(target, attach, tmp_path):
+    """exec ends the live set; the new image is found anew."""
+    t = target([workload("execs.c")])
+    t.expect("ready")
+    out = tmp_path / "e.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
+    seen = len(re.findall("attached", a.err))
+    t.say("go")
+    t.expect("ready")
+    wait_for(lambda: len(re.findall("attached", a.err)) > seen)
+    t.say("go")
+    expected = json.loads(t.expect("done")[5:])
+    status, _, err = a.finish()
+    assert status == 0, err
+    t.say("x")
+    assert t.proc.wait(20) == 0
+    p = load_json(out)
+    assert losses(p) == {}
+    sums = by_function(p, ["second_image"])["second_image"]
+    assert sums["inuse_bytes"] == expected["inuse_bytes"], err
+    assert sums["alloc_objects"] == expected["alloc_objects"]
+    assert p["totals"]["inuse_bytes"] == expected["inuse_bytes"]
+    assert p["totals"]["inuse_objects"] == expected["inuse_objects"]
+
+
+def test_vfork_exec(target, attach, tmp_path):
+    r = Run(target, attach, tmp_path, [workload("execs.c"), "vfork"], "--exact")
+    r.check_exact()
+
+
+def test_dlopen_dlclose(target, attach, tmp_path):
+    """Libraries opened after the attach, closed, opened again; one with its own allocator."""
+    plain = workload("plainlib.c", flags=("-shared", "-fPIC"), suffix=".so")
+    own = workload("jealloc.c", flags=("-shared", "-fPIC", "-DAS_LIBRARY"), suffix=".so")
+    t = target([workload("dl.c", libs=("-ldl",)), plain, own])
+    t.expect("ready")
+    out = tmp_path / "dl.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
+    for n in (1, 2):
+        seen = len(a.err)
+        t.say("go")
+        t.expect("loaded")
+        wait_for(lambda: re.search(r"je_malloc.*jealloc\.so|jealloc\.so.*je_malloc", a.err[seen:]))
+        t.say("go")
+        if n == 1:
+            t.expect("closed")
+    expected = json.loads(t.expect("done")[5:])
+    status, _, err = a.finish()
+    assert status == 0, err
+    t.say("x")
+    assert t.proc.wait(20) == 0
+    p = load_json(out)
+    assert losses(p) == {}
+    got = by_function(p, ["plain_work", "own_work"])
+    for fn, e in expected["functions"].items():
+        assert got[fn] == {v: e[v] for v in STACK_VALUES}, (fn, err)
+
+
+def five_sigma(size, n, rate):
+    """
+    Five standard errors of the unsampled estimate of n blocks of `size` bytes, as blocks.
+    Each block is in the sample with p = 1 - exp(-size/rate) independently and then stands for
+    1/p blocks: the number k of sampled ones is binomial, the estimate k/p has the standard error
+    sqrt(n p (1 - p)) / p = sqrt(n (1 - p) / p).
+    """
+    p = -math.expm1(-size / rate)
+    return 5 * math.sqrt(n * (1 - p) / p)
+
+
+@pytest.mark.parametrize("rate", [32 << 10, 512 << 10])
+def test_sampled_within_five_standard_errors(rate, target, attach, tmp_path):
+    r = Run(target, attach, tmp_path, [workload("sampled.c")],
+            "--sample-bytes", rate if rate != 512 << 10 else "512K")
+    p = r.profile
+    assert p["sample_bytes"] == rate
+    assert losses(p) == {}
+    got = by_function(p, r.expected["functions"])
+    var = dict.fromkeys(STACK_VALUES, 0.0)
+    for fn, e in r.expected["functions"].items():
+        size = e["alloc_bytes"] // e["alloc_objects"]
+        for what in ("alloc", "inuse"):
+            n = e[what + "_objects"]
+            bound = five_sigma(size, n, rate)
+            # values in the file are whole numbers
+            assert abs(got[fn][what + "_objects"] - n) <= bound + 1, (fn, what)
+            assert abs(got[fn][what + "_bytes"] - n * size) <= (bound + 1) * size, (fn, what)
+            var[what + "_objects"] += bound ** 2
+            var[what + "_bytes"] += (bound * size) ** 2
+    for v in STACK_VALUES:
+        slack = len(p["stacks"]) + 1
+        assert abs(p["totals"][v] - r.expected[v]) <= math.sqrt(var[v]) + slack * 2e6 * (
+            v.endswith("bytes") and 1e-3 or 1e-3), v
+
+
+@pytest.mark.skipif(not GO, reason="no go tool")
+@pytest.mark.parametrize("opts", [("--exact",), ("--sample-bytes", "64K")], ids=str)
+def test_go_tool_pprof_shows_the_same(opts, target, attach, tmp_path):
+    exe = workload("sampled.c")
+    r = Run(target, attach, tmp_path, [exe], *opts, out=(".json", ".pb.gz"))
+    t = r.profile["totals"]
+    raw = go_pprof("-raw", r.files[".pb.gz"])
+    sums = raw_sums(raw)
+    want = {"alloc_objects": t["alloc_objects"], "alloc_space": t["alloc_bytes"],
+            "inuse_objects": t["inuse_objects"], "inuse_space": t["inuse_bytes"]}
+    slack = 0 if opts == ("--exact",) else len(r.profile["stacks"])  # rounded per stack
+    for k, v in want.items():
+        assert abs(sums[k] - v) <= slack, k
+    assert list(sums) == list(want)
+    assert f"PeriodType: space bytes" in raw
+    assert f"Period: {r.profile['sample_bytes']}" in raw
+    top = go_pprof("-top", "-unit=B", "-sample_index=inuse_space", r.files[".pb.gz"])
+    assert "Type: inuse_space" in top
+    total = re.search(r"of (\d+)B total", top)
+    assert total and abs(int(total.group(1)) - t["inuse_bytes"]) <= slack
+    assert re.search(r"\bsmall\b", top) and re.search(r"\bhuge\b", top)
+    assert not re.search(r"\bmalloc$", top, re.M), "allocator frames are dropped by drop_frames"
+
+
+def test_pprof_without_go(target, attach, tmp_path):
+    """Every format of one run tells the same."""
+    r = Run(target, attach, tmp_path, [workload("family.c")], "--exact",
+            out=(".json", ".folded", ".txt", ".pb.gz"))
+    folded = r.files[".folded"].read_text()
+    assert sum(int(line.rsplit(" ", 1)[1]) for line in folded.splitlines()) \
+        == r.profile["totals"]["inuse_bytes"]
+    line = next(x for x in folded.splitlines() if "do_calloc" in x)
+    assert line.index("main") < line.index("work") < line.index("do_calloc"), "root first"
+    assert "do_malloc_large" in r.files[".txt"].read_text()
+
+
+def test_anonymous_maps(target, attach, tmp_path):
+    """mmap, munmap, mremap and brk are a class of their own, to the byte."""
+    r = Run(target, attach, tmp_path, [workload("maps.c")], "--exact")
+    sums = by_function(r.profile, r.expected["functions"])
+    for fn, e in r.expected["functions"].items():
+        assert sums[fn]["inuse_bytes"] == e["inuse_bytes"], (fn, r.err)
+
+
+# Real programs ---------------------------------------------------------------------------------
+
+@pytest.fixture
+def redis(tmp_path):
+    """A redis-server of our own on a unix socket; yields (pid, run a redis tool)."""
+    sock = tmp_path / "redis.sock"
+    srv = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", sock, "--save", "",
+                            "--appendonly", "no", "--dir", tmp_path, "--daemonize", "no"],
+                           stdout=subprocess.DEVNULL)
+
+    def tool(name, *args):
+        return subprocess.run([name, "-s", sock, *map(str, args)], capture_output=True, text=True,
+                              timeout=60)
+
+    wait_for(lambda: tool("redis-cli", "ping").stdout == "PONG\n")
+    yield srv.pid, tool
+    srv.kill()
+    srv.wait()
+
+
+def used_memory(tool):
+    return int(re.search(r"used_memory:(\d+)", tool("redis-cli", "info", "memory").stdout)[1])
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis")
+def test_redis_exact(redis, attach, tmp_path):
+    """What redis says it uses (jemalloc's size classes) against what memwatch saw it ask for."""
+    pid, tool = redis
+    before = used_memory(tool)
+    a = attach("-p", pid, "--exact", "--plain", "-o", tmp_path / "r.json")
+    p = tool("redis-benchmark", "-q", "-n", 4000, "-r", 1000000, "-d", 2000, "-t", "set")
+    assert p.returncode == 0
+    tool("redis-cli", "client", "kill", "type", "normal")
+    grown = used_memory(tool) - before
+    status, _, err = a.finish()
+    assert status == 0, err
+    prof = load_json(tmp_path / "r.json")
+    assert losses(prof) == {}
+    check_books(prof)
+    assert grown > 4000 * 2000 * 0.9
+    # Size classes are at most a quarter (small ones: less than half) larger than what was asked.
+    assert 0.75 * grown < prof["totals"]["inuse_bytes"] < 1.02 * grown, err
+    assert tool("redis-cli", "ping").stdout == "PONG\n"
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis")
+def test_redis_sampled(redis, attach, tmp_path):
+    pid, tool = redis
+    before = used_memory(tool)
+    a = attach("-p", pid, "--plain", "-o", tmp_path / "r.json")
+    tool("redis-benchmark", "-q", "-n", 40000, "-P", 16, "-r", 1000000, "-d", 2000, "-t", "set")
+    grown = used_memory(tool) - before
+    status, _, err = a.finish()
+    assert status == 0, err
+    t = load_json(tmp_path / "r.json")["totals"]
+    # 2000-byte values dominate: n = grown / 2000 blocks of them.
+    bound = five_sigma(2000, grown / 2000, 512 << 10) * 2000
+    assert 0.75 * grown - bound < t["inuse_bytes"] < 1.02 * grown + bound, err
+
+
+PYTHON = """
+import sys
+print('ready', flush=True); sys.stdin.readline()
+keep = [bytearray(1000003) for _ in range(50)]
+gone = [bytearray(2000003) for _ in range(20)]
+del gone
+print('done', flush=True); sys.stdin.readline()
+"""
+
+
+def test_python3(target, attach, tmp_path):
+    t = target(["/usr/bin/python3", "-c", PYTHON])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", tmp_path / "p.json")
+    t.say("go")
+    t.expect("done")
+    status, _, err = a.finish()
+    assert status == 0, err
+    t.say("x")
+    assert t.proc.wait(20) == 0
+    p = load_json(tmp_path / "p.json")
+    assert losses(p) == {}
+    check_books(p)
+    # A bytearray asks for one byte more than it holds.
+    big = [s for s in p["stacks"] if s["alloc_bytes"] >= 20 * 2000004
+           and any("PyByteArray" in (f["function"] or "") for f in s["frames"])]
+    assert sum(s["inuse_bytes"] for s in big) == 50 * 1000004
+    assert sum(s["alloc_bytes"] for s in big) == 50 * 1000004 + 20 * 2000004
+
+
+def test_target_runs_on_after_detach(target, attach, tmp_path):
+    """Attach and detach ten times while the target allocates; its own count stays right."""
+    t = target([workload("reuse.c"), "300000"])
+    t.expect("ready")
+    first = attach("-p", t.pid, "--plain")
+    t.say("go")
+    first.finish(signal.SIGTERM)
+    for i in range(4):
+        if t.proc.poll() is not None:
+            break
+        a = attach("-p", t.pid, "--plain", *(["--exact"] if i % 2 else []))
+        assert a.finish(signal.SIGTERM)[0] == 0
+    t.expect("done")
+    t.say("x")
+    assert t.proc.wait(30) == 0
