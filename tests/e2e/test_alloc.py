@@ -237,6 +237,21 @@ def test_sampled_within_five_standard_errors(rate, target, attach, tmp_path):
             v.endswith("bytes") and 1e-3 or 1e-3), v
 
 
+@pytest.mark.parametrize("lib", ["", "-ljemalloc", "-ltcmalloc_minimal", "-lmimalloc"])
+def test_sampled_entries(lib, target, attach, tmp_path):
+    """Every entry point by itself is sampled once, with its own probability."""
+    rate = 16 << 10
+    exe = workload("entries.cpp", libs=(lib,) if lib else (), suffix=lib)
+    r = Run(target, attach, tmp_path, [exe], "--sample-bytes", "16K")
+    assert losses(r.profile) == {}
+    got = by_function(r.profile, r.expected["functions"])
+    for fn, e in r.expected["functions"].items():
+        n = e["inuse_objects"]
+        size = e["inuse_bytes"] // n
+        bound = (five_sigma(size, n, rate) + 1) * size
+        assert abs(got[fn]["inuse_bytes"] - n * size) <= bound, fn
+
+
 @pytest.mark.skipif(not GO, reason="no go tool")
 @pytest.mark.parametrize("opts", [("--exact",), ("--sample-bytes", "64K")], ids=str)
 def test_go_tool_pprof_shows_the_same(opts, target, attach, tmp_path):
