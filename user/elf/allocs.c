@@ -102,6 +102,9 @@ static enum mw_fn family_find(const char *name)
  * aligned, sized, nothrow and hot/cold parameters. A nothrow form returns NULL instead. */
 static enum mw_fn classify_cxx(const char *name)
 {
+	/* _Znwm.cold is the middle of a function, .isra and .constprop have other arguments. */
+	if (strchr(name, '.'))
+		return MW_FN_NONE;
 	if (!strncmp(name, "_Znwm", 5) || !strncmp(name, "_Znam", 5))
 		return strstr(name, "nothrow") ? MW_FN_MALLOC : MW_FN_NEW;
 	if (!strncmp(name, "_ZdlPv", 6) || !strncmp(name, "_ZdaPv", 6))

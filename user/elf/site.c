@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "elf/plt.h"
 
 #define MAX_BODY 4096	 /* bytes of a function that are looked at */
 #define DEFAULT_BODY 256 /* of one whose symbol has no size */
@@ -182,11 +183,6 @@ static void choose_one(struct body *b, struct site *s)
 	s->why = "no code";
 }
 
-static bool same_purpose(const struct alloc_func *a, const struct alloc_func *b)
-{
-	return (a->fn == MW_FN_FREE) == (b->fn == MW_FN_FREE);
-}
-
 static struct site *site_at(struct site *sites, size_t n, uint64_t vaddr)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -210,60 +206,114 @@ static void note_caller(struct site *callee, const struct body *b)
 	callee->ncallers++;
 }
 
-/*
- * Which functions of the list does this one call? One that ends only in jumps to another, or an
- * operator new or delete that calls malloc or free, adds nothing of its own: the other is probed.
- */
-static void scan_calls(const struct body *b, struct site *s, struct site *sites, size_t n)
+/* Does a call of the one stand for a call of the other, so that one probe of the two will do?
+ * realloc that goes on to malloc or free in some cases is more than they are. */
+static bool stands_for(enum mw_fn onward, enum mw_fn fn)
 {
-	struct site *onward = NULL;
-	bool returns = false, other_exit = false;
+	bool re = fn == MW_FN_REALLOC || fn == MW_FN_REALLOCARRAY || fn == MW_FN_RALLOCX;
+	bool onward_re = onward == MW_FN_REALLOC || onward == MW_FN_RALLOCX;
+
+	return onward == fn ||
+	       ((fn == MW_FN_FREE) == (onward == MW_FN_FREE) && re == onward_re);
+}
+
+static bool is_cxx(const struct site *s)
+{
+	return s->func.name[0] == '_' && s->func.name[1] == 'Z';
+}
+
+static void set_wrapper(struct site *s, const char *callee)
+{
+	s->wrapper = true;
+	snprintf(s->calls, sizeof(s->calls), "%s", callee);
+}
+
+struct onward { /* where a branch out of a function leads, if into the family */
+	struct site *site; /* in this file, or NULL */
+	enum mw_fn fn;
+	const char *name;
+};
+
+static struct onward onward_of(const struct body *b, const struct plt *plt, struct site *sites,
+			       size_t n, uint64_t to)
+{
+	struct onward o = {.site = site_at(sites, n, to)};
+	const struct plt_entry *e = o.site ? NULL : plt__resolve(plt, b->elf, to);
+
+	if (e) {
+		o.site = e->vaddr ? site_at(sites, n, e->vaddr) : NULL;
+		o.fn = e->fn;
+		o.name = e->name;
+	}
+	if (o.site) {
+		o.fn = o.site->func.fn;
+		o.name = o.site->func.name;
+	}
+	return o;
+}
+
+/*
+ * Which functions of the family does this one call? One that ends only in jumps to others, or an
+ * operator new or delete that calls malloc or free before anything else can happen, or a
+ * reallocarray that goes on to realloc adds nothing of its own: the other is probed, wherever it
+ * is. Two probes would count twice and, worse, sample twice.
+ */
+static void scan_calls(const struct body *b, const struct plt *plt, struct site *s,
+		       struct site *sites, size_t n)
+{
+	const char *onward = NULL;
+	bool other_exit = false, straight = true;
 
 	for (size_t i = 0; i < b->n; i++) {
 		const cs_insn *in = &b->insn[i];
+		bool jump = in_group(in, CS_GRP_JUMP), call = in_group(in, CS_GRP_CALL);
 		uint64_t to = branch_target(in);
-		struct site *callee;
+		struct onward o;
 
-		returns |= in_group(in, CS_GRP_RET);
-		if (in_group(in, CS_GRP_JUMP) && !to)
-			other_exit = true;
-		if (!to || (to >= b->start && to < b->end))
-			continue;
-		callee = site_at(sites, n, to);
-		if (!callee) {
-			if (in_group(in, CS_GRP_JUMP))
-				other_exit = true;
+		other_exit |= in_group(in, CS_GRP_RET) || (jump && !to);
+		if (!to || (to >= b->start && to < b->end)) {
+			straight &= !call && !jump;
 			continue;
 		}
-		if (in_group(in, CS_GRP_CALL))
-			note_caller(callee, b);
-		if (!same_purpose(&callee->func, &s->func))
-			continue;
-		if (in_group(in, CS_GRP_JUMP))
-			onward = callee;
-		else if (s->func.name[0] == '_' && s->func.name[1] == 'Z')
-			s->wrapper = true, snprintf(s->calls, sizeof(s->calls), "%s", callee->func.name);
+		o = onward_of(b, plt, sites, n, to);
+		if (call && o.site)
+			note_caller(o.site, b);
+		if (!o.fn || !stands_for(o.fn, s->func.fn)) {
+			other_exit |= jump;
+		} else if (s->func.fn == MW_FN_REALLOCARRAY) {
+			set_wrapper(s, o.name);
+		} else if (jump) {
+			onward = o.name;
+		} else if (is_cxx(s) && (straight || to == (o.site ? o.site->func.vaddr : 0))) {
+			set_wrapper(s, o.name);
+		}
+		straight = false;
 	}
-	if (onward && !returns && !other_exit) {
-		s->wrapper = true;
-		snprintf(s->calls, sizeof(s->calls), "%s", onward->func.name);
-	}
+	if (onward && !other_exit)
+		set_wrapper(s, onward);
 }
 
-int site__choose(const struct elfobj *e, const struct alloc_func *funcs, size_t n,
+int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n,
 		 struct site **ret)
 {
 	struct body b = {.elf = e};
+	struct plt plt;
 	struct site *sites;
+	int err;
 
 	if (elfobj__machine(e) != EM_X86_64)
 		return -EOPNOTSUPP;
 	sites = calloc(n ? n : 1, sizeof(*sites));
 	if (!sites)
 		return -ENOMEM;
-	if (cs_open(CS_ARCH_X86, CS_MODE_64, &b.cs)) {
+	err = plt__load(e, &plt);
+	if (!err && cs_open(CS_ARCH_X86, CS_MODE_64, &b.cs)) {
+		plt__free(&plt);
+		err = -ENOMEM;
+	}
+	if (err) {
 		free(sites);
-		return -ENOMEM;
+		return err;
 	}
 	cs_option(b.cs, CS_OPT_DETAIL, CS_OPT_ON);
 	for (size_t i = 0; i < n; i++) {
@@ -281,7 +331,7 @@ int site__choose(const struct elfobj *e, const struct alloc_func *funcs, size_t 
 		choose_one(&b, s);
 		if (s->kind != SITE_NONE && !elfobj__vaddr_to_off(e, s->vaddr, &s->off))
 			s->kind = SITE_NONE;
-		scan_calls(&b, s, sites, n);
+		scan_calls(&b, &plt, s, sites, n);
 		body_free(&b);
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -291,6 +341,7 @@ int site__choose(const struct elfobj *e, const struct alloc_func *funcs, size_t 
 		}
 	}
 	cs_close(&b.cs);
+	plt__free(&plt);
 	*ret = sites;
 	return 0;
 }

@@ -46,7 +46,7 @@ struct site {
  * Chooses a site for each function. *ret is malloc'ed, one entry per function, in their order.
  * 0, -EOPNOTSUPP (machine not supported), -ENOMEM.
  */
-int site__choose(const struct elfobj *e, const struct alloc_func *funcs, size_t n,
+int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n,
 		 struct site **ret);
 
 #endif
