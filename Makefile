@@ -160,4 +160,4 @@ compdb: clean
 clean:
 	@rm -rf build
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/go -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -10,7 +10,7 @@ want=("$@")
 [ $# -gt 0 ] || want=(bookworm-backports:1.22 bookworm-backports:1.23 trixie:1.24 sid:1.25 sid:1.26 sid:1.27)
 out=$PWD/build/go
 apt=$out/.apt
-mkdir -p "$apt"/{etc/preferences.d,etc/apt.conf.d,state/lists/partial,cache/archives/partial,debs}
+mkdir -p "$apt"/{etc/preferences,etc/conf,state/lists/partial,cache/archives/partial,debs}
 
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(SUITE) $(CODENAME)' 'Created-By: Packages' 2>/dev/null |
 	awk '$2 == "Debian" && $0 !~ /security|updates/ { print $1; exit }')
@@ -26,7 +26,7 @@ for s in $(printf '%s\n' "${want[@]%%:*}" | sort -u); do
 done
 : >"$apt/state/status"
 opts=(-o Dir::Etc="$apt/etc" -o Dir::Etc::sourcelist="$apt/etc/sources.list"
-	-o Dir::Etc::sourceparts=- -o Dir::State="$apt/state" -o Dir::State::status="$apt/state/status"
+	-o Dir::Etc::sourceparts=- -o Dir::Etc::parts=conf -o Dir::Etc::preferencesparts=preferences -o Dir::State="$apt/state" -o Dir::State::status="$apt/state/status"
 	-o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none)
 apt-get "${opts[@]}" -qq update
 

@@ -12,6 +12,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{"run", cmd_run, "start a command held until the probes are in, and profile it"},
+	{"go", cmd_go, "what only Go programs tell: MemStats, GC trace, goroutines"},
 	{"features", cmd_features, "what this kernel and machine offer, and what falls back"},
 };
 

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "go/stacks.h"
+
+#include "core/util.h"
+
+#include <string.h>
+
+#define MAX_LINES GOTAB_MAX_INLINE
+
+struct cached { /* a location that exists, by its first return address */
+	uint64_t pc;
+	uint32_t loc, npcs;
+};
+
+struct go_stacks {
+	const struct go_target *t;
+	struct profile *p;
+	struct cached *cache; /* open addressing; npcs 0: free */
+	size_t ncache, used;
+	uint32_t *mapping; /* of each of the target's maps; PROFILE_NONE: not yet there */
+
+	/* the chain of inlined calls being collected */
+	uint64_t deck_pc[MAX_LINES];
+	struct gotab_frame deck[MAX_LINES];
+	uint32_t ndeck;
+	bool deck_known; /* false: an address without a function */
+};
+
+int go_stacks__new(const struct go_target *t, struct profile *p, struct go_stacks **ret)
+{
+	struct go_stacks *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->t = t;
+	s->p = p;
+	s->ncache = 4096;
+	s->cache = calloc(s->ncache, sizeof(*s->cache));
+	s->mapping = calloc(t->nmaps + 1, sizeof(*s->mapping));
+	if (!s->cache || !s->mapping) {
+		go_stacks__free(s);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < t->nmaps; i++)
+		s->mapping[i] = PROFILE_NONE;
+	*ret = s;
+	return 0;
+}
+
+void go_stacks__free(struct go_stacks *s)
+{
+	if (!s)
+		return;
+	free(s->cache);
+	free(s->mapping);
+	free(s);
+}
+
+static struct cached *cache_slot(struct cached *cache, size_t n, uint64_t pc)
+{
+	size_t i = util__mix64(pc) & (n - 1);
+
+	while (cache[i].npcs && cache[i].pc != pc)
+		i = (i + 1) & (n - 1);
+	return &cache[i];
+}
+
+static int cache_add(struct go_stacks *s, uint64_t pc, uint32_t npcs, uint32_t loc)
+{
+	if ((s->used + 1) * 2 > s->ncache) {
+		size_t n = s->ncache * 2;
+		struct cached *bigger = calloc(n, sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		for (size_t i = 0; i < s->ncache; i++) {
+			if (s->cache[i].npcs)
+				*cache_slot(bigger, n, s->cache[i].pc) = s->cache[i];
+		}
+		free(s->cache);
+		s->cache = bigger;
+		s->ncache = n;
+	}
+	*cache_slot(s->cache, s->ncache, pc) = (struct cached){pc, loc, npcs};
+	s->used++;
+	return 0;
+}
+
+static int add_mapping(struct go_stacks *s, size_t i)
+{
+	const struct go_map *m = &s->t->maps[i];
+	char hex[2 * ELFOBJ_MAX_BUILD_ID + 1] = "";
+	struct profile_mapping pm = {.start = m->start, .limit = m->limit, .offset = m->offset};
+	bool go = s->t->text >= m->start && s->t->text < m->limit;
+	int err = profile__string(s->p, m->path, &pm.file);
+
+	if (go) {
+		elfobj__build_id_hex(s->t->elf, hex);
+		pm.has_functions = pm.has_filenames = pm.has_lines = pm.has_inlines = true;
+	}
+	if (!err)
+		err = profile__string(s->p, hex, &pm.build_id);
+	if (!err)
+		err = profile__mapping(s->p, &pm, &s->mapping[i]);
+	return err;
+}
+
+static int mapping_of(struct go_stacks *s, uint64_t pc, uint32_t *ret)
+{
+	*ret = PROFILE_NONE;
+	for (size_t i = 0; i < s->t->nmaps; i++) {
+		if (pc < s->t->maps[i].start || pc >= s->t->maps[i].limit)
+			continue;
+		if (s->mapping[i] == PROFILE_NONE) {
+			int err = add_mapping(s, i);
+
+			if (err)
+				return err;
+		}
+		*ret = s->mapping[i];
+		return 0;
+	}
+	return 0;
+}
+
+/* Makes a location of the deck. */
+static int emit(struct go_stacks *s, uint32_t *locs, int *n)
+{
+	struct profile_line lines[MAX_LINES];
+	uint32_t mapping, loc;
+	uint64_t pc;
+	int err;
+
+	if (!s->ndeck)
+		return 0;
+	if (*n >= GO_STACK_MAX)
+		return -E2BIG;
+	pc = s->deck_pc[0] - 1;
+	for (uint32_t i = 0; s->deck_known && i < s->ndeck; i++) {
+		struct profile_function f = {.start_line = s->deck[i].start_line};
+
+		err = profile__string(s->p, s->deck[i].name, &f.name);
+		if (!err)
+			err = profile__string(s->p, s->deck[i].file, &f.file);
+		f.system_name = f.name;
+		lines[i] = (struct profile_line){.line = s->deck[i].line};
+		if (!err)
+			err = profile__function(s->p, &f, &lines[i].function);
+		if (err)
+			return err;
+	}
+	err = mapping_of(s, pc, &mapping);
+	if (!err)
+		err = profile__location(s->p, mapping, pc, lines, s->deck_known ? s->ndeck : 0,
+					&loc);
+	if (!err)
+		err = cache_add(s, s->deck_pc[0], s->ndeck, loc);
+	if (err)
+		return err;
+	locs[(*n)++] = loc;
+	s->ndeck = 0;
+	return 0;
+}
+
+static bool deck_takes(const struct go_stacks *s, const struct gotab_frame *f, bool known)
+{
+	const struct gotab_frame *last;
+
+	if (!s->ndeck)
+		return true;
+	if (!s->deck_known || !known || s->ndeck >= MAX_LINES)
+		return false;
+	last = &s->deck[s->ndeck - 1];
+	/* The same name again is recursion, not inlining. */
+	return last->inlined && last->entry == f->entry && strcmp(last->name, f->name) != 0;
+}
+
+/* The last entry of a cut stack may stand for several inlined calls: all of them are shown. */
+static size_t expand_last(const struct go_target *t, const uint64_t *stk, size_t n, uint64_t *out)
+{
+	struct gotab_frame frames[GOTAB_MAX_INLINE];
+	uint8_t callee = 0;
+	int k;
+
+	memcpy(out, stk, n * sizeof(*stk));
+	k = go_target__frames(t, stk[n - 1] - 1, frames, GOTAB_MAX_INLINE);
+	if (k < 2)
+		return n;
+	n--;
+	for (int i = 0; i < k; i++) {
+		if (!gotab__is_wrapper(t->bin.minor, frames[i].func_id) ||
+		    gotab__shows_wrapper(t->bin.minor, callee))
+			out[n++] = frames[i].return_pc;
+		callee = frames[i].func_id;
+	}
+	return n;
+}
+
+static bool is_runtime(const struct go_target *t, uint64_t pc)
+{
+	struct gotab_frame f;
+
+	if (!go_target__frame(t, pc, &f))
+		return false;
+	return !strncmp(f.name, "runtime.", 8) ||
+	       (t->bin.minor >= 24 && !strncmp(f.name, "internal/runtime/", 17));
+}
+
+static size_t leading_runtime(const struct go_target *t, const uint64_t *stk, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!is_runtime(t, stk[i]))
+			return i;
+	}
+	return 0; /* nothing else: shown whole */
+}
+
+static int add_pc(struct go_stacks *s, const uint64_t *stk, size_t left, uint32_t *locs, int *n)
+{
+	const struct cached *c;
+	struct gotab_frame f = {0};
+	bool known = go_target__frame(s->t, stk[0] - 1, &f);
+	int err;
+
+	if (known && !strcmp(f.name, "runtime.goexit")) {
+		err = emit(s, locs, n);
+		return err ? err : 1;
+	}
+	if (s->ndeck && deck_takes(s, &f, known)) {
+		s->deck_pc[s->ndeck] = stk[0];
+		s->deck[s->ndeck++] = f;
+		return 1;
+	}
+	err = emit(s, locs, n);
+	if (err)
+		return err;
+	c = cache_slot(s->cache, s->ncache, stk[0]);
+	if (c->npcs && c->npcs <= left) {
+		if (*n >= GO_STACK_MAX)
+			return -E2BIG;
+		locs[(*n)++] = c->loc;
+		return (int)c->npcs;
+	}
+	s->deck_known = known;
+	s->deck_pc[0] = stk[0];
+	s->deck[0] = f;
+	s->ndeck = 1;
+	return 1;
+}
+
+int go_stacks__locations(struct go_stacks *s, const uint64_t *stk, size_t n, bool hide_runtime,
+			 uint32_t *locs)
+{
+	uint64_t full[1100 + GOTAB_MAX_INLINE];
+	size_t at = 0;
+	int nlocs = 0, err;
+
+	if (!n || n > 1100)
+		return n ? -E2BIG : 0;
+	if (hide_runtime) {
+		size_t skip = leading_runtime(s->t, stk, n);
+
+		stk += skip;
+		n -= skip;
+	}
+	n = expand_last(s->t, stk, n, full);
+	s->ndeck = 0;
+	while (at < n) {
+		err = add_pc(s, full + at, n - at, locs, &nlocs);
+		if (err < 0)
+			return err;
+		at += (size_t)err;
+	}
+	err = emit(s, locs, &nlocs);
+	return err ? err : nlocs;
+}
