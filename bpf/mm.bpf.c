@@ -103,13 +103,13 @@ int BPF_PROG(mw_mm_rss, struct mm_struct *mm, int member)
 	if (!slot)
 		return 0;
 	mm_read_rss(mm, &rss);
-	mm_slot_raise(slot, &rss);
+	mm_slot_raise(mm, slot, &rss);
 	mm_count(MW_MM_C_UPDATES);
 	return 0;
 }
 
 static __always_inline void mm_send(struct task_struct *task, u32 type, const struct mm_rss *rss,
-				    u64 virt_pages, s64 peak)
+				    u64 virt_pages, const struct mm_moment *peak)
 {
 	struct mw_mm_ev *e = bpf_ringbuf_reserve(&mm_events, sizeof(*e), 0);
 	s64 max = task->signal->maxrss;
@@ -118,8 +118,8 @@ static __always_inline void mm_send(struct task_struct *task, u32 type, const st
 		mm_count(MW_MM_C_LOST_RING);
 		return;
 	}
-	if (max < peak)
-		max = peak;
+	if (max < peak->rss)
+		max = peak->rss;
 	e->type = type;
 	e->tgid = task->tgid;
 	e->ppid = task->real_parent->tgid;
@@ -132,7 +132,11 @@ static __always_inline void mm_send(struct task_struct *task, u32 type, const st
 	e->file_bytes = (u64)rss->pages[MM_FILEPAGES] << mm_page_shift;
 	e->shmem_bytes = (u64)rss->pages[MM_SHMEMPAGES] << mm_page_shift;
 	e->swap_bytes = (u64)rss->pages[MM_SWAPENTS] << mm_page_shift;
-	e->peak_rss_bytes = (u64)peak << mm_page_shift;
+	e->peak_anon_bytes = (u64)peak->anon << mm_page_shift;
+	e->peak_file_bytes = (u64)peak->file << mm_page_shift;
+	e->peak_shmem_bytes = (u64)peak->shmem << mm_page_shift;
+	e->peak_virt_bytes = (u64)peak->virt << mm_page_shift;
+	e->peak_time_ns = peak->time_ns;
 	e->hiwater_rss_bytes = (u64)max << mm_page_shift;
 	bpf_probe_read_kernel_str(e->comm, sizeof(e->comm), task->group_leader->comm);
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP); /* read at the next pass */
@@ -143,14 +147,15 @@ int BPF_PROG(mw_mm_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct mm_struct *mm = child->mm;
 	struct mm_rss rss = {};
+	struct mm_moment now = {};
 
-	if (child->tgid != child->pid || !mm)
+	/* of chosen processes only: userspace adds the children it follows */
+	if (child->tgid != child->pid || !mm || !mm_watch_all)
 		return 0;
-	if (!mm_watch_all)
-		return 0; /* userspace adds the children it follows */
 	mm_read_rss(mm, &rss);
-	mm_slot_make(child->tgid, child->start_boottime, &rss, 0);
-	mm_send(child, MW_MM_FORK, &rss, mm->total_vm, mm_rss_total(&rss));
+	mm_moment_now(mm, &rss, &now);
+	mm_slot_make(child->tgid, child->start_boottime, mm, &rss, 0);
+	mm_send(child, MW_MM_FORK, &rss, mm->total_vm, &now);
 	return 0;
 }
 
@@ -159,8 +164,9 @@ int BPF_PROG(mw_mm_exec, struct task_struct *task)
 {
 	struct mm_struct *mm = task->mm;
 	u32 tgid = task->tgid;
-	struct mm_slot *slot;
+	struct mm_moment peak = {};
 	struct mm_rss rss = {};
+	struct mm_slot *slot;
 
 	if (!mm)
 		return 0;
@@ -168,7 +174,11 @@ int BPF_PROG(mw_mm_exec, struct task_struct *task)
 	if (!slot && !mm_watch_all)
 		return 0;
 	mm_read_rss(mm, &rss);
-	mm_send(task, MW_MM_EXEC, &rss, mm->total_vm, slot ? slot->peak : mm_rss_total(&rss));
+	if (slot)
+		peak = slot->peak;
+	else
+		mm_moment_now(mm, &rss, &peak);
+	mm_send(task, MW_MM_EXEC, &rss, mm->total_vm, &peak);
 	return 0;
 }
 
@@ -177,9 +187,9 @@ int BPF_PROG(mw_mm_exit, struct task_struct *task)
 {
 	u32 tgid = task->tgid;
 	struct mm_struct *mm = task->mm;
-	struct mm_slot *slot;
+	struct mm_moment peak = {};
 	struct mm_rss rss = {};
-	s64 peak = 0;
+	struct mm_slot *slot;
 
 	if (task->signal->live.counter || (task->flags & PF_KTHREAD))
 		return 0;
@@ -188,15 +198,15 @@ int BPF_PROG(mw_mm_exit, struct task_struct *task)
 		return 0;
 	if (mm) { /* from 6.16 on this comes before the address space is left */
 		mm_read_rss(mm, &rss);
-		peak = mm_rss_total(&rss);
+		mm_moment_now(mm, &rss, &peak);
 	}
 	if (slot && slot->start_ns == task->group_leader->start_boottime) {
-		if (peak < slot->peak)
+		if (peak.rss < slot->peak.rss)
 			peak = slot->peak;
 		/* Two threads that end at once both come here; one of them deletes. */
 		if (bpf_map_delete_elem(&mm_slots, &tgid))
 			return 0;
 	}
-	mm_send(task, MW_MM_EXIT, &rss, mm ? mm->total_vm : 0, peak);
+	mm_send(task, MW_MM_EXIT, &rss, mm ? mm->total_vm : 0, &peak);
 	return 0;
 }

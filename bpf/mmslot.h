@@ -14,13 +14,17 @@
 #include "mmstat.h"
 #include "memwatch/mm.h"
 
+struct mm_moment { /* pages */
+	s64 rss, anon, file, shmem, virt;
+	u64 time_ns; /* CLOCK_MONOTONIC */
+};
+
 struct mm_slot {
 	u64 start_ns;
 	u64 session;
-	s64 peak, peak_anon;   /* pages, since the last pass */
-	s64 taken, taken_anon; /* what the pass `session` was given */
-	u32 known;	       /* events were seen for all of the interval that was taken */
-	u32 pad;
+	struct mm_moment peak;	/* since the last pass */
+	struct mm_moment taken; /* what the pass `session` was given */
+	u64 known; /* events were seen for all of the interval that was taken */
 };
 
 struct mm_slots_map {
@@ -66,54 +70,59 @@ static __always_inline bool mm_watched(u32 tgid)
 	return mm_watch_all || bpf_map_lookup_elem(&mm_watch, &tgid);
 }
 
-static __always_inline void mm_slot_make(u32 tgid, u64 start_ns, const struct mm_rss *rss,
-					 u64 session)
+static __always_inline void mm_moment_now(struct mm_struct *mm, const struct mm_rss *rss,
+					  struct mm_moment *m)
 {
-	struct mm_slot slot = {
-		.start_ns = start_ns,
-		.session = session,
-		.peak = mm_rss_total(rss),
-		.peak_anon = rss->pages[MM_ANONPAGES],
-	};
+	m->rss = mm_rss_total(rss);
+	m->anon = rss->pages[MM_ANONPAGES];
+	m->file = rss->pages[MM_FILEPAGES];
+	m->shmem = rss->pages[MM_SHMEMPAGES];
+	m->virt = mm->total_vm;
+	m->time_ns = bpf_ktime_get_ns();
+}
 
+static __always_inline void mm_slot_make(u32 tgid, u64 start_ns, struct mm_struct *mm,
+					 const struct mm_rss *rss, u64 session)
+{
+	struct mm_slot slot = {.start_ns = start_ns, .session = session};
+
+	mm_moment_now(mm, rss, &slot.peak);
 	slot.taken = slot.peak;
-	slot.taken_anon = slot.peak_anon;
 	if (bpf_map_update_elem(&mm_slots, &tgid, &slot, BPF_ANY))
 		mm_count(MW_MM_C_LOST_SLOT);
 }
 
-static __always_inline void mm_slot_raise(struct mm_slot *slot, const struct mm_rss *rss)
+static __always_inline void mm_slot_raise(struct mm_struct *mm, struct mm_slot *slot,
+					  const struct mm_rss *rss)
 {
-	s64 total = mm_rss_total(rss);
-
-	if (total > slot->peak) {
-		slot->peak = total;
-		slot->peak_anon = rss->pages[MM_ANONPAGES];
-	}
+	if (mm_rss_total(rss) > slot->peak.rss)
+		mm_moment_now(mm, rss, &slot->peak);
 }
 
 /* A pass met the process: its peak since the pass before goes into the row. */
-static __always_inline void mm_slot_take_peak(u64 session, u32 tgid, u64 start_ns,
+static __always_inline void mm_slot_take_peak(u64 session, struct mm_struct *mm,
 					      const struct mm_rss *rss, struct mw_task_row *row)
 {
+	u32 tgid = row->tgid;
 	struct mm_slot *slot = bpf_map_lookup_elem(&mm_slots, &tgid);
 
-	if (!slot || slot->start_ns != start_ns) {
+	if (!slot || slot->start_ns != row->start_ns) {
 		if (mm_watched(tgid))
-			mm_slot_make(tgid, start_ns, rss, session);
+			mm_slot_make(tgid, row->start_ns, mm, rss, session);
 		return;
 	}
 	if (slot->session != session) {
-		mm_slot_raise(slot, rss);
+		mm_slot_raise(mm, slot, rss);
 		slot->taken = slot->peak;
-		slot->taken_anon = slot->peak_anon;
-		slot->peak = mm_rss_total(rss);
-		slot->peak_anon = rss->pages[MM_ANONPAGES];
+		mm_moment_now(mm, rss, &slot->peak);
 		slot->session = session;
 		slot->known = 1;
 	}
-	row->peak_rss_bytes = (u64)slot->taken << mm_page_shift;
-	row->peak_anon_bytes = (u64)slot->taken_anon << mm_page_shift;
+	row->peak_anon_bytes = (u64)slot->taken.anon << mm_page_shift;
+	row->peak_file_bytes = (u64)slot->taken.file << mm_page_shift;
+	row->peak_shmem_bytes = (u64)slot->taken.shmem << mm_page_shift;
+	row->peak_virt_bytes = (u64)slot->taken.virt << mm_page_shift;
+	row->peak_time_ns = slot->taken.time_ns;
 	if (slot->known)
 		row->flags |= MW_TASK_PEAK;
 }

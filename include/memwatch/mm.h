@@ -36,8 +36,9 @@ struct mw_task_row {
 	__u64 anon_bytes, file_bytes, shmem_bytes, swap_bytes;
 	__u64 pgtables_bytes, locked_bytes;
 	__u64 hiwater_rss_bytes, hiwater_virt_bytes; /* over the image's life; at least the present */
-	__u64 peak_rss_bytes;	/* highest RSS since the pass before */
-	__u64 peak_anon_bytes;	/* … and its anonymous part then */
+	/* the moment of the highest RSS since the pass before */
+	__u64 peak_anon_bytes, peak_file_bytes, peak_shmem_bytes, peak_virt_bytes;
+	__u64 peak_time_ns; /* CLOCK_MONOTONIC */
 	__u64 mm;		/* identity of the address space */
 	char comm[MW_MM_COMM_LEN];
 };
@@ -45,6 +46,11 @@ struct mw_task_row {
 static inline __u64 mw_task_row__rss(const struct mw_task_row *r)
 {
 	return r->anon_bytes + r->file_bytes + r->shmem_bytes;
+}
+
+static inline __u64 mw_task_row__peak_rss(const struct mw_task_row *r)
+{
+	return r->peak_anon_bytes + r->peak_file_bytes + r->peak_shmem_bytes;
 }
 
 enum mw_mm_ev_type {
@@ -61,7 +67,8 @@ struct mw_mm_ev {
 	__u64 time_ns;		 /* CLOCK_MONOTONIC */
 	__u64 rss_bytes, virt_bytes;
 	__u64 anon_bytes, file_bytes, shmem_bytes, swap_bytes;
-	__u64 peak_rss_bytes;	 /* since the pass before */
+	__u64 peak_anon_bytes, peak_file_bytes, peak_shmem_bytes; /* since the pass before */
+	__u64 peak_virt_bytes, peak_time_ns;
 	__u64 hiwater_rss_bytes; /* over the process's life */
 	char comm[MW_MM_COMM_LEN];
 };
@@ -75,8 +82,8 @@ enum mw_mm_counter {
 };
 
 #ifndef __bpf__
-static_assert(sizeof(struct mw_task_row) == 152, "wire format");
-static_assert(sizeof(struct mw_mm_ev) == 112, "wire format");
+static_assert(sizeof(struct mw_task_row) == 176, "wire format");
+static_assert(sizeof(struct mw_mm_ev) == 144, "wire format");
 #endif
 
 #endif
