@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
 	{"run", cmd_run, "start a command held until the probes are in, and profile it"},
 	{"go", cmd_go, "what only Go programs tell: MemStats, GC trace, goroutines"},
+	{"top", cmd_top, "every process: VIRT, RSS by kind, growth, peaks"},
 	{"features", cmd_features, "what this kernel and machine offer, and what falls back"},
 };
 

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cmd_top.c - `memwatch top`: every process with its VIRT and RSS, growth and peaks. Full screen on
+ * a terminal, text or JSON elsewhere.
+ */
+#include <argp.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "cmd.h"
+#include "core/exit.h"
+#include "core/log.h"
+#include "core/units.h"
+#include "core/util.h"
+#include "top/top.h"
+
+struct options {
+	uint64_t interval_ns, duration_ns, iterations;
+	size_t rows;
+	bool plain, json, tree, reverse, kthreads, no_bpf, full_command;
+	const char *sort, *filter;
+	uint32_t *pids;
+	size_t npids, pids_cap;
+};
+
+enum { OPT_PLAIN = 256, OPT_JSON, OPT_TREE, OPT_SORT, OPT_FILTER, OPT_REVERSE, OPT_KTHREADS,
+       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE };
+
+static const struct argp_option option_list[] = {
+	{"pid", 'p', "PID", 0, "only this process; may repeat", 0},
+	{"interval", 'i', "TIME", 0, "time between two refreshes (default 2s)", 0},
+	{"duration", 'd', "TIME", 0, "stop after this time", 0},
+	{"iterations", 'n', "N", 0, "stop after N refreshes", 0},
+	{"plain", OPT_PLAIN, NULL, 0, "text, no full screen (the default when not on a terminal)", 0},
+	{"json", OPT_JSON, NULL, 0, "one JSON object a line at each refresh", 0},
+	{"sort", OPT_SORT, "KEY", 0,
+	 "rss (default), virt, anon, file, shmem, swap, growth, peak, oom, pid, user, command", 0},
+	{"reverse", OPT_REVERSE, NULL, 0, "lowest first", 0},
+	{"filter", OPT_FILTER, "RE", 0,
+	 "only processes whose command, user, cgroup or container matches", 0},
+	{"tree", OPT_TREE, NULL, 0, "children below their parents", 0},
+	{"top", OPT_TOP, "N", 0, "rows shown (default: what fits, 40 as text, all as JSON)", 0},
+	{"full-command", OPT_CMDLINE, NULL, 0, "command lines instead of names", 0},
+	{"kernel-threads", OPT_KTHREADS, NULL, 0, "kernel threads too", 0},
+	{"no-bpf", OPT_NO_BPF, NULL, 0, "read /proc even where BPF works", 0},
+	{0},
+};
+
+static int parse_number(const char *arg, uint64_t max, uint64_t *ret)
+{
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(arg, &end, 10);
+	if (errno || !*arg || *arg == '-' || *end || v > max)
+		return -EINVAL;
+	*ret = v;
+	return 0;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	uint64_t n;
+
+	switch (key) {
+	case 'p':
+		if (parse_number(arg, INT32_MAX, &n) || !n)
+			argp_error(state, "'%s' is no process id", arg);
+		if (array_reserve(o->pids, o->pids_cap, o->npids + 1))
+			return ENOMEM;
+		o->pids[o->npids++] = n;
+		break;
+	case 'i':
+		if (units__parse_time(arg, &o->interval_ns) || o->interval_ns < 10000000)
+			argp_error(state, "'%s' is no interval (10ms at least)", arg);
+		break;
+	case 'd':
+		if (units__parse_time(arg, &o->duration_ns) || !o->duration_ns)
+			argp_error(state, "'%s' is no duration", arg);
+		break;
+	case 'n':
+		if (parse_number(arg, UINT32_MAX, &o->iterations) || !o->iterations)
+			argp_error(state, "'%s' is no number of refreshes", arg);
+		break;
+	case OPT_TOP:
+		if (parse_number(arg, UINT32_MAX, &n))
+			argp_error(state, "'%s' is no number of rows", arg);
+		o->rows = n;
+		break;
+	case OPT_SORT:
+		if (view__sort_by_name(arg) < 0)
+			argp_error(state, "'%s' is no sort key", arg);
+		o->sort = arg;
+		break;
+	case OPT_FILTER: o->filter = arg; break;
+	case OPT_PLAIN: o->plain = true; break;
+	case OPT_JSON: o->json = true; break;
+	case OPT_TREE: o->tree = true; break;
+	case OPT_REVERSE: o->reverse = true; break;
+	case OPT_KTHREADS: o->kthreads = true; break;
+	case OPT_NO_BPF: o->no_bpf = true; break;
+	case OPT_CMDLINE: o->full_command = true; break;
+	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp argp = {
+	option_list, parse_option, "",
+	"Every process: virtual size, resident memory by kind, swap, growth with its trend, peak, "
+	"OOM score.\v"
+	"Peaks between two refreshes are seen too. Keys of the full-screen view: F1 or h.",
+	NULL, NULL, NULL};
+
+/* Waits for the next tick; true when a signal says to end. */
+static bool wait_tick(struct top *t, int sigfd, uint64_t next_ns)
+{
+	for (;;) {
+		uint64_t now = util__now_ns();
+		struct pollfd fd = {.fd = sigfd, .events = POLLIN};
+		uint64_t until = t->end_ns ? min_of(next_ns, t->end_ns) : next_ns;
+
+		if (now >= until)
+			return false;
+		if (poll(&fd, 1, (until - now + 999999) / 1000000) > 0)
+			return true;
+	}
+}
+
+static int run_text(struct top *t, bool json)
+{
+	cleanup_fd int sigfd = -1;
+	sigset_t set;
+	uint64_t next = util__now_ns();
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	sigfd = signalfd(-1, &set, SFD_CLOEXEC);
+	if (sigfd < 0) {
+		log_error("failed to take signals: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	for (;;) {
+		int err = top__tick(t);
+
+		if (err) {
+			log_error("failed to read the processes: %s", strerror(-err));
+			return EXIT_FAILED;
+		}
+		if (t->view.pids && !t->view.n)
+			return t->ticks > 1 ? EXIT_DONE : EXIT_NO_PROCESS;
+		if (json)
+			err = view__json(stdout, &t->view, &t->table, &t->machine, t->rows,
+					 t->time_unix_ms, t->gap_seconds,
+					 mm_probe__note(t->probe));
+		else
+			view__print(stdout, &t->view, &t->table, &t->machine, t->rows,
+				    t->time_unix_ms);
+		if (err || fflush(stdout) || ferror(stdout))
+			return EXIT_FAILED; /* nobody reads any more */
+		next += t->interval_ns;
+		if (top__done(t) || wait_tick(t, sigfd, next) || top__done(t))
+			return EXIT_DONE;
+		next = max_of(next, util__now_ns());
+		if (!json)
+			putchar('\n');
+	}
+}
+
+static int set_up(struct top *t, const struct options *o, bool text)
+{
+	struct mm_probe_opts popts = {
+		.peaks = true,
+		.kthreads = o->kthreads || !text,
+		.no_bpf = o->no_bpf,
+		.pids = (const pid_t *)o->pids,
+		.npids = o->npids,
+	};
+	int err;
+
+	table__init(&t->table);
+	t->kthreads = o->kthreads;
+	t->interval_ns = o->interval_ns;
+	t->max_ticks = o->iterations;
+	t->rows = o->rows != SIZE_MAX ? o->rows : o->json ? 0 : 40;
+	t->view.sort = o->sort ? view__sort_by_name(o->sort) : SORT_RSS;
+	t->view.reverse = o->reverse;
+	t->view.tree = o->tree;
+	t->view.full_command = o->full_command;
+	t->view.pids = o->pids;
+	t->view.npids = o->npids;
+	if (view__set_filter(&t->view, o->filter)) {
+		log_error("'%s' is no regular expression", o->filter);
+		return EXIT_USAGE;
+	}
+	err = names__new(&t->names);
+	if (!err)
+		err = mm_probe__new(&popts, &t->probe);
+	if (err) {
+		log_error("failed to start: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	t->table.name = names__fill;
+	t->table.name_arg = t->names;
+	if (*mm_probe__note(t->probe) && !o->no_bpf)
+		log_warn("%s", mm_probe__note(t->probe));
+	if (o->duration_ns)
+		t->end_ns = util__now_ns() + o->duration_ns;
+	return EXIT_DONE;
+}
+
+int cmd_top(int argc, char **argv)
+{
+	struct options o = {.interval_ns = 2000000000ULL, .rows = SIZE_MAX};
+	struct top t = {0};
+	bool text;
+	int status;
+
+	argp_err_exit_status = EXIT_USAGE;
+	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
+		return EXIT_USAGE;
+	text = o.plain || o.json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
+	status = set_up(&t, &o, text);
+	if (!status)
+		status = text ? run_text(&t, o.json) : screen__run(&t);
+	if (status == EXIT_NO_PROCESS)
+		log_error("no such process: %u", o.pids[0]);
+	mm_probe__free(t.probe);
+	table__clear(&t.table);
+	view__clear(&t.view); /* owns o.pids */
+	names__free(t.names);
+	return status;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "top/names.h"
+
+#include <ctype.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "out/escape.h"
+
+#define MAX_USERS 4096
+#define MAX_CMDLINE 512
+#define ID_SHOWN 12
+
+struct user_name {
+	uint32_t uid;
+	char *name;
+};
+
+struct names {
+	struct user_name *users;
+	size_t n, cap;
+};
+
+int names__new(struct names **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+void names__free(struct names *n)
+{
+	if (!n)
+		return;
+	for (size_t i = 0; i < n->n; i++)
+		free(n->users[i].name);
+	free(n->users);
+	free(n);
+}
+
+char *names__printable(char *text)
+{
+	unsigned char *p = (unsigned char *)text;
+
+	while (*p) {
+		size_t n = escape__utf8_len((char *)p);
+
+		/* C0, DEL, and C1 (which terminals obey too) */
+		if (!n || *p < 0x20 || *p == 0x7f || (n == 2 && *p == 0xc2 && p[1] < 0xa0)) {
+			for (n = n ? n : 1; n; n--)
+				*p++ = '?';
+			continue;
+		}
+		p += n;
+	}
+	return text;
+}
+
+static const char *user_name(struct names *n, uint32_t uid)
+{
+	struct passwd pw, *found = NULL;
+	char buf[4096], number[16], *name;
+
+	for (size_t i = 0; i < n->n; i++) {
+		if (n->users[i].uid == uid)
+			return n->users[i].name;
+	}
+	snprintf(number, sizeof(number), "%u", uid);
+	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &found) || !found)
+		name = strdup(number);
+	else
+		name = strdup(pw.pw_name);
+	if (!name || n->n >= MAX_USERS || array_reserve(n->users, n->cap, n->n + 1)) {
+		free(name);
+		return NULL;
+	}
+	n->users[n->n++] = (struct user_name){uid, names__printable(name)};
+	return name;
+}
+
+/* Length of the run of hex digits at p. */
+static size_t hex_run(const char *p)
+{
+	size_t n = 0;
+
+	while (isxdigit((unsigned char)p[n]))
+		n++;
+	return n;
+}
+
+static char *named(const char *kind, const char *id, size_t len)
+{
+	char *s = NULL;
+
+	return asprintf(&s, "%s:%.*s", kind, (int)len, id) < 0 ? NULL : s;
+}
+
+static const struct {
+	const char *before, *kind;
+} id_prefixes[] = {
+	{"docker-", "docker"},	       {"/docker/", "docker"},
+	{"cri-containerd-", "cri"},    {"crio-", "crio"},
+	{"libpod-", "podman"},	       {"/ecs/", "ecs"},
+	{"/containerd/", "containerd"}, {"/garden/", "garden"},
+};
+
+char *names__container(const char *cgroup)
+{
+	const char *p, *best = NULL, *kind = NULL;
+	size_t len;
+
+	for (size_t i = 0; i < ARRAY_SIZE(id_prefixes); i++) {
+		for (p = strstr(cgroup, id_prefixes[i].before); p;
+		     p = strstr(p + 1, id_prefixes[i].before)) {
+			const char *id = p + strlen(id_prefixes[i].before);
+
+			if (hex_run(id) >= 32 && (!best || id > best)) {
+				best = id;
+				kind = id_prefixes[i].kind;
+			}
+		}
+	}
+	if (best)
+		return named(kind, best, ID_SHOWN);
+	/* kubepods with cgroupfs: …/podUID/ID */
+	p = strstr(cgroup, "/pod");
+	if (p && strstr(cgroup, "kubepods")) {
+		const char *slash = strchr(p + 1, '/');
+
+		if (slash && hex_run(slash + 1) >= 32)
+			return named("pod", slash + 1, ID_SHOWN);
+	}
+	p = strstr(cgroup, "/lxc.payload.");
+	len = strlen("/lxc.payload.");
+	if (!p) {
+		p = strstr(cgroup, "/lxc/");
+		len = strlen("/lxc/");
+	}
+	if (p && strcspn(p + len, "/"))
+		return named("lxc", p + len, strcspn(p + len, "/"));
+	p = strstr(cgroup, "machine.slice/");
+	if (p) {
+		p += strlen("machine.slice/");
+		if (!strncmp(p, "systemd-nspawn@", 15))
+			p += 15;
+		else if (!strncmp(p, "machine-", 8))
+			p += 8;
+		len = strcspn(p, "/");
+		for (size_t i = 0; i < len; i++) {
+			if (p[i] == '.' && (!strncmp(p + i, ".service", 8) ||
+					    !strncmp(p + i, ".scope", 6)))
+				len = i;
+		}
+		if (len)
+			return named("nspawn", p, len);
+	}
+	return NULL;
+}
+
+static char *read_cmdline(uint32_t pid)
+{
+	char path[64], *text = NULL;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
+	n = util__read_file(path, MAX_CMDLINE, &text);
+	if (n <= 0) {
+		free(text);
+		return NULL;
+	}
+	while (n > 0 && !text[n - 1])
+		n--;
+	for (ssize_t i = 0; i < n; i++) {
+		if (!text[i])
+			text[i] = ' ';
+	}
+	return names__printable(text);
+}
+
+/* The memory controller's path (v1) or the unified one. */
+static char *read_cgroup(uint32_t pid)
+{
+	cleanup_free char *text = NULL;
+	char path[64], *line, *save = NULL, *unified = NULL, *memory = NULL, *pick;
+
+	snprintf(path, sizeof(path), "/proc/%u/cgroup", pid);
+	if (util__read_file(path, 64 << 10, &text) <= 0)
+		return NULL;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *controllers = strchr(line, ':'), *where;
+
+		where = controllers ? strchr(controllers + 1, ':') : NULL;
+		if (!where)
+			continue;
+		*where++ = 0;
+		controllers++;
+		if (!*controllers)
+			unified = where;
+		else if (strstr(controllers, "memory"))
+			memory = where;
+	}
+	pick = unified && strcmp(unified, "/") ? unified : memory ? memory : unified;
+	pick = pick ? strdup(pick) : NULL;
+	return pick ? names__printable(pick) : NULL;
+}
+
+static void set(char **slot, char *text)
+{
+	free(*slot);
+	*slot = text;
+}
+
+void names__fill(void *arg, struct table_proc *p)
+{
+	struct names *n = arg;
+	const char *user = user_name(n, p->row.uid);
+
+	set(&p->user, user ? strdup(user) : NULL);
+	set(&p->cmdline, p->row.flags & MW_TASK_KTHREAD ? NULL : read_cmdline(p->row.tgid));
+	set(&p->cgroup, read_cgroup(p->row.tgid));
+	set(&p->container, p->cgroup ? names__container(p->cgroup) : NULL);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* top.h - what cmd_top, the full-screen view and the plain one share. */
+#ifndef TOP_TOP_H
+#define TOP_TOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "probe/mm_probe.h"
+#include "top/machine.h"
+#include "top/names.h"
+#include "top/table.h"
+#include "top/view.h"
+
+struct top {
+	struct mm_probe *probe;
+	struct names *names;
+	struct table table;
+	struct view view;
+	struct machine machine;
+	uint64_t interval_ns, end_ns; /* end_ns: monotonic, 0: no end */
+	uint64_t ticks, max_ticks;    /* max_ticks 0: no end */
+	size_t rows;		      /* shown; 0: all */
+	double seconds;		      /* of the last pass */
+	double gap_seconds;	      /* the time before the last pass, when it was unduly long */
+	int64_t time_unix_ms;
+	bool kthreads;
+};
+
+/* One pass: events, rows, machine, order. 0 or -errno. */
+int top__tick(struct top *t);
+/* True once -n or -d is reached. */
+bool top__done(const struct top *t);
+
+/* The full-screen view until the user quits or top__done. An enum mw_exit. */
+int screen__run(struct top *t);
+
+#endif
