@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "model/trend.h"
 #include "top/names.h"
 
 void table__init(struct table *t)
@@ -188,9 +189,31 @@ int table__oom_score(const struct mw_task_row *row, uint64_t total_pages, uint64
 
 const char *table_proc__trend(const struct table_proc *p)
 {
-	double g;
+	struct trend_point points[TABLE_HISTORY];
+	struct trend verdict;
 
-	if (!table_proc__growth(p, &g))
+	if (p->nhistory < TREND_MIN_POINTS || (p->row.flags & MW_TASK_NO_MM))
 		return "";
-	return g > 1 << 20 ? "growing" : g < -(1 << 20) ? "falling" : "flat";
+	for (uint32_t i = 0; i < p->nhistory; i++)
+		points[i] = (struct trend_point){p->history[i].seconds, p->history[i].rss_bytes,
+						 -1, -1};
+	if (trend__classify(points, p->nhistory, &verdict))
+		return "";
+	switch (verdict.kind) {
+	case TREND_FLAT:
+	case TREND_STARTUP:
+		return "flat";
+	case TREND_LINEAR:
+		return "growing";
+	case TREND_STEP:
+		return "step";
+	case TREND_SATURATING:
+		return "filling";
+	case TREND_CHURN:
+		return "sawtooth";
+	case TREND_RELEASED:
+		return "released";
+	default:
+		return "";
+	}
 }

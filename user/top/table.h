@@ -60,7 +60,8 @@ struct table_proc *table__find(const struct table *t, uint32_t pid);
 
 /* Bytes per minute, by least squares over the window; false before there are 3 points and 3 s. */
 bool table_proc__growth(const struct table_proc *p, double *ret_bytes_per_minute);
-/* "growing", "sawtooth", "falling", "flat", or "" while it is too early to say. */
+/* "growing" (steadily), "sawtooth", "flat", "step", "filling" (growth dies away), "released" (grew
+ * and was given back), or "" while it is too early to say (model/trend.h). */
 const char *table_proc__trend(const struct table_proc *p);
 /* As the kernel reckons /proc/PID/oom_score: 0 to 2000 * 2/3. total_pages: RAM and swap. */
 int table__oom_score(const struct mw_task_row *row, uint64_t total_pages, uint64_t page_bytes);
