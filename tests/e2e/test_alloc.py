@@ -69,6 +69,23 @@ def test_exact(case, target, attach, tmp_path):
     Run(target, attach, tmp_path, [exe], "--exact", env=env_with(env)).check_exact()
 
 
+@pytest.mark.parametrize("rung", ["multi", "single"])
+@pytest.mark.parametrize("case", ["glibc-family", "jemalloc-realloc", "tcmalloc-cxx", "threads"])
+def test_exact_on_lower_rungs(rung, case, target, attach, tmp_path, monkeypatch):
+    """What kernels without session uprobes, or without uprobe_multi, get."""
+    name, cc, flags, libs, env = EXACT[case]
+    monkeypatch.setenv("MEMWATCH_PROBE", rung)
+    exe = workload(name, cc, flags, libs, "-" + case)
+    Run(target, attach, tmp_path, [exe], "--exact", env=env_with(env)).check_exact()
+
+
+@pytest.mark.parametrize("rung", ["multi", "single"])
+def test_failing_new_on_lower_rungs(rung, target, attach, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMWATCH_PROBE", rung)
+    exe = workload("badalloc.cpp", libs=("-ljemalloc",), suffix="-badalloc-jemalloc")
+    Run(target, attach, tmp_path, [exe], "--exact").check_exact(totals=False)
+
+
 # Where the thread library or the C++ runtime allocates besides, only the named functions count.
 FUNCTIONS = {
     "storm": ("storm.c", ()),

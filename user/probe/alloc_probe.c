@@ -69,6 +69,22 @@ static void use_programs(struct alloc_probe *p)
 	bpf_program__set_expected_attach_type(s->progs.mw_alloc_return, MW_BPF_TRACE_UPROBE_MULTI);
 }
 
+/* The best rung that the kernel has. MEMWATCH_PROBE=multi or =single takes a lower one, so that
+ * tests can prove each on one kernel. */
+static enum method pick_method(const struct features *fs)
+{
+	const char *cap = getenv("MEMWATCH_PROBE");
+	enum method best = fs->f[FEATURE_UPROBE_SESSION].have ? METHOD_SESSION
+			   : fs->f[FEATURE_UPROBE_MULTI].have ? METHOD_MULTI
+							      : METHOD_SINGLE;
+
+	if (cap && !strcmp(cap, "single"))
+		return METHOD_SINGLE;
+	if (cap && !strcmp(cap, "multi") && best == METHOD_SESSION)
+		return METHOD_MULTI;
+	return best;
+}
+
 int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 		     const struct alloc_probe_opts *opts, struct alloc_probe **ret)
 {
@@ -83,9 +99,7 @@ int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 		return -ENOMEM;
 	p->obj = o;
 	p->nsites = 1;
-	p->method = fs->f[FEATURE_UPROBE_SESSION].have ? METHOD_SESSION
-		    : fs->f[FEATURE_UPROBE_MULTI].have ? METHOD_MULTI
-						       : METHOD_SINGLE;
+	p->method = pick_method(fs);
 	cfg->sample_bytes = opts->sample_bytes;
 	cfg->wake_bytes = opts->wake_bytes ? opts->wake_bytes : opts->ring_bytes / 8;
 	cfg->new_max_bytes = new_max_bytes();
