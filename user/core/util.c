@@ -56,6 +56,16 @@ int64_t util__wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+void util__prefault(void *p, size_t len)
+{
+	volatile char *c = p;
+
+	for (size_t i = 0; i < len; i += 1024)
+		c[i] = c[i];
+	if (len)
+		c[len - 1] = c[len - 1];
+}
+
 ssize_t util__read_file(const char *path, size_t max, char **ret_text)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);

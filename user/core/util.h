@@ -95,6 +95,9 @@ uint64_t util__hash(const void *data, size_t len);
 uint64_t util__now_ns(void);
 int64_t util__wall_ms(void);
 
+/* Makes the pages of freshly allocated memory present, so that using it later cannot need any. */
+void util__prefault(void *p, size_t len);
+
 /* Reads a whole small file (procfs, sysfs) into a malloc'ed, NUL-terminated buffer, at most
  * `max` bytes. Returns its length or a negative errno. */
 ssize_t util__read_file(const char *path, size_t max, char **ret_text);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * event.h - one OOM kill with its evidence, as plain data of fixed size: it is filled in while the
+ * machine is out of memory, so nothing in it is allocated.
+ */
+#ifndef OOM_EVENT_H
+#define OOM_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sys/kmsg.h"
+#include "sys/psi.h"
+
+#define OOM_UNKNOWN UINT64_MAX
+#define OOM_NO_LIMIT (UINT64_MAX - 1)
+#define OOM_TASKS KMSG_TASKS
+#define OOM_POINTS 64
+#define OOM_COMM 32
+#define OOM_CMDLINE 512
+#define OOM_PATH 1024
+
+/* Where the facts come from. */
+#define OOM_FROM_PROBE 1 /* seen in the kernel, at the moment of the kill */
+#define OOM_FROM_KMSG 2	 /* read from the kernel's log */
+
+struct oom_proc {
+	uint32_t pid; /* process; 0: unknown */
+	uint32_t tid; /* thread */
+	uint32_t uid; /* UINT32_MAX: unknown */
+	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown */
+	int32_t oom_score_adj;
+	char comm[OOM_COMM];
+	char cmdline[OOM_CMDLINE]; /* arguments joined by spaces; "" unknown */
+	char cgroup[OOM_PATH];	   /* memory cgroup; "" unknown */
+	uint64_t total_vm_bytes, anon_rss_bytes, file_rss_bytes, shmem_rss_bytes, swap_bytes,
+		pgtables_bytes; /* OOM_UNKNOWN where not known */
+};
+
+struct oom_point {
+	int64_t time_unix_ms;
+	uint64_t virt_bytes, rss_bytes, shared_bytes; /* shared: file and shmem */
+};
+
+struct oom_event {
+	int64_t time_unix_ms;
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	uint64_t seq;	  /* of the kernel's log record; OOM_UNKNOWN: none */
+	char boot_id[40]; /* the boot whose log that is; "" unknown */
+	unsigned from;	  /* OOM_FROM_* */
+	bool by_daemon;	  /* a userspace OOM daemon (the trigger) did it */
+	int signal;
+	struct oom_proc victim, trigger;
+	enum oom_constraint constraint;
+	bool is_group;
+	/* the group that hit its limit */
+	char memcg[OOM_PATH]; /* "": none */
+	uint64_t limit_bytes, usage_bytes;
+	uint64_t swap_limit_bytes, swap_usage_bytes;   /* v2: swap alone */
+	uint64_t memsw_limit_bytes, memsw_usage_bytes; /* v1: memory and swap */
+	/* the machine */
+	uint64_t mem_total_bytes, mem_free_bytes, mem_available_bytes;
+	struct psi psi;
+	struct kmsg_task tasks[OOM_TASKS];
+	size_t ntasks;
+	bool tasks_from_kernel; /* candidates in the kernel's own report; else read just after */
+	struct oom_point timeline[OOM_POINTS];
+	size_t npoints;
+	double growth_bytes_per_s; /* over the timeline; 0 unknown */
+	char profile[OOM_PATH];	   /* file with its in-use profile; "": none */
+};
+
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "oom/merge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+
+#define SAME_KILL_NS 10000000000ULL /* a pid is not killed twice within this */
+#define NEAR_LIMIT_PAGES 256	    /* charges are made in batches: usage stops short of the limit */
+
+struct slot {
+	bool used, waits_kmsg;
+	uint64_t due_ns;
+	struct oom_event e;
+};
+
+struct recent {
+	uint32_t pid;
+	int signal;
+	uint64_t time_ns;
+};
+
+struct merge {
+	struct merge_options o;
+	merge_fn fn;
+	void *arg;
+	struct slot slot[MERGE_PENDING];
+	struct recent recent[MERGE_RECENT];
+	size_t next_recent;
+};
+
+int merge__new(const struct merge_options *o, merge_fn fn, void *arg, struct merge **ret)
+{
+	struct merge *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	util__prefault(m, sizeof(*m));
+	m->o = *o;
+	m->fn = fn;
+	m->arg = arg;
+	*ret = m;
+	return 0;
+}
+
+void merge__free(struct merge *m)
+{
+	free(m);
+}
+
+static void hand_on(struct merge *m, struct slot *s)
+{
+	struct recent *r = &m->recent[m->next_recent++ % MERGE_RECENT];
+
+	*r = (struct recent){s->e.victim.tid, s->e.signal, s->e.time_ns};
+	s->used = false;
+	m->fn(m->arg, &s->e);
+}
+
+static bool is_near(uint64_t a, uint64_t b)
+{
+	return (a > b ? a - b : b - a) < SAME_KILL_NS;
+}
+
+static bool already_handed_on(const struct merge *m, uint32_t tid, int signal, uint64_t time_ns)
+{
+	for (size_t i = 0; i < MERGE_RECENT; i++) {
+		const struct recent *r = &m->recent[i];
+
+		if (r->pid == tid && r->signal == signal && is_near(r->time_ns, time_ns))
+			return true;
+	}
+	return false;
+}
+
+static struct slot *new_slot(struct merge *m)
+{
+	struct slot *oldest = NULL;
+
+	for (size_t i = 0; i < MERGE_PENDING; i++) {
+		struct slot *s = &m->slot[i];
+
+		if (!s->used)
+			oldest = s;
+		else if (!oldest || (oldest->used && s->due_ns < oldest->due_ns))
+			oldest = s;
+		if (!s->used)
+			break;
+	}
+	if (oldest->used)
+		hand_on(m, oldest);
+	memset(oldest, 0, sizeof(*oldest));
+	oldest->used = true;
+	oldest->e.seq = OOM_UNKNOWN;
+	oldest->e.limit_bytes = oldest->e.usage_bytes = OOM_UNKNOWN;
+	oldest->e.swap_limit_bytes = oldest->e.swap_usage_bytes = OOM_UNKNOWN;
+	oldest->e.memsw_limit_bytes = oldest->e.memsw_usage_bytes = OOM_UNKNOWN;
+	oldest->e.mem_total_bytes = oldest->e.mem_free_bytes = OOM_UNKNOWN;
+	oldest->e.mem_available_bytes = OOM_UNKNOWN;
+	oldest->e.victim.uid = oldest->e.trigger.uid = UINT32_MAX;
+	return oldest;
+}
+
+static struct slot *find_waiting(struct merge *m, uint32_t tid, bool waits_kmsg)
+{
+	for (size_t i = 0; i < MERGE_PENDING; i++) {
+		struct slot *s = &m->slot[i];
+
+		if (s->used && s->waits_kmsg == waits_kmsg && s->e.victim.tid == tid && !s->e.by_daemon)
+			return s;
+	}
+	return NULL;
+}
+
+/* Path of a group from its components, leaf first; `from` skips that many at the leaf end. */
+static void join_path(char *to, size_t size, const char *names, size_t stride, size_t n, size_t from,
+		      bool cut)
+{
+	size_t len = 0;
+
+	to[0] = 0;
+	if (cut)
+		len = snprintf(to, size, "/...");
+	for (size_t i = n; i > from; i--) {
+		const char *name = names + (i - 1) * stride;
+
+		if (!name[0])
+			continue;
+		len += snprintf(to + len, len < size ? size - len : 0, "/%.*s", MW_OOM_NAME - 1, name);
+		if (len >= size)
+			return;
+	}
+	if (!len)
+		snprintf(to, size, "/");
+}
+
+static uint64_t limit_bytes(const struct merge *m, uint64_t pages)
+{
+	if (pages >= (uint64_t)INT64_MAX / m->o.page_bytes)
+		return OOM_NO_LIMIT;
+	return pages * m->o.page_bytes;
+}
+
+static void from_task(const struct merge *m, struct oom_proc *p, const struct mw_oom_task *t)
+{
+	uint64_t page = m->o.page_bytes;
+
+	p->pid = t->tgid;
+	p->tid = t->pid;
+	p->uid = t->uid;
+	p->start_ns = t->start_ns;
+	p->oom_score_adj = t->oom_score_adj;
+	snprintf(p->comm, sizeof(p->comm), "%.*s", MW_OOM_COMM, t->comm);
+	p->total_vm_bytes = t->total_vm * page;
+	p->anon_rss_bytes = t->anon * page;
+	p->file_rss_bytes = t->file * page;
+	p->shmem_rss_bytes = t->shmem * page;
+	p->swap_bytes = t->swap * page;
+	p->pgtables_bytes = t->pgtables_bytes;
+}
+
+/*
+ * Which limit was hit: the kernel does not say at the mark, but a group whose limit stopped an
+ * allocation is within a batch of charges of it. The log's word, when it comes, replaces this.
+ */
+static void guess_memcg(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+{
+	size_t n = min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS);
+
+	e->constraint = OOM_CONSTRAINT_NONE;
+	for (size_t i = 0; i < n; i++) {
+		const struct mw_oom_level *l = &ev->victim_cgroup[i];
+		bool swap_hit = m->o.version == 1 &&
+				limit_bytes(m, l->swap_max) != OOM_NO_LIMIT &&
+				l->swap_usage + NEAR_LIMIT_PAGES >= l->swap_max;
+
+		if (limit_bytes(m, l->max) == OOM_NO_LIMIT && !swap_hit)
+			continue;
+		if (l->usage + NEAR_LIMIT_PAGES < l->max && !swap_hit)
+			continue;
+		e->constraint = OOM_CONSTRAINT_MEMCG;
+		join_path(e->memcg, sizeof(e->memcg), ev->victim_cgroup[0].name,
+			  sizeof(ev->victim_cgroup[0]), n, i, ev->victim.cut);
+		return;
+	}
+}
+
+/* Limits and usage at the kill, of the group named by e->memcg. */
+static void read_level(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+{
+	size_t n = min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS);
+	char path[OOM_PATH];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct mw_oom_level *l = &ev->victim_cgroup[i];
+
+		join_path(path, sizeof(path), ev->victim_cgroup[0].name,
+			  sizeof(ev->victim_cgroup[0]), n, i, ev->victim.cut);
+		if (strcmp(path, e->memcg))
+			continue;
+		e->limit_bytes = limit_bytes(m, l->max);
+		e->usage_bytes = l->usage * m->o.page_bytes;
+		if (m->o.version == 1) {
+			e->memsw_limit_bytes = limit_bytes(m, l->swap_max);
+			e->memsw_usage_bytes = l->swap_usage * m->o.page_bytes;
+		} else {
+			e->swap_limit_bytes = limit_bytes(m, l->swap_max);
+			e->swap_usage_bytes = l->swap_usage * m->o.page_bytes;
+		}
+		return;
+	}
+}
+
+static void join_cmdline(struct oom_proc *p, const char *raw, size_t len)
+{
+	len = min_of(len, sizeof(p->cmdline) - 1);
+	memcpy(p->cmdline, raw, len);
+	while (len && !p->cmdline[len - 1])
+		len--;
+	for (size_t i = 0; i < len; i++) {
+		if (!p->cmdline[i])
+			p->cmdline[i] = ' ';
+	}
+	p->cmdline[len] = 0;
+}
+
+static void from_probe(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+{
+	e->from |= OOM_FROM_PROBE;
+	e->by_daemon = ev->kind == MW_OOM_DAEMON;
+	e->signal = ev->signal;
+	from_task(m, &e->victim, &ev->victim);
+	from_task(m, &e->trigger, &ev->trigger);
+	join_path(e->victim.cgroup, OOM_PATH, ev->victim_cgroup[0].name,
+		  sizeof(ev->victim_cgroup[0]), min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS), 0,
+		  ev->victim.cut);
+	join_path(e->trigger.cgroup, OOM_PATH, ev->trigger_cgroup[0], MW_OOM_NAME,
+		  min_of(ev->trigger.nlevels, (uint32_t)MW_OOM_LEVELS), 0, ev->trigger.cut);
+	if (ev->cmdline_len)
+		join_cmdline(&e->victim, ev->cmdline, min_of(ev->cmdline_len, (uint32_t)MW_OOM_CMDLINE));
+	if (!(e->from & OOM_FROM_KMSG) && !e->by_daemon)
+		guess_memcg(m, e, ev);
+	if (e->memcg[0])
+		read_level(m, e, ev);
+}
+
+static void take(uint64_t *to, uint64_t v)
+{
+	if (v != KMSG_NONE)
+		*to = v;
+}
+
+static uint64_t log_limit(uint64_t v)
+{
+	return v != KMSG_NONE && v >= (uint64_t)INT64_MAX / 4096 * 4096 - (1 << 20) ? OOM_NO_LIMIT : v;
+}
+
+/* What the log alone knows, or knows better. */
+static void from_kmsg(struct oom_event *e, const struct kmsg_kill *k)
+{
+	bool alone = !(e->from & OOM_FROM_PROBE);
+
+	e->from |= OOM_FROM_KMSG;
+	e->seq = k->seq;
+	e->is_group = k->is_group;
+	e->signal = 9;
+	e->constraint = k->constraint;
+	if (k->has_context && k->constraint != OOM_CONSTRAINT_MEMCG)
+		e->memcg[0] = 0;
+	if (k->oom_memcg[0] && strcmp(e->memcg, k->oom_memcg)) {
+		e->limit_bytes = e->usage_bytes = OOM_UNKNOWN;
+		snprintf(e->memcg, sizeof(e->memcg), "%s", k->oom_memcg);
+	}
+	if (alone) {
+		e->victim.tid = e->victim.pid = k->pid;
+		e->victim.uid = k->uid;
+		e->victim.oom_score_adj = k->oom_score_adj;
+		e->victim.swap_bytes = OOM_UNKNOWN;
+		snprintf(e->victim.comm, OOM_COMM, "%s", k->comm);
+		snprintf(e->victim.cgroup, OOM_PATH, "%s", k->task_memcg);
+		e->trigger.pid = e->trigger.tid = k->trigger_pid;
+		snprintf(e->trigger.comm, OOM_COMM, "%s", k->trigger_comm);
+		e->trigger.total_vm_bytes = e->trigger.anon_rss_bytes = OOM_UNKNOWN;
+		for (size_t i = 0; i < k->ntasks; i++) {
+			if (k->tasks[i].pid == k->pid)
+				e->victim.swap_bytes = k->tasks[i].swap_bytes;
+		}
+	}
+	take(&e->victim.total_vm_bytes, k->total_vm_bytes);
+	take(&e->victim.anon_rss_bytes, k->anon_rss_bytes);
+	take(&e->victim.file_rss_bytes, k->file_rss_bytes);
+	take(&e->victim.shmem_rss_bytes, k->shmem_rss_bytes);
+	if (alone)
+		e->victim.pgtables_bytes = k->pgtables_bytes;
+	/* Usage before the kill, as the report has it: the probe's is from after it was written. */
+	take(&e->usage_bytes, k->usage_bytes);
+	take(&e->limit_bytes, log_limit(k->limit_bytes));
+	take(&e->swap_usage_bytes, k->swap_usage_bytes);
+	take(&e->swap_limit_bytes, log_limit(k->swap_limit_bytes));
+	take(&e->memsw_usage_bytes, k->memsw_usage_bytes);
+	take(&e->memsw_limit_bytes, log_limit(k->memsw_limit_bytes));
+	take(&e->mem_free_bytes, k->free_bytes);
+	if (k->ntasks) {
+		memcpy(e->tasks, k->tasks, sizeof(e->tasks));
+		e->ntasks = k->ntasks;
+		e->tasks_from_kernel = true;
+	}
+}
+
+void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, int64_t wall_ms,
+		  void (*enrich)(void *arg, struct oom_event *e))
+{
+	struct slot *s = find_waiting(m, ev->victim.pid, false);
+
+	if (s && ev->kind == MW_OOM_KERNEL) {
+		from_probe(m, &s->e, ev);
+		hand_on(m, s);
+		return;
+	}
+	if (already_handed_on(m, ev->victim.pid, ev->signal, ev->time_ns))
+		return;
+	s = new_slot(m);
+	s->e.time_ns = ev->time_ns;
+	s->e.time_unix_ms = wall_ms - (int64_t)(now_ns - ev->time_ns) / 1000000;
+	from_probe(m, &s->e, ev);
+	enrich(m->arg, &s->e);
+	s->waits_kmsg = true;
+	s->due_ns = now_ns + MERGE_WAIT_KMSG_NS;
+	if (s->e.by_daemon || !m->o.has_kmsg)
+		hand_on(m, s);
+}
+
+void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t now_ns,
+		 int64_t wall_ms, void (*enrich)(void *arg, struct oom_event *e))
+{
+	struct slot *s = find_waiting(m, k->pid, true);
+	uint64_t time_ns = k->time_us * 1000;
+
+	if (s) {
+		from_kmsg(&s->e, k);
+		hand_on(m, s);
+		return;
+	}
+	if (live && already_handed_on(m, k->pid, 9, now_ns))
+		return;
+	s = new_slot(m);
+	/* The log's clock runs close to, but not in step with, the monotonic clock. */
+	s->e.time_ns = live ? now_ns : time_ns;
+	s->e.time_unix_ms = live ? wall_ms : wall_ms - ((int64_t)now_ns - (int64_t)time_ns) / 1000000;
+	from_kmsg(&s->e, k);
+	if (live)
+		enrich(m->arg, &s->e);
+	s->due_ns = now_ns + MERGE_WAIT_PROBE_NS;
+	if (!live || !m->o.has_probe)
+		hand_on(m, s);
+}
+
+void merge__tick(struct merge *m, uint64_t now_ns)
+{
+	for (size_t i = 0; i < MERGE_PENDING; i++) {
+		if (m->slot[i].used && m->slot[i].due_ns <= now_ns)
+			hand_on(m, &m->slot[i]);
+	}
+}
+
+uint64_t merge__due(const struct merge *m)
+{
+	uint64_t due = UINT64_MAX;
+
+	for (size_t i = 0; i < MERGE_PENDING; i++) {
+		if (m->slot[i].used && m->slot[i].due_ns < due)
+			due = m->slot[i].due_ns;
+	}
+	return due;
+}
+
+void merge__flush(struct merge *m)
+{
+	merge__tick(m, UINT64_MAX);
+}

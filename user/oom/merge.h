@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * merge.h - one record per kill from two witnesses: the probe (at the moment of the kill) and the
+ * kernel's log. A kill waits briefly for the other witness and is handed on with what both said;
+ * one that stays alone is handed on as such. Pure: time comes as an argument, nothing is allocated
+ * after merge__new.
+ */
+#ifndef OOM_MERGE_H
+#define OOM_MERGE_H
+
+#include "memwatch/oom.h"
+#include "oom/event.h"
+
+#define MERGE_PENDING 32
+#define MERGE_RECENT 128
+#define MERGE_WAIT_KMSG_NS 80000000ULL   /* the log line is written right after the mark */
+#define MERGE_WAIT_PROBE_NS 300000000ULL /* the log line came first: our own wake-up is late */
+
+struct merge;
+
+typedef void (*merge_fn)(void *arg, struct oom_event *e);
+
+/* Clocks: what to add to CLOCK_MONOTONIC ms for wall time. */
+struct merge_options {
+	bool has_probe, has_kmsg; /* witnesses that exist */
+	int version;		  /* of the memory controller: 1 or 2 */
+	uint64_t page_bytes;
+};
+
+int merge__new(const struct merge_options *o, merge_fn fn, void *arg, struct merge **ret);
+void merge__free(struct merge *m);
+
+/* A kill from the probe. `now_ns` monotonic, `wall_ms` at that moment. The slot, for whatever else
+ * is known now, or NULL if it was handed on or is a duplicate. */
+void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, int64_t wall_ms,
+		  void (*enrich)(void *arg, struct oom_event *e));
+/* A kill from the log; `live`: it was just written (else: the past, no probe can have seen it). */
+void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t now_ns,
+		 int64_t wall_ms, void (*enrich)(void *arg, struct oom_event *e));
+/* Hands on what has waited long enough. */
+void merge__tick(struct merge *m, uint64_t now_ns);
+/* Monotonic time at which merge__tick is due; UINT64_MAX: nothing waits. */
+uint64_t merge__due(const struct merge *m);
+/* Hands on everything, e.g. at the end. */
+void merge__flush(struct merge *m);
+
+#endif

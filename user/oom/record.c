@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "oom/record.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+
+#define LINE_MAX_BYTES (1 << 20)
+
+void record__boot_id(char *buf)
+{
+	cleanup_free char *text = NULL;
+
+	buf[0] = 0;
+	if (util__read_file("/proc/sys/kernel/random/boot_id", 64, &text) < 0)
+		return;
+	snprintf(buf, 40, "%.36s", text);
+}
+
+static uint64_t get_size(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v)
+								: OOM_UNKNOWN;
+}
+
+static void get_text(const json_t *o, const char *key, char *to, size_t size)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	snprintf(to, size, "%s", text ? text : "");
+}
+
+static uint32_t get_id(const json_t *o, const char *key, uint32_t otherwise)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) ? (uint32_t)json_integer_value(v) : otherwise;
+}
+
+static void get_proc(const json_t *o, struct oom_proc *p)
+{
+	p->pid = get_id(o, "pid", 0);
+	p->tid = get_id(o, "tid", p->pid);
+	p->uid = get_id(o, "uid", UINT32_MAX);
+	p->oom_score_adj = (int32_t)get_id(o, "oom_score_adj", 0);
+	get_text(o, "comm", p->comm, sizeof(p->comm));
+	get_text(o, "cmdline", p->cmdline, sizeof(p->cmdline));
+	get_text(o, "cgroup", p->cgroup, sizeof(p->cgroup));
+	p->total_vm_bytes = get_size(o, "total_vm_bytes");
+	p->anon_rss_bytes = get_size(o, "anon_rss_bytes");
+	p->file_rss_bytes = get_size(o, "file_rss_bytes");
+	p->shmem_rss_bytes = get_size(o, "shmem_rss_bytes");
+	p->swap_bytes = get_size(o, "swap_bytes");
+	p->pgtables_bytes = get_size(o, "pgtables_bytes");
+}
+
+static void get_lists(const json_t *o, struct oom_event *e)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "tasks"), i, v) {
+		struct kmsg_task *t = &e->tasks[e->ntasks];
+
+		if (e->ntasks == OOM_TASKS)
+			break;
+		e->ntasks++;
+		t->pid = t->tgid = get_id(v, "pid", 0);
+		t->uid = get_id(v, "uid", UINT32_MAX);
+		t->oom_score_adj = (int32_t)get_id(v, "oom_score_adj", 0);
+		t->rss_bytes = get_size(v, "rss_bytes");
+		t->total_vm_bytes = get_size(v, "total_vm_bytes");
+		t->pgtables_bytes = get_size(v, "pgtables_bytes");
+		t->swap_bytes = get_size(v, "swap_bytes");
+		get_text(v, "comm", t->comm, sizeof(t->comm));
+	}
+	json_array_foreach(json_object_get(o, "timeline"), i, v) {
+		struct oom_point *p = &e->timeline[e->npoints];
+
+		if (e->npoints == OOM_POINTS)
+			break;
+		e->npoints++;
+		p->time_unix_ms = json_integer_value(json_object_get(v, "time_unix_ms"));
+		p->virt_bytes = get_size(v, "virt_bytes");
+		p->rss_bytes = get_size(v, "rss_bytes");
+		p->shared_bytes = get_size(v, "rss_shared_bytes");
+	}
+}
+
+static void get_psi_line(const json_t *o, struct psi_line *p)
+{
+	p->avg10 = json_number_value(json_object_get(o, "avg10"));
+	p->avg60 = json_number_value(json_object_get(o, "avg60"));
+	p->avg300 = json_number_value(json_object_get(o, "avg300"));
+	p->total_us = json_integer_value(json_object_get(o, "total_us"));
+}
+
+static void get_machine(const json_t *o, struct oom_event *e)
+{
+	const json_t *m = json_object_get(o, "memcg"), *all = json_object_get(o, "machine");
+	const json_t *psi = json_object_get(o, "psi");
+
+	if (json_is_object(m))
+		get_text(m, "path", e->memcg, sizeof(e->memcg));
+	e->limit_bytes = get_size(m, "limit_bytes");
+	e->usage_bytes = get_size(m, "usage_bytes");
+	e->swap_limit_bytes = get_size(m, "swap_limit_bytes");
+	e->swap_usage_bytes = get_size(m, "swap_usage_bytes");
+	e->memsw_limit_bytes = get_size(m, "memsw_limit_bytes");
+	e->memsw_usage_bytes = get_size(m, "memsw_usage_bytes");
+	e->mem_total_bytes = get_size(all, "total_bytes");
+	e->mem_free_bytes = get_size(all, "free_bytes");
+	e->mem_available_bytes = get_size(all, "available_bytes");
+	e->psi.valid = json_is_object(psi);
+	get_psi_line(json_object_get(psi, "some"), &e->psi.some);
+	get_psi_line(json_object_get(psi, "full"), &e->psi.full);
+}
+
+static enum oom_constraint get_constraint(const char *text)
+{
+	if (text && !strcmp(text, "memcg"))
+		return OOM_CONSTRAINT_MEMCG;
+	if (text && !strcmp(text, "cpuset"))
+		return OOM_CONSTRAINT_CPUSET;
+	if (text && !strcmp(text, "mempolicy"))
+		return OOM_CONSTRAINT_MEMPOLICY;
+	return OOM_CONSTRAINT_NONE;
+}
+
+static void get_event(const json_t *o, struct oom_event *e)
+{
+	const char *from = json_string_value(json_object_get(o, "source"));
+	const char *killer = json_string_value(json_object_get(o, "killer"));
+	const char *tasks = json_string_value(json_object_get(o, "tasks_from"));
+
+	memset(e, 0, sizeof(*e));
+	e->time_unix_ms = json_integer_value(json_object_get(o, "time_unix_ms"));
+	e->seq = get_size(o, "kmsg_seq");
+	e->from = !from			    ? OOM_FROM_PROBE
+		  : !strcmp(from, "kmsg")   ? OOM_FROM_KMSG
+		  : !strcmp(from, "probe") ? OOM_FROM_PROBE
+					    : OOM_FROM_PROBE | OOM_FROM_KMSG;
+	e->by_daemon = killer && !strcmp(killer, "daemon");
+	e->signal = (int)json_integer_value(json_object_get(o, "signal"));
+	e->is_group = json_is_true(json_object_get(o, "group_kill"));
+	e->constraint = get_constraint(json_string_value(json_object_get(o, "constraint")));
+	e->tasks_from_kernel = tasks && !strcmp(tasks, "kernel");
+	e->growth_bytes_per_s = json_number_value(json_object_get(o, "growth_bytes_per_s"));
+	get_text(o, "profile", e->profile, sizeof(e->profile));
+	get_text(o, "boot_id", e->boot_id, sizeof(e->boot_id));
+	get_proc(json_object_get(o, "victim"), &e->victim);
+	get_proc(json_object_get(o, "trigger"), &e->trigger);
+	get_machine(o, e);
+	get_lists(o, e);
+}
+
+int record__parse(const char *line, size_t len, struct oom_event *ret)
+{
+	json_t *o = json_loadb(line, len, 0, NULL);
+	const char *schema = json_string_value(json_object_get(o, "schema"));
+	int err = 0;
+
+	if (!schema)
+		err = -EBADMSG;
+	else if (strcmp(schema, "memwatch.oom/1"))
+		err = -ENOMSG;
+	else if (!json_is_object(json_object_get(o, "victim")))
+		err = -EBADMSG;
+	else
+		get_event(o, ret);
+	json_decref(o);
+	return err;
+}
+
+int record__each(const char *path,
+		 void (*fn)(void *arg, const char *line, size_t len, const struct oom_event *e),
+		 void *arg, uint64_t *ret_bad)
+{
+	cleanup_file FILE *f = fopen(path, "re");
+	cleanup_free struct oom_event *e = malloc(sizeof(*e));
+	cleanup_free char *line = NULL;
+	size_t cap = 0;
+	ssize_t len;
+
+	*ret_bad = 0;
+	if (!f)
+		return -errno;
+	if (!e)
+		return -ENOMEM;
+	while ((len = getline(&line, &cap, f)) > 0) {
+		int err = len > LINE_MAX_BYTES ? -EBADMSG : record__parse(line, len, e);
+
+		if (!err)
+			fn(arg, line, len, e);
+		else if (err == -EBADMSG)
+			(*ret_bad)++;
+	}
+	return ferror(f) ? -EIO : 0;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "oom/render.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/units.h"
+#include "core/util.h"
+
+int render__reserve(struct escape_buf *b)
+{
+	char *p;
+
+	if (b->cap >= RENDER_RESERVE)
+		return 0;
+	p = realloc(b->text, RENDER_RESERVE);
+	if (!p)
+		return -ENOMEM;
+	b->text = p;
+	b->cap = RENDER_RESERVE;
+	util__prefault(p, RENDER_RESERVE);
+	b->len = 0;
+	b->text[0] = 0;
+	return 0;
+}
+
+__attribute__((format(printf, 2, 3))) static int put(struct escape_buf *b, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return escape__raw(b, text, min_of((size_t)n, sizeof(text) - 1));
+}
+
+const char *render__constraint(enum oom_constraint c)
+{
+	static const char *const name[] = {[OOM_CONSTRAINT_NONE] = "none",
+					   [OOM_CONSTRAINT_CPUSET] = "cpuset",
+					   [OOM_CONSTRAINT_MEMPOLICY] = "mempolicy",
+					   [OOM_CONSTRAINT_MEMCG] = "memcg"};
+
+	return (size_t)c < ARRAY_SIZE(name) ? name[c] : "none";
+}
+
+const char *render__time(char *buf, size_t size, int64_t unix_ms)
+{
+	time_t s = unix_ms / 1000;
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&s, &tm);
+	n = strftime(buf, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(buf + n, size - n, ".%03dZ", (int)(unix_ms % 1000));
+	return buf;
+}
+
+/* --- JSON --- */
+
+static int json_size(struct escape_buf *b, const char *key, uint64_t v)
+{
+	if (v == OOM_UNKNOWN || v == OOM_NO_LIMIT)
+		return put(b, ",\"%s\":null", key);
+	return put(b, ",\"%s\":%" PRIu64, key, v);
+}
+
+static int json_text(struct escape_buf *b, const char *key, const char *text)
+{
+	int err = put(b, ",\"%s\":", key);
+
+	if (err)
+		return err;
+	return *text ? escape__json(b, text) : put(b, "null");
+}
+
+static int json_id(struct escape_buf *b, const char *key, uint32_t v)
+{
+	return v == UINT32_MAX ? put(b, ",\"%s\":null", key) : put(b, ",\"%s\":%u", key, v);
+}
+
+static int json_victim(struct escape_buf *b, const struct oom_proc *p)
+{
+	int err = put(b, ",\"victim\":{\"pid\":%u,\"tid\":%u", p->pid, p->tid);
+
+	err = err ? err : json_text(b, "comm", p->comm);
+	err = err ? err : json_text(b, "cmdline", p->cmdline);
+	err = err ? err : json_id(b, "uid", p->uid);
+	err = err ? err : json_text(b, "cgroup", p->cgroup);
+	err = err ? err : json_size(b, "total_vm_bytes", p->total_vm_bytes);
+	err = err ? err : json_size(b, "anon_rss_bytes", p->anon_rss_bytes);
+	err = err ? err : json_size(b, "file_rss_bytes", p->file_rss_bytes);
+	err = err ? err : json_size(b, "shmem_rss_bytes", p->shmem_rss_bytes);
+	err = err ? err : json_size(b, "swap_bytes", p->swap_bytes);
+	err = err ? err : json_size(b, "pgtables_bytes", p->pgtables_bytes);
+	return err ? err : put(b, ",\"oom_score_adj\":%d}", p->oom_score_adj);
+}
+
+static int json_trigger(struct escape_buf *b, const struct oom_proc *p)
+{
+	int err;
+
+	if (!p->pid && !p->comm[0])
+		return put(b, ",\"trigger\":null");
+	err = p->pid ? put(b, ",\"trigger\":{\"pid\":%u,\"tid\":%u", p->pid, p->tid)
+		     : put(b, ",\"trigger\":{\"pid\":null,\"tid\":null");
+	err = err ? err : json_text(b, "comm", p->comm);
+	err = err ? err : json_id(b, "uid", p->uid);
+	err = err ? err : json_text(b, "cgroup", p->cgroup);
+	return err ? err : put(b, "}");
+}
+
+static int json_memcg(struct escape_buf *b, const struct oom_event *e)
+{
+	int err;
+
+	if (!e->memcg[0])
+		return put(b, ",\"memcg\":null");
+	err = put(b, ",\"memcg\":{\"path\":");
+	err = err ? err : escape__json(b, e->memcg);
+	err = err ? err : json_size(b, "limit_bytes", e->limit_bytes);
+	err = err ? err : json_size(b, "usage_bytes", e->usage_bytes);
+	err = err ? err : json_size(b, "swap_limit_bytes", e->swap_limit_bytes);
+	err = err ? err : json_size(b, "swap_usage_bytes", e->swap_usage_bytes);
+	err = err ? err : json_size(b, "memsw_limit_bytes", e->memsw_limit_bytes);
+	err = err ? err : json_size(b, "memsw_usage_bytes", e->memsw_usage_bytes);
+	return err ? err : put(b, "}");
+}
+
+static int json_tasks(struct escape_buf *b, const struct oom_event *e)
+{
+	int err = put(b, ",\"tasks_from\":\"%s\",\"tasks\":[",
+		      !e->ntasks ? "none" : e->tasks_from_kernel ? "kernel" : "proc");
+
+	for (size_t i = 0; i < e->ntasks && !err; i++) {
+		const struct kmsg_task *t = &e->tasks[i];
+
+		err = put(b, "%s{\"pid\":%u", i ? "," : "", t->tgid);
+		err = err ? err : json_text(b, "comm", t->comm);
+		err = err ? err : json_id(b, "uid", t->uid);
+		err = err ? err : json_size(b, "rss_bytes", t->rss_bytes);
+		err = err ? err : json_size(b, "total_vm_bytes", t->total_vm_bytes);
+		err = err ? err : json_size(b, "pgtables_bytes", t->pgtables_bytes);
+		err = err ? err : json_size(b, "swap_bytes", t->swap_bytes);
+		err = err ? err : put(b, ",\"oom_score_adj\":%d}", t->oom_score_adj);
+	}
+	return err ? err : put(b, "]");
+}
+
+static int json_psi(struct escape_buf *b, const struct psi *p)
+{
+	if (!p->valid)
+		return put(b, ",\"psi\":null");
+	return put(b,
+		   ",\"psi\":{\"some\":{\"avg10\":%.2f,\"avg60\":%.2f,\"avg300\":%.2f,"
+		   "\"total_us\":%" PRIu64 "},\"full\":{\"avg10\":%.2f,\"avg60\":%.2f,"
+		   "\"avg300\":%.2f,\"total_us\":%" PRIu64 "}}",
+		   p->some.avg10, p->some.avg60, p->some.avg300, p->some.total_us, p->full.avg10,
+		   p->full.avg60, p->full.avg300, p->full.total_us);
+}
+
+static int json_timeline(struct escape_buf *b, const struct oom_event *e)
+{
+	int err = put(b, ",\"growth_bytes_per_s\":%.0f,\"timeline\":[", e->growth_bytes_per_s);
+
+	for (size_t i = 0; i < e->npoints && !err; i++) {
+		const struct oom_point *p = &e->timeline[i];
+
+		err = put(b,
+			  "%s{\"time_unix_ms\":%" PRId64 ",\"virt_bytes\":%" PRIu64
+			  ",\"rss_bytes\":%" PRIu64 ",\"rss_shared_bytes\":%" PRIu64 "}",
+			  i ? "," : "", p->time_unix_ms, p->virt_bytes, p->rss_bytes, p->shared_bytes);
+	}
+	return err ? err : put(b, "]");
+}
+
+int render__json(struct escape_buf *b, const struct oom_event *e)
+{
+	char when[32];
+	int err = put(b,
+		      "{\"schema\":\"memwatch.oom/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
+		      ",\"source\":\"%s\"",
+		      render__time(when, sizeof(when), e->time_unix_ms), e->time_unix_ms,
+		      e->from == OOM_FROM_KMSG	  ? "kmsg"
+		      : e->from == OOM_FROM_PROBE ? "probe"
+						  : "probe+kmsg");
+
+	err = err ? err : json_size(b, "kmsg_seq", e->seq);
+	err = err ? err : json_text(b, "boot_id", e->boot_id);
+	err = err ? err : put(b, ",\"killer\":\"%s\"", e->by_daemon ? "daemon" : "kernel");
+	err = err ? err : put(b, ",\"signal\":%d", e->signal);
+	err = err ? err : put(b, ",\"group_kill\":%s", e->is_group ? "true" : "false");
+	err = err ? err : json_victim(b, &e->victim);
+	err = err ? err : json_trigger(b, &e->trigger);
+	err = err ? err : put(b, ",\"constraint\":\"%s\"", render__constraint(e->constraint));
+	err = err ? err : json_memcg(b, e);
+	err = err ? err : put(b, ",\"machine\":{\"time_unix_ms\":%" PRId64, e->time_unix_ms);
+	err = err ? err : json_size(b, "total_bytes", e->mem_total_bytes);
+	err = err ? err : json_size(b, "free_bytes", e->mem_free_bytes);
+	err = err ? err : json_size(b, "available_bytes", e->mem_available_bytes);
+	err = err ? err : put(b, "}");
+	err = err ? err : json_tasks(b, e);
+	err = err ? err : json_psi(b, &e->psi);
+	err = err ? err : json_timeline(b, e);
+	err = err ? err : json_text(b, "profile", e->profile);
+	return err ? err : put(b, "}\n");
+}
+
+/* --- text --- */
+
+static const char *size_of(char *buf, uint64_t v)
+{
+	if (v == OOM_UNKNOWN)
+		return "?";
+	if (v == OOM_NO_LIMIT)
+		return "no limit";
+	return units__size(buf, UNITS_LEN, v);
+}
+
+static int text_who(struct escape_buf *b, const struct oom_proc *p)
+{
+	int err = escape__plain(b, p->comm[0] ? p->comm : "?", "");
+
+	err = err ? err : p->pid ? put(b, " (pid %u", p->pid) : put(b, " (pid unknown");
+	if (!err && p->uid != UINT32_MAX)
+		err = put(b, ", uid %u", p->uid);
+	return err ? err : put(b, ")");
+}
+
+static int text_cause(struct escape_buf *b, const struct oom_event *e)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN];
+	int err;
+
+	if (e->by_daemon)
+		return put(b, "  why       the OOM daemon sent signal %d\n", e->signal);
+	if (!e->memcg[0])
+		return put(b, "  why       %s: %s of %s free\n",
+			   e->constraint == OOM_CONSTRAINT_NONE	    ? "the machine ran out of memory"
+			   : e->constraint == OOM_CONSTRAINT_CPUSET ? "the cpuset's nodes ran out of memory"
+			   : e->constraint == OOM_CONSTRAINT_MEMPOLICY
+				   ? "the nodes of its memory policy ran out of memory"
+				   : "a memory cgroup hit its limit",
+			   size_of(b1, e->mem_free_bytes), size_of(b2, e->mem_total_bytes));
+	err = put(b, "  why       cgroup ");
+	err = err ? err : escape__plain(b, e->memcg, "");
+	err = err ? err
+		  : put(b, " hit its limit: %s used of %s\n", size_of(b1, e->usage_bytes),
+			size_of(b2, e->limit_bytes));
+	if (!err && e->memsw_limit_bytes < OOM_NO_LIMIT)
+		err = put(b, "            memory and swap: %s of %s\n", size_of(b1, e->memsw_usage_bytes),
+			  size_of(b2, e->memsw_limit_bytes));
+	if (!err && e->swap_usage_bytes && e->swap_usage_bytes < OOM_NO_LIMIT)
+		err = put(b, "            swap: %s of %s\n", size_of(b1, e->swap_usage_bytes),
+			  size_of(b2, e->swap_limit_bytes));
+	return err;
+}
+
+static int text_victim(struct escape_buf *b, const struct oom_event *e)
+{
+	const struct oom_proc *v = &e->victim;
+	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN], b5[UNITS_LEN], b6[UNITS_LEN];
+	int err = 0;
+
+	if (v->cmdline[0]) {
+		err = put(b, "  command   ");
+		err = err ? err : escape__plain(b, v->cmdline, "");
+		err = err ? err : put(b, "\n");
+	}
+	if (!err && v->cgroup[0]) {
+		err = put(b, "  cgroup    ");
+		err = err ? err : escape__plain(b, v->cgroup, "");
+		err = err ? err : put(b, "\n");
+	}
+	return err ? err
+		   : put(b,
+			 "  held      anon %s, file %s, shmem %s, swap %s, page tables %s; VIRT %s; "
+			 "oom_score_adj %d\n",
+			 size_of(b1, v->anon_rss_bytes), size_of(b2, v->file_rss_bytes),
+			 size_of(b3, v->shmem_rss_bytes), size_of(b4, v->swap_bytes),
+			 size_of(b5, v->pgtables_bytes), size_of(b6, v->total_vm_bytes),
+			 v->oom_score_adj);
+}
+
+static int text_growth(struct escape_buf *b, const struct oom_event *e)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], span[UNITS_LEN];
+	const struct oom_point *first = &e->timeline[0], *last;
+
+	if (e->npoints < 2)
+		return 0;
+	last = &e->timeline[e->npoints - 1];
+	if (last->time_unix_ms <= first->time_unix_ms)
+		return 0;
+	return put(b, "  grew      from %s to %s in %s (%s/min)\n", size_of(b1, first->rss_bytes),
+		   size_of(b2, last->rss_bytes),
+		   units__time(span, sizeof(span),
+			       (uint64_t)(last->time_unix_ms - first->time_unix_ms) * 1000000),
+		   units__size(b3, sizeof(b3), llround(e->growth_bytes_per_s * 60)));
+}
+
+static int text_tasks(struct escape_buf *b, const struct oom_event *e)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN];
+	int err = 0;
+
+	if (e->ntasks)
+		err = put(b, "  largest   %10s %10s %6s  %s\n", "RSS", "VIRT", "adj",
+			  e->tasks_from_kernel ? "pid and name, of those that could be chosen"
+					       : "pid and name, just after the kill");
+	for (size_t i = 0; i < e->ntasks && i < 8 && !err; i++) {
+		const struct kmsg_task *t = &e->tasks[i];
+
+		err = put(b, "            %10s %10s %6d  %u ", size_of(b1, t->rss_bytes),
+			  size_of(b2, t->total_vm_bytes), t->oom_score_adj, t->tgid);
+		err = err ? err : escape__plain(b, t->comm, "");
+		err = err ? err : put(b, "%s\n", t->pid == e->victim.tid ? "  (killed)" : "");
+	}
+	return err;
+}
+
+int render__text(struct escape_buf *b, const struct oom_event *e)
+{
+	char when[32];
+	int err = put(b, "%s  OOM kill: ", render__time(when, sizeof(when), e->time_unix_ms));
+
+	err = err ? err : text_who(b, &e->victim);
+	if (!err && e->is_group)
+		err = put(b, ", with the rest of its group");
+	err = err ? err : put(b, "\n");
+	err = err ? err : text_cause(b, e);
+	err = err ? err : put(b, "  asked by  ");
+	err = err ? err : text_who(b, &e->trigger);
+	if (!err && e->trigger.pid && e->trigger.pid == e->victim.pid)
+		err = put(b, ", the victim itself");
+	else if (!err && e->trigger.cgroup[0]) {
+		err = put(b, " in ");
+		err = err ? err : escape__plain(b, e->trigger.cgroup, "");
+	}
+	err = err ? err : put(b, "\n");
+	err = err ? err : text_victim(b, e);
+	err = err ? err : text_growth(b, e);
+	err = err ? err : text_tasks(b, e);
+	if (!err && e->psi.valid)
+		err = put(b, "  pressure  some %.2f%%, full %.2f%% of the last 10s\n", e->psi.some.avg10,
+			  e->psi.full.avg10);
+	if (!err && e->profile[0]) {
+		err = put(b, "  profile   ");
+		err = err ? err : escape__plain(b, e->profile, "");
+		err = err ? err : put(b, "\n");
+	}
+	if (!err && e->from == OOM_FROM_KMSG)
+		err = put(b, "  source    the kernel's log alone: memwatch did not see this kill\n");
+	return err ? err : put(b, "\n");
+}
+
+int render__summary(struct escape_buf *b, const struct oom_event *e)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN];
+	uint64_t anon = e->victim.anon_rss_bytes;
+	int err = put(b, "OOM kill: ");
+
+	err = err ? err : text_who(b, &e->victim);
+	err = err ? err : put(b, " with %s anonymous memory, ", size_of(b1, anon));
+	if (!err && e->memcg[0]) {
+		err = put(b, "cgroup ");
+		err = err ? err : escape__plain(b, e->memcg, "");
+		err = err ? err : put(b, " at its limit of %s", size_of(b2, e->limit_bytes));
+	} else if (!err && e->by_daemon) {
+		err = put(b, "by ");
+		err = err ? err : text_who(b, &e->trigger);
+	} else if (!err) {
+		err = put(b, "machine out of memory");
+	}
+	return err;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * render.h - an OOM event as a line of JSON (schema memwatch.oom/1) and as a report for people.
+ * Both append to a buffer that was reserved beforehand: while it is large enough (RENDER_RESERVE),
+ * nothing is allocated. Names are untrusted and escaped.
+ */
+#ifndef OOM_RENDER_H
+#define OOM_RENDER_H
+
+#include "oom/event.h"
+#include "out/escape.h"
+
+#define RENDER_RESERVE (128 << 10)
+
+/* Makes room in the buffer and touches it. 0 or -ENOMEM. */
+int render__reserve(struct escape_buf *b);
+
+/* One line, with its newline. 0 or -ENOMEM. */
+int render__json(struct escape_buf *b, const struct oom_event *e);
+int render__text(struct escape_buf *b, const struct oom_event *e);
+/* One sentence without newline, for the journal and syslog. */
+int render__summary(struct escape_buf *b, const struct oom_event *e);
+
+/* "memcg", "none", "cpuset", "mempolicy" */
+const char *render__constraint(enum oom_constraint c);
+/* "2026-11-21T03:12:05.123Z"; buf holds at least 32 bytes. */
+const char *render__time(char *buf, size_t size, int64_t unix_ms);
+
+#endif

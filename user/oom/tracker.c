@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "oom/tracker.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/util.h"
+
+#define BUSY_SHARE 2000 /* a pass may take 1/2000 of the time between passes */
+#define CMDLINE_KEPT 160
+#define CMDLINE_PASSES 12 /* an exec changes it: looked at again after so many passes */
+
+struct point {
+	uint32_t virt_kb, rss_kb, shared_kb;
+	uint32_t at; /* pass */
+};
+
+struct proc {
+	uint32_t pid; /* 0: free */
+	uint32_t seen; /* pass */
+	uint32_t n;    /* points ever added */
+	struct point p[OOM_POINTS];
+	char cmdline[CMDLINE_KEPT];
+};
+
+struct tracker {
+	int proc_fd;
+	uint32_t pass;
+	uint64_t due_ns;
+	int64_t pass_wall_ms[OOM_POINTS * 4];
+	struct proc procs[TRACKER_PROCS];
+	uint32_t n;
+	char dents[16384];
+};
+
+struct dirent_raw {
+	uint64_t ino;
+	int64_t off;
+	uint16_t len;
+	uint8_t type;
+	char name[];
+};
+
+int tracker__new(struct tracker **ret)
+{
+	struct tracker *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	util__prefault(t, sizeof(*t));
+	t->proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (t->proc_fd < 0) {
+		int err = -errno;
+
+		free(t);
+		return err;
+	}
+	*ret = t;
+	return 0;
+}
+
+void tracker__free(struct tracker *t)
+{
+	if (!t)
+		return;
+	close(t->proc_fd);
+	free(t);
+}
+
+static ssize_t read_at(const struct tracker *t, uint32_t pid, const char *file, char *buf, size_t size)
+{
+	char path[40];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%u/%s", pid, file);
+	fd = openat(t->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n < 0)
+		return -errno;
+	buf[n] = 0;
+	return n;
+}
+
+static void read_cmdline(const struct tracker *t, uint32_t pid, char *buf, size_t size)
+{
+	ssize_t n = read_at(t, pid, "cmdline", buf, size);
+
+	if (n < 0)
+		n = 0;
+	while (n && !buf[n - 1])
+		n--;
+	for (ssize_t i = 0; i < n; i++) {
+		if (!buf[i])
+			buf[i] = ' ';
+	}
+	buf[n] = 0;
+}
+
+/* Calls fn for every process with its size, resident and shared pages (/proc/PID/statm). */
+static void each_proc(struct tracker *t, void (*fn)(struct tracker *t, uint32_t pid,
+						    const uint64_t *pages, void *arg),
+		      void *arg)
+{
+	char text[128];
+	long n;
+
+	lseek(t->proc_fd, 0, SEEK_SET);
+	while ((n = syscall(SYS_getdents64, t->proc_fd, t->dents, sizeof(t->dents))) > 0) {
+		for (long at = 0; at < n;) {
+			struct dirent_raw *d = (void *)(t->dents + at);
+			uint64_t pages[3];
+			uint32_t pid;
+
+			at += d->len;
+			if (!isdigit((unsigned char)d->name[0]))
+				continue;
+			pid = strtoul(d->name, NULL, 10);
+			if (read_at(t, pid, "statm", text, sizeof(text)) <= 0)
+				continue;
+			if (sscanf(text, "%lu %lu %lu", &pages[0], &pages[1], &pages[2]) != 3)
+				continue;
+			if (pages[0]) /* kernel threads have none */
+				fn(t, pid, pages, arg);
+		}
+	}
+}
+
+static struct proc *find(struct tracker *t, uint32_t pid)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		if (t->procs[i].pid == pid)
+			return &t->procs[i];
+	}
+	return NULL;
+}
+
+/* A process of its own slot, or that of the smallest one if it is larger. */
+static struct proc *slot_for(struct tracker *t, uint32_t pid, uint64_t rss_kb)
+{
+	struct proc *p = find(t, pid), *least = NULL;
+
+	if (p)
+		return p;
+	if (t->n < TRACKER_PROCS) {
+		p = &t->procs[t->n++];
+	} else {
+		for (uint32_t i = 0; i < t->n; i++) {
+			struct proc *q = &t->procs[i];
+
+			if (!least || q->p[(q->n - 1) % OOM_POINTS].rss_kb <
+					      least->p[(least->n - 1) % OOM_POINTS].rss_kb)
+				least = q;
+		}
+		if (least->p[(least->n - 1) % OOM_POINTS].rss_kb >= rss_kb)
+			return NULL;
+		p = least;
+	}
+	memset(p, 0, sizeof(*p));
+	p->pid = pid;
+	return p;
+}
+
+static void track(struct tracker *t, uint32_t pid, const uint64_t *pages, void *arg)
+{
+	const uint64_t page_kb = *(uint64_t *)arg;
+	struct proc *p = slot_for(t, pid, pages[1] * page_kb);
+
+	if (!p)
+		return;
+	if (p->n % CMDLINE_PASSES == 0)
+		read_cmdline(t, pid, p->cmdline, sizeof(p->cmdline));
+	p->p[p->n++ % OOM_POINTS] = (struct point){
+		.virt_kb = min_of(pages[0] * page_kb, (uint64_t)UINT32_MAX),
+		.rss_kb = min_of(pages[1] * page_kb, (uint64_t)UINT32_MAX),
+		.shared_kb = min_of(pages[2] * page_kb, (uint64_t)UINT32_MAX),
+		.at = t->pass,
+	};
+	p->seen = t->pass;
+}
+
+void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t wall_ms)
+{
+	uint64_t page_kb = sysconf(_SC_PAGESIZE) / 1024, cost;
+
+	t->pass++;
+	t->pass_wall_ms[t->pass % ARRAY_SIZE(t->pass_wall_ms)] = wall_ms;
+	each_proc(t, track, &page_kb);
+	for (uint32_t i = 0; i < t->n;) {
+		if (t->procs[i].seen != t->pass)
+			t->procs[i] = t->procs[--t->n];
+		else
+			i++;
+	}
+	cost = util__now_ns() - now_ns;
+	t->due_ns = now_ns + max_of(TRACKER_INTERVAL_NS, cost * BUSY_SHARE);
+}
+
+uint64_t tracker__due(const struct tracker *t)
+{
+	return t->due_ns;
+}
+
+double tracker__slope(const struct oom_point *p, size_t n)
+{
+	double sx = 0, sy = 0, sxx = 0, sxy = 0, d;
+
+	if (n < 2)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		double x = (double)(p[i].time_unix_ms - p[0].time_unix_ms) / 1000;
+		double y = (double)p[i].rss_bytes;
+
+		sx += x;
+		sy += y;
+		sxx += x * x;
+		sxy += x * y;
+	}
+	d = (double)n * sxx - sx * sx;
+	return d > 0 ? ((double)n * sxy - sx * sy) / d : 0;
+}
+
+/* The kill itself is the last point: a victim that grew between two passes shows it. */
+static void add_last(struct oom_event *e)
+{
+	const struct oom_proc *v = &e->victim;
+	struct oom_point *p = &e->timeline[e->npoints];
+
+	if (e->npoints == OOM_POINTS || v->anon_rss_bytes == OOM_UNKNOWN ||
+	    v->total_vm_bytes == OOM_UNKNOWN)
+		return;
+	p->time_unix_ms = e->time_unix_ms;
+	p->virt_bytes = v->total_vm_bytes;
+	p->shared_bytes = (v->file_rss_bytes == OOM_UNKNOWN ? 0 : v->file_rss_bytes) +
+			  (v->shmem_rss_bytes == OOM_UNKNOWN ? 0 : v->shmem_rss_bytes);
+	p->rss_bytes = v->anon_rss_bytes + p->shared_bytes;
+	e->npoints++;
+}
+
+void tracker__describe(struct tracker *t, struct oom_event *e)
+{
+	struct proc *p = find(t, e->victim.pid);
+	uint32_t n, first;
+
+	if (!e->victim.cmdline[0])
+		read_cmdline(t, e->victim.pid, e->victim.cmdline, sizeof(e->victim.cmdline));
+	if (!e->victim.cmdline[0] && p)
+		snprintf(e->victim.cmdline, sizeof(e->victim.cmdline), "%s", p->cmdline);
+	e->npoints = 0;
+	n = p ? min_of(p->n, (uint32_t)OOM_POINTS - 1) : 0;
+	first = p ? p->n - n : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct point *q = &p->p[(first + i) % OOM_POINTS];
+
+		if (q->at + ARRAY_SIZE(t->pass_wall_ms) <= t->pass)
+			continue;
+		e->timeline[e->npoints++] = (struct oom_point){
+			.time_unix_ms = t->pass_wall_ms[q->at % ARRAY_SIZE(t->pass_wall_ms)],
+			.virt_bytes = (uint64_t)q->virt_kb << 10,
+			.rss_bytes = (uint64_t)q->rss_kb << 10,
+			.shared_bytes = (uint64_t)q->shared_kb << 10,
+		};
+	}
+	add_last(e);
+	e->growth_bytes_per_s = tracker__slope(e->timeline, e->npoints);
+}
+
+struct largest {
+	struct kmsg_task *tasks;
+	size_t max, n;
+	uint64_t page;
+};
+
+static void keep_largest(struct tracker *t, uint32_t pid, const uint64_t *pages, void *arg)
+{
+	struct largest *l = arg;
+	uint64_t rss = pages[1] * l->page;
+	size_t i = l->n;
+
+	if (i == l->max) {
+		if (l->tasks[i - 1].rss_bytes >= rss)
+			return;
+		i--;
+	} else {
+		l->n++;
+	}
+	for (; i > 0 && l->tasks[i - 1].rss_bytes < rss; i--)
+		l->tasks[i] = l->tasks[i - 1];
+	l->tasks[i] = (struct kmsg_task){.pid = pid,
+					 .tgid = pid,
+					 .uid = UINT32_MAX,
+					 .rss_bytes = rss,
+					 .total_vm_bytes = pages[0] * l->page,
+					 .pgtables_bytes = OOM_UNKNOWN,
+					 .swap_bytes = OOM_UNKNOWN};
+}
+
+size_t tracker__largest(struct tracker *t, struct kmsg_task *tasks, size_t max)
+{
+	struct largest l = {tasks, max, 0, sysconf(_SC_PAGESIZE)};
+	char text[64];
+
+	each_proc(t, keep_largest, &l);
+	for (size_t i = 0; i < l.n; i++) {
+		ssize_t n = read_at(t, tasks[i].pid, "comm", text, sizeof(text));
+
+		if (n > 0 && text[n - 1] == '\n')
+			text[n - 1] = 0;
+		if (n > 0)
+			snprintf(tasks[i].comm, sizeof(tasks[i].comm), "%.31s", text);
+		n = read_at(t, tasks[i].pid, "oom_score_adj", text, sizeof(text));
+		if (n > 0)
+			tasks[i].oom_score_adj = strtol(text, NULL, 10);
+	}
+	return l.n;
+}

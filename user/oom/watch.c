@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "oom/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "oom/merge.h"
+#include "oom/tracker.h"
+#include "probe/oom_probe.h"
+#include "sys/cgroup.h"
+#include "sys/kmsg.h"
+
+static const char *const daemons[] = {"systemd-oomd", "earlyoom", "oomd", "nohang", NULL};
+
+struct watch {
+	watch_fn fn;
+	void *arg;
+	struct oom_probe *probe;
+	struct kmsg kmsg;
+	struct merge *merge;
+	struct tracker *tracker;
+	int epoll_fd, psi_fd, meminfo_fd;
+	uint64_t live_from; /* log records from this one on are new */
+	uint64_t from_seq;
+};
+
+static void complete(void *arg, struct oom_event *e)
+{
+	struct watch *w = arg;
+
+	if (!e->ntasks && w->tracker && e->from & OOM_FROM_PROBE)
+		e->ntasks = tracker__largest(w->tracker, e->tasks, OOM_TASKS);
+	w->fn(w->arg, e);
+}
+
+static void parse_meminfo(const char *text, const char *key, uint64_t *ret)
+{
+	const char *at = strstr(text, key);
+
+	if (at)
+		*ret = strtoull(at + strlen(key), NULL, 10) << 10;
+}
+
+/* What the machine looks like now, a moment after the kill. */
+static void enrich(void *arg, struct oom_event *e)
+{
+	struct watch *w = arg;
+	char text[1024];
+	ssize_t n;
+
+	if (w->tracker)
+		tracker__describe(w->tracker, e);
+	if (w->psi_fd >= 0)
+		psi__read(w->psi_fd, &e->psi);
+	n = w->meminfo_fd < 0 ? -1 : pread(w->meminfo_fd, text, sizeof(text) - 1, 0);
+	if (n > 0) {
+		text[n] = 0;
+		parse_meminfo(text, "MemTotal:", &e->mem_total_bytes);
+		parse_meminfo(text, "MemFree:", &e->mem_free_bytes);
+		parse_meminfo(text, "MemAvailable:", &e->mem_available_bytes);
+	}
+}
+
+static void on_probe(void *arg, const struct mw_ev_oom *ev)
+{
+	struct watch *w = arg;
+
+	merge__probe(w->merge, ev, util__now_ns(), util__wall_ms(), enrich);
+}
+
+static int drain_kmsg(struct watch *w)
+{
+	int got;
+
+	while ((got = kmsg__next(&w->kmsg)) > 0) {
+		const struct kmsg_kill *k = &w->kmsg.parser.cur;
+		bool live = k->seq >= w->live_from;
+
+		if (live || k->seq >= w->from_seq)
+			merge__kmsg(w->merge, k, live, util__now_ns(), util__wall_ms(), enrich);
+	}
+	return got;
+}
+
+static int watch_fd(struct watch *w, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+/* Sequence number that the next record of the log will have, as good as can be known. */
+static uint64_t log_end(void)
+{
+	struct kmsg *k = malloc(sizeof(*k));
+	uint64_t end = 0, seq, time_us;
+	unsigned facility;
+	const char *text;
+	ssize_t n;
+
+	if (!k || kmsg__open(k, true)) {
+		free(k);
+		return 0;
+	}
+	while ((n = read(k->fd, k->buf, KMSG_RECORD_MAX)) >= 0 || errno == EPIPE || errno == EINTR) {
+		if (n < 0)
+			continue;
+		k->buf[n] = 0;
+		if (!kmsg__split(k->buf, &seq, &time_us, &facility, &text))
+			end = seq + 1;
+	}
+	kmsg__close(k);
+	free(k);
+	return end;
+}
+
+static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_err,
+		 int *ret_kmsg_err)
+{
+	struct merge_options mo = {.page_bytes = sysconf(_SC_PAGESIZE)};
+	struct cgroup_mounts mounts = {};
+	int err;
+
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epoll_fd < 0)
+		return -errno;
+	/* The log's end is noted before the probe is in: a kill in between shows up in both or in
+	 * the log alone, never in neither. */
+	w->from_seq = o->from_seq;
+	w->live_from = log_end();
+	*ret_kmsg_err = o->no_kmsg ? -ECANCELED : kmsg__open(&w->kmsg, true);
+	*ret_probe_err = o->no_probe ? -ECANCELED : oom_probe__new(daemons, on_probe, w, &w->probe);
+	if (*ret_kmsg_err && *ret_probe_err)
+		return *ret_probe_err == -ECANCELED ? *ret_kmsg_err : *ret_probe_err;
+	mo.has_probe = !*ret_probe_err;
+	mo.has_kmsg = !*ret_kmsg_err;
+	cgroup__mounts(&mounts);
+	mo.version = mounts.version;
+	err = merge__new(&mo, complete, w, &w->merge);
+	if (!err && !o->no_tracker)
+		err = tracker__new(&w->tracker);
+	if (!err && w->probe)
+		err = watch_fd(w, oom_probe__fd(w->probe));
+	if (!err && w->kmsg.fd >= 0)
+		err = watch_fd(w, w->kmsg.fd);
+	w->psi_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+	w->meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	return err;
+}
+
+int watch__new(const struct watch_options *o, watch_fn fn, void *arg, struct watch **ret,
+	       int *ret_probe_err, int *ret_kmsg_err)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	w->fn = fn;
+	w->arg = arg;
+	w->epoll_fd = w->psi_fd = w->meminfo_fd = w->kmsg.fd = -1;
+	err = setup(w, o, ret_probe_err, ret_kmsg_err);
+	if (err) {
+		watch__free(w);
+		return err;
+	}
+	*ret = w;
+	return 0;
+}
+
+void watch__free(struct watch *w)
+{
+	if (!w)
+		return;
+	oom_probe__free(w->probe);
+	kmsg__close(&w->kmsg);
+	merge__free(w->merge);
+	tracker__free(w->tracker);
+	if (w->psi_fd >= 0)
+		close(w->psi_fd);
+	if (w->meminfo_fd >= 0)
+		close(w->meminfo_fd);
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
+	free(w);
+}
+
+int watch__fd(const struct watch *w)
+{
+	return w->epoll_fd;
+}
+
+int watch__timeout_ms(const struct watch *w)
+{
+	uint64_t due = merge__due(w->merge), now = util__now_ns();
+
+	if (w->tracker && tracker__due(w->tracker) < due)
+		due = tracker__due(w->tracker);
+	if (due == UINT64_MAX)
+		return -1;
+	return due <= now ? 0 : (int)min_of((due - now) / 1000000 + 1, (uint64_t)60000);
+}
+
+int watch__run(struct watch *w)
+{
+	int err = 0;
+
+	if (w->probe)
+		err = oom_probe__drain(w->probe);
+	if (err >= 0 && w->kmsg.fd >= 0)
+		err = drain_kmsg(w);
+	merge__tick(w->merge, util__now_ns());
+	if (w->tracker && tracker__due(w->tracker) <= util__now_ns())
+		tracker__sample(w->tracker, util__now_ns(), util__wall_ms());
+	return err < 0 ? err : 0;
+}
+
+void watch__flush(struct watch *w)
+{
+	watch__run(w);
+	merge__flush(w->merge);
+}
+
+void watch__stats(const struct watch *w, struct watch_stats *ret)
+{
+	*ret = (struct watch_stats){.lost_log_records = w->kmsg.lost};
+	if (!w->probe)
+		return;
+	ret->kills = oom_probe__counter(w->probe, MW_OOM_C_KILLS);
+	ret->lost_ring = oom_probe__counter(w->probe, MW_OOM_C_LOST_RING);
+	ret->lost_stash = oom_probe__counter(w->probe, MW_OOM_C_LOST_STASH);
+}
+
+int watch__past(watch_fn fn, void *arg)
+{
+	struct watch_options o = {.no_probe = true, .no_tracker = true, .from_seq = 0};
+	struct watch *w;
+	int probe_err, kmsg_err;
+	int err = watch__new(&o, fn, arg, &w, &probe_err, &kmsg_err);
+
+	if (err)
+		return err;
+	w->live_from = UINT64_MAX;
+	watch__flush(w);
+	watch__free(w);
+	return 0;
+}

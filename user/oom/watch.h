@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * watch.h - watches for OOM kills: the probe, the kernel's log, and the recorder of what processes
+ * looked like before; calls back with each complete event. One thread. From watch__new on nothing
+ * is allocated.
+ */
+#ifndef OOM_WATCH_H
+#define OOM_WATCH_H
+
+#include "oom/event.h"
+
+struct watch;
+
+struct watch_options {
+	bool no_probe, no_kmsg; /* leave a witness out */
+	bool no_tracker;	/* no passes over /proc */
+	/* Kills in the log from this sequence number on are reported as past ones; OOM_UNKNOWN:
+	 * none. */
+	uint64_t from_seq;
+};
+
+typedef void (*watch_fn)(void *arg, struct oom_event *e);
+
+/*
+ * 0, or -errno if no witness is to be had (-EPERM: not permitted). *ret_probe_err and *ret_kmsg_err
+ * say what is missing (0: there).
+ */
+int watch__new(const struct watch_options *o, watch_fn fn, void *arg, struct watch **ret,
+	       int *ret_probe_err, int *ret_kmsg_err);
+void watch__free(struct watch *w);
+
+/* An epoll descriptor that is readable when there is something to do. */
+int watch__fd(const struct watch *w);
+/* Milliseconds until watch__run wants to be called even without events; for poll(). */
+int watch__timeout_ms(const struct watch *w);
+/* Does what is to be done. 0 or -errno. */
+int watch__run(struct watch *w);
+/* Hands on what still waits for its second witness. */
+void watch__flush(struct watch *w);
+
+struct watch_stats {
+	uint64_t kills, lost_ring, lost_stash, lost_log_records;
+};
+void watch__stats(const struct watch *w, struct watch_stats *ret);
+
+/* Every kill that the kernel's log still has, oldest first. 0 or -errno. */
+int watch__past(watch_fn fn, void *arg);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * oom_probe.h - kills as bpf/oom.bpf.c sees them. A BPF object of its own: watching for kills
+ * costs nothing else, and works beside a profiling run.
+ */
+#ifndef PROBE_OOM_PROBE_H
+#define PROBE_OOM_PROBE_H
+
+#include <stdint.h>
+
+#include "memwatch/oom.h"
+
+struct oom_probe;
+
+/* Gets every kill; the event is borrowed until it returns. */
+typedef void (*oom_probe_fn)(void *arg, const struct mw_ev_oom *ev);
+
+/*
+ * Loads and attaches. daemons: names of userspace OOM daemons whose signals count as kills, NULL
+ * at the end (at most MW_OOM_DAEMONS). 0; -EPERM (capabilities); other -errno: the kernel refused,
+ * oom_probe__why() then has its words.
+ */
+int oom_probe__new(const char *const *daemons, oom_probe_fn fn, void *arg, struct oom_probe **ret);
+void oom_probe__free(struct oom_probe *p);
+const char *oom_probe__why(void);
+
+/* Readable when there are events. */
+int oom_probe__fd(const struct oom_probe *p);
+/* Hands over what is there, without waiting. The number of events or -errno. */
+int oom_probe__drain(struct oom_probe *p);
+/* One of enum mw_oom_counter. */
+uint64_t oom_probe__counter(const struct oom_probe *p, enum mw_oom_counter which);
+
+#endif

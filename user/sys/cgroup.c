@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/cgroup.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/util.h"
+
+/* One line of mountinfo: "… root mountpoint options … - type source superoptions". */
+static void parse_mount(char *line, bool v2_has_memory, struct cgroup_mounts *ret)
+{
+	char *tail = strstr(line, " - "), *save, *field, *type, *opts;
+	const char *point = NULL;
+
+	if (!tail)
+		return;
+	*tail = 0;
+	type = strtok_r(tail + 3, " ", &save);
+	strtok_r(NULL, " ", &save);
+	opts = strtok_r(NULL, " ", &save);
+	field = strtok_r(line, " ", &save);
+	for (int i = 0; field && i < 5; i++, field = strtok_r(NULL, " ", &save)) {
+		if (i == 4)
+			point = field;
+	}
+	if (!type || !opts || !point || strlen(point) >= CGROUP_PATH)
+		return;
+	if (!strcmp(type, "cgroup2") && v2_has_memory && !ret->version) {
+		ret->version = 2;
+		strcpy(ret->memory, point);
+	} else if (!strcmp(type, "cgroup")) {
+		for (field = strtok_r(opts, ",", &save); field; field = strtok_r(NULL, ",", &save)) {
+			if (!strcmp(field, "memory")) {
+				ret->version = 1;
+				strcpy(ret->memory, point);
+			}
+		}
+	}
+}
+
+void cgroup__parse_mounts(const char *mountinfo, bool v2_has_memory, struct cgroup_mounts *ret)
+{
+	char line[4096];
+
+	memset(ret, 0, sizeof(*ret));
+	while (*mountinfo) {
+		size_t len = strcspn(mountinfo, "\n");
+
+		if (len < sizeof(line)) {
+			memcpy(line, mountinfo, len);
+			line[len] = 0;
+			parse_mount(line, v2_has_memory, ret);
+		}
+		mountinfo += len + (mountinfo[len] == '\n');
+	}
+}
+
+/* Version 1 hierarchies take the controller away from version 2 ("/proc/cgroups" column 2). */
+static bool memory_is_v2(void)
+{
+	cleanup_free char *text = NULL;
+	char *at;
+	unsigned hierarchy;
+
+	if (util__read_file("/proc/cgroups", 1 << 16, &text) < 0)
+		return true;
+	at = strstr(text, "\nmemory");
+	/* 6.1x kernels without version 1 leave the controller out of the file. */
+	if (!at || sscanf(at, "\nmemory %u", &hierarchy) != 1)
+		return true;
+	return hierarchy == 0;
+}
+
+int cgroup__mounts(struct cgroup_mounts *ret)
+{
+	cleanup_free char *text = NULL;
+	ssize_t n = util__read_file("/proc/self/mountinfo", 4 << 20, &text);
+
+	if (n < 0)
+		return n;
+	cgroup__parse_mounts(text, memory_is_v2(), ret);
+	return 0;
+}
+
+/* "4:memory:/a/b" or "0::/a/b"; the path may hold colons. */
+int cgroup__parse_path(const char *text, int version, char *ret, size_t size)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		const char *c1 = memchr(text, ':', len);
+		const char *c2 = c1 ? memchr(c1 + 1, ':', text + len - c1 - 1) : NULL;
+		bool hit = false;
+
+		if (c2 && version == 2) {
+			hit = c1 == text + 1 && text[0] == '0' && c2 == c1 + 1;
+		} else if (c2) {
+			const char *p = c1 + 1;
+
+			while (p < c2) {
+				size_t n = strcspn(p, ",:");
+
+				if (n == 6 && !memcmp(p, "memory", 6))
+					hit = true;
+				p += n + 1;
+			}
+		}
+		if (hit) {
+			size_t n = text + len - c2 - 1;
+
+			if (n >= size)
+				return -ENAMETOOLONG;
+			memcpy(ret, c2 + 1, n);
+			ret[n] = 0;
+			return 0;
+		}
+		text += len + (text[len] == '\n');
+	}
+	return -ENOENT;
+}
+
+static ssize_t read_small(const char *path, char *buf, size_t size)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = 0;
+	return n;
+}
+
+int cgroup__of(const struct cgroup_mounts *m, uint32_t pid, char *ret, size_t size)
+{
+	char path[64], text[8192];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/cgroup", pid);
+	n = read_small(path, text, sizeof(text));
+	if (n < 0)
+		return n == -ENOENT ? -ESRCH : (int)n;
+	return cgroup__parse_path(text, m->version, ret, size);
+}
+
+int cgroup__parse_value(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	if (!strncmp(text, "max", 3)) {
+		*ret = CGROUP_NO_LIMIT;
+		return 0;
+	}
+	if (!isdigit((unsigned char)*text))
+		return -EBADMSG;
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	if (errno || (*end && *end != '\n'))
+		return -EBADMSG;
+	if (*ret >= INT64_MAX / 4096 * 4096 - (1 << 20)) /* v1: LONG_MAX rounded to the page size */
+		*ret = CGROUP_NO_LIMIT;
+	return 0;
+}
+
+static int read_value(const struct cgroup_mounts *m, const char *path, const char *file,
+		      uint64_t *ret)
+{
+	char full[3 * CGROUP_PATH], text[64];
+	ssize_t n;
+
+	snprintf(full, sizeof(full), "%s%s/%s", m->memory, path, file);
+	n = read_small(full, text, sizeof(text));
+	return n < 0 ? (int)n : cgroup__parse_value(text, ret);
+}
+
+int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret)
+{
+	const char *usage_file = m->version == 2 ? "memory.current" : "memory.usage_in_bytes";
+	const char *limit_file = m->version == 2 ? "memory.max" : "memory.limit_in_bytes";
+	char at[CGROUP_PATH];
+	uint64_t best_room = UINT64_MAX;
+	bool found = false;
+
+	if (!m->version || strlen(path) >= sizeof(at))
+		return -ENOENT;
+	strcpy(at, path);
+	for (;;) {
+		struct cgroup_memory c = {.limit_bytes = CGROUP_NO_LIMIT};
+		char *slash;
+		int err = read_value(m, at, usage_file, &c.usage_bytes);
+
+		if (!err)
+			err = read_value(m, at, limit_file, &c.limit_bytes);
+		if (!err) {
+			uint64_t room = c.limit_bytes == CGROUP_NO_LIMIT ? UINT64_MAX - 1
+					: c.limit_bytes > c.usage_bytes	 ? c.limit_bytes - c.usage_bytes
+									 : 0;
+			if (!found || room < best_room) {
+				best_room = room;
+				found = true;
+				strcpy(c.path, *at ? at : "/");
+				*ret = c;
+			}
+		}
+		slash = strrchr(at, '/');
+		if (!slash || !at[0])
+			break;
+		*slash = 0; /* "/a" → "": the root, whose files exist on v1 alone */
+	}
+	return found ? 0 : -ENOENT;
+}

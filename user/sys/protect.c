@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/protect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/util.h"
+
+int protect__lock_memory(void)
+{
+	/* ONFAULT (Linux 4.4): locking the whole of every shared library would cost tens of MiB. */
+	return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) ? -errno : 0;
+}
+
+int protect__oom_score_adj(int adj)
+{
+	cleanup_free char *text = NULL;
+	char now[16];
+	int fd, err = 0;
+
+	if (util__read_file("/proc/self/oom_score_adj", 16, &text) > 0 && strtol(text, NULL, 10) <= adj)
+		return 0;
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	snprintf(now, sizeof(now), "%d\n", adj);
+	err = util__write_all(fd, now, strlen(now));
+	close(fd);
+	return err;
+}
