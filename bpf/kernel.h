@@ -137,8 +137,6 @@ struct bpf_iter__task {
 
 /* --- OOM kills: memory, cgroups, credentials of a victim (bpf/oom.bpf.c) --- */
 
-enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
-
 /* atomic_long_t: CO-RE takes no integer for a structure. */
 struct atomic_long___oom {
 	s64 counter;

@@ -19,6 +19,9 @@
 #define SEND_SIG_PRIV 1 /* the kernel's marker for its own signals */
 #define STASH_MAX_NS 5000000000ULL
 
+/* Order of the kernel's counters of resident pages. */
+enum { FILE_PAGES, ANON_PAGES, SWAP_PAGES, SHMEM_PAGES };
+
 struct stash {
 	u64 task; /* struct task_struct *, compared and read, never trusted */
 	u64 time_ns;
@@ -62,15 +65,15 @@ static __always_inline void read_mm(struct mw_oom_task *t, struct mm_struct___oo
 	if (bpf_core_type_exists(struct mm_rss_stat___old)) {
 		struct mm_struct___rss_old *old = (void *)mm;
 
-		t->file = BPF_CORE_READ(old, rss_stat.count[MM_FILEPAGES].counter);
-		t->anon = BPF_CORE_READ(old, rss_stat.count[MM_ANONPAGES].counter);
-		t->swap = BPF_CORE_READ(old, rss_stat.count[MM_SWAPENTS].counter);
-		t->shmem = BPF_CORE_READ(old, rss_stat.count[MM_SHMEMPAGES].counter);
+		t->file = BPF_CORE_READ(old, rss_stat.count[FILE_PAGES].counter);
+		t->anon = BPF_CORE_READ(old, rss_stat.count[ANON_PAGES].counter);
+		t->swap = BPF_CORE_READ(old, rss_stat.count[SWAP_PAGES].counter);
+		t->shmem = BPF_CORE_READ(old, rss_stat.count[SHMEM_PAGES].counter);
 	} else {
-		t->file = BPF_CORE_READ(mm, rss_stat[MM_FILEPAGES].count);
-		t->anon = BPF_CORE_READ(mm, rss_stat[MM_ANONPAGES].count);
-		t->swap = BPF_CORE_READ(mm, rss_stat[MM_SWAPENTS].count);
-		t->shmem = BPF_CORE_READ(mm, rss_stat[MM_SHMEMPAGES].count);
+		t->file = BPF_CORE_READ(mm, rss_stat[FILE_PAGES].count);
+		t->anon = BPF_CORE_READ(mm, rss_stat[ANON_PAGES].count);
+		t->swap = BPF_CORE_READ(mm, rss_stat[SWAP_PAGES].count);
+		t->shmem = BPF_CORE_READ(mm, rss_stat[SHMEM_PAGES].count);
 	}
 	t->total_vm = BPF_CORE_READ(mm, total_vm);
 	t->pgtables_bytes = BPF_CORE_READ(mm, pgtables_bytes.counter);

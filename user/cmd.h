@@ -9,5 +9,6 @@ int cmd_run(int argc, char **argv);
 int cmd_features(int argc, char **argv);
 int cmd_go(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_oom(int argc, char **argv);
 
 #endif

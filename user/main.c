@@ -14,6 +14,7 @@ static const struct {
 	{"run", cmd_run, "start a command held until the probes are in, and profile it"},
 	{"go", cmd_go, "what only Go programs tell: MemStats, GC trace, goroutines"},
 	{"top", cmd_top, "every process: VIRT, RSS by kind, growth, peaks"},
+	{"oom", cmd_oom, "OOM kills: follow, or list what was recorded"},
 	{"features", cmd_features, "what this kernel and machine offer, and what falls back"},
 };
 
