@@ -590,3 +590,40 @@ int elfobj__section(const struct elfobj *e, const char *name, const uint8_t **re
 	}
 	return e->sections_bad ? -EBADMSG : -ENOENT;
 }
+
+bool elfobj__has_section(const struct elfobj *e, const char *name)
+{
+	for (size_t i = 0; i < e->nsections; i++) {
+		const struct section *s = &e->sections[i];
+
+		if (s->hdr.sh_type != SHT_NOBITS && s->hdr.sh_size &&
+		    !strcmp(section_name(e, s), name))
+			return true;
+	}
+	return false;
+}
+
+size_t elfobj__bytes(const struct elfobj *e)
+{
+	size_t sum = sizeof(*e) + e->nsections * sizeof(*e->sections);
+
+	for (size_t i = 0; i < e->nsections; i++)
+		sum += e->sections[i].data ? e->sections[i].len : 0;
+	return sum;
+}
+
+void elfobj__drop(struct elfobj *e)
+{
+	for (size_t i = 0; i < e->nsections; i++) {
+		struct section *s = &e->sections[i];
+
+		if (s == e->names)
+			continue;
+		free(s->data);
+		s->data = NULL;
+		s->len = 0;
+	}
+	if (e->elf)
+		elf_end(e->elf);
+	e->elf = NULL;
+}

@@ -69,9 +69,16 @@ size_t elfobj__read(const struct elfobj *e, uint64_t vaddr, void *buf, size_t le
 typedef int (*elfobj_symbol_fn)(void *arg, const struct elfobj_symbol *sym);
 int elfobj__each_symbol(const struct elfobj *e, elfobj_symbol_fn fn, void *arg);
 
-/* Raw bytes of a section by name (decompressed if SHF_COMPRESSED), a NUL byte behind them; borrowed.
- * ret_vaddr may be NULL. -ENOENT if absent, -EBADMSG, -EOPNOTSUPP (compression other than zlib). */
+/* Raw bytes of a section by name (decompressed if SHF_COMPRESSED), a NUL byte behind them;
+ * borrowed. ret_vaddr may be NULL. -ENOENT if absent, -EBADMSG, -EOPNOTSUPP (compression other than
+ * zlib). */
 int elfobj__section(const struct elfobj *e, const char *name, const uint8_t **ret, size_t *ret_len,
 		    uint64_t *ret_vaddr);
+/* Whether there is such a section with contents in the file; reads nothing. */
+bool elfobj__has_section(const struct elfobj *e, const char *name);
+/* Memory that sections take which were asked for, bytes. */
+size_t elfobj__bytes(const struct elfobj *e);
+/* Gives that memory back: everything borrowed from `e` so far is gone. */
+void elfobj__drop(struct elfobj *e);
 
 #endif

@@ -27,7 +27,7 @@ struct symbolizer_opts {
 	size_t budget_bytes; /* 0: default 256 MiB */
 };
 
-struct symbolizer_frame { /* strings are borrowed until the symbolizer is freed */
+struct symbolizer_frame {	 /* strings are borrowed until the symbolizer is freed */
 	const char *name;	 /* demangled; NULL if unknown */
 	const char *system_name; /* as in the symbol table; NULL if unknown */
 	const char *file;	 /* source file, NULL if unknown */
@@ -58,9 +58,22 @@ const char *symbolizer_module__note(struct symbolizer_module *m);
 int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
 		       struct symbolizer_frame *frames, int max);
 
+/* What went wrong, by cause, and what it takes. Counted since symbolizer__new. */
+struct symbolizer_stats {
+	uint64_t lookups, unnamed; /* distinct addresses without a name */
+	uint64_t malformed;	   /* tables that could not be read (fully) */
+	uint64_t mismatches;	   /* debug files that belong to another build */
+	uint64_t dwarf_timeouts, dwarf_crashes;
+	uint64_t names_dropped; /* names beyond the memory budget */
+	uint64_t evictions;	/* modules dropped to keep the budget */
+	uint64_t bytes;		/* memory now, without the DWARF reader's */
+};
+void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret);
+
 /* Symbols of code that is in no file: perf-PID.map and jitdump files, and the vDSO. */
 struct symbolizer_jit;
 int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret);
+void symbolizer_jit__free(struct symbolizer_jit *j);
 int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,
 			   int max);
 

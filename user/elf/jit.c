@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * jit.c - frames of one process that are in no file: generated code (perf-PID.map, jitdump) and
+ * the vDSO. This is where frames of interpreters get their names.
+ *
+ * The map files are the target's to write: they are opened below its root, must be regular files
+ * of the target's user or of root, and are read in bounded pieces as they grow. A process is one
+ * pid for us and another in its namespace; the file is called after the latter.
+ */
+#include "elf/elfobj.h"
+#include "elf/jitmap.h"
+#include "elf/symbolizer_priv.h"
+#include "elf/symtab.h"
+
+#include "core/util.h"
+#include "sys/procmap.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define RECHECK_NS 200000000ULL /* files that grow are looked at again at most this often */
+#define MAX_VDSO_BYTES (1u << 20)
+
+struct grown_file { /* read as far as `at` */
+	int fd;
+	uint64_t at;
+};
+
+struct symbolizer_jit {
+	struct symbolizer *s;
+	int pid;
+	int rootfd;
+	uid_t uid;
+	int ns_pid;
+	struct jitmap map;
+	struct grown_file perf, dump;
+	uint64_t checked_ns;
+	struct elfobj *vdso;
+	struct symtab vdso_tab;
+	uint64_t vdso_start, vdso_end;
+};
+
+/* The process's owner and its pid in its own namespace, from /proc/PID/status. */
+static int read_identity(struct symbolizer_jit *j)
+{
+	cleanup_free char *text = NULL;
+	char path[64], *p;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", j->pid);
+	n = util__read_file(path, 64 << 10, &text);
+	if (n < 0)
+		return n == -ENOENT ? -ESRCH : n;
+	j->ns_pid = j->pid;
+	p = strstr(text, "\nUid:");
+	if (p)
+		j->uid = strtoul(p + 5, NULL, 10);
+	p = strstr(text, "\nNSpid:");
+	if (p) {
+		char *line_end = strchr(p + 1, '\n');
+
+		if (line_end)
+			*line_end = 0;
+		p = strrchr(p, '\t');
+		if (p)
+			j->ns_pid = atoi(p + 1);
+	}
+	return 0;
+}
+
+/* Opens a map file of the target if it may be trusted to be the target's. */
+static int open_map(const struct symbolizer_jit *j, int rootfd, int pid)
+{
+	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	char path[64];
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
+	if (rootfd < 0)
+		fd = open(path, how.flags);
+	else
+		fd = syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (st.st_uid != j->uid && st.st_uid != 0)) {
+		close(fd);
+		return -EPERM;
+	}
+	return fd;
+}
+
+/* A jitdump is mapped executable by the program for exactly this: so that it can be found. */
+static int open_dump(int pid)
+{
+	struct procmap *m = NULL;
+	int fd = -ENOENT;
+
+	if (procmap__read(pid, &m))
+		return -ENOENT;
+	for (size_t i = 0; i < m->n && fd < 0; i++) {
+		const struct procmap_entry *e = &m->entries[i];
+		const char *base = strrchr(e->path, '/');
+
+		if ((e->prot & PROCMAP_X) && base && !strncmp(base, "/jit-", 5) &&
+		    strlen(base) > 5 && !strcmp(base + strlen(base) - 5, ".dump"))
+			fd = procmap__open(m, e);
+	}
+	procmap__free(m);
+	return fd;
+}
+
+/* Copies the vDSO out of the process; it is an ELF image like any other. */
+static void read_vdso(struct symbolizer_jit *j)
+{
+	struct procmap *m = NULL;
+	cleanup_free void *image = NULL;
+	cleanup_fd int mem = -1, fd = -1;
+	char path[64];
+	size_t len;
+
+	if (procmap__read(j->pid, &m))
+		return;
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->entries[i].kind == PROCMAP_VDSO) {
+			j->vdso_start = m->entries[i].start;
+			j->vdso_end = m->entries[i].end;
+		}
+	}
+	procmap__free(m);
+	len = j->vdso_end - j->vdso_start;
+	if (!len || len > MAX_VDSO_BYTES)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/mem", j->pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	fd = memfd_create("memwatch-vdso", MFD_CLOEXEC);
+	image = malloc(len);
+	if (mem < 0 || fd < 0 || !image || pread(mem, image, len, j->vdso_start) != (ssize_t)len ||
+	    util__write_all(fd, image, len) || elfobj__open_fd(fd, "[vdso]", &j->vdso))
+		return;
+	symtab__add(&j->vdso_tab, j->vdso, j->vdso);
+	symtab__sort(&j->vdso_tab);
+}
+
+int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret)
+{
+	struct symbolizer_jit *j = calloc(1, sizeof(*j));
+	int err;
+
+	if (!j)
+		return -ENOMEM;
+	j->s = s;
+	j->pid = pid;
+	j->perf.fd = j->dump.fd = j->rootfd = -1;
+	err = read_identity(j);
+	if (err) {
+		free(j);
+		return err;
+	}
+	if (root)
+		j->rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	read_vdso(j);
+	*ret = j;
+	return 0;
+}
+
+void symbolizer_jit__free(struct symbolizer_jit *j)
+{
+	if (!j)
+		return;
+	util__close_fd(&j->perf.fd);
+	util__close_fd(&j->dump.fd);
+	util__close_fd(&j->rootfd);
+	jitmap__clear(&j->map);
+	symtab__clear(&j->vdso_tab);
+	elfobj__close(j->vdso);
+	free(j);
+}
+
+/* Reads what was appended, in pieces; a record larger than a piece widens it. */
+static void read_growth(struct symbolizer_jit *j, struct grown_file *f, bool is_dump)
+{
+	cleanup_free char *buf = NULL;
+	size_t piece = 1 << 20;
+
+	while (f->fd >= 0 && f->at < JITMAP_MAX_BYTES) {
+		ssize_t got, used;
+		char *bigger = realloc(buf, piece);
+
+		if (!bigger)
+			return;
+		buf = bigger;
+		got = pread(f->fd, buf, piece, f->at);
+		if (got <= 0)
+			return;
+		used = is_dump ? jitmap__add_dump(&j->map, (uint8_t *)buf, got, !f->at)
+			       : jitmap__add_perf(&j->map, buf, got);
+		if (used < 0) { /* no sense can be made of the rest */
+			f->at = JITMAP_MAX_BYTES;
+			return;
+		}
+		f->at += used;
+		if (!used && (size_t)got < piece)
+			return; /* the rest is still being written */
+		if (!used && piece >= 64 << 20)
+			f->at = JITMAP_MAX_BYTES;
+		else if (!used)
+			piece *= 4;
+	}
+}
+
+static void refresh(struct symbolizer_jit *j)
+{
+	uint64_t now = util__now_ns();
+
+	if (j->checked_ns && now - j->checked_ns < RECHECK_NS)
+		return;
+	j->checked_ns = now;
+	if (j->perf.fd < 0)
+		j->perf.fd = open_map(j, j->rootfd, j->ns_pid);
+	if (j->perf.fd < 0) /* written from outside, under the pid that we see */
+		j->perf.fd = open_map(j, -1, j->pid);
+	if (j->dump.fd < 0)
+		j->dump.fd = open_dump(j->pid);
+	read_growth(j, &j->perf, false);
+	read_growth(j, &j->dump, true);
+}
+
+int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,
+			   int max)
+{
+	struct symbolizer_frame out = {0};
+	struct jitmap_found f;
+
+	if (max < 1)
+		return 0;
+	if (pc >= j->vdso_start && pc < j->vdso_end) {
+		const struct symtab_symbol *sym = symtab__find(&j->vdso_tab, pc - j->vdso_start);
+
+		if (!sym)
+			return 0;
+		f = (struct jitmap_found){.name = sym->name};
+	} else {
+		/* A program that is gone writes no more: then the first look is the last. */
+		refresh(j);
+		f = jitmap__find(&j->map, pc);
+	}
+	if (!f.name)
+		return 0;
+	out.system_name = symbolizer__intern(j->s, f.name);
+	out.name = symbolizer__pretty(j->s, out.system_name);
+	out.file = symbolizer__intern(j->s, f.file);
+	out.line = f.line;
+	frames[0] = out;
+	return 1;
+}

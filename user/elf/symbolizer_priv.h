@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* symbolizer_priv.h - what the files of the symbolizer share among themselves. */
+#ifndef ELF_SYMBOLIZER_PRIV_H
+#define ELF_SYMBOLIZER_PRIV_H
+
+#include "elf/symbolizer.h"
+
+/* The pool's copy of text; NULL if it is full (counted). */
+const char *symbolizer__intern(struct symbolizer *s, const char *text);
+/* The demangled form of an interned name, interned; cached. */
+const char *symbolizer__pretty(struct symbolizer *s, const char *interned);
+
+#endif
