@@ -14,7 +14,7 @@ build_pkgs=(
 test_pkgs=(
 	libcmocka-dev python3 python3-pytest golang-go redis-server redis-tools musl-tools
 	libjemalloc-dev libgoogle-perftools-dev libmimalloc-dev g++ gdb binutils elfutils
-	libc6-dbg perl tmux graphviz postgresql procps
+	libc6-dbg perl tmux graphviz fonts-dejavu-core postgresql procps
 )
 # bpftool has a package of its own on Debian; Ubuntu ships it with the kernel's tools.
 if apt-cache show bpftool >/dev/null 2>&1 || command -v bpftool >/dev/null; then
@@ -22,6 +22,12 @@ if apt-cache show bpftool >/dev/null 2>&1 || command -v bpftool >/dev/null; then
 else
 	build_pkgs+=(linux-tools-generic)
 fi
+
+# The pages are bundled with node and npm; a node that is already there is used as it is.
+command -v node >/dev/null || build_pkgs+=(nodejs)
+command -v npm >/dev/null || build_pkgs+=(npm)
+# Ubuntu's chromium package only asks for a snap; there the page tests say that they are skipped.
+apt-cache show chromium 2>/dev/null | grep -q '^Version:.*snap' || test_pkgs+=(chromium)
 
 want=("${build_pkgs[@]}")
 [ "${1:-all}" = all ] && want+=("${test_pkgs[@]}")

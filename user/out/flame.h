@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* flame.h - flame graphs of a profile as pictures. */
+/*
+ * flame.h - flame graphs of a profile as pictures. The SVG is static: hover titles, search, flame
+ * or icicle. The HTML page is self-contained and interactive: zoom, search, every sample type,
+ * filter by module. Differences (negative values) get widths by the size of the change and
+ * colours by its direction. Names are escaped; nothing in them can act.
+ */
 #ifndef OUT_FLAME_H
 #define OUT_FLAME_H
 
