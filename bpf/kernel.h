@@ -20,6 +20,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s16 s16;
 typedef __s32 s32;
 typedef __s64 s64;
 
@@ -30,7 +31,30 @@ typedef __s64 s64;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct vm_area_struct;
+struct super_block {
+	u32 s_dev;
+};
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	u32 i_generation;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct mm_struct;
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	struct mm_struct *vm_mm;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
+};
 
 struct xol_area {
 	unsigned long vaddr;
@@ -49,7 +73,22 @@ struct percpu_counter {
 	s32 *counters; /* per CPU: what is not yet folded into count */
 };
 
+struct return_instance {
+	unsigned long stack; /* user address where the return address was */
+	unsigned long orig_ret_vaddr;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
+struct mm_context { /* mm_context_t */
+	void *vdso;
+};
+
 struct mm_struct {
+	struct mm_context context;
 	struct uprobes_state uprobes_state;
 	unsigned long hiwater_rss, hiwater_vm; /* pages */
 	unsigned long total_vm, locked_vm;     /* pages */
@@ -112,6 +151,7 @@ struct task_struct {
 	int exit_code;
 	char comm[16];
 	struct mm_struct *mm;
+	struct uprobe_task *utask;
 	struct signal_struct *signal;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
@@ -206,6 +246,10 @@ struct task_struct___oom {
 	struct css_set___oom *cgroups;
 	struct signal_struct___oom *signal;
 	const struct cred___oom *real_cred;
+struct bpf_iter__task_vma {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 
 #pragma clang attribute pop

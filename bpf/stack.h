@@ -60,17 +60,27 @@ static __always_inline int scratch_take(void)
 /* Hashes the frames of a slot: 64 bits, never 0. A global function, verified once. */
 u64 stack_hash(u32 slot);
 
-/* How many frames of the current user stack were put into s->pc; *end says how the walk ended. */
-static __always_inline u32 stack_capture(void *ctx, struct mw_scratch *s, u8 *end)
-{
-	long n = bpf_get_stack(ctx, s->pc, sizeof(s->pc), BPF_F_USER_STACK);
+/* The walker by unwind tables (unwind.bpf.c), used where userspace switched it on. */
+extern const volatile __u32 unwind_on;
+u32 unwind_stack(u32 slot);
 
+/*
+ * How many frames of the current user stack were put into s->pc; s->ev.hdr.kind says how the walk
+ * ended. Without tables the kernel's own walk along frame pointers serves.
+ */
+static __always_inline u32 stack_capture(void *ctx, u32 slot, struct mw_scratch *s)
+{
+	long n;
+
+	if (unwind_on)
+		return unwind_stack(slot);
+	n = bpf_get_stack(ctx, s->pc, sizeof(s->pc), BPF_F_USER_STACK);
 	if (n <= 0) {
-		*end = MW_STACK_FAULT;
+		s->ev.hdr.kind = MW_STACK_FAULT;
 		return 0;
 	}
 	n /= 8;
-	*end = n >= MW_MAX_FRAMES ? MW_STACK_TRUNCATED : MW_STACK_FP_END;
+	s->ev.hdr.kind = n >= MW_MAX_FRAMES ? MW_STACK_TRUNCATED : MW_STACK_FP_END;
 	return n;
 }
 
@@ -94,16 +104,16 @@ static __always_inline u64 stack_id(void *ctx, u32 target, u32 epoch, u32 leaf_r
 	s = bpf_map_lookup_elem(&stack_scratch, &slot);
 	if (!s)
 		return 0;
-	n = stack_capture(ctx, s, &end);
+	s->ev.hdr.type = MW_EV_STACK;
+	s->ev.hdr.target = target;
+	s->ev.hdr.tid = epoch; /* part of the hash; userspace needs no thread here */
+	s->ev.leaf_ret = leaf_ret;
+	n = stack_capture(ctx, slot, s);
+	end = s->ev.hdr.kind;
 	count(target, MW_C_STACK_END + (end < MW_STACK_ENDS ? end : 0), 1);
 	if (!n)
 		goto out;
-	s->ev.hdr.type = MW_EV_STACK;
-	s->ev.hdr.kind = end;
-	s->ev.hdr.target = target;
-	s->ev.hdr.tid = epoch; /* part of the hash; userspace needs no thread here */
 	s->ev.n = n;
-	s->ev.leaf_ret = leaf_ret;
 	id = stack_hash(slot);
 	seen_slot = id & (MW_SEEN_SLOTS - 1);
 	seen = bpf_map_lookup_elem(&stack_seen, &seen_slot);

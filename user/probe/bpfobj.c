@@ -104,9 +104,19 @@ int bpfobj__use_events(struct bpfobj *o, uint32_t ring_bytes, uint32_t max_targe
 
 int bpfobj__use_stacks(struct bpfobj *o)
 {
-	int err = bpfobj__use_map(o->skel->maps.stack_scratch, 0);
+	struct bpf_map *const maps[] = {
+		o->skel->maps.stack_scratch, o->skel->maps.stack_seen,	  o->skel->maps.unwind_tables,
+		o->skel->maps.unwind_files,  o->skel->maps.unwind_wanted, o->skel->maps.unwind_states,
+		o->skel->maps.unwind_vmas,
+	};
 
-	return err ? err : bpfobj__use_map(o->skel->maps.stack_seen, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		int err = bpfobj__use_map(maps[i], 0);
+
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 int bpfobj__load(struct bpfobj *o)

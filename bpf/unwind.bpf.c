@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* unwind.bpf.c - see unwind.h. */
+#include "unwind.h"
+
+const volatile __u32 unwind_on = 0; /* set by userspace where the kernel has what it takes */
+const volatile __u32 unwind_page_shift = 12; /* of the kernel: what vm_pgoff counts */
+__u32 unwind_tick = 1;		  /* advanced by userspace; stamps files that are in use */
+
+#define JUMP_LIMIT (1 << 20) /* a frame pointer further away than this is not one */
+#define RET_INSTANCES 64     /* nested return probes looked through per frame */
+#define VM_EXEC 4
+
+/* x86-64: where the kernel's signal frame keeps the interrupted registers, from the handler's CFA. */
+#define UC_GREGS 40
+#define GREG_RBP 10
+#define GREG_RSP 15
+#define GREG_RIP 16
+#define DWARF_RBP 6
+#define DWARF_RSP 7
+
+enum unwind_kind {
+	KIND_NONE = 0,
+	KIND_TABLE,   /* a file with a table */
+	KIND_NOTABLE, /* a file known to have none */
+	KIND_ANON,    /* no file: JIT code */
+};
+
+struct inner_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, u64);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MW_UNWIND_TABLES);
+	__type(key, u32);
+	__array(values, struct inner_table);
+} unwind_tables SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MW_UNWIND_FILES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct mw_unwind_key);
+	__type(value, struct mw_unwind_file);
+} unwind_files SEC(".maps");
+
+/* Files asked for and not answered yet: each is reported once. Userspace removes the entry. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MW_UNWIND_FILES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct mw_unwind_key);
+	__type(value, u32);
+} unwind_wanted SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MW_SCRATCH_SLOTS);
+	__type(key, u32);
+	__type(value, struct mw_unwind_state);
+} unwind_states SEC(".maps");
+
+/* What bpf_find_vma found, on the walker's stack. */
+struct found {
+	u64 start, end, off;
+	struct mw_unwind_key key;
+	u32 exec, anon;
+};
+
+/*
+ * Mappings seen, by page of code, for moments when the mapping lock cannot be had: a writer holds
+ * it, or interrupts are off and the kernel allows a single look-up (page faults).
+ */
+struct cached_vma {
+	u64 tag; /* process, epoch and page; 0 while being written */
+	struct found f;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MW_UNWIND_VMA_CACHE);
+	__type(key, u32);
+	__type(value, struct cached_vma);
+} unwind_vmas SEC(".maps");
+
+static __always_inline void key_of_vma(struct vm_area_struct *vma, struct mw_unwind_key *key,
+				       u32 *anon)
+{
+	struct file *file = vma->vm_file;
+	struct inode *inode;
+
+	key->dev = key->ino = key->gen = 0;
+	*anon = 0;
+	if (file) {
+		inode = file->f_inode;
+		key->dev = inode->i_sb->s_dev;
+		key->ino = inode->i_ino;
+		key->gen = inode->i_generation;
+	} else if (vma->vm_start != (u64)vma->vm_mm->context.vdso) {
+		*anon = 1;
+	}
+}
+
+static long vma_found(struct task_struct *task, struct vm_area_struct *vma, struct found *f)
+{
+	f->start = vma->vm_start;
+	f->end = vma->vm_end;
+	f->exec = !!(vma->vm_flags & VM_EXEC);
+	f->off = vma->vm_file ? vma->vm_pgoff << unwind_page_shift : 0;
+	key_of_vma(vma, &f->key, &f->anon);
+	return 0;
+}
+
+static __always_inline u64 vma_tag(u64 pc, u32 epoch)
+{
+	u64 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return ((pc >> 12) ^ tgid << 40 ^ (u64)epoch << 30) | 1ULL << 63;
+}
+
+static __always_inline struct cached_vma *vma_cached(u64 tag)
+{
+	u32 i = (tag ^ tag >> 13 ^ tag >> 40) & (MW_UNWIND_VMA_CACHE - 1);
+
+	return bpf_map_lookup_elem(&unwind_vmas, &i);
+}
+
+/* Mapping of pc into *f; 0 or the cause. */
+static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct found *f)
+{
+	u64 tag = vma_tag(pc, epoch);
+	struct cached_vma *c = vma_cached(tag);
+	long err;
+
+	err = bpf_find_vma(bpf_get_current_task_btf(), pc, vma_found, f, 0);
+	if (!c)
+		return MW_STACK_NO_MAPPING;
+	if (err == -MW_EBUSY) {
+		if (c->tag != tag)
+			return MW_STACK_VMA_BUSY;
+		*f = c->f;
+		barrier();
+		if (c->tag != tag)
+			return MW_STACK_VMA_BUSY;
+	} else if (err) {
+		return MW_STACK_NO_MAPPING;
+	} else if (c->tag != tag && !f->anon && f->exec) {
+		c->tag = 0;
+		barrier();
+		c->f = *f;
+		barrier();
+		c->tag = tag;
+	}
+	/* the second look holds for a cached entry whose page was shared by two mappings */
+	return f->exec && pc >= f->start && pc < f->end ? 0 : MW_STACK_NO_MAPPING;
+}
+
+static __always_inline void want_file(struct mw_scratch *s, const struct mw_unwind_key *key, u64 pc)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct mw_ev_file ev = {
+		.hdr = {.type = MW_EV_UNKNOWN_FILE, .target = s->ev.hdr.target, .tid = tgid},
+		.dev = key->dev, .ino = key->ino, .gen = key->gen, .pc = pc,
+	};
+
+	if (bpf_map_update_elem(&unwind_wanted, key, &tgid, BPF_NOEXIST))
+		return;
+	ev.hdr.time_ns = bpf_ktime_get_ns();
+	if (bpf_ringbuf_output(&events, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP)) {
+		count(s->ev.hdr.target, MW_C_LOST_PROC_RING, 1);
+		bpf_map_delete_elem(&unwind_wanted, key);
+	}
+}
+
+/* Fills the state's mapping for pc. 0 or the cause. */
+static __always_inline u32 enter_mapping(struct mw_unwind_state *st, struct mw_scratch *s, u64 pc)
+{
+	struct found f = {};
+	struct mw_unwind_file *file;
+	u32 cause;
+
+	st->kind = KIND_NONE;
+	st->start = st->end = 0;
+	cause = find_mapping(pc, st->epoch, &f);
+	if (cause)
+		return cause;
+	st->start = f.start;
+	st->end = f.end;
+	st->bias = f.off - f.start;
+	if (f.anon) {
+		st->kind = KIND_ANON;
+		return 0;
+	}
+	file = bpf_map_lookup_elem(&unwind_files, &f.key);
+	if (!file) {
+		want_file(s, &f.key, pc);
+		st->end = 0;
+		return MW_STACK_NO_TABLE;
+	}
+	st->file = *file;
+	st->kind = file->state == MW_UNWIND_FILE_TABLE ? KIND_TABLE : KIND_NOTABLE;
+	if (file->used != unwind_tick)
+		file->used = unwind_tick;
+	return 0;
+}
+
+static __always_inline u64 word(void *table, u32 i)
+{
+	u64 *w = bpf_map_lookup_elem(table, &i);
+
+	return w ? *w : 0;
+}
+
+/* The row that holds at file offset `off` of the state's file; 0 (END) if there is none. */
+static __always_inline u64 find_row(struct mw_unwind_state *st, void *table, u64 off)
+{
+	u32 page = (off >> MW_UNWIND_PAGE_SHIFT) - st->file.first_page, rows = st->file.rows;
+	u64 row = 0, w;
+	u32 lo, hi, first;
+
+	if (off >> 32 || page >= st->file.n_pages)
+		return 0; /* the last row says END: the page holds no code */
+	w = word(table, st->file.pages + page);
+	first = lo = w;
+	hi = w >> 32;
+	for (int i = 0; i < MW_UNWIND_STEPS; i++) {
+		u32 mid;
+
+		if (lo >= hi)
+			break;
+		mid = (lo + hi) >> 1;
+		w = word(table, rows + mid);
+		if ((u32)w <= off) {
+			lo = mid + 1;
+			row = w;
+		} else {
+			hi = mid;
+		}
+	}
+	if (lo == first && first)
+		row = word(table, rows + first - 1);
+	return row;
+}
+
+/* A register of the interrupted code by its DWARF number; only the exact frame knows it. */
+static __always_inline bool read_reg(struct mw_unwind_state *st, u32 reg, u64 *ret)
+{
+	/* DWARF number → index in struct pt_regs (r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx
+	 * rsi rdi … rsp at 19) and in the signal frame's gregs (r8…r15 rdi rsi rbp rbx rdx rax rcx
+	 * rsp); 5 bits each, packed since programs have no constant arrays to index. */
+	u32 in_regs, in_gregs;
+
+	if (reg == DWARF_RBP) {
+		*ret = st->fp;
+		return true;
+	}
+	if (reg == DWARF_RSP) {
+		*ret = st->sp;
+		return true;
+	}
+	if (!st->exact)
+		return false;
+	switch (reg) {
+	case 0: in_regs = 10; in_gregs = 13; break;
+	case 1: in_regs = 12; in_gregs = 12; break;
+	case 2: in_regs = 11; in_gregs = 14; break;
+	case 3: in_regs = 5; in_gregs = 11; break;
+	case 4: in_regs = 13; in_gregs = 9; break;
+	case 5: in_regs = 14; in_gregs = 8; break;
+	default:
+		if (reg > 15)
+			return false;
+		in_gregs = reg - 8;
+		in_regs = reg < 12 ? 17 - reg : 15 - reg; /* r8…r11: 9…6, r12…r15: 3…0 */
+		break;
+	}
+	if (st->gregs)
+		return !bpf_probe_read_user(ret, 8, (void *)(st->gregs + 8 * in_gregs));
+	return !bpf_probe_read_kernel(
+		ret, 8, (u64 *)bpf_task_pt_regs(bpf_get_current_task_btf()) + in_regs);
+}
+
+/* A return address that a return probe replaced, by the stack slot it was in. */
+static __always_inline u64 replaced_address(struct mw_unwind_state *st, u64 slot)
+{
+	struct return_instance *ri = (void *)st->ret_inst;
+
+	for (int i = 0; i < RET_INSTANCES && ri; i++) {
+		struct return_instance *next = BPF_CORE_READ(ri, next);
+
+		if (BPF_CORE_READ(ri, stack) == slot) {
+			st->ret_inst = (u64)next;
+			return BPF_CORE_READ(ri, orig_ret_vaddr);
+		}
+		ri = next;
+	}
+	return 0;
+}
+
+/* Leaves the frame: its caller is at pc with the given stack and frame pointer. 1: the end. */
+static __always_inline int leave(struct mw_unwind_state *st, u64 pc, u64 slot, u64 sp, u64 fp)
+{
+	if (pc && pc == st->trampoline)
+		pc = replaced_address(st, slot);
+	st->cause = MW_STACK_OK;
+	if (!pc)
+		return 1; /* nothing called this: threads started by hand */
+	st->pc = pc;
+	st->sp = sp;
+	st->fp = fp;
+	st->exact = 0;
+	return 0;
+}
+
+static __always_inline int stop(struct mw_unwind_state *st, u32 cause)
+{
+	st->cause = cause;
+	return 1;
+}
+
+/* Code without a table: trust the frame pointer if it looks like one. */
+static __always_inline int step_fp(struct mw_unwind_state *st, u32 cause)
+{
+	u64 fp = st->fp, pair[2];
+
+	if (!fp)
+		return stop(st, MW_STACK_FP_END);
+	if (fp & 7 || fp < st->sp || fp - st->sp > JUMP_LIMIT)
+		return stop(st, cause);
+	if (bpf_probe_read_user(pair, sizeof(pair), (void *)fp))
+		return stop(st, cause);
+	return leave(st, pair[1], fp + 8, fp + 16, pair[0]);
+}
+
+static __always_inline int step_signal(struct mw_unwind_state *st)
+{
+	u64 gregs = st->sp + UC_GREGS, fp, rsp_rip[2];
+
+	if (bpf_probe_read_user(&fp, 8, (void *)(gregs + 8 * GREG_RBP)) ||
+	    bpf_probe_read_user(rsp_rip, 16, (void *)(gregs + 8 * GREG_RSP)))
+		return stop(st, MW_STACK_READ_FAULT);
+	if (leave(st, rsp_rip[1], 0, rsp_rip[0], fp))
+		return 1;
+	st->exact = 1;
+	st->gregs = gregs;
+	return 0;
+}
+
+/* A value described by a side entry. */
+static __always_inline bool side_value(struct mw_unwind_state *st, u32 from, u32 reg, s64 off,
+				       u64 cfa, u64 *ret)
+{
+	u64 base;
+
+	if (from == MW_FROM_CFA)
+		return !bpf_probe_read_user(ret, 8, (void *)(cfa + off));
+	if (!read_reg(st, reg, &base))
+		return false;
+	base += off;
+	if (from == MW_FROM_REG) {
+		*ret = base;
+		return true;
+	}
+	return !bpf_probe_read_user(ret, 8, (void *)base);
+}
+
+static __always_inline int step_side(struct mw_unwind_state *st, void *table, u64 row)
+{
+	u32 i = (u32)MW_UNWIND_ARG((u16)(row >> 32)) << 16 | (u16)(row >> 48);
+	u64 w[2], cfa, ra, fp = st->fp;
+	struct mw_unwind_side *side = (void *)w;
+
+	w[0] = word(table, st->file.sides + 2 * i);
+	w[1] = word(table, st->file.sides + 2 * i + 1);
+	if (!side->cfa_from || !side->ra_from)
+		return stop(st, MW_STACK_UNSUPPORTED);
+	if (!side_value(st, side->cfa_from, side->cfa_reg, side->cfa_off, 0, &cfa))
+		return stop(st, MW_STACK_UNSUPPORTED);
+	if (side->cfa_from == MW_FROM_DEREF_REG)
+		cfa += side->cfa_add;
+	if (!side_value(st, side->ra_from, side->ra_reg, side->ra_off * 8L, cfa, &ra))
+		return stop(st, MW_STACK_UNSUPPORTED);
+	if (side->fp_from && !side_value(st, side->fp_from, side->fp_reg, side->fp_off, cfa, &fp))
+		return stop(st, MW_STACK_UNSUPPORTED);
+	return leave(st, ra, cfa + side->ra_off * 8L, cfa, fp);
+}
+
+/* The common rows: return address right below the CFA. */
+static __always_inline int step_cfa(struct mw_unwind_state *st, u64 cfa, s32 fp_rule)
+{
+	u64 pair[2], fp = st->fp;
+
+	if (fp_rule == -2) { /* saved right below the return address: one read for both */
+		if (bpf_probe_read_user(pair, 16, (void *)(cfa - 16)))
+			return stop(st, MW_STACK_READ_FAULT);
+		return leave(st, pair[1], cfa - 8, cfa, pair[0]);
+	}
+	if (bpf_probe_read_user(&pair[1], 8, (void *)(cfa - 8)))
+		return stop(st, MW_STACK_READ_FAULT);
+	if (fp_rule) {
+		u64 at = fp_rule == MW_UNWIND_FP_DEREF ? fp : cfa + 8 * (s64)fp_rule;
+
+		if (bpf_probe_read_user(&fp, 8, (void *)at))
+			return stop(st, MW_STACK_READ_FAULT);
+	}
+	return leave(st, pair[1], cfa - 8, cfa, fp);
+}
+
+static __always_inline int step_row(struct mw_unwind_state *st, void *table, u64 row, u64 off)
+{
+	u16 cfa = row >> 32;
+	s32 fp_rule = (s16)(row >> 48);
+	u64 v, arg = MW_UNWIND_ARG(cfa);
+
+	switch (MW_UNWIND_TYPE(cfa)) {
+	case MW_UNWIND_SP: v = st->sp + 8 * arg; break;
+	case MW_UNWIND_FP: v = st->fp + 8 * arg; break;
+	case MW_UNWIND_DEREF_FP:
+		if (bpf_probe_read_user(&v, 8, (void *)(st->fp + 8 * (((s64)arg ^ 4096) - 4096))))
+			return stop(st, MW_STACK_READ_FAULT);
+		break;
+	case MW_UNWIND_PLT: v = st->sp + 8 + ((off & 15) >= arg ? 8 : 0); break;
+	case MW_UNWIND_SIDE: return step_side(st, table, row);
+	case MW_UNWIND_SPECIAL:
+		if (arg == MW_UNWIND_SIGNAL)
+			return step_signal(st);
+		return stop(st, arg == MW_UNWIND_STOP ? MW_STACK_OK : MW_STACK_UNSUPPORTED);
+	default: return step_fp(st, MW_STACK_NO_ROW);
+	}
+	return step_cfa(st, v, fp_rule);
+}
+
+/* One frame of the walk in slot. 0: there may be another; 1: done. A global function with an
+ * integer argument: the verifier looks at it once, not once a frame. */
+__noinline int unwind_step(u32 slot)
+{
+	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct mw_scratch *s = bpf_map_lookup_elem(&stack_scratch, &slot);
+	u64 pc, off;
+	u32 cause, n;
+	void *table;
+
+	if (!st || !s)
+		return 1;
+	n = st->n;
+	if (n >= MW_MAX_FRAMES)
+		return stop(st, MW_STACK_TRUNCATED);
+	s->pc[n] = st->pc;
+	st->n = n + 1;
+	pc = st->pc - !st->exact;
+	if (pc - st->start >= st->end - st->start) {
+		cause = enter_mapping(st, s, pc);
+		if (cause)
+			return stop(st, cause);
+	}
+	if (st->kind == KIND_ANON)
+		return step_fp(st, MW_STACK_JIT);
+	if (st->kind != KIND_TABLE)
+		return step_fp(st, MW_STACK_NO_ROW);
+	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
+	if (!table)
+		return stop(st, MW_STACK_NO_TABLE); /* evicted this moment */
+	off = pc + st->bias;
+	/* In a PLT entry it is the exact pc that counts, and such a frame is always exact. */
+	return step_row(st, table, find_row(st, table, off), off);
+}
+
+static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch *s)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 *regs = (void *)bpf_task_pt_regs(task), v[2];
+	struct xol_area *xol;
+
+	st->start = st->end = st->gregs = st->trampoline = st->ret_inst = 0;
+	st->n = 0;
+	st->cause = MW_STACK_FAULT;
+	st->exact = !s->ev.leaf_ret;
+	st->epoch = s->ev.hdr.tid;
+	st->pc = st->sp = st->fp = 0;
+	bpf_probe_read_kernel(v, 8, regs + 16);
+	st->pc = v[0];
+	bpf_probe_read_kernel(v, 8, regs + 19);
+	st->sp = v[0];
+	bpf_probe_read_kernel(v, 8, regs + 4);
+	st->fp = v[0];
+	if (task->mm) {
+		xol = task->mm->uprobes_state.xol_area;
+		if (xol)
+			st->trampoline = xol->vaddr;
+	}
+	if (st->trampoline && task->utask)
+		st->ret_inst = (u64)task->utask->return_instances;
+}
+
+/*
+ * Walks the current task's user stack into the scratch slot's frames; ev.leaf_ret, ev.hdr.target
+ * and ev.hdr.tid (epoch) are set by the caller. Returns the number of frames and leaves how the
+ * walk ended in ev.hdr.kind.
+ */
+__noinline u32 unwind_stack(u32 slot)
+{
+	struct mw_unwind_state *st;
+	struct mw_scratch *s;
+
+	if (!unwind_on)
+		return 0;
+	st = bpf_map_lookup_elem(&unwind_states, &slot);
+	s = bpf_map_lookup_elem(&stack_scratch, &slot);
+	if (!st || !s)
+		return 0;
+	begin(st, s);
+	for (int i = 0; i <= MW_MAX_FRAMES; i++) {
+		if (unwind_step(slot))
+			break;
+	}
+	s->ev.hdr.kind = st->cause;
+	return st->n;
+}
+
+/* Executable mappings of a process, with the walker's own expressions for the file's key. */
+__u32 unwind_iter_tgid; /* 0: the iterator was given its process */
+
+SEC("?iter/task_vma")
+int mw_unwind_vmas(struct bpf_iter__task_vma *ctx)
+{
+	struct vm_area_struct *vma = ctx->vma;
+	struct task_struct *task = ctx->task;
+	struct mw_unwind_vma out = {};
+	u32 anon;
+
+	if (!task || !vma || (unwind_iter_tgid && task->tgid != (int)unwind_iter_tgid) ||
+	    !(vma->vm_flags & VM_EXEC))
+		return 0;
+	key_of_vma(vma, &out.key, &anon);
+	if (anon)
+		return 0;
+	out.start = vma->vm_start;
+	out.end = vma->vm_end;
+	out.off = vma->vm_file ? vma->vm_pgoff << unwind_page_shift : 0;
+	out.vdso = !vma->vm_file;
+	out.pid = task->tgid;
+	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	return 0;
+}

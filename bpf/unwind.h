@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * unwind.h - walks user stacks by unwind tables (memwatch/unwind.h), so that programs built
+ * without frame pointers have complete stacks.
+ *
+ * Frame by frame: the mapping that holds the pc (bpf_find_vma) gives a file, the file its table,
+ * the table a row, the row the caller's registers. Code without a table (JIT, hand-written
+ * assembly) is walked by its frame pointer. Return addresses that a return probe replaced are
+ * taken from the kernel's own record of them. How a walk ended is said by enum mw_stack_end.
+ *
+ * Needs Linux 5.17 (bpf_find_vma); without `unwind_on` nothing of it is verified or run.
+ */
+#ifndef BPF_UNWIND_H
+#define BPF_UNWIND_H
+
+#include "stack.h"
+#include "memwatch/unwind.h"
+
+#define MW_UNWIND_TABLES 2048	 /* files with a table at one time */
+#define MW_UNWIND_FILES 8192	 /* files known, with a table or known to have none */
+#define MW_UNWIND_VMA_CACHE 8192 /* power of two */
+
+/* One walk; as many as there are scratch slots. */
+struct mw_unwind_state {
+	u64 pc, sp, fp;
+	u64 start, end, bias; /* mapping of the last look-up; file offset = address + bias */
+	u64 gregs;	      /* user address of a signal frame's registers, 0: the task's own */
+	u64 trampoline;	      /* of return probes, 0 if the process has none */
+	u64 ret_inst;	      /* next of the kernel's records of replaced return addresses */
+	struct mw_unwind_file file;
+	u32 kind; /* enum unwind_kind of the mapping */
+	u32 exact; /* pc is where execution is, not a return address: registers are known */
+	u32 n;	   /* frames so far */
+	u32 cause; /* enum mw_stack_end */
+	u32 row_cause; /* cause if the frame pointer does not help either */
+	u32 epoch;
+};
+
+#endif

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "probe/unwind_maps.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "elf/unwind_table.h"
+#include "probe/bpfobj.h"
+#include "probe/unwind_cache.h"
+
+#define DEFAULT_BUDGET (256ull << 20)
+#define BUCKETS 4096
+#define QUEUE 1024
+#define MAX_FILES 8000	    /* below the BPF table's size */
+#define WORTH_CACHING 4000  /* rows; smaller tables are built faster than read */
+#define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
+
+struct file {
+	struct mw_unwind_key key;
+	struct file *next;
+	uint32_t state; /* enum mw_unwind_file_state */
+	uint32_t slot;
+	uint64_t bytes, rows;
+	bool refused; /* for want of memory: try again when asked */
+};
+
+/* A process to look at; key set: on behalf of the unwinder. */
+struct job {
+	pid_t pid;
+	bool wanted;
+	struct mw_unwind_key key;
+};
+
+struct unwind_maps {
+	struct bpfobj *o;
+	struct unwind_cache *cache;
+	uint64_t budget;
+	int files_fd, tables_fd, wanted_fd;
+
+	pthread_mutex_t lock; /* of all that follows but the queue; held while tables are built */
+	struct file *buckets[BUCKETS];
+	uint32_t n_files;
+	uint32_t *free_slots; /* a ring: a slot rests as long as possible before it is used again */
+	uint32_t free_head, free_cnt, n_slots;
+	struct unwind_maps_stats st;
+
+	pthread_mutex_t queue_lock;
+	pthread_cond_t queue_cond, idle_cond;
+	struct job queue[QUEUE];
+	uint32_t queue_head, queue_cnt;
+	bool busy, quit, thread_runs;
+	pthread_t thread;
+};
+
+static struct file **bucket_of(struct unwind_maps *m, const struct mw_unwind_key *key)
+{
+	return &m->buckets[util__hash(key, sizeof(*key)) % BUCKETS];
+}
+
+static struct file *find_file(struct unwind_maps *m, const struct mw_unwind_key *key)
+{
+	struct file *f = *bucket_of(m, key);
+
+	while (f && memcmp(&f->key, key, sizeof(*key)))
+		f = f->next;
+	return f;
+}
+
+/* Takes the file out of everything. */
+static void drop_file(struct unwind_maps *m, struct file *f)
+{
+	struct file **p = bucket_of(m, &f->key);
+
+	bpf_map_delete_elem(m->files_fd, &f->key);
+	if (f->state == MW_UNWIND_FILE_TABLE) {
+		bpf_map_delete_elem(m->tables_fd, &f->slot);
+		m->free_slots[(m->free_head + m->free_cnt++) % m->n_slots] = f->slot;
+		m->st.files--;
+		m->st.bytes -= f->bytes;
+		m->st.rows -= f->rows;
+	} else {
+		m->st.no_table--;
+	}
+	while (*p != f)
+		p = &(*p)->next;
+	*p = f->next;
+	m->n_files--;
+	free(f);
+}
+
+/* The file unused for longest, but none that was used in this tick or the last. */
+static struct file *eviction_victim(struct unwind_maps *m)
+{
+	uint32_t now = m->o->skel->data->unwind_tick, best_age = 1;
+	struct file *best = NULL;
+
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct file *f = m->buckets[i]; f; f = f->next) {
+			struct mw_unwind_file v;
+
+			if (f->state != MW_UNWIND_FILE_TABLE || !f->key.ino ||
+			    bpf_map_lookup_elem(m->files_fd, &f->key, &v))
+				continue;
+			if (now - v.used > best_age) {
+				best_age = now - v.used;
+				best = f;
+			}
+		}
+	}
+	return best;
+}
+
+/* Makes room for a table. 0 or -ENOSPC. */
+static int make_room(struct unwind_maps *m, uint64_t bytes)
+{
+	while (m->st.bytes + bytes > m->budget || !m->free_cnt || m->n_files >= MAX_FILES) {
+		struct file *f = bytes <= m->budget ? eviction_victim(m) : NULL;
+
+		if (!f)
+			return -ENOSPC;
+		log_debug("unwind table of file %llx:%llu evicted", f->key.dev, f->key.ino);
+		drop_file(m, f);
+		m->st.evicted++;
+	}
+	return 0;
+}
+
+/* A kernel array with the table's words. Its descriptor or a negative errno. */
+static int create_inner(const struct unwind_table *t)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = FLAG_INNER_MMAPABLE);
+	size_t bytes = t->n_words * 8;
+	cleanup_fd int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mw_unwind", 4, 8, t->n_words, &opts);
+	void *p;
+
+	if (fd < 0)
+		return -errno;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	memcpy(p, t->words, bytes);
+	munmap(p, bytes);
+	return take_fd(&fd);
+}
+
+/* Makes the file known to the unwinder; t NULL: as one without a table. */
+static int publish(struct unwind_maps *m, const struct mw_unwind_key *key,
+		   const struct unwind_table *t, bool refused)
+{
+	struct mw_unwind_file v = {.state = t ? MW_UNWIND_FILE_TABLE : MW_UNWIND_FILE_NONE,
+				   .used = m->o->skel->data->unwind_tick};
+	struct file *f = calloc(1, sizeof(*f));
+	cleanup_fd int inner = -1;
+
+	if (!f)
+		return -ENOMEM;
+	if (t) {
+		const struct mw_unwind_hdr *h = unwind_table__hdr(t);
+
+		inner = create_inner(t);
+		if (inner < 0) {
+			free(f);
+			return inner;
+		}
+		v.slot = m->free_slots[m->free_head];
+		v.n_pages = h->n_pages;
+		v.first_page = h->first_page;
+		v.pages = h->pages;
+		v.rows = h->rows;
+		v.sides = h->sides;
+		f->bytes = (t->n_words * 8 + 4095) & ~4095ULL;
+		f->rows = h->n_rows;
+		if (bpf_map_update_elem(m->tables_fd, &v.slot, &inner, BPF_ANY))
+			goto fail;
+	}
+	if (bpf_map_update_elem(m->files_fd, key, &v, BPF_ANY))
+		goto fail;
+	f->key = *key;
+	f->state = v.state;
+	f->slot = v.slot;
+	f->refused = refused;
+	f->next = *bucket_of(m, key);
+	*bucket_of(m, key) = f;
+	m->n_files++;
+	if (t) {
+		m->free_head = (m->free_head + 1) % m->n_slots;
+		m->free_cnt--;
+		m->st.files++;
+		m->st.bytes += f->bytes;
+		m->st.rows += f->rows;
+	} else {
+		m->st.no_table++;
+	}
+	return 0;
+fail:
+	free(f);
+	return -errno;
+}
+
+/* The table of an open ELF file, from the disk cache if it is worth it. */
+static int table_of(struct unwind_maps *m, struct elfobj *e, struct unwind_table **ret)
+{
+	char id[2 * ELFOBJ_MAX_BUILD_ID + 1];
+	uint64_t source;
+	int err;
+
+	elfobj__build_id_hex(e, id);
+	if (!m->cache || !*id) {
+		err = unwind_table__from_elf(e, ret);
+		m->st.built += !err;
+		return err;
+	}
+	source = unwind_table__source_hash(e);
+	if (!unwind_cache__load(m->cache, id, source, ret)) {
+		m->st.cached++;
+		return 0;
+	}
+	err = unwind_table__from_elf(e, ret);
+	if (err)
+		return err;
+	m->st.built++;
+	if ((*ret)->stats.rows >= WORTH_CACHING)
+		unwind_cache__store(m->cache, id, source, *ret);
+	return 0;
+}
+
+/* Builds and publishes the table of the file behind fd. */
+static int load_fd(struct unwind_maps *m, int fd, const char *name, const struct mw_unwind_key *key)
+{
+	struct unwind_table *t = NULL;
+	struct elfobj *e = NULL;
+	uint64_t start = util__now_ns();
+	bool refused = false;
+	int err = elfobj__open_fd(fd, name, &e);
+
+	if (!err)
+		err = table_of(m, e, &t);
+	elfobj__close(e);
+	if (t) {
+		m->st.bad_records += t->stats.bad_records;
+		m->st.unsupported += t->stats.unsupported;
+		m->st.truncated += t->stats.truncated;
+		if (make_room(m, (t->n_words * 8 + 4095) & ~4095ULL)) {
+			m->st.refused++;
+			refused = true;
+			unwind_table__free(t);
+			t = NULL;
+		}
+	} else {
+		m->st.failed += err != -ENODATA && err != -ENOEXEC;
+		log_debug("no unwind table for '%s': %s", name, strerror(-err));
+	}
+	if (!t && m->n_files >= MAX_FILES)
+		err = make_room(m, 0);
+	else
+		err = 0;
+	if (!err)
+		err = publish(m, key, t, refused);
+	unwind_table__free(t);
+	m->st.build_ns += util__now_ns() - start;
+	return err;
+}
+
+static int load_vma(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t pid)
+{
+	cleanup_fd int fd = -1;
+	struct stat st;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, v->start, v->end);
+	/* a device would do something on being opened */
+	if (stat(path, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return publish(m, &v->key, NULL, false);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ENOENT || errno == ESRCH ? -errno : publish(m, &v->key, NULL, false);
+	return load_fd(m, fd, path, &v->key);
+}
+
+/* Runs the iterator over what `info` names. Malloc'ed list; its length or a negative errno. */
+static ssize_t iterate(struct unwind_maps *m, union bpf_iter_link_info *info,
+		       struct mw_unwind_vma **ret)
+{
+	LIBBPF_OPTS(bpf_iter_attach_opts, opts, .link_info = info, .link_info_len = sizeof(*info));
+	struct bpf_program *prog = m->o->skel->progs.mw_unwind_vmas;
+	struct bpf_link *link = bpf_program__attach_iter(prog, info ? &opts : NULL);
+	cleanup_free uint8_t *buf = NULL;
+	size_t len = 0, cap = 0;
+	cleanup_fd int fd = -1;
+	ssize_t n;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	n = fd < 0 ? -errno : 1;
+	while (n > 0) {
+		int err = array_reserve(buf, cap, len + 65536);
+
+		n = err ? err : read(fd, buf + len, cap - len);
+		if (n < 0 && !err) /* EAGAIN: the kernel's walk gave way to others */
+			n = errno == EINTR || errno == EAGAIN ? 1 : -errno;
+		else if (n > 0)
+			len += n;
+	}
+	bpf_link__destroy(link);
+	if (n < 0)
+		return n;
+	*ret = (struct mw_unwind_vma *)take_ptr(buf);
+	return len / sizeof(**ret);
+}
+
+/* A process's executable mappings: of its first thread, or of all if that one is gone. */
+static ssize_t read_vmas(struct unwind_maps *m, pid_t pid, struct mw_unwind_vma **ret)
+{
+	union bpf_iter_link_info info = {.task = {.tid = pid}};
+	ssize_t n;
+
+	m->o->skel->bss->unwind_iter_tgid = 0;
+	n = iterate(m, &info, ret);
+	if (n == -EINVAL) { /* before 6.1: all tasks, filtered by the program */
+		m->o->skel->bss->unwind_iter_tgid = pid;
+		return iterate(m, NULL, ret);
+	}
+	if (n)
+		return n;
+	free(*ret);
+	*ret = NULL;
+	info.task.tid = 0;
+	info.task.pid = pid;
+	return iterate(m, &info, ret);
+}
+
+/* Loads what the process maps and is not known yet. */
+static int scan_process(struct unwind_maps *m, pid_t pid)
+{
+	cleanup_free struct mw_unwind_vma *vmas = NULL;
+	ssize_t n;
+
+	pthread_mutex_lock(&m->lock);
+	n = read_vmas(m, pid, &vmas);
+	if (n > 0)
+		m->o->skel->data->unwind_tick++;
+	for (ssize_t i = 0; i < n; i++) {
+		struct file *f = find_file(m, &vmas[i].key);
+		int err;
+
+		if (vmas[i].vdso || (f && !f->refused))
+			continue;
+		if (f)
+			drop_file(m, f);
+		err = load_vma(m, &vmas[i], pid);
+		if (err)
+			log_debug("failed to load the unwind table of %llx-%llx in %d: %s",
+				  vmas[i].start, vmas[i].end, pid, strerror(-err));
+	}
+	pthread_mutex_unlock(&m->lock);
+	return n < 0 ? n : n ? 0 : -ESRCH;
+}
+
+/* The vDSO is the same image in every process: this one's stands for all. */
+static int load_vdso(struct unwind_maps *m)
+{
+	static const struct mw_unwind_key key;
+	const Elf64_Ehdr *eh = (const void *)getauxval(AT_SYSINFO_EHDR);
+	cleanup_fd int fd = -1;
+	int err;
+
+	if (!eh)
+		return publish(m, &key, NULL, false);
+	fd = memfd_create("vdso", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = util__write_all(fd, eh, eh->e_shoff + (size_t)eh->e_shnum * eh->e_shentsize);
+	return err ? err : load_fd(m, fd, "[vdso]", &key);
+}
+
+static void *work(void *arg)
+{
+	struct unwind_maps *m = arg;
+
+	pthread_mutex_lock(&m->queue_lock);
+	while (!m->quit) {
+		struct job job;
+
+		if (!m->queue_cnt) {
+			m->busy = false;
+			pthread_cond_broadcast(&m->idle_cond);
+			pthread_cond_wait(&m->queue_cond, &m->queue_lock);
+			continue;
+		}
+		job = m->queue[m->queue_head];
+		m->queue_head = (m->queue_head + 1) % QUEUE;
+		m->queue_cnt--;
+		m->busy = true;
+		pthread_mutex_unlock(&m->queue_lock);
+		scan_process(m, job.pid);
+		if (job.wanted) /* answered, or to be asked again */
+			bpf_map_delete_elem(m->wanted_fd, &job.key);
+		pthread_mutex_lock(&m->queue_lock);
+	}
+	pthread_mutex_unlock(&m->queue_lock);
+	return NULL;
+}
+
+static int enqueue(struct unwind_maps *m, const struct job *job)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&m->queue_lock);
+	if (m->queue_cnt == QUEUE) {
+		err = -EAGAIN;
+	} else {
+		m->queue[(m->queue_head + m->queue_cnt++) % QUEUE] = *job;
+		pthread_cond_signal(&m->queue_cond);
+	}
+	pthread_mutex_unlock(&m->queue_lock);
+	return err;
+}
+
+int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait)
+{
+	struct job job = {.pid = pid};
+
+	return wait ? scan_process(m, pid) : enqueue(m, &job);
+}
+
+void unwind_maps__on_unknown_file(struct unwind_maps *m, const struct mw_ev_file *ev)
+{
+	struct job job = {.pid = ev->hdr.tid, .wanted = true, .key = {ev->dev, ev->ino, ev->gen}};
+
+	__atomic_add_fetch(&m->st.wanted, 1, __ATOMIC_RELAXED);
+	if (enqueue(m, &job))
+		bpf_map_delete_elem(m->wanted_fd, &job.key);
+}
+
+void unwind_maps__drain(struct unwind_maps *m)
+{
+	pthread_mutex_lock(&m->queue_lock);
+	while (m->queue_cnt || m->busy)
+		pthread_cond_wait(&m->idle_cond, &m->queue_lock);
+	pthread_mutex_unlock(&m->queue_lock);
+}
+
+void unwind_maps__stats(struct unwind_maps *m, struct unwind_maps_stats *ret)
+{
+	pthread_mutex_lock(&m->lock);
+	*ret = m->st;
+	pthread_mutex_unlock(&m->lock);
+}
+
+int unwind_maps__setup(struct bpfobj *o)
+{
+	struct memwatch_bpf *skel = o->skel;
+
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_find_vma, NULL) != 1 ||
+	    libbpf_find_vmlinux_btf_id("task_vma", BPF_TRACE_ITER) < 0)
+		return -EOPNOTSUPP;
+	skel->rodata->unwind_on = 1;
+	skel->rodata->unwind_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
+	bpfobj__use_prog(skel->progs.mw_unwind_vmas);
+	return 0;
+}
+
+static int start_thread(struct unwind_maps *m)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all); /* signals are for the main thread */
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	err = -pthread_create(&m->thread, NULL, work, m);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	m->thread_runs = !err;
+	return err;
+}
+
+int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
+		     struct unwind_maps **ret)
+{
+	struct unwind_maps *m = calloc(1, sizeof(*m));
+	int err;
+
+	if (!m)
+		return -ENOMEM;
+	m->o = o;
+	m->budget = opts->budget_bytes ? opts->budget_bytes : DEFAULT_BUDGET;
+	m->files_fd = bpf_map__fd(o->skel->maps.unwind_files);
+	m->tables_fd = bpf_map__fd(o->skel->maps.unwind_tables);
+	m->wanted_fd = bpf_map__fd(o->skel->maps.unwind_wanted);
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->queue_lock, NULL);
+	pthread_cond_init(&m->queue_cond, NULL);
+	pthread_cond_init(&m->idle_cond, NULL);
+	m->n_slots = m->free_cnt = bpf_map__max_entries(o->skel->maps.unwind_tables);
+	m->free_slots = calloc(m->n_slots, sizeof(*m->free_slots));
+	err = m->free_slots ? 0 : -ENOMEM;
+	for (uint32_t i = 0; !err && i < m->n_slots; i++)
+		m->free_slots[i] = i;
+	if (!err && !opts->no_cache) {
+		int no = unwind_cache__open(opts->state_dir, &m->cache);
+
+		if (no)
+			log_debug("failed to open the cache of unwind tables: %s; continuing without",
+				  strerror(-no));
+	}
+	if (!err)
+		err = load_vdso(m);
+	if (!err)
+		err = start_thread(m);
+	if (err)
+		unwind_maps__free(m);
+	else
+		*ret = m;
+	return err;
+}
+
+void unwind_maps__free(struct unwind_maps *m)
+{
+	if (!m)
+		return;
+	if (m->thread_runs) {
+		pthread_mutex_lock(&m->queue_lock);
+		m->quit = true;
+		pthread_cond_signal(&m->queue_cond);
+		pthread_mutex_unlock(&m->queue_lock);
+		pthread_join(m->thread, NULL);
+	}
+	for (size_t i = 0; i < BUCKETS; i++) {
+		while (m->buckets[i]) {
+			struct file *f = m->buckets[i];
+
+			m->buckets[i] = f->next;
+			free(f);
+		}
+	}
+	unwind_cache__close(m->cache);
+	pthread_cond_destroy(&m->queue_cond);
+	pthread_cond_destroy(&m->idle_cond);
+	pthread_mutex_destroy(&m->queue_lock);
+	pthread_mutex_destroy(&m->lock);
+	free(m->free_slots);
+	free(m);
+}
