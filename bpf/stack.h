@@ -92,8 +92,7 @@ static __always_inline u64 stack_id(void *ctx, u32 target, u32 epoch, u32 leaf_r
 {
 	struct mw_scratch *s;
 	u64 id = 0, *seen;
-	u32 slot, seen_slot, n;
-	u8 end = MW_STACK_OK;
+	u32 slot, seen_slot, n, end;
 	int taken = scratch_take();
 
 	if (taken < 0) {
@@ -109,8 +108,9 @@ static __always_inline u64 stack_id(void *ctx, u32 target, u32 epoch, u32 leaf_r
 	s->ev.hdr.tid = epoch; /* part of the hash; userspace needs no thread here */
 	s->ev.leaf_ret = leaf_ret;
 	n = stack_capture(ctx, slot, s);
-	end = s->ev.hdr.kind;
-	count(target, MW_C_STACK_END + (end < MW_STACK_ENDS ? end : 0), 1);
+	end = MW_C_STACK_END + s->ev.hdr.kind;
+	barrier_var(end); /* count() checks the bound on what it uses */
+	count(target, end, 1);
 	if (!n)
 		goto out;
 	s->ev.n = n;

@@ -22,6 +22,7 @@
 #define DEFAULT_BUDGET (256ull << 20)
 #define BUCKETS 4096
 #define QUEUE 1024
+#define MAX_PENDING 64
 #define MAX_FILES 8000	    /* below the BPF table's size */
 #define WORTH_CACHING 4000  /* rows; smaller tables are built faster than read */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
@@ -33,6 +34,13 @@ struct file {
 	uint32_t slot;
 	uint64_t bytes, rows;
 	bool refused; /* for want of memory: try again when asked */
+};
+
+/* A file on its way to the unwinder. */
+struct pending {
+	struct file *f; /* owned */
+	struct mw_unwind_file v;
+	int inner; /* its table, -1 if it has none */
 };
 
 /* A process to look at; key set: on behalf of the unwinder. */
@@ -53,6 +61,9 @@ struct unwind_maps {
 	uint32_t n_files;
 	uint32_t *free_slots; /* a ring: a slot rests as long as possible before it is used again */
 	uint32_t free_head, free_cnt, n_slots;
+	struct pending pending[MAX_PENDING];
+	uint32_t n_pending;
+	uint64_t pending_bytes;
 	struct unwind_maps_stats st;
 
 	pthread_mutex_t queue_lock;
@@ -77,6 +88,11 @@ static struct file *find_file(struct unwind_maps *m, const struct mw_unwind_key 
 	return f;
 }
 
+static void give_slot_back(struct unwind_maps *m, uint32_t slot)
+{
+	m->free_slots[(m->free_head + m->free_cnt++) % m->n_slots] = slot;
+}
+
 /* Takes the file out of everything. */
 static void drop_file(struct unwind_maps *m, struct file *f)
 {
@@ -85,7 +101,7 @@ static void drop_file(struct unwind_maps *m, struct file *f)
 	bpf_map_delete_elem(m->files_fd, &f->key);
 	if (f->state == MW_UNWIND_FILE_TABLE) {
 		bpf_map_delete_elem(m->tables_fd, &f->slot);
-		m->free_slots[(m->free_head + m->free_cnt++) % m->n_slots] = f->slot;
+		give_slot_back(m, f->slot);
 		m->st.files--;
 		m->st.bytes -= f->bytes;
 		m->st.rows -= f->rows;
@@ -124,7 +140,7 @@ static struct file *eviction_victim(struct unwind_maps *m)
 /* Makes room for a table. 0 or -ENOSPC. */
 static int make_room(struct unwind_maps *m, uint64_t bytes)
 {
-	while (m->st.bytes + bytes > m->budget || !m->free_cnt || m->n_files >= MAX_FILES) {
+	while (m->st.bytes + m->pending_bytes + bytes > m->budget || !m->free_cnt || m->n_files >= MAX_FILES) {
 		struct file *f = bytes <= m->budget ? eviction_victim(m) : NULL;
 
 		if (!f)
@@ -134,6 +150,11 @@ static int make_room(struct unwind_maps *m, uint64_t bytes)
 		m->st.evicted++;
 	}
 	return 0;
+}
+
+static uint64_t table_bytes(const struct unwind_table *t)
+{
+	return (t->n_words * 8 + 4095) & ~4095ULL; /* mappable, so whole pages */
 }
 
 /* A kernel array with the table's words. Its descriptor or a negative errno. */
@@ -154,58 +175,108 @@ static int create_inner(const struct unwind_table *t)
 	return take_fd(&fd);
 }
 
-/* Makes the file known to the unwinder; t NULL: as one without a table. */
-static int publish(struct unwind_maps *m, const struct mw_unwind_key *key,
-		   const struct unwind_table *t, bool refused)
+/* Links a file that the unwinder now knows into the books. */
+static void enter_file(struct unwind_maps *m, struct file *f)
 {
-	struct mw_unwind_file v = {.state = t ? MW_UNWIND_FILE_TABLE : MW_UNWIND_FILE_NONE,
-				   .used = m->o->skel->data->unwind_tick};
-	struct file *f = calloc(1, sizeof(*f));
-	cleanup_fd int inner = -1;
-
-	if (!f)
-		return -ENOMEM;
-	if (t) {
-		const struct mw_unwind_hdr *h = unwind_table__hdr(t);
-
-		inner = create_inner(t);
-		if (inner < 0) {
-			free(f);
-			return inner;
-		}
-		v.slot = m->free_slots[m->free_head];
-		v.n_pages = h->n_pages;
-		v.first_page = h->first_page;
-		v.pages = h->pages;
-		v.rows = h->rows;
-		v.sides = h->sides;
-		f->bytes = (t->n_words * 8 + 4095) & ~4095ULL;
-		f->rows = h->n_rows;
-		if (bpf_map_update_elem(m->tables_fd, &v.slot, &inner, BPF_ANY))
-			goto fail;
-	}
-	if (bpf_map_update_elem(m->files_fd, key, &v, BPF_ANY))
-		goto fail;
-	f->key = *key;
-	f->state = v.state;
-	f->slot = v.slot;
-	f->refused = refused;
-	f->next = *bucket_of(m, key);
-	*bucket_of(m, key) = f;
+	f->next = *bucket_of(m, &f->key);
+	*bucket_of(m, &f->key) = f;
 	m->n_files++;
-	if (t) {
-		m->free_head = (m->free_head + 1) % m->n_slots;
-		m->free_cnt--;
+	if (f->state == MW_UNWIND_FILE_TABLE) {
 		m->st.files++;
 		m->st.bytes += f->bytes;
 		m->st.rows += f->rows;
 	} else {
 		m->st.no_table++;
 	}
+}
+
+/*
+ * Makes the pending files known to the unwinder. The kernel waits for a grace period after every
+ * change of a table of maps, some milliseconds; so they are changed together.
+ */
+static int flush_pending(struct unwind_maps *m)
+{
+	uint32_t slots[MAX_PENDING], n = 0, done;
+	int inner[MAX_PENDING], err = 0;
+
+	for (uint32_t i = 0; i < m->n_pending; i++) {
+		if (m->pending[i].inner < 0)
+			continue;
+		slots[n] = m->pending[i].v.slot;
+		inner[n++] = m->pending[i].inner;
+	}
+	done = n;
+	if (n && bpf_map_update_batch(m->tables_fd, slots, inner, &done, NULL)) {
+		for (uint32_t i = 0; i < n && !err; i++) /* kernels without batches of these */
+			err = bpf_map_update_elem(m->tables_fd, &slots[i], &inner[i], BPF_ANY) ? -errno
+											       : 0;
+	}
+	for (uint32_t i = 0; i < m->n_pending; i++) {
+		struct pending *p = &m->pending[i];
+
+		if (!err && bpf_map_update_elem(m->files_fd, &p->f->key, &p->v, BPF_ANY))
+			err = -errno;
+		if (p->inner >= 0)
+			close(p->inner);
+		if (!err) {
+			enter_file(m, p->f);
+			continue;
+		}
+		if (p->inner >= 0)
+			give_slot_back(m, p->v.slot);
+		free(p->f);
+	}
+	m->n_pending = 0;
+	m->pending_bytes = 0;
+	return err;
+}
+
+/* Prepares a file for the unwinder, effective with the next flush; t NULL: one without a table. */
+static int publish(struct unwind_maps *m, const struct mw_unwind_key *key,
+		   const struct unwind_table *t, bool refused)
+{
+	struct pending *p;
+	struct file *f;
+	int err;
+
+	if (m->n_pending == MAX_PENDING) {
+		err = flush_pending(m);
+		if (err)
+			return err;
+	}
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	p = &m->pending[m->n_pending];
+	*p = (struct pending){.f = f, .inner = -1};
+	p->v.state = t ? MW_UNWIND_FILE_TABLE : MW_UNWIND_FILE_NONE;
+	p->v.used = m->o->skel->data->unwind_tick;
+	if (t) {
+		const struct mw_unwind_hdr *h = unwind_table__hdr(t);
+
+		p->inner = create_inner(t);
+		if (p->inner < 0) {
+			free(f);
+			return p->inner;
+		}
+		p->v.slot = m->free_slots[m->free_head];
+		m->free_head = (m->free_head + 1) % m->n_slots;
+		m->free_cnt--;
+		p->v.n_pages = h->n_pages;
+		p->v.first_page = h->first_page;
+		p->v.pages = h->pages;
+		p->v.rows = h->rows;
+		p->v.sides = h->sides;
+		f->bytes = table_bytes(t);
+		f->rows = h->n_rows;
+		m->pending_bytes += f->bytes;
+	}
+	f->key = *key;
+	f->state = p->v.state;
+	f->slot = p->v.slot;
+	f->refused = refused;
+	m->n_pending++;
 	return 0;
-fail:
-	free(f);
-	return -errno;
 }
 
 /* The table of an open ELF file, from the disk cache if it is worth it. */
@@ -251,7 +322,7 @@ static int load_fd(struct unwind_maps *m, int fd, const char *name, const struct
 		m->st.bad_records += t->stats.bad_records;
 		m->st.unsupported += t->stats.unsupported;
 		m->st.truncated += t->stats.truncated;
-		if (make_room(m, (t->n_words * 8 + 4095) & ~4095ULL)) {
+		if (make_room(m, table_bytes(t))) {
 			m->st.refused++;
 			refused = true;
 			unwind_table__free(t);
@@ -343,6 +414,15 @@ static ssize_t read_vmas(struct unwind_maps *m, pid_t pid, struct mw_unwind_vma 
 	return iterate(m, &info, ret);
 }
 
+static bool is_pending(const struct unwind_maps *m, const struct mw_unwind_key *key)
+{
+	for (uint32_t i = 0; i < m->n_pending; i++) {
+		if (!memcmp(&m->pending[i].f->key, key, sizeof(*key)))
+			return true;
+	}
+	return false;
+}
+
 /* Loads what the process maps and is not known yet. */
 static int scan_process(struct unwind_maps *m, pid_t pid)
 {
@@ -357,7 +437,7 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 		struct file *f = find_file(m, &vmas[i].key);
 		int err;
 
-		if (vmas[i].vdso || (f && !f->refused))
+		if (vmas[i].vdso || (f && !f->refused) || is_pending(m, &vmas[i].key))
 			continue;
 		if (f)
 			drop_file(m, f);
@@ -365,6 +445,11 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 		if (err)
 			log_debug("failed to load the unwind table of %llx-%llx in %d: %s",
 				  vmas[i].start, vmas[i].end, pid, strerror(-err));
+	}
+	if (n > 0) {
+		int err = flush_pending(m);
+
+		n = err ? err : n;
 	}
 	pthread_mutex_unlock(&m->lock);
 	return n < 0 ? n : n ? 0 : -ESRCH;
@@ -517,7 +602,7 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 				  strerror(-no));
 	}
 	if (!err)
-		err = load_vdso(m);
+		err = load_vdso(m) ?: flush_pending(m);
 	if (!err)
 		err = start_thread(m);
 	if (err)
