@@ -246,6 +246,8 @@ struct task_struct___oom {
 	struct css_set___oom *cgroups;
 	struct signal_struct___oom *signal;
 	const struct cred___oom *real_cred;
+};
+
 struct bpf_iter__task_vma {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
