@@ -28,11 +28,7 @@ struct mw_counters_map {
 };
 extern struct mw_counters_map counters SEC(".maps");
 
-/* Processes under observation, by tgid (initial pid namespace). */
-struct mw_target {
-	u32 index;
-	u32 epoch; /* goes up when the address space changes meaning: stacks are sent again */
-};
+/* Processes under observation, by tgid (initial pid namespace): struct mw_target. */
 struct mw_targets_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MW_MAX_TARGETS);

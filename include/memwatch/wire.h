@@ -170,6 +170,12 @@ enum mw_counter {
 #define MW_ADDR_BITS 48
 #define MW_LIVE_KEY(target, addr) ((__u64)(addr) | (__u64)(target) << MW_ADDR_BITS)
 
+/* A process under observation. */
+struct mw_target {
+	__u32 index;
+	__u32 epoch; /* goes up when the address space changes meaning: stacks are sent again */
+};
+
 #ifndef __bpf__
 static_assert(sizeof(struct mw_ev_hdr) == 16, "wire format");
 static_assert(sizeof(struct mw_ev_alloc) == 40, "wire format");

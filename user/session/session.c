@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/session.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "session/target.h"
+
+#define DEFAULT_RING_BYTES (16u << 20)
+#define MAX_EVENTS_PER_POLL 200000
+
+static char error_text[512];
+
+const char *session__error(void)
+{
+	return error_text;
+}
+
+void session__set_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(error_text, sizeof(error_text), fmt, ap);
+	va_end(ap);
+}
+
+static void raise_nofile(void)
+{
+	struct rlimit r;
+
+	if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static void use_programs(struct session *s)
+{
+	struct memwatch_bpf *k = s->obj->skel;
+
+	bpfobj__use_prog(k->progs.mw_proc_fork);
+	bpfobj__use_prog(k->progs.mw_proc_exec);
+	bpfobj__use_prog(k->progs.mw_proc_exit);
+	if (s->opts.no_mmap || !s->features.f[FEATURE_SYSCALL_TP].have)
+		return;
+	bpfobj__use_map(k->maps.proc_mapcalls, 0);
+	bpfobj__use_prog(k->progs.mw_proc_mmap_enter);
+	bpfobj__use_prog(k->progs.mw_proc_mmap_exit);
+	bpfobj__use_prog(k->progs.mw_proc_munmap_enter);
+	bpfobj__use_prog(k->progs.mw_proc_munmap_exit);
+	bpfobj__use_prog(k->progs.mw_proc_mremap_enter);
+	bpfobj__use_prog(k->progs.mw_proc_mremap_exit);
+	bpfobj__use_prog(k->progs.mw_proc_brk_enter);
+	bpfobj__use_prog(k->progs.mw_proc_brk_exit);
+}
+
+/* Attaches every loaded tracepoint program of proc.bpf.c. */
+static int attach_tracepoints(struct session *s)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, s->obj->skel->obj) {
+		struct bpf_link *link;
+		int err;
+
+		if (!bpf_program__autoload(prog) ||
+		    strncmp(bpf_program__name(prog), "mw_proc_", 8))
+			continue;
+		link = bpf_program__attach(prog);
+		if (!link) {
+			session__set_error("failed to attach '%s': %s", bpf_program__name(prog),
+					   strerror(errno));
+			return -errno;
+		}
+		err = array_reserve(s->links, s->links_cap, s->nlinks + 1);
+		if (err) {
+			bpf_link__destroy(link);
+			return err;
+		}
+		s->links[s->nlinks++] = link;
+	}
+	return 0;
+}
+
+static int on_event(void *arg, void *data, size_t size);
+
+static int load(struct session *s)
+{
+	struct alloc_probe_opts probe_opts = {.sample_bytes = s->opts.sample_bytes,
+					      .ring_bytes = s->opts.ring_bytes};
+	int err;
+
+	features__probe(&s->features);
+	if (features__missing(&s->features)) {
+		session__set_error("%s", features__missing(&s->features));
+		return -EOPNOTSUPP;
+	}
+	err = bpfobj__open(&s->obj);
+	if (err)
+		return err;
+	err = bpfobj__use_events(s->obj, s->opts.ring_bytes, MW_MAX_TARGETS);
+	if (!err)
+		err = bpfobj__use_stacks(s->obj);
+	if (err)
+		return err;
+	err = alloc_probe__new(s->obj, &s->features, &probe_opts, &s->probe);
+	if (err) {
+		session__set_error("allocator probes need attach cookies (Linux 5.15)");
+		return err;
+	}
+	use_programs(s);
+	err = bpfobj__load(s->obj);
+	if (err) {
+		session__set_error("the kernel refused a BPF program: %s (-v shows its words)",
+				   strerror(-err));
+		return err;
+	}
+	err = bpfobj__ring(s->obj, on_event, s);
+	return err ? err : attach_tracepoints(s);
+}
+
+int session__new(const struct session_opts *opts, struct session **ret)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	struct heap_opts heap_opts = {.sample_bytes = opts->sample_bytes,
+				      .max_blocks = opts->max_blocks,
+				      .start_ns = util__now_ns()};
+	struct symbolizer_opts sym_opts = {.no_lines = opts->no_lines};
+	int err;
+
+	error_text[0] = 0;
+	if (!s)
+		return -ENOMEM;
+	raise_nofile();
+	s->opts = *opts;
+	if (!s->opts.ring_bytes)
+		s->opts.ring_bytes = DEFAULT_RING_BYTES;
+	err = heap__new(&heap_opts, &s->heap);
+	if (!err)
+		err = anon__new(s->heap, &s->anon);
+	if (!err)
+		err = symbolizer__new(&sym_opts, &s->symbolizer);
+	if (!err)
+		err = load(s);
+	if (err) {
+		session__free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void detach(struct session *s)
+{
+	alloc_probe__free(s->probe);
+	s->probe = NULL;
+	for (size_t i = 0; i < s->nlinks; i++)
+		bpf_link__destroy(s->links[i]);
+	s->nlinks = 0;
+}
+
+void session__free(struct session *s)
+{
+	if (!s)
+		return;
+	detach(s);
+	free(s->links);
+	bpfobj__free(s->obj);
+	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
+		target__free(s->targets[i]);
+	symbolizer__free(s->symbolizer);
+	module_table__fini(&s->modules);
+	anon__free(s->anon);
+	heap__free(s->heap);
+	free(s->maps);
+	free(s->frames);
+	free(s->frame_index);
+	free(s);
+}
+
+/* The kernel must know which live blocks a followed child has, or it would not report their frees. */
+struct share {
+	struct session *s;
+	uint32_t child;
+};
+
+static void share_block(void *arg, const struct livemap_block *b)
+{
+	struct share *sh = arg;
+	uint64_t size = b->size;
+
+	if (b->key >> MW_ADDR_BITS == sh->child)
+		bpf_map_update_elem(bpf_map__fd(sh->s->obj->skel->maps.alloc_live), &b->key, &size, 0);
+}
+
+static void on_fork(struct session *s, const struct mw_ev_proc *ev)
+{
+	struct session_target *child;
+	struct share sh = {.s = s};
+	int err;
+
+	if (!s->opts.follow)
+		return;
+	err = session__add(s, ev->pid, &child);
+	if (err) {
+		log_debug("child %u of %u not followed: %s", ev->pid, ev->parent, strerror(-err));
+		return;
+	}
+	child->child = true;
+	log_info("attached to child %u of %u (%s)", ev->pid, ev->parent, child->comm);
+	heap__fork(s->heap, ev->hdr.target, child->index);
+	anon__fork(s->anon, ev->hdr.target, child->index);
+	sh.child = child->index;
+	if (s->opts.sample_bytes > 1)
+		livemap__each(&s->heap->live, share_block, &sh);
+}
+
+static void on_proc(struct session *s, const struct mw_ev_proc *ev)
+{
+	struct session_target *t =
+		ev->hdr.target < MW_MAX_TARGETS ? s->targets[ev->hdr.target] : NULL;
+
+	if (!t)
+		return;
+	switch (ev->hdr.type) {
+	case MW_EV_FORK:
+		on_fork(s, ev);
+		break;
+	case MW_EV_EXEC:
+		heap__clear_target(s->heap, t->index);
+		anon__clear_target(s->anon, t->index);
+		target__read_names(t);
+		log_info("PID %d is now '%s' (exec)", t->pid, t->comm);
+		session__rescan(s, t);
+		break;
+	case MW_EV_EXIT:
+		target__ended(s, t);
+		break;
+	}
+}
+
+static int on_event(void *arg, void *data, size_t size)
+{
+	const struct mw_ev_hdr *hdr = data;
+	struct session *s = arg;
+
+	s->events++;
+	switch (hdr->type) {
+	case MW_EV_ALLOC:
+		heap__alloc(s->heap, data);
+		break;
+	case MW_EV_FREE:
+		heap__dealloc(s->heap, data);
+		break;
+	case MW_EV_UNFREE:
+		heap__undealloc(s->heap, data);
+		break;
+	case MW_EV_STACK:
+		target__on_stack(s, data, size);
+		break;
+	case MW_EV_MAP:
+		anon__event(s->anon, data);
+		break;
+	case MW_EV_EXECMAP:
+		if (hdr->target < MW_MAX_TARGETS && s->targets[hdr->target])
+			session__rescan(s, s->targets[hdr->target]);
+		break;
+	case MW_EV_FORK:
+	case MW_EV_EXEC:
+	case MW_EV_EXIT:
+		on_proc(s, data);
+		break;
+	}
+	/* Under a flood the loop must still come round to its clock and signals. The event is
+	 * consumed; a negative value only ends this reading. */
+	return ++s->events_this_poll < MAX_EVENTS_PER_POLL ? 0 : -EAGAIN;
+}
+
+int session__poll(struct session *s)
+{
+	int n;
+
+	s->events_this_poll = 0;
+	n = bpfobj__drain(s->obj);
+	return n < 0 && n != -EAGAIN ? n : (int)s->events_this_poll;
+}
+
+void session__stop(struct session *s)
+{
+	if (s->stopped)
+		return;
+	s->stopped = true;
+	detach(s);
+	while (session__poll(s) > 0)
+		;
+}
+
+int session__counters(struct session *s, const struct session_target *t, uint64_t *ret)
+{
+	uint64_t one[MW_C_COUNT];
+	int err;
+
+	if (t)
+		return bpfobj__counters(s->obj, t->index, ret);
+	memset(ret, 0, sizeof(*ret) * MW_C_COUNT);
+	for (uint32_t i = 0; i < s->ntargets; i++) {
+		err = bpfobj__counters(s->obj, i, one);
+		if (err)
+			return err;
+		for (int c = 0; c < MW_C_COUNT; c++)
+			ret[c] += one[c];
+	}
+	return 0;
+}

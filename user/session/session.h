@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * session.h - one run of memwatch on a set of processes: probes in, events to the model, a profile
+ * on demand. The commands (attach, run, daemon) own the loop and call session__poll.
+ *
+ * Order of life: session__new, session__add for each process, session__poll until done,
+ * session__profile at any time, session__stop (probes out, last events read), session__free.
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/anon.h"
+#include "model/heap.h"
+#include "model/profile.h"
+#include "probe/alloc_probe.h"
+#include "probe/bpfobj.h"
+#include "probe/feature.h"
+#include "session/module.h"
+
+#define SESSION_NO_MODULE UINT32_MAX
+
+/* A mapping as it was when first seen; never changed or removed, so that frames stay valid. */
+struct session_map {
+	uint32_t target;
+	struct module *module; /* NULL: anonymous code (JIT), vDSO, gone */
+	uint64_t start, end, offset;
+};
+
+struct session_frame {
+	uint32_t map; /* index of a session_map */
+	uint64_t address; /* in the process; of the call for return addresses (pc - 1) */
+};
+
+struct session_target {
+	int pid;
+	int pidfd;
+	uint32_t index;
+	char comm[16];
+	char *cmdline;
+	uint64_t start_ns;	   /* when it was added, CLOCK_MONOTONIC */
+	int64_t start_unix_ms;
+	bool ended, reported_none;
+	bool child;		   /* came in by --follow */
+	uint32_t *maps;		   /* current mappings (indices of session.maps) by address */
+	size_t nmaps, maps_cap;
+	uint32_t anon_map;	   /* the session_map for code in no mapping */
+	struct module **probed;	   /* modules with probes in this process */
+	size_t nprobed, probed_cap;
+	size_t nprobes, nfiles;
+	uint64_t rescans;
+};
+
+struct session_opts {
+	uint64_t sample_bytes;
+	bool follow;
+	bool no_mmap;		/* no system call tracepoints */
+	uint32_t ring_bytes;	/* 0: default 16 MiB */
+	size_t max_blocks;
+	bool no_lines;		/* symbols without source lines */
+};
+
+struct session {
+	struct session_opts opts;
+	struct features features;
+	struct bpfobj *obj;
+	struct alloc_probe *probe;
+	struct bpf_link **links; /* of tracepoints */
+	size_t nlinks, links_cap;
+	struct heap *heap;
+	struct anon *anon;
+	struct module_table modules;
+	struct symbolizer *symbolizer;
+	struct session_map *maps;
+	size_t nmaps, maps_cap;
+	struct session_frame *frames;
+	size_t nframes, frames_cap;
+	uint32_t *frame_index;
+	size_t frame_mask;
+	struct session_target *targets[MW_MAX_TARGETS];
+	size_t ntargets, nlive;
+	uint64_t events, events_this_poll;
+	bool stopped;
+	void (*on_end)(struct session *s, struct session_target *t); /* a target ended; may be NULL */
+	void *on_end_arg;
+};
+
+/* Loads the programs. 0 or -errno; session__error() then says what to tell the user. */
+int session__new(const struct session_opts *opts, struct session **ret);
+void session__free(struct session *s);
+/* One line on the last failure of session__new or session__add. */
+const char *session__error(void);
+
+/* Takes a process in: finds its allocators, attaches. -ESRCH: gone; -EPERM; -EOPNOTSUPP: a kernel
+ * thread; other -errno. */
+int session__add(struct session *s, int pid, struct session_target **ret);
+
+/* Looks through the mappings again (a library came, exec). */
+int session__rescan(struct session *s, struct session_target *t);
+
+/* Reads the events that are there, at most a bounded number. The number read or -errno. */
+int session__poll(struct session *s);
+/* Takes the probes out, then reads what is left in the ring. */
+void session__stop(struct session *s);
+
+/* The profile of one target (or of all: NULL) now, with symbols. with_maps: the class of
+ * anonymous mappings as samples labelled class=mmap. */
+int session__profile(struct session *s, const struct session_target *t, bool with_maps,
+		     struct profile **ret);
+
+/* Counters of a target (NULL: all), MW_C_COUNT of them. */
+int session__counters(struct session *s, const struct session_target *t, uint64_t *ret);
+
+#endif

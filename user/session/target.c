@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/target.h"
+
+#include <bpf/bpf.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+
+#define MIN_FRAME_INDEX 4096
+
+void target__free(struct session_target *t)
+{
+	if (!t)
+		return;
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	free(t->cmdline);
+	free(t->maps);
+	free(t->probed);
+	free(t);
+}
+
+void target__read_names(struct session_target *t)
+{
+	cleanup_free char *comm = NULL;
+	char path[64], *cmdline = NULL;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", t->pid);
+	if (util__read_file(path, 64, &comm) > 0) {
+		comm[strcspn(comm, "\n")] = 0;
+		snprintf(t->comm, sizeof(t->comm), "%s", comm);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", t->pid);
+	n = util__read_file(path, 4096, &cmdline);
+	if (n <= 0) {
+		free(cmdline);
+		cmdline = strdup(t->comm);
+	}
+	for (ssize_t i = 0; cmdline && i < n - 1; i++) {
+		if (!cmdline[i])
+			cmdline[i] = ' ';
+	}
+	if (cmdline) {
+		free(t->cmdline);
+		t->cmdline = cmdline;
+	}
+}
+
+static int add_map(struct session *s, uint32_t target, struct module *m, uint64_t start,
+		   uint64_t end, uint64_t offset, uint32_t *ret)
+{
+	int err = array_reserve(s->maps, s->maps_cap, s->nmaps + 1);
+
+	if (err)
+		return err;
+	s->maps[s->nmaps] = (struct session_map){
+		.target = target, .module = m, .start = start, .end = end, .offset = offset};
+	*ret = s->nmaps++;
+	return 0;
+}
+
+/* The current map at addr, -1 if none. */
+static long find_map(const struct session *s, const struct session_target *t, uint64_t addr)
+{
+	size_t lo = 0, hi = t->nmaps;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (s->maps[t->maps[mid]].end > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	if (lo == t->nmaps || s->maps[t->maps[lo]].start > addr)
+		return -1;
+	return t->maps[lo];
+}
+
+/* Puts probes into the allocators of one module, once per process. */
+static int probe_module(struct session *s, struct session_target *t, struct module *m)
+{
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < t->nprobed; i++) {
+		if (t->probed[i] == m)
+			return 0;
+	}
+	if (!m->nsites || !s->probe)
+		return 0;
+	for (size_t i = 0; i < m->nsites && log__level() >= LOG_DEBUG; i++) {
+		const struct site *site = &m->sites[i];
+
+		if (site->wrapper)
+			log_debug("probe %s %s: none, it calls %s", m->path, site->func.name,
+				  site->calls);
+		else
+			log_debug("probe %s %s: offset 0x%lx '%s' %s, %s", m->path, site->func.name,
+				  (unsigned long)site->off, site->insn,
+				  site->kind == SITE_EMULATED  ? "emulated"
+				  : site->kind == SITE_STEPPED ? "single-stepped"
+							       : "not probed",
+				  site->kind == SITE_EMULATED ? features__method(&s->features)
+							      : site->why);
+	}
+	err = alloc_probe__attach(s->probe, t->pid, t->index, m->fd, m->sites, m->nsites, &n);
+	if (err) {
+		log_debug("failed to attach to '%s': %s", m->path, strerror(-err));
+		return err;
+	}
+	err = array_reserve(t->probed, t->probed_cap, t->nprobed + 1);
+	if (!err)
+		t->probed[t->nprobed++] = m;
+	t->nprobes += n;
+	t->nfiles += n > 0;
+	return err;
+}
+
+/* The id of a mapping that has not changed since the last look, or a new one. */
+static int map_id(struct session *s, struct session_target *t, struct module *m,
+		  const struct procmap_entry *e, uint32_t *ret)
+{
+	long old = find_map(s, t, e->start);
+
+	if (old >= 0) {
+		const struct session_map *p = &s->maps[old];
+
+		if (p->start == e->start && p->end == e->end && p->offset == e->offset &&
+		    p->module == m) {
+			*ret = old;
+			return 0;
+		}
+	}
+	return add_map(s, t->index, m, e->start, e->end, e->offset, ret);
+}
+
+int session__rescan(struct session *s, struct session_target *t)
+{
+	struct procmap *maps;
+	uint32_t *now = NULL;
+	size_t n = 0, cap = 0;
+	int err, first_err = 0;
+
+	t->rescans++;
+	err = procmap__read(t->pid, &maps);
+	if (err)
+		return err;
+	for (size_t i = 0; i < maps->n && !err; i++) {
+		const struct procmap_entry *e = &maps->entries[i];
+		struct module *m = NULL;
+		uint32_t id;
+
+		if (!(e->prot & PROCMAP_X) || e->kind == PROCMAP_SPECIAL)
+			continue;
+		if (e->kind == PROCMAP_FILE)
+			err = module_table__get(&s->modules, maps, e, &m);
+		if (!err)
+			err = map_id(s, t, m, e, &id);
+		if (!err)
+			err = array_reserve(now, cap, n + 1);
+		if (err)
+			break;
+		now[n++] = id;
+		if (m) {
+			int r = probe_module(s, t, m);
+
+			if (r && !first_err)
+				first_err = r;
+		}
+	}
+	procmap__free(maps);
+	if (err) {
+		free(now);
+		return err;
+	}
+	free(t->maps);
+	t->maps = now;
+	t->nmaps = n;
+	t->maps_cap = cap;
+	return first_err;
+}
+
+static int frame_index_grow(struct session *s)
+{
+	size_t n = s->frame_index ? (s->frame_mask + 1) * 2 : MIN_FRAME_INDEX;
+	uint32_t *index = calloc(n, sizeof(*index));
+
+	if (!index)
+		return -ENOMEM;
+	free(s->frame_index);
+	s->frame_index = index;
+	s->frame_mask = n - 1;
+	for (size_t i = 0; i < s->nframes; i++) {
+		const struct session_frame *f = &s->frames[i];
+		size_t k = util__mix64(f->address ^ (uint64_t)f->map << 48) & s->frame_mask;
+
+		while (s->frame_index[k])
+			k = (k + 1) & s->frame_mask;
+		s->frame_index[k] = i + 1;
+	}
+	return 0;
+}
+
+static int intern_frame(struct session *s, uint32_t map, uint64_t address, uint32_t *ret)
+{
+	size_t k;
+	int err;
+
+	if (!s->frame_index || s->nframes * 2 > s->frame_mask) {
+		err = frame_index_grow(s);
+		if (err)
+			return err;
+	}
+	k = util__mix64(address ^ (uint64_t)map << 48) & s->frame_mask;
+	while (s->frame_index[k]) {
+		const struct session_frame *f = &s->frames[s->frame_index[k] - 1];
+
+		if (f->address == address && f->map == map) {
+			*ret = s->frame_index[k] - 1;
+			return 0;
+		}
+		k = (k + 1) & s->frame_mask;
+	}
+	err = array_reserve(s->frames, s->frames_cap, s->nframes + 1);
+	if (err)
+		return err;
+	s->frames[s->nframes] = (struct session_frame){.map = map, .address = address};
+	s->frame_index[k] = s->nframes + 1;
+	*ret = s->nframes++;
+	return 0;
+}
+
+/*
+ * Is this stack inside an allocator? Asked once per stack, for mappings: what malloc maps for
+ * itself is no class of its own.
+ */
+static bool stack_in_allocator(const struct session *s, const uint32_t *frames, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct session_frame *f = &s->frames[frames[i]];
+		const struct session_map *m = &s->maps[f->map];
+
+		if (m->module && module__in_allocator(m->module, f->address - m->start + m->offset))
+			return true;
+	}
+	return false;
+}
+
+void target__on_stack(struct session *s, const void *data, size_t size)
+{
+	const struct mw_ev_stack *ev = data;
+	const uint64_t *pc = (const uint64_t *)(ev + 1);
+	uint32_t frames[MW_MAX_FRAMES], site;
+	struct session_target *t;
+	bool looked = false;
+
+	if (ev->hdr.target >= MW_MAX_TARGETS || !s->targets[ev->hdr.target] ||
+	    ev->n > MW_MAX_FRAMES || size < sizeof(*ev) + ev->n * sizeof(*pc))
+		return;
+	t = s->targets[ev->hdr.target];
+	if (heap__find_site(s->heap, t->index, ev->id))
+		return; /* sent again */
+	for (uint32_t i = 0; i < ev->n; i++) {
+		uint64_t addr = pc[i] - (i || ev->leaf_ret ? 1 : 0);
+		long map = find_map(s, t, addr);
+
+		if (map < 0 && !looked) {
+			looked = true; /* something was mapped since */
+			if (!t->ended)
+				session__rescan(s, t);
+			map = find_map(s, t, addr);
+		}
+		if (intern_frame(s, map < 0 ? t->anon_map : (uint32_t)map, addr, &frames[i]))
+			return;
+	}
+	if (!heap__stack(s->heap, t->index, ev->id, ev->hdr.kind, frames, ev->n, &site))
+		s->heap->sites[site].internal = stack_in_allocator(s, frames, ev->n);
+}
+
+void target__ended(struct session *s, struct session_target *t)
+{
+	if (t->ended)
+		return;
+	t->ended = true;
+	s->nlive--;
+	if (s->on_end)
+		s->on_end(s, t);
+}
+
+/* Value of a line "Name:\tVALUE" of /proc/PID/status. */
+static long status_value(int pid, const char *name)
+{
+	cleanup_free char *text = NULL;
+	char path[64], *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (util__read_file(path, 65536, &text) <= 0)
+		return -1;
+	line = strstr(text, name);
+	return line ? strtol(line + strlen(name), NULL, 10) : -1;
+}
+
+static int check_process(int pid)
+{
+	cleanup_free char *stat = NULL;
+	char path[64], *p;
+	unsigned long flags = 0;
+	char state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (util__read_file(path, 4096, &stat) <= 0) {
+		session__set_error("no process with PID %d", pid);
+		return -ESRCH;
+	}
+	p = strrchr(stat, ')');
+	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %lu", &state, &flags) != 2)
+		return -EINVAL;
+	if (flags & 0x00200000) { /* PF_KTHREAD */
+		session__set_error("PID %d is a kernel thread: it has no user memory to profile", pid);
+		return -EOPNOTSUPP;
+	}
+	if (state == 'Z' || state == 'X') {
+		session__set_error("PID %d has ended (a zombie waits for its parent)", pid);
+		return -ESRCH;
+	}
+	return 0;
+}
+
+static int target_new(struct session *s, int pid, struct session_target **ret)
+{
+	struct session_target *t;
+	int err;
+
+	if (s->ntargets >= MW_MAX_TARGETS)
+		return -ENOSPC;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->pid = pid;
+	t->index = s->ntargets;
+	t->start_ns = util__now_ns();
+	t->start_unix_ms = util__wall_ms();
+	t->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	err = t->pidfd < 0 && errno == ESRCH ? -ESRCH : add_map(s, t->index, NULL, 0, 0, 0,
+								&t->anon_map);
+	if (err) {
+		target__free(t);
+		return err;
+	}
+	target__read_names(t);
+	*ret = t;
+	return 0;
+}
+
+int session__add(struct session *s, int pid, struct session_target **ret)
+{
+	struct mw_target row = {0};
+	struct session_target *t;
+	long tgid = status_value(pid, "\nTgid:\t");
+	uint32_t key;
+	int err;
+
+	session__set_error("%s", "");
+	err = check_process(pid);
+	if (err)
+		return err;
+	if (tgid > 0 && tgid != pid) {
+		log_info("%d is a thread of PID %ld: attaching to the process", pid, tgid);
+		pid = tgid;
+	}
+	err = target_new(s, pid, &t);
+	if (err)
+		return err;
+	s->targets[t->index] = t;
+	s->ntargets++;
+	s->nlive++;
+	key = pid;
+	row.index = t->index;
+	if (bpf_map_update_elem(bpf_map__fd(s->obj->skel->maps.targets), &key, &row, 0))
+		err = -errno;
+	if (!err)
+		err = session__rescan(s, t);
+	if (err) {
+		if (err == -ESRCH)
+			session__set_error("PID %d ended while attaching", pid);
+		else if (err == -EPERM || err == -EACCES)
+			session__set_error("not permitted to look into PID %d: run as root (sudo)", pid);
+		t->ended = true;
+		s->nlive--;
+		return err;
+	}
+	*ret = t;
+	return 0;
+}
