@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/attach.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/exit.h"
+#include "core/log.h"
+#include "core/units.h"
+
+#define INITIAL_PID_NS_INO 0xeffffffcu
+
+static int status_of(int err)
+{
+	switch (err) {
+	case -ESRCH:
+	case -ENOENT:
+		return EXIT_NO_PROCESS;
+	case -EPERM:
+	case -EACCES:
+	case -EOPNOTSUPP:
+	case -ENOSYS:
+		return EXIT_UNSUPPORTED;
+	}
+	return EXIT_FAILED;
+}
+
+/* The kernel tells PIDs of the initial namespace; in another one every number would be wrong. */
+static bool in_initial_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NS_INO;
+}
+
+int attach__open(const struct attach_options *o, struct session **ret)
+{
+	struct session_opts opts = {.sample_bytes = o->sample_bytes, .follow = o->follow};
+	int err;
+
+	if (geteuid() != 0 && !features__privileged()) {
+		log_error("not permitted: attaching needs root (sudo), or CAP_BPF, CAP_PERFMON and "
+			  "CAP_SYS_PTRACE");
+		return EXIT_UNSUPPORTED;
+	}
+	if (!in_initial_pid_namespace()) {
+		log_error("not supported in a PID namespace: run memwatch on the host, with the host's "
+			  "PID of the process (a container needs --pid=host)");
+		return EXIT_UNSUPPORTED;
+	}
+	err = session__new(&opts, ret);
+	if (!err)
+		return EXIT_DONE;
+	log_error("failed to load: %s",
+		  session__error()[0] ? session__error() : strerror(-err));
+	return status_of(err);
+}
+
+void attach__announce(struct session *s, const struct session_target *t)
+{
+	char rate[UNITS_LEN], how[64];
+
+	if (s->opts.sample_bytes > 1)
+		snprintf(how, sizeof(how), "one sample per %s",
+			 units__size(rate, sizeof(rate), s->opts.sample_bytes));
+	else
+		snprintf(how, sizeof(how), "every allocation");
+	if (!t->nprobes)
+		log_warn("no allocation functions found in PID %d (%s): only its anonymous mappings are "
+			 "profiled%s",
+			 t->pid, t->comm,
+			 t->nmaps ? " (a static program without symbols?)" : "");
+	log_info("attached to PID %d (%s): %zu probes in %zu files, %s, %s", t->pid, t->comm,
+		 t->nprobes, t->nfiles, features__method(&s->features), how);
+}
+
+int attach__add(struct session *s, int pid, const struct attach_options *o)
+{
+	struct session_target *t;
+	int err = session__add(s, pid, &t);
+
+	if (err) {
+		if (session__error()[0])
+			log_error("%s", session__error());
+		else
+			log_error("failed to attach to PID %d: %s", pid, strerror(-err));
+		return status_of(err);
+	}
+	attach__announce(s, t);
+	return EXIT_DONE;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* attach_options.h - the options that attach and run share, as an argp parser. */
+#ifndef SESSION_ATTACH_OPTIONS_H
+#define SESSION_ATTACH_OPTIONS_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ATTACH_MAX_PIDS 256
+#define ATTACH_MAX_OUTPUTS 32
+
+struct attach_options {
+	int pids[ATTACH_MAX_PIDS];
+	size_t npids;
+	uint64_t duration_ns; /* 0: until interrupted or the target ends */
+	uint64_t interval_ns;
+	const char *outputs[ATTACH_MAX_OUTPUTS]; /* borrowed from argv */
+	size_t noutputs;
+	const char *timeline;
+	uint64_t sample_bytes;
+	const char *sample_index; /* name of a heap sample type */
+	int top;
+	bool plain, follow, json, quiet, with_maps;
+};
+
+/* Fills in the defaults. */
+void attach_options__init(struct attach_options *o);
+
+/* Options alone (no -p), for use as an argp child; its input is struct attach_options. */
+extern const struct argp attach_options_argp;
+extern const struct argp attach_pid_argp; /* -p PID */
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/live.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/units.h"
+#include "core/util.h"
+#include "out/escape.h"
+#include "out/text.h"
+
+void live__memory(int pid, uint64_t *ret_rss, uint64_t *ret_virt)
+{
+	cleanup_free char *text = NULL;
+	char path[64];
+	unsigned long long virt = 0, rss = 0;
+	long page = sysconf(_SC_PAGESIZE);
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+	if (util__read_file(path, 256, &text) <= 0 || sscanf(text, "%llu %llu", &virt, &rss) != 2)
+		virt = rss = 0;
+	*ret_rss = rss * page;
+	*ret_virt = virt * page;
+}
+
+static int put_plain(FILE *f, const char *text)
+{
+	struct escape_buf b = {0};
+	int err = escape__plain(&b, text, "");
+
+	if (!err)
+		fwrite(b.text, 1, b.len, f);
+	escape__free(&b);
+	return err;
+}
+
+static int header(FILE *f, struct session *s, const struct session_target *t,
+		  struct live_previous *prev)
+{
+	const struct heap_target *h = &s->heap->targets[t->index];
+	uint64_t rss, virt, now = util__now_ns();
+	double inuse = h->alloc_bytes - h->free_bytes, dt;
+	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN];
+	int err;
+
+	live__memory(t->pid, &rss, &virt);
+	err = put_plain(f, t->cmdline ? t->cmdline : t->comm);
+	fprintf(f, "  PID %d%s  watched %s\n", t->pid, t->ended ? " (ended)" : "",
+		units__time(a, sizeof(a), now - t->start_ns));
+	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
+		units__size(a, sizeof(a), rss), units__size(b, sizeof(b), virt),
+		units__size(c, sizeof(c), (int64_t)inuse), h->alloc_objects - h->free_objects,
+		units__size(d, sizeof(d), (int64_t)h->alloc_bytes), h->alloc_objects);
+	dt = prev->time_ns ? (double)(now - prev->time_ns) / 1e9 : 0;
+	if (dt > 0) {
+		double grow = (inuse - prev->inuse_bytes) / dt;
+
+		fprintf(f, "\n  in use %s%s/s  allocating %s/s in %.0f blocks/s",
+			grow >= 0 ? "+" : "", units__size(a, sizeof(a), (int64_t)grow),
+			units__size(b, sizeof(b), (int64_t)((h->alloc_bytes - prev->alloc_bytes) / dt)),
+			(h->alloc_objects - prev->alloc_objects) / dt);
+	}
+	if (s->opts.sample_bytes > 1)
+		fprintf(f, "  (sampled every %s)", units__size(a, sizeof(a), s->opts.sample_bytes));
+	fputs("\n\n", f);
+	*prev = (struct live_previous){.time_ns = now,
+				       .alloc_objects = h->alloc_objects,
+				       .alloc_bytes = h->alloc_bytes,
+				       .inuse_bytes = inuse};
+	return err;
+}
+
+struct ranked {
+	int64_t value;
+	uint32_t sample;
+};
+
+static int by_value(const void *a, const void *b)
+{
+	int64_t x = ((const struct ranked *)a)->value, y = ((const struct ranked *)b)->value;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s, int max)
+{
+	int shown = 0, err = 0;
+
+	for (size_t j = 0; j < s->nstack && !err; j++) {
+		uint32_t loc = p->stack[s->stack0 + j];
+		size_t n = p->locations[loc].nlines;
+
+		for (size_t k = 0; k < (n ? n : 1) && !err; k++) {
+			cleanup_free char *name = NULL;
+			const struct profile_line *line;
+			const char *file;
+
+			if (shown++ == max) {
+				fputs("                ...\n", f);
+				return 0;
+			}
+			name = text__frame_name(p, loc, k);
+			fputs("                ", f);
+			err = name ? put_plain(f, name) : -ENOMEM;
+			if (!err && n) {
+				line = &p->lines[p->locations[loc].line0 + k];
+				file = profile__text(p, p->functions[line->function].file);
+				if (file[0]) {
+					fputs("  ", f);
+					err = put_plain(f, file);
+					fprintf(f, ":%" PRId64, line->line);
+				}
+			}
+			putc('\n', f);
+		}
+	}
+	return err;
+}
+
+static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts)
+{
+	cleanup_free struct ranked *r = calloc(p->nsamples + 1, sizeof(*r));
+	bool bytes = opts->type == PROFILE_ALLOC_SPACE || opts->type == PROFILE_INUSE_SPACE;
+	int objects = opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS
+							  : PROFILE_ALLOC_OBJECTS;
+	int64_t total = 0;
+	int err = r ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r && i < p->nsamples; i++) {
+		r[i] = (struct ranked){p->samples[i].value[opts->type], i};
+		total += r[i].value;
+	}
+	if (r)
+		qsort(r, p->nsamples, sizeof(*r), by_value);
+	for (size_t i = 0; !err && i < p->nsamples && (int)i < opts->top && r[i].value; i++) {
+		const struct profile_sample *s = &p->samples[r[i].sample];
+		char size[UNITS_LEN];
+
+		if (bytes)
+			units__size(size, sizeof(size), r[i].value);
+		else
+			snprintf(size, sizeof(size), "%" PRId64, r[i].value);
+		fprintf(f, "%12s %5.1f%%  %" PRId64 " blocks", size,
+			total ? 100.0 * (double)r[i].value / (double)total : 0, s->value[objects]);
+		for (size_t l = 0; l < s->nlabels; l++) {
+			const struct profile_label *label = &p->labels[s->label0 + l];
+
+			if (label->str)
+				fprintf(f, "  [%s %s]", profile__text(p, label->key),
+					profile__text(p, label->str));
+		}
+		putc('\n', f);
+		err = put_stack(f, p, s, opts->max_frames);
+	}
+	for (size_t i = 0; i < p->nlosses && !err; i++)
+		fprintf(f, "%s%12" PRIu64 "  %s\n", i ? "" : "\nnot in the numbers above:\n",
+			p->losses[i].count, profile__text(p, p->losses[i].cause));
+	return err;
+}
+
+int live__report(FILE *f, struct session *s, const struct session_target *t,
+		 const struct live_opts *opts, struct live_previous *prev)
+{
+	struct profile *p = NULL;
+	int err = header(f, s, t, prev);
+
+	if (!err)
+		err = session__profile(s, t, true, &p);
+	if (!err)
+		err = stacks(f, p, opts);
+	profile__free(p);
+	putc('\n', f);
+	fflush(f);
+	return err ? err : ferror(f) ? -EIO : 0;
+}
+
+void live__close(struct session *s)
+{
+	uint64_t c[MW_C_COUNT], lost, cut = 0, blocks = 0, implied = 0;
+	char detail[256] = "", cost[64];
+
+	if (session__counters(s, NULL, c))
+		return;
+	for (uint32_t i = 0; i < s->ntargets; i++) {
+		blocks += s->heap->targets[i].lost_blocks;
+		implied += s->heap->targets[i].implied_frees;
+	}
+	lost = c[MW_C_LOST_ALLOC_RING] + c[MW_C_LOST_FREE_RING] + c[MW_C_LOST_STACK_RING] +
+	       c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING] + c[MW_C_LOST_LIVE_FULL] +
+	       c[MW_C_LOST_THREAD_FULL] + c[MW_C_LOST_ADDR] + blocks;
+	if (lost)
+		snprintf(detail, sizeof(detail),
+			 " (ring full: %" PRIu64 " allocations, %" PRIu64 " frees, %" PRIu64
+			 " stacks, %" PRIu64 " others; tables full: %" PRIu64 ")",
+			 c[MW_C_LOST_ALLOC_RING], c[MW_C_LOST_FREE_RING], c[MW_C_LOST_STACK_RING],
+			 c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING],
+			 c[MW_C_LOST_LIVE_FULL] + c[MW_C_LOST_THREAD_FULL] + blocks);
+	for (int i = MW_STACK_TRUNCATED; i < MW_STACK_ENDS; i++)
+		cut += i == MW_STACK_FP_END ? 0 : c[MW_C_STACK_END + i];
+	session__cost(s, c, cost, sizeof(cost));
+	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen, %" PRIu64
+		 " events lost%s, %" PRIu64 " stacks truncated, cost to the target %s",
+		 c[MW_C_ALLOCS], c[MW_C_FREES], lost, detail, cut, cost);
+	if (implied)
+		log_warn("%" PRIu64 " frees were inferred from reused addresses", implied);
+}

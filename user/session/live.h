@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * live.h - the plain live report: what the process is and holds, then its top stacks.
+ */
+#ifndef SESSION_LIVE_H
+#define SESSION_LIVE_H
+
+#include <stdio.h>
+
+#include "model/profile.h"
+#include "session/session.h"
+
+/* What was true at the report before, to tell rates. One per target. */
+struct live_previous {
+	uint64_t time_ns;
+	double alloc_objects, alloc_bytes, inuse_bytes;
+};
+
+struct live_opts {
+	int type; /* sample type shown: PROFILE_INUSE_SPACE … */
+	int top;  /* stacks shown */
+	int max_frames;
+};
+
+/* Writes one report. prev is read and brought up to date. */
+int live__report(FILE *f, struct session *s, const struct session_target *t,
+		 const struct live_opts *opts, struct live_previous *prev);
+
+/* RSS and VIRT of a process now, bytes; zeros when it is gone. */
+void live__memory(int pid, uint64_t *ret_rss, uint64_t *ret_virt);
+
+/* The line that closes the books of a run. */
+void live__close(struct session *s);
+
+#endif

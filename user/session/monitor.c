@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/monitor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "core/exit.h"
+#include "core/log.h"
+#include "core/util.h"
+#include "out/output.h"
+#include "session/live.h"
+#include "session/target.h"
+
+#define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
+#define FIRST_REPORT_NS 500000000ULL /* the first report does not wait for an interval */
+
+struct monitor {
+	const struct attach_options *opts;
+	struct session *session;
+	int signal_fd;
+	bool stop, failed;
+	struct live_previous previous[MW_MAX_TARGETS];
+};
+
+static void handled_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+}
+
+void monitor__block_signals(void)
+{
+	sigset_t set;
+
+	handled_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+void monitor__child(void)
+{
+	sigset_t set;
+
+	handled_signals(&set);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_DFL);
+}
+
+int monitor__new(const struct attach_options *opts, struct session *s, struct monitor **ret)
+{
+	struct monitor *m = calloc(1, sizeof(*m));
+	sigset_t set;
+	int err;
+
+	if (!m)
+		return -ENOMEM;
+	m->opts = opts;
+	m->session = s;
+	handled_signals(&set);
+	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->signal_fd < 0) {
+		err = -errno;
+		free(m);
+		return err;
+	}
+	*ret = m;
+	return 0;
+}
+
+void monitor__free(struct monitor *m)
+{
+	if (!m)
+		return;
+	close(m->signal_fd);
+	free(m);
+}
+
+static int heap_type(const char *name)
+{
+	return !strcmp(name, "alloc_objects")	? PROFILE_ALLOC_OBJECTS
+	       : !strcmp(name, "alloc_space")	? PROFILE_ALLOC_SPACE
+	       : !strcmp(name, "inuse_objects") ? PROFILE_INUSE_OBJECTS
+						: PROFILE_INUSE_SPACE;
+}
+
+static int write_one(struct monitor *m, const struct session_target *t, const char *path)
+{
+	struct profile *p = NULL;
+	int err = session__profile(m->session, t, m->opts->with_maps, &p);
+
+	if (!err)
+		err = output__write_type(p, path, heap_type(m->opts->sample_index));
+	profile__free(p);
+	if (err) {
+		log_error("failed to write '%s': %s", path, strerror(-err));
+		m->failed = true;
+	}
+	return err;
+}
+
+/* Every output is tried: one full disk does not cost the others. */
+static void write_outputs(struct monitor *m)
+{
+	struct session *s = m->session;
+
+	for (size_t i = 0; i < m->opts->noutputs; i++) {
+		const char *path = m->opts->outputs[i];
+		bool each = strstr(path, "%p") != NULL;
+
+		if (!each) {
+			if (!write_one(m, NULL, path))
+				log_info("wrote %s", path);
+			continue;
+		}
+		for (size_t k = 0; k < s->ntargets; k++)
+			write_one(m, s->targets[k], path);
+	}
+}
+
+static void report(struct monitor *m)
+{
+	struct live_opts opts = {.type = heap_type(m->opts->sample_index),
+				 .top = m->opts->top,
+				 .max_frames = 24};
+	struct session *s = m->session;
+
+	if (m->opts->quiet || m->opts->json)
+		return;
+	for (size_t i = 0; i < s->ntargets; i++) {
+		int err = live__report(stdout, s, s->targets[i], &opts,
+				       &m->previous[s->targets[i]->index]);
+
+		if (err == -EPIPE || err == -EIO) {
+			m->stop = true; /* nobody reads */
+			return;
+		}
+	}
+}
+
+static void read_signals(struct monitor *m)
+{
+	struct signalfd_siginfo si;
+
+	while (read(m->signal_fd, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGUSR1) {
+			session__poll(m->session);
+			write_outputs(m);
+			continue;
+		}
+		m->stop = true;
+	}
+}
+
+/* Waits for events, signals or the end of a process, at most until `until`. */
+static void wait_some(struct monitor *m, uint64_t until)
+{
+	struct session *s = m->session;
+	struct pollfd fds[2 + 64];
+	const struct session_target *who[64];
+	uint64_t now = util__now_ns();
+	nfds_t n = 2;
+	int ms;
+
+	fds[0] = (struct pollfd){.fd = bpfobj__ring_fd(s->obj), .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+	for (size_t i = 0; i < s->ntargets && n < ARRAY_SIZE(fds); i++) {
+		if (s->targets[i]->ended || s->targets[i]->pidfd < 0)
+			continue;
+		who[n - 2] = s->targets[i];
+		fds[n++] = (struct pollfd){.fd = s->targets[i]->pidfd, .events = POLLIN};
+	}
+	ms = until > now ? (until - now + 999999) / 1000000 : 0;
+	if (poll(fds, n, ms) <= 0)
+		return;
+	if (fds[1].revents)
+		read_signals(m);
+	for (nfds_t i = 2; i < n; i++) {
+		if (!fds[i].revents)
+			continue;
+		/* What it did last is still in the ring. */
+		while (session__poll(s) > 0)
+			;
+		target__ended(s, s->targets[who[i - 2]->index]);
+	}
+}
+
+static int print_json(struct monitor *m)
+{
+	struct profile *p = NULL;
+	int err = session__profile(m->session, NULL, m->opts->with_maps, &p);
+
+	if (!err)
+		err = output__write_stream(p, stdout, OUTPUT_JSON, -1);
+	profile__free(p);
+	if (err)
+		log_error("failed to write to stdout: %s", strerror(-err));
+	return err;
+}
+
+int monitor__run(struct monitor *m)
+{
+	struct session *s = m->session;
+	uint64_t start = util__now_ns(), now = start;
+	uint64_t end = m->opts->duration_ns ? start + m->opts->duration_ns : UINT64_MAX;
+	uint64_t next = start + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
+
+	while (!m->stop && s->nlive) {
+		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
+		session__poll(s);
+		now = util__now_ns();
+		if (now >= end)
+			break;
+		if (now >= next) {
+			report(m);
+			next = now + m->opts->interval_ns;
+		}
+	}
+	session__stop(s);
+	report(m);
+	if (m->opts->json && print_json(m))
+		m->failed = true;
+	write_outputs(m);
+	live__close(s);
+	return m->failed ? EXIT_FAILED : EXIT_DONE;
+}

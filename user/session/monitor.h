@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * monitor.h - the loop of attach and run: events, reports, signals, the end, the outputs.
+ */
+#ifndef SESSION_MONITOR_H
+#define SESSION_MONITOR_H
+
+#include <sys/types.h>
+
+#include "session/attach_options.h"
+#include "session/session.h"
+
+struct monitor;
+
+/* Blocks the signals that the loop handles (SIGINT, SIGTERM, SIGHUP, SIGUSR1; SIGPIPE is
+ * ignored). Call before threads or children are made; children restore with monitor__child(). */
+void monitor__block_signals(void);
+void monitor__child(void);
+
+int monitor__new(const struct attach_options *opts, struct session *s, struct monitor **ret);
+void monitor__free(struct monitor *m);
+
+/*
+ * Runs until a signal, the duration, or the end of all targets; then takes the probes out, writes
+ * the outputs and closes the books. The exit status (enum mw_exit).
+ */
+int monitor__run(struct monitor *m);
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * session_profile.c - the live heap of a session as a struct profile: frames get names, weights
+ * become counts, and everything that was lost gets its line and, where bytes are known, its
+ * bracketed frame.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "session/session.h"
+
+struct build {
+	struct session *s;
+	struct profile *p;
+	const struct session_target *only; /* NULL: all */
+	uint32_t *location; /* by frame id: index + 1 */
+	uint32_t *mapping;  /* by session map: index + 1 */
+	struct symbolizer_jit *jit[MW_MAX_TARGETS];
+	bool jit_tried[MW_MAX_TARGETS];
+	uint32_t class_key, class_mmap, pid_key, comm_key;
+};
+
+static const char *const end_frame[MW_STACK_ENDS] = {
+	[MW_STACK_TRUNCATED] = "[stack cut: too deep]",
+	[MW_STACK_NO_MAPPING] = "[stack cut: address in no mapping]",
+	[MW_STACK_NO_TABLE] = "[stack cut: no unwind table]",
+	[MW_STACK_NO_ROW] = "[stack cut: no unwind rule]",
+	[MW_STACK_UNSUPPORTED] = "[stack cut: unsupported unwind rule]",
+	[MW_STACK_READ_FAULT] = "[stack cut: stack not readable]",
+	[MW_STACK_VMA_BUSY] = "[stack cut: mappings locked]",
+	[MW_STACK_JIT] = "[stack cut: generated code]",
+};
+
+static const char *const end_name[MW_STACK_ENDS] = {
+	[MW_STACK_TRUNCATED] = "stack cut: too deep",
+	[MW_STACK_NO_MAPPING] = "stack cut: address in no mapping",
+	[MW_STACK_NO_TABLE] = "stack cut: no unwind table",
+	[MW_STACK_NO_ROW] = "stack cut: no unwind rule",
+	[MW_STACK_UNSUPPORTED] = "stack cut: unsupported unwind rule",
+	[MW_STACK_READ_FAULT] = "stack cut: stack not readable",
+	[MW_STACK_VMA_BUSY] = "stack cut: mappings locked",
+	[MW_STACK_JIT] = "stack cut: generated code",
+	[MW_STACK_NO_SCRATCH] = "no stack: every buffer in use",
+	[MW_STACK_FAULT] = "no stack: not readable",
+};
+
+static struct symbolizer_module *symbols_of(struct session *s, struct module *m)
+{
+	if (!m->symbols && !m->symbols_failed && m->fd >= 0 &&
+	    symbolizer__module(s->symbolizer, m->fd, m->path, m->root, &m->symbols))
+		m->symbols_failed = true;
+	return m->symbols;
+}
+
+static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
+{
+	const struct session_map *sm = &b->s->maps[map];
+	struct profile_mapping m = {
+		.start = sm->start, .limit = sm->end, .offset = sm->offset};
+	uint32_t id;
+	int err;
+
+	if (b->mapping[map]) {
+		*ret = b->mapping[map] - 1;
+		return 0;
+	}
+	if (!sm->module) {
+		*ret = PROFILE_NONE;
+		return 0;
+	}
+	err = profile__string(b->p, sm->module->path, &m.file);
+	if (!err)
+		err = profile__string(b->p, sm->module->build_id, &m.build_id);
+	if (!err && symbols_of(b->s, sm->module)) {
+		m.has_functions = true;
+		m.has_filenames = m.has_lines = m.has_inlines = !b->s->opts.no_lines;
+	}
+	if (!err)
+		err = profile__mapping(b->p, &m, &id);
+	if (err)
+		return err;
+	b->mapping[map] = id + 1;
+	*ret = id;
+	return 0;
+}
+
+static int add_line(struct profile *p, const struct symbolizer_frame *f, struct profile_line *ret)
+{
+	struct profile_function fn = {.start_line = f->start_line};
+	const char *sys = f->system_name ? f->system_name : f->name;
+	int err = profile__string(p, f->name ? f->name : sys, &fn.name);
+
+	if (!err)
+		err = profile__string(p, sys, &fn.system_name);
+	if (!err && f->file)
+		err = profile__string(p, f->file, &fn.file);
+	if (!err)
+		err = profile__function(p, &fn, &ret->function);
+	ret->line = f->line;
+	ret->column = 0;
+	return err;
+}
+
+/* Names of code that is in no file: what a JIT wrote down about itself. */
+static int lookup_jit(struct build *b, const struct session_map *m, uint64_t addr,
+		      struct symbolizer_frame *frames)
+{
+	const struct session_target *t = b->s->targets[m->target];
+	char root[64];
+
+	if (!b->jit_tried[m->target]) {
+		b->jit_tried[m->target] = true;
+		snprintf(root, sizeof(root), "/proc/%d/root", t->pid);
+		if (symbolizer__jit(b->s->symbolizer, t->pid, root, &b->jit[m->target]))
+			b->jit[m->target] = NULL;
+	}
+	if (!b->jit[m->target])
+		return 0;
+	return symbolizer_jit__lookup(b->jit[m->target], addr, frames, SYMBOLIZER_MAX_INLINE);
+}
+
+static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
+{
+	const struct session_frame *f = &b->s->frames[frame];
+	const struct session_map *m = &b->s->maps[f->map];
+	struct symbolizer_frame names[SYMBOLIZER_MAX_INLINE];
+	struct profile_line lines[SYMBOLIZER_MAX_INLINE];
+	struct symbolizer_module *sym;
+	uint32_t mapping;
+	int n = 0, err;
+
+	if (b->location[frame]) {
+		*ret = b->location[frame] - 1;
+		return 0;
+	}
+	err = map_mapping(b, f->map, &mapping);
+	if (err)
+		return err;
+	if (!m->module)
+		n = lookup_jit(b, m, f->address, names);
+	else if ((sym = symbols_of(b->s, m->module)))
+		n = symbolizer__lookup(b->s->symbolizer, sym, f->address - m->start + m->offset,
+				       names, SYMBOLIZER_MAX_INLINE);
+	for (int i = 0; i < n && !err; i++)
+		err = add_line(b->p, &names[i], &lines[i]);
+	if (!err)
+		err = profile__location(b->p, mapping, f->address, lines, n > 0 ? n : 0, ret);
+	if (!err)
+		b->location[frame] = *ret + 1;
+	return err;
+}
+
+static int site_stack(struct build *b, const struct heap_site *site, uint32_t *locs, size_t *ret_n)
+{
+	const uint32_t *frames = heap__site_frames(b->s->heap, site);
+	size_t n = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < site->nframes && !err; i++)
+		err = frame_location(b, frames[i], &locs[n++]);
+	if (!err && site->unknown)
+		err = profile__pseudo_location(b->p, "[no stack]", &locs[n++]);
+	else if (!err && site->end < MW_STACK_ENDS && end_frame[site->end])
+		err = profile__pseudo_location(b->p, end_frame[site->end], &locs[n++]);
+	*ret_n = n;
+	return err;
+}
+
+static size_t target_labels(struct build *b, const struct session_target *t,
+			    struct profile_label *labels)
+{
+	if (b->only)
+		return 0;
+	labels[0] = (struct profile_label){.key = b->pid_key, .num = t->pid};
+	labels[1] = (struct profile_label){.key = b->comm_key};
+	return profile__string(b->p, t->comm, &labels[1].str) ? 1 : 2;
+}
+
+static int64_t rounded(double v)
+{
+	return v > 0 ? llround(v) : 0;
+}
+
+static int add_site(struct build *b, const struct heap_site *site, bool with_maps)
+{
+	const struct session_target *t = b->s->targets[site->target];
+	struct profile_label labels[3];
+	uint32_t locs[MW_MAX_FRAMES + 2];
+	int64_t v[4];
+	size_t n, nlabels;
+	int err = site_stack(b, site, locs, &n);
+
+	nlabels = target_labels(b, t, labels);
+	if (!err && site->alloc_samples) {
+		v[PROFILE_ALLOC_OBJECTS] = rounded(site->alloc_objects);
+		v[PROFILE_ALLOC_SPACE] = rounded(site->alloc_bytes);
+		v[PROFILE_INUSE_OBJECTS] = rounded(heap_site__inuse_objects(site));
+		v[PROFILE_INUSE_SPACE] = rounded(heap_site__inuse_bytes(site));
+		err = profile__sample(b->p, locs, n, v, labels, nlabels);
+	}
+	if (!err && with_maps && site->map_count && !site->internal) {
+		labels[nlabels++] =
+			(struct profile_label){.key = b->class_key, .str = b->class_mmap};
+		v[PROFILE_ALLOC_OBJECTS] = site->map_count;
+		v[PROFILE_ALLOC_SPACE] = site->map_bytes;
+		v[PROFILE_INUSE_OBJECTS] = site->map_bytes > site->unmap_bytes ? site->map_count : 0;
+		v[PROFILE_INUSE_SPACE] = site->map_bytes - site->unmap_bytes;
+		err = profile__sample(b->p, locs, n, v, labels, nlabels);
+	}
+	return err;
+}
+
+/* Allocations that were seen but could not be kept: a frame of their own, so that alloc totals
+ * stay whole. Whether they still live is not known, so they count nothing in use. */
+static int add_lost(struct build *b, const char *frame, const char *cause, uint64_t count,
+		    uint64_t bytes)
+{
+	int64_t v[4] = {0};
+	uint32_t loc;
+	double w;
+	int err;
+
+	if (!count)
+		return 0;
+	err = profile__loss(b->p, cause, count, bytes);
+	if (err || !frame)
+		return err;
+	w = heap__weight(bytes / count, b->s->opts.sample_bytes);
+	v[PROFILE_ALLOC_OBJECTS] = rounded(w * count);
+	v[PROFILE_ALLOC_SPACE] = rounded(w * bytes);
+	err = profile__pseudo_location(b->p, frame, &loc);
+	return err ? err : profile__sample(b->p, &loc, 1, v, NULL, 0);
+}
+
+static int add_losses(struct build *b, const uint64_t *c)
+{
+	const struct heap *h = b->s->heap;
+	uint64_t unknown = 0, implied = 0, lost = 0, lost_bytes = 0;
+	struct profile *p = b->p;
+	int err;
+
+	for (uint32_t i = 0; i < b->s->ntargets; i++) {
+		if (b->only && b->only->index != i)
+			continue;
+		unknown += h->targets[i].unknown_frees;
+		implied += h->targets[i].implied_frees;
+		lost += h->targets[i].lost_blocks;
+		lost_bytes += h->targets[i].lost_bytes;
+	}
+	err = add_lost(b, "[lost: ring full]", "allocations lost: ring full",
+		       c[MW_C_LOST_ALLOC_RING], c[MW_C_LOST_ALLOC_BYTES]);
+	err = err ? err : add_lost(b, "[lost: table of live blocks full]",
+				   "allocations lost: table of live blocks full",
+				   c[MW_C_LOST_LIVE_FULL] + lost,
+				   c[MW_C_LOST_LIVE_BYTES] + lost_bytes);
+	err = err ? err : add_lost(b, "[not followed: operator new near a limit]",
+				   "operator new not followed: near a limit of the process",
+				   c[MW_C_LOST_MAY_THROW], c[MW_C_LOST_MAY_THROW_BYTES]);
+	err = err ? err : add_lost(b, NULL, "frees lost: ring full", c[MW_C_LOST_FREE_RING], 0);
+	err = err ? err : add_lost(b, NULL, "frees lost: block reused", implied, 0);
+	err = err ? err : add_lost(b, NULL, "frees of blocks from before the attach", unknown, 0);
+	err = err ? err : add_lost(b, NULL, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
+	err = err ? err : add_lost(b, NULL, "mappings lost: ring full", c[MW_C_LOST_MAP_RING], 0);
+	err = err ? err : add_lost(b, NULL, "process events lost: ring full",
+				   c[MW_C_LOST_PROC_RING], 0);
+	err = err ? err : add_lost(b, NULL, "allocations lost: table of threads full",
+				   c[MW_C_LOST_THREAD_FULL], 0);
+	err = err ? err : add_lost(b, NULL, "calls whose return was not seen",
+				   c[MW_C_LOST_PENDING], 0);
+	err = err ? err : add_lost(b, NULL, "allocations lost: address out of range",
+				   c[MW_C_LOST_ADDR], 0);
+	for (int i = 0; i < MW_STACK_ENDS && !err; i++) {
+		if (end_name[i] && c[MW_C_STACK_END + i])
+			err = profile__loss(p, end_name[i], c[MW_C_STACK_END + i], 0);
+	}
+	return err;
+}
+
+static void add_totals(struct build *b)
+{
+	struct profile_totals *t = &b->p->totals;
+
+	for (uint32_t i = 0; i < b->s->ntargets; i++) {
+		const struct heap_target *h = &b->s->heap->targets[i];
+
+		if (b->only && b->only->index != i)
+			continue;
+		t->alloc_objects += h->alloc_objects;
+		t->alloc_bytes += h->alloc_bytes;
+		t->free_objects += h->free_objects;
+		t->free_bytes += h->free_bytes;
+	}
+	t->inuse_objects = t->alloc_objects - t->free_objects;
+	t->inuse_bytes = t->alloc_bytes - t->free_bytes;
+}
+
+static int describe(struct build *b)
+{
+	const struct session_target *t = b->only ? b->only : b->s->targets[0];
+	struct profile *p = b->p;
+	int err = profile__set_heap_types(p, b->s->opts.sample_bytes);
+
+	err = err ? err : profile__string(p, "class", &b->class_key);
+	err = err ? err : profile__string(p, "mmap", &b->class_mmap);
+	err = err ? err : profile__string(p, "pid", &b->pid_key);
+	err = err ? err : profile__string(p, "comm", &b->comm_key);
+	if (err || !t)
+		return err;
+	p->pid = t->pid;
+	p->time_ns = util__wall_ms() * 1000000;
+	p->duration_ns = util__now_ns() - t->start_ns;
+	err = profile__string(p, t->comm, &p->comm);
+	return err ? err : profile__string(p, t->cmdline ? t->cmdline : "", &p->cmdline);
+}
+
+int session__profile(struct session *s, const struct session_target *t, bool with_maps,
+		     struct profile **ret)
+{
+	struct build *b = calloc(1, sizeof(*b));
+	uint64_t counters[MW_C_COUNT];
+	uint32_t unused;
+	int err = -ENOMEM;
+
+	if (!b)
+		return -ENOMEM;
+	b->s = s;
+	b->only = t ? t : s->ntargets == 1 ? s->targets[0] : NULL;
+	b->location = calloc(s->nframes + 1, sizeof(*b->location));
+	b->mapping = calloc(s->nmaps + 1, sizeof(*b->mapping));
+	if (!b->location || !b->mapping)
+		goto out;
+	err = profile__new(&b->p);
+	if (!err)
+		err = describe(b);
+	/* The executable's mapping first: its is the lowest address. */
+	for (uint32_t i = 0; i < s->nmaps && !err; i++) {
+		if (s->maps[i].module && (!b->only || s->maps[i].target == b->only->index)) {
+			err = map_mapping(b, i, &unused);
+			break;
+		}
+	}
+	for (size_t i = 0; i < s->heap->nsites && !err; i++) {
+		if (!b->only || s->heap->sites[i].target == b->only->index)
+			err = add_site(b, &s->heap->sites[i], with_maps);
+	}
+	if (!err)
+		err = session__counters(s, b->only, counters);
+	if (!err)
+		err = add_losses(b, counters);
+	if (!err) {
+		add_totals(b);
+		*ret = take_ptr(b->p);
+	}
+out:
+	profile__free(b->p);
+	free(b->location);
+	free(b->mapping);
+	free(b);
+	return err;
+}
