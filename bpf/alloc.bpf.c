@@ -340,6 +340,8 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	struct mw_counters *c;
 	u32 sampled;
 
+	if (cookie & MW_COOKIE_STEPPED)
+		count(target, MW_C_STEPPED, 1);
 	if (called_by_family(ctx, MW_COOKIE_SITE(cookie)))
 		return 1;
 	size = requested(ctx, fn);
@@ -408,6 +410,7 @@ static __noinline int alloc_exit(struct pt_regs *ctx)
 	u64 sp = PT_REGS_SP(ctx) - 8, addr = PT_REGS_RC(ctx);
 	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
 	struct pending p;
+	u64 began;
 
 	if (!t)
 		return 0;
@@ -425,6 +428,7 @@ static __noinline int alloc_exit(struct pt_regs *ctx)
 		count(p.target, MW_C_LOST_PENDING, 1);
 	}
 	t->depth = top;
+	began = bpf_ktime_get_ns();
 	if (p.fn == MW_FN_POSIX_MEMALIGN) {
 		if ((int)addr || bpf_probe_read_user(&addr, sizeof(addr), (void *)p.arg))
 			addr = 0;
@@ -441,6 +445,8 @@ static __noinline int alloc_exit(struct pt_regs *ctx)
 	}
 	if (p.flags & PENDING_SAMPLED)
 		block_born(ctx, &p, addr);
+	count(p.target, MW_C_RETURNS, 1);
+	count(p.target, MW_C_SAMPLE_NS, bpf_ktime_get_ns() - began);
 	return 0;
 }
 
@@ -450,6 +456,10 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 	u32 target = MW_COOKIE_TARGET(cookie);
 	u64 key = MW_LIVE_KEY(target, addr);
 
+	if (cookie & MW_COOKIE_STEPPED)
+		count(target, MW_C_STEPPED, 1);
+	if (!addr)
+		count(target, MW_C_NULL_FREES, 1);
 	if (!addr || called_by_family(ctx, MW_COOKIE_SITE(cookie)))
 		return 0;
 	count(target, MW_C_FREES, 1);
@@ -499,4 +509,14 @@ SEC("?uprobe")
 int mw_alloc_free(struct pt_regs *ctx)
 {
 	return free_enter(ctx);
+}
+
+/* A thread is gone, and with it its state. */
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(mw_alloc_thread_exit, struct task_struct *task)
+{
+	u32 tid = task->pid;
+
+	bpf_map_delete_elem(&alloc_threads, &tid);
+	return 0;
 }

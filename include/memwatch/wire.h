@@ -152,6 +152,10 @@ enum mw_counter {
 	MW_C_LOST_MAY_THROW,   /* operator new so near a limit that it may throw: not followed */
 	MW_C_LOST_MAY_THROW_BYTES,
 	MW_C_LOST_ADDR,	       /* address outside the 47-bit range */
+	MW_C_NULL_FREES,       /* free(NULL): only the probe's cost counts */
+	MW_C_STEPPED,	       /* hits of probes at single-stepped instructions */
+	MW_C_RETURNS,	       /* return probes taken */
+	MW_C_SAMPLE_NS,	       /* time spent in the programs on calls bound for the profile */
 	MW_C_STACK_END,	       /* MW_STACK_ENDS counters follow: stacks by how they ended */
 	MW_C_COUNT = MW_C_STACK_END + MW_STACK_ENDS,
 };
@@ -160,8 +164,9 @@ enum mw_counter {
  * The attach cookie of an allocator probe. Links are per process, so the process's index rides
  * in the cookie and the hot path needs no table look-up.
  */
-#define MW_COOKIE(target, fn, site) \
-	((__u64)(target) | (__u64)(fn) << 16 | (__u64)(site) << 32)
+#define MW_COOKIE(target, fn, flags, site) \
+	((__u64)(target) | (__u64)(fn) << 16 | (__u64)(flags) << 24 | (__u64)(site) << 32)
+#define MW_COOKIE_STEPPED (1ULL << 24) /* flag 1: the probed instruction is single-stepped */
 #define MW_COOKIE_TARGET(c) ((__u32)((c) & 0xffff))
 #define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
 #define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))

@@ -273,7 +273,8 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 		if (s->wrapper || s->kind == SITE_NONE)
 			continue;
 		b->offsets[b->n] = s->off;
-		b->cookies[b->n++] = MW_COOKIE(target, s->func.fn, site_row(p, s));
+		b->cookies[b->n++] = MW_COOKIE(
+			target, s->func.fn, s->kind == SITE_STEPPED ? 1 : 0, site_row(p, s));
 	}
 	err = attach_batch(p, path, frees, pid, target, true);
 	if (!err)

@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -240,6 +241,24 @@ void features__probe(struct features *fs)
 	}
 	fs->may_bpf = fs->f[FEATURE_RINGBUF].err != -EPERM;
 	libbpf_set_print(old);
+}
+
+static bool has_cap(cap_t caps, cap_value_t cap)
+{
+	cap_flag_value_t v = CAP_CLEAR;
+
+	return !cap_get_flag(caps, cap, CAP_EFFECTIVE, &v) && v == CAP_SET;
+}
+
+bool features__privileged(void)
+{
+	cap_t caps = cap_get_proc();
+	bool ok = caps && (has_cap(caps, CAP_SYS_ADMIN) ||
+			   (has_cap(caps, CAP_BPF) && has_cap(caps, CAP_PERFMON) &&
+			    has_cap(caps, CAP_SYS_PTRACE)));
+
+	cap_free(caps);
+	return ok;
 }
 
 const char *features__missing(const struct features *fs)

@@ -45,6 +45,10 @@ struct features {
  * has to be tried comes out as -EPERM. */
 void features__probe(struct features *fs);
 
+/* Do this process's capabilities suffice (CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, or
+ * CAP_SYS_ADMIN)? */
+bool features__privileged(void);
+
 /* One line on what is missing to run at all, or NULL. Points into static memory. */
 const char *features__missing(const struct features *fs);
 

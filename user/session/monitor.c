@@ -25,6 +25,7 @@ struct monitor {
 	struct session *session;
 	int signal_fd;
 	bool stop, failed;
+	int signal;
 	struct live_previous previous[MW_MAX_TARGETS];
 };
 
@@ -156,8 +157,14 @@ static void read_signals(struct monitor *m)
 			write_outputs(m);
 			continue;
 		}
+		m->signal = si.ssi_signo;
 		m->stop = true;
 	}
+}
+
+int monitor__signal(const struct monitor *m)
+{
+	return m->signal;
 }
 
 /* Waits for events, signals or the end of a process, at most until `until`. */

@@ -25,5 +25,7 @@ void monitor__free(struct monitor *m);
  * the outputs and closes the books. The exit status (enum mw_exit).
  */
 int monitor__run(struct monitor *m);
+/* The signal that ended the loop, 0 if none did. */
+int monitor__signal(const struct monitor *m);
 
 #endif

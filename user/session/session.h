@@ -19,6 +19,7 @@
 #include "model/profile.h"
 #include "probe/alloc_probe.h"
 #include "probe/bpfobj.h"
+#include "probe/calibrate.h"
 #include "probe/feature.h"
 #include "session/module.h"
 
@@ -83,6 +84,7 @@ struct session {
 	size_t frame_mask;
 	struct session_target *targets[MW_MAX_TARGETS];
 	size_t ntargets, nlive;
+	struct calibration calibration;
 	uint64_t events, events_this_poll;
 	bool stopped;
 	void (*on_end)(struct session *s, struct session_target *t); /* a target ended; may be NULL */
@@ -114,5 +116,11 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 
 /* Counters of a target (NULL: all), MW_C_COUNT of them. */
 int session__counters(struct session *s, const struct session_target *t, uint64_t *ret);
+
+/* What the probes cost the targets so far, ns of CPU time: counted hits times what a hit was
+ * measured to cost at the start, plus the measured time in the programs. */
+double session__cost_ns(const struct session *s, const uint64_t *counters);
+/* The same with its share of the time watched: "0.3 % of one CPU (12.1 ms)". Returns buf. */
+char *session__cost(const struct session *s, const uint64_t *counters, char *buf, size_t len);
 
 #endif

@@ -288,10 +288,14 @@ void target__on_stack(struct session *s, const void *data, size_t size)
 
 void target__ended(struct session *s, struct session_target *t)
 {
+	uint32_t pid = t->pid;
+
 	if (t->ended)
 		return;
 	t->ended = true;
 	s->nlive--;
+	/* The number may be given to another process. */
+	bpf_map_delete_elem(bpf_map__fd(s->obj->skel->maps.targets), &pid);
 	if (s->on_end)
 		s->on_end(s, t);
 }
@@ -340,7 +344,7 @@ static int target_new(struct session *s, int pid, struct session_target **ret)
 	struct session_target *t;
 	int err;
 
-	if (s->ntargets >= MW_MAX_TARGETS)
+	if (s->ntargets >= CALIBRATE_TARGET)
 		return -ENOSPC;
 	t = calloc(1, sizeof(*t));
 	if (!t)

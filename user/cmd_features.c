@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cmd_features.c - what this kernel and machine offer, and what falls back. */
+#include "cmd.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "core/exit.h"
+#include "core/log.h"
+#include "probe/feature.h"
+
+static const char doc[] =
+	"Try what this kernel offers and say what memwatch uses and what falls back.\v"
+	"Exit status: 0 if memwatch can attach to programs here, 3 if not.";
+
+static const struct argp_option options[] = {
+	{"json", 'j', NULL, 0, "one JSON object on stdout", 0}, {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	if (key == 'j') {
+		*(bool *)state->input = true;
+		return 0;
+	}
+	if (key == ARGP_KEY_ARG)
+		argp_error(state, "unexpected argument '%s'", arg);
+	return ARGP_ERR_UNKNOWN;
+}
+
+static int print_json(const struct features *fs, const struct utsname *u)
+{
+	json_t *list = json_array(), *root;
+	int err;
+
+	for (size_t i = 0; i < FEATURE_COUNT; i++) {
+		const struct feature *f = &fs->f[i];
+
+		json_array_append_new(
+			list, json_pack("{s:s,s:b,s:b,s:s,s:s,s:s,s:s}", "name", f->name, "available",
+					f->have, "required", f->required, "since", f->since, "use",
+					f->use, "fallback", f->fallback, "reason",
+					f->have ? "" : strerror(-f->err)));
+	}
+	root = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o}", "schema", "memwatch.features/1", "kernel",
+			 u->release, "machine", u->machine, "allocator_probes",
+			 features__method(fs), "can_attach", !features__missing(fs), "features", list);
+	if (!root)
+		return -ENOMEM;
+	err = json_dumpf(root, stdout, JSON_INDENT(1));
+	putchar('\n');
+	json_decref(root);
+	return err ? -EIO : 0;
+}
+
+static void print_text(const struct features *fs, const struct utsname *u)
+{
+	bool colour = isatty(STDOUT_FILENO);
+
+	printf("Linux %s %s\nallocator probes by %s\n\n", u->release, u->machine,
+	       features__method(fs));
+	for (size_t i = 0; i < FEATURE_COUNT; i++) {
+		const struct feature *f = &fs->f[i];
+
+		printf("  %s%-3s%s %-27s %s\n", colour ? f->have ? "\033[32m" : "\033[33m" : "",
+		       f->have ? "yes" : "no", colour ? "\033[0m" : "", f->name, f->use);
+		if (!f->have)
+			printf("      %-27s Linux %s (%s); without it: %s\n", "", f->since,
+			       strerror(-f->err), f->fallback);
+	}
+}
+
+int cmd_features(int argc, char **argv)
+{
+	static const struct argp argp = {options, parse, "", doc, NULL, NULL, NULL};
+	struct features fs;
+	struct utsname u;
+	bool json = false;
+	int err = 0;
+
+	argp_err_exit_status = EXIT_USAGE;
+	argp_parse(&argp, argc, argv, 0, NULL, &json);
+	uname(&u);
+	features__probe(&fs);
+	if (json)
+		err = print_json(&fs, &u);
+	else
+		print_text(&fs, &u);
+	if (fflush(stdout) || err) {
+		log_error("failed to write to stdout: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (!features__missing(&fs))
+		return EXIT_DONE;
+	log_error("%s", features__missing(&fs));
+	return EXIT_UNSUPPORTED;
+}

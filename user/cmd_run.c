@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* cmd_run.c - memwatch run -- CMD: start a command held until the probes are in. */
+#include "cmd.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <string.h>
+
+#include "core/exit.h"
+#include "core/log.h"
+#include "session/attach.h"
+#include "session/hold.h"
+#include "session/monitor.h"
+
+static const char doc[] =
+	"Start a command and profile it from its first allocation.\v"
+	"The command is held after exec and at each library that the dynamic linker loads, until the "
+	"probes are in; then it runs freely. Options end at the command; '--' ends them for sure.\n\n"
+	"  sudo memwatch run --exact -o heap.pb.gz -- ./server --port 80\n\n"
+	"Exit status: the command's own; 128+N if signal N ended it; 126 and 127 as in a shell if it "
+	"cannot be run; 2, 3 as 'memwatch --help' says; 1 if an output could not be written.";
+
+struct run_options {
+	struct attach_options attach;
+	char **command;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct run_options *o = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->attach;
+		return 0;
+	case ARGP_KEY_ARGS:
+		o->command = state->argv + state->next;
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "no command to run");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* The command's own failure counts more than that of an output. */
+static int command_status(struct hold *h, const struct monitor *m, int status)
+{
+	int own = hold__wait(h, monitor__signal(m));
+
+	return own ? own : status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	static const struct argp_child children[] = {{&attach_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp argp = {NULL, parse, "[--] COMMAND [ARGS...]", doc, children, NULL,
+					 NULL};
+	struct run_options o = {.command = NULL};
+	struct monitor *m = NULL;
+	struct session *s;
+	struct hold *h = NULL;
+	int err, status;
+
+	attach_options__init(&o.attach);
+	argp_err_exit_status = EXIT_USAGE;
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
+	monitor__block_signals();
+	status = attach__open(&o.attach, &s);
+	if (status)
+		return status;
+	status = hold__start(o.command, &h);
+	if (!status)
+		status = hold__attach(h, s, &o.attach);
+	if (!status) {
+		err = monitor__new(&o.attach, s, &m);
+		status = err ? EXIT_FAILED : monitor__run(m);
+		if (m)
+			status = command_status(h, m, status);
+	}
+	monitor__free(m);
+	hold__free(h);
+	session__free(s);
+	return status;
+}
