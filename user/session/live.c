@@ -53,7 +53,8 @@ static int header(FILE *f, struct session *s, const struct session_target *t,
 		units__time(a, sizeof(a), now - t->start_ns));
 	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
 		units__size(a, sizeof(a), rss), units__size(b, sizeof(b), virt),
-		units__size(c, sizeof(c), (int64_t)inuse), h->alloc_objects - h->free_objects,
+		units__size(c, sizeof(c), (int64_t)inuse),
+		max_of(h->alloc_objects - h->free_objects, 0) + 0.0,
 		units__size(d, sizeof(d), (int64_t)h->alloc_bytes), h->alloc_objects);
 	dt = prev->time_ns ? (double)(now - prev->time_ns) / 1e9 : 0;
 	if (dt > 0) {
