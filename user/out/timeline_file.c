@@ -3,11 +3,11 @@
 
 #include "core/util.h"
 #include "out/emit.h"
+#include "out/output.h"
 #include "out/timeline_plot.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static int stream_status(FILE *f)
 {
@@ -119,35 +119,22 @@ bool timeline_file__known(const char *path)
 	return writer_of(path);
 }
 
+struct job {
+	write_fn write;
+	const struct timeline *const *t;
+	size_t n;
+};
+
+static int run_job(FILE *f, void *arg)
+{
+	const struct job *job = arg;
+
+	return job->write(f, job->t, job->n);
+}
+
 int timeline_file__save(const char *path, const struct timeline *const *t, size_t n)
 {
-	write_fn write = writer_of(path);
-	cleanup_free char *tmp = NULL;
-	FILE *f;
-	struct stat st;
-	int err;
+	struct job job = {.write = writer_of(path), .t = t, .n = n};
 
-	if (!write)
-		return -EINVAL;
-	/* a pipe or device is written as it is; a regular file is replaced in one step */
-	if (!stat(path, &st) && !S_ISREG(st.st_mode)) {
-		cleanup_file FILE *to = fopen(path, "we");
-
-		return to ? write(to, t, n) : -errno;
-	}
-	if (asprintf(&tmp, "%s.tmp-%d", path, getpid()) < 0) {
-		tmp = NULL;
-		return -ENOMEM;
-	}
-	f = fopen(tmp, "we");
-	if (!f)
-		return -errno;
-	err = write(f, t, n);
-	if (fclose(f) && !err)
-		err = -errno;
-	if (!err && rename(tmp, path))
-		err = -errno;
-	if (err)
-		unlink(tmp);
-	return err;
+	return job.write ? output__atomic(path, run_job, &job) : -EINVAL;
 }
