@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the tests and closes with one line: N passed, N failed, N skipped.
-# Usage: tests/run.sh unit | e2e [PYTEST-ARGS…] | all
+# Usage: tests/run.sh unit | e2e [PYTEST-ARGS…] | fuzz | all
 # Unit tests are cmocka programs built with sanitizers; all others are driven by pytest as root.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -45,11 +45,24 @@ P
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
+# One test per fuzz target.
+fuzz() {
+	local log="$logs/fuzz.log" p f
+	if ! make --no-print-directory -j2 fuzz-build >"$log" 2>&1; then
+		tail -20 "$log"; echo "FAIL fuzz-build"; failed=$((failed + 1)); return
+	fi
+	tools/fuzz.sh 2>&1 | tee "$log"
+	p=$(grep -c '^ok ' "$log"); f=$(grep -c '^FAIL ' "$log")
+	if [ $((p + f)) -ne "$(ls tests/fuzz/fuzz_*.c | wc -l)" ]; then f=$((f + 1)); fi
+	passed=$((passed + p)) failed=$((failed + f))
+}
+
 case $what in
 unit) unit ;;
+fuzz) fuzz ;;
 e2e) if [ $# -gt 0 ]; then e2e "$@"; else e2e tests/e2e; fi ;;
-all) unit; e2e tests/e2e ;;
-*) echo "usage: tests/run.sh unit|e2e|all" >&2; exit 2 ;;
+all) unit; e2e tests/e2e; fuzz ;;
+*) echo "usage: tests/run.sh unit|e2e|fuzz|all" >&2; exit 2 ;;
 esac
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -14,8 +14,12 @@ build_pkgs=(
 test_pkgs=(
 	libcmocka-dev python3 python3-pytest golang-go redis-server redis-tools musl-tools
 	libjemalloc-dev libgoogle-perftools-dev libmimalloc-dev g++ gdb binutils elfutils
-	libc6-dbg perl tmux graphviz fonts-dejavu-core postgresql procps
+	libc6-dbg perl tmux graphviz fonts-dejavu-core postgresql procps xz-utils
 )
+# What the packages are called is asked of apt below; a fresh machine has no lists yet.
+if [ "$(id -u)" = 0 ] && ! apt-cache show clang >/dev/null 2>&1; then
+	apt-get update -qq || true
+fi
 # bpftool has a package of its own on Debian; Ubuntu ships it with the kernel's tools.
 if apt-cache show bpftool >/dev/null 2>&1 || command -v bpftool >/dev/null; then
 	build_pkgs+=(bpftool)
@@ -28,6 +32,12 @@ command -v node >/dev/null || build_pkgs+=(nodejs)
 command -v npm >/dev/null || build_pkgs+=(npm)
 # Ubuntu's chromium package only asks for a snap; there the page tests say that they are skipped.
 apt-cache show chromium 2>/dev/null | grep -q '^Version:.*snap' || test_pkgs+=(chromium)
+# libFuzzer and the sanitizers' runtime for clang: a package of its own, named after the version.
+clang_ver=$(clang --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -1)
+clang_ver=${clang_ver:-$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -1)}
+if [ -n "$clang_ver" ] && apt-cache show "libclang-rt-$clang_ver-dev" >/dev/null 2>&1; then
+	test_pkgs+=("libclang-rt-$clang_ver-dev")
+fi
 
 want=("${build_pkgs[@]}")
 [ "${1:-all}" = all ] && want+=("${test_pkgs[@]}")

@@ -19,9 +19,13 @@
 #define MAX_NAME 4096
 #define MAX_OUTPUT 16384
 #define MAX_D_BACKREFS 20
-/* libiberty refuses names of more than 1024 characters unless told that recursion is no danger;
- * MAX_NAME bounds it: well under a megabyte of stack. */
-#define OPTIONS (DMGL_PARAMS | DMGL_ANSI | DMGL_NO_RECURSE_LIMIT)
+#define OPTIONS (DMGL_PARAMS | DMGL_ANSI)
+/*
+ * For C++ libiberty refuses names of more than 1024 characters unless told that recursion is no
+ * danger; there each level takes a character, and MAX_NAME bounds them. Rust's names may refer to
+ * themselves without end, so that its limit stays.
+ */
+#define CXX_OPTIONS (OPTIONS | DMGL_NO_RECURSE_LIMIT)
 
 struct output {
 	char *text;
@@ -33,6 +37,8 @@ static void collect(const char *s, size_t n, void *arg)
 {
 	struct output *o = arg;
 
+	if (!n)
+		return;
 	if (n > MAX_OUTPUT - o->len || array_reserve(o->text, o->cap, o->len + n + 1))
 		longjmp(o->too_long, 1);
 	memcpy(o->text + o->len, s, n);
@@ -41,11 +47,11 @@ static void collect(const char *s, size_t n, void *arg)
 
 typedef int (*demangle_fn)(const char *, int, demangle_callbackref, void *);
 
-static char *by_callback(demangle_fn fn, const char *name)
+static char *by_callback(demangle_fn fn, int options, const char *name)
 {
 	struct output o = {0};
 
-	if (setjmp(o.too_long) || !fn(name, OPTIONS, collect, &o) || !o.len) {
+	if (setjmp(o.too_long) || !fn(name, options, collect, &o) || !o.len) {
 		free(o.text);
 		return NULL;
 	}
@@ -70,13 +76,13 @@ const char *symbolizer__demangle(const char *name, char **ret_owned)
 	if (name[0] != '_' || strnlen(name, MAX_NAME + 1) > MAX_NAME)
 		return name;
 	if (name[1] == 'R')
-		out = by_callback(rust_demangle_callback, name);
+		out = by_callback(rust_demangle_callback, OPTIONS, name);
 	else if (name[1] == 'D' && isdigit((unsigned char)name[2]))
 		out = demangle_d(name);
 	if (!out && !strncmp(name, "_ZN", 3)) /* Rust's older scheme looks like C++ */
-		out = by_callback(rust_demangle_callback, name);
+		out = by_callback(rust_demangle_callback, OPTIONS, name);
 	if (!out && (name[1] == 'Z' || !strncmp(name, "_GLOBAL_", 8)))
-		out = by_callback(cplus_demangle_v3_callback, name);
+		out = by_callback(cplus_demangle_v3_callback, CXX_OPTIONS, name);
 	*ret_owned = out;
 	return out ? out : name;
 }

@@ -83,7 +83,7 @@ static int add_perf_line(struct jitmap *m, const char *p, const char *end)
 
 	p = parse_hex(p, end, &start);
 	p = p ? parse_hex(p, end, &size) : NULL;
-	if (end > p && end[-1] == '\r')
+	if (p && end > p && end[-1] == '\r')
 		end--;
 	if (!p || p >= end || !sane_range(start, size)) {
 		m->skipped++;
