@@ -9,7 +9,7 @@ build_pkgs=(
 	build-essential pkg-config git clang llvm libbpf-dev libelf-dev libdw-dev libdebuginfod-dev
 	zlib1g-dev liblzma-dev libcapstone-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
 	libjansson-dev libmicrohttpd-dev libsqlite3-dev libncurses-dev libcap-dev libseccomp-dev
-	libsystemd-dev libiberty-dev
+	libsystemd-dev libiberty-dev libpcre2-dev
 )
 test_pkgs=(
 	libcmocka-dev python3 python3-pytest golang-go redis-server redis-tools musl-tools

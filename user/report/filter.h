@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * filter.h - which samples and frames a report shows: pprof's focus, ignore, hide, show,
+ * show_from, tagfocus, tagignore and the profile's own drop_frames, with pprof's semantics.
+ * All change the profile in place.
+ */
+#ifndef REPORT_FILTER_H
+#define REPORT_FILTER_H
+
+#include "model/profile.h"
+#include "report/rx.h"
+
+struct filter {
+	const struct rx *focus, *ignore, *hide, *show, *show_from;
+	const char *tag_focus, *tag_ignore; /* [KEY=]VALUE-RE[,…] or [KEY=]RANGE such as 128kb:512kb */
+};
+
+/* Bits of what matched nothing, for a warning. */
+enum {
+	FILTER_FOCUS = 1,
+	FILTER_IGNORE = 2,
+	FILTER_HIDE = 4,
+	FILTER_SHOW = 8,
+	FILTER_SHOW_FROM = 16,
+	FILTER_TAG_FOCUS = 32,
+	FILTER_TAG_IGNORE = 64,
+};
+
+/* Drops the frames that the profile calls uninteresting (drop_frames, keep_frames). 0, -ENOMEM or
+ * -EINVAL (not a regular expression: nothing dropped). */
+int filter__drop_frames(struct profile *p);
+
+/* 0, -ENOMEM, -EINVAL with the reason in why. *ret_unmatched: FILTER_* bits. */
+int filter__apply(struct profile *p, const struct filter *f, unsigned *ret_unmatched, char *why,
+		  size_t why_len);
+
+/* Unit of the numeric label `key`: the first that a sample gives, else guessed from the key. */
+const char *filter__label_unit(const struct profile *p, uint32_t key);
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* list.c - source annotated with flat and cum per line; see report.h. */
+#include "core/util.h"
+#include "report/measure.h"
+#include "report/report.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MARGIN 5 /* lines before the first and after the last sample */
+#define MAX_SOURCE ((size_t)64 << 20)
+
+/* A source file, its lines NUL-terminated: line n (from 1) at text + at[n-1]. */
+struct source {
+	char *text;
+	size_t *at;
+	size_t n, cap;
+};
+
+static void source_free(struct source *s)
+{
+	free(s->text);
+	free(s->at);
+}
+
+static int split_lines(struct source *s, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len) {
+		char *end = memchr(s->text + i, '\n', len - i);
+		size_t next = end ? (size_t)(end - s->text) + 1 : len;
+		int err = array_reserve(s->at, s->cap, s->n + 1);
+
+		if (err)
+			return err;
+		s->at[s->n++] = i;
+		if (end) {
+			*end = 0;
+			if (end > s->text + i && end[-1] == '\r')
+				end[-1] = 0;
+		}
+		i = next;
+	}
+	return 0;
+}
+
+/* Only regular files: a name in a profile could point to a pipe or a device. */
+static int read_regular(const char *path, struct source *s)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (stat(path, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	n = util__read_file(path, MAX_SOURCE, &s->text);
+	return n < 0 ? (int)n : split_lines(s, n);
+}
+
+/* A relative name is looked for in every directory of the search path and in their parents. */
+static int search(const char *name, const char *dirs, struct source *s)
+{
+	while (*dirs) {
+		size_t len = strcspn(dirs, ":");
+		char dir[PATH_MAX], path[PATH_MAX * 2];
+
+		snprintf(dir, sizeof(dir), "%.*s", (int)min_of(len, sizeof(dir) - 1), dirs);
+		for (;;) {
+			char *slash = strrchr(dir, '/');
+
+			snprintf(path, sizeof(path), "%s/%s", dir, name);
+			if (!read_regular(path, s))
+				return 0;
+			if (!*dir || !slash)
+				break;
+			*slash = 0; /* "/usr/src" to "/usr" to "" (the root) */
+		}
+		dirs += len + (dirs[len] == ':');
+	}
+	return -ENOENT;
+}
+
+static int open_source(const char *file, const char *dirs, const char *trim, struct source *s,
+		       char *why, size_t why_len)
+{
+	const char *name = graph__trim_path(file, trim, dirs);
+	int err;
+
+	*s = (struct source){0};
+	if (*name == '/') {
+		err = read_regular(name, s);
+		if (err)
+			snprintf(why, why_len, "open %s: %s", name,
+				 err == -ENOENT	 ? "no such file or directory"
+				 : err == -EACCES ? "permission denied"
+						  : strerror(-err));
+		return err;
+	}
+	err = search(name, dirs, s);
+	if (err)
+		snprintf(why, why_len, "could not find file %s on path %s", name, dirs);
+	return err;
+}
+
+struct group { /* the nodes of one function in one file */
+	const uint32_t *node;
+	size_t n;
+};
+
+static void line_range(const struct graph *g, const struct group *grp, int64_t *first, int64_t *last)
+{
+	const struct graph_node *n = &g->nodes[grp->node[0]];
+
+	*first = n->start_line ? n->start_line : n->line - MARGIN;
+	*last = n->line + MARGIN;
+	for (size_t i = 0; i < grp->n; i++) {
+		n = &g->nodes[grp->node[i]];
+		int64_t start = n->start_line ? n->start_line : n->line - MARGIN;
+
+		if (start < *first)
+			*first = start;
+		if (n->line + MARGIN > *last)
+			*last = n->line + MARGIN;
+	}
+	*first = max_of(*first, (int64_t)1);
+}
+
+static void value_or_dot(const struct report *r, int64_t v, char *buf, size_t len)
+{
+	if (v)
+		report__value(r, v, buf, len);
+	else
+		snprintf(buf, len, ".");
+}
+
+static int print_lines(const struct report *r, FILE *f, const struct graph *g,
+		       const struct group *grp, const struct source *s)
+{
+	int64_t first, last;
+	int err = 0;
+
+	line_range(g, grp, &first, &last);
+	for (int64_t line = first; line <= last && line <= (int64_t)s->n && !err; line++) {
+		char flat[MEASURE_LEN], cum[MEASURE_LEN];
+		int64_t sum[2] = {0};
+
+		for (size_t i = 0; i < grp->n; i++) {
+			const struct graph_node *n = &g->nodes[grp->node[i]];
+
+			if (n->line == line) {
+				sum[0] += n->flat;
+				sum[1] += n->cum;
+			}
+		}
+		value_or_dot(r, sum[0], flat, sizeof(flat));
+		value_or_dot(r, sum[1], cum, sizeof(cum));
+		fprintf(f, "%10s %10s %6" PRId64 ":", flat, cum, line);
+		for (const char *t = s->text + s->at[line - 1]; *t && !err;) {
+			/* Tabs are part of source, other control characters are not shown raw. */
+			size_t len = strcspn(t, "\t");
+			cleanup_free char *part = strndup(t, len);
+
+			err = part ? report__name(f, part) : -ENOMEM;
+			if (t[len])
+				putc('\t', f);
+			t += len + (t[len] != 0);
+		}
+		putc('\n', f);
+	}
+	return err;
+}
+
+static int print_group(const struct report *r, FILE *f, const struct graph *g,
+		       const struct group *grp, const char *dirs)
+{
+	const struct graph_node *n = &g->nodes[grp->node[0]];
+	const char *file = profile__text(g->p, n->file);
+	char flat[MEASURE_LEN], cum[MEASURE_LEN], percent[MEASURE_LEN], why[PATH_MAX * 2];
+	struct source s = {0};
+	int64_t sum[2] = {0};
+	int err, missing;
+
+	for (size_t i = 0; i < grp->n; i++) {
+		sum[0] += g->nodes[grp->node[i]].flat;
+		sum[1] += g->nodes[grp->node[i]].cum;
+	}
+	missing = open_source(file, dirs, r->o.trim_path, &s, why, sizeof(why));
+	fputs("ROUTINE ======================== ", f);
+	err = report__name(f, profile__text(g->p, n->name));
+	fputs(" in ", f);
+	err = err ? err : report__name(f, file);
+	report__value(r, sum[0], flat, sizeof(flat));
+	report__value(r, sum[1], cum, sizeof(cum));
+	fprintf(f, "\n%10s %10s (flat, cum) %s of Total\n", flat, cum,
+		measure__percent(percent, sizeof(percent), sum[1], r->total));
+	if (missing) {
+		fputs(" Error: ", f);
+		err = err ? err : report__name(f, why);
+		putc('\n', f);
+	} else if (!err) {
+		err = print_lines(r, f, g, grp, &s);
+	}
+	source_free(&s);
+	return err;
+}
+
+static int by_name_file_line(const void *x, const void *y, void *arg)
+{
+	const struct graph *g = arg;
+	const struct graph_node *a = &g->nodes[*(const uint32_t *)x];
+	const struct graph_node *b = &g->nodes[*(const uint32_t *)y];
+	int c = strcmp(profile__text(g->p, a->name), profile__text(g->p, b->name));
+
+	c = c ? c : strcmp(profile__text(g->p, a->file), profile__text(g->p, b->file));
+	if (c)
+		return c;
+	if (a->start_line != b->start_line)
+		return a->start_line < b->start_line ? -1 : 1;
+	return a->line < b->line ? -1 : a->line > b->line;
+}
+
+static int print_functions(const struct report *r, FILE *f, const struct graph *g,
+			   const uint32_t *node, size_t n, const char *dirs)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err;) {
+		const struct graph_node *first = &g->nodes[node[i]];
+		struct group grp = {.node = node + i};
+		bool more;
+
+		while (i + grp.n < n && g->nodes[node[i + grp.n]].name == first->name &&
+		       g->nodes[node[i + grp.n]].file == first->file)
+			grp.n++;
+		i += grp.n;
+		if (first->file) {
+			err = print_group(r, f, g, &grp, dirs);
+			continue;
+		}
+		/* Without a file (it sorts first): said only if no file follows for the name. */
+		more = i < n && g->nodes[node[i]].name == first->name;
+		if (!more) {
+			fputs("No source information for ", f);
+			err = report__name(f, profile__text(g->p, first->name));
+			putc('\n', f);
+		}
+	}
+	return err;
+}
+
+int report__list(struct report *r, FILE *f)
+{
+	struct graph_options o = {.granularity = GRAPH_LINES, .object_names = true};
+	cleanup_free uint32_t *node = NULL;
+	cleanup_free char *cwd = NULL;
+	char total[MEASURE_LEN];
+	struct graph g;
+	size_t n = 0;
+	int err = report__graph(r, &g, &o);
+
+	if (err)
+		return err;
+	node = malloc((g.norder + 1) * sizeof(*node));
+	cwd = r->o.source_path ? strdup(r->o.source_path) : getcwd(NULL, 0);
+	if (!node || !cwd)
+		err = -ENOMEM;
+	for (size_t i = 0; i < g.norder && !err; i++) {
+		if (rx__match(r->o.symbol, profile__text(g.p, g.nodes[g.order[i]].name)))
+			node[n++] = g.order[i];
+	}
+	if (!err && !n)
+		err = -ENOENT;
+	if (!err) {
+		qsort_r(node, n, sizeof(*node), by_name_file_line, &g);
+		report__value(r, r->total, total, sizeof(total));
+		fprintf(f, "Total: %s\n", total);
+		err = print_functions(r, f, &g, node, n, cwd);
+	}
+	graph__free(&g);
+	errno = 0;
+	if (!err && (fflush(f) || ferror(f)))
+		err = errno ? -errno : -EIO;
+	return err;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * merge.h - several profiles into one, by the rules of pprof: locations are equal by mapping
+ * (build-id or file, size, offset), address within it and lines; samples by stack and labels.
+ * Samples whose values are all 0 disappear, and with them what only they referred to.
+ */
+#ifndef REPORT_MERGE_H
+#define REPORT_MERGE_H
+
+#include "model/profile.h"
+
+/*
+ * 0; -EINVAL: sample or period types differ (a text in *ret_why, static); -ENOMEM, -E2BIG. The sources stay
+ * the caller's.
+ */
+int merge__profiles(struct profile *const *src, size_t n, struct profile **ret,
+		    const char **ret_why);
+
+/* Multiplies all values; samples that become all 0 go. Labels key=value (if key) on every sample. */
+void merge__negate(struct profile *p);
+int merge__label(struct profile *p, const char *key, const char *value);
+
+/*
+ * The survivors: what was allocated after `then` and is still live at `now`, both of one run of
+ * one program. For every stack, in-use grew by what was allocated in between minus what was
+ * freed; blocks live at `then` and freed since make that difference smaller than the truth, never
+ * larger, so per stack max(0, now - then), bounded by what the stack allocated in between, is the
+ * lower bound of the survivors; it is never negative. 0; -EINVAL with *ret_why if the files are
+ * not of one run (pid, start, types) or in the wrong order.
+ */
+int merge__survivors(struct profile *then, struct profile *now, struct profile **ret,
+		     const char **ret_why);
+
+#endif

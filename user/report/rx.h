@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * rx.h - regular expressions of the kind Go users type (RE2's syntax, of which PCRE2 is a
+ * superset for what matters here). Matching has a step limit: an expression that came with a
+ * hostile profile cannot hang the report, it matches nothing then.
+ */
+#ifndef REPORT_RX_H
+#define REPORT_RX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct rx;
+
+/* Compiles. 0, -ENOMEM, or -EINVAL with what is wrong in why (may be NULL). */
+int rx__new(const char *pattern, struct rx **ret, char *why, size_t why_len);
+void rx__free(struct rx *rx); /* NULL is fine */
+bool rx__match(const struct rx *rx, const char *text);
+const char *rx__pattern(const struct rx *rx); /* as given */
+
+#endif
