@@ -9,6 +9,7 @@ int cmd_run(int argc, char **argv);
 int cmd_features(int argc, char **argv);
 int cmd_go(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_report(int argc, char **argv);
 int cmd_oom(int argc, char **argv);
 
 #endif

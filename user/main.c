@@ -15,6 +15,7 @@ static const struct {
 	{"go", cmd_go, "what only Go programs tell: MemStats, GC trace, goroutines"},
 	{"top", cmd_top, "every process: VIRT, RSS by kind, growth, peaks"},
 	{"oom", cmd_oom, "OOM kills: follow, or list what was recorded"},
+	{"report", cmd_report, "print, compare and convert profile files: top, tree, list, diffs"},
 	{"features", cmd_features, "what this kernel and machine offer, and what falls back"},
 };
 

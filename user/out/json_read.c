@@ -297,7 +297,7 @@ static int outer(struct parser *r)
 
 	if (!accept_char(r, '{'))
 		return bad(r, "not a JSON object");
-	while (!err) {
+	for (bool empty = accept_char(r, '}'); !err && !empty;) {
 		json_t *key, *v;
 
 		err = value(r, &key);

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* text.c - a profile as a text for people, see text.h. */
+
 #include "out/text.h"
 
 #include "core/units.h"
 #include "core/util.h"
-#include "out/escape.h"
+#include "report/merge.h"
+#include "report/report.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-static int put_plain(FILE *f, const char *text)
-{
-	struct escape_buf b = {0};
-	int err = escape__plain(&b, text, "");
-
-	if (!err)
-		fwrite(b.text, 1, b.len, f);
-	escape__free(&b);
-	return err;
-}
 
 struct ranked {
 	int64_t value;
@@ -61,7 +52,7 @@ static int top_stacks(FILE *f, const struct profile *p, int type)
 				cleanup_free char *name = text__frame_name(p, loc, k);
 
 				fputs("        ", f);
-				err = name ? put_plain(f, name) : -ENOMEM;
+				err = name ? report__name(f, name) : -ENOMEM;
 				putc('\n', f);
 			}
 		}
@@ -69,19 +60,48 @@ static int top_stacks(FILE *f, const struct profile *p, int type)
 	return err;
 }
 
+#define TOP_FUNCTIONS 40
+
+/* Printing filters and prunes in place: on a copy. */
+static int top_functions(FILE *f, const struct profile *p, int type)
+{
+	struct report_options o = {
+		.type = type, .top = TOP_FUNCTIONS, .node_fraction = -1, .edge_fraction = -1};
+	struct profile *src = (struct profile *)p, *copy;
+	const char *why;
+	unsigned unmatched;
+	struct report r;
+	int err = merge__profiles(&src, 1, &copy, &why);
+
+	if (err)
+		return err;
+	err = filter__drop_frames(copy);
+	if (err == -EINVAL)
+		err = 0;
+	err = err ? err : report__begin(&r, copy, &o, &unmatched, NULL, 0);
+	err = err ? err : report__top(&r, f);
+	profile__free(copy);
+	return err;
+}
+
 int text__write(FILE *f, const struct profile *p, int type)
 {
-	int err;
+	int err = 0;
 
-	fputs("Type: ", f);
-	err = put_plain(f, profile__text(p, p->sample_type[type].type));
-	fputs("\n\nTop stacks:\n", f);
-	err = err ? err : top_stacks(f, p, type);
-	for (size_t i = 0; i < p->nlosses && !err; i++) {
-		fprintf(f, "%s%" PRIu64 " ", i ? "" : "\nNot seen:\n", p->losses[i].count);
-		err = put_plain(f, profile__text(p, p->losses[i].cause));
+	if (p->pid) {
+		fprintf(f, "PID: %u (", p->pid);
+		err = report__name(f, profile__text(p, p->comm));
+		fputs(")\n", f);
+	}
+	if (p->cmdline) {
+		fputs("Command: ", f);
+		err = err ? err : report__name(f, profile__text(p, p->cmdline));
 		putc('\n', f);
 	}
+	err = err ? err : top_functions(f, p, type);
+	fputs("\nTop stacks:\n", f);
+	err = err ? err : top_stacks(f, p, type);
+	err = err ? err : report__books(p, f);
 	errno = 0;
 	if (!err && (fflush(f) || ferror(f)))
 		err = errno ? -errno : -EIO;

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* load.c - see load.h. */
+#include "report/load.h"
+
+#include "core/util.h"
+#include "out/pprof.h"
+#include "out/text.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAX_FILE ((size_t)1 << 30)
+
+static int read_all(int fd, char **ret, size_t *ret_len)
+{
+	cleanup_free char *buf = NULL;
+	size_t cap = 0, len = 0;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (st.st_size > 0 && (size_t)st.st_size <= MAX_FILE &&
+	    array_reserve(buf, cap, (size_t)st.st_size + 1))
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n;
+
+		if (array_reserve(buf, cap, len + 1))
+			return -ENOMEM;
+		n = read(fd, buf + len, min_of(cap - len, (size_t)1 << 30));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		len += n;
+		if (!n)
+			break;
+		if (len > MAX_FILE)
+			return -E2BIG;
+	}
+	*ret = take_ptr(buf);
+	*ret_len = len;
+	return 0;
+}
+
+int load__buffer(const void *buf, size_t len, struct profile **ret, const char **ret_why)
+{
+	const char *s = buf;
+	size_t i = 0;
+
+	while (i < len && i < 64 && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r'))
+		i++;
+	/* '{' (0x7b) would be field 15 of wire type 3, which profile.proto never has. */
+	if (i < len && s[i] == '{')
+		return json__read(buf, len, ret, ret_why);
+	if (len >= 12 && !memcmp(s, "heap profile", 12)) {
+		*ret_why = "a heap profile in the legacy text form; convert it with pprof -proto";
+		return -EBADMSG;
+	}
+	return pprof__read(buf, len, ret, ret_why);
+}
+
+int load__file(const char *path, struct profile **ret, char *why, size_t why_len)
+{
+	cleanup_free char *buf = NULL;
+	const char *reason = "";
+	size_t len = 0;
+	int err;
+
+	if (!strcmp(path, "-")) {
+		err = read_all(STDIN_FILENO, &buf, &len);
+	} else {
+		cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+		err = fd < 0 ? -errno : read_all(fd, &buf, &len);
+	}
+	if (err) {
+		snprintf(why, why_len, "%s", err == -E2BIG ? "larger than 1 GiB" : strerror(-err));
+		return err;
+	}
+	err = load__buffer(buf, len, ret, &reason);
+	if (err)
+		snprintf(why, why_len, "%s%s", err == -EBADMSG ? "not a valid profile: " : "", reason);
+	return err;
+}
