@@ -25,12 +25,16 @@ enum unwind_kind {
 	KIND_ANON,    /* no file: JIT code */
 };
 
+struct elem {
+	u64 w[MW_UNWIND_ELEM];
+};
+
 struct inner_table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_INNER_MAP | BPF_F_MMAPABLE);
-	__type(key, u32);
-	__type(value, u64);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct elem));
 };
 
 struct {
@@ -63,6 +67,19 @@ struct {
 	__type(key, u32);
 	__type(value, struct mw_unwind_state);
 } unwind_states SEC(".maps");
+
+/* Rows found before, by file and offset. Two programs may write an entry at the same time, so the
+ * key is stored mixed with the row: halves of two entries do not match either key. */
+struct cached_row {
+	u64 key_xor_row, row;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MW_UNWIND_ROW_CACHE);
+	__type(key, u32);
+	__type(value, struct cached_row);
+} unwind_rows SEC(".maps");
 
 /* What bpf_find_vma found, on the walker's stack. */
 struct found {
@@ -210,40 +227,105 @@ static __always_inline u32 enter_mapping(struct mw_unwind_state *st, struct mw_s
 
 static __always_inline u64 word(void *table, u32 i)
 {
-	u64 *w = bpf_map_lookup_elem(table, &i);
+	u32 e = i >> MW_UNWIND_ELEM_SHIFT;
+	struct elem *elem = bpf_map_lookup_elem(table, &e);
 
-	return w ? *w : 0;
+	return elem ? elem->w[i & (MW_UNWIND_ELEM - 1)] : 0;
 }
 
-/* The row that holds at file offset `off` of the state's file; 0 (END) if there is none. */
-static __always_inline u64 find_row(struct mw_unwind_state *st, void *table, u64 off)
+/* Which element of those with the words [from, to) holds the last row at or below `off`. */
+static __always_inline u32 find_elem(void *table, u32 from, u32 to, u32 off)
 {
-	u32 page = (off >> MW_UNWIND_PAGE_SHIFT) - st->file.first_page, rows = st->file.rows;
-	u64 row = 0, w;
-	u32 lo, hi, first;
+	u32 lo = from >> MW_UNWIND_ELEM_SHIFT, hi = (to - 1) >> MW_UNWIND_ELEM_SHIFT;
 
-	if (off >> 32 || page >= st->file.n_pages)
-		return 0; /* the last row says END: the page holds no code */
-	w = word(table, st->file.pages + page);
-	first = lo = w;
-	hi = w >> 32;
-	for (int i = 0; i < MW_UNWIND_STEPS; i++) {
-		u32 mid;
+	for (int i = 0; i <= MW_UNWIND_PAGE_SHIFT + 1 - MW_UNWIND_ELEM_SHIFT; i++) {
+		u32 mid = (lo + hi + 1) >> 1;
 
 		if (lo >= hi)
 			break;
-		mid = (lo + hi) >> 1;
-		w = word(table, rows + mid);
-		if ((u32)w <= off) {
-			lo = mid + 1;
-			row = w;
-		} else {
-			hi = mid;
-		}
+		if ((u32)word(table, mid << MW_UNWIND_ELEM_SHIFT) <= off)
+			lo = mid;
+		else
+			hi = mid - 1;
 	}
-	if (lo == first && first)
-		row = word(table, rows + first - 1);
+	return lo;
+}
+
+/* The row that holds at file offset `off` of the state's file; 0 (END) if there is none. */
+static __always_inline u64 search_row(struct mw_unwind_state *st, void *table, u32 off)
+{
+	u32 page = (off >> MW_UNWIND_PAGE_SHIFT) - st->file.first_page, rows = st->file.rows;
+	u32 from, to, e, base, n;
+	struct elem *elem;
+	u64 w;
+
+	if (page >= st->file.n_pages)
+		return 0; /* the last row says END: the page holds no code */
+	w = word(table, st->file.pages + page);
+	from = rows + (u32)w;
+	to = rows + (u32)(w >> 32);
+	if (to <= from)
+		return from > rows ? word(table, from - 1) : 0;
+	e = find_elem(table, from, to, off);
+	elem = bpf_map_lookup_elem(table, &e);
+	if (!elem)
+		return 0;
+	base = e << MW_UNWIND_ELEM_SHIFT;
+	n = to - base < MW_UNWIND_ELEM ? to - base : MW_UNWIND_ELEM;
+	base = from > base ? from - base : 0; /* now an index in the element */
+	n -= base;
+	for (int i = 0; i < MW_UNWIND_ELEM_SHIFT; i++) {
+		u32 half = n >> 1;
+
+		if (n <= 1)
+			break;
+		if ((u32)elem->w[(base + half) & (MW_UNWIND_ELEM - 1)] <= off)
+			base += half;
+		n -= half;
+	}
+	w = elem->w[base & (MW_UNWIND_ELEM - 1)];
+	if ((u32)w <= off)
+		return w;
+	return from > rows ? word(table, from - 1) : 0; /* it began in an earlier page */
+}
+
+static __always_inline u64 find_row(struct mw_unwind_state *st, u64 off)
+{
+	u64 key = (u64)st->file.id << 32 | off, row;
+	u32 i = (u32)(key ^ key >> 14 ^ key >> 29) & (MW_UNWIND_ROW_CACHE - 1);
+	struct cached_row *c = bpf_map_lookup_elem(&unwind_rows, &i);
+	void *table;
+
+	if (off >> 32 || !c)
+		return 0;
+	row = c->row;
+	if ((c->key_xor_row ^ row) == key)
+		return row;
+	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
+	if (!table)
+		return 0; /* evicted this moment */
+	row = search_row(st, table, off);
+	c->key_xor_row = key ^ row;
+	c->row = row;
 	return row;
+}
+
+/* A word of the user's stack, through the window. */
+static __always_inline bool read_stack(struct mw_unwind_state *st, u64 at, u64 *ret)
+{
+	u64 i = (at - st->win_base) >> 3;
+
+	if (!(at & 7) && i < MW_UNWIND_WINDOW) {
+		*ret = st->win[i & (MW_UNWIND_WINDOW - 1)];
+		return true;
+	}
+	if (!(at & 7) && !bpf_probe_read_user(st->win, sizeof(st->win), (void *)at)) {
+		st->win_base = at;
+		*ret = st->win[0];
+		return true;
+	}
+	st->win_base = -1ULL << 12; /* a failed copy leaves zeros */
+	return !bpf_probe_read_user(ret, 8, (void *)at);
 }
 
 /* A register of the interrupted code by its DWARF number; only the exact frame knows it. */
@@ -368,12 +450,15 @@ static __always_inline bool side_value(struct mw_unwind_state *st, u32 from, u32
 	return !bpf_probe_read_user(ret, 8, (void *)base);
 }
 
-static __always_inline int step_side(struct mw_unwind_state *st, void *table, u64 row)
+static __always_inline int step_side(struct mw_unwind_state *st, u64 row)
 {
 	u32 i = (u32)MW_UNWIND_ARG((u16)(row >> 32)) << 16 | (u16)(row >> 48);
+	void *table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
 	u64 w[2], cfa, ra, fp = st->fp;
 	struct mw_unwind_side *side = (void *)w;
 
+	if (!table)
+		return stop(st, MW_STACK_NO_TABLE);
 	w[0] = word(table, st->file.sides + 2 * i);
 	w[1] = word(table, st->file.sides + 2 * i + 1);
 	if (!side->cfa_from || !side->ra_from)
@@ -392,25 +477,21 @@ static __always_inline int step_side(struct mw_unwind_state *st, void *table, u6
 /* The common rows: return address right below the CFA. */
 static __always_inline int step_cfa(struct mw_unwind_state *st, u64 cfa, s32 fp_rule)
 {
-	u64 pair[2], fp = st->fp;
+	u64 ra, fp = st->fp;
 
-	if (fp_rule == -2) { /* saved right below the return address: one read for both */
-		if (bpf_probe_read_user(pair, 16, (void *)(cfa - 16)))
-			return stop(st, MW_STACK_READ_FAULT);
-		return leave(st, pair[1], cfa - 8, cfa, pair[0]);
-	}
-	if (bpf_probe_read_user(&pair[1], 8, (void *)(cfa - 8)))
-		return stop(st, MW_STACK_READ_FAULT);
+	/* the lower word first: the window then holds both */
 	if (fp_rule) {
 		u64 at = fp_rule == MW_UNWIND_FP_DEREF ? fp : cfa + 8 * (s64)fp_rule;
 
-		if (bpf_probe_read_user(&fp, 8, (void *)at))
+		if (!read_stack(st, at, &fp))
 			return stop(st, MW_STACK_READ_FAULT);
 	}
-	return leave(st, pair[1], cfa - 8, cfa, fp);
+	if (!read_stack(st, cfa - 8, &ra))
+		return stop(st, MW_STACK_READ_FAULT);
+	return leave(st, ra, cfa - 8, cfa, fp);
 }
 
-static __always_inline int step_row(struct mw_unwind_state *st, void *table, u64 row, u64 off)
+static __always_inline int step_row(struct mw_unwind_state *st, u64 row, u64 off)
 {
 	u16 cfa = row >> 32;
 	s32 fp_rule = (s16)(row >> 48);
@@ -424,7 +505,7 @@ static __always_inline int step_row(struct mw_unwind_state *st, void *table, u64
 			return stop(st, MW_STACK_READ_FAULT);
 		break;
 	case MW_UNWIND_PLT: v = st->sp + 8 + ((off & 15) >= arg ? 8 : 0); break;
-	case MW_UNWIND_SIDE: return step_side(st, table, row);
+	case MW_UNWIND_SIDE: return step_side(st, row);
 	case MW_UNWIND_SPECIAL:
 		if (arg == MW_UNWIND_SIGNAL)
 			return step_signal(st);
@@ -442,7 +523,6 @@ __noinline int unwind_step(u32 slot)
 	struct mw_scratch *s = bpf_map_lookup_elem(&stack_scratch, &slot);
 	u64 pc, off;
 	u32 cause, n;
-	void *table;
 
 	if (!st || !s)
 		return 1;
@@ -461,18 +541,15 @@ __noinline int unwind_step(u32 slot)
 		return step_fp(st, MW_STACK_JIT);
 	if (st->kind != KIND_TABLE)
 		return step_fp(st, MW_STACK_NO_ROW);
-	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
-	if (!table)
-		return stop(st, MW_STACK_NO_TABLE); /* evicted this moment */
 	off = pc + st->bias;
 	/* In a PLT entry it is the exact pc that counts, and such a frame is always exact. */
-	return step_row(st, table, find_row(st, table, off), off);
+	return step_row(st, find_row(st, off), off);
 }
 
 static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch *s)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	u64 *regs = (void *)bpf_task_pt_regs(task), v[2];
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	struct xol_area *xol;
 
 	st->start = st->end = st->gregs = st->trampoline = st->ret_inst = 0;
@@ -480,13 +557,10 @@ static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch 
 	st->cause = MW_STACK_FAULT;
 	st->exact = !s->ev.leaf_ret;
 	st->epoch = s->ev.hdr.tid;
-	st->pc = st->sp = st->fp = 0;
-	bpf_probe_read_kernel(v, 8, regs + 16);
-	st->pc = v[0];
-	bpf_probe_read_kernel(v, 8, regs + 19);
-	st->sp = v[0];
-	bpf_probe_read_kernel(v, 8, regs + 4);
-	st->fp = v[0];
+	st->pc = PT_REGS_IP(regs);
+	st->sp = PT_REGS_SP(regs);
+	st->fp = PT_REGS_FP(regs);
+	st->win_base = -1ULL << 12;
 	if (task->mm) {
 		xol = task->mm->uprobes_state.xol_area;
 		if (xol)

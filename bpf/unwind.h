@@ -19,6 +19,8 @@
 #define MW_UNWIND_TABLES 2048	 /* files with a table at one time */
 #define MW_UNWIND_FILES 8192	 /* files known, with a table or known to have none */
 #define MW_UNWIND_VMA_CACHE 8192 /* power of two */
+#define MW_UNWIND_ROW_CACHE 16384 /* power of two */
+#define MW_UNWIND_WINDOW 32	  /* words of user stack read at a time */
 
 /* One walk; as many as there are scratch slots. */
 struct mw_unwind_state {
@@ -27,13 +29,18 @@ struct mw_unwind_state {
 	u64 gregs;	      /* user address of a signal frame's registers, 0: the task's own */
 	u64 trampoline;	      /* of return probes, 0 if the process has none */
 	u64 ret_inst;	      /* next of the kernel's records of replaced return addresses */
+	u64 win_base;	      /* user address of win[0] */
+	u64 win[MW_UNWIND_WINDOW];
 	struct mw_unwind_file file;
 	u32 kind; /* enum unwind_kind of the mapping */
 	u32 exact; /* pc is where execution is, not a return address: registers are known */
 	u32 n;	   /* frames so far */
 	u32 cause; /* enum mw_stack_end */
-	u32 row_cause; /* cause if the frame pointer does not help either */
 	u32 epoch;
+	u32 pad;
 };
+/* All states together stay below 32 KiB: larger maps lie in vmalloc memory, where the kernel's
+ * check of every copy from user space takes a lock and searches a tree. */
+_Static_assert(sizeof(struct mw_unwind_state) * MW_SCRATCH_SLOTS <= 32256, "see above");
 
 #endif

@@ -26,7 +26,11 @@
  * typical, so 7 steps; the index costs 1.5 % of the rows. */
 #define MW_UNWIND_PAGE_SHIFT 12
 #define MW_UNWIND_PAGE (1 << MW_UNWIND_PAGE_SHIFT)
-#define MW_UNWIND_STEPS (MW_UNWIND_PAGE_SHIFT + 1) /* a page of one row per byte */
+
+/* The kernel side keeps the words in elements of 64: a look-up in a map within a map is a function
+ * call, which costs more than several steps of a search inside an element. */
+#define MW_UNWIND_ELEM_SHIFT 6
+#define MW_UNWIND_ELEM (1 << MW_UNWIND_ELEM_SHIFT)
 
 struct mw_unwind_hdr {
 	__u32 n_pages, first_page; /* pages of the file [first_page, first_page+n_pages) */
@@ -103,6 +107,8 @@ struct mw_unwind_file {
 	__u32 state;
 	__u32 n_pages, first_page, pages, rows, sides;
 	__u32 used; /* tick of the last use, for eviction */
+	__u32 id;   /* never given twice */
+	__u32 pad;
 };
 
 /* One executable mapping, as the mapping iterator reports it. */

@@ -58,7 +58,7 @@ struct unwind_maps {
 
 	pthread_mutex_t lock; /* of all that follows but the queue; held while tables are built */
 	struct file *buckets[BUCKETS];
-	uint32_t n_files;
+	uint32_t n_files, last_id;
 	uint32_t *free_slots; /* a ring: a slot rests as long as possible before it is used again */
 	uint32_t free_head, free_cnt, n_slots;
 	struct pending pending[MAX_PENDING];
@@ -161,8 +161,9 @@ static uint64_t table_bytes(const struct unwind_table *t)
 static int create_inner(const struct unwind_table *t)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = FLAG_INNER_MMAPABLE);
-	size_t bytes = t->n_words * 8;
-	cleanup_fd int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mw_unwind", 4, 8, t->n_words, &opts);
+	size_t bytes = t->n_words * 8, n_elems = (t->n_words + MW_UNWIND_ELEM - 1) / MW_UNWIND_ELEM;
+	cleanup_fd int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mw_unwind", 4, 8 * MW_UNWIND_ELEM,
+					   n_elems, &opts);
 	void *p;
 
 	if (fd < 0)
@@ -251,6 +252,7 @@ static int publish(struct unwind_maps *m, const struct mw_unwind_key *key,
 	*p = (struct pending){.f = f, .inner = -1};
 	p->v.state = t ? MW_UNWIND_FILE_TABLE : MW_UNWIND_FILE_NONE;
 	p->v.used = m->o->skel->data->unwind_tick;
+	p->v.id = ++m->last_id;
 	if (t) {
 		const struct mw_unwind_hdr *h = unwind_table__hdr(t);
 
