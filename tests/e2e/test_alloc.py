@@ -127,36 +127,52 @@ def test_longjmp_out_of_the_allocator(target, attach, tmp_path):
 
 
 def test_fork_not_followed(target, attach, tmp_path):
-    r = Run(target, attach, tmp_path, [workload("forks.c")], "--exact")
-    r.check_exact()
+    t = target([workload("forks.c")])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", tmp_path / "f.json")
+    t.say("go")
+    t.expect("forked")
+    t.say("go")
+    t.expect("child")
+    want = json.loads(t.expect("done")[5:])
+    status, _, err = a.finish()
+    assert status == 0, err
+    t.say("x")
+    assert t.proc.wait(20) == 0
+    p = load_json(tmp_path / "f.json")
+    assert losses(p) == {}
+    assert {v: p["totals"][v] for v in STACK_VALUES} == {v: want[v] for v in STACK_VALUES}
 
 
-def test_fork_followed(target, attach, tmp_path):
+@pytest.mark.parametrize("opts", [("--exact",), ("--sample-bytes", "300")], ids=str)
+def test_fork_followed(opts, target, attach, tmp_path):
     """The live set is copied to the child; afterwards each has its own."""
     t = target([workload("forks.c")])
     t.expect("ready")
-    a = attach("-p", t.pid, "--exact", "--plain", "--follow", "-o", tmp_path / "f.%p.json")
+    a = attach("-p", t.pid, *opts, "--plain", "--follow", "-o", tmp_path / "f.%p.json")
     t.say("go")
-    lines = {}
-    while len(lines) < 2:
-        word, _, rest = t.proc.stdout.readline().partition(" ")
-        lines[word] = json.loads(rest)
+    t.expect("forked")
+    a.wait_for("attached to child")
+    t.say("go")
+    c = json.loads(t.expect("child")[6:])
+    want = json.loads(t.expect("done")[5:])
     status, _, err = a.finish()
     assert status == 0, err
     t.say("x")
     assert t.proc.wait(20) == 0
     parent = load_json(tmp_path / f"f.{t.pid}.json")
-    for k in ("inuse_objects", "inuse_bytes", "alloc_objects", "alloc_bytes"):
-        assert parent["totals"][k] == lines["done"][k], (k, err)
-    c = lines["child"]
     child = load_json(tmp_path / f"f.{c['pid']}.json")
-    assert losses(child) == {}
+    assert losses(parent) == {} and losses(child) == {}
     assert child["pid"] == c["pid"]
-    assert child["totals"]["inuse_objects"] == c["inherited_objects"] + c["own_objects"]
-    assert child["totals"]["inuse_bytes"] == c["inherited_bytes"] + c["own_bytes"]
     sums = by_function(child, ["before_fork", "in_child", "in_parent"])
-    assert sums["before_fork"]["inuse_objects"] == c["inherited_objects"]
-    assert sums["in_child"]["inuse_bytes"] == c["own_bytes"]
+    # p = 0.96 for the smallest block with 300: a handful of blocks may be missing or overrated.
+    slack = 0 if opts == ("--exact",) else 0.3
+    for got, e in ((parent["totals"]["inuse_bytes"], want["inuse_bytes"]),
+                   (parent["totals"]["alloc_bytes"], want["alloc_bytes"]),
+                   (sums["before_fork"]["inuse_bytes"], c["inherited_bytes"]),
+                   (sums["in_child"]["inuse_bytes"], c["own_bytes"]),
+                   (child["totals"]["inuse_bytes"], c["inherited_bytes"] + c["own_bytes"])):
+        assert abs(got - e) <= slack * e, err
     assert sums["in_parent"]["inuse_objects"] == 0
 
 
@@ -166,10 +182,9 @@ def test_exec(target, attach, tmp_path):
     t.expect("ready")
     out = tmp_path / "e.json"
     a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
-    seen = len(re.findall("attached", a.err))
     t.say("go")
     t.expect("ready")
-    wait_for(lambda: len(re.findall("attached", a.err)) > seen)
+    a.wait_for("exec")
     t.say("go")
     expected = json.loads(t.expect("done")[5:])
     status, _, err = a.finish()

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Allocates, forks a child that frees a part of what it inherited and allocates on its own, and
- * goes on allocating. The child says "child PID {json}" (its own live set and what it did) and
- * stays until the pipe closes; the parent's "done" holds the parent's alone.
+ * goes on allocating. The child says "forked" and waits for a line, so that a tracer can follow
+ * it, then works and says "child {json}" (what it inherited and still has, what it did), and stays
+ * until the pipe closes. The parent's "done" holds the parent's own alone.
  */
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -10,7 +11,7 @@
 
 #define N 40
 static void *p[N];
-static int hold[2];
+static int hold[2], ack[2];
 
 WL_NOINLINE static void before_fork(void)
 {
@@ -38,6 +39,8 @@ static void child(void)
 	char c;
 
 	close(hold[1]);
+	wl_say("forked");
+	wl_wait();
 	for (int i = 0; i < 10; i++) {
 		free(p[i]);
 		wl_free("before_fork", 1, 1001);
@@ -50,6 +53,7 @@ static void child(void)
 	wl_put_num("own_objects", 7, ",");
 	wl_put_num("own_bytes", 7 * 2003, "}\n");
 	wl_flush();
+	close(ack[1]);
 	while (read(hold[0], &c, 1) > 0)
 		;
 	_exit(0);
@@ -58,6 +62,7 @@ static void child(void)
 static void work(void)
 {
 	pid_t pid;
+	char c;
 
 	before_fork();
 	pid = fork();
@@ -65,12 +70,15 @@ static void work(void)
 		_exit(90);
 	if (!pid)
 		child();
+	close(ack[1]);
+	while (read(ack[0], &c, 1) > 0)
+		; /* the child has done its work */
 	in_parent();
 }
 
 int main(void)
 {
-	if (pipe(hold))
+	if (pipe(hold) || pipe(ack))
 		return 91;
 	wl_ready_go();
 	work();
