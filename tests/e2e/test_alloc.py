@@ -176,9 +176,10 @@ def test_fork_followed(opts, target, attach, tmp_path):
     assert sums["in_parent"]["inuse_objects"] == 0
 
 
-def test_exec(target, attach, tmp_path):
-    """exec ends the live set; the new image is found anew."""
-    t = target([workload("execs.c")])
+@pytest.mark.parametrize("mode", [(), ("thread",)], ids=str)
+def test_exec(mode, target, attach, tmp_path):
+    """exec ends the live set; the new image is found anew. A thread's exec replaces the leader."""
+    t = target([workload("execs.c"), *mode])
     t.expect("ready")
     out = tmp_path / "e.json"
     a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)

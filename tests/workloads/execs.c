@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * execs [vfork]: allocates, then replaces its own image by itself ("ready" again, "go" again), and
- * allocates something else. With "vfork" it starts a child through vfork + exec instead, waits for
+ * execs [thread|vfork]: allocates, then replaces its own image by itself ("ready" again, "go" again), and
+ * allocates something else; with "thread" from a thread that is not the main one. With "vfork" it starts a child through vfork + exec instead, waits for
  * it and goes on: nothing of the child may show in the parent's numbers. With "chain N" it only
  * allocates a little and replaces itself N times, one after the other, without asking anybody.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include "wl.h"
@@ -51,8 +52,16 @@ WL_NOINLINE static void vforked_child(void)
 		wl_keep(malloc(wl_size(6007)));
 }
 
+static void *exec_second(void *arg)
+{
+	execl("/proc/self/exe", "execs", "second", (char *)NULL);
+	_exit(92);
+}
+
 int main(int argc, char **argv)
 {
+	pthread_t th;
+
 	if (argc > 1 && !strcmp(argv[1], "child")) {
 		vforked_child();
 		return 0;
@@ -79,10 +88,13 @@ int main(int argc, char **argv)
 		first_image();
 		vfork_exec();
 		after_vfork();
+	} else if (argc > 1 && !strcmp(argv[1], "thread")) {
+		first_image();
+		pthread_create(&th, NULL, exec_second, NULL);
+		pthread_join(th, NULL);
 	} else {
 		first_image();
-		execl("/proc/self/exe", "execs", "second", (char *)NULL);
-		return 92;
+		exec_second(NULL);
 	}
 	wl_done();
 	wl_wait();
