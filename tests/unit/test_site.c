@@ -148,6 +148,7 @@ static void test_mimalloc(void **state)
 	assert_true(find("reallocarray")->wrapper);
 	assert_true(find("mi_reallocarray")->wrapper);
 	assert_false(find("mi_reallocn")->wrapper);
+	assert_int_equal(find("mi_reallocn")->ncallers, 0); /* mi_reallocarray is no caller */
 	unload();
 }
 

@@ -48,6 +48,13 @@ WL_NOINLINE static void throwing()
 		_exit(94);
 }
 
+WL_NOINLINE static void new_nothrow_fails()
+{
+	for (int i = 0; i < N; i++)
+		if (wl_keep(::operator new(wl_size(PTRDIFF_MAX) - 4096, std::nothrow)))
+			_exit(91);
+}
+
 WL_NOINLINE static void succeeding()
 {
 	for (int i = 0; i < N; i++) {
@@ -65,6 +72,8 @@ static void work()
 {
 	succeeding();
 	throwing();
+	/* libstdc++'s nothrow form calls the throwing one and catches. */
+	new_nothrow_fails();
 	succeeding();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * operator new and delete in every form of C++17, containers, and operator new that fails. With
- * jemalloc and tcmalloc these operators do not go through malloc.
+ * operator new and delete in every form of C++17, and containers. With jemalloc and tcmalloc these
+ * operators do not go through malloc.
  */
 #include <map>
 #include <memory>
@@ -49,14 +49,6 @@ FORM(new_aligned_nothrow, 1280, ::operator new(wl_size(1280), al(256), std::noth
 FORM(new_array_aligned_nothrow, 1536, ::operator new[](wl_size(1536), al(256), std::nothrow),
      ::operator delete[](p, al(256), std::nothrow))
 
-WL_NOINLINE static void new_nothrow_fails()
-{
-	for (int i = 0; i < N; i++)
-		if (wl_keep(::operator new(wl_size(PTRDIFF_MAX) - 4096, std::nothrow)))
-			_exit(91);
-	wl_alloc(__func__, 0, 0);
-}
-
 WL_NOINLINE static void vector_of_longs()
 {
 	auto *v = new std::vector<long>;
@@ -93,7 +85,6 @@ static void work()
 	new_array_aligned_sized();
 	new_aligned_nothrow();
 	new_array_aligned_nothrow();
-	new_nothrow_fails();
 	vector_of_longs();
 	strings();
 }

@@ -261,8 +261,10 @@ static struct onward onward_of(const struct body *b, const struct plt *plt, stru
 static void scan_calls(const struct body *b, const struct plt *plt, struct site *s,
 		       struct site *sites, size_t n)
 {
+	struct site *called[SITE_CALLERS * 4];
 	const char *onward = NULL;
 	bool other_exit = false, straight = true;
+	size_t ncalled = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
 		const cs_insn *in = &b->insn[i];
@@ -276,8 +278,8 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 			continue;
 		}
 		o = onward_of(b, plt, sites, n, to);
-		if (call && o.site)
-			note_caller(o.site, b);
+		if (call && o.site && ncalled < ARRAY_SIZE(called))
+			called[ncalled++] = o.site;
 		if (!o.fn || !stands_for(o.fn, s->func.fn)) {
 			other_exit |= jump;
 		} else if (s->func.fn == MW_FN_REALLOCARRAY) {
@@ -291,6 +293,9 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 	}
 	if (onward && !other_exit)
 		set_wrapper(s, onward);
+	/* What a wrapper calls is not nested: it is the call. */
+	for (size_t i = 0; i < ncalled && !s->wrapper; i++)
+		note_caller(called[i], b);
 }
 
 int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n,
