@@ -14,19 +14,20 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "out/timeline_file.h"
 #include "top/top.h"
 
 struct options {
 	uint64_t interval_ns, duration_ns, iterations;
 	size_t rows;
 	bool plain, json, tree, reverse, kthreads, no_bpf, full_command;
-	const char *sort, *filter;
+	const char *sort, *filter, *timeline;
 	uint32_t *pids;
 	size_t npids, pids_cap;
 };
 
 enum { OPT_PLAIN = 256, OPT_JSON, OPT_TREE, OPT_SORT, OPT_FILTER, OPT_REVERSE, OPT_KTHREADS,
-       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE };
+       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE, OPT_TIMELINE };
 
 static const struct argp_option option_list[] = {
 	{"pid", 'p', "PID", 0, "only this process; may repeat", 0},
@@ -43,6 +44,8 @@ static const struct argp_option option_list[] = {
 	{"tree", OPT_TREE, NULL, 0, "children below their parents", 0},
 	{"top", OPT_TOP, "N", 0, "rows shown (default: what fits, 40 as text, all as JSON)", 0},
 	{"full-command", OPT_CMDLINE, NULL, 0, "command lines instead of names", 0},
+	{"timeline", OPT_TIMELINE, "FILE", 0,
+	 "record VIRT and RSS over time: .csv, .json, .svg, .html (of -p, else of all)", 0},
 	{"kernel-threads", OPT_KTHREADS, NULL, 0, "kernel threads too", 0},
 	{"no-bpf", OPT_NO_BPF, NULL, 0, "read /proc even where BPF works", 0},
 	{0},
@@ -95,6 +98,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (view__sort_by_name(arg) < 0)
 			argp_error(state, "'%s' is no sort key", arg);
 		o->sort = arg;
+		break;
+	case OPT_TIMELINE:
+		if (!timeline_file__known(arg))
+			argp_error(state, "'%s' must end in .csv, .json, .svg or .html", arg);
+		o->timeline = arg;
 		break;
 	case OPT_FILTER: o->filter = arg; break;
 	case OPT_PLAIN: o->plain = true; break;
@@ -212,8 +220,42 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	t->table.name_arg = t->names;
 	if (*mm_probe__note(t->probe) && !o->no_bpf)
 		log_warn("%s", mm_probe__note(t->probe));
+	if (o->timeline) {
+		struct proc_timeline_opts topts = {
+			.interval_ns = o->interval_ns,
+			.external = true,
+			.all = !o->npids,
+			.max_rows = o->npids ? 0 : 512,
+		};
+
+		err = proc_timeline__new(&topts, &t->timeline);
+		for (size_t i = 0; i < o->npids && !err; i++)
+			err = proc_timeline__add(t->timeline, o->pids[i]);
+		if (err == -ESRCH)
+			return EXIT_NO_PROCESS;
+		if (err && err != -EEXIST) {
+			log_error("failed to start the timeline: %s", strerror(-err));
+			return EXIT_FAILED;
+		}
+	}
 	if (o->duration_ns)
 		t->end_ns = util__now_ns() + o->duration_ns;
+	return EXIT_DONE;
+}
+
+static int save_timeline(struct top *t, const char *path)
+{
+	const struct timeline *const *lines;
+	size_t n = proc_timeline__all(t->timeline, &lines);
+	int err = timeline_file__save(path, lines, n);
+
+	if (err) {
+		log_error("failed to write '%s': %s", path, strerror(-err));
+		return EXIT_FAILED;
+	}
+	if (proc_timeline__rejected(t->timeline))
+		log_warn("%llu processes are not in '%s': no room for more than %zu",
+			 (unsigned long long)proc_timeline__rejected(t->timeline), path, n);
 	return EXIT_DONE;
 }
 
@@ -233,6 +275,9 @@ int cmd_top(int argc, char **argv)
 		status = text ? run_text(&t, o.json) : screen__run(&t);
 	if (status == EXIT_NO_PROCESS)
 		log_error("no such process: %u", o.pids[0]);
+	if (t.timeline && status == EXIT_DONE)
+		status = save_timeline(&t, o.timeline);
+	proc_timeline__free(t.timeline);
 	mm_probe__free(t.probe);
 	table__clear(&t.table);
 	view__clear(&t.view); /* owns o.pids */

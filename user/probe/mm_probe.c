@@ -76,8 +76,12 @@ static int attach_peaks(struct mm_probe *p)
 	p->ring = ring_buffer__new(bpf_map__fd(s->maps.mm_events), on_event, p, NULL);
 	if (!p->ring)
 		return -errno;
-	for (size_t i = 0; i < p->npids; i++)
-		mm_probe__watch(p, p->pids[i]);
+	for (size_t i = 0; i < p->npids; i++) {
+		__u32 key = p->pids[i], one = 1;
+
+		if (bpf_map_update_elem(bpf_map__fd(s->maps.mm_watch), &key, &one, BPF_ANY))
+			return -errno;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
 		p->links[i] = bpf_program__attach(progs[i]);
 		if (!p->links[i])
@@ -187,6 +191,9 @@ int mm_probe__watch(struct mm_probe *p, pid_t pid)
 {
 	__u32 key = pid, one = 1;
 
+	if (array_reserve(p->pids, p->pids_cap, p->npids + 1))
+		return -ENOMEM;
+	p->pids[p->npids++] = pid;
 	if (!p->ring)
 		return -ENOENT;
 	return bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.mm_watch), &key, &one, BPF_ANY)
@@ -204,6 +211,19 @@ static int add_row(void *arg, const struct mw_task_row *row)
 	return 0;
 }
 
+static int read_watched(struct mm_probe *p)
+{
+	for (size_t i = 0; i < p->npids; i++) {
+		struct mw_task_row row;
+		int err = proc_task__read(p->pids[i], &row) ? 0 : add_row(&p->rows, &row);
+
+		if (err)
+			return err;
+	}
+	task_rows__finish(&p->rows);
+	return 0;
+}
+
 int mm_probe__pass(struct mm_probe *p, const struct task_rows **ret)
 {
 	int err;
@@ -212,7 +232,8 @@ int mm_probe__pass(struct mm_probe *p, const struct task_rows **ret)
 		err = task_iter__pass(p->iter, &p->rows);
 	} else {
 		p->rows.n = 0;
-		err = proc_task__each(p->opts.kthreads, add_row, &p->rows);
+		err = p->opts.pids ? read_watched(p)
+				   : proc_task__each(p->opts.kthreads, add_row, &p->rows);
 	}
 	if (!err)
 		*ret = &p->rows;

@@ -68,6 +68,19 @@ static void add_point(struct table_proc *p, double seconds, uint64_t rss_bytes)
 	p->history[p->nhistory++] = (struct table_point){seconds, rss_bytes};
 }
 
+/* A spike between two passes is a point of its own, so that a saw-tooth shows at any interval. */
+static void add_peak(struct table_proc *p, const struct mw_task_row *row, double seconds)
+{
+	uint64_t peak = mw_task_row__peak_rss(row), rss = mw_task_row__rss(row);
+	double when = row->peak_time_ns / 1e9;
+	const struct table_point *last = p->nhistory ? &p->history[p->nhistory - 1] : NULL;
+
+	if (!(row->flags & MW_TASK_PEAK) || !last || when <= last->seconds || when >= seconds)
+		return;
+	if (peak > rss + rss / 50 && peak > last->rss_bytes + last->rss_bytes / 50)
+		add_point(p, when, peak);
+}
+
 static void take_row(struct table *t, struct table_proc *p, const struct mw_task_row *row,
 		     double seconds)
 {
@@ -82,6 +95,7 @@ static void take_row(struct table *t, struct table_proc *p, const struct mw_task
 	names__printable(p->comm);
 	p->seen = seconds;
 	p->peak_bytes = max_of(p->peak_bytes, peak);
+	add_peak(p, row, seconds);
 	add_point(p, seconds, mw_task_row__rss(row));
 	if (p->stale && t->name)
 		t->name(t->name_arg, p);
@@ -187,17 +201,23 @@ int table__oom_score(const struct mw_task_row *row, uint64_t total_pages, uint64
 	return points > 0 ? points : 0;
 }
 
-const char *table_proc__trend(const struct table_proc *p)
+static bool judge(const struct table_proc *p, struct trend *verdict)
 {
 	struct trend_point points[TABLE_HISTORY];
-	struct trend verdict;
 
 	if (p->nhistory < TREND_MIN_POINTS || (p->row.flags & MW_TASK_NO_MM))
-		return "";
+		return false;
 	for (uint32_t i = 0; i < p->nhistory; i++)
 		points[i] = (struct trend_point){p->history[i].seconds, p->history[i].rss_bytes,
 						 -1, -1};
-	if (trend__classify(points, p->nhistory, &verdict))
+	return !trend__classify(points, p->nhistory, verdict);
+}
+
+const char *table_proc__trend(const struct table_proc *p)
+{
+	struct trend verdict;
+
+	if (!judge(p, &verdict))
 		return "";
 	switch (verdict.kind) {
 	case TREND_FLAT:
@@ -216,4 +236,15 @@ const char *table_proc__trend(const struct table_proc *p)
 	default:
 		return "";
 	}
+}
+
+bool table_proc__growth_shown(const struct table_proc *p, double *ret_bytes_per_minute)
+{
+	struct trend verdict;
+
+	if (!table_proc__growth(p, ret_bytes_per_minute))
+		return false;
+	if (judge(p, &verdict) && verdict.kind == TREND_CHURN)
+		*ret_bytes_per_minute = verdict.slope_bytes_s * 60;
+	return true;
 }

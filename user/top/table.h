@@ -63,6 +63,8 @@ bool table_proc__growth(const struct table_proc *p, double *ret_bytes_per_minute
 /* "growing" (steadily), "sawtooth", "flat", "step", "filling" (growth dies away), "released" (grew
  * and was given back), or "" while it is too early to say (model/trend.h). */
 const char *table_proc__trend(const struct table_proc *p);
+/* The growth to show beside the trend: of a saw-tooth that of its troughs. */
+bool table_proc__growth_shown(const struct table_proc *p, double *ret_bytes_per_minute);
 /* As the kernel reckons /proc/PID/oom_score: 0 to 2000 * 2/3. total_pages: RAM and swap. */
 int table__oom_score(const struct mw_task_row *row, uint64_t total_pages, uint64_t page_bytes);
 

@@ -8,19 +8,26 @@ static void on_event(void *arg, const struct mw_mm_ev *ev)
 	struct top *t = arg;
 
 	table__event(&t->table, ev);
+	if (t->timeline)
+		proc_timeline__event(t->timeline, ev);
 }
 
 int top__tick(struct top *t)
 {
 	const struct task_rows *rows;
 	double now, before = t->seconds;
-	int err = mm_probe__events(t->probe, on_event, t);
+	int err = mm_probe__pass(t->probe, &rows);
 
-	if (err < 0)
-		return err;
-	err = mm_probe__pass(t->probe, &rows);
 	if (err)
 		return err;
+	err = mm_probe__events(t->probe, on_event, t);
+	if (err < 0)
+		return err;
+	if (t->timeline) {
+		err = proc_timeline__rows(t->timeline, rows);
+		if (err < 0)
+			return err;
+	}
 	now = util__now_ns() / 1e9;
 	/* A suspended machine or a starved memwatch leaves a gap; it is told, not bridged. */
 	t->gap_seconds = before && now - before > 3 * t->interval_ns / 1e9 ? now - before : 0;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "probe/mm_probe.h"
+#include "probe/proc_timeline.h"
 #include "top/machine.h"
 #include "top/names.h"
 #include "top/table.h"
@@ -15,6 +16,7 @@
 struct top {
 	struct mm_probe *probe;
 	struct names *names;
+	struct proc_timeline *timeline; /* NULL: none is recorded */
 	struct table table;
 	struct view view;
 	struct machine machine;

@@ -287,7 +287,7 @@ void view__row(char *buf, size_t len, const struct view *v, const struct table *
 	units__size(s[4], UNITS_LEN, r->shmem_bytes);
 	units__size(s[5], UNITS_LEN, r->swap_bytes);
 	units__size(s[6], UNITS_LEN, p->peak_bytes);
-	if (table_proc__growth(p, &g)) {
+	if (table_proc__growth_shown(p, &g)) {
 		units__size(s[7], UNITS_LEN, g < 0 ? -g : g);
 		snprintf(growth, sizeof(growth), "%c%s", g < 0 ? '-' : '+', s[7]);
 	}

@@ -61,7 +61,7 @@ static json_t *proc_json(const struct table *t, const struct table_proc *p)
 			    r->flags & MW_TASK_PEAK ? json_integer(mw_task_row__peak_rss(r))
 						    : json_null());
 	json_object_set_new(o, "growth_bytes_per_minute",
-			    table_proc__growth(p, &growth) ? json_integer((json_int_t)growth)
+			    table_proc__growth_shown(p, &growth) ? json_integer((json_int_t)growth)
 							   : json_null());
 	json_object_set_new(o, "trend", *trend ? json_string(trend) : json_null());
 	json_object_set_new(o, "user", text_or_null(p->user));

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "probe/proc_timeline.h"
+
+#include <string.h>
+
+#include "core/util.h"
+#include "probe/mm_probe.h"
+#include "sys/proc_task.h"
+
+#define CLOCK_STEP_MS 1000
+#define MAX_PROCESSES 4096
+
+struct entry {
+	struct timeline line;
+	pid_t pid;
+	uint64_t start_ns; /* 0 until the first row */
+	bool ended;
+	int64_t inuse_bytes, alloc_bytes;
+};
+
+struct proc_timeline {
+	struct proc_timeline_opts opts;
+	struct mm_probe *probe;
+	struct entry **entry;
+	size_t n, cap;
+	struct entry **live; /* the entries that still record, by PID */
+	size_t nlive, live_cap;
+	uint64_t rejected;
+	const struct timeline **lines;
+	size_t lines_cap;
+	uint64_t mono0_ns, last_ns; /* of the start, of the last tick */
+	int64_t wall0_ms, step_ms;  /* wall clock at the start; how far it has stepped since */
+};
+
+int proc_timeline__new(const struct proc_timeline_opts *opts, struct proc_timeline **ret)
+{
+	struct proc_timeline *t = calloc(1, sizeof(*t));
+	static const pid_t none;
+	struct mm_probe_opts popts = {.peaks = true, .no_bpf = opts->no_bpf, .pids = &none};
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	t->opts = *opts;
+	t->mono0_ns = util__now_ns();
+	t->wall0_ms = util__wall_ms();
+	err = opts->external ? 0 : mm_probe__new(&popts, &t->probe);
+	if (err) {
+		proc_timeline__free(t);
+		return err;
+	}
+	*ret = t;
+	return 0;
+}
+
+void proc_timeline__free(struct proc_timeline *t)
+{
+	if (!t)
+		return;
+	mm_probe__free(t->probe);
+	for (size_t i = 0; i < t->n; i++) {
+		timeline__clear(&t->entry[i]->line);
+		free(t->entry[i]);
+	}
+	free(t->entry);
+	free(t->live);
+	free(t->lines);
+	free(t);
+}
+
+const char *proc_timeline__note(const struct proc_timeline *t)
+{
+	return t->probe ? mm_probe__note(t->probe) : "";
+}
+
+static int64_t wall_of(const struct proc_timeline *t, uint64_t mono_ns)
+{
+	return t->wall0_ms + ((int64_t)mono_ns - (int64_t)t->mono0_ns) / 1000000;
+}
+
+/* Where the PID is, or would be, among the live entries. */
+static size_t live_at(const struct proc_timeline *t, pid_t pid)
+{
+	size_t lo = 0, hi = t->nlive;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->live[mid]->pid < pid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static struct entry *find_live(const struct proc_timeline *t, pid_t pid)
+{
+	size_t at = live_at(t, pid);
+
+	return at < t->nlive && t->live[at]->pid == pid ? t->live[at] : NULL;
+}
+
+/* The live entry of the PID, else the last one that had it. */
+static struct entry *find_any(const struct proc_timeline *t, pid_t pid)
+{
+	struct entry *e = find_live(t, pid);
+
+	for (size_t i = t->n; !e && i-- > 0;) {
+		if (t->entry[i]->pid == pid)
+			e = t->entry[i];
+	}
+	return e;
+}
+
+static void end_entry(struct proc_timeline *t, struct entry *e)
+{
+	size_t at = live_at(t, e->pid);
+
+	e->ended = true;
+	memmove(t->live + at, t->live + at + 1, (t->nlive - at - 1) * sizeof(*t->live));
+	t->nlive--;
+}
+
+static int add_entry(struct proc_timeline *t, pid_t pid, const char *name, struct entry **ret)
+{
+	size_t at = live_at(t, pid);
+	struct entry *e;
+
+	if (at < t->nlive && t->live[at]->pid == pid)
+		return -EEXIST;
+	if (array_reserve(t->entry, t->cap, t->n + 1) ||
+	    array_reserve(t->live, t->live_cap, t->nlive + 1))
+		return -ENOMEM;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->pid = pid;
+	e->inuse_bytes = e->alloc_bytes = TIMELINE_UNKNOWN;
+	timeline__init(&e->line, pid, name, t->opts.max_rows);
+	t->entry[t->n++] = e;
+	memmove(t->live + at + 1, t->live + at, (t->nlive - at) * sizeof(*t->live));
+	t->live[at] = e;
+	t->nlive++;
+	if (ret)
+		*ret = e;
+	return 0;
+}
+
+int proc_timeline__add(struct proc_timeline *t, pid_t pid)
+{
+	struct mw_task_row row;
+	int err = proc_task__read(pid, &row);
+
+	if (!err)
+		err = add_entry(t, pid, row.comm, NULL);
+	if (!err && t->probe)
+		mm_probe__watch(t->probe, pid); /* without BPF: no peaks, as the note says */
+	return err;
+}
+
+void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes,
+			 int64_t alloc_bytes)
+{
+	struct entry *e = find_live(t, pid);
+
+	if (!e)
+		return;
+	e->inuse_bytes = inuse_bytes;
+	e->alloc_bytes = alloc_bytes;
+}
+
+int proc_timeline__mark(struct proc_timeline *t, pid_t pid, const char *text)
+{
+	struct entry *e = find_any(t, pid);
+
+	return e ? timeline__mark(&e->line, wall_of(t, util__now_ns()), text) : -ESRCH;
+}
+
+struct figures {
+	uint64_t time_ns;
+	int64_t virt, anon, file, shmem, swap;
+};
+
+static int append(struct proc_timeline *t, struct entry *e, const struct figures *f)
+{
+	struct timeline_row row = timeline__row(wall_of(t, f->time_ns));
+
+	row.value[TIMELINE_VIRT] = f->virt;
+	row.value[TIMELINE_RSS] = f->anon + f->file + f->shmem;
+	row.value[TIMELINE_RSS_ANON] = f->anon;
+	row.value[TIMELINE_RSS_FILE] = f->file;
+	row.value[TIMELINE_RSS_SHMEM] = f->shmem;
+	row.value[TIMELINE_SWAP] = f->swap;
+	row.value[TIMELINE_INUSE] = e->inuse_bytes;
+	row.value[TIMELINE_ALLOC] = e->alloc_bytes;
+	return timeline__append(&e->line, &row);
+}
+
+/* The peak goes in as a row where it is more than the rows around it. */
+static int append_peak(struct proc_timeline *t, struct entry *e, const struct figures *peak,
+		       int64_t rss_now)
+{
+	const struct timeline *l = &e->line;
+	int64_t rss = peak->anon + peak->file + peak->shmem;
+
+	if (peak->time_ns <= t->mono0_ns || rss <= rss_now)
+		return 0;
+	if (l->nrows && (l->rows[l->nrows - 1].value[TIMELINE_RSS] >= rss ||
+			 l->rows[l->nrows - 1].time_unix_ms > wall_of(t, peak->time_ns)))
+		return 0;
+	return append(t, e, peak);
+}
+
+/* With `all`: an entry for a process that was met; NULL when there is no room. */
+static struct entry *add_process(struct proc_timeline *t, pid_t pid, const char *comm,
+				 uint64_t start_ns)
+{
+	size_t max = t->opts.max_processes ? t->opts.max_processes : MAX_PROCESSES;
+	struct entry *e = NULL;
+	char name[MW_MM_COMM_LEN + 1];
+
+	snprintf(name, sizeof(name), "%.*s", MW_MM_COMM_LEN, comm);
+	if (t->n >= max || add_entry(t, pid, name, &e)) {
+		t->rejected++;
+		return NULL;
+	}
+	e->start_ns = start_ns;
+	return e;
+}
+
+void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
+{
+	struct entry *e = find_live(t, ev->tgid);
+	struct figures peak = {ev->peak_time_ns, ev->peak_virt_bytes, ev->peak_anon_bytes,
+			       ev->peak_file_bytes, ev->peak_shmem_bytes, TIMELINE_UNKNOWN};
+	char text[64];
+
+	if (!e && t->opts.all && ev->type == MW_MM_EXIT && ev->peak_time_ns > t->mono0_ns)
+		e = add_process(t, ev->tgid, ev->comm, ev->start_ns); /* lived between two passes */
+	if (!e || (e->start_ns && e->start_ns != ev->start_ns))
+		return;
+	if (ev->type == MW_MM_EXEC) {
+		append_peak(t, e, &peak, 0);
+		snprintf(text, sizeof(text), "exec %.16s", ev->comm);
+		timeline__mark(&e->line, wall_of(t, ev->time_ns), text);
+	} else if (ev->type == MW_MM_EXIT) {
+		append_peak(t, e, &peak, 0);
+		end_entry(t, e);
+		if (ev->exit_code & 0x7f)
+			snprintf(text, sizeof(text), "killed by signal %d", ev->exit_code & 0x7f);
+		else
+			snprintf(text, sizeof(text), "exit %d", ev->exit_code >> 8 & 0xff);
+		timeline__mark(&e->line, wall_of(t, ev->time_ns), text);
+	}
+}
+
+static void tell_gaps(struct proc_timeline *t, uint64_t now_ns)
+{
+	int64_t step = util__wall_ms() - wall_of(t, now_ns);
+	char gap[64] = "", clock[64] = "";
+
+	if (t->opts.interval_ns && t->last_ns && now_ns - t->last_ns > 3 * t->opts.interval_ns)
+		snprintf(gap, sizeof(gap), "gap of %.1f s: nothing was recorded",
+			 (now_ns - t->last_ns) / 1e9);
+	if (step - t->step_ms > CLOCK_STEP_MS || t->step_ms - step > CLOCK_STEP_MS) {
+		snprintf(clock, sizeof(clock), "the wall clock stepped by %+.1f s",
+			 (step - t->step_ms) / 1e3);
+		t->step_ms = step;
+	}
+	for (size_t i = 0; i < t->nlive && (*gap || *clock); i++) {
+		if (*gap)
+			timeline__mark(&t->live[i]->line, wall_of(t, t->last_ns), gap);
+		if (*clock)
+			timeline__mark(&t->live[i]->line, wall_of(t, now_ns), clock);
+	}
+}
+
+static int take_row(struct proc_timeline *t, struct entry *e, const struct mw_task_row *r,
+		    uint64_t now_ns)
+{
+	struct figures now = {now_ns, r->virt_bytes, r->anon_bytes, r->file_bytes, r->shmem_bytes,
+			      r->swap_bytes};
+	struct figures peak = {r->peak_time_ns, r->peak_virt_bytes, r->peak_anon_bytes,
+			       r->peak_file_bytes, r->peak_shmem_bytes, TIMELINE_UNKNOWN};
+
+	e->start_ns = r->start_ns;
+	if (r->flags & (MW_TASK_TORN | MW_TASK_NO_MM))
+		return 0; /* it is about to end; nothing true can be said of its memory */
+	if (r->flags & MW_TASK_PEAK) {
+		int err = append_peak(t, e, &peak, mw_task_row__rss(r));
+
+		if (err)
+			return err;
+	}
+	return append(t, e, &now);
+}
+
+static void event_of_probe(void *arg, const struct mw_mm_ev *ev)
+{
+	proc_timeline__event(arg, ev);
+}
+
+int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
+{
+	uint64_t now_ns = util__now_ns();
+	size_t r = 0;
+
+	tell_gaps(t, now_ns);
+	t->last_ns = now_ns;
+	for (size_t i = 0; t->opts.all && i < rows->n; i++) {
+		const struct mw_task_row *row = &rows->row[i];
+		struct entry *e = find_live(t, row->tgid);
+
+		if (e && e->start_ns && e->start_ns != row->start_ns) {
+			timeline__mark(&e->line, wall_of(t, now_ns), "ended");
+			end_entry(t, e);
+			e = NULL;
+		}
+		if (!e && !(row->flags & (MW_TASK_NO_MM | MW_TASK_TORN)))
+			add_process(t, row->tgid, row->comm, row->start_ns);
+	}
+	for (size_t i = 0; i < t->nlive;) { /* both are sorted by PID */
+		struct entry *e = t->live[i];
+		int err;
+
+		while (r < rows->n && rows->row[r].tgid < (uint32_t)e->pid)
+			r++;
+		if (r >= rows->n || rows->row[r].tgid != (uint32_t)e->pid ||
+		    (e->start_ns && e->start_ns != rows->row[r].start_ns)) {
+			timeline__mark(&e->line, wall_of(t, now_ns), "ended");
+			end_entry(t, e);
+			continue;
+		}
+		err = take_row(t, e, &rows->row[r], now_ns);
+		if (err)
+			return err;
+		i++;
+	}
+	return t->nlive;
+}
+
+int proc_timeline__tick(struct proc_timeline *t)
+{
+	const struct task_rows *rows;
+	int err = mm_probe__pass(t->probe, &rows);
+
+	/* what ended before the pass has told so by now, with its last peak */
+	if (!err)
+		err = mm_probe__events(t->probe, event_of_probe, t);
+	return err < 0 ? err : proc_timeline__rows(t, rows);
+}
+
+uint64_t proc_timeline__rejected(const struct proc_timeline *t)
+{
+	return t->rejected;
+}
+
+size_t proc_timeline__all(struct proc_timeline *t, const struct timeline *const **ret)
+{
+	if (array_reserve(t->lines, t->lines_cap, t->n + 1))
+		return 0;
+	for (size_t i = 0; i < t->n; i++)
+		t->lines[i] = &t->entry[i]->line;
+	*ret = t->lines;
+	return t->n;
+}
+
+const struct timeline *proc_timeline__of(struct proc_timeline *t, pid_t pid)
+{
+	struct entry *e = find_any(t, pid);
+
+	return e ? &e->line : NULL;
+}

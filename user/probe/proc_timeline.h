@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * proc_timeline.h - the RSS-vs-VIRT timelines of a few processes, filled tick by tick.
+ *
+ * From BPF, with the highest moment between two ticks as a row of its own; from /proc where BPF
+ * cannot be had (proc_timeline__note says so). A process is its PID and start time: when it ends,
+ * its timeline ends with an "exit" mark, and a new process with the same PID does not continue it.
+ * Row times follow the monotonic clock from the wall clock at the start: a step of the wall clock
+ * becomes a mark, never a row out of order, and a late tick becomes a "gap" mark. One thread.
+ */
+#ifndef PROBE_PROC_TIMELINE_H
+#define PROBE_PROC_TIMELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "model/timeline.h"
+
+struct proc_timeline_opts {
+	uint64_t interval_ns; /* expected between ticks, for telling gaps; 0: they are not told */
+	size_t max_rows;      /* of one process; 0: TIMELINE_DEFAULT_ROWS */
+	bool no_bpf;
+	bool external; /* rows and events are fed by the caller's own mm_probe */
+	bool all;      /* external: every process met is recorded, not only those added */
+	size_t max_processes; /* with all; 0: 4096. Beyond it they are counted, not recorded */
+};
+
+struct proc_timeline;
+struct task_rows;
+struct mw_mm_ev;
+
+/* 0 or -ENOMEM. Add processes with proc_timeline__add. */
+int proc_timeline__new(const struct proc_timeline_opts *opts, struct proc_timeline **ret);
+void proc_timeline__free(struct proc_timeline *t);
+const char *proc_timeline__note(const struct proc_timeline *t);
+
+/* Starts recording a process. 0, -ESRCH (no such process), -EEXIST, -ENOMEM. */
+int proc_timeline__add(struct proc_timeline *t, pid_t pid);
+/* Heap figures for the rows from now on (TIMELINE_UNKNOWN: none). */
+void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes,
+			 int64_t alloc_bytes);
+/* Marks an event ("OOM kill", "alert") now. 0, -ESRCH, -E2BIG, -ENOMEM. */
+int proc_timeline__mark(struct proc_timeline *t, pid_t pid, const char *text);
+
+/* Records one row for every process that lives. The number of those, or -errno. */
+int proc_timeline__tick(struct proc_timeline *t);
+/* The same from the caller's probe: first the rows of a pass, then the events up to it. */
+int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows);
+void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev);
+/* Processes that were not recorded for want of room. */
+uint64_t proc_timeline__rejected(const struct proc_timeline *t);
+
+/* What was recorded, for out/timeline_file.h; borrowed until the next add or free. */
+size_t proc_timeline__all(struct proc_timeline *t, const struct timeline *const **ret);
+const struct timeline *proc_timeline__of(struct proc_timeline *t, pid_t pid);
+
+#endif
