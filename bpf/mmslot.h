@@ -3,8 +3,8 @@
  * mmslot.h - one slot per watched process with its highest RSS since the last pass.
  *
  * Slots are keyed by tgid and carry the start time, so a reused PID never inherits one. Fork and
- * the first pass that meets a process make them, the exit of the last thread ends them, rss_stat
- * raises their peak. A pass takes the peak once: the iterator may show a task twice (when its
+ * the first pass that meets a process make them, the exit of the last thread ends them, the tick
+ * or rss_stat raises their peak, and so does the kernel's own high-water mark where it rose. A pass takes the peak once: the iterator may show a task twice (when its
  * buffer is full it is asked again), so the pass's session id says whether it was taken.
  */
 #ifndef BPF_MMSLOT_H
@@ -24,6 +24,7 @@ struct mm_slot {
 	u64 session;
 	struct mm_moment peak;	/* since the last pass */
 	struct mm_moment taken; /* what the pass `session` was given */
+	s64 hiwater;		/* the kernel's mark at the last pass, pages */
 	u64 known; /* events were seen for all of the interval that was taken */
 };
 
@@ -88,6 +89,7 @@ static __always_inline void mm_slot_make(u32 tgid, u64 start_ns, struct mm_struc
 
 	mm_moment_now(mm, rss, &slot.peak);
 	slot.taken = slot.peak;
+	slot.hiwater = mm->hiwater_rss;
 	if (bpf_map_update_elem(&mm_slots, &tgid, &slot, BPF_ANY))
 		mm_count(MW_MM_C_LOST_SLOT);
 }
@@ -97,6 +99,21 @@ static __always_inline void mm_slot_raise(struct mm_struct *mm, struct mm_slot *
 {
 	if (mm_rss_total(rss) > slot->peak.rss)
 		mm_moment_now(mm, rss, &slot->peak);
+}
+
+/*
+ * The kernel notes RSS in mm->hiwater_rss before it unmaps anything. If the mark rose, that is the
+ * interval's peak to the page; what it has more than we saw counts as anonymous.
+ */
+static __always_inline void mm_slot_raise_by_mark(struct mm_struct *mm, struct mm_slot *slot)
+{
+	s64 mark = mm->hiwater_rss, more = mark - slot->peak.rss;
+
+	if (mark > slot->hiwater && more > 0) {
+		slot->peak.rss = mark;
+		slot->peak.anon += more;
+	}
+	slot->hiwater = mark;
 }
 
 /* A pass met the process: its peak since the pass before goes into the row. */
@@ -113,6 +130,7 @@ static __always_inline void mm_slot_take_peak(u64 session, struct mm_struct *mm,
 	}
 	if (slot->session != session) {
 		mm_slot_raise(mm, slot, rss);
+		mm_slot_raise_by_mark(mm, slot);
 		slot->taken = slot->peak;
 		mm_moment_now(mm, rss, &slot->peak);
 		slot->session = session;

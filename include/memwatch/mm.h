@@ -75,7 +75,7 @@ struct mw_mm_ev {
 
 /* Counters of bpf/mm.bpf.c, per CPU. */
 enum mw_mm_counter {
-	MW_MM_C_UPDATES,     /* rss_stat events that made memwatch add up an address space */
+	MW_MM_C_UPDATES,     /* ticks or rss_stat events that led to adding up an address space */
 	MW_MM_C_LOST_SLOT,   /* address spaces without interval peaks: table full */
 	MW_MM_C_LOST_RING,   /* fork, exec, exit events lost: ring full */
 	MW_MM_C_COUNT,

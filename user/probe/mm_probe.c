@@ -2,6 +2,7 @@
 #include "probe/mm_probe.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -53,13 +54,31 @@ static uint32_t slots_wanted(const struct mm_probe_opts *opts)
 	return max_of(min_of(n * 4, (uint32_t)MAX_SLOTS), (uint32_t)MIN_SLOTS);
 }
 
+/* Up to 6.1 the kernel itself lets rss_stat fire once per 64 faults only. */
+static bool rss_stat_is_sparse(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool sparse = btf && btf__find_by_name_kind(btf, "mm_rss_stat", BTF_KIND_STRUCT) > 0;
+
+	btf__free(btf);
+	return sparse;
+}
+
+static struct bpf_program *peak_program(const struct mm_probe *p)
+{
+	return p->opts.exact_peaks ? p->obj->skel->progs.mw_mm_rss
+				   : p->obj->skel->progs.mw_mm_tick;
+}
+
 static int use_peaks(struct mm_probe *p)
 {
 	struct memwatch_bpf *s = p->obj->skel;
 	int err;
 
+	if (rss_stat_is_sparse())
+		p->opts.exact_peaks = true;
 	s->rodata->mm_watch_all = !p->opts.pids;
-	bpfobj__use_prog(s->progs.mw_mm_rss);
+	bpfobj__use_prog(peak_program(p));
 	bpfobj__use_prog(s->progs.mw_mm_fork);
 	bpfobj__use_prog(s->progs.mw_mm_exec);
 	bpfobj__use_prog(s->progs.mw_mm_exit);
@@ -70,7 +89,7 @@ static int use_peaks(struct mm_probe *p)
 static int attach_peaks(struct mm_probe *p)
 {
 	struct memwatch_bpf *s = p->obj->skel;
-	struct bpf_program *progs[] = {s->progs.mw_mm_rss, s->progs.mw_mm_fork, s->progs.mw_mm_exec,
+	struct bpf_program *progs[] = {peak_program(p), s->progs.mw_mm_fork, s->progs.mw_mm_exec,
 				       s->progs.mw_mm_exit};
 
 	p->ring = ring_buffer__new(bpf_map__fd(s->maps.mm_events), on_event, p, NULL);

@@ -17,7 +17,8 @@
 #include "probe/task_iter.h"
 
 struct mm_probe_opts {
-	bool peaks;	/* interval peaks and events; costs a little on every page fault */
+	bool peaks;	  /* interval peaks (to a scheduler tick) and events */
+	bool exact_peaks; /* every change of RSS seen: costs each page fault about 10 % */
 	bool kthreads;	/* rows of kernel threads too */
 	bool no_bpf;	/* /proc even where BPF works */
 	uint32_t slots; /* processes whose interval peaks are kept; 0: by what runs now */
