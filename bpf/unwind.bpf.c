@@ -193,13 +193,22 @@ static __always_inline void want_file(struct mw_scratch *s, const struct mw_unwi
 	}
 }
 
+/*
+ * The rare or branching parts of a step are global functions with integer arguments: the verifier
+ * looks at each once, not on every path that leads there.
+ */
+
 /* Fills the state's mapping for pc. 0 or the cause. */
-static __always_inline u32 enter_mapping(struct mw_unwind_state *st, struct mw_scratch *s, u64 pc)
+__noinline int unwind_enter(u32 slot, u64 pc)
 {
+	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct mw_scratch *s = bpf_map_lookup_elem(&stack_scratch, &slot);
 	struct found f = {};
 	struct mw_unwind_file *file;
 	u32 cause;
 
+	if (!st || !s)
+		return MW_STACK_FAULT;
 	st->kind = KIND_NONE;
 	st->start = st->end = 0;
 	cause = find_mapping(pc, st->epoch, &f);
@@ -233,40 +242,53 @@ static __always_inline u64 word(void *table, u32 i)
 	return elem ? elem->w[i & (MW_UNWIND_ELEM - 1)] : 0;
 }
 
-/* Which element of those with the words [from, to) holds the last row at or below `off`. */
-static __always_inline u32 find_elem(void *table, u32 from, u32 to, u32 off)
+/* All ones if the row's offset is at or below `off`, else 0: a branch would double the verifier's
+ * work at every step of a search, and the processor mispredicts it half the time. */
+static __always_inline u32 at_or_below(u64 row, u32 off)
 {
-	u32 lo = from >> MW_UNWIND_ELEM_SHIFT, hi = (to - 1) >> MW_UNWIND_ELEM_SHIFT;
+	u64 d = (u64)(u32)row - off - 1;
 
-	for (int i = 0; i <= MW_UNWIND_PAGE_SHIFT + 1 - MW_UNWIND_ELEM_SHIFT; i++) {
-		u32 mid = (lo + hi + 1) >> 1;
-
-		if (lo >= hi)
-			break;
-		if ((u32)word(table, mid << MW_UNWIND_ELEM_SHIFT) <= off)
-			lo = mid;
-		else
-			hi = mid - 1;
-	}
-	return lo;
+	barrier_var(d);
+	return (u32)((s64)d >> 63);
 }
 
 /* The row that holds at file offset `off` of the state's file; 0 (END) if there is none. */
-static __always_inline u64 search_row(struct mw_unwind_state *st, void *table, u32 off)
+__noinline u64 unwind_search(u32 slot, u32 off)
 {
-	u32 page = (off >> MW_UNWIND_PAGE_SHIFT) - st->file.first_page, rows = st->file.rows;
-	u32 from, to, e, base, n;
+	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	u32 page, from, to, before, e, n, base;
 	struct elem *elem;
+	void *table;
 	u64 w;
 
-	if (page >= st->file.n_pages)
-		return 0; /* the last row says END: the page holds no code */
+	if (!st)
+		return 0;
+	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
+	page = (off >> MW_UNWIND_PAGE_SHIFT) - st->file.first_page;
+	if (!table || page >= st->file.n_pages)
+		return 0; /* evicted this moment; behind the last page there is no code */
 	w = word(table, st->file.pages + page);
-	from = rows + (u32)w;
-	to = rows + (u32)(w >> 32);
+	from = st->file.rows + (u32)w;
+	to = st->file.rows + (u32)(w >> 32);
+	before = from > st->file.rows ? from - 1 : 0; /* a row that began in an earlier page */
 	if (to <= from)
-		return from > rows ? word(table, from - 1) : 0;
-	e = find_elem(table, from, to, off);
+		return before ? word(table, before) : 0;
+
+	/* the element with the last row at or below off */
+	e = from >> MW_UNWIND_ELEM_SHIFT;
+	n = ((to - 1) >> MW_UNWIND_ELEM_SHIFT) - e + 1;
+	for (int i = 0; i <= MW_UNWIND_PAGE_SHIFT + 1 - MW_UNWIND_ELEM_SHIFT; i++) {
+		u32 half = n >> 1, mid = e + half;
+
+		if (n <= 1)
+			break;
+		elem = bpf_map_lookup_elem(table, &mid);
+		if (!elem)
+			return 0;
+		e += half & at_or_below(elem->w[0], off);
+		n -= half;
+	}
+
 	elem = bpf_map_lookup_elem(table, &e);
 	if (!elem)
 		return 0;
@@ -274,37 +296,31 @@ static __always_inline u64 search_row(struct mw_unwind_state *st, void *table, u
 	n = to - base < MW_UNWIND_ELEM ? to - base : MW_UNWIND_ELEM;
 	base = from > base ? from - base : 0; /* now an index in the element */
 	n -= base;
+#pragma unroll
 	for (int i = 0; i < MW_UNWIND_ELEM_SHIFT; i++) {
 		u32 half = n >> 1;
 
-		if (n <= 1)
-			break;
-		if ((u32)elem->w[(base + half) & (MW_UNWIND_ELEM - 1)] <= off)
-			base += half;
+		base += half & at_or_below(elem->w[(base + half) & (MW_UNWIND_ELEM - 1)], off);
 		n -= half;
 	}
 	w = elem->w[base & (MW_UNWIND_ELEM - 1)];
 	if ((u32)w <= off)
 		return w;
-	return from > rows ? word(table, from - 1) : 0; /* it began in an earlier page */
+	return before ? word(table, before) : 0;
 }
 
-static __always_inline u64 find_row(struct mw_unwind_state *st, u64 off)
+static __always_inline u64 find_row(struct mw_unwind_state *st, u32 slot, u64 off)
 {
 	u64 key = (u64)st->file.id << 32 | off, row;
 	u32 i = (u32)(key ^ key >> 14 ^ key >> 29) & (MW_UNWIND_ROW_CACHE - 1);
 	struct cached_row *c = bpf_map_lookup_elem(&unwind_rows, &i);
-	void *table;
 
 	if (off >> 32 || !c)
 		return 0;
 	row = c->row;
 	if ((c->key_xor_row ^ row) == key)
 		return row;
-	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
-	if (!table)
-		return 0; /* evicted this moment */
-	row = search_row(st, table, off);
+	row = unwind_search(slot, off);
 	c->key_xor_row = key ^ row;
 	c->row = row;
 	return row;
@@ -328,24 +344,25 @@ static __always_inline bool read_stack(struct mw_unwind_state *st, u64 at, u64 *
 	return !bpf_probe_read_user(ret, 8, (void *)at);
 }
 
-/* A register of the interrupted code by its DWARF number; only the exact frame knows it. */
-static __always_inline bool read_reg(struct mw_unwind_state *st, u32 reg, u64 *ret)
+/* A register of the interrupted code by its DWARF number, 0 if unknown: all but the stack and the
+ * frame pointer are known in the exact frame only. */
+__noinline u64 unwind_reg(u32 slot, u32 reg)
 {
+	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
 	/* DWARF number → index in struct pt_regs (r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx
 	 * rsi rdi … rsp at 19) and in the signal frame's gregs (r8…r15 rdi rsi rbp rbx rdx rax rcx
-	 * rsp); 5 bits each, packed since programs have no constant arrays to index. */
+	 * rsp). */
 	u32 in_regs, in_gregs;
+	u64 v = 0;
 
-	if (reg == DWARF_RBP) {
-		*ret = st->fp;
-		return true;
-	}
-	if (reg == DWARF_RSP) {
-		*ret = st->sp;
-		return true;
-	}
+	if (!st)
+		return 0;
+	if (reg == DWARF_RBP)
+		return st->fp;
+	if (reg == DWARF_RSP)
+		return st->sp;
 	if (!st->exact)
-		return false;
+		return 0;
 	switch (reg) {
 	case 0: in_regs = 10; in_gregs = 13; break;
 	case 1: in_regs = 12; in_gregs = 12; break;
@@ -355,26 +372,32 @@ static __always_inline bool read_reg(struct mw_unwind_state *st, u32 reg, u64 *r
 	case 5: in_regs = 14; in_gregs = 8; break;
 	default:
 		if (reg > 15)
-			return false;
+			return 0;
 		in_gregs = reg - 8;
 		in_regs = reg < 12 ? 17 - reg : 15 - reg; /* r8…r11: 9…6, r12…r15: 3…0 */
 		break;
 	}
 	if (st->gregs)
-		return !bpf_probe_read_user(ret, 8, (void *)(st->gregs + 8 * in_gregs));
-	return !bpf_probe_read_kernel(
-		ret, 8, (u64 *)bpf_task_pt_regs(bpf_get_current_task_btf()) + in_regs);
+		bpf_probe_read_user(&v, 8, (void *)(st->gregs + 8 * in_gregs));
+	else
+		bpf_probe_read_kernel(
+			&v, 8, (u64 *)bpf_task_pt_regs(bpf_get_current_task_btf()) + in_regs);
+	return v;
 }
 
 /* A return address that a return probe replaced, by the stack slot it was in. */
-static __always_inline u64 replaced_address(struct mw_unwind_state *st, u64 slot)
+__noinline u64 unwind_replaced(u32 slot, u64 at)
 {
-	struct return_instance *ri = (void *)st->ret_inst;
+	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct return_instance *ri;
 
+	if (!st)
+		return 0;
+	ri = (void *)st->ret_inst;
 	for (int i = 0; i < RET_INSTANCES && ri; i++) {
 		struct return_instance *next = BPF_CORE_READ(ri, next);
 
-		if (BPF_CORE_READ(ri, stack) == slot) {
+		if (BPF_CORE_READ(ri, stack) == at) {
 			st->ret_inst = (u64)next;
 			return BPF_CORE_READ(ri, orig_ret_vaddr);
 		}
@@ -383,11 +406,13 @@ static __always_inline u64 replaced_address(struct mw_unwind_state *st, u64 slot
 	return 0;
 }
 
-/* Leaves the frame: its caller is at pc with the given stack and frame pointer. 1: the end. */
-static __always_inline int leave(struct mw_unwind_state *st, u64 pc, u64 slot, u64 sp, u64 fp)
+/* Leaves the frame: its caller is at pc (read from `at`) with the given stack and frame pointer.
+ * 1: the end. */
+static __always_inline int leave(struct mw_unwind_state *st, u32 slot, u64 pc, u64 at, u64 sp,
+				 u64 fp)
 {
 	if (pc && pc == st->trampoline)
-		pc = replaced_address(st, slot);
+		pc = unwind_replaced(slot, at);
 	st->cause = MW_STACK_OK;
 	if (!pc)
 		return 1; /* nothing called this: threads started by hand */
@@ -405,7 +430,7 @@ static __always_inline int stop(struct mw_unwind_state *st, u32 cause)
 }
 
 /* Code without a table: trust the frame pointer if it looks like one. */
-static __always_inline int step_fp(struct mw_unwind_state *st, u32 cause)
+static __always_inline int step_fp(struct mw_unwind_state *st, u32 slot, u32 cause)
 {
 	u64 fp = st->fp, pair[2];
 
@@ -415,67 +440,73 @@ static __always_inline int step_fp(struct mw_unwind_state *st, u32 cause)
 		return stop(st, cause);
 	if (bpf_probe_read_user(pair, sizeof(pair), (void *)fp))
 		return stop(st, cause);
-	return leave(st, pair[1], fp + 8, fp + 16, pair[0]);
+	return leave(st, slot, pair[1], fp + 8, fp + 16, pair[0]);
 }
 
-static __always_inline int step_signal(struct mw_unwind_state *st)
+__noinline int unwind_signal(u32 slot)
 {
-	u64 gregs = st->sp + UC_GREGS, fp, rsp_rip[2];
+	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	u64 gregs, fp, rsp_rip[2];
 
+	if (!st)
+		return 1;
+	gregs = st->sp + UC_GREGS;
 	if (bpf_probe_read_user(&fp, 8, (void *)(gregs + 8 * GREG_RBP)) ||
 	    bpf_probe_read_user(rsp_rip, 16, (void *)(gregs + 8 * GREG_RSP)))
 		return stop(st, MW_STACK_READ_FAULT);
-	if (leave(st, rsp_rip[1], 0, rsp_rip[0], fp))
+	if (leave(st, slot, rsp_rip[1], 0, rsp_rip[0], fp))
 		return 1;
 	st->exact = 1;
 	st->gregs = gregs;
 	return 0;
 }
 
-/* A value described by a side entry. */
-static __always_inline bool side_value(struct mw_unwind_state *st, u32 from, u32 reg, s64 off,
-				       u64 cfa, u64 *ret)
+/* A value described by a side entry, 0 if it cannot be had. */
+__noinline u64 unwind_value(u32 slot, u32 from, u32 reg, s64 off, u64 cfa)
 {
-	u64 base;
+	u64 v = from == MW_FROM_CFA ? cfa : unwind_reg(slot, reg);
 
-	if (from == MW_FROM_CFA)
-		return !bpf_probe_read_user(ret, 8, (void *)(cfa + off));
-	if (!read_reg(st, reg, &base))
-		return false;
-	base += off;
-	if (from == MW_FROM_REG) {
-		*ret = base;
-		return true;
-	}
-	return !bpf_probe_read_user(ret, 8, (void *)base);
+	if (!v)
+		return 0;
+	v += off;
+	if (from != MW_FROM_REG && bpf_probe_read_user(&v, 8, (void *)v))
+		return 0;
+	return v;
 }
 
-static __always_inline int step_side(struct mw_unwind_state *st, u64 row)
+__noinline int unwind_side(u32 slot, u32 i)
 {
-	u32 i = (u32)MW_UNWIND_ARG((u16)(row >> 32)) << 16 | (u16)(row >> 48);
-	void *table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
-	u64 w[2], cfa, ra, fp = st->fp;
-	struct mw_unwind_side *side = (void *)w;
+	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct mw_unwind_side *side;
+	u64 w[2], cfa, ra, fp;
+	void *table;
 
+	if (!st)
+		return 1;
+	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
 	if (!table)
 		return stop(st, MW_STACK_NO_TABLE);
 	w[0] = word(table, st->file.sides + 2 * i);
 	w[1] = word(table, st->file.sides + 2 * i + 1);
+	side = (void *)w;
 	if (!side->cfa_from || !side->ra_from)
 		return stop(st, MW_STACK_UNSUPPORTED);
-	if (!side_value(st, side->cfa_from, side->cfa_reg, side->cfa_off, 0, &cfa))
+	cfa = unwind_value(slot, side->cfa_from, side->cfa_reg, side->cfa_off, 0);
+	if (!cfa)
 		return stop(st, MW_STACK_UNSUPPORTED);
 	if (side->cfa_from == MW_FROM_DEREF_REG)
 		cfa += side->cfa_add;
-	if (!side_value(st, side->ra_from, side->ra_reg, side->ra_off * 8L, cfa, &ra))
+	ra = unwind_value(slot, side->ra_from, side->ra_reg, side->ra_off * 8L, cfa);
+	if (!ra)
 		return stop(st, MW_STACK_UNSUPPORTED);
-	if (side->fp_from && !side_value(st, side->fp_from, side->fp_reg, side->fp_off, cfa, &fp))
-		return stop(st, MW_STACK_UNSUPPORTED);
-	return leave(st, ra, cfa + side->ra_off * 8L, cfa, fp);
+	fp = st->fp;
+	if (side->fp_from)
+		fp = unwind_value(slot, side->fp_from, side->fp_reg, side->fp_off, cfa);
+	return leave(st, slot, ra, cfa + side->ra_off * 8L, cfa, fp);
 }
 
 /* The common rows: return address right below the CFA. */
-static __always_inline int step_cfa(struct mw_unwind_state *st, u64 cfa, s32 fp_rule)
+static __always_inline int step_cfa(struct mw_unwind_state *st, u32 slot, u64 cfa, s32 fp_rule)
 {
 	u64 ra, fp = st->fp;
 
@@ -488,10 +519,10 @@ static __always_inline int step_cfa(struct mw_unwind_state *st, u64 cfa, s32 fp_
 	}
 	if (!read_stack(st, cfa - 8, &ra))
 		return stop(st, MW_STACK_READ_FAULT);
-	return leave(st, ra, cfa - 8, cfa, fp);
+	return leave(st, slot, ra, cfa - 8, cfa, fp);
 }
 
-static __always_inline int step_row(struct mw_unwind_state *st, u64 row, u64 off)
+static __always_inline int step_row(struct mw_unwind_state *st, u32 slot, u64 row, u64 off)
 {
 	u16 cfa = row >> 32;
 	s32 fp_rule = (s16)(row >> 48);
@@ -505,14 +536,14 @@ static __always_inline int step_row(struct mw_unwind_state *st, u64 row, u64 off
 			return stop(st, MW_STACK_READ_FAULT);
 		break;
 	case MW_UNWIND_PLT: v = st->sp + 8 + ((off & 15) >= arg ? 8 : 0); break;
-	case MW_UNWIND_SIDE: return step_side(st, row);
+	case MW_UNWIND_SIDE: return unwind_side(slot, (u32)arg << 16 | (u16)(row >> 48));
 	case MW_UNWIND_SPECIAL:
 		if (arg == MW_UNWIND_SIGNAL)
-			return step_signal(st);
+			return unwind_signal(slot);
 		return stop(st, arg == MW_UNWIND_STOP ? MW_STACK_OK : MW_STACK_UNSUPPORTED);
-	default: return step_fp(st, MW_STACK_NO_ROW);
+	default: return step_fp(st, slot, MW_STACK_NO_ROW);
 	}
-	return step_cfa(st, v, fp_rule);
+	return step_cfa(st, slot, v, fp_rule);
 }
 
 /* One frame of the walk in slot. 0: there may be another; 1: done. A global function with an
@@ -533,17 +564,15 @@ __noinline int unwind_step(u32 slot)
 	st->n = n + 1;
 	pc = st->pc - !st->exact;
 	if (pc - st->start >= st->end - st->start) {
-		cause = enter_mapping(st, s, pc);
+		cause = unwind_enter(slot, pc);
 		if (cause)
 			return stop(st, cause);
 	}
-	if (st->kind == KIND_ANON)
-		return step_fp(st, MW_STACK_JIT);
 	if (st->kind != KIND_TABLE)
-		return step_fp(st, MW_STACK_NO_ROW);
+		return step_fp(st, slot, st->kind == KIND_ANON ? MW_STACK_JIT : MW_STACK_NO_ROW);
 	off = pc + st->bias;
 	/* In a PLT entry it is the exact pc that counts, and such a frame is always exact. */
-	return step_row(st, find_row(st, off), off);
+	return step_row(st, slot, find_row(st, slot, off), off);
 }
 
 static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch *s)
