@@ -21,8 +21,8 @@ static void feed(struct jitmap *m, const uint8_t *data, size_t size, int dump)
 {
 	size_t half = size / 2;
 	uint8_t *a = copy(data, half), *b;
-	ssize_t used = dump ? jitmap__add_dump(m, a, half, 1)
-			    : jitmap__add_perf(m, (const char *)a, half);
+	ssize_t used =
+		dump ? jitmap__add_dump(m, a, half, 1) : jitmap__add_perf(m, (const char *)a, half);
 
 	if (used > (ssize_t)half)
 		abort();

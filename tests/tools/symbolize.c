@@ -18,7 +18,7 @@ struct run {
 	struct symbolizer_module *m;
 	struct symbolizer_jit *jit;
 	struct elfobj *e;
-	bool offsets, show_addr;
+	bool offsets, show_addr, one_by_one;
 };
 
 static void one(struct run *r, const char *text)
@@ -40,15 +40,25 @@ static void one(struct run *r, const char *text)
 		       f[i].line);
 }
 
-static int run_all(struct run *r, char **addrs, int n)
+static void run_all(struct run *r, char **addrs, int n)
 {
-	char line[256];
+	cleanup_free char(*lines)[24] = NULL;
+	cleanup_free uint64_t *offs = NULL;
+	size_t cap = 0, used = 0, noffs = 0;
 
-	for (int i = 0; i < n; i++)
-		one(r, addrs[i]);
-	while (!n && fgets(line, sizeof(line), stdin))
-		one(r, line);
-	return 0;
+	while (!n && !array_reserve(lines, cap, used + 1) && fgets(lines[used], 24, stdin))
+		used++;
+	offs = calloc(used + n + 1, sizeof(*offs));
+	for (size_t i = 0; i < used + n && offs; i++) {
+		uint64_t addr = strtoull(n ? addrs[i] : lines[i], NULL, 16);
+
+		offs[noffs] = addr;
+		noffs += r->offsets || (r->e && elfobj__vaddr_to_off(r->e, addr, &offs[noffs]));
+	}
+	if (!r->jit && !r->one_by_one)
+		symbolizer__prefetch(r->s, r->m, offs, noffs);
+	for (size_t i = 0; i < used + n; i++)
+		one(r, n ? addrs[i] : lines[i]);
 }
 
 int main(int argc, char **argv)
@@ -61,13 +71,16 @@ int main(int argc, char **argv)
 	int opt, pid = 0, err;
 	uint64_t t0;
 
-	while ((opt = getopt(argc, argv, "anotr:p:j:b:")) != -1) {
+	while ((opt = getopt(argc, argv, "an1otr:p:j:b:")) != -1) {
 		switch (opt) {
 		case 'a':
 			r.show_addr = true;
 			break;
 		case 'n':
 			opts.no_lines = true;
+			break;
+		case '1':
+			r.one_by_one = true;
 			break;
 		case 'o':
 			r.offsets = true;

@@ -86,8 +86,8 @@ static const struct {
 	{"rpfree", MW_FN_FREE},
 };
 
-static const char *const prefixes[] = {"",	"__libc_", "je_",      "_rjem_", "mi_",
-				       "tc_",	"sn_",	   "scalable_", "__",	  "jemalloc_"};
+static const char *const prefixes[] = {"",    "__libc_", "je_",	      "_rjem_", "mi_",
+				       "tc_", "sn_",	 "scalable_", "__",	"jemalloc_"};
 
 static enum mw_fn family_find(const char *name)
 {
@@ -187,8 +187,8 @@ static int add_func(struct finder *f, const struct elfobj_symbol *sym, enum mw_f
 			continue;
 		if (sym->size > a->size)
 			a->size = sym->size;
-		/* One code for several names (free and operator delete, malloc and nothrow new). The
-		 * throwing form of new decides: it needs the most care. */
+		/* One code for several names (free and operator delete, malloc and nothrow new).
+		 * The throwing form of new decides: it needs the most care. */
 		if (a->fn == MW_FN_NEW || fn == MW_FN_NEW)
 			a->fn = MW_FN_NEW;
 		if (name_rank(sym->name) < name_rank(a->name))
@@ -239,8 +239,8 @@ static struct prefix_set *prefix_find(struct finder *f, const char *prefix, bool
 /* A whole family: wrappers such as g_malloc or xmalloc have no memalign, or no calloc. */
 static bool prefix_complete(const struct prefix_set *s)
 {
-	unsigned int need = 1u << MW_FN_MALLOC | 1u << MW_FN_CALLOC | 1u << MW_FN_REALLOC |
-			    1u << MW_FN_FREE;
+	unsigned int need =
+		1u << MW_FN_MALLOC | 1u << MW_FN_CALLOC | 1u << MW_FN_REALLOC | 1u << MW_FN_FREE;
 
 	return (s->have & need) == need &&
 	       (s->have & (1u << MW_FN_MEMALIGN | 1u << MW_FN_POSIX_MEMALIGN));

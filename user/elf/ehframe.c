@@ -112,22 +112,44 @@ static uint64_t get_encoded(const struct ehframe_section *s, struct cur *c, uint
 		return get_bytes(c, 8);
 	}
 	switch (enc & 0x0f) {
-	case DW_EH_PE_absptr: v = get_bytes(c, addr_size); break;
-	case DW_EH_PE_uleb128: v = get_uleb(c); break;
-	case DW_EH_PE_udata2: v = get_bytes(c, 2); break;
-	case DW_EH_PE_udata4: v = get_bytes(c, 4); break;
+	case DW_EH_PE_absptr:
+		v = get_bytes(c, addr_size);
+		break;
+	case DW_EH_PE_uleb128:
+		v = get_uleb(c);
+		break;
+	case DW_EH_PE_udata2:
+		v = get_bytes(c, 2);
+		break;
+	case DW_EH_PE_udata4:
+		v = get_bytes(c, 4);
+		break;
 	case DW_EH_PE_udata8:
-	case DW_EH_PE_sdata8: v = get_bytes(c, 8); break;
-	case DW_EH_PE_sleb128: v = get_sleb(c); break;
-	case DW_EH_PE_sdata2: v = (int64_t)(int16_t)get_bytes(c, 2); break;
-	case DW_EH_PE_sdata4: v = (int64_t)(int32_t)get_bytes(c, 4); break;
-	default: c->bad = true; return 0;
+	case DW_EH_PE_sdata8:
+		v = get_bytes(c, 8);
+		break;
+	case DW_EH_PE_sleb128:
+		v = get_sleb(c);
+		break;
+	case DW_EH_PE_sdata2:
+		v = (int64_t)(int16_t)get_bytes(c, 2);
+		break;
+	case DW_EH_PE_sdata4:
+		v = (int64_t)(int32_t)get_bytes(c, 4);
+		break;
+	default:
+		c->bad = true;
+		return 0;
 	}
 	switch (enc & 0x70) {
-	case DW_EH_PE_pcrel: return v + s->vaddr + pos;
-	case DW_EH_PE_textrel: return v + s->text;
-	case DW_EH_PE_datarel: return v + s->got;
-	default: return v;
+	case DW_EH_PE_pcrel:
+		return v + s->vaddr + pos;
+	case DW_EH_PE_textrel:
+		return v + s->text;
+	case DW_EH_PE_datarel:
+		return v + s->got;
+	default:
+		return v;
 	}
 }
 
@@ -149,8 +171,8 @@ static int64_t breg_operand(struct cur *c, uint8_t op, uint8_t *ret_reg)
 /* The linker's expression for lazy PLT entries: the CFA moves by 8 after the entry's push. */
 static bool is_plt_expr(const uint8_t *p, size_t len, int32_t *ret_threshold)
 {
-	static const uint8_t head[] = {DW_OP_breg0 + X86_SP, 8, DW_OP_breg0 + X86_RA, 0,
-				       DW_OP_lit15, DW_OP_and};
+	static const uint8_t head[] = {DW_OP_breg0 + X86_SP, 8,	       DW_OP_breg0 + X86_RA, 0,
+				       DW_OP_lit15,	     DW_OP_and};
 	static const uint8_t tail[] = {DW_OP_ge, DW_OP_lit3, DW_OP_shl, DW_OP_plus};
 
 	if (len != sizeof(head) + 1 + sizeof(tail) || memcmp(p, head, sizeof(head)) ||
@@ -341,7 +363,9 @@ static bool run_register_op(struct machine *m, struct cur *c, uint8_t op)
 		reg = get_uleb(c);
 		set_offset(m, reg, -(int64_t)(get_uleb(c) & INT64_MAX));
 		return true;
-	case DW_CFA_restore_extended: restore(m, get_uleb(c)); return true;
+	case DW_CFA_restore_extended:
+		restore(m, get_uleb(c));
+		return true;
 	case DW_CFA_undefined:
 		set_rule(m, get_uleb(c), (struct ehframe_rule){.kind = EHFRAME_UNDEFINED});
 		return true;
@@ -351,9 +375,9 @@ static bool run_register_op(struct machine *m, struct cur *c, uint8_t op)
 	case DW_CFA_register:
 		reg = get_uleb(c);
 		other = get_uleb(c);
-		set_rule(m, reg, other > 255 ? unsupported
-					     : (struct ehframe_rule){.kind = EHFRAME_REG,
-								     .reg = other});
+		set_rule(m, reg,
+			 other > 255 ? unsupported
+				     : (struct ehframe_rule){.kind = EHFRAME_REG, .reg = other});
 		return true;
 	case DW_CFA_expression:
 		reg = get_uleb(c);
@@ -370,7 +394,8 @@ static bool run_register_op(struct machine *m, struct cur *c, uint8_t op)
 		get_uleb(c);
 		set_rule(m, reg, unsupported);
 		return true;
-	default: return false;
+	default:
+		return false;
 	}
 }
 
@@ -391,10 +416,17 @@ static bool run_cfa_op(struct machine *m, struct cur *c, uint8_t op)
 		reg = get_uleb(c);
 		change_cfa(m, reg > 255 ? 256 : (int64_t)reg, 0);
 		return true;
-	case DW_CFA_def_cfa_offset: change_cfa(m, -1, get_uleb(c) & INT64_MAX); return true;
-	case DW_CFA_def_cfa_offset_sf: change_cfa(m, -1, scaled(m, get_sleb(c))); return true;
-	case DW_CFA_def_cfa_expression: m->st.cfa = block_rule(c, true); return true;
-	default: return false;
+	case DW_CFA_def_cfa_offset:
+		change_cfa(m, -1, get_uleb(c) & INT64_MAX);
+		return true;
+	case DW_CFA_def_cfa_offset_sf:
+		change_cfa(m, -1, scaled(m, get_sleb(c)));
+		return true;
+	case DW_CFA_def_cfa_expression:
+		m->st.cfa = block_rule(c, true);
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -405,13 +437,18 @@ static int run_extended(struct machine *m, struct cur *c, uint8_t op)
 	if (run_register_op(m, c, op) || run_cfa_op(m, c, op))
 		return 0;
 	switch (op) {
-	case DW_CFA_nop: return 0;
+	case DW_CFA_nop:
+		return 0;
 	case DW_CFA_set_loc:
 		return advance_to(m, get_encoded(&m->eh->sec, c, m->cie->enc, m->cie->addr_size));
-	case DW_CFA_advance_loc1: return advance_by(m, get_u8(c));
-	case DW_CFA_advance_loc2: return advance_by(m, get_bytes(c, 2));
-	case DW_CFA_advance_loc4: return advance_by(m, get_bytes(c, 4));
-	case DW_CFA_MIPS_advance_loc8: return advance_by(m, get_bytes(c, 8));
+	case DW_CFA_advance_loc1:
+		return advance_by(m, get_u8(c));
+	case DW_CFA_advance_loc2:
+		return advance_by(m, get_bytes(c, 2));
+	case DW_CFA_advance_loc4:
+		return advance_by(m, get_bytes(c, 4));
+	case DW_CFA_MIPS_advance_loc8:
+		return advance_by(m, get_bytes(c, 8));
 	case DW_CFA_remember_state:
 		if (m->depth == STATE_STACK)
 			return -EBADMSG;
@@ -422,9 +459,13 @@ static int run_extended(struct machine *m, struct cur *c, uint8_t op)
 			return -EBADMSG;
 		m->st = m->stack[--m->depth];
 		return 0;
-	case DW_CFA_GNU_args_size: get_uleb(c); return 0;
-	case DW_CFA_GNU_window_save: return 0; /* AArch64: the return address is signed */
-	default: return -EBADMSG;
+	case DW_CFA_GNU_args_size:
+		get_uleb(c);
+		return 0;
+	case DW_CFA_GNU_window_save:
+		return 0; /* AArch64: the return address is signed */
+	default:
+		return -EBADMSG;
 	}
 }
 
@@ -437,10 +478,18 @@ static int run_code(struct machine *m, const uint8_t *code, size_t len)
 		uint8_t op = *c.p++, low = op & 0x3f;
 
 		switch (op & 0xc0) {
-		case DW_CFA_advance_loc: err = advance_by(m, low); break;
-		case DW_CFA_offset: set_offset(m, low, get_uleb(&c) & INT64_MAX); break;
-		case DW_CFA_restore: restore(m, low); break;
-		default: err = run_extended(m, &c, low); break;
+		case DW_CFA_advance_loc:
+			err = advance_by(m, low);
+			break;
+		case DW_CFA_offset:
+			set_offset(m, low, get_uleb(&c) & INT64_MAX);
+			break;
+		case DW_CFA_restore:
+			restore(m, low);
+			break;
+		default:
+			err = run_extended(m, &c, low);
+			break;
 		}
 		if (c.bad && !err)
 			err = -EBADMSG;
@@ -478,10 +527,10 @@ int ehframe__run(const struct ehframe *eh, const struct ehframe_fde *fde, ehfram
 /* Reading of records. */
 
 struct record {
-	uint64_t pos;		  /* of the length field */
-	const uint8_t *id;	  /* of the CIE id or pointer */
-	uint64_t cie;		  /* FDE: position of its CIE; CIE: ~0 */
-	struct cur body;	  /* after the id */
+	uint64_t pos;	   /* of the length field */
+	const uint8_t *id; /* of the CIE id or pointer */
+	uint64_t cie;	   /* FDE: position of its CIE; CIE: ~0 */
+	struct cur body;   /* after the id */
 };
 
 /* Next record of the section, or false at its end. Damage ends the walk and sets *bad. */
@@ -539,8 +588,12 @@ static bool read_augmentation(const struct ehframe_section *s, struct cur *c, co
 	data.end = c->p;
 	for (aug++; *aug; aug++) {
 		switch (*aug) {
-		case 'R': cie->enc = get_u8(&data); break;
-		case 'L': get_u8(&data); break;
+		case 'R':
+			cie->enc = get_u8(&data);
+			break;
+		case 'L':
+			get_u8(&data);
+			break;
 		case 'P': {
 			uint8_t enc = get_u8(&data);
 
@@ -548,9 +601,13 @@ static bool read_augmentation(const struct ehframe_section *s, struct cur *c, co
 			get_encoded(s, &data, enc & ~DW_EH_PE_indirect, cie->addr_size);
 			break;
 		}
-		case 'S': cie->signal = true; break;
-		case 'B': break; /* AArch64: return addresses are signed with the B key */
-		default: return true; /* the rest of the data cannot be located, nor is it needed */
+		case 'S':
+			cie->signal = true;
+			break;
+		case 'B':
+			break; /* AArch64: return addresses are signed with the B key */
+		default:
+			return true; /* the rest of the data cannot be located, nor is it needed */
 		}
 	}
 	return !data.bad;

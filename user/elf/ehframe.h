@@ -21,13 +21,13 @@
 #define EHFRAME_MAX_FDES (1u << 22)
 
 enum ehframe_kind {
-	EHFRAME_SAME = 0,     /* keeps its value */
-	EHFRAME_UNDEFINED,    /* not recoverable; for the return address: the root */
-	EHFRAME_OFFSET,	      /* saved at *(CFA + off) */
-	EHFRAME_REG,	      /* equals reg + off (CFA, or a value held in another register) */
-	EHFRAME_DEREF,	      /* CFA: *(reg + off) + add; others: saved at *(reg + off) */
-	EHFRAME_PLT,	      /* CFA only: the linker's PLT expression; off: threshold (10 or 11) */
-	EHFRAME_UNSUPPORTED,  /* something else */
+	EHFRAME_SAME = 0,    /* keeps its value */
+	EHFRAME_UNDEFINED,   /* not recoverable; for the return address: the root */
+	EHFRAME_OFFSET,	     /* saved at *(CFA + off) */
+	EHFRAME_REG,	     /* equals reg + off (CFA, or a value held in another register) */
+	EHFRAME_DEREF,	     /* CFA: *(reg + off) + add; others: saved at *(reg + off) */
+	EHFRAME_PLT,	     /* CFA only: the linker's PLT expression; off: threshold (10 or 11) */
+	EHFRAME_UNSUPPORTED, /* something else */
 };
 
 struct ehframe_rule {
@@ -61,7 +61,7 @@ struct ehframe_cie {
 struct ehframe_section {
 	const uint8_t *data;
 	size_t len;
-	uint64_t vaddr;	   /* of data[0] (pc-relative pointers); .debug_frame: ignored */
+	uint64_t vaddr;	    /* of data[0] (pc-relative pointers); .debug_frame: ignored */
 	uint64_t text, got; /* bases of text- and data-relative pointers, 0 if unknown */
 	bool debug_frame;
 	bool arm64; /* else x86-64 */
@@ -73,8 +73,8 @@ struct ehframe {
 	size_t n_cies, cap_cies;
 	struct ehframe_fde *fdes; /* in the section's order */
 	size_t n_fdes, cap_fdes;
-	uint32_t bad_records;	/* CIEs or FDEs not understood, skipped */
-	bool truncated;		/* the section ends inside a record, or a cap was hit */
+	uint32_t bad_records; /* CIEs or FDEs not understood, skipped */
+	bool truncated;	      /* the section ends inside a record, or a cap was hit */
 };
 
 /*

@@ -12,7 +12,8 @@
 #define MAX_MODINFO (1u << 20)
 #define SCAN_MAX ((size_t)1 << 20)
 
-static bool varint_string(const uint8_t *p, size_t len, size_t *off, const char **ret, size_t *ret_n)
+static bool varint_string(const uint8_t *p, size_t len, size_t *off, const char **ret,
+			  size_t *ret_n)
 {
 	uint64_t n = 0;
 

@@ -26,8 +26,8 @@ struct gobin_symbols {
 
 /* Offsets of fields that the disassembly sees; they depend on the version (see go/layout.h). */
 struct gobin_code_layout {
-	uint32_t gc_heap_live, gc_heap_in_use; /* in gcController */
-	uint32_t work_heap1, work_size;	       /* in work */
+	uint32_t gc_heap_live, gc_heap_in_use;			/* in gcController */
+	uint32_t work_heap1, work_size;				/* in work */
 	uint32_t ms_last_heap_in_use, ms_numforcedgc, ms_numgc; /* in memstats */
 };
 
@@ -39,7 +39,7 @@ struct gobin {
 	char *modinfo;	    /* owned; module and build settings, "" if none */
 	struct gotab tab;
 	uint64_t tab_vaddr;
-	uint8_t *gofunc; /* owned copy of go.func.* (see gobin__set_module) */
+	uint8_t *gofunc;   /* owned copy of go.func.* (see gobin__set_module) */
 	uint8_t *tab_copy; /* owned, when the table is in no section */
 };
 

@@ -22,7 +22,7 @@ struct gotab {
 	size_t len;
 	enum gotab_format format;
 	uint8_t min_lc;
-	uint64_t text;	     /* address that function entries are relative to; 0: not known yet */
+	uint64_t text; /* address that function entries are relative to; 0: not known yet */
 	uint32_t nfunc;
 	size_t names, cus, files, pcs, funcs; /* offsets of the sub-tables */
 	const uint8_t *gofunc; /* go.func.*: inline trees; borrowed, NULL: inlines unknown */

@@ -24,8 +24,8 @@ struct loader {
 	size_t cap;
 };
 
-static int add_entry(struct loader *l, const GElf_Rela *rela, const GElf_Sym *sym,
-		     const char *name, enum mw_fn fn)
+static int add_entry(struct loader *l, const GElf_Rela *rela, const GElf_Sym *sym, const char *name,
+		     enum mw_fn fn)
 {
 	struct plt_entry *e;
 	int err = array_reserve(l->plt->entries, l->cap, l->plt->n + 1);

@@ -78,10 +78,23 @@ static bool clobbers(csh cs, const cs_insn *in)
 		return true;
 	for (uint8_t i = 0; i < nwr; i++) {
 		switch (wr[i]) {
-		case X86_REG_RDI: case X86_REG_EDI: case X86_REG_DI: case X86_REG_DIL:
-		case X86_REG_RSI: case X86_REG_ESI: case X86_REG_SI: case X86_REG_SIL:
-		case X86_REG_RDX: case X86_REG_EDX: case X86_REG_DX: case X86_REG_DL: case X86_REG_DH:
-		case X86_REG_RSP: case X86_REG_ESP: case X86_REG_SP: case X86_REG_SPL:
+		case X86_REG_RDI:
+		case X86_REG_EDI:
+		case X86_REG_DI:
+		case X86_REG_DIL:
+		case X86_REG_RSI:
+		case X86_REG_ESI:
+		case X86_REG_SI:
+		case X86_REG_SIL:
+		case X86_REG_RDX:
+		case X86_REG_EDX:
+		case X86_REG_DX:
+		case X86_REG_DL:
+		case X86_REG_DH:
+		case X86_REG_RSP:
+		case X86_REG_ESP:
+		case X86_REG_SP:
+		case X86_REG_SPL:
 			return true;
 		}
 	}
@@ -213,8 +226,7 @@ static bool stands_for(enum mw_fn onward, enum mw_fn fn)
 	bool re = fn == MW_FN_REALLOC || fn == MW_FN_REALLOCARRAY || fn == MW_FN_RALLOCX;
 	bool onward_re = onward == MW_FN_REALLOC || onward == MW_FN_RALLOCX;
 
-	return onward == fn ||
-	       ((fn == MW_FN_FREE) == (onward == MW_FN_FREE) && re == onward_re);
+	return onward == fn || ((fn == MW_FN_FREE) == (onward == MW_FN_FREE) && re == onward_re);
 }
 
 static bool is_cxx(const struct site *s)
@@ -228,7 +240,7 @@ static void set_wrapper(struct site *s, const char *callee)
 	snprintf(s->calls, sizeof(s->calls), "%s", callee);
 }
 
-struct onward { /* where a branch out of a function leads, if into the family */
+struct onward {		   /* where a branch out of a function leads, if into the family */
 	struct site *site; /* in this file, or NULL */
 	enum mw_fn fn;
 	const char *name;
@@ -298,8 +310,7 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 		note_caller(called[i], b);
 }
 
-int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n,
-		 struct site **ret)
+int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, struct site **ret)
 {
 	struct body b = {.elf = e};
 	struct plt plt;

@@ -31,10 +31,10 @@ struct site {
 	struct alloc_func func;
 	uint64_t vaddr, off; /* of the probed instruction; off is the file offset */
 	enum site_kind kind;
-	char insn[200]; /* as text */
+	char insn[200];	 /* as text */
 	const char *why; /* one phrase: why not emulated, or "" */
-	bool wrapper; /* only passes the call on to another function of the list: not probed */
-	char calls[64]; /* that function's name */
+	bool wrapper;	 /* only passes the call on to another function of the list: not probed */
+	char calls[64];	 /* that function's name */
 	/* Functions of this list that call this one, relative to vaddr: see struct mw_site. */
 	size_t ncallers;
 	struct {
@@ -46,7 +46,6 @@ struct site {
  * Chooses a site for each function. *ret is malloc'ed, one entry per function, in their order.
  * 0, -EOPNOTSUPP (machine not supported), -ENOMEM.
  */
-int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n,
-		 struct site **ret);
+int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, struct site **ret);
 
 #endif

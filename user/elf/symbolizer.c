@@ -178,7 +178,7 @@ static int pretty_grow(struct symbolizer *s)
 const char *symbolizer__pretty(struct symbolizer *s, const char *name)
 {
 	struct pretty *p;
-	const char *text;
+	char *owned;
 
 	if (!name || name[0] != '_')
 		return name;
@@ -186,8 +186,9 @@ const char *symbolizer__pretty(struct symbolizer *s, const char *name)
 		return name;
 	p = &s->pretty[pretty_slot(s, name)];
 	if (!p->name) {
-		text = dwarfbox__demangle(s->box, name);
-		p->demangled = text == name ? name : symbolizer__intern(s, text);
+		symbolizer__demangle(name, &owned);
+		p->demangled = owned ? symbolizer__intern(s, owned) : name;
+		free(owned);
 		if (!p->demangled)
 			p->demangled = name;
 		p->name = name;
@@ -377,6 +378,8 @@ static void cache_add(struct symbolizer *s, struct symbolizer_module *m, uint64_
 	m->bytes += (m->frames_cap - was) * sizeof(*frames);
 	s->bytes += (m->frames_cap - was) * sizeof(*frames);
 	c = cache_slot(m, off);
+	if (c->used)
+		return;
 	*c = (struct cached){.off = off, .first = m->nframes, .n = n, .used = true};
 	if (n)
 		memcpy(m->frames + m->nframes, frames, n * sizeof(*frames));
@@ -411,44 +414,12 @@ static const char *intern_file(struct symbolizer *s, const char *dir, const char
 	return symbolizer__intern(s, path);
 }
 
-/* Frames by DWARF into out (interned); 0 if it knows nothing. */
-static int by_dwarf(struct symbolizer *s, struct symbolizer_module *m, uint64_t vaddr,
-		    struct symbolizer_frame *out)
+/* Adds the symbol table's name to what DWARF said (out[0..n)), caches the answer. */
+static int complete(struct symbolizer *s, struct symbolizer_module *m, uint64_t off, uint64_t vaddr,
+		    struct symbolizer_frame *out, int n)
 {
-	struct dwarfinfo_frame f[SYMBOLIZER_MAX_INLINE];
-	int n;
+	const struct symtab_symbol *sym = symtab__find(&m->tab, vaddr);
 
-	if (s->opts.no_lines || !m->dwarf || m->dwarf_failed)
-		return 0;
-	n = dwarfbox__lookup(s->box, m->id, elfobj__fd(m->dwarf), m->alt ? elfobj__fd(m->alt) : -1,
-			     vaddr, f, SYMBOLIZER_MAX_INLINE);
-	if (n < 0) {
-		dwarf_failed(s, m, n);
-		return 0;
-	}
-	for (int i = 0; i < n; i++) {
-		out[i] = (struct symbolizer_frame){
-			.system_name = symbolizer__intern(s, f[i].name),
-			.file = intern_file(s, f[i].dir, f[i].file),
-			.line = f[i].line,
-			.start_line = f[i].start_line,
-			.inlined = f[i].inlined,
-		};
-	}
-	return n;
-}
-
-static int resolve(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
-		   struct symbolizer_frame *out)
-{
-	const struct symtab_symbol *sym;
-	uint64_t vaddr;
-	int n;
-
-	if (!elfobj__off_to_vaddr(m->elf, off, &vaddr))
-		return 0;
-	n = by_dwarf(s, m, vaddr, out);
-	sym = symtab__find(&m->tab, vaddr);
 	if (sym) {
 		struct symbolizer_frame *outer = &out[n ? n - 1 : 0];
 
@@ -460,37 +431,116 @@ static int resolve(struct symbolizer *s, struct symbolizer_module *m, uint64_t o
 	}
 	for (int i = 0; i < n; i++)
 		out[i].name = symbolizer__pretty(s, out[i].system_name);
+	if (!n || !out[n - 1].name)
+		s->stats.unnamed++;
+	cache_add(s, m, off, out, n);
 	return n;
+}
+
+struct batch {
+	struct symbolizer *s;
+	struct symbolizer_module *m;
+	const uint64_t *offs, *vaddrs;
+	size_t done;
+};
+
+/* One answer of the DWARF reader. */
+static void by_dwarf(void *arg, size_t i, const struct dwarfinfo_frame *f, int n)
+{
+	struct batch *b = arg;
+	struct symbolizer_frame out[SYMBOLIZER_MAX_INLINE];
+
+	for (int k = 0; k < n; k++) {
+		out[k] = (struct symbolizer_frame){
+			.system_name = symbolizer__intern(b->s, f[k].name),
+			.file = intern_file(b->s, f[k].dir, f[k].file),
+			.line = f[k].line,
+			.start_line = f[k].start_line,
+			.inlined = f[k].inlined,
+		};
+	}
+	complete(b->s, b->m, b->offs[i], b->vaddrs[i], out, n);
+	b->done = i + 1;
+}
+
+/* Resolves n addresses into the cache. */
+static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
+		    const uint64_t *vaddrs, size_t n)
+{
+	struct batch b = {.s = s, .m = m, .offs = offs, .vaddrs = vaddrs};
+	struct symbolizer_frame out[SYMBOLIZER_MAX_INLINE];
+	int err;
+
+	if (!s->opts.no_lines && m->dwarf && !m->dwarf_failed) {
+		err = dwarfbox__lookup(s->box, m->id, elfobj__fd(m->dwarf),
+				       m->alt ? elfobj__fd(m->alt) : -1, vaddrs, n, by_dwarf, &b);
+		if (err)
+			dwarf_failed(s, m, err);
+	}
+	for (size_t i = b.done; i < n; i++)
+		complete(s, m, offs[i], vaddrs[i], out, 0);
+}
+
+static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached **ret)
+{
+	if (!m->nslots)
+		return false;
+	*ret = cache_slot(m, off);
+	return (*ret)->used;
+}
+
+static void make_room(struct symbolizer *s, struct symbolizer_module *m)
+{
+	m->used_at = ++s->clock;
+	if (m->ncached >= MAX_CACHED)
+		unload(s, m);
+	if (!m->loaded)
+		load(s, m);
+	keep_budget(s, m);
+}
+
+int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
+			 size_t n)
+{
+	cleanup_free uint64_t *want = malloc((n + 1) * 2 * sizeof(*want));
+	size_t nwant = 0;
+
+	if (!want)
+		return -ENOMEM;
+	make_room(s, m);
+	n = min_of(n, (size_t)MAX_CACHED - m->ncached);
+	for (size_t i = 0; i < n; i++) {
+		struct cached *c;
+
+		if (!is_cached(m, offs[i], &c) &&
+		    elfobj__off_to_vaddr(m->elf, offs[i], &want[n + nwant]))
+			want[nwant++] = offs[i];
+	}
+	resolve(s, m, want, want + n, nwant);
+	return 0;
 }
 
 int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
 		       struct symbolizer_frame *frames, int max)
 {
-	struct symbolizer_frame all[SYMBOLIZER_MAX_INLINE];
-	const struct symbolizer_frame *found = all;
+	struct cached *c;
+	uint64_t vaddr;
 	int n;
 
-	m->used_at = ++s->clock;
 	s->stats.lookups++;
-	if (m->nslots) {
-		struct cached *c = cache_slot(m, off);
-
-		if (c->used) {
-			n = min_of((int)c->n, max);
-			memcpy(frames, m->frames + c->first, n * sizeof(*frames));
-			return n;
-		}
+	m->used_at = ++s->clock;
+	if (!is_cached(m, off, &c)) {
+		make_room(s, m);
+		if (!elfobj__off_to_vaddr(m->elf, off, &vaddr))
+			return 0;
+		resolve(s, m, &off, &vaddr, 1);
+		if (!is_cached(m, off, &c))
+			return 0; /* out of memory */
 	}
-	if (!m->loaded)
-		load(s, m);
-	n = resolve(s, m, off, all);
-	if (!n || !all[n - 1].name)
-		s->stats.unnamed++;
-	cache_add(s, m, off, found, n);
-	keep_budget(s, m);
-	n = min_of(n, max);
-	memcpy(frames, found, n * sizeof(*frames));
-	return n;
+	n = min_of((int)c->n, max);
+	if (n > 0)
+		memcpy(frames, m->frames + c->first, n * sizeof(*frames));
+	return max_of(n, 0);
 }
 
 void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret)

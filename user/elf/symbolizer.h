@@ -58,6 +58,13 @@ const char *symbolizer_module__note(struct symbolizer_module *m);
 int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
 		       struct symbolizer_frame *frames, int max);
 
+/*
+ * Looks many addresses up at once, so that symbolizer__lookup then has the answers: many times
+ * faster than one by one where there is DWARF, which another process reads. 0 or -ENOMEM.
+ */
+int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
+			 size_t n);
+
 /* What went wrong, by cause, and what it takes. Counted since symbolizer__new. */
 struct symbolizer_stats {
 	uint64_t lookups, unnamed; /* distinct addresses without a name */

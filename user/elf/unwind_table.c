@@ -10,9 +10,9 @@
 
 #define DWARF_FP 6
 #define DWARF_SP 7
-#define PADDING 15	   /* a shorter gap between functions is alignment, not code */
-#define ENTRY_CODE 256	   /* start-up code without unwind information, from e_entry on */
-#define MAX_MARKS 32	   /* signal trampolines and entry points in one gap */
+#define PADDING 15     /* a shorter gap between functions is alignment, not code */
+#define ENTRY_CODE 256 /* start-up code without unwind information, from e_entry on */
+#define MAX_MARKS 32   /* signal trampolines and entry points in one gap */
 #define SCAN_WINDOW (1 << 16)
 #define MAX_SEGMENTS 16
 #define MAX_UNNAMED_FRAMES (64u << 20)
@@ -91,7 +91,9 @@ static bool row_fp(const struct ehframe_rule *fp, uint16_t *ret)
 {
 	switch (fp->kind) {
 	case EHFRAME_SAME:
-	case EHFRAME_UNDEFINED: *ret = MW_UNWIND_FP_SAME; return true;
+	case EHFRAME_UNDEFINED:
+		*ret = MW_UNWIND_FP_SAME;
+		return true;
 	case EHFRAME_OFFSET:
 		*ret = (uint16_t)(fp->off / 8);
 		return fp->off && !(fp->off & 7) && fp->off / 8 >= INT16_MIN &&
@@ -99,7 +101,8 @@ static bool row_fp(const struct ehframe_rule *fp, uint16_t *ret)
 	case EHFRAME_DEREF:
 		*ret = MW_UNWIND_FP_DEREF;
 		return fp->reg == DWARF_FP && !fp->off;
-	default: return false;
+	default:
+		return false;
 	}
 }
 
@@ -109,16 +112,19 @@ static bool row_cfa(const struct ehframe_rule *cfa, uint16_t *ret)
 	int32_t arg = cfa->off / 8;
 
 	switch (cfa->kind) {
-	case EHFRAME_PLT: *ret = MW_UNWIND_CFA(MW_UNWIND_PLT, cfa->off); return true;
+	case EHFRAME_PLT:
+		*ret = MW_UNWIND_CFA(MW_UNWIND_PLT, cfa->off);
+		return true;
 	case EHFRAME_REG:
 		*ret = MW_UNWIND_CFA(cfa->reg == DWARF_SP ? MW_UNWIND_SP : MW_UNWIND_FP, arg);
-		return (cfa->reg == DWARF_SP || cfa->reg == DWARF_FP) && !(cfa->off & 7) && arg >= 0 &&
-		       arg <= MW_UNWIND_MAX_ARG;
+		return (cfa->reg == DWARF_SP || cfa->reg == DWARF_FP) && !(cfa->off & 7) &&
+		       arg >= 0 && arg <= MW_UNWIND_MAX_ARG;
 	case EHFRAME_DEREF:
 		*ret = MW_UNWIND_CFA(MW_UNWIND_DEREF_FP, arg);
 		return cfa->reg == DWARF_FP && !cfa->add && !(cfa->off & 7) && arg >= -4096 &&
 		       arg < 4096;
-	default: return false;
+	default:
+		return false;
 	}
 }
 
@@ -127,9 +133,14 @@ static bool side_of(const struct ehframe_state *s, struct mw_unwind_side *ret)
 {
 	*ret = (struct mw_unwind_side){0};
 	switch (s->cfa.kind) {
-	case EHFRAME_REG: ret->cfa_from = MW_FROM_REG; break;
-	case EHFRAME_DEREF: ret->cfa_from = MW_FROM_DEREF_REG; break;
-	default: return false;
+	case EHFRAME_REG:
+		ret->cfa_from = MW_FROM_REG;
+		break;
+	case EHFRAME_DEREF:
+		ret->cfa_from = MW_FROM_DEREF_REG;
+		break;
+	default:
+		return false;
 	}
 	ret->cfa_reg = s->cfa.reg;
 	ret->cfa_off = s->cfa.off;
@@ -139,24 +150,40 @@ static bool side_of(const struct ehframe_state *s, struct mw_unwind_side *ret)
 
 	switch (s->fp.kind) {
 	case EHFRAME_SAME:
-	case EHFRAME_UNDEFINED: break;
-	case EHFRAME_OFFSET: ret->fp_from = MW_FROM_CFA; break;
-	case EHFRAME_REG: ret->fp_from = MW_FROM_REG; break;
-	case EHFRAME_DEREF: ret->fp_from = MW_FROM_DEREF_REG; break;
-	default: return false;
+	case EHFRAME_UNDEFINED:
+		break;
+	case EHFRAME_OFFSET:
+		ret->fp_from = MW_FROM_CFA;
+		break;
+	case EHFRAME_REG:
+		ret->fp_from = MW_FROM_REG;
+		break;
+	case EHFRAME_DEREF:
+		ret->fp_from = MW_FROM_DEREF_REG;
+		break;
+	default:
+		return false;
 	}
 	ret->fp_reg = s->fp.reg;
 	ret->fp_off = s->fp.off;
 
 	switch (s->ra.kind) {
-	case EHFRAME_OFFSET: ret->ra_from = MW_FROM_CFA; break;
-	case EHFRAME_REG: ret->ra_from = MW_FROM_REG; break;
-	case EHFRAME_DEREF: ret->ra_from = MW_FROM_DEREF_REG; break;
-	default: return false;
+	case EHFRAME_OFFSET:
+		ret->ra_from = MW_FROM_CFA;
+		break;
+	case EHFRAME_REG:
+		ret->ra_from = MW_FROM_REG;
+		break;
+	case EHFRAME_DEREF:
+		ret->ra_from = MW_FROM_DEREF_REG;
+		break;
+	default:
+		return false;
 	}
 	ret->ra_reg = s->ra.reg;
 	ret->ra_off = (int16_t)(s->ra.off / 8);
-	return !(s->ra.off & 7) && ret->ra_off == s->ra.off / 8 && s->ra.reg <= 16 && s->fp.reg <= 15;
+	return !(s->ra.off & 7) && ret->ra_off == s->ra.off / 8 && s->ra.reg <= 16 &&
+	       s->fp.reg <= 15;
 }
 
 static int emit(void *arg, uint64_t vaddr, const struct ehframe_state *s)
@@ -220,8 +247,9 @@ static void find_trampolines(struct builder *b, uint64_t from, uint64_t to, stru
 			if (!p)
 				break;
 			off = pos + (p - b->window);
-			insert_mark(marks, n, (struct mark){off - 1, off + sizeof(sigreturn_code),
-							    MW_UNWIND_SIGNAL});
+			insert_mark(marks, n,
+				    (struct mark){off - 1, off + sizeof(sigreturn_code),
+						  MW_UNWIND_SIGNAL});
 		}
 		if (got < want || want < SCAN_WINDOW)
 			return;
@@ -242,8 +270,8 @@ static int add_gap(struct builder *b, uint64_t from, uint64_t to)
 	b->st.gaps++;
 	err = add_row(b, from, MW_UNWIND_CFA(MW_UNWIND_END, 0), 0);
 	if (b->in->entry && entry >= from && entry < to)
-		insert_mark(marks, &n, (struct mark){entry, min_of(entry + ENTRY_CODE, to),
-						     MW_UNWIND_STOP});
+		insert_mark(marks, &n,
+			    (struct mark){entry, min_of(entry + ENTRY_CODE, to), MW_UNWIND_STOP});
 	find_trampolines(b, from, to, marks, &n);
 	for (size_t i = 0; i < n && !err; i++) {
 		uint64_t end = i + 1 < n ? min_of(marks[i].end, marks[i + 1].off) : marks[i].end;
@@ -288,8 +316,8 @@ static int collect(const struct unwind_input *in, const struct ehframe *eh, bool
 			}
 		}
 		off = f->start - s->vaddr + s->off;
-		(*funcs)[(*n)++] = (struct func){off, min_of(off + f->len, s->off + s->size), seg, i,
-						 debug};
+		(*funcs)[(*n)++] =
+			(struct func){off, min_of(off + f->len, s->off + s->size), seg, i, debug};
 	}
 	return err;
 }
@@ -317,8 +345,8 @@ static int emit_all(struct builder *b, const struct ehframe *eh, const struct eh
 
 		if (seg != &b->in->segs[f->seg]) {
 			if (seg)
-				err = add_gap(b, end, seg->off + seg->size) ?:
-				      add_row(b, seg->off + seg->size, MW_UNWIND_END, 0);
+				err = add_gap(b, end, seg->off + seg->size)
+					      ?: add_row(b, seg->off + seg->size, MW_UNWIND_END, 0);
 			seg = &b->in->segs[f->seg];
 			b->bias = seg->off - seg->vaddr;
 			/* segments may overlap in the file; rows only ascend */
@@ -338,8 +366,8 @@ static int emit_all(struct builder *b, const struct ehframe *eh, const struct eh
 		end = b->limit;
 	}
 	if (!err && seg)
-		err = add_gap(b, end, seg->off + seg->size) ?:
-		      add_row(b, max_of(end, seg->off + seg->size), MW_UNWIND_END, 0);
+		err = add_gap(b, end, seg->off + seg->size)
+			      ?: add_row(b, max_of(end, seg->off + seg->size), MW_UNWIND_END, 0);
 	return err;
 }
 
@@ -409,8 +437,8 @@ int unwind_table__build(const struct unwind_input *in, struct unwind_table **ret
 	if (!err)
 		err = read_section(&in->debug, &debug, &b.st);
 	if (!err)
-		err = collect(in, &eh, false, &funcs, &n, &cap) ?:
-		      collect(in, &debug, true, &funcs, &n, &cap);
+		err = collect(in, &eh, false, &funcs, &n, &cap)
+			      ?: collect(in, &debug, true, &funcs, &n, &cap);
 	if (err)
 		goto out;
 	for (size_t i = 1; i < n; i++) {
@@ -498,8 +526,8 @@ static void input_of(struct elfobj *e, struct unwind_input *in, struct unwind_se
 	size_t n = elfobj__segments(e, &loads);
 	uint64_t vaddr = 0;
 
-	*in = (struct unwind_input){.segs = segs, .entry = elfobj__entry(e), .read = read_elf,
-				    .read_arg = e};
+	*in = (struct unwind_input){
+		.segs = segs, .entry = elfobj__entry(e), .read = read_elf, .read_arg = e};
 	for (size_t i = 0; i < n && in->n_segs < max; i++) {
 		if (loads[i].flags & PF_X && loads[i].filesz)
 			segs[in->n_segs++] = (struct unwind_segment){loads[i].vaddr, loads[i].off,
