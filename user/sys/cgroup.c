@@ -215,3 +215,16 @@ int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgr
 	}
 	return found ? 0 : -ENOENT;
 }
+
+uint64_t cgroup__inactive_file(const struct cgroup_mounts *m, const char *path)
+{
+	const char *key = m->version == 2 ? "\ninactive_file " : "\ntotal_inactive_file ";
+	char full[3 * CGROUP_PATH], text[8192];
+	const char *at;
+
+	snprintf(full, sizeof(full), "%s%s/memory.stat", m->memory, path);
+	if (read_small(full, text, sizeof(text)) < 0)
+		return 0;
+	at = strstr(text, key);
+	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}

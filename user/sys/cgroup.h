@@ -41,6 +41,10 @@ struct cgroup_memory {
  */
 int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret);
 
+/* Page cache of the group (hierarchy) that reclaim takes first: no sign of memory running out. 0 if
+ * it cannot be read. */
+uint64_t cgroup__inactive_file(const struct cgroup_mounts *m, const char *path);
+
 /* Reads one limit or usage file's text: "max", a number, v1's page-aligned LONG_MAX. Pure. */
 int cgroup__parse_value(const char *text, uint64_t *ret);
 

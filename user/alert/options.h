@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* options.h - the --alert-* options, --on-alert and --oom-log as an argp parser that attach, run,
+ * top and daemon include as a child. */
+#ifndef ALERT_OPTIONS_H
+#define ALERT_OPTIONS_H
+
+#include <argp.h>
+#include <stdint.h>
+
+#include "alert/rules.h"
+
+struct alert_options {
+	struct rules rules;
+	const char *command; /* of --on-alert; NULL: none */
+	uint64_t timeout_ns, cooldown_ns;
+	const char *dir;     /* where profiles and timelines of alerts are saved */
+	const char *oom_log; /* NULL: none */
+};
+
+void alert_options__init(struct alert_options *o);
+
+/* Its input is struct alert_options. */
+extern const struct argp alert_options_argp;
+
+#endif

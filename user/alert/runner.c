@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "alert/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+
+#define KILL_AFTER_NS 2000000000ULL /* between TERM and KILL */
+#define COOLDOWN_KEYS 256
+
+extern char **environ;
+
+struct runner {
+	char **argv;
+	uint64_t timeout_ns, cooldown_ns;
+	struct {
+		pid_t pid; /* 0: free */
+		uint64_t start_ns;
+		bool told; /* TERM was sent */
+	} job[RUNNER_MAX];
+	struct {
+		uint32_t key;
+		uint64_t until_ns;
+	} cooldown[COOLDOWN_KEYS];
+	size_t ncooldown;
+};
+
+int runner__split(const char *command, char ***ret)
+{
+	size_t len = strlen(command), max = len / 2 + 2, n = 0;
+	char **argv = calloc(1, max * sizeof(*argv) + len + 1);
+	char *to = (char *)(argv + max), quote = 0;
+	bool in_word = false;
+
+	if (!argv)
+		return -ENOMEM;
+	for (const char *p = command; *p; p++) {
+		if (!quote && strchr(" \t\n", *p)) {
+			if (in_word)
+				*to++ = 0;
+			in_word = false;
+			continue;
+		}
+		if (!in_word)
+			argv[n++] = to;
+		in_word = true;
+		if (quote && *p == quote)
+			quote = 0;
+		else if (!quote && (*p == '"' || *p == '\''))
+			quote = *p;
+		else if (*p == '\\' && quote != '\'' && p[1])
+			*to++ = *++p;
+		else
+			*to++ = *p;
+	}
+	*to = 0;
+	if (quote || !n || !argv[0][0]) {
+		free(argv);
+		return -EINVAL;
+	}
+	*ret = argv;
+	return 0;
+}
+
+static int check_executable(const char *name)
+{
+	const char *path = getenv("PATH");
+	char full[4096];
+	int err = -ENOENT;
+
+	if (strchr(name, '/'))
+		return access(name, X_OK) ? -errno : 0;
+	for (path = path ? path : "/usr/bin:/bin"; *path;) {
+		size_t len = strcspn(path, ":");
+
+		snprintf(full, sizeof(full), "%.*s/%s", (int)len, path, name);
+		if (!access(full, X_OK))
+			return 0;
+		if (errno == EACCES)
+			err = -EACCES;
+		path += len + (path[len] == ':');
+	}
+	return err;
+}
+
+int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns, struct runner **ret)
+{
+	struct runner *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	r->timeout_ns = timeout_ns;
+	r->cooldown_ns = cooldown_ns;
+	err = runner__split(command, &r->argv);
+	if (!err)
+		err = check_executable(r->argv[0]);
+	if (err) {
+		runner__free(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+static bool in_cooldown(struct runner *r, uint32_t key, uint64_t now)
+{
+	size_t i;
+
+	for (i = 0; i < r->ncooldown; i++) {
+		if (r->cooldown[i].key == key)
+			break;
+	}
+	if (i < r->ncooldown && r->cooldown[i].until_ns > now)
+		return true;
+	if (i == COOLDOWN_KEYS) /* many keys: the oldest end first */
+		i = key % COOLDOWN_KEYS;
+	else if (i == r->ncooldown)
+		r->ncooldown++;
+	r->cooldown[i].key = key;
+	r->cooldown[i].until_ns = now + r->cooldown_ns;
+	return false;
+}
+
+/* A file in memory: the command reads it at its own pace, or not at all, and nobody blocks. */
+static int stdin_of(const char *json, size_t len)
+{
+	int fd = memfd_create("memwatch-alert", MFD_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = util__write_all(fd, json, len);
+	if (!err && lseek(fd, 0, SEEK_SET) < 0)
+		err = -errno;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int spawn(struct runner *r, char **env, int in_fd, pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int err;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawn_file_actions_init(&files);
+	posix_spawnattr_init(&attr);
+	posix_spawn_file_actions_adddup2(&files, in_fd, 0);
+	posix_spawn_file_actions_adddup2(&files, 2, 1);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+						POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &all);
+	err = -posix_spawnp(ret_pid, r->argv[0], &files, &attr, r->argv, env);
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attr);
+	return err;
+}
+
+int runner__start(struct runner *r, uint32_t key, const char *const *env, const char *json, size_t len)
+{
+	cleanup_free char **all = NULL;
+	size_t n = 0, m = 0, slot = 0;
+	uint64_t now = util__now_ns();
+	int fd, err;
+
+	runner__tick(r);
+	while (slot < RUNNER_MAX && r->job[slot].pid)
+		slot++;
+	if (slot == RUNNER_MAX)
+		return -EBUSY;
+	if (in_cooldown(r, key, now))
+		return -EAGAIN;
+	while (environ[n])
+		n++;
+	while (env[m])
+		m++;
+	all = calloc(n + m + 1, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, env, m * sizeof(*all)); /* ours first: the first of two equal names counts */
+	memcpy(all + m, environ, n * sizeof(*all));
+	fd = stdin_of(json, len);
+	if (fd < 0)
+		return fd;
+	err = spawn(r, all, fd, &r->job[slot].pid);
+	close(fd);
+	if (err) {
+		r->job[slot].pid = 0;
+		return err;
+	}
+	r->job[slot].start_ns = now;
+	r->job[slot].told = false;
+	return 0;
+}
+
+static void collect(struct runner *r, size_t i)
+{
+	int status;
+
+	if (waitpid(r->job[i].pid, &status, WNOHANG) <= 0)
+		return;
+	r->job[i].pid = 0;
+	if (WIFSIGNALED(status))
+		log_warn("the command of --on-alert was ended by signal %d", WTERMSIG(status));
+	else if (WEXITSTATUS(status))
+		log_warn("the command of --on-alert failed with status %d", WEXITSTATUS(status));
+}
+
+void runner__tick(struct runner *r)
+{
+	uint64_t now = util__now_ns();
+
+	for (size_t i = 0; i < RUNNER_MAX; i++) {
+		uint64_t ran;
+
+		if (!r->job[i].pid)
+			continue;
+		collect(r, i);
+		ran = now - r->job[i].start_ns;
+		if (!r->job[i].pid || ran < r->timeout_ns)
+			continue;
+		if (!r->job[i].told) {
+			log_warn("the command of --on-alert takes too long: ending it");
+			kill(-r->job[i].pid, SIGTERM);
+			r->job[i].told = true;
+		} else if (ran > r->timeout_ns + KILL_AFTER_NS) {
+			kill(-r->job[i].pid, SIGKILL);
+		}
+	}
+}
+
+static bool any_running(const struct runner *r)
+{
+	for (size_t i = 0; i < RUNNER_MAX; i++) {
+		if (r->job[i].pid)
+			return true;
+	}
+	return false;
+}
+
+void runner__finish(struct runner *r)
+{
+	while (any_running(r)) {
+		runner__tick(r);
+		if (any_running(r))
+			poll(NULL, 0, 20);
+	}
+}
+
+void runner__free(struct runner *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < RUNNER_MAX; i++) {
+		if (r->job[i].pid)
+			kill(-r->job[i].pid, SIGKILL);
+	}
+	free(r->argv);
+	free(r);
+}

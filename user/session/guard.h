@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * guard.h - alerts and OOM kills of a run: on an alert, and when a target is killed, its profile
+ * is saved while memwatch still has it. Does nothing at all without --alert-… and --oom-log.
+ */
+#ifndef SESSION_GUARD_H
+#define SESSION_GUARD_H
+
+#include "alert/options.h"
+#include "session/session.h"
+
+struct guard;
+
+/* *ret is NULL if no option asks for it. 0 or an exit status (enum mw_exit), the reason logged. */
+int guard__new(const struct alert_options *o, struct session *s, struct guard **ret);
+void guard__free(struct guard *g);
+
+/* Samples and reads what has happened; call at every turn of the loop. NULL is fine. */
+void guard__tick(struct guard *g);
+
+/* After the last event was read: reports kills that are still on their way, waits for commands. */
+void guard__finish(struct guard *g);
+
+#endif
