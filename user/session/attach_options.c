@@ -29,6 +29,7 @@ void attach_options__init(struct attach_options *o)
 	o->sample_bytes = 512 << 10;
 	o->sample_index = "inuse_space";
 	o->top = 10;
+	alert_options__init(&o->alert);
 }
 
 static const struct argp_option options[] = {
@@ -115,6 +116,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	struct attach_options *o = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->alert;
+		break;
 	case 'd':
 		parse_time(state, "no duration", arg, 1000000, &o->duration_ns);
 		break;
@@ -203,5 +207,7 @@ static error_t parse_pid(int key, char *arg, struct argp_state *state)
 static const struct argp_option pid_options[] = {
 	{"pid", 'p', "PID", 0, "the process to attach to; may repeat", 0}, {0}};
 
-const struct argp attach_options_argp = {options, parse_opt, NULL, NULL, NULL, NULL, NULL};
+static const struct argp_child children[] = {{&alert_options_argp, 0, NULL, 0}, {0}};
+
+const struct argp attach_options_argp = {options, parse_opt, NULL, NULL, children, NULL, NULL};
 const struct argp attach_pid_argp = {pid_options, parse_pid, NULL, NULL, NULL, NULL, NULL};

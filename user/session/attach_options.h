@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alert/options.h"
+
 #define ATTACH_MAX_PIDS 256
 #define ATTACH_MAX_OUTPUTS 32
 
@@ -22,6 +24,7 @@ struct attach_options {
 	uint64_t sample_bytes;
 	const char *sample_index; /* name of a heap sample type */
 	int top;
+	struct alert_options alert;
 	bool plain, follow, json, quiet, with_maps;
 };
 

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "out/output.h"
+#include "session/guard.h"
 #include "session/live.h"
 #include "session/target.h"
 
@@ -219,10 +220,16 @@ int monitor__run(struct monitor *m)
 	uint64_t start = util__now_ns(), now = start;
 	uint64_t end = m->opts->duration_ns ? start + m->opts->duration_ns : UINT64_MAX;
 	uint64_t next = start + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
+	struct guard *guard;
+	int status = guard__new(&m->opts->alert, s, &guard);
+
+	if (status)
+		return status;
 
 	while (!m->stop && s->nlive) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
 		session__poll(s);
+		guard__tick(guard);
 		now = util__now_ns();
 		if (now >= end)
 			break;
@@ -232,6 +239,8 @@ int monitor__run(struct monitor *m)
 		}
 	}
 	session__stop(s);
+	guard__finish(guard);
+	guard__free(guard);
 	report(m);
 	if (m->opts->json && print_json(m))
 		m->failed = true;
