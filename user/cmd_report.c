@@ -312,8 +312,28 @@ static void free_profiles(struct profile **p, size_t n)
 	free(p);
 }
 
-/* Reads and merges; a single file is only merged with itself (which removes duplicates and
- * renumbers as pprof does) if `compact`. */
+static bool any_negative(const struct profile *p)
+{
+	for (size_t i = 0; i < p->nsamples; i++) {
+		for (size_t k = 0; k < p->nvalues; k++) {
+			if (p->samples[i].value[k] < 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * pprof merges even a single profile with itself: equal samples become one, everything is
+ * renumbered. Sums over samples do not show it unless values of opposite sign meet or comments
+ * repeat, so where only sums are printed the work is left out.
+ */
+static bool same_when_merged(const struct profile *p)
+{
+	return !p->ncomments && !any_negative(p);
+}
+
+/* Reads and merges. */
 static int load(const struct names *files, bool compact, struct profile **ret)
 {
 	struct profile **p = calloc(files->n, sizeof(*p));
@@ -326,7 +346,7 @@ static int load(const struct names *files, bool compact, struct profile **ret)
 		if (err)
 			log_error("failed to read '%s': %s", files->name[i], why);
 	}
-	if (!err && files->n == 1 && !compact) {
+	if (!err && files->n == 1 && !compact && same_when_merged(p[0])) {
 		*ret = p[0];
 		free(p);
 		return 0;
@@ -512,9 +532,9 @@ static int show(struct args *a, struct profile *p)
 
 static int report(struct args *a)
 {
-	/* Only these print what merging changes: order, numbers and duplicates of samples. */
+	/* These print what merging changes: order, numbers and duplicates of samples. */
 	bool compact = a->mode == MODE_RAW || a->mode == MODE_TRACES || a->bases.n || a->survivors ||
-		       a->outputs.n;
+		       a->outputs.n || a->o.granularity == GRAPH_ADDRESSES;
 	bool text = a->mode != MODE_DEFAULT || !a->outputs.n;
 	struct profile *p = NULL, *copy = NULL;
 	const char *why;

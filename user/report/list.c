@@ -14,15 +14,27 @@
 
 /* A source file, its lines NUL-terminated: line n (from 1) at text + at[n-1]. */
 struct source {
+	uint32_t file; /* string of the profile */
 	char *text;
 	size_t *at;
 	size_t n, cap;
+	char *why; /* could not be read */
 };
 
-static void source_free(struct source *s)
+struct sources { /* each file is read once */
+	const char *dirs;
+	struct source *s;
+	size_t n, cap;
+};
+
+static void sources_free(struct sources *c)
 {
-	free(s->text);
-	free(s->at);
+	for (size_t i = 0; i < c->n; i++) {
+		free(c->s[i].text);
+		free(c->s[i].at);
+		free(c->s[i].why);
+	}
+	free(c->s);
 }
 
 static int split_lines(struct source *s, size_t len)
@@ -84,25 +96,50 @@ static int search(const char *name, const char *dirs, struct source *s)
 	return -ENOENT;
 }
 
-static int open_source(const char *file, const char *dirs, const char *trim, struct source *s,
-		       char *why, size_t why_len)
+static int open_source(const char *file, const char *dirs, const char *trim, struct source *s)
 {
 	const char *name = graph__trim_path(file, trim, dirs);
-	int err;
+	int err, rc = 0;
 
-	*s = (struct source){0};
-	if (*name == '/') {
+	if (*name != '/') {
+		err = search(name, dirs, s);
+		if (err)
+			rc = asprintf(&s->why, "could not find file %s on path %s", name, dirs);
+	} else {
 		err = read_regular(name, s);
 		if (err)
-			snprintf(why, why_len, "open %s: %s", name,
-				 err == -ENOENT	 ? "no such file or directory"
-				 : err == -EACCES ? "permission denied"
-						  : strerror(-err));
-		return err;
+			rc = asprintf(&s->why, "open %s: %s", name,
+				      err == -ENOENT   ? "no such file or directory"
+				      : err == -EACCES ? "permission denied"
+						       : strerror(-err));
 	}
-	err = search(name, dirs, s);
-	if (err)
-		snprintf(why, why_len, "could not find file %s on path %s", name, dirs);
+	if (rc < 0)
+		s->why = NULL;
+	return rc < 0 || err == -ENOMEM ? -ENOMEM : 0;
+}
+
+/* The file if it was read or `wanted` now; else NULL in *ret. */
+static int source_of(struct sources *c, const struct report *r, uint32_t file, bool wanted,
+		     const struct source **ret)
+{
+	struct source s = {.file = file};
+	int err;
+
+	*ret = NULL;
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->s[i].file == file) {
+			*ret = &c->s[i];
+			return 0;
+		}
+	}
+	if (!wanted)
+		return 0;
+	err = array_reserve(c->s, c->cap, c->n + 1);
+	err = err ? err : open_source(profile__text(r->p, file), c->dirs, r->o.trim_path, &s);
+	if (!err) {
+		c->s[c->n] = s;
+		*ret = &c->s[c->n++];
+	}
 	return err;
 }
 
@@ -138,12 +175,10 @@ static void value_or_dot(const struct report *r, int64_t v, char *buf, size_t le
 }
 
 static int print_lines(const struct report *r, FILE *f, const struct graph *g,
-		       const struct group *grp, const struct source *s)
+		       const struct group *grp, const struct source *s, int64_t first, int64_t last)
 {
-	int64_t first, last;
 	int err = 0;
 
-	line_range(g, grp, &first, &last);
 	for (int64_t line = first; line <= last && line <= (int64_t)s->n && !err; line++) {
 		char flat[MEASURE_LEN], cum[MEASURE_LEN];
 		int64_t sum[2] = {0};
@@ -175,36 +210,35 @@ static int print_lines(const struct report *r, FILE *f, const struct graph *g,
 }
 
 static int print_group(const struct report *r, FILE *f, const struct graph *g,
-		       const struct group *grp, const char *dirs)
+		       const struct group *grp, struct sources *cache)
 {
 	const struct graph_node *n = &g->nodes[grp->node[0]];
-	const char *file = profile__text(g->p, n->file);
-	char flat[MEASURE_LEN], cum[MEASURE_LEN], percent[MEASURE_LEN], why[PATH_MAX * 2];
-	struct source s = {0};
-	int64_t sum[2] = {0};
-	int err, missing;
+	char flat[MEASURE_LEN], cum[MEASURE_LEN], percent[MEASURE_LEN];
+	int64_t sum[2] = {0}, first, last;
+	const struct source *s;
+	int err;
 
 	for (size_t i = 0; i < grp->n; i++) {
 		sum[0] += g->nodes[grp->node[i]].flat;
 		sum[1] += g->nodes[grp->node[i]].cum;
 	}
-	missing = open_source(file, dirs, r->o.trim_path, &s, why, sizeof(why));
+	line_range(g, grp, &first, &last);
+	err = source_of(cache, r, n->file, first <= last, &s);
 	fputs("ROUTINE ======================== ", f);
-	err = report__name(f, profile__text(g->p, n->name));
+	err = err ? err : report__name(f, profile__text(g->p, n->name));
 	fputs(" in ", f);
-	err = err ? err : report__name(f, file);
+	err = err ? err : report__name(f, profile__text(g->p, n->file));
 	report__value(r, sum[0], flat, sizeof(flat));
 	report__value(r, sum[1], cum, sizeof(cum));
 	fprintf(f, "\n%10s %10s (flat, cum) %s of Total\n", flat, cum,
 		measure__percent(percent, sizeof(percent), sum[1], r->total));
-	if (missing) {
-		fputs(" Error: ", f);
-		err = err ? err : report__name(f, why);
-		putc('\n', f);
-	} else if (!err) {
-		err = print_lines(r, f, g, grp, &s);
-	}
-	source_free(&s);
+	if (err || !s)
+		return err;
+	if (!s->why)
+		return print_lines(r, f, g, grp, s, first, last);
+	fputs(" Error: ", f);
+	err = report__name(f, s->why);
+	putc('\n', f);
 	return err;
 }
 
@@ -224,7 +258,7 @@ static int by_name_file_line(const void *x, const void *y, void *arg)
 }
 
 static int print_functions(const struct report *r, FILE *f, const struct graph *g,
-			   const uint32_t *node, size_t n, const char *dirs)
+			   const uint32_t *node, size_t n, struct sources *cache)
 {
 	int err = 0;
 
@@ -238,7 +272,7 @@ static int print_functions(const struct report *r, FILE *f, const struct graph *
 			grp.n++;
 		i += grp.n;
 		if (first->file) {
-			err = print_group(r, f, g, &grp, dirs);
+			err = print_group(r, f, g, &grp, cache);
 			continue;
 		}
 		/* Without a file (it sorts first): said only if no file follows for the name. */
@@ -258,6 +292,7 @@ int report__list(struct report *r, FILE *f)
 	cleanup_free uint32_t *node = NULL;
 	cleanup_free char *cwd = NULL;
 	char total[MEASURE_LEN];
+	struct sources cache = {0};
 	struct graph g;
 	size_t n = 0;
 	int err = report__graph(r, &g, &o);
@@ -278,8 +313,10 @@ int report__list(struct report *r, FILE *f)
 		qsort_r(node, n, sizeof(*node), by_name_file_line, &g);
 		report__value(r, r->total, total, sizeof(total));
 		fprintf(f, "Total: %s\n", total);
-		err = print_functions(r, f, &g, node, n, cwd);
+		cache.dirs = cwd;
+		err = print_functions(r, f, &g, node, n, &cache);
 	}
+	sources_free(&cache);
 	graph__free(&g);
 	errno = 0;
 	if (!err && (fflush(f) || ferror(f)))

@@ -71,6 +71,17 @@ static int line_of(const struct profile *p, struct label_lines *ls, const struct
 	return put(*ret, start);
 }
 
+static bool has_unit(const struct profile *p, const struct profile_sample *s, uint32_t key)
+{
+	for (size_t i = 0; i < s->nlabels; i++) {
+		const struct profile_label *l = &p->labels[s->label0 + i];
+
+		if (l->key == key && !l->str && l->unit)
+			return true;
+	}
+	return false;
+}
+
 /* Labels of one kind (text or numeric) of a sample, sorted as pprof sorts them. */
 static int collect(const struct profile *p, const struct profile_sample *s, bool text, bool raw,
 		   struct label_lines *ls)
@@ -96,7 +107,9 @@ static int collect(const struct profile *p, const struct profile_sample *s, bool
 			err = put(b, measure__label(num, sizeof(num), l->num,
 						    filter__label_unit(p, l->key), "auto"));
 		} else {
-			snprintf(num, sizeof(num), "%" PRId64 "%s", l->num, l->unit ? " " : "");
+			/* One unit among the values of a key gives all of them a place for it. */
+			snprintf(num, sizeof(num), "%" PRId64 "%s", l->num,
+				 has_unit(p, s, l->key) ? " " : "");
 			err = put(b, num);
 			err = err ? err : escape__plain(b, profile__text(p, l->unit), "");
 		}
