@@ -114,17 +114,33 @@ static __always_inline int send_alloc(u32 target, u8 fn, u64 addr, u64 size, u64
 	return 0;
 }
 
-/* Is this call made by another allocator function of the same module? Costs one user read, and
- * only at sites that are known to be called so. */
+/*
+ * The last thread on this CPU that entered a function which calls others of the family: only its
+ * calls can be nested, so only they pay for looking at their return address (a read of user
+ * memory costs as much as the rest of the program). A thread that moves to another CPU between
+ * the two escapes the quick test; calls bound for the profile are tested in full.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} alloc_callers SEC(".maps");
+
+static __always_inline u32 *caller_mark(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&alloc_callers, &zero);
+}
+
+/* Is this call made by another allocator function of the same module? */
 static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
 {
-	struct mw_site *s;
+	struct mw_site *s = bpf_map_lookup_elem(&alloc_sites, &site);
 	u64 ret = 0;
 	s64 d;
 
-	if (!site)
-		return false;
-	s = bpf_map_lookup_elem(&alloc_sites, &site);
 	if (!s || !s->ncallers)
 		return false;
 	if (bpf_probe_read_user(&ret, sizeof(ret), (void *)PT_REGS_SP(ctx)))
@@ -135,6 +151,24 @@ static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
 		if (i < (int)s->ncallers && d >= s->caller[i].lo && d < s->caller[i].hi)
 			return true;
 	}
+	return false;
+}
+
+/* The same with the quick test before it. */
+static __always_inline bool nested_quick(struct pt_regs *ctx, u64 cookie)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), site = MW_COOKIE_SITE(cookie), *mark;
+
+	mark = caller_mark();
+	if (!mark)
+		return false;
+	if (site && *mark == tid) {
+		if (called_by_family(ctx, site))
+			return true;
+		*mark = 0;
+	}
+	if (cookie & MW_COOKIE_CALLER)
+		*mark = tid;
 	return false;
 }
 
@@ -283,7 +317,8 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	t = thread_get(target);
 	if (!t)
 		return 1;
-	if (inside_pending(t, target, sp)) {
+	if (inside_pending(t, target, sp) ||
+	    (!exact() && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
 		count(target, MW_C_NESTED, 1);
 		count(target, MW_C_ALLOCS, -1);
 		count(target, MW_C_ALLOC_BYTES, -size);
@@ -342,7 +377,7 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
-	if (called_by_family(ctx, MW_COOKIE_SITE(cookie)))
+	if (nested_quick(ctx, cookie))
 		return 1;
 	size = requested(ctx, fn);
 	c = counters_of(target);
@@ -450,6 +485,15 @@ static __noinline int alloc_exit(struct pt_regs *ctx)
 	return 0;
 }
 
+/* Does this thread wait for the return of an allocation that encloses this call? */
+static __noinline bool inside_call(u32 target, u64 sp)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
+
+	return t && t->depth && inside_pending(t, target, sp);
+}
+
 static __always_inline int free_enter(struct pt_regs *ctx)
 {
 	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM1(ctx);
@@ -460,10 +504,14 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 		count(target, MW_C_STEPPED, 1);
 	if (!addr)
 		count(target, MW_C_NULL_FREES, 1);
-	if (!addr || called_by_family(ctx, MW_COOKIE_SITE(cookie)))
+	if (!addr || nested_quick(ctx, cookie))
 		return 0;
 	count(target, MW_C_FREES, 1);
 	if (exact()) {
+		if (MW_COOKIE_SITE(cookie) && inside_call(target, PT_REGS_SP(ctx))) {
+			count(target, MW_C_FREES, -1);
+			return 0;
+		}
 		if (!send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0))
 			count(target, MW_C_SAMPLED_FREES, 1);
 		return 0;

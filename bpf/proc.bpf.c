@@ -58,14 +58,14 @@ int BPF_PROG(mw_proc_fork, struct task_struct *parent, struct task_struct *child
 }
 
 SEC("?tp_btf/sched_process_exec")
-int BPF_PROG(mw_proc_exec, struct task_struct *task)
+int BPF_PROG(mw_proc_exec, struct task_struct *task, int old_pid)
 {
 	struct mw_target *t = current_target();
 
 	if (!t)
 		return 0;
 	__sync_fetch_and_add(&t->epoch, 1);
-	send_proc(MW_EV_EXEC, t->index, task->tgid, 0);
+	send_proc(MW_EV_EXEC, t->index, task->tgid, old_pid);
 	return 0;
 }
 

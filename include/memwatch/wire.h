@@ -120,7 +120,7 @@ struct mw_ev_map {
 struct mw_ev_proc {
 	struct mw_ev_hdr hdr;
 	__u32 pid;	 /* the process meant: FORK: the child's */
-	__u32 parent;
+	__u32 parent;	 /* FORK: the parent's; EXEC: the thread that called it */
 	char comm[MW_COMM_LEN];
 };
 
@@ -167,6 +167,7 @@ enum mw_counter {
 #define MW_COOKIE(target, fn, flags, site) \
 	((__u64)(target) | (__u64)(fn) << 16 | (__u64)(flags) << 24 | (__u64)(site) << 32)
 #define MW_COOKIE_STEPPED (1ULL << 24) /* flag 1: the probed instruction is single-stepped */
+#define MW_COOKIE_CALLER (2ULL << 24)  /* flag 2: the function calls others of the family */
 #define MW_COOKIE_TARGET(c) ((__u32)((c) & 0xffff))
 #define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
 #define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))

@@ -308,6 +308,7 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 	/* What a wrapper calls is not nested: it is the call. */
 	for (size_t i = 0; i < ncalled && !s->wrapper; i++)
 		note_caller(called[i], b);
+	s->calls_family = ncalled && !s->wrapper;
 }
 
 int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, struct site **ret)

@@ -35,6 +35,7 @@ struct site {
 	const char *why; /* one phrase: why not emulated, or "" */
 	bool wrapper;	 /* only passes the call on to another function of the list: not probed */
 	char calls[64];	 /* that function's name */
+	bool calls_family; /* calls others of this list (glibc's realloc calls malloc) */
 	/* Functions of this list that call this one, relative to vaddr: see struct mw_site. */
 	size_t ncallers;
 	struct {

@@ -110,6 +110,8 @@ int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 		err = bpfobj__use_map(o->skel->maps.alloc_live,
 				      opts->sample_bytes <= 1 ? 1 : opts->max_live);
 	if (!err)
+		err = bpfobj__use_map(o->skel->maps.alloc_callers, 0);
+	if (!err)
 		err = bpfobj__use_map(o->skel->maps.alloc_threads, opts->max_threads);
 	if (err) {
 		free(p);
@@ -274,7 +276,8 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			continue;
 		b->offsets[b->n] = s->off;
 		b->cookies[b->n++] = MW_COOKIE(
-			target, s->func.fn, s->kind == SITE_STEPPED ? 1 : 0, site_row(p, s));
+			target, s->func.fn, (s->kind == SITE_STEPPED ? 1 : 0) | (s->calls_family ? 2 : 0),
+			site_row(p, s));
 	}
 	err = attach_batch(p, path, frees, pid, target, true);
 	if (!err)

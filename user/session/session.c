@@ -208,6 +208,23 @@ static void share_block(void *arg, const struct livemap_block *b)
 		bpf_map_update_elem(bpf_map__fd(sh->s->obj->skel->maps.alloc_live), &b->key, &size, 0);
 }
 
+static void forget_block(void *arg, const struct livemap_block *b)
+{
+	struct share *sh = arg;
+
+	if (b->key >> MW_ADDR_BITS == sh->child)
+		bpf_map_delete_elem(bpf_map__fd(sh->s->obj->skel->maps.alloc_live), &b->key);
+}
+
+/* The kernel's table of live samples need not remember a process that is gone. */
+void session__forget_live(struct session *s, uint32_t target)
+{
+	struct share sh = {.s = s, .child = target};
+
+	if (s->opts.sample_bytes > 1)
+		livemap__each(&s->heap->live, forget_block, &sh);
+}
+
 static void on_fork(struct session *s, const struct mw_ev_proc *ev)
 {
 	struct session_target *child;
@@ -242,11 +259,12 @@ static void on_proc(struct session *s, const struct mw_ev_proc *ev)
 		on_fork(s, ev);
 		break;
 	case MW_EV_EXEC:
+		session__forget_live(s, t->index);
 		heap__clear_target(s->heap, t->index);
 		anon__clear_target(s->anon, t->index);
 		target__read_names(t);
+		target__exec(s, t, ev->parent != ev->pid);
 		log_info("PID %d is now '%s' (exec)", t->pid, t->comm);
-		session__rescan(s, t);
 		break;
 	case MW_EV_EXIT:
 		target__ended(s, t);

@@ -286,6 +286,19 @@ void target__on_stack(struct session *s, const void *data, size_t size)
 		s->heap->sites[site].internal = stack_in_allocator(s, frames, ev->n);
 }
 
+/*
+ * Probes in files that the new image maps again hold already, from its first instruction. Only when
+ * another thread than the leader has called exec do the links belong to a task that is no more.
+ */
+void target__exec(struct session *s, struct session_target *t, bool by_thread)
+{
+	if (by_thread) {
+		alloc_probe__detach_target(s->probe, t->index);
+		t->nprobed = t->nprobes = t->nfiles = 0;
+	}
+	session__rescan(s, t);
+}
+
 void target__ended(struct session *s, struct session_target *t)
 {
 	uint32_t pid = t->pid;
@@ -294,6 +307,9 @@ void target__ended(struct session *s, struct session_target *t)
 		return;
 	t->ended = true;
 	s->nlive--;
+	session__forget_live(s, t->index);
+	if (s->probe)
+		alloc_probe__detach_target(s->probe, t->index);
 	/* The number may be given to another process. */
 	bpf_map_delete_elem(bpf_map__fd(s->obj->skel->maps.targets), &pid);
 	if (s->on_end)
