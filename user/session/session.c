@@ -99,7 +99,8 @@ static int load(struct session *s)
 {
 	struct alloc_probe_opts probe_opts = {.sample_bytes = s->opts.sample_bytes,
 					      .ring_bytes = s->opts.ring_bytes};
-	int err;
+	struct unwind_maps_opts unwind_opts = {.budget_bytes = 0};
+	int err, tables;
 
 	features__probe(&s->features);
 	if (features__missing(&s->features)) {
@@ -114,6 +115,10 @@ static int load(struct session *s)
 		err = bpfobj__use_stacks(s->obj);
 	if (err)
 		return err;
+	tables = unwind_maps__setup(s->obj);
+	if (tables)
+		log_warn("stacks follow frame pointers: this kernel cannot unwind by table (%s)",
+			 strerror(-tables));
 	err = alloc_probe__new(s->obj, &s->features, &probe_opts, &s->probe);
 	if (err) {
 		session__set_error("allocator probes need attach cookies (Linux 5.15)");
@@ -126,7 +131,9 @@ static int load(struct session *s)
 				   strerror(-err));
 		return err;
 	}
-	err = bpfobj__ring(s->obj, on_event, s);
+	err = tables ? 0 : unwind_maps__new(s->obj, &unwind_opts, &s->unwind);
+	if (!err)
+		err = bpfobj__ring(s->obj, on_event, s);
 	if (!err)
 		err = attach_tracepoints(s);
 	if (!err && calibrate__run(s->probe, &s->calibration))
@@ -179,6 +186,7 @@ void session__free(struct session *s)
 	if (!s)
 		return;
 	detach(s);
+	unwind_maps__free(s->unwind);
 	free(s->links);
 	bpfobj__free(s->obj);
 	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
@@ -297,6 +305,10 @@ static int on_event(void *arg, void *data, size_t size)
 	case MW_EV_EXECMAP:
 		if (hdr->target < MW_MAX_TARGETS && s->targets[hdr->target])
 			session__rescan(s, s->targets[hdr->target]);
+		break;
+	case MW_EV_UNKNOWN_FILE:
+		if (s->unwind)
+			unwind_maps__on_unknown_file(s->unwind, data);
 		break;
 	case MW_EV_FORK:
 	case MW_EV_EXEC:

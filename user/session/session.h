@@ -21,6 +21,7 @@
 #include "probe/bpfobj.h"
 #include "probe/calibrate.h"
 #include "probe/feature.h"
+#include "probe/unwind_maps.h"
 #include "session/module.h"
 
 #define SESSION_NO_MODULE UINT32_MAX
@@ -85,6 +86,7 @@ struct session {
 	struct session_target *targets[MW_MAX_TARGETS];
 	size_t ntargets, nlive;
 	struct calibration calibration;
+	struct unwind_maps *unwind; /* NULL: frame-pointer stacks */
 	uint64_t events, events_this_poll;
 	bool stopped;
 	void (*on_end)(struct session *s, struct session_target *t); /* a target ended; may be NULL */

@@ -150,6 +150,9 @@ int session__rescan(struct session *s, struct session_target *t)
 	size_t n = 0, cap = 0;
 	int err, first_err = 0;
 
+	/* Tables come first: before the attach they are waited for, so that no stack is cut short. */
+	if (s->unwind)
+		unwind_maps__add_process(s->unwind, t->pid, !t->rescans);
 	t->rescans++;
 	err = procmap__read(t->pid, &maps);
 	if (err)
