@@ -132,8 +132,9 @@ void alloc_probe__free(struct alloc_probe *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < p->nlinks; i++)
-		link_close(&p->links[i]);
+	/* In the reverse order: while a free can no longer be seen, no allocation may be. */
+	while (p->nlinks)
+		link_close(&p->links[--p->nlinks]);
 	free(p->links);
 	free(p);
 }
@@ -142,10 +143,14 @@ void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target)
 {
 	size_t n = 0;
 
+	for (size_t i = p->nlinks; i-- > 0;) {
+		if (p->links[i].target != target)
+			continue;
+		link_close(&p->links[i]);
+		p->links[i].target = UINT32_MAX;
+	}
 	for (size_t i = 0; i < p->nlinks; i++) {
-		if (p->links[i].target == target)
-			link_close(&p->links[i]);
-		else
+		if (p->links[i].target != UINT32_MAX)
 			p->links[n++] = p->links[i];
 	}
 	p->nlinks = n;

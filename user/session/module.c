@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "session/module.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,15 +32,25 @@ void module_table__fini(struct module_table *t)
 	memset(t, 0, sizeof(*t));
 }
 
-static int count_symbol(void *arg, const struct elfobj_symbol *sym)
+/* What the symbols say about the file as a whole. */
+struct symbol_facts {
+	bool any, starts_programs;
+};
+
+static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 {
-	return 1; /* one is enough */
+	struct symbol_facts *f = arg;
+
+	f->any = true;
+	f->starts_programs |= !strcmp(sym->name, "__libc_start_main");
+	return 0;
 }
 
 /* Looks through the file once: build-id and allocators. */
 static int module_read(struct module *m)
 {
 	cleanup_free struct alloc_func *funcs = NULL;
+	struct symbol_facts facts = {0};
 	struct elfobj *elf;
 	size_t n = 0;
 	int err;
@@ -48,7 +59,8 @@ static int module_read(struct module *m)
 	if (err)
 		return err;
 	elfobj__build_id_hex(elf, m->build_id);
-	m->has_symbols = elfobj__each_symbol(elf, count_symbol, NULL) == 1;
+	elfobj__each_symbol(elf, on_symbol, &facts);
+	m->has_symbols = facts.any;
 	err = allocs__find(elf, &funcs, &n);
 	if (err == -EBADMSG)
 		log_debug("malformed symbol table in '%s': using what came before", m->path);
@@ -56,6 +68,8 @@ static int module_read(struct module *m)
 		err = site__choose(elf, funcs, n, &m->sites);
 		m->nsites = err ? 0 : n;
 	}
+	m->is_allocator = m->nsites && !facts.starts_programs && elfobj__type(elf) == ET_DYN &&
+			  !elfobj__has_interp(elf);
 	elfobj__close(elf);
 	return err == -EBADMSG ? 0 : err;
 }
@@ -114,6 +128,8 @@ int module_table__get(struct module_table *t, const struct procmap *maps,
 
 bool module__in_allocator(const struct module *m, uint64_t off)
 {
+	if (m->is_allocator)
+		return true;
 	for (size_t i = 0; i < m->nsites; i++) {
 		const struct site *s = &m->sites[i];
 		/* off of the function's start: the site's moved back by what lies between */

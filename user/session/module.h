@@ -27,6 +27,7 @@ struct module {
 	size_t nsites;
 	struct symbolizer_module *symbols; /* NULL until asked for */
 	bool symbols_failed;
+	bool is_allocator; /* a library that is an allocator and nothing else (not libc, no program) */
 	bool has_symbols; /* something to look for allocators in */
 };
 
@@ -43,7 +44,8 @@ int module_table__get(struct module_table *t, const struct procmap *maps,
 		      const struct procmap_entry *e, struct module **ret);
 void module_table__fini(struct module_table *t);
 
-/* Is this file offset inside one of the module's allocator functions? */
+/* Is this file offset inside one of the module's allocator functions (anywhere in a library that
+ * is an allocator: its functions leave by jumps, and no frame of theirs remains)? */
 bool module__in_allocator(const struct module *m, uint64_t off);
 
 #endif
