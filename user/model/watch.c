@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "model/watch.h"
+
+#include "core/util.h"
+
+#include <string.h>
+
+#define SERIES_SHARE 2000 /* a stack worth 1/2000 of the bytes in use gets a series */
+
+void watch__clear(struct watch *w)
+{
+	for (size_t i = 0; i < w->nseries; i++)
+		free(w->series[i]);
+	free(w->series);
+	free(w->entries);
+	free(w->slot);
+	memset(w, 0, sizeof(*w));
+}
+
+void watch__tick(struct watch *w, double t_s)
+{
+	w->tick++;
+	w->before_s = w->now_s;
+	w->now_s = t_s;
+}
+
+static int grow_table(struct watch *w)
+{
+	size_t n = w->slot ? (w->mask + 1) * 2 : 1024;
+	uint32_t *slot;
+
+	if (w->slot && (w->n + 1) * 2 <= w->mask + 1)
+		return 0;
+	slot = calloc(n, sizeof(*slot));
+	if (!slot)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->n; i++) {
+		size_t s = util__mix64(w->entries[i].key) & (n - 1);
+
+		while (slot[s])
+			s = (s + 1) & (n - 1);
+		slot[s] = i + 1;
+	}
+	free(w->slot);
+	w->slot = slot;
+	w->mask = n - 1;
+	return 0;
+}
+
+struct watch_entry *watch__find(const struct watch *w, uint64_t key)
+{
+	if (!w->slot)
+		return NULL;
+	for (size_t s = util__mix64(key) & w->mask; w->slot[s]; s = (s + 1) & w->mask)
+		if (w->entries[w->slot[s] - 1].key == key)
+			return &w->entries[w->slot[s] - 1];
+	return NULL;
+}
+
+static struct watch_entry *add_entry(struct watch *w, uint64_t key)
+{
+	size_t s;
+
+	if (w->n >= WATCH_MAX_ENTRIES || grow_table(w) ||
+	    array_reserve(w->entries, w->cap, w->n + 1)) {
+		w->dropped++;
+		return NULL;
+	}
+	for (s = util__mix64(key) & w->mask; w->slot[s];)
+		s = (s + 1) & w->mask;
+	w->entries[w->n] = (struct watch_entry){.key = key};
+	w->slot[s] = ++w->n;
+	return &w->entries[w->n - 1];
+}
+
+/* A series that starts: the stack was seen before with little in it, or it is new and held
+ * nothing at the snapshot before. Either way the growth until now belongs to it. */
+static void start_series(struct watch *w, struct watch_entry *e)
+{
+	struct trend_series *s;
+
+	if (w->nseries >= WATCH_MAX_SERIES || array_reserve(w->series, w->series_cap, w->nseries + 1))
+		return;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return;
+	w->series[w->nseries] = s;
+	e->series = ++w->nseries;
+	if (w->tick > 1)
+		trend_series__add(s, (struct trend_point){
+					     w->before_s, (double)e->before[PROFILE_INUSE_SPACE],
+					     (double)e->before[PROFILE_ALLOC_OBJECTS],
+					     (double)(e->before[PROFILE_ALLOC_OBJECTS] -
+						      e->before[PROFILE_INUSE_OBJECTS])});
+}
+
+static struct trend_point point_of(const struct watch *w, const struct watch_entry *e)
+{
+	return (struct trend_point){w->now_s, (double)e->now[PROFILE_INUSE_SPACE],
+				    (double)e->now[PROFILE_ALLOC_OBJECTS],
+				    (double)(e->now[PROFILE_ALLOC_OBJECTS] -
+					     e->now[PROFILE_INUSE_OBJECTS])};
+}
+
+struct watch_entry *watch__put(struct watch *w, uint64_t key, const int64_t v[WATCH_VALUES],
+			       bool with_series)
+{
+	struct watch_entry *e = watch__find(w, key);
+
+	if (!e)
+		e = add_entry(w, key);
+	if (!e)
+		return NULL;
+	if (e->seen == w->tick) { /* the same stack again: another label that tells nothing apart */
+		for (int i = 0; i < WATCH_VALUES; i++)
+			e->now[i] += v[i];
+		if (e->series) {
+			struct trend_series *ts = w->series[e->series - 1];
+
+			ts->p[ts->n - 1] = point_of(w, e);
+		}
+		return e;
+	}
+	memcpy(e->before, e->now, sizeof(e->before));
+	memcpy(e->now, v, sizeof(e->now));
+	e->seen = w->tick;
+	if (with_series && !e->series)
+		start_series(w, e);
+	if (e->series)
+		trend_series__add(w->series[e->series - 1], point_of(w, e));
+	return e;
+}
+
+double watch__rate(const struct watch *w, const struct watch_entry *e, int type)
+{
+	double dt = w->now_s - w->before_s;
+
+	return w->tick > 1 && dt > 0 ? (double)(e->now[type] - e->before[type]) / dt : 0;
+}
+
+void watch__trend(const struct watch *w, const struct watch_entry *e, struct trend *ret)
+{
+	const struct trend_series *s = e->series ? w->series[e->series - 1] : NULL;
+
+	trend__classify(s ? s->p : NULL, s ? s->n : 0, ret);
+	if (!s)
+		ret->bytes = (double)e->now[PROFILE_INUSE_SPACE];
+}
+
+void watch__mark(struct watch *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		memcpy(w->entries[i].mark, w->entries[i].now, sizeof(w->entries[i].mark));
+	w->marked = true;
+}
+
+static uint64_t hash_text(const char *text)
+{
+	return util__hash(text, strlen(text));
+}
+
+static uint64_t location_key(const struct profile *p, const struct profile_location *l)
+{
+	uint64_t h = util__mix64(l->address + 1);
+
+	if (l->mapping < p->nmappings) {
+		const struct profile_mapping *m = &p->mappings[l->mapping];
+
+		/* a module moves with each start of the process: its offset does not */
+		h = util__mix64(l->address - m->start + m->offset) ^
+		    hash_text(profile__text(p, m->file));
+	} else if (l->nlines) {
+		const struct profile_line *line = &p->lines[l->line0];
+
+		if (line->function < p->nfunctions)
+			h ^= hash_text(profile__text(p, p->functions[line->function].name));
+	}
+	return h;
+}
+
+int watch__stack_keys(const struct profile *p, uint64_t *keys)
+{
+	cleanup_free uint64_t *loc = calloc(p->nlocations + 1, sizeof(*loc));
+
+	if (!loc)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->nlocations; i++)
+		loc[i] = location_key(p, &p->locations[i]);
+	for (size_t i = 0; i < p->nsamples; i++) {
+		const struct profile_sample *s = &p->samples[i];
+		uint64_t h = 0x9e3779b97f4a7c15ULL;
+
+		for (uint32_t k = 0; k < s->nstack; k++)
+			if (p->stack[s->stack0 + k] < p->nlocations)
+				h = util__mix64(h + loc[p->stack[s->stack0 + k]]);
+		for (uint32_t k = 0; k < s->nlabels; k++) {
+			const struct profile_label *l = &p->labels[s->label0 + k];
+
+			if (l->str)
+				h = util__mix64(h ^ hash_text(profile__text(p, l->str)));
+		}
+		keys[i] = h;
+	}
+	return 0;
+}
+
+int watch__profile(struct watch *w, const struct profile *p, double t_s)
+{
+	cleanup_free uint64_t *keys = malloc((p->nsamples + 1) * sizeof(*keys));
+	int64_t total = 0;
+	int err = keys ? watch__stack_keys(p, keys) : -ENOMEM;
+
+	if (err || p->nvalues < WATCH_VALUES)
+		return err;
+	for (size_t i = 0; i < p->nsamples; i++)
+		total += max_of(p->samples[i].value[PROFILE_INUSE_SPACE], (int64_t)0);
+	watch__tick(w, t_s);
+	for (size_t i = 0; i < p->nsamples; i++)
+		watch__put(w, keys[i], p->samples[i].value,
+			   p->samples[i].value[PROFILE_INUSE_SPACE] > total / SERIES_SHARE);
+	return 0;
+}

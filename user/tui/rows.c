@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * rows.c - see rows.h. Frames are reduced to names once per location; a sample's functions are
+ * then numbers, and a stamp per function keeps recursion from counting twice.
+ */
+#include "tui/rows.h"
+
+#include "core/util.h"
+#include "out/text.h"
+
+#include <string.h>
+
+struct names { /* names of all frames of the profile, by (location, line) */
+	struct rows *r;
+	const struct profile *p;
+	uint32_t *first; /* per location: index of its innermost frame in id[] */
+	uint32_t *id;	 /* row of the frame's function */
+	size_t nframes;
+	uint32_t *slot; /* name → row + 1 */
+	size_t mask;
+};
+
+void rows__clear(struct rows *r)
+{
+	for (size_t i = 0; i < r->nowned; i++)
+		free(r->owned[i]);
+	free(r->owned);
+	free(r->row);
+	memset(r, 0, sizeof(*r));
+}
+
+static uint64_t name_key(const char *name)
+{
+	return util__hash(name, strlen(name));
+}
+
+static int own(struct rows *r, char *text)
+{
+	int err = text ? array_reserve(r->owned, r->owned_cap, r->nowned + 1) : -ENOMEM;
+
+	if (err)
+		free(text);
+	else
+		r->owned[r->nowned++] = text;
+	return err;
+}
+
+static const struct profile_function *function_at(const struct profile *p, uint32_t loc, size_t line)
+{
+	const struct profile_location *l = &p->locations[loc];
+
+	if (line >= l->nlines || p->lines[l->line0 + line].function >= p->nfunctions)
+		return NULL;
+	return &p->functions[p->lines[l->line0 + line].function];
+}
+
+/* Source file and line of a location's innermost frame. */
+static void place(struct row *row, const struct profile *p, uint32_t loc)
+{
+	const struct profile_function *fn = function_at(p, loc, 0);
+	const char *file = fn ? profile__text(p, fn->file) : "", *slash = strrchr(file, '/');
+
+	row->file = slash ? slash + 1 : file;
+	row->line = fn ? p->lines[p->locations[loc].line0].line : 0;
+}
+
+static int frame_name(struct names *n, uint32_t loc, size_t line, struct row *ret)
+{
+	const struct profile_function *fn = function_at(n->p, loc, line);
+	char *text;
+	int err;
+
+	*ret = (struct row){.file = ""};
+	if (fn && fn->name) {
+		ret->name = profile__text(n->p, fn->name);
+		return 0;
+	}
+	text = text__frame_name(n->p, loc, line);
+	err = own(n->r, text);
+	ret->name = text;
+	return err;
+}
+
+static int names_grow(struct names *n)
+{
+	size_t size = n->slot ? (n->mask + 1) * 2 : 1024;
+	uint32_t *slot;
+
+	if (n->slot && (n->r->n + 1) * 2 <= n->mask + 1)
+		return 0;
+	slot = calloc(size, sizeof(*slot));
+	if (!slot)
+		return -ENOMEM;
+	for (size_t i = 0; i < n->r->n; i++) {
+		size_t s = n->r->row[i].key & (size - 1);
+
+		while (slot[s])
+			s = (s + 1) & (size - 1);
+		slot[s] = i + 1;
+	}
+	free(n->slot);
+	n->slot = slot;
+	n->mask = size - 1;
+	return 0;
+}
+
+static int intern(struct names *n, const struct row *r, uint32_t *ret)
+{
+	uint64_t key = name_key(r->name);
+	size_t s;
+	int err = names_grow(n);
+
+	if (err)
+		return err;
+	for (s = key & n->mask; n->slot[s]; s = (s + 1) & n->mask) {
+		if (n->r->row[n->slot[s] - 1].key == key) {
+			*ret = n->slot[s] - 1;
+			return 0;
+		}
+	}
+	err = array_reserve(n->r->row, n->r->cap, n->r->n + 1);
+	if (err)
+		return err;
+	n->r->row[n->r->n] = *r;
+	n->r->row[n->r->n].key = key;
+	*ret = n->r->n++;
+	n->slot[s] = n->r->n;
+	return 0;
+}
+
+static void names_free(struct names *n)
+{
+	free(n->first);
+	free(n->id);
+	free(n->slot);
+}
+
+static size_t frames_of(const struct profile_location *l)
+{
+	return l->nlines ? l->nlines : 1;
+}
+
+static int names_make(struct names *n, struct rows *r, const struct profile *p)
+{
+	size_t at = 0, total = 0;
+	int err = 0;
+
+	*n = (struct names){.r = r, .p = p};
+	for (size_t i = 0; i < p->nlocations; i++)
+		total += frames_of(&p->locations[i]);
+	n->first = malloc((p->nlocations + 1) * sizeof(*n->first));
+	n->id = malloc((total + 1) * sizeof(*n->id));
+	if (!n->first || !n->id)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->nlocations && !err; i++) {
+		n->first[i] = at;
+		for (size_t k = 0; k < frames_of(&p->locations[i]) && !err; k++) {
+			struct row row;
+
+			err = frame_name(n, i, k, &row);
+			if (!err)
+				err = intern(n, &row, &n->id[at++]);
+		}
+	}
+	return err;
+}
+
+static void add_values(int64_t to[WATCH_VALUES], const int64_t *v)
+{
+	for (int i = 0; i < WATCH_VALUES; i++)
+		to[i] += v[i];
+}
+
+/* flat and cum of every function: rows are functions already, from names_make. */
+static int sum_functions(struct names *n)
+{
+	const struct profile *p = n->p;
+	struct row *row = n->r->row;
+	cleanup_free uint32_t *stamp = calloc(n->r->n + 1, sizeof(*stamp));
+
+	if (!stamp)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->nsamples; i++) {
+		const struct profile_sample *s = &p->samples[i];
+
+		for (uint32_t k = 0; k < s->nstack; k++) {
+			uint32_t loc = p->stack[s->stack0 + k];
+
+			for (size_t j = 0; j < frames_of(&p->locations[loc]); j++) {
+				uint32_t id = n->id[n->first[loc] + j];
+
+				if (!k && !j)
+					add_values(row[id].flat, s->value);
+				if (stamp[id] != i + 1)
+					add_values(row[id].cum, s->value);
+				stamp[id] = i + 1;
+			}
+		}
+	}
+	return 0;
+}
+
+/* Who calls the focus (or is called by it), with what flows between; rows keep their names. */
+static int sum_neighbours(struct names *n, const char *focus, bool callers)
+{
+	const struct profile *p = n->p;
+	struct row *row = n->r->row;
+	uint64_t key = name_key(focus);
+	cleanup_free uint32_t *stamp = calloc(n->r->n + 1, sizeof(*stamp));
+
+	if (!stamp)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->nsamples; i++) {
+		const struct profile_sample *s = &p->samples[i];
+		uint32_t inner = UINT32_MAX;
+
+		for (uint32_t k = 0; k < s->nstack; k++) {
+			uint32_t loc = p->stack[s->stack0 + k];
+
+			for (size_t j = 0; j < frames_of(&p->locations[loc]); j++) {
+				uint32_t id = n->id[n->first[loc] + j], who = UINT32_MAX;
+
+				if (callers && inner != UINT32_MAX && row[inner].key == key)
+					who = id;
+				else if (!callers && row[id].key == key && inner != UINT32_MAX)
+					who = inner;
+				if (who != UINT32_MAX && stamp[who] != i + 1) {
+					add_values(row[who].cum, s->value);
+					add_values(row[who].flat, s->value);
+					stamp[who] = i + 1;
+				}
+				inner = id;
+			}
+		}
+	}
+	return 0;
+}
+
+static bool matches(const struct rows_options *o, const char *name)
+{
+	return !o->filter || !regexec(o->filter, name, 0, NULL, 0);
+}
+
+static int list_stacks(struct rows *r, struct names *n, const struct rows_options *o)
+{
+	const struct profile *p = n->p;
+	struct rows out = {.total = r->total};
+	cleanup_free uint64_t *keys = malloc((p->nsamples + 1) * sizeof(*keys));
+	cleanup_free bool *match = calloc(r->n + 1, 1);
+	int err = keys && match ? watch__stack_keys(p, keys) : -ENOMEM;
+
+	for (size_t i = 0; i < r->n && !err; i++)
+		match[i] = matches(o, r->row[i].name);
+	for (uint32_t i = 0; i < p->nsamples && !err; i++) {
+		const struct profile_sample *s = &p->samples[i];
+		bool any = !o->filter;
+		struct row *row;
+
+		for (uint32_t k = 0; k < s->nstack && !any; k++) {
+			uint32_t loc = p->stack[s->stack0 + k];
+
+			for (size_t j = 0; j < frames_of(&p->locations[loc]); j++)
+				any |= match[n->id[n->first[loc] + j]];
+		}
+		if (!any || !s->nstack)
+			continue;
+		err = array_reserve(out.row, out.cap, out.n + 1);
+		if (err)
+			break;
+		row = &out.row[out.n++];
+		*row = r->row[n->id[n->first[p->stack[s->stack0]]]];
+		place(row, p, p->stack[s->stack0]);
+		row->key = keys[i];
+		row->sample = i;
+		memcpy(row->flat, s->value, sizeof(row->flat));
+		memcpy(row->cum, s->value, sizeof(row->cum));
+	}
+	out.owned = r->owned;
+	out.nowned = r->nowned;
+	out.owned_cap = r->owned_cap;
+	free(r->row);
+	*r = out;
+	return err;
+}
+
+/* The sort works on copies of the two things that it compares. */
+static int compare_rows(const void *a, const void *b, void *arg)
+{
+	const struct row *x = a, *y = b;
+	const struct rows_options *o = arg;
+	double d = 0;
+
+	switch (o->sort) {
+	case ROWS_BY_FLAT:
+		d = (double)y->shown_flat - (double)x->shown_flat;
+		break;
+	case ROWS_BY_CUM:
+		d = (double)y->shown_cum - (double)x->shown_cum;
+		break;
+	case ROWS_BY_RATE:
+		d = y->rate - x->rate;
+		break;
+	default:
+		break;
+	}
+	if (d == 0 && o->sort != ROWS_BY_NAME)
+		d = (double)y->shown_cum - (double)x->shown_cum;
+	return d < 0 ? -1 : d > 0 ? 1 : strcmp(x->name, y->name);
+}
+
+static void finish(struct rows *r, const struct rows_options *o, const struct watch *w)
+{
+	size_t n = 0;
+	bool stacks = o->mode == ROWS_STACKS;
+
+	for (size_t i = 0; i < r->n; i++) {
+		struct row *row = &r->row[i];
+		const struct watch_entry *e = watch__find(w, row->key);
+
+		row->shown_flat = row->flat[o->type];
+		row->shown_cum = row->cum[o->type];
+		row->rate = e && (stacks || o->mode == ROWS_FUNCTIONS) ? watch__rate(w, e, o->type) : 0;
+		if (o->since_mark && e) {
+			row->shown_cum -= e->mark[o->type];
+			row->shown_flat = stacks ? row->shown_cum : row->shown_flat;
+		}
+		if (!row->shown_cum && !row->shown_flat && row->rate == 0)
+			continue;
+		if (!stacks && !matches(o, row->name))
+			continue;
+		r->row[n++] = *row;
+	}
+	r->n = n;
+	if (n)
+		qsort_r(r->row, n, sizeof(*r->row), compare_rows, (void *)o);
+}
+
+int rows__fill(struct rows *r, const struct profile *p, const struct rows_options *o,
+	       const struct watch *stacks, struct watch *functions)
+{
+	struct names n;
+	int err;
+
+	rows__clear(r);
+	err = names_make(&n, r, p);
+	for (size_t i = 0; i < p->nsamples; i++)
+		r->total += p->samples[i].value[o->type];
+	if (!err && o->mode == ROWS_STACKS)
+		err = list_stacks(r, &n, o);
+	else if (!err && o->mode == ROWS_FUNCTIONS)
+		err = sum_functions(&n);
+	else if (!err)
+		err = sum_neighbours(&n, o->focus, o->mode == ROWS_CALLERS);
+	names_free(&n);
+	if (!err)
+		finish(r, o, o->mode == ROWS_STACKS ? stacks : functions);
+	return err;
+}
+
+int rows__watch_functions(const struct profile *p, struct watch *w, double t_s)
+{
+	struct rows r = {0};
+	struct names n;
+	int64_t total = 1;
+	int err = names_make(&n, &r, p);
+
+	if (!err)
+		err = sum_functions(&n);
+	for (size_t i = 0; i < p->nsamples; i++)
+		total += max_of(p->samples[i].value[PROFILE_INUSE_SPACE], (int64_t)0);
+	if (!err)
+		watch__tick(w, t_s);
+	for (size_t i = 0; i < r.n && !err; i++)
+		watch__put(w, r.row[i].key, r.row[i].cum,
+			   r.row[i].cum[PROFILE_INUSE_SPACE] > total / 500);
+	names_free(&n);
+	rows__clear(&r);
+	return err;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tui.h - the live view of one process in a terminal. Knows nothing of sessions and probes: it is
+ * given a source of snapshots. The caller owns the loop: it calls tui__update when an interval is
+ * over and tui__input when the terminal may have something (also after a signal interrupted its
+ * wait: the window may have changed its size).
+ *
+ * While the view is open, messages to stderr are kept and shown when it closes. The terminal is
+ * restored by tui__close, at exit() and on deadly signals.
+ */
+#ifndef TUI_TUI_H
+#define TUI_TUI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/profile.h"
+
+struct tui_numbers { /* the header */
+	int pid;
+	const char *name; /* command line; borrowed until the next snapshot */
+	bool ended;
+	uint64_t watched_ns;
+	uint64_t rss_bytes, virt_bytes;
+	double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects;
+	uint64_t lost; /* events */
+	const char *cost; /* "0.3 % of one CPU", borrowed; NULL or "" if not known */
+};
+
+struct tui_source {
+	void *arg;
+	/* A profile with the four heap sample types (the view frees it) and the header. 0 or -errno. */
+	int (*snapshot)(void *arg, struct profile **ret, struct tui_numbers *ret_numbers);
+	/* The next of several processes; NULL if there is one only. */
+	void (*next)(void *arg);
+};
+
+struct tui;
+
+/* type: sample type shown first. -ENOTTY: stdout is no terminal; -ENOTSUP: the terminal is not
+ * known or too dumb to move the cursor (fall back to plain text). */
+int tui__open(const struct tui_source *source, int type, struct tui **ret);
+void tui__close(struct tui *t); /* NULL is fine */
+
+/* Takes a snapshot and draws. 0 or a negative errno of the source. */
+int tui__update(struct tui *t);
+/* Handles what was typed. True: the user wants to leave. */
+bool tui__input(struct tui *t);
+
+#endif
