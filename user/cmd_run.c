@@ -64,6 +64,7 @@ int cmd_run(int argc, char **argv)
 	int err, status;
 
 	attach_options__init(&o.attach);
+	o.attach.shares_terminal = true;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
 	monitor__block_signals();

@@ -26,6 +26,7 @@ struct attach_options {
 	int top;
 	struct alert_options alert;
 	bool plain, follow, json, quiet, with_maps;
+	bool shares_terminal; /* the target writes to it too: no full-screen view */
 };
 
 /* Fills in the defaults. */

@@ -16,6 +16,7 @@
 #include "out/output.h"
 #include "session/guard.h"
 #include "session/live.h"
+#include "session/live_view.h"
 #include "session/target.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
@@ -24,6 +25,7 @@
 struct monitor {
 	const struct attach_options *opts;
 	struct session *session;
+	struct live_view *view; /* NULL: plain reports */
 	int signal_fd;
 	bool stop, failed;
 	int signal;
@@ -82,6 +84,7 @@ void monitor__free(struct monitor *m)
 {
 	if (!m)
 		return;
+	live_view__close(m->view);
 	close(m->signal_fd);
 	free(m);
 }
@@ -137,6 +140,11 @@ static void report(struct monitor *m)
 
 	if (m->opts->quiet || m->opts->json)
 		return;
+	if (m->view) {
+		if (live_view__update(m->view))
+			m->stop = m->failed = true;
+		return;
+	}
 	for (size_t i = 0; i < s->ntargets; i++) {
 		int err = live__report(stdout, s, s->targets[i], &opts,
 				       &m->previous[s->targets[i]->index]);
@@ -172,32 +180,39 @@ int monitor__signal(const struct monitor *m)
 static void wait_some(struct monitor *m, uint64_t until)
 {
 	struct session *s = m->session;
-	struct pollfd fds[2 + 64];
+	struct pollfd fds[3 + 64];
 	const struct session_target *who[64];
 	uint64_t now = util__now_ns();
-	nfds_t n = 2;
-	int ms;
+	nfds_t n = 3;
+	int ms, err;
 
 	fds[0] = (struct pollfd){.fd = bpfobj__ring_fd(s->obj), .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+	fds[2] = (struct pollfd){.fd = m->view ? STDIN_FILENO : -1, .events = POLLIN};
 	for (size_t i = 0; i < s->ntargets && n < ARRAY_SIZE(fds); i++) {
 		if (s->targets[i]->ended || s->targets[i]->pidfd < 0)
 			continue;
-		who[n - 2] = s->targets[i];
+		who[n - 3] = s->targets[i];
 		fds[n++] = (struct pollfd){.fd = s->targets[i]->pidfd, .events = POLLIN};
 	}
 	ms = until > now ? (until - now + 999999) / 1000000 : 0;
-	if (poll(fds, n, ms) <= 0)
+	/* an interrupted wait too: the window may have got another size */
+	err = poll(fds, n, ms);
+	if (m->view && (err < 0 || fds[2].revents) && live_view__input(m->view))
+		m->stop = true;
+	if (m->view && err > 0 && (fds[2].revents & (POLLHUP | POLLERR | POLLNVAL)))
+		m->stop = true; /* the terminal is gone */
+	if (err <= 0)
 		return;
 	if (fds[1].revents)
 		read_signals(m);
-	for (nfds_t i = 2; i < n; i++) {
+	for (nfds_t i = 3; i < n; i++) {
 		if (!fds[i].revents)
 			continue;
 		/* What it did last is still in the ring. */
 		while (session__poll(s) > 0)
 			;
-		target__ended(s, s->targets[who[i - 2]->index]);
+		target__ended(s, s->targets[who[i - 3]->index]);
 	}
 }
 
@@ -214,6 +229,17 @@ static int print_json(struct monitor *m)
 	return err;
 }
 
+/* Full screen where there is a terminal that can do it. */
+static void open_view(struct monitor *m)
+{
+	const struct attach_options *o = m->opts;
+
+	if (o->plain || o->json || o->quiet || o->shares_terminal)
+		return;
+	if (live_view__open(m->session, heap_type(o->sample_index), &m->view))
+		m->view = NULL;
+}
+
 int monitor__run(struct monitor *m)
 {
 	struct session *s = m->session;
@@ -226,6 +252,7 @@ int monitor__run(struct monitor *m)
 	if (status)
 		return status;
 
+	open_view(m);
 	while (!m->stop && s->nlive) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
 		session__poll(s);
@@ -238,6 +265,7 @@ int monitor__run(struct monitor *m)
 			next = now + m->opts->interval_ns;
 		}
 	}
+	live_view__close(take_ptr(m->view));
 	session__stop(s);
 	guard__finish(guard);
 	guard__free(guard);

@@ -246,8 +246,9 @@ static void put_row(const struct tui *t, int y, const struct row *r, bool stack,
 static void table_head(const struct tui *t, int y, const char *what)
 {
 	attron(A_BOLD);
-	mvprintw(y, 0, "%10s %6s %10s %6s %11s %-8s %s", "flat", "flat%", "cum", "cum%", "per min",
-		 "verdict", what);
+	mvprintw(y, 0, "%10s %6s %10s %6s %11s %-8s ", "flat", "flat%", "cum", "cum%", "per min",
+		 "verdict");
+	view__put_name(what, COLS - getcurx(stdscr));
 	attroff(A_BOLD);
 }
 
@@ -299,7 +300,7 @@ static void verdict_line(const struct tui *t, int y)
 static void table_screen(struct tui *t)
 {
 	state_line(t, 5);
-	table_head(t, HEADER_ROWS, t->functions_mode ? "function" : "stack (innermost function)");
+	table_head(t, HEADER_ROWS, t->functions_mode ? "function" : "stack");
 	rows_window(t, &t->rows, HEADER_ROWS + 1, LINES - HEADER_ROWS - 3, !t->functions_mode);
 	verdict_line(t, LINES - 2);
 }
@@ -412,8 +413,7 @@ static void foot(const struct tui *t)
 		return;
 	}
 	attron(A_DIM);
-	view__put_name("q quit  t type  o sort  f functions/stacks  Enter into  / filter  p pause  "
-		       "m mark  d diff  s save  h help",
+	view__put_name("q quit t type o sort f funcs Enter into / filter p pause m mark d diff s save h help",
 		       COLS - 1);
 	attroff(A_DIM);
 }

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/live_view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/util.h"
+#include "session/live.h"
+
+struct live_view {
+	struct session *s;
+	struct tui *tui;
+	size_t shown; /* index of the process on show */
+	char cost[96];
+};
+
+static uint64_t lost_events(const struct session *s, const struct session_target *t,
+			    const uint64_t *c)
+{
+	return c[MW_C_LOST_ALLOC_RING] + c[MW_C_LOST_FREE_RING] + c[MW_C_LOST_STACK_RING] +
+	       c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING] + c[MW_C_LOST_LIVE_FULL] +
+	       c[MW_C_LOST_THREAD_FULL] + c[MW_C_LOST_ADDR] +
+	       s->heap->targets[t->index].lost_blocks;
+}
+
+static int snapshot(void *arg, struct profile **ret, struct tui_numbers *n)
+{
+	struct live_view *v = arg;
+	struct session_target *t = v->s->targets[v->shown];
+	const struct heap_target *h = &v->s->heap->targets[t->index];
+	uint64_t c[MW_C_COUNT];
+	int err = session__profile(v->s, t, true, ret);
+
+	if (err)
+		return err;
+	*n = (struct tui_numbers){.pid = t->pid,
+				  .name = t->cmdline && *t->cmdline ? t->cmdline : t->comm,
+				  .ended = t->ended,
+				  .watched_ns = util__now_ns() - t->start_ns,
+				  .inuse_bytes = h->alloc_bytes - h->free_bytes,
+				  .inuse_objects = h->alloc_objects - h->free_objects,
+				  .alloc_bytes = h->alloc_bytes,
+				  .alloc_objects = h->alloc_objects};
+	live__memory(t->pid, &n->rss_bytes, &n->virt_bytes);
+	if (!session__counters(v->s, t, c)) {
+		n->lost = lost_events(v->s, t, c);
+		n->cost = session__cost(v->s, c, v->cost, sizeof(v->cost));
+	}
+	return 0;
+}
+
+static void next_process(void *arg)
+{
+	struct live_view *v = arg;
+
+	v->shown = (v->shown + 1) % v->s->ntargets;
+}
+
+int live_view__open(struct session *s, int type, struct live_view **ret)
+{
+	struct live_view *v = calloc(1, sizeof(*v));
+	struct tui_source source = {.arg = v, .snapshot = snapshot, .next = next_process};
+	int err;
+
+	if (!v)
+		return -ENOMEM;
+	v->s = s;
+	err = tui__open(&source, type, &v->tui);
+	if (err) {
+		free(v);
+		return err;
+	}
+	*ret = v;
+	return 0;
+}
+
+void live_view__close(struct live_view *v)
+{
+	if (!v)
+		return;
+	tui__close(v->tui);
+	free(v);
+}
+
+int live_view__update(struct live_view *v)
+{
+	return tui__update(v->tui);
+}
+
+bool live_view__input(struct live_view *v)
+{
+	return tui__input(v->tui);
+}

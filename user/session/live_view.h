@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* live_view.h - the full-screen view of a session's processes: a source of snapshots for tui. */
+#ifndef SESSION_LIVE_VIEW_H
+#define SESSION_LIVE_VIEW_H
+
+#include "session/session.h"
+#include "tui/tui.h"
+
+struct live_view;
+
+/* type: sample type shown first. -ENOTTY, -ENOTSUP: show plain reports instead. */
+int live_view__open(struct session *s, int type, struct live_view **ret);
+/* Gives the terminal back. NULL is fine. */
+void live_view__close(struct live_view *v);
+int live_view__update(struct live_view *v);
+/* True: the user wants to leave. Never blocks. */
+bool live_view__input(struct live_view *v);
+
+#endif
