@@ -15,7 +15,7 @@
 
 #define MAX_CODE ((size_t)64 << 10)
 
-enum ref_kind { REF_LOAD, REF_STORE, REF_LEA, REF_SUB, REF_CMP0, REF_INC, REF_OTHER };
+enum ref_kind { REF_LOAD, REF_STORE, REF_LEA, REF_SUB, REF_INC, REF_OTHER };
 
 /* One RIP-relative operand. */
 struct ref {
@@ -42,11 +42,6 @@ static enum ref_kind kind_of(const cs_insn *in)
 		return REF_LEA;
 	case X86_INS_SUB:
 		return x->operands[0].type == X86_OP_REG ? REF_SUB : REF_OTHER;
-	case X86_INS_CMP:
-		return x->operands[0].type == X86_OP_MEM && x->operands[1].type == X86_OP_IMM &&
-				       x->operands[1].imm == 0
-			       ? REF_CMP0
-			       : REF_OTHER;
 	case X86_INS_INC:
 		return REF_INC;
 	default:
@@ -243,18 +238,21 @@ static int scan_gc(const struct gobin *g, const struct gobin_code_layout *l,
 	return err;
 }
 
-/* allgadd checks len(allgs) against 0 before it takes &allgs[0]. */
+/* allgadd appends to the slice allgs: it loads its three words. */
 static int scan_goroutines(const struct gobin *g, struct gobin_symbols *s)
 {
 	struct refs refs;
 	int err = refs_of(g, "runtime.allgadd", &refs);
-	uint64_t len;
 
 	if (err)
 		return err;
-	len = first_of(&refs, REF_CMP0, 8, 0);
-	if (len && has_ref(&refs, REF_LOAD, len - 8))
-		s->allgs = len - 8;
+	for (size_t i = 0; i < refs.n && !s->allgs; i++) {
+		const struct ref *r = &refs.r[i];
+
+		if (r->kind == REF_LOAD && r->size == 8 && has_ref(&refs, REF_LOAD, r->target + 8) &&
+		    has_ref(&refs, REF_LOAD, r->target + 16))
+			s->allgs = r->target;
+	}
 	free(refs.r);
 	return 0;
 }

@@ -16,6 +16,7 @@ struct go_gctrace {
 	struct bpf_link *link;
 	struct ring_buffer *ring;
 	int64_t init_ns;
+	uint32_t last; /* number of the newest cycle reported */
 	void (*fn)(void *arg, const struct go_cycle *c);
 	void *arg;
 };
@@ -28,6 +29,10 @@ static int on_record(void *arg, void *data, size_t size)
 	if (size < sizeof(struct mw_go_cycle))
 		return 0;
 	go_gctrace__decode(g->t->layout, data, g->init_ns, &c);
+	/* A Go function whose stack must grow first is entered a second time. */
+	if (c.number == g->last)
+		return 0;
+	g->last = c.number;
 	g->fn(g->arg, &c);
 	return 0;
 }

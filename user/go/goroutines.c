@@ -47,13 +47,14 @@ static const char *const reasons_24[] = {
 	"trace reader (blocked)", "wait for GC cycle", "GC worker (idle)", "GC worker (active)",
 	"preempted", "debug call"};
 static const char *const reasons_26[] = {
-	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
-	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
-	"select (no cases)", "GC assist wait", "GC sweep wait", "GC scavenge wait", "chan receive",
-	"chan send", "finalizer wait", "force gc (idle)", "GOMAXPROCS updater (idle)",
-	"semacquire", "sleep", "sync.Cond.Wait", "sync.Mutex.Lock", "sync.RWMutex.RLock",
-	"sync.RWMutex.Lock", "sync.WaitGroup.Wait", "trace reader (blocked)", "wait for GC cycle",
-	"GC worker (idle)", "GC worker (active)", "preempted", "debug call"};
+	"", "GC assist marking", "IO wait", "dumping heap", "garbage collection",
+	"garbage collection scan", "panicwait", "GC assist wait", "GC sweep wait",
+	"GC scavenge wait", "finalizer wait", "force gc (idle)", "GOMAXPROCS updater (idle)",
+	"semacquire", "sleep", "chan receive (nil chan)", "chan send (nil chan)",
+	"select (no cases)", "select", "chan receive", "chan send", "sync.Cond.Wait",
+	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait",
+	"trace reader (blocked)", "wait for GC cycle", "GC worker (idle)", "GC worker (active)",
+	"preempted", "debug call"};
 
 static const char *reason_of(int minor, uint8_t r)
 {

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -125,6 +126,12 @@ func write(dir, name string, fn func(f *os.File)) {
 	check(err)
 	fn(f)
 	check(f.Close())
+}
+
+func init() {
+	if rate, err := strconv.Atoi(os.Getenv("SHAPES_RATE")); err == nil {
+		runtime.MemProfileRate = rate
+	}
 }
 
 func main() {

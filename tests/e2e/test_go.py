@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Go programs from outside, against what their own runtime says at the same moment."""
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from conftest import memwatch, wait_for
+from golib import Pprof, assert_same, go_build, go_version
+
+STRIP = ["-ldflags=-s -w"]
+BUILDS = {
+    "plain": [],
+    "stripped": STRIP,
+    "pie-stripped": ["-buildmode=pie", *STRIP],
+}
+
+
+def start(target, exe, tmp_path, **env):
+    d = tmp_path / "own"
+    d.mkdir(exist_ok=True)
+    t = target([exe, d], env=dict(os.environ, **env))
+    t.expect("ready")
+    t.own = d
+    return t
+
+
+def round_of(t, word="go"):
+    t.say(word)
+    t.expect("ready")
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_heap_profile_is_gos_own(build, target, tmp_path):
+    t = start(target, go_build("shapes", "-" + build, BUILDS[build]), tmp_path)
+    for n in range(2):
+        round_of(t)
+        memwatch("go", "-p", t.pid, "-o", tmp_path / "mw.pb.gz", check=0)
+        ours, theirs = Pprof(tmp_path / "mw.pb.gz"), Pprof(t.own / "heap.pb.gz")
+        assert ours.types == theirs.types
+        assert (ours.period, ours.period_type) == (theirs.period, theirs.period_type)
+        assert sum(theirs.multiset().values()) > 5
+        assert_same(ours.multiset(), theirs.multiset(), f"{build}, round {n}")
+
+
+@pytest.mark.parametrize("build", ["plain", "pie-stripped"])
+def test_every_allocation_is_gos_own(build, target, tmp_path):
+    """Rate 1: thousands of records, every inlining and cut stack among them."""
+    t = start(target, go_build("shapes", "-" + build, BUILDS[build]), tmp_path,
+              SHAPES_RATE="1")
+    round_of(t)
+    memwatch("go", "-p", t.pid, "-o", tmp_path / "mw.pb.gz", check=0)
+    ours, theirs = Pprof(tmp_path / "mw.pb.gz"), Pprof(t.own / "heap.pb.gz")
+    stacks = theirs.multiset()
+    assert sum(stacks.values()) > 100 and ours.period == 1
+    # What the test asks about is really there: several lines in one location, deep stacks.
+    assert any(len(loc) > 1 and not isinstance(loc[0], str) for s, _, _ in stacks for loc in s)
+    assert any("inlinedLeaf" in str(loc) and len(loc) >= 3 for s, _, _ in stacks for loc in s)
+    assert max(len(s) for s, _, _ in stacks) >= 30
+    assert_same(ours.multiset(), stacks, build)
+
+
+def test_before_the_first_gc(target, tmp_path):
+    t = start(target, go_build("shapes", "-plain"), tmp_path, GOGC="off", SHAPES_RATE="4096")
+    round_of(t, "churn")
+    memwatch("go", "-p", t.pid, "-o", tmp_path / "mw.pb.gz", check=0)
+    ours = Pprof(tmp_path / "mw.pb.gz")
+    # The program went on allocating after its own profile was taken (it wrote files): compare
+    # the site that the test is about.
+    def site(p):
+        return {v for s, v, _ in p.multiset() if "main.garbage" in str(s)}
+    assert site(ours) and site(ours) == site(Pprof(t.own / "heap.pb.gz"))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_goroutines(build, target, tmp_path):
+    t = start(target, go_build("shapes", "-" + build, BUILDS[build]), tmp_path)
+    round_of(t)
+    round_of(t)
+    memwatch("go", "-p", t.pid, "--goroutines", "-o", tmp_path / "mw.pb.gz", check=0)
+    ours, theirs = Pprof(tmp_path / "mw.pb.gz"), Pprof(t.own / "goroutine.pb.gz")
+    assert ours.types == theirs.types == [("goroutine", "count")]
+    # All but the main goroutine, which wrote the profile then and waits for a word now.
+    leaked = {s: n for s, n in theirs.by_stack().items() if "main.main" not in str(s)}
+    assert sum(leaked.values()) == 40
+    mine = {s: n for s, n in ours.by_stack().items() if "main.main" not in str(s)}
+    assert mine == leaked
+    states = {lab for _, _, lab in ours.samples}
+    assert (("state", "chan receive"),) in states
+    own = json.loads((t.own / "mem.json").read_text())
+    assert sum(v[0] for _, v, _ in ours.samples) == own["goroutines"]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_memstats(build, target, tmp_path):
+    t = start(target, go_build("shapes", "-" + build, BUILDS[build]), tmp_path)
+    for word in ("go", "limit"):
+        round_of(t, word)
+        r = memwatch("go", "-p", t.pid, "--memstats", "--json", check=0)
+        ours = json.loads(r.stdout)
+        own = json.loads((t.own / "mem2.json").read_text())
+        exact = dict(num_gc="NumGC", num_forced_gc="NumForcedGC", pause_total_ns="PauseTotalNs",
+                     last_gc_unix_ns="LastGC", mcache_sys="MCacheSys")
+        for mine, theirs in exact.items():
+            assert ours[mine] == own[theirs], (mine, ours[mine], own[theirs])
+        # What the program allocated to write mem2.json came after its ReadMemStats, and blocks in
+        # the per-P caches are not yet counted: one cache is at most a span per size class.
+        slack = dict(heap_alloc="HeapAlloc", heap_sys="HeapSys", heap_inuse="HeapInuse",
+                     heap_idle="HeapIdle", buckhash_sys="BuckHashSys",
+                     stack_inuse="StackInuse", stack_sys="StackSys", total_alloc="TotalAlloc",
+                     mspan_sys="MSpanSys", sys="Sys", next_gc="NextGC", other_sys="OtherSys",
+                     gc_sys="GCSys")
+        for mine, theirs in slack.items():
+            assert abs(ours[mine] - own[theirs]) <= 256 << 10, (mine, ours[mine], own[theirs])
+        # The scavenger goes on returning memory after a forced GC.
+        assert own["HeapReleased"] - (256 << 10) <= ours["heap_released"] <= ours["heap_idle"]
+        for mine, theirs in dict(mallocs="Mallocs", frees="Frees").items():
+            assert abs(ours[mine] - own[theirs]) <= 4096, (mine, ours[mine], own[theirs])
+        assert ours["goroutines"] == json.loads((t.own / "mem.json").read_text())["goroutines"]
+    assert ours["gogc"] == 150 and ours["gomemlimit"] == 512 << 20
+
+
+GC_LINE = re.compile(r"gc (\d+) @([\d.]+)s (\d+)%: (\S+) ms clock, (\S+) ms cpu, "
+                     r"(\d+)->(\d+)->(\d+) MB, (\d+) MB goal, (\d+) MB stacks, (\d+) MB globals, "
+                     r"(\d+) P( \(forced\))?$")
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_gctrace_is_gos_own(build, target, attach, tmp_path):
+    err = open(tmp_path / "stderr", "w")
+    d = tmp_path / "own"
+    d.mkdir(exist_ok=True)
+    t = target([go_build("shapes", "-" + build, BUILDS[build]), d], stderr=err,
+               env=dict(os.environ, GODEBUG="gctrace=1"))
+    t.expect("ready")
+    m = attach("go", "-p", t.pid, "--gctrace")
+    round_of(t)
+    round_of(t, "churn")
+    round_of(t)
+    status, out, log = m.finish()
+    assert status == 0 and " 0 lost" in log
+    ours = [line for line in out.splitlines() if line.startswith("gc ")]
+    assert len(ours) > 20
+    assert all(GC_LINE.match(line) for line in ours)
+
+    def runtime_lines():
+        return [line.strip() for line in (tmp_path / "stderr").read_text().splitlines()
+                if line.startswith("gc ") and line.endswith((" P", "(forced)"))]
+
+    def number(line):
+        return int(line.split()[1])
+
+    # The runtime prints a cycle's line some time after the cycle's end.
+    wait_for(lambda: runtime_lines() and number(runtime_lines()[-1]) >= number(ours[-1]))
+    theirs = {number(line): line for line in runtime_lines()}
+    # "(forced)" is compared apart: a runtime.GC() that begins before the line of the cycle before
+    # is printed marks that line, too; we look earlier, at the cycle's end.
+    bare = lambda line: line.removesuffix(" (forced)")
+    assert [bare(x) for x in ours] == [bare(theirs[number(x)]) for x in ours]
+    assert [number(x) for x in ours] == list(range(number(ours[0]), max(theirs) + 1))
+    forced = {number(x) for x in ours if x.endswith("(forced)")}
+    assert forced <= {n for n, x in theirs.items() if x.endswith("(forced)")}
+    assert len(forced) >= 2 and number(ours[-1]) in forced
+
+
+def test_gctrace_json_and_no_trace_left(target, attach, tmp_path):
+    t = start(target, go_build("shapes", "-plain"), tmp_path)
+    before = memwatch("go", "-p", t.pid, "--memstats", "--json", check=0)
+    m = attach("go", "-p", t.pid, "--gctrace", "--json")
+    round_of(t)
+    status, out, _ = m.finish()
+    cycles = [json.loads(x) for x in out.splitlines()]
+    assert cycles and all(c["schema"] == "memwatch.gogc/1" for c in cycles)
+    assert [c["gc"] for c in cycles] == list(range(cycles[0]["gc"], cycles[-1]["gc"] + 1))
+    assert cycles[0]["gc"] == json.loads(before.stdout)["num_gc"] + 1
+    round_of(t)  # goes on as before
+
+
+def test_timeline(target, tmp_path):
+    t = start(target, go_build("shapes", "-plain"), tmp_path)
+    round_of(t)
+    csv = tmp_path / "t.csv"
+    memwatch("go", "-p", t.pid, "--timeline", csv, "-d", "0.5", "-i", "100ms", check=0)
+    lines = csv.read_text().splitlines()
+    head = lines[0].split(",")
+    assert lines[0].startswith("time_unix_ms,pid,virt_bytes,rss_bytes,rss_anon_bytes,"
+                               "rss_file_bytes,rss_shmem_bytes,swap_bytes,inuse_bytes,alloc_bytes,")
+    rows = [dict(zip(head, x.split(","))) for x in lines[1:]]
+    assert len(rows) >= 3
+    own = json.loads((t.own / "mem2.json").read_text())
+    assert abs(int(rows[-1]["go_heap_sys_bytes"]) - own["HeapSys"]) <= 256 << 10
+    assert int(rows[-1]["go_num_gc"]) == own["NumGC"]
+    assert int(rows[-1]["rss_bytes"]) > 1 << 20
+
+
+def test_profiling_disabled_by_the_linker(target, attach, tmp_path):
+    exe = go_build("noprof", "-stripped", STRIP)
+    t = target([exe])
+    t.expect("ready")
+    r = memwatch("go", "-p", t.pid, "-o", tmp_path / "p.pb.gz")
+    assert r.returncode == 0
+    assert "disabled by the linker" in r.stderr
+    # (Newer releases may have sampled a block before they read the linker's word.)
+    assert not any("main." in str(s) for s, _, _ in Pprof(tmp_path / "p.pb.gz").samples)
+    assert json.loads(memwatch("go", "-p", t.pid, "--memstats", "--json", check=0).stdout)["heap_sys"]
+    # Only when asked for by name is the target written to.
+    r = memwatch("go", "-p", t.pid, "--go-enable-memprofile", check=0)
+    assert "changes the program" in r.stderr
+    m = attach("go", "-p", t.pid, "--gctrace")
+    for _ in range(3):
+        t.say()
+        t.expect("ready")
+    assert "gc " in m.finish()[1]
+    memwatch("go", "-p", t.pid, "-o", tmp_path / "p.pb.gz", check=0)
+    stacks = Pprof(tmp_path / "p.pb.gz").multiset()
+    assert any("main.grow" in str(s) for s, _, _ in stacks)
+
+
+def test_refuses_what_it_does_not_know(target, tmp_path):
+    """The same program with another release's name in it, and with damaged tables."""
+    exe = go_build("shapes", "-plain")
+    version = go_version().encode()
+    data = exe.read_bytes()
+
+    def variant(name, edit):
+        p = tmp_path / name
+        p.write_bytes(edit(bytearray(data)))
+        p.chmod(0o755)
+        return start(target, p, tmp_path)
+
+    # The version in the build information (not the one that the runtime itself prints).
+    at = data.index(b"\xff Go buildinf:") + 33
+    assert data[at:at + len(version)] == version
+
+    def unknown(d):
+        d[at:at + 6] = b"go1.99"
+        return d
+
+    t = variant("unknown", unknown)
+    r = memwatch("go", "-p", t.pid)
+    assert r.returncode == 3 and "go1.99" in r.stderr and "known are" in r.stderr, r.stderr
+
+    # Another known release: its layout does not fit, and that is noticed.
+    other = b"go1.27" if not version.startswith(b"go1.27") else b"go1.19"
+
+    def wrong(d):
+        d[at:at + 6] = other
+        return d
+
+    t = variant("wrong", wrong)
+    r = memwatch("go", "-p", t.pid)
+    assert r.returncode in (1, 3) and not r.stdout, (r.stdout, r.stderr)
+
+    magic = next(m for m in (b"\xf1\xff\xff\xff\x00\x00\x01\x08", b"\xf0\xff\xff\xff\x00\x00\x01\x08")
+                 if m in data)
+    table = data.index(magic)
+
+
+def test_damage_in_a_running_program_is_refused(target, tmp_path):
+    """A record whose numbers contradict each other, as a half-written one would: not shown."""
+    t = start(target, go_build("shapes", "-plain"), tmp_path)
+    round_of(t)
+    syms = subprocess.run(["nm", str(go_build("shapes", "-plain"))], capture_output=True,
+                          text=True, check=True).stdout
+    head = int(re.search(r"^(\w+) \w runtime\.mbuckets$", syms, re.M)[1], 16)
+    with open(f"/proc/{t.pid}/mem", "r+b", buffering=0) as mem:
+        mem.seek(head)
+        bucket = int.from_bytes(mem.read(8), "little")
+        mem.seek(bucket + 16)
+        kind = mem.read(8)
+        assert int.from_bytes(kind, "little") == 1
+        mem.seek(bucket + 16)
+        mem.write((7).to_bytes(8, "little"))
+        r = memwatch("go", "-p", t.pid)
+        assert r.returncode == 1 and "damaged" in r.stderr and not r.stdout
+        mem.seek(bucket + 16)
+        mem.write(kind)
+        # A list that leads nowhere.
+        mem.seek(bucket + 8)
+        following = mem.read(8)
+        mem.seek(bucket + 8)
+        mem.write((0x1230).to_bytes(8, "little"))
+        r = memwatch("go", "-p", t.pid)
+        assert r.returncode == 1 and "damaged" in r.stderr and not r.stdout
+        mem.seek(bucket + 8)
+        mem.write(following)
+    memwatch("go", "-p", t.pid, check=0)
+
+
+def test_target_exits_while_watched(target, attach, tmp_path):
+    t = start(target, go_build("shapes", "-plain"), tmp_path)
+    round_of(t)
+    out = tmp_path / "last.pb.gz"
+    m = attach("go", "-p", t.pid, "-i", "50ms", "-o", out)
+    wait_for(lambda: t.proc.poll() is None)
+    m.proc.send_signal(signal.SIGUSR1)
+    wait_for(out.exists)
+    t.proc.kill()
+    t.proc.wait()
+    status, _, err = m.finish(sig=None)
+    assert status == 0 and "the target ended" in err
+    assert_same(Pprof(out).multiset(), Pprof(t.own / "heap.pb.gz").multiset(), "the last snapshot")
+
+
+def test_not_go_and_not_there(target):
+    r = memwatch("go", "-p", os.getpid())
+    assert r.returncode == 3 and "not a Go program" in r.stderr
+    p = subprocess.Popen(["true"])
+    p.wait()
+    assert memwatch("go", "-p", p.pid).returncode == 4
+    assert memwatch("go").returncode == 2
+    assert memwatch("go", "-p", "1x").returncode == 2
