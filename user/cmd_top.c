@@ -14,20 +14,22 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "out/ledger_out.h"
 #include "out/timeline_file.h"
+#include "sys/smaps.h"
 #include "top/top.h"
 
 struct options {
 	uint64_t interval_ns, duration_ns, iterations;
 	size_t rows;
-	bool plain, json, tree, reverse, kthreads, no_bpf, full_command;
+	bool plain, json, tree, reverse, kthreads, no_bpf, full_command, ledger;
 	const char *sort, *filter, *timeline;
 	uint32_t *pids;
 	size_t npids, pids_cap;
 };
 
 enum { OPT_PLAIN = 256, OPT_JSON, OPT_TREE, OPT_SORT, OPT_FILTER, OPT_REVERSE, OPT_KTHREADS,
-       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE, OPT_TIMELINE };
+       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE, OPT_TIMELINE, OPT_LEDGER };
 
 static const struct argp_option option_list[] = {
 	{"pid", 'p', "PID", 0, "only this process; may repeat", 0},
@@ -46,6 +48,7 @@ static const struct argp_option option_list[] = {
 	{"full-command", OPT_CMDLINE, NULL, 0, "command lines instead of names", 0},
 	{"timeline", OPT_TIMELINE, "FILE", 0,
 	 "record VIRT and RSS over time: .csv, .json, .svg, .html (of -p, else of all)", 0},
+	{"ledger", OPT_LEDGER, NULL, 0, "with -p: where every resident byte belongs, once", 0},
 	{"kernel-threads", OPT_KTHREADS, NULL, 0, "kernel threads too", 0},
 	{"no-bpf", OPT_NO_BPF, NULL, 0, "read /proc even where BPF works", 0},
 	{0},
@@ -105,6 +108,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->timeline = arg;
 		break;
 	case OPT_FILTER: o->filter = arg; break;
+	case OPT_LEDGER: o->ledger = true; break;
+	case ARGP_KEY_END:
+		if (o->ledger && !o->npids)
+			argp_error(state, "--ledger needs -p PID");
+		break;
 	case OPT_PLAIN: o->plain = true; break;
 	case OPT_JSON: o->json = true; break;
 	case OPT_TREE: o->tree = true; break;
@@ -259,6 +267,34 @@ static int save_timeline(struct top *t, const char *path)
 	return EXIT_DONE;
 }
 
+static int print_ledger(uint32_t pid, bool json)
+{
+	struct ledger_input in;
+	struct ledger l;
+	int err = smaps__read(pid, &in);
+
+	if (err == -ESRCH) {
+		log_error("no such process: %u", pid);
+		return EXIT_NO_PROCESS;
+	}
+	if (err) {
+		log_error("failed to read the mappings of %u: %s", pid, strerror(-err));
+		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
+	}
+	ledger__make(&in, NULL, &l);
+	if (json) {
+		json_t *o = ledger_out__json(&l, pid, in.comm);
+
+		err = !o || json_dumpf(o, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(o);
+	} else {
+		ledger_out__text(stdout, &l, pid, in.comm);
+	}
+	smaps__free(&in);
+	return err || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
 int cmd_top(int argc, char **argv)
 {
 	struct options o = {.interval_ns = 2000000000ULL, .rows = SIZE_MAX};
@@ -269,6 +305,13 @@ int cmd_top(int argc, char **argv)
 	argp_err_exit_status = EXIT_USAGE;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return EXIT_USAGE;
+	if (o.ledger) {
+		status = EXIT_DONE;
+		for (size_t i = 0; i < o.npids && !status; i++)
+			status = print_ledger(o.pids[i], o.json);
+		free(o.pids);
+		return status;
+	}
 	text = o.plain || o.json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
 	status = set_up(&t, &o, text);
 	if (!status)

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ledger.h - where every resident byte of a process belongs, in lines that add up to the kernel's
+ * RSS exactly.
+ *
+ * Mappings are classified by what they are (module, file, shared memory, stack, allocator's,
+ * runtime's, other). Of the allocator's resident memory, what the live heap accounts for is one
+ * line and the rest another: pages the allocator keeps, and, when the profile began after the
+ * process, blocks from before. What no rule knows is "unattributed". What the kernel's counter
+ * says beyond the mappings (or less) is "difference". Pure.
+ */
+#ifndef MODEL_LEDGER_H
+#define MODEL_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ledger_map { /* one row of smaps; sizes in bytes */
+	uint64_t start, end, offset, inode;
+	char perms[5];
+	char *path; /* as in maps; "" for anonymous memory */
+	uint64_t rss, pss, anonymous, swap, hugetlb, thp;
+	bool stack_of_thread; /* a thread's stack pointer is in it */
+	bool growsdown, noreserve, hugetlb_vma;
+};
+
+struct ledger_input {
+	struct ledger_map *map; /* ascending addresses */
+	size_t n, cap;
+	/* the kernel's own figures of the same moment */
+	uint64_t rss_bytes, virt_bytes, swap_bytes, pgtables_bytes;
+	bool steady; /* RSS did not change while the mappings were read */
+	uint32_t pid;
+	char comm[17];
+};
+
+struct ledger_block { /* a live block of the heap profile */
+	uint64_t addr;
+	double bytes; /* that it stands for (its size times its weight) */
+};
+
+struct ledger_heap {
+	bool known;	 /* a heap profile runs */
+	bool from_start; /* since the process began: nothing is from before */
+	const struct ledger_block *block; /* ascending addresses */
+	size_t nblocks;
+};
+
+enum ledger_kind {
+	LEDGER_LIVE,	    /* live heap attributed to stacks */
+	LEDGER_BEFORE,	    /* heap from before the attach, and what the allocator retains */
+	LEDGER_RETAINED,    /* what the allocator keeps but nobody uses */
+	LEDGER_HEAP,	    /* allocator's memory where no profile runs */
+	LEDGER_STACK_MAIN,
+	LEDGER_STACK_THREADS,
+	LEDGER_MODULE_CODE, /* executable mappings of modules */
+	LEDGER_MODULE_DATA, /* all other mappings of modules, their bss too */
+	LEDGER_FILES,	    /* other mapped files */
+	LEDGER_SHARED,	    /* shared memory: shm, memfd, tmpfs, anonymous shared */
+	LEDGER_GO,	    /* Go heap */
+	LEDGER_JIT,	    /* anonymous executable memory */
+	LEDGER_RESERVED,    /* PROT_NONE: address space only */
+	LEDGER_KERNEL,	    /* vdso, vvar */
+	LEDGER_OTHER,	    /* unattributed anonymous memory */
+	LEDGER_DIFFERENCE,  /* the kernel's counter minus the mappings */
+	LEDGER_KINDS,
+};
+
+struct ledger_line {
+	int64_t virt_bytes, rss_bytes, swap_bytes; /* rss may be negative in DIFFERENCE only */
+	uint32_t mappings;
+};
+
+struct ledger_reservation { /* a stretch of address space with little in it */
+	uint64_t start, virt_bytes, rss_bytes;
+	bool accessible;
+};
+#define LEDGER_RESERVATIONS 8
+
+struct ledger {
+	struct ledger_line line[LEDGER_KINDS];
+	uint64_t rss_bytes, virt_bytes, swap_bytes, pgtables_bytes, hugetlb_bytes;
+	uint64_t untouched_bytes; /* live heap beyond what is resident: allocated, never touched */
+	bool has_heap, from_start, steady;
+	struct ledger_reservation reservation[LEDGER_RESERVATIONS]; /* largest first */
+	size_t nreservations;
+};
+
+/* What a mapping is. `in` gives its neighbours (bss, arenas). heap may be NULL. */
+enum ledger_kind ledger__classify(const struct ledger_input *in, size_t i,
+				  const struct ledger_heap *heap);
+
+/* Σ line[].rss_bytes == rss_bytes and Σ line[].virt_bytes == virt_bytes, always. */
+void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap,
+		  struct ledger *ret);
+
+/* "live heap", "thread stacks", …; what it means in one sentence. */
+const char *ledger__name(enum ledger_kind k);
+const char *ledger__key(enum ledger_kind k); /* for JSON: "live_heap" */
+
+#endif

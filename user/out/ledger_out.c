@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "out/ledger_out.h"
+
+#include "core/units.h"
+#include "core/util.h"
+#include "out/escape.h"
+
+static void put_size(FILE *f, int64_t bytes)
+{
+	char text[UNITS_LEN];
+
+	units__size(text, sizeof(text), bytes < 0 ? -bytes : bytes);
+	fprintf(f, "%s%*s", bytes < 0 ? "-" : "", bytes < 0 ? 11 : 12, text);
+}
+
+static bool is_empty(const struct ledger_line *l)
+{
+	return !l->virt_bytes && !l->rss_bytes && !l->swap_bytes && !l->mappings;
+}
+
+void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char *comm)
+{
+	struct escape_buf name = {0};
+	char size[UNITS_LEN], touched[UNITS_LEN];
+
+	escape__plain(&name, comm, "");
+	fprintf(f, "Ledger of %u (%s)%s\n", pid, name.text ? name.text : "",
+		l->steady ? "" : ", whose memory changed while it was read");
+	escape__free(&name);
+	fprintf(f, "%12s%12s%12s  %s\n", "VIRT", "RSS", "SWAP", "WHAT");
+	for (int i = 0; i < LEDGER_KINDS; i++) {
+		const struct ledger_line *line = &l->line[i];
+
+		if (is_empty(line) && i != LEDGER_OTHER && i != LEDGER_DIFFERENCE)
+			continue;
+		put_size(f, line->virt_bytes);
+		put_size(f, line->rss_bytes);
+		put_size(f, line->swap_bytes);
+		fprintf(f, "  %s\n", ledger__name(i));
+	}
+	put_size(f, l->virt_bytes);
+	put_size(f, l->rss_bytes);
+	put_size(f, l->swap_bytes);
+	fprintf(f, "  total, as the kernel counts\n");
+	fprintf(f, "apart: page tables %s",
+		units__size(size, sizeof(size), l->pgtables_bytes));
+	if (l->hugetlb_bytes)
+		fprintf(f, ", huge pages of hugetlbfs %s (not in RSS)",
+			units__size(size, sizeof(size), l->hugetlb_bytes));
+	if (l->untouched_bytes)
+		fprintf(f, ", live heap that was never touched %s",
+			units__size(size, sizeof(size), l->untouched_bytes));
+	fputc('\n', f);
+	for (size_t i = 0; i < l->nreservations; i++) {
+		const struct ledger_reservation *r = &l->reservation[i];
+
+		fprintf(f, "reservation: %s at 0x%llx%s, %s touched\n",
+			units__size(size, sizeof(size), r->virt_bytes),
+			(unsigned long long)r->start, r->accessible ? "" : " (not accessible)",
+			units__size(touched, sizeof(touched), r->rss_bytes));
+	}
+}
+
+json_t *ledger_out__json(const struct ledger *l, uint32_t pid, const char *comm)
+{
+	json_t *lines = json_array(), *reservations = json_array(), *o;
+	struct escape_buf name = {0};
+
+	escape__plain(&name, comm, "");
+	for (int i = 0; i < LEDGER_KINDS; i++) {
+		const struct ledger_line *line = &l->line[i];
+
+		json_array_append_new(
+			lines, json_pack("{ss ss sI sI sI si}", "kind", ledger__key(i), "name",
+					 ledger__name(i), "virt_bytes", (json_int_t)line->virt_bytes,
+					 "rss_bytes", (json_int_t)line->rss_bytes, "swap_bytes",
+					 (json_int_t)line->swap_bytes, "mappings",
+					 (int)line->mappings));
+	}
+	for (size_t i = 0; i < l->nreservations; i++)
+		json_array_append_new(
+			reservations,
+			json_pack("{sI sI sI sb}", "start", (json_int_t)l->reservation[i].start,
+				  "virt_bytes", (json_int_t)l->reservation[i].virt_bytes, "rss_bytes",
+				  (json_int_t)l->reservation[i].rss_bytes, "accessible",
+				  (int)l->reservation[i].accessible));
+	o = json_pack("{ss si ss sI sI sI sI sI sI sb sb so so}", "schema", "memwatch.ledger/1",
+		      "pid", (int)pid, "comm", name.text ? name.text : "", "virt_bytes",
+		      (json_int_t)l->virt_bytes, "rss_bytes", (json_int_t)l->rss_bytes,
+		      "swap_bytes", (json_int_t)l->swap_bytes, "pgtables_bytes",
+		      (json_int_t)l->pgtables_bytes, "hugetlb_bytes", (json_int_t)l->hugetlb_bytes,
+		      "untouched_bytes", (json_int_t)l->untouched_bytes, "heap_profile",
+		      (int)l->has_heap, "steady", (int)l->steady, "lines", lines, "reservations",
+		      reservations);
+	escape__free(&name);
+	return o;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/smaps.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "sys/proc_task.h"
+
+#define TRIES 3
+
+void smaps__free(struct ledger_input *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		free(in->map[i].path);
+	free(in->map);
+	memset(in, 0, sizeof(*in));
+}
+
+/* "start-end perms offset dev inode   path" */
+static int parse_head(const char *line, struct ledger_map *m)
+{
+	unsigned long long start, end, offset, inode;
+	char perms[5] = "";
+	int at = 0;
+	size_t len;
+
+	if (sscanf(line, "%llx-%llx %4s %llx %*x:%*x %llu %n", &start, &end, perms, &offset, &inode,
+		   &at) < 5)
+		return -EINVAL;
+	memset(m, 0, sizeof(*m));
+	m->start = start;
+	m->end = end;
+	m->offset = offset;
+	m->inode = inode;
+	memcpy(m->perms, perms, sizeof(perms));
+	m->path = strdup(at ? line + at : "");
+	if (!m->path)
+		return -ENOMEM;
+	len = strlen(m->path);
+	while (len && m->path[len - 1] == '\n')
+		m->path[--len] = 0;
+	return 0;
+}
+
+static void parse_field(const char *line, struct ledger_map *m)
+{
+	static const struct {
+		const char *name;
+		size_t off;
+	} fields[] = {
+		{"Rss:", offsetof(struct ledger_map, rss)},
+		{"Pss:", offsetof(struct ledger_map, pss)},
+		{"Anonymous:", offsetof(struct ledger_map, anonymous)},
+		{"AnonHugePages:", offsetof(struct ledger_map, thp)},
+		{"Swap:", offsetof(struct ledger_map, swap)},
+		{"Shared_Hugetlb:", offsetof(struct ledger_map, hugetlb)},
+		{"Private_Hugetlb:", offsetof(struct ledger_map, hugetlb)},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		size_t len = strlen(fields[i].name);
+
+		if (!strncmp(line, fields[i].name, len)) {
+			*(uint64_t *)((char *)m + fields[i].off) +=
+				strtoull(line + len, NULL, 10) << 10;
+			return;
+		}
+	}
+	if (!strncmp(line, "VmFlags:", 8)) {
+		m->growsdown = strstr(line, " gd");
+		m->noreserve = strstr(line, " nr");
+		m->hugetlb_vma = strstr(line, " ht");
+	}
+}
+
+static int read_maps(pid_t pid, struct ledger_input *in)
+{
+	cleanup_free char *line = NULL;
+	cleanup_file FILE *f = NULL;
+	struct ledger_map *m = NULL;
+	char path[64];
+	size_t cap = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT ? -ESRCH : -errno;
+	errno = 0;
+	while (getline(&line, &cap, f) > 0) {
+		/* fields begin with a capital letter, mappings with a hexadecimal digit in lower case */
+		if (isupper((unsigned char)*line)) {
+			if (m)
+				parse_field(line, m);
+			continue;
+		}
+		if (array_reserve(in->map, in->cap, in->n + 1))
+			return -ENOMEM;
+		if (parse_head(line, &in->map[in->n]))
+			return -EBADMSG;
+		m = &in->map[in->n++];
+		if (!strcmp(m->path, "[vsyscall]")) { /* in no process's VIRT */
+			free(m->path);
+			in->n--;
+			m = NULL;
+		}
+	}
+	if (ferror(f))
+		return errno == ENOENT || errno == ESRCH ? -ESRCH : errno ? -errno : -EIO;
+	return in->n ? 0 : -ESRCH; /* a process without an address space has none to tell of */
+}
+
+static struct ledger_map *map_at(struct ledger_input *in, uint64_t addr)
+{
+	size_t lo = 0, hi = in->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (in->map[mid].end <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < in->n && in->map[lo].start <= addr ? &in->map[lo] : NULL;
+}
+
+/* Stack of a thread that runs right now: its pointer cannot be had; glibc's stacks lie behind a
+ * guard page and are as large as RLIMIT_STACK or what the program chose. Only threads that are
+ * blocked in the kernel tell their stack pointer (/proc/PID/task/TID/syscall). */
+static void find_stacks(pid_t pid, struct ledger_input *in)
+{
+	char path[320];
+	cleanup_dir DIR *dir = NULL;
+	uint64_t size = 0;
+	size_t running = 0;
+	struct dirent *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir))) {
+		cleanup_free char *text = NULL;
+		unsigned long long sp, pc;
+		struct ledger_map *m;
+		const char *last;
+
+		if (!isdigit((unsigned char)*d->d_name) || atoi(d->d_name) == pid)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/syscall", pid, d->d_name);
+		if (util__read_file(path, 4096, &text) <= 0 || !strncmp(text, "running", 7)) {
+			running++;
+			continue;
+		}
+		last = strrchr(text, ' '); /* "NR args… SP PC" or "-1 SP PC" */
+		while (last && last > text && last[-1] != ' ')
+			last--;
+		if (!last || sscanf(last, "%llx %llx", &sp, &pc) != 2)
+			continue;
+		m = map_at(in, sp);
+		if (m && !*m->path) {
+			m->stack_of_thread = true;
+			size = m->end - m->start;
+		}
+	}
+	for (size_t i = 1; running && i < in->n; i++) {
+		struct ledger_map *m = &in->map[i], *guard = m - 1;
+		uint64_t len = m->end - m->start;
+
+		if (*m->path || m->stack_of_thread || strncmp(m->perms, "rw-p", 4) ||
+		    guard->end != m->start || strncmp(guard->perms, "---", 3))
+			continue;
+		if (guard->end - guard->start <= 65536 && (len == size || len == 8 << 20)) {
+			m->stack_of_thread = true;
+			running--;
+		}
+	}
+}
+
+int smaps__read(pid_t pid, struct ledger_input *ret)
+{
+	struct mw_task_row before, after;
+	struct ledger_input in = {.pid = pid};
+	int err = proc_task__read(pid, &before);
+
+	for (int try = 0; !err && try < TRIES; try++) {
+		smaps__free(&in);
+		err = read_maps(pid, &in);
+		if (!err)
+			err = proc_task__read(pid, &after);
+		if (!err && (after.start_ns != before.start_ns || (after.flags & MW_TASK_NO_MM)))
+			err = -ESRCH;
+		in.steady = !err && mw_task_row__rss(&before) == mw_task_row__rss(&after) &&
+			    before.virt_bytes == after.virt_bytes;
+		if (in.steady)
+			break;
+		before = after;
+	}
+	if (err) {
+		smaps__free(&in);
+		return err;
+	}
+	find_stacks(pid, &in);
+	in.pid = pid;
+	in.rss_bytes = mw_task_row__rss(&after);
+	in.virt_bytes = after.virt_bytes;
+	in.swap_bytes = after.swap_bytes;
+	in.pgtables_bytes = after.pgtables_bytes;
+	memcpy(in.comm, after.comm, sizeof(after.comm));
+	*ret = in;
+	return 0;
+}
