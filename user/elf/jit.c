@@ -31,8 +31,10 @@ struct grown_file { /* read as far as `at` */
 };
 
 struct symbolizer_jit {
+	struct symbolizer_jit *next; /* of the symbolizer's */
 	struct symbolizer *s;
 	int pid;
+	uint64_t start_time; /* of the process: pids are used again */
 	int rootfd;
 	uid_t uid;
 	int ns_pid;
@@ -115,12 +117,28 @@ static int open_dump(int pid)
 	return fd;
 }
 
+/* When the process started, in clock ticks; 0 if it is gone. */
+static uint64_t start_time(int pid)
+{
+	cleanup_free char *text = NULL;
+	char path[64], *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (util__read_file(path, 4096, &text) <= 0)
+		return 0;
+	p = strrchr(text, ')'); /* the name before it may hold anything */
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p, NULL, 10) : 0;
+}
+
 /* Copies the vDSO out of the process; it is an ELF image like any other. */
 static void read_vdso(struct symbolizer_jit *j)
 {
 	struct procmap *m = NULL;
 	cleanup_free void *image = NULL;
 	cleanup_fd int mem = -1, fd = -1;
+	uint64_t start = 0, end = 0;
 	char path[64];
 	size_t len;
 
@@ -128,58 +146,44 @@ static void read_vdso(struct symbolizer_jit *j)
 		return;
 	for (size_t i = 0; i < m->n; i++) {
 		if (m->entries[i].kind == PROCMAP_VDSO) {
-			j->vdso_start = m->entries[i].start;
-			j->vdso_end = m->entries[i].end;
+			start = m->entries[i].start;
+			end = m->entries[i].end;
 		}
 	}
 	procmap__free(m);
-	len = j->vdso_end - j->vdso_start;
-	if (!len || len > MAX_VDSO_BYTES)
+	len = end - start;
+	if (start == j->vdso_start || !len || len > MAX_VDSO_BYTES)
 		return;
+	symtab__clear(&j->vdso_tab); /* there was another one before exec */
+	elfobj__close(j->vdso);
+	j->vdso = NULL;
+	j->vdso_start = start;
+	j->vdso_end = end;
 	snprintf(path, sizeof(path), "/proc/%d/mem", j->pid);
 	mem = open(path, O_RDONLY | O_CLOEXEC);
 	fd = memfd_create("memwatch-vdso", MFD_CLOEXEC);
 	image = malloc(len);
-	if (mem < 0 || fd < 0 || !image || pread(mem, image, len, j->vdso_start) != (ssize_t)len ||
+	if (mem < 0 || fd < 0 || !image || pread(mem, image, len, start) != (ssize_t)len ||
 	    util__write_all(fd, image, len) || elfobj__open_fd(fd, "[vdso]", &j->vdso))
 		return;
 	symtab__add(&j->vdso_tab, j->vdso, j->vdso);
 	symtab__sort(&j->vdso_tab);
 }
 
-int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret)
+void symbolizer_jit__free_all(struct symbolizer_jit *j)
 {
-	struct symbolizer_jit *j = calloc(1, sizeof(*j));
-	int err;
+	while (j) {
+		struct symbolizer_jit *next = j->next;
 
-	if (!j)
-		return -ENOMEM;
-	j->s = s;
-	j->pid = pid;
-	j->perf.fd = j->dump.fd = j->rootfd = -1;
-	err = read_identity(j);
-	if (err) {
+		util__close_fd(&j->perf.fd);
+		util__close_fd(&j->dump.fd);
+		util__close_fd(&j->rootfd);
+		jitmap__clear(&j->map);
+		symtab__clear(&j->vdso_tab);
+		elfobj__close(j->vdso);
 		free(j);
-		return err;
+		j = next;
 	}
-	if (root)
-		j->rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	read_vdso(j);
-	*ret = j;
-	return 0;
-}
-
-void symbolizer_jit__free(struct symbolizer_jit *j)
-{
-	if (!j)
-		return;
-	util__close_fd(&j->perf.fd);
-	util__close_fd(&j->dump.fd);
-	util__close_fd(&j->rootfd);
-	jitmap__clear(&j->map);
-	symtab__clear(&j->vdso_tab);
-	elfobj__close(j->vdso);
-	free(j);
 }
 
 /* Reads what was appended, in pieces; a record larger than a piece widens it. */
@@ -188,6 +192,13 @@ static void read_growth(struct symbolizer_jit *j, struct grown_file *f, bool is_
 	cleanup_free char *buf = NULL;
 	size_t piece = 1 << 20;
 
+	struct stat st;
+
+	if (f->fd >= 0 && !is_dump && !fstat(f->fd, &st) && (uint64_t)st.st_size < f->at &&
+	    f->at < JITMAP_MAX_BYTES) {
+		f->at = 0; /* written anew, by the program that was exec'd */
+		jitmap__clear(&j->map);
+	}
 	while (f->fd >= 0 && f->at < JITMAP_MAX_BYTES) {
 		ssize_t got, used;
 		char *bigger = realloc(buf, piece);
@@ -214,6 +225,54 @@ static void read_growth(struct symbolizer_jit *j, struct grown_file *f, bool is_
 	}
 }
 
+/* Opens the files that were not there yet, while it is still the same process. */
+static void open_files(struct symbolizer_jit *j)
+{
+	if ((j->perf.fd >= 0 && j->dump.fd >= 0) || start_time(j->pid) != j->start_time)
+		return;
+	if (j->perf.fd < 0)
+		j->perf.fd = open_map(j, j->rootfd, j->ns_pid);
+	if (j->perf.fd < 0) /* written from outside, under the pid that we see */
+		j->perf.fd = open_map(j, -1, j->pid);
+	if (j->dump.fd < 0)
+		j->dump.fd = open_dump(j->pid);
+}
+
+int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret)
+{
+	struct symbolizer_jit **all = symbolizer__jits(s), *j;
+	uint64_t started = start_time(pid);
+	int err;
+
+	for (j = *all; j; j = j->next) {
+		if (j->pid == pid && (!started || j->start_time == started)) {
+			if (started)
+				read_vdso(j);
+			*ret = j;
+			return 0;
+		}
+	}
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return -ENOMEM;
+	j->s = s;
+	j->pid = pid;
+	j->start_time = started;
+	j->perf.fd = j->dump.fd = j->rootfd = -1;
+	err = started ? read_identity(j) : -ESRCH;
+	if (err) {
+		free(j);
+		return err;
+	}
+	if (root)
+		j->rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	read_vdso(j);
+	open_files(j);
+	j->next = *all;
+	*all = *ret = j;
+	return 0;
+}
+
 static void refresh(struct symbolizer_jit *j)
 {
 	uint64_t now = util__now_ns();
@@ -221,12 +280,7 @@ static void refresh(struct symbolizer_jit *j)
 	if (j->checked_ns && now - j->checked_ns < RECHECK_NS)
 		return;
 	j->checked_ns = now;
-	if (j->perf.fd < 0)
-		j->perf.fd = open_map(j, j->rootfd, j->ns_pid);
-	if (j->perf.fd < 0) /* written from outside, under the pid that we see */
-		j->perf.fd = open_map(j, -1, j->pid);
-	if (j->dump.fd < 0)
-		j->dump.fd = open_dump(j->pid);
+	open_files(j);
 	read_growth(j, &j->perf, false);
 	read_growth(j, &j->dump, true);
 }
@@ -246,7 +300,6 @@ int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symboli
 			return 0;
 		f = (struct jitmap_found){.name = sym->name};
 	} else {
-		/* A program that is gone writes no more: then the first look is the last. */
 		refresh(j);
 		f = jitmap__find(&j->map, pc);
 	}

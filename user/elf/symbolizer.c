@@ -64,6 +64,7 @@ struct symbolizer {
 	struct strpool *pool;
 	struct dwarfbox *box;
 	struct symbolizer_module *modules;
+	struct symbolizer_jit *jits;
 	uint32_t nmodules;
 	uint64_t clock;
 	size_t bytes; /* of all loaded modules */
@@ -134,6 +135,7 @@ void symbolizer__free(struct symbolizer *s)
 		free(m->path);
 		free(m);
 	}
+	symbolizer_jit__free_all(s->jits);
 	dwarfbox__free(s->box);
 	strpool__free(s->pool);
 	free(s->pretty);
@@ -147,6 +149,11 @@ const char *symbolizer__intern(struct symbolizer *s, const char *text)
 	if (text && !p)
 		s->stats.names_dropped++;
 	return p;
+}
+
+struct symbolizer_jit **symbolizer__jits(struct symbolizer *s)
+{
+	return &s->jits;
 }
 
 static size_t pretty_slot(const struct symbolizer *s, const char *name)

@@ -105,6 +105,8 @@ int session__add(struct session *s, int pid, struct session_target **ret);
 
 /* Looks through the mappings again (a library came, exec). */
 int session__rescan(struct session *s, struct session_target *t);
+/* Names of the target's generated code, opened now if not yet; NULL if there is no such process. */
+struct symbolizer_jit *session__jit(struct session *s, const struct session_target *t);
 
 /* Reads the events that are there, at most a bounded number. The number read or -errno. */
 int session__poll(struct session *s);

@@ -13,6 +13,11 @@
 #include "core/util.h"
 #include "session/session.h"
 
+struct named_frame {
+	struct symbolizer_module *module;
+	uint64_t off;
+};
+
 struct build {
 	struct session *s;
 	struct profile *p;
@@ -105,22 +110,62 @@ static int add_line(struct profile *p, const struct symbolizer_frame *f, struct 
 	return err;
 }
 
+struct symbolizer_jit *session__jit(struct session *s, const struct session_target *t)
+{
+	struct symbolizer_jit *jit = NULL;
+	char root[64];
+
+	snprintf(root, sizeof(root), "/proc/%d/root", t->pid);
+	return symbolizer__jit(s->symbolizer, t->pid, root, &jit) ? NULL : jit;
+}
+
 /* Names of code that is in no file: what a JIT wrote down about itself. */
 static int lookup_jit(struct build *b, const struct session_map *m, uint64_t addr,
 		      struct symbolizer_frame *frames)
 {
-	const struct session_target *t = b->s->targets[m->target];
-	char root[64];
-
 	if (!b->jit_tried[m->target]) {
 		b->jit_tried[m->target] = true;
-		snprintf(root, sizeof(root), "/proc/%d/root", t->pid);
-		if (symbolizer__jit(b->s->symbolizer, t->pid, root, &b->jit[m->target]))
-			b->jit[m->target] = NULL;
+		b->jit[m->target] = session__jit(b->s, b->s->targets[m->target]);
 	}
 	if (!b->jit[m->target])
 		return 0;
 	return symbolizer_jit__lookup(b->jit[m->target], addr, frames, SYMBOLIZER_MAX_INLINE);
+}
+
+static int by_module(const void *pa, const void *pb)
+{
+	const struct named_frame *a = pa, *b = pb;
+
+	return a->module < b->module ? -1 : a->module > b->module;
+}
+
+/* Asks for the names of all frames at once: a question for each would cost a round trip to the
+ * process that reads debug information. Only an optimisation, so that failures do not matter. */
+static void prefetch_names(struct build *b)
+{
+	cleanup_free struct named_frame *f = calloc(b->s->nframes + 1, sizeof(*f));
+	cleanup_free uint64_t *offs = calloc(b->s->nframes + 1, sizeof(*offs));
+	size_t n = 0;
+
+	for (size_t i = 0; f && i < b->s->nframes; i++) {
+		const struct session_map *m = &b->s->maps[b->s->frames[i].map];
+
+		if (!m->module || (b->only && m->target != b->only->index) ||
+		    !symbols_of(b->s, m->module))
+			continue;
+		f[n].module = m->module->symbols;
+		f[n++].off = b->s->frames[i].address - m->start + m->offset;
+	}
+	if (!n || !offs)
+		return;
+	qsort(f, n, sizeof(*f), by_module);
+	for (size_t i = 0, first = 0; i < n; i++) {
+		offs[i - first] = f[i].off;
+		if (i + 1 < n && f[i + 1].module == f[i].module)
+			continue;
+		symbolizer__prefetch(b->s->symbolizer, f[i].module, offs, i + 1 - first);
+		first = i + 1;
+	}
 }
 
 static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
@@ -343,6 +388,7 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 			break;
 		}
 	}
+	prefetch_names(b);
 	for (size_t i = 0; i < s->heap->nsites && !err; i++) {
 		if (!b->only || s->heap->sites[i].target == b->only->index)
 			err = add_site(b, &s->heap->sites[i], with_maps);

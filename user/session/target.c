@@ -380,6 +380,8 @@ static int target_new(struct session *s, int pid, struct session_target **ret)
 		return err;
 	}
 	target__read_names(t);
+	session__jit(s, t); /* names of generated code can be read after the target's end only if
+			       they were opened before */
 	*ret = t;
 	return 0;
 }
