@@ -68,8 +68,29 @@ static uint64_t branch_target(const cs_insn *in)
 	return x->operands[0].imm;
 }
 
-/* Does the instruction change rdi, rsi, rdx (the arguments that are read) or the stack pointer? */
-static bool clobbers(csh cs, const cs_insn *in)
+enum { ARG1 = 1, ARG2 = 2, ARG3 = 4 };
+
+/* The arguments that the BPF programs read; any other register may change before the site. */
+static unsigned int args_read(enum mw_fn fn)
+{
+	switch (fn) {
+	case MW_FN_CALLOC:
+	case MW_FN_REALLOC:
+	case MW_FN_RALLOCX:
+		return ARG1 | ARG2;
+	case MW_FN_REALLOCARRAY:
+		return ARG1 | ARG2 | ARG3;
+	case MW_FN_MEMALIGN:
+		return ARG2;
+	case MW_FN_POSIX_MEMALIGN:
+		return ARG1 | ARG3;
+	default:
+		return ARG1;
+	}
+}
+
+/* Does the instruction change one of these arguments, or the stack pointer? */
+static bool clobbers(csh cs, const cs_insn *in, unsigned int args)
 {
 	cs_regs rd, wr;
 	uint8_t nrd, nwr;
@@ -82,15 +103,24 @@ static bool clobbers(csh cs, const cs_insn *in)
 		case X86_REG_EDI:
 		case X86_REG_DI:
 		case X86_REG_DIL:
+			if (args & ARG1)
+				return true;
+			break;
 		case X86_REG_RSI:
 		case X86_REG_ESI:
 		case X86_REG_SI:
 		case X86_REG_SIL:
+			if (args & ARG2)
+				return true;
+			break;
 		case X86_REG_RDX:
 		case X86_REG_EDX:
 		case X86_REG_DX:
 		case X86_REG_DL:
 		case X86_REG_DH:
+			if (args & ARG3)
+				return true;
+			break;
 		case X86_REG_RSP:
 		case X86_REG_ESP:
 		case X86_REG_SP:
@@ -179,7 +209,7 @@ static void choose_one(struct body *b, struct site *s)
 			best = in;
 			break;
 		}
-		if (is_flow(in) || (!is_nop(in) && clobbers(b->cs, in)))
+		if (is_flow(in) || (!is_nop(in) && clobbers(b->cs, in, args_read(s->func.fn))))
 			break;
 	}
 	if (best) {
