@@ -84,6 +84,5 @@ int calibrate__run(struct alloc_probe *p, struct calibration *ret)
 		ret->emulated_ns = max_of(time_calls(at_push) - before[0], 0);
 		ret->stepped_ns = max_of(time_calls(at_mov) - before[1], 0);
 	}
-	alloc_probe__detach_target(p, CALIBRATE_TARGET);
 	return err;
 }

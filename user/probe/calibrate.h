@@ -16,7 +16,8 @@ struct calibration {
 	double emulated_ns, stepped_ns; /* per hit; 0: could not be measured */
 };
 
-/* 0 or -errno; on failure *ret is zero and costs are reported as unknown. */
+/* The probes on memwatch's own functions stay until alloc_probe__free: taking them out takes the
+ * kernel tens of milliseconds. 0 or -errno; on failure *ret is zero and costs are reported as unknown. */
 int calibrate__run(struct alloc_probe *p, struct calibration *ret);
 
 #endif
