@@ -31,12 +31,42 @@ struct watch {
 	uint64_t from_seq;
 };
 
+/* The list was read a moment after the kill: the victim may have gone, or shrunk. */
+static void add_victim(struct oom_event *e)
+{
+	const struct oom_proc *v = &e->victim;
+	struct kmsg_task t = {.pid = v->tid,
+			      .tgid = v->pid,
+			      .uid = v->uid,
+			      .oom_score_adj = v->oom_score_adj,
+			      .total_vm_bytes = v->total_vm_bytes,
+			      .pgtables_bytes = v->pgtables_bytes,
+			      .swap_bytes = v->swap_bytes,
+			      .rss_bytes = v->anon_rss_bytes + v->file_rss_bytes + v->shmem_rss_bytes};
+	size_t i, at = 0;
+
+	snprintf(t.comm, sizeof(t.comm), "%s", v->comm);
+	for (i = 0; i < e->ntasks && e->tasks[i].tgid != v->pid; i++)
+		;
+	if (i == e->ntasks && e->ntasks < OOM_TASKS)
+		e->ntasks++;
+	else if (i == e->ntasks)
+		i--; /* the smallest makes room, even for a smaller victim */
+	memmove(&e->tasks[i], &e->tasks[i + 1], (e->ntasks - i - 1) * sizeof(t));
+	while (at < e->ntasks - 1 && e->tasks[at].rss_bytes >= t.rss_bytes)
+		at++;
+	memmove(&e->tasks[at + 1], &e->tasks[at], (e->ntasks - 1 - at) * sizeof(t));
+	e->tasks[at] = t;
+}
+
 static void complete(void *arg, struct oom_event *e)
 {
 	struct watch *w = arg;
 
-	if (!e->ntasks && w->tracker && e->from & OOM_FROM_PROBE)
+	if (!e->ntasks && w->tracker && e->from & OOM_FROM_PROBE) {
 		e->ntasks = tracker__largest(w->tracker, e->tasks, OOM_TASKS);
+		add_victim(e);
+	}
 	w->fn(w->arg, e);
 }
 

@@ -1,0 +1,590 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""OOM kills: real ones, in small memory cgroups, against the kernel's own words about them."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import BIN, build, memwatch, wait_for
+
+MIB = 1 << 20
+
+
+def memory_root():
+    """Mount point and version of the memory controller."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, right = line.split(" - ", 1)
+        point, kind, options = left.split()[4], right.split()[0], right.split()[2]
+        if kind == "cgroup" and "memory" in options.split(","):
+            return Path(point), 1
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, right = line.split(" - ", 1)
+        point = Path(left.split()[4])
+        if right.split()[0] == "cgroup2" and "memory" in (point / "cgroup.controllers").read_text():
+            return point, 2
+    return None, 0
+
+
+ROOT, VERSION = memory_root()
+pytestmark = pytest.mark.skipif(not ROOT or not os.access(ROOT, os.W_OK),
+                                reason="no memory cgroup can be made here")
+
+
+class Group:
+    def __init__(self, name, limit=None, parent=None):
+        self.dir = (parent.dir if parent else ROOT) / name
+        self.dir.mkdir()
+        if VERSION == 2:
+            if parent:
+                (parent.dir / "cgroup.subtree_control").write_text("+memory")
+            if limit:
+                (self.dir / "memory.max").write_text(str(limit))
+                if (self.dir / "memory.swap.max").exists():
+                    (self.dir / "memory.swap.max").write_text("0")
+        elif limit:
+            (self.dir / "memory.limit_in_bytes").write_text(str(limit))
+            if (self.dir / "memory.memsw.limit_in_bytes").exists():
+                (self.dir / "memory.memsw.limit_in_bytes").write_text(str(limit))
+
+    @property
+    def path(self):
+        return "/" + str(self.dir.relative_to(ROOT))
+
+    def join(self):
+        (self.dir / "cgroup.procs").write_text(str(os.getpid()))
+
+    def remove(self):
+        for pid in (self.dir / "cgroup.procs").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+        wait_for(lambda: not (self.dir / "cgroup.procs").read_text().split())
+        # A dying task leaves the list before it leaves the group.
+        wait_for(self.rmdir)
+
+    def rmdir(self):
+        try:
+            self.dir.rmdir()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture
+def group():
+    made = []
+
+    def make(limit=None, parent=None):
+        g = Group(f"memwatch-test-{os.getpid()}-{len(made)}", limit, parent)
+        made.append(g)
+        return g
+
+    yield make
+    for g in reversed(made):
+        g.remove()
+
+
+@pytest.fixture(scope="module")
+def hog():
+    return build("oom_hog.c", flags=["-O1", "-fno-omit-frame-pointer"], libs=["-lpthread"])
+
+
+def kernel_kills():
+    """The kernel's own lines: pid → (anon, file, shmem, total_vm in bytes, comm)."""
+    fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    found = {}
+    while True:
+        try:
+            line = os.read(fd, 8192).decode(errors="replace")
+        except BlockingIOError:
+            break
+        except BrokenPipeError:
+            continue
+        m = re.search(r"Killed process (\d+) \((.*)\) total-vm:(\d+)kB, anon-rss:(\d+)kB, "
+                      r"file-rss:(\d+)kB, shmem-rss:(\d+)kB", line)
+        if m:
+            vm, anon, file, shmem = (int(x) * 1024 for x in m.groups()[2:])
+            found[int(m[1])] = dict(total_vm_bytes=vm, anon_rss_bytes=anon, file_rss_bytes=file,
+                                    shmem_rss_bytes=shmem, comm=m[2])
+    os.close(fd)
+    return found
+
+
+def let_the_kernel_talk():
+    """The kernel writes the context of at most ten kills in five seconds, and only the "Killed
+    process" line of others. Waits until the next kill gets its context."""
+    fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    last = 0
+    while True:
+        try:
+            line = os.read(fd, 8192).decode(errors="replace")
+        except BlockingIOError:
+            break
+        except BrokenPipeError:
+            continue
+        if "Killed process" in line:
+            last = int(line.split(",")[2]) / 1e6
+    os.close(fd)
+    wait_for(lambda: time.clock_gettime(time.CLOCK_MONOTONIC) > last + 5.5)
+
+
+def kill_in(g, argv, timeout=60, **kw):
+    """Runs argv in the group until the OOM killer ends it; returns its pid."""
+    p = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                         preexec_fn=g.join, **kw)
+    p.stdin.write(b"go\n")
+    p.stdin.close()
+    assert p.wait(timeout) == -signal.SIGKILL
+    return p.pid
+
+
+def events(path, schema="memwatch.oom/1"):
+    if not Path(path).exists():
+        return []
+    lines = Path(path).read_text().splitlines()
+    return [e for e in map(json.loads, lines) if e["schema"] == schema]
+
+
+def event_of(path, pid, timeout=20):
+    return wait_for(lambda: next((e for e in events(path) if e["victim"]["pid"] == pid), None),
+                    timeout)
+
+
+def check(e, g, pid, comm, limit):
+    """Everything that the kernel's line says about the same kill."""
+    line = kernel_kills()[pid]
+    v = e["victim"]
+    for key in ("total_vm_bytes", "anon_rss_bytes", "file_rss_bytes", "shmem_rss_bytes"):
+        assert v[key] == line[key], key
+    assert line["comm"] == v["comm"] == comm
+    assert e["source"] == "probe+kmsg"
+    assert e["killer"] == "kernel" and e["signal"] == 9
+    assert e["constraint"] == "memcg"
+    assert e["memcg"]["path"] == g.path
+    assert e["memcg"]["limit_bytes"] == limit
+    assert limit * 0.9 < e["memcg"]["usage_bytes"] <= limit
+    assert v["pgtables_bytes"] > 0 and v["oom_score_adj"] == 0 and v["uid"] == 0
+    assert abs(e["time_unix_ms"] / 1000 - time.time()) < 60
+    assert any(t["pid"] == pid and t["comm"] == comm for t in e["tasks"])
+    assert e["machine"]["total_bytes"] > e["machine"]["free_bytes"] > 0
+
+
+class Log(str):
+    """A path, and how many events were in it at the start."""
+    seen = 0
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log that starts now: what the kernel's log has from before is in it already."""
+    p = Log(tmp_path / "oom.jsonl")
+    memwatch("oom", "--log", p, "-q", "-d", "10ms", check=0)
+    p.seen = len(events(p))
+    return p
+
+
+def test_c_program(group, hog, log, attach):
+    g = group(16 * MIB)
+    mw = attach("oom", "--log", log)
+    pid = kill_in(g, [hog])
+    e = event_of(log, pid)
+    check(e, g, pid, "oom_hog", 16 * MIB)
+    assert e["victim"]["cmdline"] == str(hog)
+    assert e["victim"]["cgroup"] == g.path
+    assert e["trigger"]["pid"] == pid and e["trigger"]["cgroup"] == g.path
+    assert e["timeline"][-1]["rss_bytes"] > 12 * MIB
+    status, out, err = mw.finish()
+    assert status == 0
+    assert f"oom_hog (pid {pid}, uid 0)" in out
+    assert f"cgroup {g.path} hit its limit: " in out and "of 16.00MB" in out
+    assert "1 kills reported, 1 written" in err and "lost: 0 ring full" in err
+
+
+def test_child_in_a_tree(group, hog, log, attach):
+    """The parent carries on, the child's death is told all the same."""
+    g = group(16 * MIB)
+    mw = attach("oom", "--log", log)
+    p = subprocess.Popen([hog, "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                         preexec_fn=g.join)
+    try:
+        assert p.stdout.readline() == "ready\n"
+        p.stdin.write("go\n")
+        p.stdin.flush()
+        child = int(p.stdout.readline().split()[1])
+        assert p.stdout.readline() == "child ended 9\n"
+        e = event_of(log, child)
+        check(e, g, child, "oom_hog", 16 * MIB)
+        assert p.poll() is None
+        assert p.pid not in [e["victim"]["pid"] for e in events(log)]
+    finally:
+        p.kill()
+        p.wait()
+    mw.finish()
+
+
+def test_python_program(group, log, attach):
+    g = group(32 * MIB)
+    attach("oom", "--log", log)
+    code = "import sys\nsys.stdin.readline()\nkeep = []\nwhile True: keep.append(bytearray(1 << 16))"
+    pid = kill_in(g, [sys.executable, "-c", code])
+    e = event_of(log, pid)
+    check(e, g, pid, Path(sys.executable).name[:15], 32 * MIB)
+    assert e["victim"]["cmdline"].startswith(sys.executable + " -c import sys")
+
+
+def test_several_at_once(group, hog, log, attach):
+    groups = [group(8 * MIB) for _ in range(8)]
+    attach("oom", "--log", log)
+    procs = [subprocess.Popen([hog, "-u", "100"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True, preexec_fn=g.join) for g in groups]
+    for p in procs:
+        assert p.stdout.readline() == "ready\n"
+    for p in procs:
+        p.stdin.write("go\n")
+        p.stdin.flush()
+    for p in procs:
+        assert p.wait(60) == -9
+    found = {p.pid: event_of(log, p.pid) for p in procs}
+    for p, g in zip(procs, groups):
+        e = found[p.pid]
+        assert e["memcg"]["path"] == g.path and e["memcg"]["limit_bytes"] == 8 * MIB
+        assert e["victim"]["anon_rss_bytes"] == kernel_kills()[p.pid]["anon_rss_bytes"]
+    pids = [e["victim"]["pid"] for e in events(log)[log.seen:]]
+    assert sorted(pids) == sorted(found)
+
+
+def test_more_kills_than_the_kernel_explains(group, hog, log, attach):
+    """Beyond its rate limit the kernel logs no context: limit and group come from the probe."""
+    g = group(8 * MIB)
+    attach("oom", "--log", log)
+    pids = [kill_in(g, [hog, "-u", "100"]) for _ in range(14)]
+    for pid in pids:
+        e = event_of(log, pid)
+        assert e["memcg"]["path"] == g.path and e["memcg"]["limit_bytes"] == 8 * MIB
+        assert e["victim"]["cgroup"] == g.path and e["trigger"]["pid"] == pid
+        assert any(t["pid"] == pid for t in e["tasks"])
+        line = kernel_kills()[pid]
+        assert e["victim"]["anon_rss_bytes"] == line["anon_rss_bytes"]
+    assert {e["tasks_from"] for e in events(log) if e["victim"]["pid"] in pids} >= {"proc"}
+
+
+def test_nested_group(group, hog, log, attach):
+    """The limit of an outer group is hit from an inner one."""
+    outer = group(16 * MIB)
+    inner = group(None, outer)
+    attach("oom", "--log", log)
+    pid = kill_in(inner, [hog])
+    e = event_of(log, pid)
+    check(e, outer, pid, "oom_hog", 16 * MIB)
+    assert e["victim"]["cgroup"] == inner.path
+
+
+def test_many_threads(group, hog, log, attach):
+    g = group(32 * MIB)
+    attach("oom", "--log", log)
+    pid = kill_in(g, [hog, "-t", "200"])
+    e = event_of(log, pid)
+    check(e, g, pid, "oom_hog", 32 * MIB)
+    assert len([e for e in events(log) if e["victim"]["pid"] == pid]) == 1
+
+
+def test_memwatch_in_the_same_group(group, hog, log, attach):
+    g = group(64 * MIB)
+    mw = attach("oom", "--log", log, preexec_fn=g.join)
+    pids = [kill_in(g, [hog]) for _ in range(3)]
+    for pid in pids:
+        assert event_of(log, pid)["memcg"]["path"] == g.path
+    assert mw.proc.poll() is None
+    status = Path(f"/proc/{mw.proc.pid}/status").read_text()
+    assert int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) < 20 * 1024
+    assert mw.finish()[0] == 0
+
+
+def test_each_witness_alone(group, hog, tmp_path, attach):
+    """Probe and kernel log agree, each without the other."""
+    outer = group(16 * MIB)
+    inner = group(None, outer)
+    probe, kmsg = tmp_path / "probe", tmp_path / "kmsg"
+    memwatch("oom", "--source", "kmsg", "--log", kmsg, "-q", "-d", "10ms", check=0)
+    attach("oom", "--source", "probe", "--log", probe)
+    attach("oom", "--source", "kmsg", "--log", kmsg)
+    let_the_kernel_talk()
+    pid = kill_in(inner, [hog])
+    a, b = event_of(probe, pid), event_of(kmsg, pid)
+    assert (a["source"], b["source"]) == ("probe", "kmsg")
+    assert a["constraint"] == b["constraint"] == "memcg"
+    assert a["memcg"]["path"] == b["memcg"]["path"] == outer.path
+    assert a["memcg"]["limit_bytes"] == b["memcg"]["limit_bytes"] == 16 * MIB
+    for key in ("pid", "comm", "uid", "cgroup", "total_vm_bytes", "anon_rss_bytes",
+                "file_rss_bytes", "shmem_rss_bytes", "oom_score_adj"):
+        assert a["victim"][key] == b["victim"][key], key
+    assert a["tasks_from"] == "proc" and b["tasks_from"] == "kernel"
+
+
+def test_sigkill_by_hand_is_no_oom(group, hog, log, attach):
+    g = group(16 * MIB)
+    attach("oom", "--log", log)
+    p = subprocess.Popen([hog, "-m", "4096"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         text=True, preexec_fn=g.join)
+    assert p.stdout.readline() == "ready\n"
+    p.kill()
+    p.wait()
+    fence = kill_in(g, [hog])
+    event_of(log, fence)
+    assert [e["victim"]["pid"] for e in events(log)[log.seen:]] == [fence]
+
+
+def test_userspace_daemon(log, attach):
+    """A kill by an OOM daemon is told by its sender."""
+    sender = build("as_comm.c")
+    attach("oom", "--log", log)
+    p = subprocess.Popen(["sleep", "100"])
+    subprocess.run([sender, "earlyoom", str(p.pid)], check=True)
+    assert p.wait(10) == -9
+    e = event_of(log, p.pid)
+    assert e["killer"] == "daemon" and e["signal"] == 9
+    assert e["trigger"]["comm"] == "earlyoom" and e["victim"]["comm"] == "sleep"
+    assert e["memcg"] is None
+
+
+def test_restart_loses_nothing(group, hog, log, attach):
+    g = group(16 * MIB)
+    mw = attach("oom", "--log", log)
+    first = kill_in(g, [hog])
+    event_of(log, first)
+    mw.proc.kill()  # no chance to put anything in order
+    mw.proc.wait()
+    let_the_kernel_talk()
+    missed = kill_in(g, [hog])
+    mw = attach("oom", "--log", log)
+    e = event_of(log, missed)
+    assert e["source"] == "kmsg" and e["memcg"]["path"] == g.path
+    last = kill_in(g, [hog])
+    event_of(log, last)
+    mw.finish()
+    memwatch("oom", "--log", log, "-d", "10ms", check=0)
+    assert [e["victim"]["pid"] for e in events(log)[log.seen:]] == [first, missed, last]
+
+
+def test_rotation_and_truncation(group, hog, log, attach):
+    g = group(16 * MIB)
+    attach("oom", "--log", log)
+    event_of(log, kill_in(g, [hog]))
+    os.rename(log, str(log) + ".1")
+    pid = kill_in(g, [hog])
+    event_of(log, pid)
+    assert [e["victim"]["pid"] for e in events(log)] == [pid]
+    assert pid not in [e["victim"]["pid"] for e in events(str(log) + ".1")]
+    os.truncate(log, 0)
+    pid = kill_in(g, [hog])
+    event_of(log, pid)
+    # A writer that died in the middle of a line.
+    with open(log, "a") as f:
+        f.write('{"schema":"memwatch.oom/1","vic')
+    pid = kill_in(g, [hog])
+    wait_for(lambda: f'"pid":{pid}' in Path(log).read_text())
+    lines = Path(log).read_text().splitlines()
+    assert json.loads(lines[-1])["victim"]["pid"] == pid
+    p = memwatch("oom", "--log", log, "--since", "1h", "--json", check=0)
+    assert f'"victim":{{"pid":{pid},' in p.stdout
+    assert "1 lines that are no events" in p.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    d = tmp_path / "disk"
+    d.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", d], check=True)
+    yield d
+    subprocess.run(["umount", "-l", d], check=True)
+
+
+def test_full_disk(group, hog, small_disk, attach):
+    g = group(16 * MIB)
+    log = small_disk / "log"
+    memwatch("oom", "--log", log, "-q", "-d", "10ms", check=0)
+    mw = attach("oom", "--log", log)
+    first = kill_in(g, [hog])
+    event_of(log, first)
+    before = log.read_bytes()
+    with open(small_disk / "filler", "wb") as f:
+        try:
+            while True:
+                os.write(f.fileno(), bytes(4096))
+        except OSError:
+            pass
+    # What is left of the log's last page may still take one record.
+    waiting = []
+    while not waiting or not re.search("failed to write", mw.err):
+        assert len(waiting) < 6
+        waiting.append(kill_in(g, [hog]))
+        mw.wait_for(str(waiting[-1]), stream="out")
+    mw.wait_for("failed to write .*No space left.*events wait")
+    assert log.read_bytes().startswith(before)
+    assert not log.read_bytes().split(b"\n")[-1], "half a line was left"
+    (small_disk / "filler").unlink()
+    for pid in waiting:
+        event_of(log, pid)
+    mw.wait_for("works again")
+    assert mw.finish()[0] == 0
+
+
+def test_read_only_directory(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    p = memwatch("oom", "--log", small_disk / "log", "-d", "1s", check=1)
+    assert f"failed to open the log '{small_disk}/log': Read-only file system" in p.stderr
+    p = memwatch("oom", "--log", "/nonexistent/log", "-d", "1s", check=1)
+    assert "No such file or directory" in p.stderr
+
+
+def test_without_privileges(tmp_path):
+    exe = Path("/tmp") / f"memwatch-unprivileged-{os.getpid()}"
+    shutil.copy(BIN, exe)
+    exe.chmod(0o755)
+    try:
+        p = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                            "--bounding-set=-all", str(exe), "oom", "-d", "1s"],
+                           capture_output=True, text=True, cwd="/")
+        assert p.returncode == 3
+        assert "CAP_BPF and CAP_PERFMON" in p.stderr
+        assert not p.stdout
+    finally:
+        exe.unlink()
+
+
+def test_usage():
+    for bad in (["--since", "yesterweek"], ["--source", "tea-leaves"], ["-d", "-1"], ["extra"]):
+        assert memwatch("oom", *bad, check=2).stderr
+    p = memwatch("-p", "1", "--on-alert", "true", check=2)
+    assert "--on-alert" in p.stderr
+    for bad in ("--alert-rss=much", "--alert-cgroup=120%", "--alert-growth=5M/fortnight",
+                "--alert-oom-in=soon", "--alert-psi=20%"):
+        assert bad.split("=")[0] in memwatch("-p", "1", bad, check=2).stderr
+
+
+# --- alerts ---
+
+@pytest.fixture
+def leak(group, hog):
+    """leak(limit, args…): a leaking program in a group of its own, held at the start."""
+    running = []
+
+    def start(limit, *args, **kw):
+        g = group(limit)
+        p = subprocess.Popen([str(hog), *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             text=True, preexec_fn=g.join, **kw)
+        running.append(p)
+        assert p.stdout.readline() == "ready\n"
+        p.group = g
+        return p
+
+    def go(p):
+        p.stdin.write("go\n")
+        p.stdin.flush()
+
+    start.go = go
+    yield start
+    for p in running:
+        p.kill()
+        p.wait()
+        p.stdin.close()
+        p.stdout.close()
+
+
+def top_function(profile):
+    out = subprocess.run([str(BIN), "report", "--top", "5", str(profile)], capture_output=True,
+                         text=True)
+    assert out.returncode == 0, out.stderr
+    return out.stdout
+
+
+def test_alerts_fire_once_before_the_kill(leak, tmp_path, attach):
+    log, tell = tmp_path / "log", tmp_path / "tell.py"
+    tell.write_text("#!/usr/bin/python3\nimport json, os, sys\n"
+                    "d = json.load(sys.stdin)\n"
+                    "e = {k: v for k, v in os.environ.items() if k.startswith('MEMWATCH_')}\n"
+                    f"open({str(tmp_path)!r} + '/told.' + d['rule'], 'a')"
+                    ".write(json.dumps([d, e, sys.argv[1:]]) + '\\n')\n")
+    tell.chmod(0o755)
+    p = leak(40 * MIB, "-s", "128", "-u", "20000")
+    mw = attach("-p", p.pid, "--exact", "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path,
+                "--alert-rss", "50%", "--alert-cgroup", "60%", "--alert-growth", "30M/min",
+                "--alert-oom-in", "4s", "--on-alert", f"{tell} '$(touch {tmp_path}/injected)' `x`")
+    leak.go(p)
+    assert p.wait(60) == -9
+    assert mw.finish(sig=None)[0] == 0
+    kill = event_of(log, p.pid)
+    alerts = events(log, "memwatch.alert/1")
+    assert sorted(a["rule"] for a in alerts) == ["cgroup", "growth", "oom-in", "rss"]
+    for a in alerts:
+        assert a["pid"] == p.pid and a["time_unix_ms"] < kill["time_unix_ms"]
+        assert a["limit_path"] == p.group.path and a["limit_bytes"] == 40 * MIB
+        assert "hoard" in top_function(a["profile"])
+        rows = Path(a["timeline"]).read_text().splitlines()
+        assert rows[0].startswith("time_unix_ms,pid,virt_bytes,rss_bytes") and len(rows) > 2
+        (told,) = (tmp_path / f"told.{a['rule']}").read_text().splitlines()
+        d, env, argv = json.loads(told)
+        assert d == a
+        assert env["MEMWATCH_ALERT_RULE"] == a["rule"]
+        assert env["MEMWATCH_ALERT_PID"] == str(p.pid)
+        assert env["MEMWATCH_ALERT_PROFILE"] == a["profile"]
+        assert argv == [f"$(touch {tmp_path}/injected)", "`x`"]
+    assert not (tmp_path / "injected").exists()
+    by = {a["rule"]: a for a in alerts}
+    assert 20 * MIB <= by["rss"]["value"] < 40 * MIB and by["rss"]["threshold"] == 20 * MIB
+    assert 0.6 <= by["cgroup"]["value"] < 1
+    # The profile at death is the whole of it.
+    assert "hoard" in top_function(kill["profile"])
+    assert kill["victim"]["pid"] == p.pid and kill["source"] == "probe+kmsg"
+
+
+def test_forecast_of_a_steady_leak(leak, tmp_path, attach):
+    """Told at least three seconds ahead, within 30 % of when it comes."""
+    log = tmp_path / "log"
+    p = leak(48 * MIB, "-s", "128", "-u", "20000")
+    attach("-p", p.pid, "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path,
+           "--alert-oom-in", "3.5s")
+    leak.go(p)
+    assert p.wait(60) == -9
+    kill = event_of(log, p.pid)
+    (a,) = events(log, "memwatch.alert/1")
+    left = (kill["time_unix_ms"] - a["time_unix_ms"]) / 1000
+    assert a["first_limit"] == "cgroup"
+    assert abs(a["oom_in_s"] - left) <= 0.3 * left, (a["oom_in_s"], left)
+
+
+def test_no_alert_below_the_threshold(leak, tmp_path, attach):
+    log = tmp_path / "log"
+    p = leak(48 * MIB, "-u", "1000", "-m", "8192")
+    mw = attach("-p", p.pid, "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path, "--alert-rss",
+                "50%", "--alert-cgroup", "60%", "--alert-growth", "500M/min", "--alert-oom-in", "1s")
+    leak.go(p)
+    assert p.stdout.readline() == "full\n"
+    # Enough samples after the growth for the trend rules to have had their say.
+    time.sleep(4)
+    mw.finish()
+    assert events(log, "memwatch.alert/1") == []
+
+
+def test_command_that_hangs_is_ended(leak, tmp_path, attach):
+    p = leak(48 * MIB, "-u", "1000", "-m", "16384")
+    mw = attach("-p", p.pid, "-q", "-v", "--alert-dir", tmp_path, "--alert-rss", "4M", "--on-alert",
+                "sleep 1000", "--alert-timeout", "300ms")
+    leak.go(p)
+    mw.wait_for("takes too long: ending it")
+    mw.wait_for("ended by signal 15")
+    assert p.poll() is None
+
+
+def test_command_that_does_not_exist(leak, tmp_path):
+    p = leak(48 * MIB)
+    r = memwatch("-p", p.pid, "--alert-rss", "4M", "--on-alert", "/nonexistent/tool", "-d", "1s",
+                 check=1)
+    assert "the command of --on-alert cannot be run: No such file" in r.stderr
+    r = memwatch("-p", p.pid, "--alert-rss", "4M", "--alert-dir", "/nonexistent", "-d", "1s", check=1)
+    assert "--alert-dir" in r.stderr
