@@ -65,6 +65,7 @@ int cmd_run(int argc, char **argv)
 
 	attach_options__init(&o.attach);
 	o.attach.shares_terminal = true;
+	o.attach.from_start = true;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
 	monitor__block_signals();

@@ -20,6 +20,7 @@ enum {
 	OPT_FOLLOW,
 	OPT_JSON,
 	OPT_MMAP,
+	OPT_LEDGER,
 };
 
 void attach_options__init(struct attach_options *o)
@@ -43,6 +44,8 @@ static const struct argp_option options[] = {
 	 "own end write it; SIGUSR1 writes it and goes on",
 	 2},
 	{"timeline", OPT_TIMELINE, "FILE", 0, "RSS-vs-VIRT timeline: .csv, .json, .svg, .html", 2},
+	{"ledger", OPT_LEDGER, NULL, 0,
+	 "where every resident byte belongs, at each report and at the end", 2},
 	{"mmap", OPT_MMAP, NULL, 0,
 	 "put anonymous mappings into the profile too, labelled class=mmap (always in .txt and the view)",
 	 2},
@@ -167,6 +170,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_JSON:
 		o->json = true;
+		break;
+	case OPT_LEDGER:
+		o->ledger = true;
 		break;
 	case OPT_MMAP:
 		o->with_maps = true;

@@ -25,7 +25,8 @@ struct attach_options {
 	const char *sample_index; /* name of a heap sample type */
 	int top;
 	struct alert_options alert;
-	bool plain, follow, json, quiet, with_maps;
+	bool plain, follow, json, quiet, with_maps, ledger;
+	bool from_start;      /* the target was started under memwatch: no block is older */
 	bool shares_terminal; /* the target writes to it too: no full-screen view */
 };
 

@@ -17,6 +17,7 @@
 #include "session/guard.h"
 #include "session/live.h"
 #include "session/live_view.h"
+#include "session/residency.h"
 #include "session/target.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
@@ -154,6 +155,9 @@ static void report(struct monitor *m)
 			return;
 		}
 	}
+	if (m->opts->ledger && s->nlive &&
+	    residency__print_ledgers(stdout, s, m->opts->from_start, false))
+		m->stop = true;
 }
 
 static void read_signals(struct monitor *m)
@@ -246,16 +250,24 @@ int monitor__run(struct monitor *m)
 	uint64_t start = util__now_ns(), now = start;
 	uint64_t end = m->opts->duration_ns ? start + m->opts->duration_ns : UINT64_MAX;
 	uint64_t next = start + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
+	struct residency *residency;
 	struct guard *guard;
 	int status = guard__new(&m->opts->alert, s, &guard);
 
 	if (status)
 		return status;
+	status = residency__new(m->opts, s, &residency);
+	if (status) {
+		log_error("failed to start the timeline: %s", strerror(-status));
+		guard__free(guard);
+		return EXIT_FAILED;
+	}
 
 	open_view(m);
 	while (!m->stop && s->nlive) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
 		session__poll(s);
+		residency__tick(residency, util__now_ns());
 		guard__tick(guard);
 		now = util__now_ns();
 		if (now >= end)
@@ -266,7 +278,12 @@ int monitor__run(struct monitor *m)
 		}
 	}
 	live_view__close(take_ptr(m->view));
+	if (m->opts->json && m->opts->ledger) /* while the process is as the profile says */
+		residency__print_ledgers(stdout, s, m->opts->from_start, true);
 	session__stop(s);
+	if (residency__save(residency))
+		m->failed = true;
+	residency__free(residency);
 	guard__finish(guard);
 	guard__free(guard);
 	report(m);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/residency.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "out/ledger_out.h"
+#include "out/timeline_file.h"
+#include "probe/proc_timeline.h"
+#include "sys/smaps.h"
+
+#define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
+
+struct residency {
+	const struct attach_options *opts;
+	struct session *session;
+	struct proc_timeline *timeline; /* NULL: none asked for */
+	uint64_t interval_ns, due_ns;
+	uint32_t ntargets; /* already in the timeline */
+};
+
+int residency__new(const struct attach_options *opts, struct session *s, struct residency **ret)
+{
+	struct residency *r = calloc(1, sizeof(*r));
+	struct proc_timeline_opts topts = {0};
+	int err = 0;
+
+	if (!r)
+		return -ENOMEM;
+	r->opts = opts;
+	r->session = s;
+	r->interval_ns = min_of(opts->interval_ns, MAX_INTERVAL_NS);
+	r->due_ns = UINT64_MAX;
+	if (opts->timeline) {
+		topts.interval_ns = r->interval_ns;
+		r->due_ns = util__now_ns();
+		err = proc_timeline__new(&topts, &r->timeline);
+		if (!err && *proc_timeline__note(r->timeline))
+			log_warn("timeline: %s", proc_timeline__note(r->timeline));
+	}
+	if (err) {
+		residency__free(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+void residency__free(struct residency *r)
+{
+	if (!r)
+		return;
+	proc_timeline__free(r->timeline);
+	free(r);
+}
+
+uint64_t residency__due(const struct residency *r)
+{
+	return r->due_ns;
+}
+
+void residency__tick(struct residency *r, uint64_t now_ns)
+{
+	struct session *s = r->session;
+
+	if (now_ns < r->due_ns)
+		return;
+	for (; r->ntargets < s->ntargets; r->ntargets++) {
+		const struct session_target *t = s->targets[r->ntargets];
+		int err = t->ended ? 0 : proc_timeline__add(r->timeline, t->pid);
+
+		if (err && err != -ESRCH)
+			log_warn("no timeline of %d: %s", t->pid, strerror(-err));
+	}
+	for (uint32_t i = 0; i < s->ntargets; i++) {
+		const struct heap_target *h = &s->heap->targets[s->targets[i]->index];
+
+		proc_timeline__heap(r->timeline, s->targets[i]->pid,
+				    h->alloc_bytes - h->free_bytes, h->alloc_bytes);
+	}
+	if (proc_timeline__tick(r->timeline) < 0)
+		log_debug("a row of the timeline is missing");
+	r->due_ns += r->interval_ns;
+	if (r->due_ns <= now_ns)
+		r->due_ns = now_ns + r->interval_ns;
+}
+
+int residency__save(struct residency *r)
+{
+	const struct timeline *const *lines;
+	size_t n;
+	int err;
+
+	if (!r->timeline)
+		return 0;
+	r->due_ns = 0;
+	residency__tick(r, util__now_ns()); /* the last moment, and the ends of processes */
+	n = proc_timeline__all(r->timeline, &lines);
+	err = timeline_file__save(r->opts->timeline, lines, n);
+	if (err)
+		log_error("failed to write '%s': %s", r->opts->timeline, strerror(-err));
+	else
+		log_info("wrote %s", r->opts->timeline);
+	return err;
+}
+
+struct collect {
+	struct session *s;
+	uint32_t target;
+	struct ledger_block *block;
+	size_t n, cap;
+	int err;
+};
+
+static void collect_block(void *arg, const struct livemap_block *b)
+{
+	struct collect *c = arg;
+	const struct heap *h = c->s->heap;
+
+	if (b->key >> MW_ADDR_BITS != c->target || c->err)
+		return;
+	c->err = array_reserve(c->block, c->cap, c->n + 1);
+	if (c->err)
+		return;
+	c->block[c->n].addr = b->key & ((1ULL << MW_ADDR_BITS) - 1);
+	c->block[c->n++].bytes =
+		b->size * heap__weight(b->size, h->rates[b->rate].sample_bytes);
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	const struct ledger_block *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
+		      struct ledger *ret)
+{
+	struct collect c = {.s = s, .target = t->index};
+	struct ledger_heap heap = {.known = true, .from_start = from_start};
+	struct ledger_input in;
+	int err = smaps__read(t->pid, &in);
+
+	if (err)
+		return err;
+	livemap__each(&s->heap->live, collect_block, &c);
+	err = c.err;
+	if (!err) {
+		if (c.n)
+			qsort(c.block, c.n, sizeof(*c.block), by_addr);
+		heap.block = c.block;
+		heap.nblocks = c.n;
+		ledger__make(&in, &heap, ret);
+	}
+	free(c.block);
+	smaps__free(&in);
+	return err;
+}
+
+int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json)
+{
+	for (uint32_t i = 0; i < s->ntargets; i++) {
+		const struct session_target *t = s->targets[i];
+		struct ledger l;
+		int err = t->ended ? -ESRCH : residency__ledger(s, t, from_start, &l);
+
+		if (err == -ESRCH) {
+			log_info("no ledger of %d: it has ended", t->pid);
+			continue;
+		}
+		if (err) {
+			log_warn("no ledger of %d: %s", t->pid, strerror(-err));
+			continue;
+		}
+		if (json) {
+			json_t *o = ledger_out__json(&l, t->pid, t->comm);
+
+			if (!o)
+				return -ENOMEM;
+			json_dumpf(o, f, JSON_COMPACT);
+			fputc('\n', f);
+			json_decref(o);
+		} else {
+			ledger_out__text(f, &l, t->pid, t->comm);
+		}
+	}
+	return fflush(f) || ferror(f) ? -EIO : 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * residency.h - RSS and VIRT beside a heap profile: the timeline and the ledger of attach and run.
+ */
+#ifndef SESSION_RESIDENCY_H
+#define SESSION_RESIDENCY_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "model/ledger.h"
+#include "session/attach_options.h"
+#include "session/session.h"
+
+struct residency;
+
+/* Starts the timeline if one is asked for. 0 or -errno. */
+int residency__new(const struct attach_options *opts, struct session *s, struct residency **ret);
+void residency__free(struct residency *r);
+
+/* When residency__tick is due next, CLOCK_MONOTONIC ns; UINT64_MAX: never. */
+uint64_t residency__due(const struct residency *r);
+/* Records a row per process if it is time. */
+void residency__tick(struct residency *r, uint64_t now_ns);
+/* Writes the timeline's file. 0 or -errno (logged). */
+int residency__save(struct residency *r);
+
+/* The ledger of a target with its live heap. from_start: nothing is older than the profile. 0,
+ * -ESRCH when it has ended, other -errno. */
+int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
+		      struct ledger *ret);
+/* The ledgers of all targets that live, as text or as one JSON object a line. 0 or -errno. */
+int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json);
+
+#endif
