@@ -327,6 +327,10 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	if (fn == MW_FN_NEW && may_throw(size)) {
 		count(target, MW_C_ALLOCS, -1);
 		count(target, MW_C_ALLOC_BYTES, -size);
+		if (size >> 47) { /* beyond the address space: will throw, not may */
+			count(target, MW_C_FAILED_ALLOCS, 1);
+			return 1;
+		}
 		count(target, MW_C_LOST_MAY_THROW, 1);
 		count(target, MW_C_LOST_MAY_THROW_BYTES, size);
 		return 1;
@@ -366,6 +370,25 @@ static __always_inline bool old_is_live(u32 target, u64 addr)
 	return addr && bpf_map_lookup_elem(&alloc_live, &key);
 }
 
+/* Does this call go on to malloc by a jump? Then malloc's probe sees it, and it alone. */
+static __always_inline bool goes_on(struct pt_regs *ctx, u8 fn, u32 site)
+{
+	u64 a = PT_REGS_PARM1(ctx), b = PT_REGS_PARM2(ctx);
+	struct mw_site *s;
+
+	barrier_var(a); /* two reads, not one through a chosen pointer */
+	barrier_var(b);
+	if (!site || (fn == MW_FN_REALLOC ? a != 0
+					  : fn != MW_FN_MEMALIGN && fn != MW_FN_POSIX_MEMALIGN))
+		return false;
+	s = bpf_map_lookup_elem(&alloc_sites, &site);
+	if (!s)
+		return false;
+	if (fn == MW_FN_REALLOC)
+		return s->null_goes_on;
+	return (fn == MW_FN_MEMALIGN ? a : b) <= s->align_goes_on;
+}
+
 /* 0: settle this call at its return. 1: nothing more to do. */
 static __always_inline int alloc_enter(struct pt_regs *ctx)
 {
@@ -377,7 +400,7 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
-	if (nested_quick(ctx, cookie))
+	if (nested_quick(ctx, cookie) || goes_on(ctx, fn, MW_COOKIE_SITE(cookie)))
 		return 1;
 	size = requested(ctx, fn);
 	c = counters_of(target);

@@ -17,7 +17,8 @@
  */
 struct mw_site {
 	__u32 ncallers;
-	__u32 pad;
+	__u16 null_goes_on;  /* realloc(NULL, n) is left to malloc's probe */
+	__u16 align_goes_on; /* so is memalign with an alignment up to this; 0: never */
 	struct {
 		__s64 lo, hi; /* nested if lo <= return address - probed ip < hi */
 	} caller[MW_SITE_CALLERS];

@@ -98,6 +98,11 @@ static void test_glibc(void **state)
 	assert_false(find("realloc")->wrapper);
 	assert_int_equal(find("malloc")->kind, SITE_EMULATED);
 	assert_int_equal(find("free")->kind, SITE_EMULATED);
+	/* What these leave to malloc by a jump. */
+	assert_true(find("realloc")->null_goes_on);
+	assert_int_equal(find("memalign")->align_goes_on, 16);
+	assert_int_equal(find("posix_memalign")->align_goes_on, 16);
+	assert_int_equal(find("valloc")->align_goes_on, 0);
 	unload();
 }
 
@@ -111,6 +116,9 @@ static void test_jemalloc(void **state)
 	assert_int_equal(find("malloc")->kind, SITE_EMULATED);
 	/* Through the linkage table, into the family. */
 	assert_true(find("_ZdlPv")->wrapper);
+	assert_true(find("_ZdlPvmSt11align_val_t")->wrapper);
+	assert_false(find("_ZdlPvm")->wrapper);
+	assert_false(find("realloc")->null_goes_on);
 	assert_true(find("_ZnwmSt11align_val_t")->wrapper);
 	assert_false(find("_Znwm")->wrapper);
 	unload();
@@ -167,10 +175,11 @@ static int dump(const char *path)
 	for (size_t i = 0; i < nsites; i++) {
 		const struct site *s = &sites[i];
 
-		printf("%-28s +%-3ld %s %s%s%s callers %zu  %s\n", s->func.name,
+		printf("%-28s +%-3ld %s %s%s%s callers %zu%s align %u  %s\n", s->func.name,
 		       (long)(s->vaddr - s->func.vaddr), s->insn,
 		       s->kind == SITE_EMULATED ? "emulated" : s->kind == SITE_STEPPED ? "stepped" : "none",
-		       s->wrapper ? " wrapper of " : "", s->calls, s->ncallers, s->why);
+		       s->wrapper ? " wrapper of " : "", s->calls, s->ncallers,
+		       s->null_goes_on ? " null" : "", s->align_goes_on, s->why);
 	}
 	unload();
 	return 0;

@@ -39,6 +39,8 @@ ENTRY(e_realloc, 4010, realloc(nullptr, wl_size(4010)), free(p))
 ENTRY(e_realloc_moved, 4096, realloc(malloc(wl_size(40)), wl_size(4096)), free(p))
 ENTRY(e_reallocarray, 4020, reallocarray(nullptr, wl_size(10), wl_size(402)), free(p))
 ENTRY(e_posix_memalign, 4032, aligned(64, wl_size(4032)), free(p))
+ENTRY(e_posix_memalign_small, 4036, aligned(16, wl_size(4036)), free(p))
+ENTRY(e_memalign_small, 4044, memalign(8, wl_size(4044)), free(p))
 ENTRY(e_aligned_alloc, 4224, aligned_alloc(128, wl_size(4224)), free(p))
 ENTRY(e_memalign, 4160, memalign(64, wl_size(4160)), free(p))
 ENTRY(e_valloc, 4050, valloc(wl_size(4050)), free(p))
@@ -60,6 +62,8 @@ static void work()
 	wl_free("e_realloc_moved", N, N * 40);
 	e_reallocarray();
 	e_posix_memalign();
+	e_posix_memalign_small();
+	e_memalign_small();
 	e_aligned_alloc();
 	e_memalign();
 	e_valloc();

@@ -95,6 +95,19 @@ WL_NOINLINE static void do_memalign(void)
 	free_half(__func__, 701);
 }
 
+/* Alignments that malloc has anyway. */
+WL_NOINLINE static void do_small_alignment(void)
+{
+	for (int i = 0; i < N; i++) {
+		if (i % 2)
+			kept[i] = wl_keep(memalign(8, wl_size(777)));
+		else if (posix_memalign(&kept[i], 16, wl_size(777)))
+			_exit(89);
+	}
+	wl_alloc(__func__, N, 777 * N);
+	free_half(__func__, 777);
+}
+
 #ifndef NO_VALLOC
 WL_NOINLINE static void do_valloc(void)
 {
@@ -173,6 +186,7 @@ static void work(void)
 	do_posix_memalign();
 	do_aligned_alloc();
 	do_memalign();
+	do_small_alignment();
 #ifndef NO_VALLOC
 	do_valloc();
 #endif

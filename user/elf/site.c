@@ -294,6 +294,76 @@ static struct onward onward_of(const struct body *b, const struct plt *plt, stru
 	return o;
 }
 
+/* Is there a jump into malloc within a few instructions of vaddr? */
+static bool leads_to_malloc(const struct body *b, const struct plt *plt, struct site *sites,
+			    size_t n, uint64_t vaddr)
+{
+	struct alloc_func at = {.vaddr = vaddr, .size = 40};
+	struct body code = {.elf = b->elf, .cs = b->cs};
+	bool found = false;
+
+	if (body_read(&code, &at))
+		return false;
+	for (size_t i = 0; i < code.n && !is_flow(&code.insn[i == 0 ? 0 : i - 1]); i++) {
+		uint64_t to = branch_target(&code.insn[i]);
+
+		if (to && code.insn[i].id == X86_INS_JMP)
+			found = onward_of(b, plt, sites, n, to).fn == MW_FN_MALLOC;
+	}
+	body_free(&code);
+	return found;
+}
+
+/*
+ * glibc's memalign and posix_memalign share a helper that begins `cmp $16, alignment; jbe` and
+ * jumps to malloc from there. The largest alignment that goes to malloc so, 0 for none.
+ */
+static uint32_t small_alignment(const struct body *b, const struct plt *plt, struct site *sites,
+				size_t n, uint64_t helper)
+{
+	struct alloc_func at = {.vaddr = helper, .size = 64};
+	struct body code = {.elf = b->elf, .cs = b->cs};
+	uint32_t limit = 0;
+
+	if (body_read(&code, &at))
+		return 0;
+	for (size_t i = 0; i + 1 < code.n && !is_flow(&code.insn[i]); i++) {
+		const cs_x86 *x = &code.insn[i].detail->x86;
+		const cs_insn *next = &code.insn[i + 1];
+
+		if (code.insn[i].id == X86_INS_CMP && x->operands[1].type == X86_OP_IMM &&
+		    x->operands[1].imm > 0 && x->operands[1].imm <= 64 &&
+		    next->id == X86_INS_JBE &&
+		    leads_to_malloc(b, plt, sites, n, branch_target(next)))
+			limit = x->operands[1].imm;
+	}
+	body_free(&code);
+	return limit;
+}
+
+/* Do these arguments still have their values at the site? */
+static bool intact(const struct body *b, const struct site *s, unsigned int args)
+{
+	for (size_t i = 0; i < b->n && b->insn[i].address < s->vaddr; i++) {
+		if (!is_nop(&b->insn[i]) && clobbers(b->cs, &b->insn[i], args))
+			return false;
+	}
+	return true;
+}
+
+/* Cases in which a function of the family leaves the call to malloc by a jump, unrecognisable
+ * there by its return address. They are left to malloc's probe. */
+static void scan_goes_on(const struct body *b, const struct plt *plt, struct site *s,
+			 struct site *sites, size_t n, uint64_t to, const struct onward *o, bool jump)
+{
+	if (s->func.fn == MW_FN_REALLOC && jump && o->fn == MW_FN_MALLOC)
+		s->null_goes_on = true;
+	if (((s->func.fn == MW_FN_MEMALIGN && intact(b, s, ARG1)) ||
+	     (s->func.fn == MW_FN_POSIX_MEMALIGN && intact(b, s, ARG2))) &&
+	    !o->fn && !s->align_goes_on)
+		s->align_goes_on = small_alignment(b, plt, sites, n, to);
+}
+
 /*
  * Which functions of the family does this one call? One that ends only in jumps to others, or an
  * operator new or delete that calls malloc or free before anything else can happen, or a
@@ -305,7 +375,7 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 {
 	struct site *called[SITE_CALLERS * 4];
 	const char *onward = NULL;
-	bool other_exit = false, straight = true;
+	bool returns = false, other_exit = false, straight = true;
 	size_t ncalled = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
@@ -314,12 +384,14 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 		uint64_t to = branch_target(in);
 		struct onward o;
 
-		other_exit |= in_group(in, CS_GRP_RET) || (jump && !to);
+		returns |= in_group(in, CS_GRP_RET);
+		other_exit |= jump && !to;
 		if (!to || (to >= b->start && to < b->end)) {
 			straight &= !call && !jump;
 			continue;
 		}
 		o = onward_of(b, plt, sites, n, to);
+		scan_goes_on(b, plt, s, sites, n, to, &o, jump);
 		if (call && o.site && ncalled < ARRAY_SIZE(called))
 			called[ncalled++] = o.site;
 		if (!o.fn || !stands_for(o.fn, s->func.fn)) {
@@ -333,7 +405,8 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 		}
 		straight = false;
 	}
-	if (onward && !other_exit)
+	/* operator delete may return at once for NULL. */
+	if (onward && !other_exit && (!returns || (is_cxx(s) && s->func.fn == MW_FN_FREE)))
 		set_wrapper(s, onward);
 	/* What a wrapper calls is not nested: it is the call. */
 	for (size_t i = 0; i < ncalled && !s->wrapper; i++)

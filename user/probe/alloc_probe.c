@@ -178,10 +178,12 @@ static int add_link(struct alloc_probe *p, uint32_t target, int fd, struct bpf_l
  * are still recognised while a return probe is pending). */
 static uint32_t site_row(struct alloc_probe *p, const struct site *s)
 {
-	struct mw_site row = {.ncallers = s->ncallers};
+	struct mw_site row = {.ncallers = s->ncallers,
+			      .null_goes_on = s->null_goes_on,
+			      .align_goes_on = s->align_goes_on};
 	uint32_t index = p->nsites;
 
-	if (!s->ncallers || index >= MW_MAX_SITES)
+	if ((!s->ncallers && !s->null_goes_on && !s->align_goes_on) || index >= MW_MAX_SITES)
 		return 0;
 	for (size_t i = 0; i < s->ncallers; i++) {
 		row.caller[i].lo = s->caller[i].lo;
