@@ -276,6 +276,18 @@ void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
 	account_alloc(h, ev->hdr.target, &b);
 }
 
+/* Some allocators free the old block of a realloc by their own free: that is no second free. */
+static bool freed_by_realloc(const struct heap *h, const struct mw_ev_free *ev)
+{
+	uint64_t key = MW_LIVE_KEY(ev->hdr.target, ev->addr);
+
+	for (size_t i = 0; i < h->nreallocs; i++) {
+		if (h->reallocs[i].tid == ev->hdr.tid)
+			return h->reallocs[i].block.key == key;
+	}
+	return false;
+}
+
 void heap__dealloc(struct heap *h, const struct mw_ev_free *ev)
 {
 	struct livemap_block b;
@@ -283,7 +295,8 @@ void heap__dealloc(struct heap *h, const struct mw_ev_free *ev)
 	if (ev->hdr.target >= MW_MAX_TARGETS)
 		return;
 	if (!livemap__take(&h->live, MW_LIVE_KEY(ev->hdr.target, ev->addr), &b)) {
-		h->targets[ev->hdr.target].unknown_frees++;
+		if (!freed_by_realloc(h, ev))
+			h->targets[ev->hdr.target].unknown_frees++;
 		return;
 	}
 	account_free(h, ev->hdr.target, &b, 1);
