@@ -313,3 +313,61 @@ def test_not_go_and_not_there(target):
     assert memwatch("go", "-p", p.pid).returncode == 4
     assert memwatch("go").returncode == 2
     assert memwatch("go", "-p", "1x").returncode == 2
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_attach_switches_to_go(build, target, attach, tmp_path):
+    """memwatch -p, without being told: the same profile, also after the program has ended."""
+    t = start(target, go_build("shapes", "-" + build, BUILDS[build]), tmp_path)
+    out = tmp_path / "a.pb.gz"
+    m = attach("-p", t.pid, "-o", out, "--plain")
+    round_of(t)
+    status, text, err = m.finish()
+    assert status == 0 and "heap profile" in err, err
+    ours, theirs = Pprof(out), Pprof(t.own / "heap.pb.gz")
+    assert ours.types == theirs.types and ours.period == theirs.period
+    assert_same(ours.multiset(), theirs.multiset(), build)
+    assert "main." in text
+
+
+def test_go_profile_survives_the_target(target, attach, tmp_path):
+    t = start(target, go_build("shapes", "-plain"), tmp_path)
+    round_of(t)
+    out = tmp_path / "a.pb.gz"
+    m = attach("-p", t.pid, "-o", out, "--plain")
+    t.proc.kill()
+    t.proc.wait()
+    status, _, _ = m.finish(sig=None)
+    assert status == 0
+    assert_same(Pprof(out).multiset(), Pprof(t.own / "heap.pb.gz").multiset(), "after the end")
+
+
+def test_run_holds_a_go_program(tmp_path):
+    own, out = tmp_path / "own", tmp_path / "r.pb.gz"
+    own.mkdir()
+    for build in ("plain", "pie-stripped"):
+        r = memwatch("run", "--plain", "-o", out, "--", go_build("shapes", "-" + build, BUILDS[build]),
+                     own, input="go\n" * 5)
+        assert r.returncode == 0, r.stderr
+        assert "Go heap profile" not in r.stderr, r.stderr
+        assert any("main." in str(s) for s, _, _ in Pprof(out).multiset()), r.stderr
+
+
+def test_cgo_has_both_heaps(target, attach, tmp_path):
+    exe = go_build("cgoleak", CGO_ENABLED="1")
+    own, out = tmp_path / "own.pb.gz", tmp_path / "m.pb.gz"
+    t = target([exe, own])
+    t.expect("ready")
+    m = attach("-p", t.pid, "--exact", "-o", out, "--plain")
+    round_of(t)
+    status, _, err = m.finish()
+    assert status == 0 and "cgo" in err
+    ours = Pprof(out)
+    go_side = {(s, v): n for (s, v, lab), n in ours.multiset().items() if ("heap", "go") in lab}
+    c_side = [(s, v) for s, v, lab in ours.samples if ("heap", "c") in lab]
+    theirs = {(s, v): n for (s, v, lab), n in Pprof(own).multiset().items()}
+    assert go_side == theirs
+    leak = [v for s, v in c_side if "c_leak" in str(s)]
+    assert sum(v[2] for v in leak) == 1000 and sum(v[3] for v in leak) == 10_000_000
+    # Growth on the C side is what Go's own profile does not show.
+    assert not any("c_leak" in str(s) for s, _, _ in Pprof(own).samples)

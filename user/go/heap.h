@@ -61,6 +61,12 @@ int go_heap__of(const struct go_target *t, struct go_heap *ret, char why[GO_WHY_
 /* As a profile with the types, period, labels and locations of Go's own. 0 or -errno. */
 int go_heap__profile(const struct go_target *t, const struct go_heap *h, struct profile **ret);
 
+/* The same into a profile that has the four heap sample types already: samples (with these labels
+ * besides), totals but for the freed, a comment. 0 or -errno. */
+#define GO_HEAP_MAX_LABELS 7
+int go_heap__add(const struct go_target *t, const struct go_heap *h, struct profile *p,
+		 const struct profile_label *labels, uint32_t nlabels);
+
 /*
  * All of it for one process: opens, reads, closes. Takes milliseconds; for moments when there is
  * little time (the process is about to be killed). 0 or as the functions above.

@@ -10,6 +10,7 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/units.h"
+#include "go/attached.h"
 
 #define INITIAL_PID_NS_INO 0xeffffffcu
 
@@ -68,6 +69,13 @@ void attach__announce(struct session *s, const struct session_target *t)
 			 units__size(rate, sizeof(rate), s->opts.sample_bytes));
 	else
 		snprintf(how, sizeof(how), "every allocation");
+	if (t->go) {
+		log_info("attached to PID %d (%s, %s%s): the runtime's own heap profile%s", t->pid,
+			 t->comm, go_attached__version(t->go), go_attached__cgo(t->go) ? ", cgo" : "",
+			 go_attached__cgo(t->go) ? ", and the C allocator's by probes" : "");
+		if (!go_attached__cgo(t->go))
+			return;
+	}
 	if (!t->nprobes)
 		log_warn("no allocation functions found in PID %d (%s): only its anonymous mappings are "
 			 "profiled%s",

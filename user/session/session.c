@@ -12,6 +12,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "session/go_part.h"
 #include "session/target.h"
 
 #define DEFAULT_RING_BYTES (16u << 20)
@@ -272,6 +273,7 @@ static void on_proc(struct session *s, const struct mw_ev_proc *ev)
 		anon__clear_target(s->anon, t->index);
 		target__read_names(t);
 		target__exec(s, t, ev->parent != ev->pid);
+		go_part__look(t);
 		log_info("PID %d is now '%s' (exec)", t->pid, t->comm);
 		break;
 	case MW_EV_EXIT:
@@ -326,6 +328,8 @@ int session__poll(struct session *s)
 	int n;
 
 	s->events_this_poll = 0;
+	if (!s->stopped)
+		go_part__tick(s);
 	n = bpfobj__drain(s->obj);
 	return n < 0 && n != -EAGAIN ? n : (int)s->events_this_poll;
 }

@@ -38,6 +38,8 @@ struct session_frame {
 	uint64_t address; /* in the process; of the call for return addresses (pc - 1) */
 };
 
+struct go_attached;
+
 struct session_target {
 	int pid;
 	int pidfd;
@@ -55,6 +57,8 @@ struct session_target {
 	size_t nprobed, probed_cap;
 	size_t nprobes, nfiles;
 	uint64_t rescans;
+	struct go_attached *go; /* a Go program: its runtime's own heap profile; else NULL */
+	uint32_t go_tries;	/* looks left: the program is still being started */
 };
 
 struct session_opts {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "session/go_part.h"
 #include "session/session.h"
 
 struct named_frame {
@@ -233,13 +234,14 @@ static int64_t rounded(double v)
 static int add_site(struct build *b, const struct heap_site *site, bool with_maps)
 {
 	const struct session_target *t = b->s->targets[site->target];
-	struct profile_label labels[3];
+	struct profile_label labels[4];
 	uint32_t locs[MW_MAX_FRAMES + 2];
 	int64_t v[4];
 	size_t n, nlabels;
 	int err = site_stack(b, site, locs, &n);
 
 	nlabels = target_labels(b, t, labels);
+	nlabels += go_part__c_label(t, b->p, &labels[nlabels]);
 	if (!err && site->alloc_samples) {
 		v[PROFILE_ALLOC_OBJECTS] = rounded(site->alloc_objects);
 		v[PROFILE_ALLOC_SPACE] = rounded(site->alloc_bytes);
@@ -247,7 +249,8 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 		v[PROFILE_INUSE_SPACE] = rounded(heap_site__inuse_bytes(site));
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
 	}
-	if (!err && with_maps && site->map_count && !site->internal) {
+	/* A Go runtime's mappings are its heap, which its own profile divides up. */
+	if (!err && with_maps && site->map_count && !site->internal && !t->go) {
 		labels[nlabels++] =
 			(struct profile_label){.key = b->class_key, .str = b->class_mmap};
 		v[PROFILE_ALLOC_OBJECTS] = site->map_count;
@@ -339,8 +342,17 @@ static void add_totals(struct build *b)
 		t->free_objects += h->free_objects;
 		t->free_bytes += h->free_bytes;
 	}
+	/* (a Go runtime's share is in there already, with its frees) */
 	t->inuse_objects = t->alloc_objects - t->free_objects;
 	t->inuse_bytes = t->alloc_bytes - t->free_bytes;
+}
+
+static int add_go(struct build *b, const struct session_target *t)
+{
+	struct profile_label labels[2];
+	size_t n = target_labels(b, t, labels);
+
+	return go_part__add(t, b->p, labels, n);
 }
 
 static int describe(struct build *b)
@@ -389,6 +401,11 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 		}
 	}
 	prefetch_names(b);
+	/* Go's own first: its tables name code that the symbols of a stripped file do not. */
+	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
+		if (!b->only || b->only->index == i)
+			err = add_go(b, s->targets[i]);
+	}
 	for (size_t i = 0; i < s->heap->nsites && !err; i++) {
 		if (!b->only || s->heap->sites[i].target == b->only->index)
 			err = add_site(b, &s->heap->sites[i], with_maps);

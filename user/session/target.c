@@ -12,6 +12,8 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "go/attached.h"
+#include "session/go_part.h"
 
 #define MIN_FRAME_INDEX 4096
 
@@ -21,6 +23,7 @@ void target__free(struct session_target *t)
 		return;
 	if (t->pidfd >= 0)
 		close(t->pidfd);
+	go_attached__free(t->go);
 	free(t->cmdline);
 	free(t->maps);
 	free(t->probed);
@@ -423,6 +426,7 @@ int session__add(struct session *s, int pid, struct session_target **ret)
 		s->nlive--;
 		return err;
 	}
+	go_part__look(t);
 	*ret = t;
 	return 0;
 }

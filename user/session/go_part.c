@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "session/go_part.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "go/attached.h"
+
+#define MAX_AGE_NS 2000000000ULL
+#define MAX_TRIES 40 /* one a poll: some seconds */
+
+static void look_again(struct session_target *t)
+{
+	char why[GO_WHY_LEN];
+	int err;
+
+	err = go_attached__open(t->pid, &t->go, why);
+	t->go_tries--;
+	if (!err) {
+		if (go_attached__note(t->go)[0])
+			log_warn("PID %d (%s): %s", t->pid, t->comm, go_attached__note(t->go));
+		t->go_tries = 0;
+		return;
+	}
+	t->go = NULL;
+	/* A program that was started this moment has not relocated its tables yet. */
+	if (err == -EBADMSG && t->go_tries)
+		return;
+	t->go_tries = 0;
+	if (err != -ENOENT && err != -ESRCH)
+		log_warn("%s; continuing without the Go heap profile", why);
+}
+
+void go_part__look(struct session_target *t)
+{
+	go_attached__free(t->go);
+	t->go = NULL;
+	t->go_tries = MAX_TRIES;
+	look_again(t);
+}
+
+void go_part__tick(struct session *s)
+{
+	for (size_t i = 0; i < s->ntargets; i++) {
+		if (s->targets[i]->ended)
+			continue;
+		if (s->targets[i]->go)
+			go_attached__refresh(s->targets[i]->go, MAX_AGE_NS);
+		else if (s->targets[i]->go_tries)
+			look_again(s->targets[i]);
+	}
+}
+
+static int heap_label(struct profile *p, const char *value, struct profile_label *ret)
+{
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	err = profile__string(p, "heap", &ret->key);
+	return err ? err : profile__string(p, value, &ret->str);
+}
+
+int go_part__add(const struct session_target *t, struct profile *p,
+		 const struct profile_label *labels, size_t nlabels)
+{
+	struct profile_label all[GO_HEAP_MAX_LABELS];
+	uint64_t rate = 0;
+	size_t n = 0;
+	int err;
+
+	if (!t->go)
+		return 0;
+	for (; n < nlabels && n + 1 < GO_HEAP_MAX_LABELS; n++)
+		all[n] = labels[n];
+	if (go_attached__cgo(t->go)) {
+		err = heap_label(p, "go", &all[n++]);
+		if (err)
+			return err;
+	}
+	if (!t->ended)
+		go_attached__refresh(t->go, 0);
+	bool alone = !p->nsamples && !go_attached__cgo(t->go) && !nlabels;
+
+	err = go_attached__add(t->go, p, all, (uint32_t)n, &rate);
+	if (!err && alone) {
+		p->period = (int64_t)rate;
+		p->sample_bytes = rate;
+	}
+	return err;
+}
+
+size_t go_part__c_label(const struct session_target *t, struct profile *p,
+			struct profile_label *ret)
+{
+	if (!t->go || !go_attached__cgo(t->go))
+		return 0;
+	return heap_label(p, "c", ret) ? 0 : 1;
+}

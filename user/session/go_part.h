@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * go_part.h - Go programs in a session: what their runtime knows joins what the probes see.
+ */
+#ifndef SESSION_GO_PART_H
+#define SESSION_GO_PART_H
+
+#include "session/session.h"
+
+/* Looks whether the target runs a Go program now (after the attach, after exec) and opens it. What
+ * cannot be read is said once; the session goes on without. */
+void go_part__look(struct session_target *t);
+
+/* Keeps the last profile of every live Go target recent, for the moment when it is gone. */
+void go_part__tick(struct session *s);
+
+/*
+ * Adds the Go heap profile of t to p, labelled heap=go where the C side has a heap of its own.
+ * Sets p's period to the runtime's rate if it is all that p holds. 0 or a negative errno.
+ */
+int go_part__add(const struct session_target *t, struct profile *p,
+		 const struct profile_label *labels, size_t nlabels);
+
+/* The label that tells the C side's samples of a cgo program apart: 1 and *ret, or 0. */
+size_t go_part__c_label(const struct session_target *t, struct profile *p,
+			struct profile_label *ret);
+
+#endif
