@@ -560,7 +560,7 @@ __noinline int unwind_step(u32 slot)
 	n = st->n;
 	if (n >= MW_MAX_FRAMES)
 		return stop(st, MW_STACK_TRUNCATED);
-	s->pc[n] = st->pc;
+	s->pc[n] = st->pc + (st->exact && n); /* see mw_ev_stack */
 	st->n = n + 1;
 	pc = st->pc - !st->exact;
 	if (pc - st->start >= st->end - st->start) {

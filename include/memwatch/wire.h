@@ -96,6 +96,10 @@ enum mw_stack_end {
 	MW_STACK_ENDS,
 };
 
+/*
+ * All program counters but the first (see leaf_ret) are return addresses, to be looked up at pc-1;
+ * where a signal interrupted a function, pc is given one higher, so that this holds there too.
+ */
 struct mw_ev_stack {
 	struct mw_ev_hdr hdr; /* kind: enum mw_stack_end */
 	__u64 id;

@@ -221,6 +221,8 @@ static int flush_pending(struct unwind_maps *m)
 			close(p->inner);
 		if (!err) {
 			enter_file(m, p->f);
+			log_debug("unwind table of inode %llu: %lu rows", p->f->key.ino,
+				  (unsigned long)p->f->rows);
 			continue;
 		}
 		if (p->inner >= 0)
