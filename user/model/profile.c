@@ -77,7 +77,8 @@ static uint64_t hash_location(const struct profile *p, uint32_t id)
 {
 	const struct profile_location *l = &p->locations[id];
 
-	return hash_location_key(l->mapping, l->address, p->lines + l->line0, l->nlines);
+	return hash_location_key(l->mapping, l->address, l->nlines ? p->lines + l->line0 : NULL,
+				 l->nlines);
 }
 
 static void table_put(struct table *t, uint64_t hash, uint32_t id)

@@ -225,10 +225,13 @@ static void look_at(struct profile *p, struct names *n, size_t i)
 
 static bool keep_sample(struct profile *p, const struct names *n, struct profile_sample *s)
 {
-	uint32_t *stack = p->stack + s->stack0;
 	bool focused = false;
+	uint32_t *stack;
 	size_t k = 0;
 
+	if (!s->nstack)
+		return false;
+	stack = p->stack + s->stack0;
 	for (size_t i = 0; i < s->nstack; i++) {
 		if (n->focused[stack[i]] == 2)
 			return false;
