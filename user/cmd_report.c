@@ -330,7 +330,15 @@ static bool any_negative(const struct profile *p)
  */
 static bool same_when_merged(const struct profile *p)
 {
-	return !p->ncomments && !any_negative(p);
+	if (p->ncomments > 16)
+		return false;
+	for (size_t i = 0; i < p->ncomments; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (p->comments[i] == p->comments[j])
+				return false;
+		}
+	}
+	return !any_negative(p);
 }
 
 /* Reads and merges. */
