@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/log.h"
 #include "core/util.h"
 #include "probe/uprobe_link.h"
 
@@ -263,6 +264,21 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct ba
 	return -EINVAL;
 }
 
+/*
+ * Without sessions the return probe is there on every call, also on one that throws, and an
+ * exception that meets it ends the program (see may_throw() in alloc.bpf.c). So operator new of an
+ * allocator of its own is left alone there.
+ */
+static bool can_follow(const struct alloc_probe *p, const struct site *s)
+{
+	if (s->func.fn != MW_FN_NEW || p->method == METHOD_SESSION)
+		return true;
+	log_warn("%s is not followed: without session uprobes (Linux 6.13) a return probe on a function "
+		 "that throws would endanger the target",
+		 s->func.name);
+	return false;
+}
+
 int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			const struct site *sites, size_t n, size_t *ret_n)
 {
@@ -279,7 +295,7 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 		const struct site *s = &sites[i];
 		struct batch *b = s->func.fn == MW_FN_FREE ? frees : allocs;
 
-		if (s->wrapper || s->kind == SITE_NONE)
+		if (s->wrapper || s->kind == SITE_NONE || !can_follow(p, s))
 			continue;
 		b->offsets[b->n] = s->off;
 		b->cookies[b->n++] = MW_COOKIE(

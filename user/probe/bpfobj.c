@@ -31,6 +31,8 @@ static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list 
 		memcpy(last_log + have, line + strlen(line) - n, n);
 		last_log[have + n] = 0;
 	}
+	if (level == LIBBPF_DEBUG)
+		return 0; /* relocations by the hundred */
 	n = strlen(line);
 	if (n && line[n - 1] == '\n')
 		line[n - 1] = 0;
