@@ -219,7 +219,7 @@ static void survivors(void **state)
 		assert_int_equal(v[PROFILE_ALLOC_SPACE],
 				 leak ? 500 : !strcmp(name, "cache") ? 200 : 9000);
 	}
-	assert_non_null(strstr(profile__text(s, s->comments[0]), "at least 500B, at most 1000B"));
+	assert_non_null(strstr(profile__text(s, s->comments[0]), "at least 500B, at most 700B of 9.47kB"));
 	profile__free(s);
 	profile__free(then);
 	then = heap();

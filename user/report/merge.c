@@ -477,12 +477,24 @@ static int64_t clamp(int64_t v, int64_t hi)
 	return v < 0 || hi < 0 ? 0 : min_of(v, hi);
 }
 
-/* now - then per stack, and what of it survives at least and at most. */
-static int reduce_to_survivors(struct profile *diff, struct profile *now)
+/* A fifth value, in use now, travels through the merge: it bounds the survivors from above. */
+enum { IN_USE_NOW = PROFILE_INUSE_SPACE + 1 };
+
+static void remember_in_use(struct profile *p, bool now)
 {
-	int64_t at_least = 0, allocated = 0, inuse = 0, at_most;
+	p->sample_type[IN_USE_NOW] = p->sample_type[PROFILE_INUSE_SPACE];
+	p->nvalues = IN_USE_NOW + 1;
+	for (size_t i = 0; i < p->nsamples; i++)
+		p->samples[i].value[IN_USE_NOW] = now ? p->samples[i].value[PROFILE_INUSE_SPACE] : 0;
+}
+
+/* now - then per stack, and what of it survives at least and at most. */
+static int reduce_to_survivors(struct profile *diff)
+{
+	int64_t at_least = 0, at_most = 0, allocated = 0;
 	char low[MEASURE_LEN], high[MEASURE_LEN], all[MEASURE_LEN], text[320];
 
+	diff->nvalues = IN_USE_NOW;
 	for (size_t i = 0; i < diff->nsamples; i++) {
 		int64_t *v = diff->samples[i].value;
 
@@ -491,11 +503,9 @@ static int reduce_to_survivors(struct profile *diff, struct profile *now)
 		v[PROFILE_INUSE_OBJECTS] = clamp(v[PROFILE_INUSE_OBJECTS], v[PROFILE_ALLOC_OBJECTS]);
 		v[PROFILE_INUSE_SPACE] = clamp(v[PROFILE_INUSE_SPACE], v[PROFILE_ALLOC_SPACE]);
 		at_least += v[PROFILE_INUSE_SPACE];
+		at_most += clamp(v[IN_USE_NOW], v[PROFILE_ALLOC_SPACE]);
 		allocated += v[PROFILE_ALLOC_SPACE];
 	}
-	for (size_t i = 0; i < now->nsamples; i++)
-		inuse += now->samples[i].value[PROFILE_INUSE_SPACE];
-	at_most = max_of(min_of(allocated, inuse), at_least);
 	diff->totals = (struct profile_totals){0};
 	snprintf(text, sizeof(text),
 		 "memwatch: survivors: allocated between the two moments and still live: at least %s, "
@@ -521,11 +531,16 @@ int merge__survivors(struct profile *then, struct profile *now, struct profile *
 		return -EINVAL;
 	drop_labels(then);
 	drop_labels(now);
+	remember_in_use(then, false);
+	remember_in_use(now, true);
 	merge__negate(then);
 	err = merge__profiles(both, 2, &diff, ret_why);
 	if (err)
 		return err;
-	err = reduce_to_survivors(diff, now);
+	diff->time_ns = now->time_ns;
+	if (then->duration_ns && now->duration_ns > then->duration_ns) /* snapshots of one watch */
+		diff->duration_ns = now->duration_ns - then->duration_ns;
+	err = reduce_to_survivors(diff);
 	if (!err)
 		err = merge__profiles(&diff, 1, ret, ret_why);
 	profile__free(diff);

@@ -22,11 +22,13 @@ int merge__label(struct profile *p, const char *key, const char *value);
 
 /*
  * The survivors: what was allocated after `then` and is still live at `now`, both of one run of
- * one program. For every stack, in-use grew by what was allocated in between minus what was
- * freed; blocks live at `then` and freed since make that difference smaller than the truth, never
- * larger, so per stack max(0, now - then), bounded by what the stack allocated in between, is the
- * lower bound of the survivors; it is never negative. 0; -EINVAL with *ret_why if the files are
- * not of one run (pid, start, types) or in the wrong order.
+ * one program. Two snapshots do not say which block is old and which is new, but they bound the
+ * answer per stack. With I0, I1 in use then and now, A allocated and D old blocks freed between:
+ *	survivors = I1 - I0 + D,  0 <= D <= I0,  survivors <= A
+ * so they are at least max(0, I1 - I0) and at most min(A, I1). The result carries A as alloc_*
+ * and the lower bound as inuse_* (never negative, never above A); a comment tells both sums.
+ * 0; -EINVAL with *ret_why if the files are not of one run (pid, types) or in the wrong order.
+ * Both sources are changed.
  */
 int merge__survivors(struct profile *then, struct profile *now, struct profile **ret,
 		     const char **ret_why);
