@@ -535,6 +535,7 @@ int merge__survivors(struct profile *then, struct profile *now, struct profile *
 	remember_in_use(now, true);
 	merge__negate(then);
 	err = merge__profiles(both, 2, &diff, ret_why);
+	then->nvalues = now->nvalues = IN_USE_NOW;
 	if (err)
 		return err;
 	diff->time_ns = now->time_ns;
