@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * record_write.c - see record.h. The dictionary is itself a struct profile that only grows: what
+ * was added to its arrays since the tick before is what a block carries.
+ */
+#include "out/record.h"
+
+#include "core/util.h"
+#include "out/record_format.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <zlib.h>
+
+struct stack_state {
+	uint64_t hash;
+	int64_t value[RECORD_VALUES];
+	uint32_t sample; /* in the dictionary, of which samples are the stacks */
+};
+
+struct bytes {
+	uint8_t *data;
+	size_t n, cap;
+	int err;
+};
+
+struct record_writer {
+	int fd;
+	struct profile *dict;
+	struct stack_state *stacks; /* one for each sample of dict */
+	size_t nstacks, stacks_cap;
+	uint32_t *slot;
+	size_t mask;
+	/* how much of dict is in the file */
+	size_t strings, mappings, functions, locations, samples;
+	struct bytes out;
+	bool begun;
+};
+
+static void put(struct bytes *b, uint64_t v)
+{
+	if (!b->err)
+		b->err = array_reserve(b->data, b->cap, b->n + 10);
+	if (b->err)
+		return;
+	while (v >= 0x80) {
+		b->data[b->n++] = (uint8_t)v | 0x80;
+		v >>= 7;
+	}
+	b->data[b->n++] = (uint8_t)v;
+}
+
+static void put_signed(struct bytes *b, int64_t v)
+{
+	put(b, record__zigzag(v));
+}
+
+static void put_raw(struct bytes *b, const void *data, size_t n)
+{
+	if (!b->err)
+		b->err = array_reserve(b->data, b->cap, b->n + n);
+	if (b->err)
+		return;
+	memcpy(b->data + b->n, data, n);
+	b->n += n;
+}
+
+int record_writer__open(const char *path, struct record_writer **ret)
+{
+	struct record_writer *w = calloc(1, sizeof(*w));
+	int err;
+
+	if (!w)
+		return -ENOMEM;
+	w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+	err = w->fd < 0 ? -errno : profile__new(&w->dict);
+	w->strings = 1; /* "" is there in every profile */
+	if (!err)
+		err = util__write_all(w->fd, RECORD_MAGIC, sizeof(RECORD_MAGIC));
+	if (err) {
+		record_writer__close(w);
+		return err;
+	}
+	*ret = w;
+	return 0;
+}
+
+int record_writer__close(struct record_writer *w)
+{
+	int err = 0;
+
+	if (!w)
+		return 0;
+	if (w->fd >= 0 && ((fdatasync(w->fd) && errno != EINVAL && errno != EROFS) || close(w->fd)))
+		err = -errno;
+	profile__free(w->dict);
+	free(w->stacks);
+	free(w->slot);
+	free(w->out.data);
+	free(w);
+	return err;
+}
+
+/* --- from the snapshot into the dictionary --- */
+
+static int copy_text(struct record_writer *w, const struct profile *p, uint32_t id, uint32_t *ret)
+{
+	return profile__string(w->dict, profile__text(p, id), ret);
+}
+
+static int copy_function(struct record_writer *w, const struct profile *p, uint32_t id, uint32_t *ret)
+{
+	struct profile_function f = p->functions[id];
+	int err = copy_text(w, p, p->functions[id].name, &f.name);
+
+	if (!err)
+		err = copy_text(w, p, p->functions[id].system_name, &f.system_name);
+	if (!err)
+		err = copy_text(w, p, p->functions[id].file, &f.file);
+	return err ? err : profile__function(w->dict, &f, ret);
+}
+
+static int copy_mapping(struct record_writer *w, const struct profile *p, uint32_t id, uint32_t *ret)
+{
+	struct profile_mapping m;
+	int err;
+
+	if (id >= p->nmappings) {
+		*ret = PROFILE_NONE;
+		return 0;
+	}
+	m = p->mappings[id];
+	err = copy_text(w, p, p->mappings[id].file, &m.file);
+	if (!err)
+		err = copy_text(w, p, p->mappings[id].build_id, &m.build_id);
+	return err ? err : profile__mapping(w->dict, &m, ret);
+}
+
+static int copy_location(struct record_writer *w, const struct profile *p,
+			 const struct profile_location *l, uint32_t *ret)
+{
+	cleanup_free struct profile_line *lines = calloc(l->nlines + 1, sizeof(*lines));
+	uint32_t mapping;
+	int err = lines ? copy_mapping(w, p, l->mapping, &mapping) : -ENOMEM;
+
+	if (err)
+		return err;
+	/* known already: its lines need no second look */
+	if (l->address && profile__find_location(w->dict, mapping, l->address, ret))
+		return 0;
+	for (uint32_t i = 0; i < l->nlines && !err; i++) {
+		lines[i] = p->lines[l->line0 + i];
+		err = lines[i].function < p->nfunctions
+			      ? copy_function(w, p, lines[i].function, &lines[i].function)
+			      : -EINVAL;
+	}
+	return err ? err : profile__location(w->dict, mapping, l->address, lines, l->nlines, ret);
+}
+
+static uint64_t stack_hash(const uint32_t *loc, size_t n, const struct profile_label *l, size_t nl)
+{
+	uint64_t h = util__hash(loc, n * sizeof(*loc));
+
+	for (size_t i = 0; i < nl; i++)
+		h = util__mix64(h ^ util__mix64((uint64_t)l[i].key << 32 | l[i].str) ^ (uint64_t)l[i].num);
+	return h;
+}
+
+static int stacks_grow(struct record_writer *w)
+{
+	size_t n = w->slot ? (w->mask + 1) * 2 : 1024;
+	uint32_t *slot;
+
+	if (w->slot && (w->nstacks + 1) * 2 <= w->mask + 1)
+		return 0;
+	slot = calloc(n, sizeof(*slot));
+	if (!slot)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->nstacks; i++) {
+		size_t s = w->stacks[i].hash & (n - 1);
+
+		while (slot[s])
+			s = (s + 1) & (n - 1);
+		slot[s] = i + 1;
+	}
+	free(w->slot);
+	w->slot = slot;
+	w->mask = n - 1;
+	return 0;
+}
+
+static bool same_stack(const struct profile *d, const struct profile_sample *s, const uint32_t *loc,
+		       size_t n, const struct profile_label *l, size_t nl)
+{
+	if (s->nstack != n || s->nlabels != nl || memcmp(d->stack + s->stack0, loc, n * sizeof(*loc)))
+		return false;
+	for (size_t i = 0; i < nl; i++) {
+		const struct profile_label *m = &d->labels[s->label0 + i];
+
+		if (m->key != l[i].key || m->str != l[i].str || m->num != l[i].num)
+			return false;
+	}
+	return true;
+}
+
+/* The dictionary's number of a stack, which is added if it is new. */
+static int intern_stack(struct record_writer *w, const uint32_t *loc, size_t n,
+			const struct profile_label *l, size_t nl, uint32_t *ret)
+{
+	static const int64_t zero[PROFILE_MAX_VALUES];
+	uint64_t h = stack_hash(loc, n, l, nl);
+	size_t s;
+	int err = stacks_grow(w);
+
+	if (err)
+		return err;
+	for (s = h & w->mask; w->slot[s]; s = (s + 1) & w->mask) {
+		const struct stack_state *st = &w->stacks[w->slot[s] - 1];
+
+		if (st->hash == h && same_stack(w->dict, &w->dict->samples[st->sample], loc, n, l, nl)) {
+			*ret = w->slot[s] - 1;
+			return 0;
+		}
+	}
+	err = array_reserve(w->stacks, w->stacks_cap, w->nstacks + 1);
+	if (!err)
+		err = profile__sample(w->dict, loc, n, zero, l, nl);
+	if (err)
+		return err;
+	w->stacks[w->nstacks] = (struct stack_state){.hash = h, .sample = w->dict->nsamples - 1};
+	*ret = w->nstacks++;
+	w->slot[s] = w->nstacks;
+	return 0;
+}
+
+/* --- from the dictionary into a block --- */
+
+static void put_dictionary(struct record_writer *w)
+{
+	const struct profile *d = w->dict;
+	struct bytes *b = &w->out;
+
+	put(b, d->nstrings - w->strings);
+	for (; w->strings < d->nstrings; w->strings++) {
+		const char *text = profile__text(d, w->strings);
+		size_t len = strlen(text);
+
+		put(b, len);
+		put_raw(b, text, len);
+	}
+	put(b, d->nmappings - w->mappings);
+	for (; w->mappings < d->nmappings; w->mappings++) {
+		const struct profile_mapping *m = &d->mappings[w->mappings];
+
+		put(b, m->start);
+		put(b, m->limit);
+		put(b, m->offset);
+		put(b, m->file);
+		put(b, m->build_id);
+		put(b, m->has_functions | m->has_filenames << 1 | m->has_lines << 2 | m->has_inlines << 3);
+	}
+	put(b, d->nfunctions - w->functions);
+	for (; w->functions < d->nfunctions; w->functions++) {
+		const struct profile_function *f = &d->functions[w->functions];
+
+		put(b, f->name);
+		put(b, f->system_name);
+		put(b, f->file);
+		put_signed(b, f->start_line);
+	}
+	put(b, d->nlocations - w->locations);
+	for (; w->locations < d->nlocations; w->locations++) {
+		const struct profile_location *l = &d->locations[w->locations];
+
+		put(b, l->mapping == PROFILE_NONE ? 0 : (uint64_t)l->mapping + 1);
+		put(b, l->address);
+		put(b, l->nlines);
+		for (uint32_t i = 0; i < l->nlines; i++) {
+			put(b, d->lines[l->line0 + i].function);
+			put_signed(b, d->lines[l->line0 + i].line);
+			put_signed(b, d->lines[l->line0 + i].column);
+		}
+	}
+	put(b, d->nsamples - w->samples);
+	for (; w->samples < d->nsamples; w->samples++) {
+		const struct profile_sample *s = &d->samples[w->samples];
+
+		put(b, s->nstack);
+		for (uint32_t i = 0; i < s->nstack; i++)
+			put(b, d->stack[s->stack0 + i]);
+		put(b, s->nlabels);
+		for (uint32_t i = 0; i < s->nlabels; i++) {
+			const struct profile_label *l = &d->labels[s->label0 + i];
+
+			put(b, l->key);
+			put(b, l->str);
+			put_signed(b, l->num);
+			put(b, l->unit);
+		}
+	}
+}
+
+static void put_double(struct bytes *b, double v)
+{
+	put_raw(b, &v, sizeof(v));
+}
+
+static void put_tick(struct record_writer *w, const struct profile *p, const uint32_t ids[3],
+		     int64_t rss, int64_t virt)
+{
+	struct bytes *b = &w->out;
+	const double t[] = {p->totals.alloc_objects, p->totals.alloc_bytes, p->totals.free_objects,
+			    p->totals.free_bytes,    p->totals.inuse_objects, p->totals.inuse_bytes};
+	uint64_t lost = 0;
+
+	for (size_t i = 0; i < p->nlosses; i++)
+		lost += p->losses[i].count;
+	put_signed(b, p->time_ns ? p->time_ns : util__wall_ms() * 1000000);
+	put_signed(b, p->duration_ns);
+	put(b, p->pid);
+	put(b, ids[0]);
+	put(b, ids[1]);
+	put(b, p->sample_bytes);
+	put_signed(b, p->period);
+	put_signed(b, rss);
+	put_signed(b, virt);
+	put(b, lost);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		put_double(b, t[i]);
+}
+
+/* Values of stacks: new holds one set per stack, zeros for those that are not in the snapshot. */
+static void put_changes(struct record_writer *w, const int64_t (*now)[RECORD_VALUES])
+{
+	size_t changed = 0, before = 0;
+
+	for (size_t i = 0; i < w->nstacks; i++)
+		changed += memcmp(now[i], w->stacks[i].value, sizeof(now[i])) != 0;
+	put(&w->out, changed);
+	for (size_t i = 0; i < w->nstacks; i++) {
+		if (!memcmp(now[i], w->stacks[i].value, sizeof(now[i])))
+			continue;
+		put(&w->out, i - before);
+		before = i;
+		for (int v = 0; v < RECORD_VALUES; v++)
+			put_signed(&w->out,
+				   (int64_t)((uint64_t)now[i][v] - (uint64_t)w->stacks[i].value[v]));
+		memcpy(w->stacks[i].value, now[i], sizeof(now[i]));
+	}
+}
+
+static int write_block(struct record_writer *w)
+{
+	struct record_block head = {.magic = RECORD_BLOCK_MAGIC,
+				    .length = w->out.n - sizeof(head),
+				    .crc = crc32(0, w->out.data + sizeof(head), w->out.n - sizeof(head))};
+
+	if (w->out.err)
+		return w->out.err;
+	if (w->out.n - sizeof(head) > RECORD_MAX_BLOCK)
+		return -E2BIG;
+	memcpy(w->out.data, &head, sizeof(head));
+	return util__write_all(w->fd, w->out.data, w->out.n);
+}
+
+/* The dictionary's stack of each sample of p, into id[]. */
+static int intern_samples(struct record_writer *w, const struct profile *p, uint32_t *id)
+{
+	cleanup_free uint32_t *loc = malloc((p->nlocations + 1) * sizeof(*loc));
+	cleanup_free uint32_t *stack = NULL;
+	cleanup_free struct profile_label *labels = NULL;
+	size_t stack_cap = 0, labels_cap = 0;
+	int err = loc ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < p->nlocations && !err; i++)
+		err = copy_location(w, p, &p->locations[i], &loc[i]);
+	for (size_t i = 0; i < p->nsamples && !err; i++) {
+		const struct profile_sample *s = &p->samples[i];
+
+		err = array_reserve(stack, stack_cap, (size_t)s->nstack + 1);
+		if (!err)
+			err = array_reserve(labels, labels_cap, (size_t)s->nlabels + 1);
+		for (uint32_t k = 0; k < s->nstack && !err; k++)
+			stack[k] = loc[p->stack[s->stack0 + k]];
+		for (uint32_t k = 0; k < s->nlabels && !err; k++) {
+			labels[k] = p->labels[s->label0 + k];
+			err = copy_text(w, p, labels[k].key, &labels[k].key);
+			if (!err)
+				err = copy_text(w, p, labels[k].str, &labels[k].str);
+			if (!err)
+				err = copy_text(w, p, labels[k].unit, &labels[k].unit);
+		}
+		if (!err)
+			err = intern_stack(w, stack, s->nstack, labels, s->nlabels, &id[i]);
+	}
+	return err;
+}
+
+int record_writer__add(struct record_writer *w, const struct profile *p, int64_t rss_bytes,
+		       int64_t virt_bytes)
+{
+	cleanup_free uint32_t *id = malloc((p->nsamples + 1) * sizeof(*id));
+	int64_t(*now)[RECORD_VALUES] = NULL;
+	uint32_t names[3] = {0};
+	static const struct record_block blank;
+	int err = id ? 0 : -ENOMEM;
+
+	if (!err && p->nvalues != RECORD_VALUES)
+		return -EINVAL;
+	if (!err)
+		err = intern_samples(w, p, id);
+	if (!err)
+		err = copy_text(w, p, p->comm, &names[0]);
+	if (!err)
+		err = copy_text(w, p, p->cmdline, &names[1]);
+	now = calloc(w->nstacks + 1, sizeof(*now));
+	if (!err && !now)
+		err = -ENOMEM;
+	if (!err) {
+		for (size_t i = 0; i < p->nsamples; i++)
+			for (int v = 0; v < RECORD_VALUES; v++)
+				now[id[i]][v] += p->samples[i].value[v];
+		w->out.n = 0;
+		w->out.err = 0;
+		put_raw(&w->out, &blank, sizeof(blank));
+		put_dictionary(w);
+		put_tick(w, p, names, rss_bytes, virt_bytes);
+		put_changes(w, (const int64_t(*)[RECORD_VALUES])now);
+		err = write_block(w);
+	}
+	free(now);
+	return err;
+}
