@@ -12,6 +12,9 @@
 
 enum {
 	OPT_TIMELINE = 0x100,
+	OPT_RECORD,
+	OPT_PEAK,
+	OPT_PEAK_RSS,
 	OPT_SAMPLE_BYTES,
 	OPT_EXACT,
 	OPT_SAMPLE_INDEX,
@@ -44,6 +47,10 @@ static const struct argp_option options[] = {
 	 "own end write it; SIGUSR1 writes it and goes on",
 	 2},
 	{"timeline", OPT_TIMELINE, "FILE", 0, "RSS-vs-VIRT timeline: .csv, .json, .svg, .html", 2},
+	{"record", OPT_RECORD, "FILE", 0,
+	 "record a snapshot every second: 'memwatch report --verdicts FILE' says what leaks", 2},
+	{"peak", OPT_PEAK, "FILE", 0, "the profile at the moment of the highest in-use, endings as -o", 2},
+	{"peak-rss", OPT_PEAK_RSS, "FILE", 0, "the profile at the moment of the highest RSS", 2},
 	{"ledger", OPT_LEDGER, NULL, 0,
 	 "where every resident byte belongs, at each report and at the end", 2},
 	{"mmap", OPT_MMAP, NULL, 0,
@@ -141,6 +148,16 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			argp_error(state, "timeline '%s': the name must end in .csv, .json, .svg or .html",
 				   arg);
 		o->timeline = arg;
+		break;
+	case OPT_RECORD:
+		o->record = arg;
+		break;
+	case OPT_PEAK:
+	case OPT_PEAK_RSS:
+		if (!output__known(arg))
+			argp_error(state, "peak '%s': the name must end in one of %s", arg,
+				   output__endings());
+		*(key == OPT_PEAK ? &o->peak : &o->peak_rss) = arg;
 		break;
 	case OPT_SAMPLE_BYTES:
 		if (units__parse_size(arg, &o->sample_bytes) || !o->sample_bytes ||

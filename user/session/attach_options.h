@@ -21,6 +21,7 @@ struct attach_options {
 	const char *outputs[ATTACH_MAX_OUTPUTS]; /* borrowed from argv */
 	size_t noutputs;
 	const char *timeline;
+	const char *record, *peak, *peak_rss; /* files; NULL: not asked for */
 	uint64_t sample_bytes;
 	const char *sample_index; /* name of a heap sample type */
 	int top;

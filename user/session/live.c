@@ -122,8 +122,23 @@ static int put_stack(FILE *f, const struct profile *p, const struct profile_samp
 	return err;
 }
 
+/* What the stack's bytes in use have been doing, once there is something to say. */
+static void put_verdict(FILE *f, const struct watch *w, uint64_t key)
+{
+	const struct watch_entry *e = watch__find(w, key);
+	struct trend t;
+	char text[256];
+
+	if (!e)
+		return;
+	watch__trend(w, e, &t);
+	if (t.kind != TREND_TOO_EARLY && t.kind != TREND_FLAT)
+		fprintf(f, "                %s\n", trend__verdict(text, sizeof(text), &t, NULL));
+}
+
 static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts)
 {
+	cleanup_free uint64_t *keys = opts->watch ? calloc(p->nsamples + 1, sizeof(*keys)) : NULL;
 	cleanup_free struct ranked *r = calloc(p->nsamples + 1, sizeof(*r));
 	bool bytes = opts->type == PROFILE_ALLOC_SPACE || opts->type == PROFILE_INUSE_SPACE;
 	int objects = opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS
@@ -131,6 +146,11 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	int64_t total = 0;
 	int err = r ? 0 : -ENOMEM;
 
+	if (keys && (watch__profile(opts->watch, p, (double)util__now_ns() / 1e9) ||
+		     watch__stack_keys(p, keys))) {
+		free(keys);
+		keys = NULL;
+	}
 	for (size_t i = 0; r && i < p->nsamples; i++) {
 		r[i] = (struct ranked){p->samples[i].value[opts->type], i};
 		total += r[i].value;
@@ -155,6 +175,8 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 					profile__text(p, label->str));
 		}
 		putc('\n', f);
+		if (keys)
+			put_verdict(f, opts->watch, keys[r[i].sample]);
 		err = put_stack(f, p, s, opts->max_frames);
 	}
 	for (size_t i = 0; i < p->nlosses && !err; i++)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "model/profile.h"
+#include "model/watch.h"
 #include "session/session.h"
 
 /* What was true at the report before, to tell rates. One per target. */
@@ -20,6 +21,7 @@ struct live_opts {
 	int type; /* sample type shown: PROFILE_INUSE_SPACE … */
 	int top;  /* stacks shown */
 	int max_frames;
+	struct watch *watch; /* what was seen before, for verdicts; NULL: none */
 };
 
 /* Writes one report. prev is read and brought up to date. */

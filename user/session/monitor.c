@@ -17,6 +17,7 @@
 #include "session/guard.h"
 #include "session/live.h"
 #include "session/live_view.h"
+#include "session/recorder.h"
 #include "session/residency.h"
 #include "session/target.h"
 
@@ -31,6 +32,7 @@ struct monitor {
 	bool stop, failed;
 	int signal;
 	struct live_previous previous[MW_MAX_TARGETS];
+	struct watch watch[MW_MAX_TARGETS]; /* of plain reports: verdicts */
 };
 
 static void handled_signals(sigset_t *set)
@@ -86,6 +88,8 @@ void monitor__free(struct monitor *m)
 	if (!m)
 		return;
 	live_view__close(m->view);
+	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
+		watch__clear(&m->watch[i]);
 	close(m->signal_fd);
 	free(m);
 }
@@ -147,8 +151,11 @@ static void report(struct monitor *m)
 		return;
 	}
 	for (size_t i = 0; i < s->ntargets; i++) {
-		int err = live__report(stdout, s, s->targets[i], &opts,
-				       &m->previous[s->targets[i]->index]);
+		int err;
+
+		opts.watch = &m->watch[s->targets[i]->index];
+		err = live__report(stdout, s, s->targets[i], &opts,
+				   &m->previous[s->targets[i]->index]);
 
 		if (err == -EPIPE || err == -EIO) {
 			m->stop = true; /* nobody reads */
@@ -251,6 +258,7 @@ int monitor__run(struct monitor *m)
 	uint64_t end = m->opts->duration_ns ? start + m->opts->duration_ns : UINT64_MAX;
 	uint64_t next = start + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
 	struct residency *residency;
+	struct recorder *recorder;
 	struct guard *guard;
 	int status = guard__new(&m->opts->alert, s, &guard);
 
@@ -262,12 +270,17 @@ int monitor__run(struct monitor *m)
 		guard__free(guard);
 		return EXIT_FAILED;
 	}
-
+	if (recorder__new(m->opts, s, &recorder)) {
+		residency__free(residency);
+		guard__free(guard);
+		return EXIT_FAILED;
+	}
 	open_view(m);
 	while (!m->stop && s->nlive) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
 		session__poll(s);
 		residency__tick(residency, util__now_ns());
+		recorder__tick(recorder, util__now_ns());
 		guard__tick(guard);
 		now = util__now_ns();
 		if (now >= end)
@@ -284,6 +297,9 @@ int monitor__run(struct monitor *m)
 	if (residency__save(residency))
 		m->failed = true;
 	residency__free(residency);
+	if (recorder__save(recorder))
+		m->failed = true;
+	recorder__free(recorder);
 	guard__finish(guard);
 	guard__free(guard);
 	report(m);
