@@ -8,7 +8,10 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/util.h"
+#include "core/units.h"
+#include "out/callgraph.h"
 #include "out/output.h"
+#include "out/record.h"
 #include "report/load.h"
 #include "report/merge.h"
 #include "report/report.h"
@@ -19,7 +22,8 @@
 #include <string.h>
 #include <strings.h>
 
-enum mode { MODE_DEFAULT, MODE_TOP, MODE_TREE, MODE_PEEK, MODE_LIST, MODE_TRACES, MODE_RAW };
+enum mode { MODE_DEFAULT, MODE_TOP, MODE_TREE, MODE_PEEK, MODE_LIST, MODE_TRACES, MODE_RAW,
+	    MODE_VERDICTS };
 
 enum {
 	OPT_TOP = 256,
@@ -46,6 +50,10 @@ enum {
 	OPT_SURVIVORS,
 	OPT_SOURCE_PATH,
 	OPT_TRIM_PATH,
+	OPT_VERDICTS,
+	OPT_FROM,
+	OPT_TO,
+	OPT_GRAPH,
 };
 
 struct names {
@@ -57,7 +65,8 @@ struct args {
 	enum mode mode;
 	struct report_options o;
 	const char *sample_index, *survivors;
-	struct names files, bases, outputs;
+	struct names files, bases, outputs, graphs;
+	struct recording_window window;
 	bool diff_base;
 	struct rx *rx[6]; /* owned: symbol, focus, ignore, hide, show, show_from */
 	char *symbol_text;
@@ -76,6 +85,8 @@ static const struct argp_option options[] = {
 	{"output", 'o', "FILE", 0,
 	 "Convert: write FILE, the ending picks the format (.pb.gz .folded .svg .html .json .txt); may "
 	 "repeat"},
+	{"graph", OPT_GRAPH, "FILE", 0,
+	 "Draw the call graph: .svg, .png (by graphviz) or .dot; may repeat"},
 	{0, 0, 0, 0, "Which values:", 2},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects, or what the file has"},
@@ -100,6 +111,11 @@ static const struct argp_option options[] = {
 	{"diff-base", OPT_DIFF_BASE, "FILE", 0, "The same, percentages relative to FILE"},
 	{"survivors", OPT_SURVIVORS, "FILE", 0,
 	 "FILE is an earlier moment of the same run: show what was allocated since and still lives"},
+	{0, 0, 0, 0, "Recordings (of --record):", 4},
+	{"verdicts", OPT_VERDICTS, "N", OPTION_ARG_OPTIONAL,
+	 "What each stack's memory does over time: leaks first; the first N (default 20)"},
+	{"from", OPT_FROM, "TIME", 0, "What changed since TIME after the start (30s, 5m)"},
+	{"to", OPT_TO, "TIME", 0, "As it was TIME after the start, instead of at the end"},
 	{0, 0, 0, 0, "Source for --list:", 5},
 	{"source-path", OPT_SOURCE_PATH, "DIR[:DIR]", 0, "Where to search (default: the current directory)"},
 	{"trim-path", OPT_TRIM_PATH, "DIR[:DIR]", 0, "Prefixes to remove from the profile's file names"},
@@ -118,7 +134,10 @@ static const char doc[] =
 	"  memwatch report --base 10h.pb.gz 11h.pb.gz         what grew?\n"
 	"  memwatch report --survivors 10h.pb.gz 11h.pb.gz    what of the new memory stayed?\n"
 	"  memwatch report --sample-index alloc_space heap.pb.gz   who allocates most, freed or not?\n"
-	"  memwatch report -o heap.svg -o heap.folded heap.pb.gz";
+	"  memwatch report -o heap.svg -o heap.folded heap.pb.gz\n"
+	"  memwatch report --graph heap.png heap.pb.gz        the call graph\n"
+	"  memwatch report --verdicts run.mwrec               what leaks?\n"
+	"  memwatch report --from 1m --to 5m run.mwrec        what changed in these minutes?";
 
 static int add_name(struct names *n, char *name)
 {
@@ -132,7 +151,7 @@ static int add_name(struct names *n, char *name)
 static int set_mode(struct args *a, enum mode mode, struct argp_state *state)
 {
 	if (a->mode != MODE_DEFAULT && a->mode != mode)
-		argp_error(state, "only one of --top, --tree, --peek, --list, --traces, --raw");
+		argp_error(state, "only one of --top, --tree, --peek, --list, --traces, --raw, --verdicts");
 	a->mode = mode;
 	return 0;
 }
@@ -175,6 +194,16 @@ static int set_top(struct args *a, const char *text, struct argp_state *state)
 	if (end == text || *end || errno || n < 0 || n > INT_MAX)
 		argp_error(state, "--top: '%s' is not a number of rows", text);
 	a->o.top = (int)n;
+	return 0;
+}
+
+static int set_moment(struct args *a, int key, const char *text, struct argp_state *state)
+{
+	bool from = key == OPT_FROM;
+
+	if (units__parse_time(text, from ? &a->window.from_ns : &a->window.to_ns))
+		argp_error(state, "--%s: '%s' is not a time", from ? "from" : "to", text);
+	*(from ? &a->window.has_from : &a->window.has_to) = true;
 	return 0;
 }
 
@@ -244,6 +273,13 @@ static void check(struct args *a, struct argp_state *state)
 			argp_error(state, "-o: the name '%s' has none of the endings %s",
 				   a->outputs.name[i], output__endings());
 	}
+	for (size_t i = 0; i < a->graphs.n; i++) {
+		if (!callgraph__known(a->graphs.name[i]))
+			argp_error(state, "--graph: the name '%s' has none of the endings .svg .png .dot",
+				   a->graphs.name[i]);
+	}
+	if (a->mode == MODE_VERDICTS && a->files.n != 1)
+		argp_error(state, "--verdicts reads one recording");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -296,6 +332,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_TRIM_PATH:
 		a->o.trim_path = arg;
 		return 0;
+	case OPT_VERDICTS:
+		set_mode(a, MODE_VERDICTS, state);
+		return set_top(a, arg, state);
+	case OPT_FROM:
+	case OPT_TO:
+		return set_moment(a, key, arg, state);
+	case OPT_GRAPH:
+		return add_name(&a->graphs, arg);
 	case ARGP_KEY_ARG:
 		return add_name(&a->files, arg);
 	case ARGP_KEY_END:
@@ -342,7 +386,8 @@ static bool same_when_merged(const struct profile *p)
 }
 
 /* Reads and merges. */
-static int load(const struct names *files, bool compact, struct profile **ret)
+static int load(const struct names *files, const struct recording_window *window, bool compact,
+		struct profile **ret)
 {
 	struct profile **p = calloc(files->n, sizeof(*p));
 	const char *reason;
@@ -350,7 +395,7 @@ static int load(const struct names *files, bool compact, struct profile **ret)
 	int err = p ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < files->n && !err; i++) {
-		err = load__file(files->name[i], &p[i], why, sizeof(why));
+		err = load__file_window(files->name[i], window, &p[i], why, sizeof(why));
 		if (err)
 			log_error("failed to read '%s': %s", files->name[i], why);
 	}
@@ -372,7 +417,7 @@ static int subtract(struct args *a, struct profile **p)
 {
 	struct profile *both[2] = {*p, NULL}, *diff;
 	const char *why = "out of memory";
-	int err = load(&a->bases, true, &both[1]);
+	int err = load(&a->bases, NULL, true, &both[1]);
 
 	if (err)
 		return err;
@@ -395,7 +440,7 @@ static int survive(struct args *a, struct profile **p)
 	struct names one = {.name = (char **)&a->survivors, .n = 1};
 	struct profile *then, *result;
 	const char *why = "out of memory";
-	int err = load(&one, true, &then);
+	int err = load(&one, NULL, true, &then);
 
 	if (err)
 		return err;
@@ -485,6 +530,18 @@ static int convert(const struct args *a, struct profile *p, int type)
 		failed = err;
 		log_error("failed to write '%s': %s", a->outputs.name[i], strerror(-err));
 	}
+	for (size_t i = 0; i < a->graphs.n; i++) {
+		double node = a->o.node_fraction >= 0 ? a->o.node_fraction : 0.005;
+		double edge = a->o.edge_fraction >= 0 ? a->o.edge_fraction : 0.001;
+
+		err = callgraph__save(a->graphs.name[i], p, type, node, edge);
+		if (!err)
+			continue;
+		failed = err;
+		log_error("failed to draw '%s': %s", a->graphs.name[i],
+			  err == -ENOPKG ? "graphviz's dot is not installed (package graphviz)"
+					 : strerror(-err));
+	}
 	return failed;
 }
 
@@ -502,6 +559,7 @@ static int print(const struct args *a, struct report *r)
 		return report__raw(r, stdout);
 	case MODE_TOP:
 		return report__top(r, stdout);
+	case MODE_VERDICTS:
 	case MODE_DEFAULT:
 		break;
 	}
@@ -538,15 +596,36 @@ static int show(struct args *a, struct profile *p)
 	return err;
 }
 
+static int verdicts(const struct args *a)
+{
+	cleanup_free char *buf = NULL;
+	const char *path = a->files.name[0], *reason = "";
+	char why[256];
+	size_t len;
+	int err = load__bytes(path, &buf, &len, why, sizeof(why));
+
+	if (!err && !record__is(buf, len)) {
+		err = -EBADMSG;
+		snprintf(why, sizeof(why), "--verdicts needs a recording (memwatch --record FILE)");
+	} else if (!err) {
+		err = recording__verdicts(stdout, buf, len, &a->window, a->o.top < 0 ? 20 : a->o.top,
+					  &reason);
+		snprintf(why, sizeof(why), "%s", reason);
+	}
+	if (err && err != -EPIPE)
+		log_error("failed to read '%s': %s", path, why);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
 static int report(struct args *a)
 {
 	/* These print what merging changes: order, numbers and duplicates of samples. */
 	bool compact = a->mode == MODE_RAW || a->mode == MODE_TRACES || a->bases.n || a->survivors ||
-		       a->outputs.n || a->o.granularity == GRAPH_ADDRESSES;
-	bool text = a->mode != MODE_DEFAULT || !a->outputs.n;
+		       a->outputs.n || a->graphs.n || a->o.granularity == GRAPH_ADDRESSES;
+	bool text = a->mode != MODE_DEFAULT || !(a->outputs.n || a->graphs.n);
 	struct profile *p = NULL, *copy = NULL;
 	const char *why;
-	int err = load(&a->files, compact, &p);
+	int err = load(&a->files, &a->window, compact, &p);
 
 	if (!err && a->bases.n)
 		err = subtract(a, &p);
@@ -560,7 +639,7 @@ static int report(struct args *a)
 			return EXIT_USAGE;
 		}
 	}
-	if (!err && a->outputs.n) {
+	if (!err && (a->outputs.n || a->graphs.n)) {
 		err = merge__profiles(&p, 1, &copy, &why);
 		err = err ? err : convert(a, copy, a->o.type);
 		profile__free(copy);
@@ -582,8 +661,8 @@ static char **join_top(int *argc, char **argv)
 	for (int i = 0; out && i < *argc; i++) {
 		const char *next = i + 1 < *argc ? argv[i + 1] : "";
 
-		if (!strcmp(argv[i], "--top") && *next && !next[strspn(next, "0123456789")]) {
-			if (asprintf(&out[n++], "--top=%s", next) < 0)
+		if ((!strcmp(argv[i], "--top") || !strcmp(argv[i], "--verdicts")) && *next && !next[strspn(next, "0123456789")]) {
+			if (asprintf(&out[n++], "%s=%s", argv[i], next) < 0)
 				return NULL;
 			i++;
 		} else {
@@ -607,12 +686,15 @@ int cmd_report(int argc, char **argv)
 		return EXIT_FAILED;
 	free(joined[0]);
 	joined[0] = name;
-	rc = argp_parse(&argp, argc, joined, 0, NULL, &a) ? EXIT_USAGE : report(&a);
+	rc = argp_parse(&argp, argc, joined, 0, NULL, &a) ? EXIT_USAGE
+	     : a.mode == MODE_VERDICTS			 ? verdicts(&a)
+							 : report(&a);
 	for (size_t i = 0; i < ARRAY_SIZE(a.rx); i++)
 		rx__free(a.rx[i]);
 	free(a.files.name);
 	free(a.bases.name);
 	free(a.outputs.name);
+	free(a.graphs.name);
 	for (int i = 1; i < argc; i++)
 		free(joined[i]);
 	free(joined);

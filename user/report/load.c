@@ -4,6 +4,7 @@
 
 #include "core/util.h"
 #include "out/pprof.h"
+#include "out/record.h"
 #include "out/text.h"
 
 #include <fcntl.h>
@@ -53,6 +54,8 @@ int load__buffer(const void *buf, size_t len, struct profile **ret, const char *
 
 	while (i < len && i < 64 && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r'))
 		i++;
+	if (record__is(buf, len))
+		return recording__profile(buf, len, NULL, ret, ret_why);
 	/* '{' (0x7b) would be field 15 of wire type 3, which profile.proto never has. */
 	if (i < len && s[i] == '{')
 		return json__read(buf, len, ret, ret_why);
@@ -63,26 +66,46 @@ int load__buffer(const void *buf, size_t len, struct profile **ret, const char *
 	return pprof__read(buf, len, ret, ret_why);
 }
 
-int load__file(const char *path, struct profile **ret, char *why, size_t why_len)
+int load__bytes(const char *path, char **ret, size_t *ret_len, char *why, size_t why_len)
+{
+	int err;
+
+	if (!strcmp(path, "-")) {
+		err = read_all(STDIN_FILENO, ret, ret_len);
+	} else {
+		cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+		err = fd < 0 ? -errno : read_all(fd, ret, ret_len);
+	}
+	if (err)
+		snprintf(why, why_len, "%s", err == -E2BIG ? "larger than 1 GiB" : strerror(-err));
+	return err;
+}
+
+int load__file_window(const char *path, const struct recording_window *w, struct profile **ret,
+		      char *why, size_t why_len)
 {
 	cleanup_free char *buf = NULL;
 	const char *reason = "";
 	size_t len = 0;
-	int err;
+	int err = load__bytes(path, &buf, &len, why, why_len);
 
-	if (!strcmp(path, "-")) {
-		err = read_all(STDIN_FILENO, &buf, &len);
-	} else {
-		cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-		err = fd < 0 ? -errno : read_all(fd, &buf, &len);
-	}
-	if (err) {
-		snprintf(why, why_len, "%s", err == -E2BIG ? "larger than 1 GiB" : strerror(-err));
+	if (err)
 		return err;
+	if (w && record__is(buf, len)) {
+		err = recording__profile(buf, len, w, ret, &reason);
+	} else if (w && (w->has_from || w->has_to)) {
+		reason = "--from and --to need a recording (memwatch --record)";
+		err = -EINVAL;
+	} else {
+		err = load__buffer(buf, len, ret, &reason);
 	}
-	err = load__buffer(buf, len, ret, &reason);
 	if (err)
 		snprintf(why, why_len, "%s%s", err == -EBADMSG ? "not a valid profile: " : "", reason);
 	return err;
+}
+
+int load__file(const char *path, struct profile **ret, char *why, size_t why_len)
+{
+	return load__file_window(path, NULL, ret, why, why_len);
 }

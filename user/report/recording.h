@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* recording.h - recordings (--record) as input of report: a moment, a window, verdicts. */
+#ifndef REPORT_RECORDING_H
+#define REPORT_RECORDING_H
+
+#include "model/profile.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct recording_window {
+	bool has_from, has_to;
+	uint64_t from_ns, to_ns; /* since the start of the recording */
+};
+
+/* The profile at the window's end, or with has_from what changed in the window. -EBADMSG,
+ * -EINVAL (an empty window), with a reason; -ENOMEM. */
+int recording__profile(const void *buf, size_t len, const struct recording_window *w,
+		       struct profile **ret, const char **ret_why);
+
+/* Prints the verdicts of the `top` stacks that matter most in a recording. 0, -EBADMSG and the like. */
+int recording__verdicts(FILE *f, const void *buf, size_t len, const struct recording_window *w,
+			size_t top, const char **ret_why);
+
+#endif
