@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -371,3 +374,51 @@ def test_cgo_has_both_heaps(target, attach, tmp_path):
     assert sum(v[2] for v in leak) == 1000 and sum(v[3] for v in leak) == 10_000_000
     # Growth on the C side is what Go's own profile does not show.
     assert not any("c_leak" in str(s) for s, _, _ in Pprof(own).samples)
+
+
+def test_prometheus(attach, tmp_path):
+    """A real program, stripped and with cgo, as its distribution ships it."""
+    exe = shutil.which("prometheus")
+    if not exe:
+        pytest.skip("prometheus is not installed")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    (tmp_path / "c.yml").write_text(
+        "global: {scrape_interval: 1s}\nscrape_configs: [{job_name: self, static_configs: "
+        f"[{{targets: ['127.0.0.1:{port}']}}]}}]\n")
+    url = f"http://127.0.0.1:{port}/debug/pprof/heap"
+
+    def get(path):
+        try:
+            return urllib.request.urlopen(path, timeout=5).read()
+        except OSError:
+            return None
+
+    with open(tmp_path / "log", "w") as log:
+        p = subprocess.Popen([exe, f"--config.file={tmp_path}/c.yml", "--log.level=error",
+                              f"--storage.tsdb.path={tmp_path}/data",
+                              f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+    try:
+        wait_for(lambda: get(f"http://127.0.0.1:{port}/-/ready"))
+
+        def same():
+            """Its own profile between two of ours: if ours agree, no GC cycle came between."""
+            memwatch("go", "-p", p.pid, "-o", tmp_path / "1.pb.gz", check=0)
+            (tmp_path / "own.pb.gz").write_bytes(get(url))
+            memwatch("go", "-p", p.pid, "-o", tmp_path / "2.pb.gz", check=0)
+            one, two = (Pprof(tmp_path / f"{i}.pb.gz").multiset() for i in (1, 2))
+            return one if one == two and sum(one.values()) > 5 else None
+
+        ours = wait_for(same)
+        assert_same(ours, Pprof(tmp_path / "own.pb.gz").multiset(), "prometheus")
+        memwatch("go", "-p", p.pid, "--goroutines", "-o", tmp_path / "g.pb.gz", check=0)
+        stacks = Pprof(tmp_path / "g.pb.gz").by_stack()
+        assert any("prometheus/scrape.(*Manager).Run" in str(s) for s in stacks)
+        # The C side, too.
+        m = attach("-p", p.pid, "--plain", "-o", tmp_path / "a.pb.gz")
+        status, _, err = m.finish()
+        assert status == 0 and "cgo" in err
+    finally:
+        p.kill()
+        p.wait()
