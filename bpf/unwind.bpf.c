@@ -9,6 +9,7 @@ __u32 unwind_tick = 1;		  /* advanced by userspace; stamps files that are in use
 #define JUMP_LIMIT (1 << 20) /* a frame pointer further away than this is not one */
 #define RET_INSTANCES 64     /* nested return probes looked through per frame */
 #define VM_EXEC 4
+#define FIND_ATTEMPTS 16     /* a writer holds the mapping lock for moments only */
 
 /* x86-64: where the kernel's signal frame keeps the interrupted registers, from the handler's CFA. */
 #define UC_GREGS 40
@@ -151,11 +152,15 @@ static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct found *f)
 {
 	u64 tag = vma_tag(pc, epoch);
 	struct cached_vma *c = vma_cached(tag);
-	long err;
+	long err = -MW_EBUSY;
 
-	err = bpf_find_vma(bpf_get_current_task_btf(), pc, vma_found, f, 0);
 	if (!c)
 		return MW_STACK_NO_MAPPING;
+	for (int i = 0; i < FIND_ATTEMPTS; i++) {
+		err = bpf_find_vma(bpf_get_current_task_btf(), pc, vma_found, f, 0);
+		if (err != -MW_EBUSY || c->tag == tag)
+			break;
+	}
 	if (err == -MW_EBUSY) {
 		if (c->tag != tag)
 			return MW_STACK_VMA_BUSY;
@@ -165,7 +170,7 @@ static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct found *f)
 			return MW_STACK_VMA_BUSY;
 	} else if (err) {
 		return MW_STACK_NO_MAPPING;
-	} else if (c->tag != tag && !f->anon && f->exec) {
+	} else if (c->tag != tag && f->exec) {
 		c->tag = 0;
 		barrier();
 		c->f = *f;
@@ -565,6 +570,8 @@ __noinline int unwind_step(u32 slot)
 	pc = st->pc - !st->exact;
 	if (pc - st->start >= st->end - st->start) {
 		cause = unwind_enter(slot, pc);
+		if (cause == MW_STACK_NO_MAPPING && n)
+			st->n = n; /* no code, so no frame */
 		if (cause)
 			return stop(st, cause);
 	}
