@@ -43,6 +43,7 @@ struct heap_target {
 	uint64_t lost_blocks, lost_bytes; /* table of blocks full */
 	uint64_t map_bytes, unmap_bytes; /* anonymous mappings outside of allocators */
 	uint64_t unknown_unfrees;
+	uint64_t follow_gap_ns; /* a followed child ran so long before its probes were in */
 };
 
 struct heap_rate {

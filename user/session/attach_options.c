@@ -23,6 +23,7 @@ enum {
 	OPT_FOLLOW,
 	OPT_JSON,
 	OPT_MMAP,
+	OPT_MAX_OVERHEAD,
 	OPT_LEDGER,
 };
 
@@ -60,6 +61,10 @@ static const struct argp_option options[] = {
 	{"sample-bytes", OPT_SAMPLE_BYTES, "SIZE", 0,
 	 "mean bytes between samples (default 512K, as Go's); 1 is every allocation", 3},
 	{"exact", OPT_EXACT, NULL, 0, "every allocation: the same as --sample-bytes 1", 3},
+	{"max-overhead", OPT_MAX_OVERHEAD, "PCT", 0,
+	 "keep the cost to the targets under PCT percent of one CPU: sample less, and take the allocator "
+	 "probes out if that is not enough",
+	 3},
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
 	{NULL, 0, NULL, 0, "What is shown:", 4},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
@@ -86,6 +91,18 @@ static int parse_count(const char *arg, long max)
 	if (errno || *end || end == arg || v < 1 || v > max || arg[0] == '+' || arg[0] == ' ')
 		return -EINVAL;
 	return v;
+}
+
+static bool parse_percent(const char *arg, double *ret)
+{
+	char *end;
+
+	if (arg[0] < '0' || arg[0] > '9')
+		return false;
+	*ret = strtod(arg, &end);
+	if (*end == '%')
+		end++;
+	return !*end && *ret > 0 && *ret <= 100000;
 }
 
 static bool is_heap_type(const char *name)
@@ -178,6 +195,10 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->top = parse_count(arg, 1000000);
 		if (o->top < 0)
 			usage_error(state, "no number of rows", arg);
+		break;
+	case OPT_MAX_OVERHEAD:
+		if (!parse_percent(arg, &o->max_overhead))
+			usage_error(state, "no percentage", arg);
 		break;
 	case OPT_PLAIN:
 		o->plain = true;

@@ -25,6 +25,7 @@ struct attach_options {
 	uint64_t sample_bytes;
 	const char *sample_index; /* name of a heap sample type */
 	int top;
+	double max_overhead; /* percent of one CPU; 0: no limit */
 	struct alert_options alert;
 	bool plain, follow, json, quiet, with_maps, ledger;
 	bool from_start;      /* the target was started under memwatch: no block is older */

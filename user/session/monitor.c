@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "out/output.h"
+#include "session/governor.h"
 #include "session/guard.h"
 #include "session/live.h"
 #include "session/live_view.h"
@@ -259,6 +260,7 @@ int monitor__run(struct monitor *m)
 	uint64_t next = start + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
 	struct residency *residency;
 	struct recorder *recorder;
+	struct governor governor;
 	struct guard *guard;
 	int status = guard__new(&m->opts->alert, s, &guard);
 
@@ -275,6 +277,8 @@ int monitor__run(struct monitor *m)
 		guard__free(guard);
 		return EXIT_FAILED;
 	}
+
+	governor__init(&governor, m->opts->max_overhead, start);
 	open_view(m);
 	while (!m->stop && s->nlive) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
@@ -282,6 +286,7 @@ int monitor__run(struct monitor *m)
 		residency__tick(residency, util__now_ns());
 		recorder__tick(recorder, util__now_ns());
 		guard__tick(guard);
+		governor__tick(&governor, s, util__now_ns());
 		now = util__now_ns();
 		if (now >= end)
 			break;

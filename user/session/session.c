@@ -173,6 +173,24 @@ int session__new(const struct session_opts *opts, struct session **ret)
 	return 0;
 }
 
+void session__detach_allocators(struct session *s)
+{
+	alloc_probe__free(s->probe);
+	s->probe = NULL;
+}
+
+void session__set_rate(struct session *s, uint64_t sample_bytes)
+{
+	if (!s->probe || s->opts.sample_bytes <= 1)
+		return;
+	/* What was sampled at the old rate is counted at it. */
+	while (session__poll(s) > 0)
+		;
+	s->opts.sample_bytes = sample_bytes;
+	alloc_probe__set_rate(s->probe, sample_bytes);
+	heap__set_rate(s->heap, sample_bytes);
+}
+
 static void detach(struct session *s)
 {
 	alloc_probe__free(s->probe);
@@ -248,7 +266,9 @@ static void on_fork(struct session *s, const struct mw_ev_proc *ev)
 		return;
 	}
 	child->child = true;
-	log_info("attached to child %u of %u (%s)", ev->pid, ev->parent, child->comm);
+	s->heap->targets[child->index].follow_gap_ns = util__now_ns() - ev->hdr.time_ns;
+	log_info("attached to child %u of %u (%s), %.1f ms after its fork", ev->pid, ev->parent,
+		 child->comm, (double)s->heap->targets[child->index].follow_gap_ns / 1e6);
 	heap__fork(s->heap, ev->hdr.target, child->index);
 	anon__fork(s->anon, ev->hdr.target, child->index);
 	sh.child = child->index;

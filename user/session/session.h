@@ -117,6 +117,11 @@ int session__poll(struct session *s);
 /* Takes the probes out, then reads what is left in the ring. */
 void session__stop(struct session *s);
 
+/* Takes only the allocator probes out, for good. */
+void session__detach_allocators(struct session *s);
+/* The mean bytes between samples from now on; not in exact mode. */
+void session__set_rate(struct session *s, uint64_t sample_bytes);
+
 /* The profile of one target (or of all: NULL) now, with symbols. with_maps: the class of
  * anonymous mappings as samples labelled class=mmap. */
 int session__profile(struct session *s, const struct session_target *t, bool with_maps,

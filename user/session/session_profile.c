@@ -287,7 +287,7 @@ static int add_lost(struct build *b, const char *frame, const char *cause, uint6
 static int add_losses(struct build *b, const uint64_t *c)
 {
 	const struct heap *h = b->s->heap;
-	uint64_t unknown = 0, implied = 0, lost = 0, lost_bytes = 0;
+	uint64_t gaps = 0, unknown = 0, implied = 0, lost = 0, lost_bytes = 0;
 	struct profile *p = b->p;
 	int err;
 
@@ -296,6 +296,7 @@ static int add_losses(struct build *b, const uint64_t *c)
 			continue;
 		unknown += h->targets[i].unknown_frees;
 		implied += h->targets[i].implied_frees;
+		gaps += h->targets[i].follow_gap_ns > 0;
 		lost += h->targets[i].lost_blocks;
 		lost_bytes += h->targets[i].lost_bytes;
 	}
@@ -321,6 +322,8 @@ static int add_losses(struct build *b, const uint64_t *c)
 				   c[MW_C_LOST_PENDING], 0);
 	err = err ? err : add_lost(b, NULL, "allocations lost: address out of range",
 				   c[MW_C_LOST_ADDR], 0);
+	err = err ? err : add_lost(b, NULL, "children not seen between their fork and the attach",
+				   gaps, 0);
 	for (int i = 0; i < MW_STACK_ENDS && !err; i++) {
 		if (end_name[i] && c[MW_C_STACK_END + i])
 			err = profile__loss(p, end_name[i], c[MW_C_STACK_END + i], 0);
