@@ -15,7 +15,10 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "out/ledger_out.h"
+#include "out/output.h"
 #include "out/timeline_file.h"
+#include "session/attach.h"
+#include "session/monitor.h"
 #include "sys/smaps.h"
 #include "top/top.h"
 
@@ -23,13 +26,14 @@ struct options {
 	uint64_t interval_ns, duration_ns, iterations;
 	size_t rows;
 	bool plain, json, tree, reverse, kthreads, no_bpf, full_command, ledger;
+	struct attach_options faults; /* .faults set: that is what is asked for */
 	const char *sort, *filter, *timeline;
 	uint32_t *pids;
 	size_t npids, pids_cap;
 };
 
 enum { OPT_PLAIN = 256, OPT_JSON, OPT_TREE, OPT_SORT, OPT_FILTER, OPT_REVERSE, OPT_KTHREADS,
-       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE, OPT_TIMELINE, OPT_LEDGER };
+       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE, OPT_TIMELINE, OPT_LEDGER, OPT_FAULTS };
 
 static const struct argp_option option_list[] = {
 	{"pid", 'p', "PID", 0, "only this process; may repeat", 0},
@@ -49,6 +53,12 @@ static const struct argp_option option_list[] = {
 	{"timeline", OPT_TIMELINE, "FILE", 0,
 	 "record VIRT and RSS over time: .csv, .json, .svg, .html (of -p, else of all)", 0},
 	{"ledger", OPT_LEDGER, NULL, 0, "with -p: where every resident byte belongs, once", 0},
+	{"faults", OPT_FAULTS, "N", OPTION_ARG_OPTIONAL,
+	 "which stacks make pages resident, of -p or of all processes, by every N-th page fault "
+	 "(default 128 with -p, else 1024)",
+	 0},
+	{"output", 'o', "FILE", 0,
+	 "with --faults: write the profile at the end (.pb.gz, .folded, .svg, .html, .json, .txt)", 0},
 	{"kernel-threads", OPT_KTHREADS, NULL, 0, "kernel threads too", 0},
 	{"no-bpf", OPT_NO_BPF, NULL, 0, "read /proc even where BPF works", 0},
 	{0},
@@ -108,8 +118,28 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->timeline = arg;
 		break;
 	case OPT_FILTER: o->filter = arg; break;
+	case OPT_FAULTS:
+		o->faults.faults = true;
+		if (arg) {
+			if (parse_number(arg, 1 << 24, &n) || !n)
+				argp_error(state, "'%s' is no number of page faults", arg);
+			o->faults.fault_period = n;
+		}
+		break;
+	case 'o':
+		if (!output__known(arg))
+			argp_error(state, "output '%s': the name must end in one of %s", arg,
+				   output__endings());
+		if (o->faults.noutputs == ATTACH_MAX_OUTPUTS)
+			argp_error(state, "more than %d outputs", ATTACH_MAX_OUTPUTS);
+		o->faults.outputs[o->faults.noutputs++] = arg;
+		break;
 	case OPT_LEDGER: o->ledger = true; break;
 	case ARGP_KEY_END:
+		if (o->faults.noutputs && !o->faults.faults)
+			argp_error(state, "-o needs --faults");
+		if (o->faults.faults && o->npids > ATTACH_MAX_PIDS)
+			argp_error(state, "more than %d processes", ATTACH_MAX_PIDS);
 		if (o->ledger && !o->npids)
 			argp_error(state, "--ledger needs -p PID");
 		break;
@@ -295,6 +325,37 @@ static int print_ledger(uint32_t pid, bool json)
 	return err || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* The page-fault profile is a run of its own: the loop of attach, without probes. */
+static int run_faults(struct options *o)
+{
+	struct attach_options *a = &o->faults;
+	struct monitor *m = NULL;
+	struct session *s;
+	int status;
+
+	a->duration_ns = o->duration_ns;
+	a->interval_ns = o->interval_ns;
+	a->json = o->json;
+	a->timeline = o->timeline;
+	a->faults_all = !o->npids;
+	monitor__block_signals();
+	status = attach__open(a, &s);
+	if (status)
+		return status;
+	for (size_t i = 0; i < o->npids && !status; i++)
+		status = attach__add(s, o->pids[i], a);
+	if (!status && a->faults_all)
+		log_info("attached to all processes: one page fault in %u is sampled",
+			 s->opts.fault_period);
+	if (!status && monitor__new(a, s, &m))
+		status = EXIT_FAILED;
+	if (!status)
+		status = monitor__run(m);
+	monitor__free(m);
+	session__free(s);
+	return status;
+}
+
 int cmd_top(int argc, char **argv)
 {
 	struct options o = {.interval_ns = 2000000000ULL, .rows = SIZE_MAX};
@@ -302,9 +363,15 @@ int cmd_top(int argc, char **argv)
 	bool text;
 	int status;
 
+	attach_options__init(&o.faults);
 	argp_err_exit_status = EXIT_USAGE;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return EXIT_USAGE;
+	if (o.faults.faults) {
+		status = run_faults(&o);
+		free(o.pids);
+		return status;
+	}
 	if (o.ledger) {
 		status = EXIT_DONE;
 		for (size_t i = 0; i < o.npids && !status; i++)

@@ -36,6 +36,7 @@ enum mw_ev_type {
 	MW_EV_EXEC,	 /* struct mw_ev_proc: a target replaced its image */
 	MW_EV_EXIT,	 /* struct mw_ev_proc: a target's last thread is gone */
 	MW_EV_UNKNOWN_FILE, /* struct mw_ev_file: the unwinder met a file without a table */
+	MW_EV_FAULT,	    /* struct mw_ev_fault: one page fault of many */
 	MW_EV_TYPES,
 };
 
@@ -134,6 +135,16 @@ struct mw_ev_file {
 	__u64 pc;
 };
 
+#define MW_FAULT_NO_TARGET 0xffff /* hdr.target of a process that has no index (yet) */
+
+struct mw_ev_fault {
+	struct mw_ev_hdr hdr;
+	__u64 addr;  /* that was touched */
+	__u64 stack;
+	__u32 pid;
+	__u32 pad;
+};
+
 /* Counters of one target, per CPU; userspace adds them up. Every way to lose something has one. */
 enum mw_counter {
 	MW_C_ALLOCS,	       /* successful or not yet known to have failed: calls entered */
@@ -190,6 +201,7 @@ struct mw_target {
 static_assert(sizeof(struct mw_ev_hdr) == 16, "wire format");
 static_assert(sizeof(struct mw_ev_alloc) == 40, "wire format");
 static_assert(sizeof(struct mw_ev_free) == 32, "wire format");
+static_assert(sizeof(struct mw_ev_fault) == 40, "wire format");
 static_assert(sizeof(struct mw_ev_map) == 56, "wire format");
 static_assert(sizeof(struct mw_ev_stack) == 32, "wire format");
 #endif

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "go/attached.h"
+#include "session/faults.h"
 
 #define INITIAL_PID_NS_INO 0xeffffffcu
 
@@ -42,6 +43,14 @@ int attach__open(const struct attach_options *o, struct session **ret)
 	struct session_opts opts = {.sample_bytes = o->sample_bytes, .follow = o->follow};
 	int err;
 
+	if (o->faults) {
+		opts.fault_period = o->fault_period   ? o->fault_period
+				    : o->faults_all ? FAULTS_DEFAULT_PERIOD_SYSTEM
+						      : FAULTS_DEFAULT_PERIOD;
+		opts.faults_only = true;
+		opts.faults_all = o->faults_all;
+		opts.no_mmap = o->faults_all; /* the system calls of all would pay */
+	}
 	if (geteuid() != 0 && !features__privileged()) {
 		log_error("not permitted: attaching needs root (sudo), or CAP_BPF, CAP_PERFMON and "
 			  "CAP_SYS_PTRACE");
@@ -64,6 +73,11 @@ void attach__announce(struct session *s, const struct session_target *t)
 {
 	char rate[UNITS_LEN], how[64];
 
+	if (s->opts.faults_only) {
+		log_info("attached to PID %d (%s): one page fault in %u is sampled", t->pid, t->comm,
+			 s->opts.fault_period);
+		return;
+	}
 	if (s->opts.sample_bytes > 1)
 		snprintf(how, sizeof(how), "one sample per %s",
 			 units__size(rate, sizeof(rate), s->opts.sample_bytes));

@@ -25,6 +25,7 @@ enum {
 	OPT_MMAP,
 	OPT_MAX_OVERHEAD,
 	OPT_LEDGER,
+	OPT_FAULTS,
 };
 
 void attach_options__init(struct attach_options *o)
@@ -64,6 +65,10 @@ static const struct argp_option options[] = {
 	{"max-overhead", OPT_MAX_OVERHEAD, "PCT", 0,
 	 "keep the cost to the targets under PCT percent of one CPU: sample less, and take the allocator "
 	 "probes out if that is not enough",
+	 3},
+	{"faults", OPT_FAULTS, "N", OPTION_ARG_OPTIONAL,
+	 "instead of allocations: which stacks made pages resident, by every N-th page fault (default "
+	 "128). No probes, any language; the profile is resident_space",
 	 3},
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
 	{NULL, 0, NULL, 0, "What is shown:", 4},
@@ -208,6 +213,16 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_JSON:
 		o->json = true;
+		break;
+	case OPT_FAULTS:
+		o->faults = true;
+		if (arg) {
+			int n = parse_count(arg, 1 << 24);
+
+			if (n <= 0)
+				usage_error(state, "no number of page faults", arg);
+			o->fault_period = n;
+		}
 		break;
 	case OPT_LEDGER:
 		o->ledger = true;

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "out/output.h"
+#include "session/faults.h"
 #include "session/governor.h"
 #include "session/guard.h"
 #include "session/live.h"
@@ -103,13 +104,25 @@ static int heap_type(const char *name)
 						: PROFILE_INUSE_SPACE;
 }
 
+static int make_profile(struct monitor *m, const struct session_target *t, struct profile **ret)
+{
+	return m->opts->faults ? session__fault_profile(m->session, t, ret)
+			       : session__profile(m->session, t, m->opts->with_maps, ret);
+}
+
+/* The sample type that is shown: of page faults the last, resident_space. */
+static int shown_type(const struct monitor *m)
+{
+	return m->opts->faults ? -1 : heap_type(m->opts->sample_index);
+}
+
 static int write_one(struct monitor *m, const struct session_target *t, const char *path)
 {
 	struct profile *p = NULL;
-	int err = session__profile(m->session, t, m->opts->with_maps, &p);
+	int err = make_profile(m, t, &p);
 
 	if (!err)
-		err = output__write_type(p, path, heap_type(m->opts->sample_index));
+		err = output__write_type(p, path, shown_type(m));
 	profile__free(p);
 	if (err) {
 		log_error("failed to write '%s': %s", path, strerror(-err));
@@ -137,6 +150,39 @@ static void write_outputs(struct monitor *m)
 	}
 }
 
+static void report_faults(struct monitor *m)
+{
+	struct profile *p = NULL;
+	int err = make_profile(m, NULL, &p);
+
+	if (!err)
+		err = output__write_stream(p, stdout, OUTPUT_TEXT, -1);
+	profile__free(p);
+	if (err || fflush(stdout))
+		m->stop = true; /* nobody reads */
+}
+
+/* The books of a page-fault recording. */
+static void close_faults(struct session *s)
+{
+	uint64_t c[MW_C_COUNT] = {0}, cut = 0;
+	double faults = 0;
+
+	session__counters(s, NULL, c);
+	for (uint32_t i = 0; i < s->heap->nsites; i++) {
+		const struct faults_site *site = faults__site(s->faults, i);
+
+		faults += site ? site->faults : 0;
+	}
+	for (int i = MW_STACK_TRUNCATED; i < MW_STACK_ENDS; i++)
+		cut += i == MW_STACK_FP_END ? 0 : c[MW_C_STACK_END + i];
+	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %llu samples lost, "
+		 "%llu stacks truncated",
+		 faults, faults__period(s->faults), (unsigned)s->ntargets,
+		 (unsigned long long)(faults__lost(s->faults) + c[MW_C_LOST_MAP_RING]),
+		 (unsigned long long)cut);
+}
+
 static void report(struct monitor *m)
 {
 	struct live_opts opts = {.type = heap_type(m->opts->sample_index),
@@ -146,6 +192,10 @@ static void report(struct monitor *m)
 
 	if (m->opts->quiet || m->opts->json)
 		return;
+	if (m->opts->faults) {
+		report_faults(m);
+		return;
+	}
 	if (m->view) {
 		if (live_view__update(m->view))
 			m->stop = m->failed = true;
@@ -231,7 +281,7 @@ static void wait_some(struct monitor *m, uint64_t until)
 static int print_json(struct monitor *m)
 {
 	struct profile *p = NULL;
-	int err = session__profile(m->session, NULL, m->opts->with_maps, &p);
+	int err = make_profile(m, NULL, &p);
 
 	if (!err)
 		err = output__write_stream(p, stdout, OUTPUT_JSON, -1);
@@ -246,7 +296,7 @@ static void open_view(struct monitor *m)
 {
 	const struct attach_options *o = m->opts;
 
-	if (o->plain || o->json || o->quiet || o->shares_terminal)
+	if (o->plain || o->json || o->quiet || o->faults || o->shares_terminal)
 		return;
 	if (live_view__open(m->session, heap_type(o->sample_index), &m->view))
 		m->view = NULL;
@@ -280,11 +330,13 @@ int monitor__run(struct monitor *m)
 
 	governor__init(&governor, m->opts->max_overhead, start);
 	open_view(m);
-	while (!m->stop && s->nlive) {
+	while (!m->stop && (s->nlive || m->opts->faults_all)) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
 		session__poll(s);
 		residency__tick(residency, util__now_ns());
 		recorder__tick(recorder, util__now_ns());
+		if (s->faults)
+			faults__look_at_times(s->faults);
 		guard__tick(guard);
 		governor__tick(&governor, s, util__now_ns());
 		now = util__now_ns();
@@ -311,6 +363,9 @@ int monitor__run(struct monitor *m)
 	if (m->opts->json && print_json(m))
 		m->failed = true;
 	write_outputs(m);
-	live__close(s);
+	if (m->opts->faults)
+		close_faults(s);
+	else
+		live__close(s);
 	return m->failed ? EXIT_FAILED : EXIT_DONE;
 }

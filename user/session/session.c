@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "session/go_part.h"
+#include "session/faults.h"
 #include "session/target.h"
 
 #define DEFAULT_RING_BYTES (16u << 20)
@@ -51,7 +52,8 @@ static void use_programs(struct session *s)
 	bpfobj__use_prog(k->progs.mw_proc_fork);
 	bpfobj__use_prog(k->progs.mw_proc_exec);
 	bpfobj__use_prog(k->progs.mw_proc_exit);
-	bpfobj__use_prog(k->progs.mw_alloc_thread_exit);
+	if (!s->opts.faults_only)
+		bpfobj__use_prog(k->progs.mw_alloc_thread_exit);
 	if (s->opts.no_mmap || !s->features.f[FEATURE_SYSCALL_TP].have)
 		return;
 	bpfobj__use_map(k->maps.proc_mapcalls, 0);
@@ -120,12 +122,15 @@ static int load(struct session *s)
 	if (tables)
 		log_warn("stacks follow frame pointers: this kernel cannot unwind by table (%s)",
 			 strerror(-tables));
-	err = alloc_probe__new(s->obj, &s->features, &probe_opts, &s->probe);
+	if (!s->opts.faults_only)
+		err = alloc_probe__new(s->obj, &s->features, &probe_opts, &s->probe);
 	if (err) {
 		session__set_error("allocator probes need attach cookies (Linux 5.15)");
 		return err;
 	}
 	use_programs(s);
+	if (s->opts.fault_period)
+		faults__use(s, s->opts.faults_all);
 	err = bpfobj__load(s->obj);
 	if (err) {
 		session__set_error("the kernel refused a BPF program: %s (-v shows its words)",
@@ -137,7 +142,12 @@ static int load(struct session *s)
 		err = bpfobj__ring(s->obj, on_event, s);
 	if (!err)
 		err = attach_tracepoints(s);
-	if (!err && calibrate__run(s->probe, &s->calibration))
+	if (!err && s->opts.fault_period) {
+		err = faults__new(s, s->opts.fault_period, &s->faults);
+		if (err)
+			session__set_error("page faults cannot be sampled: %s", strerror(-err));
+	}
+	if (!err && s->probe && calibrate__run(s->probe, &s->calibration))
 		log_debug("the cost of a probe could not be measured");
 	return err;
 }
@@ -193,6 +203,8 @@ void session__set_rate(struct session *s, uint64_t sample_bytes)
 
 static void detach(struct session *s)
 {
+	if (s->faults)
+		faults__stop(s->faults);
 	alloc_probe__free(s->probe);
 	s->probe = NULL;
 	for (size_t i = 0; i < s->nlinks; i++)
@@ -205,6 +217,7 @@ void session__free(struct session *s)
 	if (!s)
 		return;
 	detach(s);
+	faults__free(s->faults);
 	unwind_maps__free(s->unwind);
 	free(s->links);
 	bpfobj__free(s->obj);
@@ -288,6 +301,8 @@ static void on_proc(struct session *s, const struct mw_ev_proc *ev)
 		on_fork(s, ev);
 		break;
 	case MW_EV_EXEC:
+		if (s->faults)
+			faults__clear_target(s->faults, t->index);
 		session__forget_live(s, t->index);
 		heap__clear_target(s->heap, t->index);
 		anon__clear_target(s->anon, t->index);
@@ -300,6 +315,17 @@ static void on_proc(struct session *s, const struct mw_ev_proc *ev)
 		target__ended(s, t);
 		break;
 	}
+}
+
+/* The range may be mapped and touched anew before anyone looks at its pages. */
+static void forget_unmapped(struct session *s, const struct mw_ev_map *ev)
+{
+	if (ev->hdr.target >= MW_MAX_TARGETS)
+		return;
+	if (ev->hdr.kind == MW_MAP_MUNMAP)
+		faults__unmapped(s->faults, ev->hdr.target, ev->addr, ev->size);
+	else if (ev->hdr.kind == MW_MAP_MREMAP)
+		faults__unmapped(s->faults, ev->hdr.target, ev->old_addr, ev->old_size);
 }
 
 static int on_event(void *arg, void *data, size_t size)
@@ -319,10 +345,19 @@ static int on_event(void *arg, void *data, size_t size)
 		heap__undealloc(s->heap, data);
 		break;
 	case MW_EV_STACK:
-		target__on_stack(s, data, size);
+		if (hdr->target == MW_FAULT_NO_TARGET && s->faults)
+			faults__on_stack(s->faults, data, size);
+		else
+			target__on_stack(s, data, size);
+		break;
+	case MW_EV_FAULT:
+		if (s->faults)
+			faults__event(s->faults, data);
 		break;
 	case MW_EV_MAP:
 		anon__event(s->anon, data);
+		if (s->faults)
+			forget_unmapped(s, data);
 		break;
 	case MW_EV_EXECMAP:
 		if (hdr->target < MW_MAX_TARGETS && s->targets[hdr->target])

@@ -68,6 +68,9 @@ struct session_opts {
 	uint32_t ring_bytes;	/* 0: default 16 MiB */
 	size_t max_blocks;
 	bool no_lines;		/* symbols without source lines */
+	uint32_t fault_period;	/* sample every n-th page fault; 0: none (session/faults.h) */
+	bool faults_only;	/* no allocator probes */
+	bool faults_all;	/* of all processes: each becomes a target when it is sampled */
 };
 
 struct session {
@@ -90,6 +93,7 @@ struct session {
 	struct session_target *targets[MW_MAX_TARGETS];
 	size_t ntargets, nlive;
 	struct calibration calibration;
+	struct faults *faults;	    /* NULL: page faults are not sampled */
 	struct unwind_maps *unwind; /* NULL: frame-pointer stacks */
 	uint64_t events, events_this_poll;
 	bool stopped;
@@ -126,6 +130,10 @@ void session__set_rate(struct session *s, uint64_t sample_bytes);
  * anonymous mappings as samples labelled class=mmap. */
 int session__profile(struct session *s, const struct session_target *t, bool with_maps,
 		     struct profile **ret);
+
+/* The page-fault profile: faulted and resident pages and space. With opts.fault_period only. */
+int session__fault_profile(struct session *s, const struct session_target *t,
+			   struct profile **ret);
 
 /* Counters of a target (NULL: all), MW_C_COUNT of them. */
 int session__counters(struct session *s, const struct session_target *t, uint64_t *ret);

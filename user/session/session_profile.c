@@ -12,6 +12,7 @@
 
 #include "core/util.h"
 #include "session/go_part.h"
+#include "session/faults.h"
 #include "session/session.h"
 
 struct named_frame {
@@ -377,32 +378,177 @@ static int describe(struct build *b)
 	return err ? err : profile__string(p, t->cmdline ? t->cmdline : "", &p->cmdline);
 }
 
-int session__profile(struct session *s, const struct session_target *t, bool with_maps,
-		     struct profile **ret)
+/* faulted: ever; resident: still there. Values in the order of a heap profile. */
+static int set_fault_types(struct build *b)
+{
+	static const char *const types[4][2] = {{"faulted_pages", "count"},
+						{"faulted_space", "bytes"},
+						{"resident_pages", "count"},
+						{"resident_space", "bytes"}};
+	struct profile *p = b->p;
+	int err = 0;
+
+	for (int i = 0; i < 4 && !err; i++) {
+		err = profile__string(p, types[i][0], &p->sample_type[i].type);
+		if (!err)
+			err = profile__string(p, types[i][1], &p->sample_type[i].unit);
+	}
+	p->nvalues = 4;
+	p->default_sample_type = p->sample_type[3].type;
+	if (!err)
+		err = profile__string(p, "space", &p->period_type.type);
+	if (!err)
+		err = profile__string(p, "bytes", &p->period_type.unit);
+	p->period = (int64_t)faults__period(b->s->faults) * sysconf(_SC_PAGESIZE);
+	p->sample_bytes = p->period;
+	return err;
+}
+
+static int add_fault_site(struct build *b, uint32_t index)
+{
+	const struct heap_site *site = &b->s->heap->sites[index];
+	const struct faults_site *sums = faults__site(b->s->faults, index);
+	struct profile_totals *totals = &b->p->totals;
+	uint32_t locs[MW_MAX_FRAMES + 2];
+	struct profile_label labels[3];
+	int64_t v[4];
+	size_t n;
+	int err;
+
+	if (!sums || !sums->faults)
+		return 0;
+	err = site_stack(b, site, locs, &n);
+	if (err)
+		return err;
+	v[0] = rounded(sums->faulted_bytes / sysconf(_SC_PAGESIZE));
+	v[1] = rounded(sums->faulted_bytes);
+	v[2] = rounded(sums->resident_pages);
+	v[3] = rounded(sums->resident_bytes);
+	totals->alloc_objects += v[0];
+	totals->alloc_bytes += v[1];
+	totals->inuse_objects += v[2];
+	totals->inuse_bytes += v[3];
+	return profile__sample(b->p, locs, n, v, labels,
+			       target_labels(b, b->s->targets[site->target], labels));
+}
+
+/* What is resident from before the recording, or came with faults that were not sampled. */
+static int add_fault_rest(struct build *b, const struct session_target *t)
+{
+	int64_t v[4] = {0}, rest = faults__rest(b->s->faults, t->index);
+	struct profile_label labels[3];
+	uint32_t loc;
+	int err;
+
+	if (rest <= 0)
+		return 0;
+	v[2] = rest / sysconf(_SC_PAGESIZE);
+	v[3] = rest;
+	b->p->totals.inuse_objects += v[2];
+	b->p->totals.inuse_bytes += v[3];
+	err = profile__pseudo_location(b->p, "[resident, not attributed]", &loc);
+	return err ? err
+		   : profile__sample(b->p, &loc, 1, v, labels, target_labels(b, t, labels));
+}
+
+static int add_fault_losses(struct build *b)
+{
+	uint64_t c[MW_C_COUNT], lost = faults__lost(b->s->faults);
+	int err = session__counters(b->s, b->only, c);
+
+	lost += err ? 0 : c[MW_C_LOST_MAP_RING];
+	if (!err && lost)
+		err = profile__loss(b->p, "page-fault samples lost: no room", lost,
+				    lost * b->p->period);
+	if (!err && c[MW_C_LOST_STACK_RING])
+		err = profile__loss(b->p, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
+	return err;
+}
+
+static void build_free(struct build *b)
+{
+	profile__free(b->p);
+	free(b->location);
+	free(b->mapping);
+	free(b);
+}
+
+static int build_new(struct session *s, const struct session_target *t, struct build **ret)
 {
 	struct build *b = calloc(1, sizeof(*b));
-	uint64_t counters[MW_C_COUNT];
-	uint32_t unused;
 	int err = -ENOMEM;
 
 	if (!b)
-		return -ENOMEM;
+		return err;
 	b->s = s;
 	b->only = t ? t : s->ntargets == 1 ? s->targets[0] : NULL;
 	b->location = calloc(s->nframes + 1, sizeof(*b->location));
 	b->mapping = calloc(s->nmaps + 1, sizeof(*b->mapping));
-	if (!b->location || !b->mapping)
-		goto out;
-	err = profile__new(&b->p);
+	if (b->location && b->mapping)
+		err = profile__new(&b->p);
 	if (!err)
 		err = describe(b);
-	/* The executable's mapping first: its is the lowest address. */
-	for (uint32_t i = 0; i < s->nmaps && !err; i++) {
-		if (s->maps[i].module && (!b->only || s->maps[i].target == b->only->index)) {
-			err = map_mapping(b, i, &unused);
-			break;
-		}
+	if (err)
+		build_free(b);
+	else
+		*ret = b;
+	return err;
+}
+
+/* The executable's mapping first: its is the lowest address. */
+static int add_first_mapping(struct build *b)
+{
+	uint32_t unused;
+
+	for (uint32_t i = 0; i < b->s->nmaps; i++) {
+		if (b->s->maps[i].module && (!b->only || b->s->maps[i].target == b->only->index))
+			return map_mapping(b, i, &unused);
 	}
+	return 0;
+}
+
+int session__fault_profile(struct session *s, const struct session_target *t,
+			   struct profile **ret)
+{
+	struct build *b;
+	int err;
+
+	if (!s->faults)
+		return -EINVAL;
+	faults__look(s->faults, true);
+	err = build_new(s, t, &b);
+	if (err)
+		return err;
+	err = set_fault_types(b);
+	if (!err)
+		err = add_first_mapping(b);
+	prefetch_names(b);
+	for (uint32_t i = 0; i < s->heap->nsites && !err; i++) {
+		if (!b->only || s->heap->sites[i].target == b->only->index)
+			err = add_fault_site(b, i);
+	}
+	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
+		if (!b->only || b->only->index == i)
+			err = add_fault_rest(b, s->targets[i]);
+	}
+	if (!err)
+		err = add_fault_losses(b);
+	if (!err)
+		*ret = take_ptr(b->p);
+	build_free(b);
+	return err;
+}
+
+int session__profile(struct session *s, const struct session_target *t, bool with_maps,
+		     struct profile **ret)
+{
+	uint64_t counters[MW_C_COUNT];
+	struct build *b;
+	int err = build_new(s, t, &b);
+
+	if (err)
+		return err;
+	err = add_first_mapping(b);
 	prefetch_names(b);
 	/* Go's own first: its tables name code that the symbols of a stripped file do not. */
 	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
@@ -421,10 +567,6 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 		add_totals(b);
 		*ret = take_ptr(b->p);
 	}
-out:
-	profile__free(b->p);
-	free(b->location);
-	free(b->mapping);
-	free(b);
+	build_free(b);
 	return err;
 }

@@ -298,7 +298,7 @@ void target__on_stack(struct session *s, const void *data, size_t size)
  */
 void target__exec(struct session *s, struct session_target *t, bool by_thread)
 {
-	if (by_thread) {
+	if (by_thread && s->probe) {
 		alloc_probe__detach_target(s->probe, t->index);
 		t->nprobed = t->nprobes = t->nfiles = 0;
 	}
