@@ -148,15 +148,23 @@ static struct session_target *adopt(struct faults *f, uint32_t pid)
 	return session__add(s, pid, &t) ? NULL : t;
 }
 
-void faults__on_stack(struct faults *f, void *data, size_t size)
+void faults__on_stack(struct faults *f, const void *data, size_t size)
 {
-	struct mw_ev_stack *ev = data;
-	struct session_target *t = adopt(f, ev->hdr.tid); /* the epoch is the PID here */
+	union { /* the ring is not ours to write to */
+		struct mw_ev_stack ev;
+		char bytes[sizeof(struct mw_ev_stack) + MW_MAX_FRAMES * sizeof(uint64_t)];
+	} copy;
+	struct session_target *t;
 
+	if (size < sizeof(copy.ev))
+		return;
+	size = min_of(size, sizeof(copy));
+	memcpy(copy.bytes, data, size);
+	t = adopt(f, copy.ev.hdr.tid); /* the epoch is the PID here */
 	if (!t)
 		return;
-	ev->hdr.target = t->index;
-	target__on_stack(f->session, ev, size);
+	copy.ev.hdr.target = t->index;
+	target__on_stack(f->session, &copy, size);
 }
 
 static struct faults_site *site_at(struct faults *f, uint32_t site)

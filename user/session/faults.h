@@ -43,7 +43,7 @@ void faults__stop(struct faults *f);
 
 /* Events. on_stack: a stack of a process that had no index when it was taken. */
 void faults__event(struct faults *f, const struct mw_ev_fault *ev);
-void faults__on_stack(struct faults *f, void *data, size_t size);
+void faults__on_stack(struct faults *f, const void *data, size_t size);
 /* A range is no longer mapped: its samples are no longer resident, whatever comes there next. */
 void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t size);
 /* The address space is gone (exec, exit). */
