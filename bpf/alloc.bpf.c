@@ -398,6 +398,8 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	struct mw_counters *c;
 	u32 sampled;
 
+	if (!alloc_config.sample_bytes)
+		return 1;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
 	if (nested_quick(ctx, cookie) || goes_on(ctx, fn, MW_COOKIE_SITE(cookie)))
@@ -523,6 +525,8 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 	u32 target = MW_COOKIE_TARGET(cookie);
 	u64 key = MW_LIVE_KEY(target, addr);
 
+	if (!alloc_config.sample_bytes)
+		return 0;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
 	if (!addr)

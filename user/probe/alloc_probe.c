@@ -133,6 +133,8 @@ void alloc_probe__free(struct alloc_probe *p)
 {
 	if (!p)
 		return;
+	/* All at one moment: taking the probes out one by one lasts tens of milliseconds. */
+	alloc_probe__set_rate(p, 0);
 	/* In the reverse order: while a free can no longer be seen, no allocation may be. */
 	while (p->nlinks)
 		link_close(&p->links[--p->nlinks]);
