@@ -203,9 +203,9 @@ int unwind_cache__load(struct unwind_cache *c, const char *build_id, uint64_t so
 	if (!file_name(build_id, name))
 		return -ENOENT;
 	fd = openat(c->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return errno == ELOOP ? -EBADMSG : -errno;
-	err = load_fd(fd, source, ret);
+	if (fd < 0 && errno != ELOOP)
+		return -errno;
+	err = fd < 0 ? -EBADMSG : load_fd(fd, source, ret); /* a symbolic link is not ours */
 	if (err == -EBADMSG)
 		unlinkat(c->dir, name, 0);
 	return err;

@@ -171,6 +171,8 @@ static int follow_linker(struct hold *h, struct session *s, struct session_targe
 			err = session__rescan(s, t);
 			if (err && err != -ESRCH)
 				log_debug("rescan: %s", strerror(-err));
+			if (s->unwind) /* held here, the first stacks need not be cut short */
+				unwind_maps__drain(s->unwind);
 		}
 	}
 	return 0;
