@@ -187,7 +187,11 @@ static int unpack(struct dwarfbox *b, int n, size_t len, struct dwarfinfo_frame 
 		p += sizeof(f);
 		len -= sizeof(f);
 		frames[i] = (struct dwarfinfo_frame){
-			.line = f.line, .start_line = f.start_line, .inlined = f.inlined};
+			.line = f.line,
+			.start_line = f.start_line,
+			.inlined = f.flags & BOX_INLINED,
+			.plain = f.flags & BOX_PLAIN,
+		};
 		frames[i].name = take_text(&p, &len, f.len[0], &bad);
 		frames[i].file = take_text(&p, &len, f.len[1], &bad);
 		frames[i].dir = take_text(&p, &len, f.len[2], &bad);

@@ -215,7 +215,8 @@ static int lookup(struct child *c, uint32_t id, uint64_t vaddr, size_t *ret_len)
 		struct box_frame out = {
 			.line = frames[i].line,
 			.start_line = frames[i].start_line,
-			.inlined = frames[i].inlined,
+			.flags = (frames[i].inlined ? BOX_INLINED : 0) |
+				 (frames[i].plain ? BOX_PLAIN : 0),
 		};
 		size_t head = at;
 

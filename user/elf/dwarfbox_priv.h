@@ -33,8 +33,11 @@ struct box_answer {
 	uint32_t len;
 };
 
+enum { BOX_INLINED = 1, BOX_PLAIN = 2 };
+
 struct box_frame {
-	uint32_t line, start_line, inlined;
+	uint32_t line, start_line;
+	uint32_t flags;	 /* BOX_INLINED, BOX_PLAIN */
 	uint32_t len[3]; /* name, file, dir: with the NUL; 0: none */
 };
 

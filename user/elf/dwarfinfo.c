@@ -314,7 +314,7 @@ static int inline_chain(Dwarf_Die *func, uint64_t vaddr, Dwarf_Die *chain, int m
 	return n;
 }
 
-static const char *name_of(Dwarf_Die *die)
+static const char *name_of(Dwarf_Die *die, bool *ret_plain)
 {
 	static const unsigned int names[] = {DW_AT_linkage_name, DW_AT_MIPS_linkage_name,
 					     DW_AT_name};
@@ -323,6 +323,7 @@ static const char *name_of(Dwarf_Die *die)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *s = dwarf_formstring(dwarf_attr_integrate(die, names[i], &attr));
 
+		*ret_plain = names[i] == DW_AT_name;
 		if (s && *s)
 			return s;
 	}
@@ -409,7 +410,7 @@ static int frames_in_unit(struct dwarfinfo *d, struct unit *u, uint64_t vaddr,
 	for (int i = n - 1; i >= -1; i--) { /* innermost first, the function itself last */
 		Dwarf_Die *die = i >= 0 ? &chain[i] : &func;
 
-		at.name = name_of(die);
+		at.name = name_of(die, &at.plain);
 		at.start_line = number_of(die, DW_AT_decl_line);
 		at.inlined = i >= 0;
 		frames[out++] = at;

@@ -22,6 +22,7 @@ struct dwarfinfo_frame {  /* strings are borrowed until the dwarfinfo is closed 
 	const char *dir;  /* what a relative `file` is relative to; else NULL */
 	uint32_t line, start_line;
 	bool inlined; /* into the next frame */
+	bool plain;   /* `name` is what the source says, without namespace and arguments */
 };
 
 /*

@@ -249,7 +249,8 @@ static int scan_goroutines(const struct gobin *g, struct gobin_symbols *s)
 	for (size_t i = 0; i < refs.n && !s->allgs; i++) {
 		const struct ref *r = &refs.r[i];
 
-		if (r->kind == REF_LOAD && r->size == 8 && has_ref(&refs, REF_LOAD, r->target + 8) &&
+		if (r->kind == REF_LOAD && r->size == 8 &&
+		    has_ref(&refs, REF_LOAD, r->target + 8) &&
 		    has_ref(&refs, REF_LOAD, r->target + 16))
 			s->allgs = r->target;
 	}

@@ -332,8 +332,7 @@ static uint32_t small_alignment(const struct body *b, const struct plt *plt, str
 		const cs_insn *next = &code.insn[i + 1];
 
 		if (code.insn[i].id == X86_INS_CMP && x->operands[1].type == X86_OP_IMM &&
-		    x->operands[1].imm > 0 && x->operands[1].imm <= 64 &&
-		    next->id == X86_INS_JBE &&
+		    x->operands[1].imm > 0 && x->operands[1].imm <= 64 && next->id == X86_INS_JBE &&
 		    leads_to_malloc(b, plt, sites, n, branch_target(next)))
 			limit = x->operands[1].imm;
 	}
@@ -354,7 +353,8 @@ static bool intact(const struct body *b, const struct site *s, unsigned int args
 /* Cases in which a function of the family leaves the call to malloc by a jump, unrecognisable
  * there by its return address. They are left to malloc's probe. */
 static void scan_goes_on(const struct body *b, const struct plt *plt, struct site *s,
-			 struct site *sites, size_t n, uint64_t to, const struct onward *o, bool jump)
+			 struct site *sites, size_t n, uint64_t to, const struct onward *o,
+			 bool jump)
 {
 	if (s->func.fn == MW_FN_REALLOC && jump && o->fn == MW_FN_MALLOC)
 		s->null_goes_on = true;

@@ -31,12 +31,12 @@ struct site {
 	struct alloc_func func;
 	uint64_t vaddr, off; /* of the probed instruction; off is the file offset */
 	enum site_kind kind;
-	char insn[200];	 /* as text */
-	const char *why; /* one phrase: why not emulated, or "" */
-	bool wrapper;	 /* only passes the call on to another function of the list: not probed */
-	char calls[64];	 /* that function's name */
+	char insn[200];	   /* as text */
+	const char *why;   /* one phrase: why not emulated, or "" */
+	bool wrapper;	   /* only passes the call on to another function of the list: not probed */
+	char calls[64];	   /* that function's name */
 	bool calls_family; /* calls others of this list (glibc's realloc calls malloc) */
-	bool null_goes_on;	/* realloc: a NULL block goes on to malloc by a jump */
+	bool null_goes_on; /* realloc: a NULL block goes on to malloc by a jump */
 	uint32_t align_goes_on; /* memalign: so do alignments up to this; 0: none */
 	/* Functions of this list that call this one, relative to vaddr: see struct mw_site. */
 	size_t ncallers;

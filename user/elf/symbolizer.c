@@ -4,7 +4,8 @@
  *
  * For one address: the answer cache, then DWARF (functions, inlines, lines), then the symbol
  * tables. Where both know the function, DWARF's name stands unless it is one of several names of
- * the same address; then the one that people expect is taken (malloc for __libc_malloc).
+ * the same address; then the one that people expect is taken (malloc for __libc_malloc). A name
+ * without namespace and arguments gives way to a mangled symbol, which has them.
  * One thread at a time.
  */
 #include "elf/symbolizer.h"
@@ -421,9 +422,14 @@ static const char *intern_file(struct symbolizer *s, const char *dir, const char
 	return symbolizer__intern(s, path);
 }
 
+static bool is_mangled(const char *name)
+{
+	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D');
+}
+
 /* Adds the symbol table's name to what DWARF said (out[0..n)), caches the answer. */
 static int complete(struct symbolizer *s, struct symbolizer_module *m, uint64_t off, uint64_t vaddr,
-		    struct symbolizer_frame *out, int n)
+		    struct symbolizer_frame *out, int n, bool plain)
 {
 	const struct symtab_symbol *sym = symtab__find(&m->tab, vaddr);
 
@@ -432,7 +438,8 @@ static int complete(struct symbolizer *s, struct symbolizer_module *m, uint64_t 
 
 		if (!n)
 			*outer = (struct symbolizer_frame){0};
-		if (!outer->system_name || symtab__has_alias(&m->tab, sym, outer->system_name))
+		if (!outer->system_name || (plain && is_mangled(sym->name)) ||
+		    symtab__has_alias(&m->tab, sym, outer->system_name))
 			outer->system_name = symbolizer__intern(s, sym->name);
 		n = max_of(n, 1);
 	}
@@ -466,7 +473,7 @@ static void by_dwarf(void *arg, size_t i, const struct dwarfinfo_frame *f, int n
 			.inlined = f[k].inlined,
 		};
 	}
-	complete(b->s, b->m, b->offs[i], b->vaddrs[i], out, n);
+	complete(b->s, b->m, b->offs[i], b->vaddrs[i], out, n, n > 0 && f[n - 1].plain);
 	b->done = i + 1;
 }
 
@@ -485,7 +492,7 @@ static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uin
 			dwarf_failed(s, m, err);
 	}
 	for (size_t i = b.done; i < n; i++)
-		complete(s, m, offs[i], vaddrs[i], out, 0);
+		complete(s, m, offs[i], vaddrs[i], out, 0, false);
 }
 
 static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached **ret)

@@ -78,9 +78,9 @@ struct symbolizer_stats {
 void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret);
 
 /*
- * Symbols of code that is in no file: perf-PID.map and jitdump files, and the vDSO. Cheap, and to be
- * called early: what is open survives the process. The same process gives the same object, which the
- * symbolizer owns. 0; -ESRCH: no such process, and none known.
+ * Symbols of code that is in no file: perf-PID.map and jitdump files, and the vDSO. Cheap, and to
+ * be called early: what is open survives the process. The same process gives the same object, which
+ * the symbolizer owns. 0; -ESRCH: no such process, and none known.
  */
 struct symbolizer_jit;
 int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret);
