@@ -166,6 +166,7 @@ WL_NOINLINE static void do_fail(void)
 	wl_alloc(__func__, 0, 0);
 }
 
+#ifndef NO_STRDUP
 /* libc functions that allocate by themselves: the block is theirs, the stack names the caller. */
 WL_NOINLINE static void do_strdup(void)
 {
@@ -174,6 +175,7 @@ WL_NOINLINE static void do_strdup(void)
 	wl_alloc(__func__, N, 24 * N);
 	free_half(__func__, 24);
 }
+#endif
 
 static void work(void)
 {
@@ -197,7 +199,9 @@ static void work(void)
 	do_cfree();
 #endif
 	do_fail();
+#ifndef NO_STRDUP
 	do_strdup();
+#endif
 }
 
 int main(void)
