@@ -405,6 +405,13 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	if (nested_quick(ctx, cookie) || goes_on(ctx, fn, MW_COOKIE_SITE(cookie)))
 		return 1;
 	size = requested(ctx, fn);
+	if (cookie & MW_COOKIE_COUNT) {
+		if (!(size >> 47)) {
+			count(target, MW_C_LOST_MAY_THROW, 1);
+			count(target, MW_C_LOST_MAY_THROW_BYTES, size);
+		}
+		return 1;
+	}
 	c = counters_of(target);
 	if (!c)
 		return 1;

@@ -72,7 +72,7 @@ def test_exact(case, target, attach, tmp_path):
 
 
 @pytest.mark.parametrize("rung", ["multi", "single"])
-@pytest.mark.parametrize("case", ["glibc-family", "jemalloc-realloc", "tcmalloc-cxx", "threads"])
+@pytest.mark.parametrize("case", ["glibc-family", "jemalloc-realloc", "threads"])
 def test_exact_on_lower_rungs(rung, case, target, attach, tmp_path, monkeypatch):
     """What kernels without session uprobes, or without uprobe_multi, get."""
     name, cc, flags, libs, env = EXACT[case]
@@ -82,10 +82,16 @@ def test_exact_on_lower_rungs(rung, case, target, attach, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("rung", ["multi", "single"])
-def test_failing_new_on_lower_rungs(rung, target, attach, tmp_path, monkeypatch):
+def test_new_on_lower_rungs(rung, target, attach, tmp_path, monkeypatch):
+    """A return probe on every call would end a target that throws, so an operator new that is an
+    allocator's own is not followed there; what is missing is known to the byte."""
     monkeypatch.setenv("MEMWATCH_PROBE", rung)
     exe = workload("badalloc.cpp", libs=("-ljemalloc",), suffix="-badalloc-jemalloc")
-    Run(target, attach, tmp_path, [exe], "--exact").check_exact(totals=False)
+    r = Run(target, attach, tmp_path, [exe], "--exact")
+    want = r.expected["functions"]["succeeding"]
+    assert losses(r.profile) == {"operator new not followed: it may throw": want["alloc_objects"]}
+    missing = [s for s in r.profile["stacks"] if s["frames"][-1]["function"].startswith("[not foll")]
+    assert [s["alloc_bytes"] for s in missing] == [want["alloc_bytes"]]
 
 
 # Where the thread library or the C++ runtime allocates besides, only the named functions count.
@@ -187,7 +193,7 @@ def test_exec(mode, target, attach, tmp_path):
     a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
     t.say("go")
     t.expect("ready")
-    a.wait_for("exec")
+    a.wait_for(r"is now '.*' \(exec\)")
     t.say("go")
     expected = json.loads(t.expect("done")[5:])
     status, _, err = a.finish()
@@ -217,10 +223,10 @@ def test_dlopen_dlclose(target, attach, tmp_path):
     out = tmp_path / "dl.json"
     a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
     for n in (1, 2):
-        seen = len(a.err)
         t.say("go")
         t.expect("loaded")
-        wait_for(lambda: re.search(r"je_malloc.*jealloc\.so|jealloc\.so.*je_malloc", a.err[seen:]))
+        # The probes belong to the file: mapped again, it has them at once.
+        a.wait_for(r"probe .*jealloc\.so je_malloc")
         t.say("go")
         if n == 1:
             t.expect("closed")
@@ -230,10 +236,14 @@ def test_dlopen_dlclose(target, attach, tmp_path):
     t.say("x")
     assert t.proc.wait(20) == 0
     p = load_json(out)
-    assert losses(p) == {}
     got = by_function(p, ["plain_work", "own_work"])
-    for fn, e in expected["functions"].items():
-        assert got[fn] == {v: e[v] for v in STACK_VALUES}, (fn, err)
+    want = expected["functions"]
+    assert got["plain_work"] == {v: want["plain_work"][v] for v in STACK_VALUES}, err
+    # The second allocator's arena is the library's own memory: unmapped with it, and back at the
+    # same place when it is opened again. Its old blocks are gone without a free.
+    for v in ("alloc_objects", "alloc_bytes"):
+        assert got["own_work"][v] == want["own_work"][v], err
+    assert set(losses(p)) <= {"frees lost: block reused"}
 
 
 def five_sigma(size, n, rate):

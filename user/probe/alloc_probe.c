@@ -269,7 +269,7 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct ba
 /*
  * Without sessions the return probe is there on every call, also on one that throws, and an
  * exception that meets it ends the program (see may_throw() in alloc.bpf.c). So operator new of an
- * allocator of its own is left alone there.
+ * allocator of its own has no return probe there: its calls are only counted, as not followed.
  */
 static bool can_follow(const struct alloc_probe *p, const struct site *s)
 {
@@ -281,32 +281,55 @@ static bool can_follow(const struct alloc_probe *p, const struct site *s)
 	return false;
 }
 
+static int attach_counted(struct alloc_probe *p, const char *path, const struct batch *b, int pid,
+			  uint32_t target)
+{
+	const struct bpf_program *entry = p->obj->skel->progs.mw_alloc_entry;
+
+	if (!b->n)
+		return 0;
+	return p->method == METHOD_SINGLE
+		       ? attach_single(p, entry, path, b, pid, target, false)
+		       : attach_multi(p, entry, MW_BPF_TRACE_UPROBE_MULTI, path, b, pid, target, 0);
+}
+
 int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			const struct site *sites, size_t n, size_t *ret_n)
 {
 	cleanup_free struct batch *frees = calloc(1, sizeof(*frees));
 	cleanup_free struct batch *allocs = calloc(1, sizeof(*allocs));
+	cleanup_free struct batch *counted = calloc(1, sizeof(*counted));
 	char path[64];
 	int err;
 
 	*ret_n = 0;
-	if (!frees || !allocs)
+	if (!frees || !allocs || !counted)
 		return -ENOMEM;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
 		const struct site *s = &sites[i];
 		struct batch *b = s->func.fn == MW_FN_FREE ? frees : allocs;
+		uint64_t flags = 0;
 
-		if (s->wrapper || s->kind == SITE_NONE || !can_follow(p, s))
+		if (s->wrapper || s->kind == SITE_NONE)
 			continue;
+		if (s->kind == SITE_STEPPED)
+			flags |= MW_COOKIE_STEPPED;
+		if (s->calls_family)
+			flags |= MW_COOKIE_CALLER;
+		if (!can_follow(p, s)) {
+			flags |= MW_COOKIE_COUNT;
+			b = counted;
+		}
 		b->offsets[b->n] = s->off;
-		b->cookies[b->n++] = MW_COOKIE(
-			target, s->func.fn, (s->kind == SITE_STEPPED ? 1 : 0) | (s->calls_family ? 2 : 0),
-			site_row(p, s));
+		b->cookies[b->n++] =
+			MW_COOKIE(target, s->func.fn, 0, site_row(p, s)) | flags;
 	}
 	err = attach_batch(p, path, frees, pid, target, true);
 	if (!err)
 		err = attach_batch(p, path, allocs, pid, target, false);
+	if (!err)
+		err = attach_counted(p, path, counted, pid, target);
 	if (!err)
 		*ret_n = frees->n + allocs->n;
 	return err;

@@ -88,6 +88,21 @@ static long find_map(const struct session *s, const struct session_target *t, ui
 	return t->maps[lo];
 }
 
+/*
+ * The last map of an earlier look at addr, -1 if none. A library may be closed again between the
+ * event of a stack in it and its reading, and a look in between no longer finds it.
+ */
+static long find_old_map(const struct session *s, const struct session_target *t, uint64_t addr)
+{
+	for (size_t i = s->nmaps; i-- > 0;) {
+		const struct session_map *m = &s->maps[i];
+
+		if (m->target == t->index && addr >= m->start && addr < m->end)
+			return i;
+	}
+	return -1;
+}
+
 /* Puts probes into the allocators of one module, once per process. */
 static int probe_module(struct session *s, struct session_target *t, struct module *m)
 {
@@ -100,6 +115,11 @@ static int probe_module(struct session *s, struct session_target *t, struct modu
 	}
 	if (!m->nsites || !s->probe)
 		return 0;
+	err = alloc_probe__attach(s->probe, t->pid, t->index, m->fd, m->sites, m->nsites, &n);
+	if (err) {
+		log_debug("failed to attach to '%s': %s", m->path, strerror(-err));
+		return err;
+	}
 	for (size_t i = 0; i < m->nsites && log__level() >= LOG_DEBUG; i++) {
 		const struct site *site = &m->sites[i];
 
@@ -114,11 +134,6 @@ static int probe_module(struct session *s, struct session_target *t, struct modu
 							       : "not probed",
 				  site->kind == SITE_EMULATED ? features__method(&s->features)
 							      : site->why);
-	}
-	err = alloc_probe__attach(s->probe, t->pid, t->index, m->fd, m->sites, m->nsites, &n);
-	if (err) {
-		log_debug("failed to attach to '%s': %s", m->path, strerror(-err));
-		return err;
 	}
 	err = array_reserve(t->probed, t->probed_cap, t->nprobed + 1);
 	if (!err)
@@ -285,6 +300,8 @@ void target__on_stack(struct session *s, const void *data, size_t size)
 				session__rescan(s, t);
 			map = find_map(s, t, addr);
 		}
+		if (map < 0)
+			map = find_old_map(s, t, addr);
 		if (intern_frame(s, map < 0 ? t->anon_map : (uint32_t)map, addr, &frames[i]))
 			return;
 	}
