@@ -12,10 +12,10 @@ skip() { echo "skip $1: $2"; }
 
 # Waits until a command succeeds, at most $1 tenths of a second.
 await() {
-	n=$1; shift
-	while [ "$n" -gt 0 ]; do
+	tries=$1; shift
+	while [ "$tries" -gt 0 ]; do
 		"$@" && return 0
-		usleep 100000; n=$((n - 1))
+		usleep 100000; tries=$((tries - 1))
 	done
 	return 1
 }
@@ -31,10 +31,13 @@ hog() {
 	dir=$1; shift
 	echo go | in_cgroup "$dir" /t/oom_hog "$@" >/dev/null 2>&1
 }
+attached_or_gone() { grep -q attached "$2" 2>/dev/null || ! kill -0 "$1" 2>/dev/null; }
 start_memwatch() {
+	rm -f "$1.err"; : >"$1.err"
 	./memwatch oom --log "$1" >"$1.out" 2>"$1.err" &
 	mw=$!
-	await 300 grep -q attached "$1.err"
+	await 300 attached_or_gone "$mw" "$1.err"
+	grep -q attached "$1.err"
 }
 stop_memwatch() { kill -INT "$mw"; wait "$mw"; }
 # field FILE LINE NAME: the first number or string of that name in that line's JSON.
@@ -67,10 +70,10 @@ test_oom() {
 		bad oom_numbers "$(field log 1 anon_rss_bytes) against ${kb}kB"
 	sed -n 1p log | grep -q "\"victim\":{\"pid\":$pid," && ok oom_victim || bad oom_victim "$pid"
 
-	hog $CG/a/b -t 200 &
-	hog $CG/a/b &
-	hog $CG/a/c &
-	wait %2 %3 %4 2>/dev/null
+	hog $CG/a/b -t 200 & h1=$!
+	hog $CG/a/b & h2=$!
+	hog $CG/a/c & h3=$!
+	wait $h1; wait $h2; wait $h3
 	await 100 events /t/log 4 && ok oom_several || bad oom_several "$(grep -c memwatch.oom log) of 4"
 
 	sleep 100 &
@@ -105,7 +108,68 @@ test_daemon() {
 	grep -q '"killer":"daemon"' /t/log2 && ok oom_daemon || bad oom_daemon "$(cat /t/log2.err)"
 }
 
+# The machine itself runs out: no cgroup's limit, and memwatch lives on to tell.
+test_machine() {
+	rm -f /t/log3
+	start_memwatch /t/log3 || { bad oom_machine "$(tail -3 /t/log3.err)"; return; }
+	n=$(grep -c memwatch.oom/1 log3)
+	echo 800 >/proc/self/oom_score_adj
+	echo go | ./oom_hog -s 4096 -u 0 >/dev/null 2>&1
+	echo 0 >/proc/self/oom_score_adj
+	await 100 events /t/log3 $((n + 1))
+	kill -0 "$mw" && ok oom_survives || bad oom_survives "memwatch is gone"
+	stop_memwatch
+	n=$((n + 1))
+	[ "$(field log3 $n constraint)" = none ] && sed -n ${n}p log3 | grep -q '"memcg":null' &&
+		[ "$(field log3 $n comm)" = oom_hog ] && ok oom_machine || bad oom_machine "$(sed -n ${n}p log3)"
+	kb=$(dmesg | grep 'Killed process' | tail -1 | sed 's/.*anon-rss:\([0-9]*\)kB.*/\1/')
+	[ "$(field log3 $n anon_rss_bytes)" = $((kb * 1024)) ] && ok oom_machine_numbers ||
+		bad oom_machine_numbers "$(field log3 $n anon_rss_bytes) against ${kb}kB"
+}
+
+# What the kernel offers, one line each: the host compares them with what is expected.
+test_features() {
+	./memwatch features --json >features.json 2>features.err || { bad features "$(cat features.err)"; return; }
+	awk -F'"' '/"name":/ {n = $4} /"available":/ {print "feature " n ($0 ~ /true/ ? " yes" : " no")}' \
+		features.json | tee features.txt
+	ok features
+}
+
+feature() { grep -q "^feature $1 yes" features.txt; }
+
+# A known program, every allocation counted.
+test_attach() {
+	if ! feature attach-cookie; then
+		./memwatch -p $$ -d 1s >/dev/null 2>attach.err
+		[ $? = 3 ] && grep -q 'need attach cookies' attach.err && ok attach_refused ||
+			bad attach_refused "$(cat attach.err)"
+		skip attach_exact "allocator probes need attach cookies (5.15)"
+		return
+	fi
+	mkfifo in
+	./known <in >known.out &
+	p=$!
+	exec 5>in
+	await 50 grep -q ready known.out
+	./memwatch -p $p --exact -q -v -o prof.json >/dev/null 2>attach.err &
+	m=$!
+	await 600 attached_or_gone "$m" attach.err
+	grep -q 'attached to PID' attach.err || { bad attach "$(tail -3 attach.err)"; return; }
+	ok attach
+	echo go >&5
+	await 100 grep -q done known.out
+	echo end >&5
+	wait $m
+	tr -d ' \n' <prof.json >prof.txt
+	grep -q '"totals":{"alloc_objects":1000,"alloc_bytes":1000000,"free_objects":200,"free_bytes":200000,"inuse_objects":800,"inuse_bytes":800000}' prof.txt &&
+		ok attach_exact || bad attach_exact "$(grep -o '"totals":{[^}]*}' prof.txt) $(tail -2 attach.err)"
+	grep -q '"function":"hold"' prof.txt && grep -q '"function":"main"' prof.txt && ok attach_stacks ||
+		bad attach_stacks "$(head -c 600 prof.txt)"
+}
+
+test_features
+test_attach
 test_oom
 test_daemon
-[ -x /t/extra.sh ] && . /t/extra.sh
+test_machine
 exit $failed

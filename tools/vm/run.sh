@@ -25,8 +25,8 @@ make_root() {
 	done
 	gcc -g -O1 -static -o "$r/t/oom_hog" tests/workloads/oom_hog.c -lpthread
 	gcc -g -O1 -static -o "$r/t/as_comm" tests/workloads/as_comm.c
-	cp tests/vm/guest.sh tests/vm/*.expect "$r/t/" 2>/dev/null || cp tests/vm/guest.sh "$r/t/"
-	if [ -x tests/vm/extra.sh ]; then cp tests/vm/extra.sh "$r/t/"; fi
+	gcc -g -O1 -o "$r/t/known" tests/workloads/known.c
+	cp tests/vm/guest.sh "$r/t/"
 	cat >"$r/init" <<'I'
 #!/bin/sh
 export PATH=/bin
@@ -54,7 +54,7 @@ boot() { # KERNEL: the outputs go to build/vm/KERNEL.con (kernel) and .out (test
 	LD_LIBRARY_PATH=$q/usr/lib/x86_64-linux-gnu:$q/lib/x86_64-linux-gnu \
 	QEMU_MODULE_DIR=$q/usr/lib/x86_64-linux-gnu/qemu \
 	timeout "$limit" "$q/usr/bin/qemu-system-x86_64" -L "$q/usr/share/qemu" -L "$q/usr/share/seabios" \
-		-M pc -accel tcg,thread=multi -cpu max -smp 2 -m 1G -nodefaults -no-user-config -no-reboot \
+		-M pc -accel tcg,thread=multi -cpu max -smp 2 -m 512M -nodefaults -no-user-config -no-reboot \
 		-display none -serial "file:$vm/$1.con" -serial "file:$vm/$1.out" \
 		-kernel "$vm/vmlinuz-$1" -initrd "$vm/initrd.cpio" \
 		-append "console=ttyS0 loglevel=4 panic=-1 oops=panic rdinit=/init" \
@@ -76,6 +76,8 @@ judge() { # KERNEL QEMU-STATUS
 	elif [ -z "$code" ] || ! grep -q 'reboot: Power down' "$con"; then verdict=CRASH why="no clean end"
 	elif grep -q -E 'BUG:|Oops|Kernel panic|soft lockup|rcu.*stall' "$con"; then verdict=CRASH why="see $con"
 	elif [ "$code" != 0 ] || [ "$fails" -gt 0 ]; then verdict=FAIL why="exit $code"
+	elif ! diff "tests/vm/$1.features" <(sed -n 's/^feature //p' "$out.txt") >"$vm/$1.diff"; then
+		verdict=FAIL why="features differ from tests/vm/$1.features: $(grep '^[<>]' "$vm/$1.diff" | tr '\n' ' ')"
 	elif [ $((oks + skips)) -ne "$want" ]; then verdict=FAIL why="$((oks + skips)) tests ran, $want expected"
 	elif [ "$oks" = 0 ]; then verdict=SKIP why="nothing could be tested"
 	else verdict=PASS; fi
