@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/shortname.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "out/escape.h"
@@ -105,6 +106,8 @@ static int put_stack(FILE *f, const struct profile *p, const struct profile_samp
 				return 0;
 			}
 			name = text__frame_name(p, loc, k);
+			if (name)
+				shortname(name);
 			fputs("                ", f);
 			err = name ? put_plain(f, name) : -ENOMEM;
 			if (!err && n) {
