@@ -7,7 +7,7 @@ import random
 import subprocess
 
 import pytest
-from conftest import OUT, WORKLOADS, memwatch
+from conftest import OUT, WORKLOADS, build, memwatch
 
 GO_ENV = {**os.environ, "GO111MODULE": "off", "GOCACHE": "/tmp/memwatch-gocache", "GOFLAGS": "",
           "HOME": os.environ.get("HOME", "/root"), "TZ": "UTC", "LC_ALL": "C"}
@@ -142,6 +142,60 @@ def test_conversions_keep_the_numbers(heaps, tmp_path):
     assert all(s.split(";")[0].startswith("runtime.") for s, _ in folded)
     text = (tmp_path / "x.txt").read_text()
     assert "flat%" in text and "main.(*cache).put" in text
+
+
+def test_own_profile(tmp_path):
+    """memwatch's profile of a program with known allocations, in every report."""
+    exe = build("heapdump.c", flags=("-O1", "-fno-omit-frame-pointer"))
+    memwatch("run", "--exact", "-q", "-o", tmp_path / "own.pb.gz", "-o", tmp_path / "own.json",
+             "--", exe, check=0)
+    for theirs, ours in MODES:
+        ours = [a.replace("main\\.", "fill") for a in ours]
+        theirs = [a.replace("main\\.", "fill") for a in theirs]
+        same(tmp_path, [*theirs, "own.pb.gz"], [*ours, "own.pb.gz"])
+    live = 500 * 5000 + sum(range(500, 1000)) * 100
+    for file in ("own.pb.gz", "own.json"):
+        top = memwatch("report", "--top", "--unit=B", tmp_path / file, check=0).stdout
+        row = next(l for l in top.splitlines() if l.endswith(" fill"))
+        assert row.split()[3] == f"{live}B", file
+        books = memwatch("report", tmp_path / file, check=0).stdout
+        assert "Totals (exact):" in books
+    source = memwatch("report", "--list", "fill", tmp_path / "own.pb.gz", check=0).stdout
+    assert any("keep[i] = store(" in l and "." in l.split()[0] for l in source.splitlines())
+
+
+def test_tcmalloc_profile(tmp_path):
+    """gperftools' heap profile, in the pprof form that pprof converts it to."""
+    exe = build("heapdump.c", flags=("-O1", "-fno-omit-frame-pointer"))
+    env = {**GO_ENV, "LD_PRELOAD": "libtcmalloc.so.4", "HEAPPROFILE": str(tmp_path / "tc"),
+           "PERFTOOLS_VERBOSE": "-1"}
+    subprocess.run([str(exe)], env=env, check=True, capture_output=True)
+    heap = sorted(tmp_path.glob("tc.*.heap"))[-1]
+    subprocess.run(["go", "tool", "pprof", "-proto", "-output", str(tmp_path / "tc.pb.gz"),
+                    str(exe), str(heap)], env=GO_ENV, check=True, capture_output=True)
+    for theirs, ours in MODES:
+        ours = [a.replace("main\\.", "fill") for a in ours]
+        theirs = [a.replace("main\\.", "fill") for a in theirs]
+        same(tmp_path, [*theirs, "tc.pb.gz"], [*ours, "tc.pb.gz"])
+
+
+def test_two_sample_types(tmp_path):
+    """What jemalloc's exporters write: objects and space, also under their inuse_ names."""
+    from protogen import Profile
+    p = Profile()
+    p.value_type("objects", "count")
+    p.value_type("space", "bytes")
+    p.value_type("space", "bytes", field=11)
+    m = p.mapping(0x400000, 0x500000, 0, "/bin/service", "ab")
+    locs = [p.location(m, 0x400000 + i, [(p.function(f"f{i}", "s.c"), i)]) for i in range(5)]
+    locs.append(p.location(m, 0x400099, []))
+    for i in range(1, 6):
+        p.sample(locs[i - 1:i + 1], [i, i * 1000])
+    p.write(tmp_path / "je.pb.gz")
+    for kind in ("space", "inuse_space", "objects", "inuse_objects"):
+        for mode in ("top", "tree", "traces", "raw"):
+            same(tmp_path, [f"-{mode}", f"-sample_index={kind}", "je.pb.gz"],
+                 [f"--{mode}", "--sample-index", kind, "je.pb.gz"])
 
 
 def test_survivors(heaps, tmp_path):

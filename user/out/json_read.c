@@ -2,8 +2,10 @@
 /*
  * json_read.c - memwatch.profile/1 into struct profile.
  *
- * The outer object and its array of stacks are walked here and handed to jansson value by value:
- * a tree of the whole file would take many times the memory of the profile.
+ * The outer object, its array of stacks and their frames are walked here and handed to jansson
+ * value by value: a tree of the whole file would take many times the memory of the profile. Most
+ * of a file are the same frames again and again, so a frame whose text was met before is not
+ * parsed again.
  */
 #include "out/text.h"
 
@@ -15,9 +17,23 @@
 #define MAX_STACKS (16u << 20)
 #define MAX_FRAMES (1u << 16) /* of one stack */
 
+/* A frame, parsed. Its text is the key of the cache. */
+struct frame {
+	const char *text;
+	size_t len;
+	struct profile_line line;
+	uint32_t mapping;
+	uint64_t address;
+	bool named, inlined; /* named: line is valid */
+};
+
 struct parser {
 	struct profile *p;
 	const char *s, *end;
+	struct frame *frames;
+	size_t nframes, frames_cap;
+	uint32_t *slot; /* frame + 1 by hash of its text */
+	size_t nslots;
 	const char *why;
 	bool schema, typed; /* "schema" was right; sample types are set */
 	uint32_t *locs;
@@ -91,55 +107,139 @@ static int add_mapping(struct parser *r, const json_t *frame, uint32_t *ret)
 	return err ? err : profile__mapping(r->p, &m, ret);
 }
 
-static int add_line(struct parser *r, const json_t *frame, size_t *n)
+static int parse_frame(struct parser *r, struct frame *fr)
 {
-	const char *name = text_of(frame, "function"), *file = text_of(frame, "file");
+	json_t *o = json_loadb(fr->text, fr->len, 0, NULL);
+	const char *name = text_of(o, "function"), *file = text_of(o, "file");
 	struct profile_function f = {0};
-	struct profile_line *line;
-	int err;
+	int err = json_is_object(o) ? 0 : bad(r, "a frame is no valid JSON object");
 
-	if (!*name && !*file)
-		return 0; /* not symbolised */
-	err = array_reserve(r->lines, r->lines_cap, *n + 1);
-	err = err ? err : profile__string(r->p, name, &f.name);
-	err = err ? err : profile__string(r->p, file, &f.file);
-	f.system_name = f.name;
-	line = &r->lines[*n];
-	if (!err) {
-		*line = (struct profile_line){.line = integer(json_object_get(frame, "line"))};
-		err = profile__function(r->p, &f, &line->function);
-		++*n;
+	fr->named = *name || *file;
+	if (!err && fr->named) {
+		err = profile__string(r->p, name, &f.name);
+		err = err ? err : profile__string(r->p, file, &f.file);
+		f.system_name = f.name;
+		err = err ? err : profile__function(r->p, &f, &fr->line.function);
+		fr->line.line = integer(json_object_get(o, "line"));
 	}
+	fr->inlined = json_is_true(json_object_get(o, "inlined"));
+	fr->address = integer(json_object_get(o, "address"));
+	err = err ? err : add_mapping(r, o, &fr->mapping);
+	json_decref(o);
 	return err;
 }
 
-/* Frames up to and with the first that is not inlined are one location. */
-static int frames(struct parser *r, const json_t *list, size_t *ret_n)
+static int grow_slots(struct parser *r)
 {
-	size_t i, n = 0, nlines = 0;
-	const json_t *frame;
+	size_t n = r->nslots ? r->nslots * 2 : 1024;
+	uint32_t *slot = calloc(n, sizeof(*slot));
 
-	if (json_array_size(list) > MAX_FRAMES)
-		return bad(r, "a stack has too many frames");
-	json_array_foreach((json_t *)list, i, frame) {
-		uint32_t mapping;
-		int err = json_is_object(frame) ? add_line(r, frame, &nlines)
-						: bad(r, "a frame is no object");
+	if (!slot)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->nframes; i++) {
+		size_t j = util__hash(r->frames[i].text, r->frames[i].len) & (n - 1);
 
-		if (err)
-			return err;
-		if (json_is_true(json_object_get(frame, "inlined")))
-			continue;
-		err = add_mapping(r, frame, &mapping);
-		err = err ? err : array_reserve(r->locs, r->locs_cap, n + 1);
-		err = err ? err : profile__location(r->p, mapping,
-						    integer(json_object_get(frame, "address")),
-						    r->lines, nlines, &r->locs[n]);
-		if (err)
-			return err;
-		n++;
-		nlines = 0;
+		while (slot[j])
+			j = (j + 1) & (n - 1);
+		slot[j] = i + 1;
 	}
+	free(r->slot);
+	r->slot = slot;
+	r->nslots = n;
+	return 0;
+}
+
+static int find_frame(struct parser *r, const char *text, size_t len, const struct frame **ret)
+{
+	int err = (r->nframes + 1) * 2 > r->nslots ? grow_slots(r) : 0;
+	struct frame fr = {.text = text, .len = len};
+	size_t i;
+
+	if (err)
+		return err;
+	i = util__hash(text, len) & (r->nslots - 1);
+	for (; r->slot[i]; i = (i + 1) & (r->nslots - 1)) {
+		const struct frame *f = &r->frames[r->slot[i] - 1];
+
+		if (f->len == len && !memcmp(f->text, text, len)) {
+			*ret = f;
+			return 0;
+		}
+	}
+	err = parse_frame(r, &fr);
+	err = err ? err : array_reserve(r->frames, r->frames_cap, r->nframes + 1);
+	if (err)
+		return err;
+	r->frames[r->nframes++] = fr;
+	r->slot[i] = r->nframes;
+	*ret = &r->frames[r->nframes - 1];
+	return 0;
+}
+
+/* The length of the object that begins at s, 0 if it does not end. Strings may hold braces. */
+static size_t object_length(const char *s, const char *end)
+{
+	size_t depth = 0;
+
+	for (const char *p = s; p < end; p++) {
+		if (*p == '"') {
+			for (p++; p < end && *p != '"'; p++)
+				p += *p == '\\';
+			continue;
+		}
+		depth += *p == '{';
+		if (*p == '}' && --depth == 0)
+			return p + 1 - s;
+	}
+	return 0;
+}
+
+/* Lines up to and with the first that is not inlined are one location. */
+static int add_frame(struct parser *r, const struct frame *f, size_t *n, size_t *nlines)
+{
+	int err = 0;
+
+	if (f->named) {
+		err = array_reserve(r->lines, r->lines_cap, *nlines + 1);
+		if (err)
+			return err;
+		r->lines[(*nlines)++] = f->line;
+	}
+	if (f->inlined)
+		return 0;
+	err = array_reserve(r->locs, r->locs_cap, *n + 1);
+	err = err ? err : profile__location(r->p, f->mapping, f->address, r->lines, *nlines,
+					    &r->locs[*n]);
+	++*n;
+	*nlines = 0;
+	return err;
+}
+
+static int frames(struct parser *r, size_t *ret_n)
+{
+	size_t n = 0, nlines = 0, count = 0;
+
+	if (!accept_char(r, '['))
+		return bad(r, "\"frames\" is no array");
+	for (bool more = !accept_char(r, ']'); more; more = accept_char(r, ',')) {
+		const struct frame *f;
+		size_t len;
+		int err;
+
+		skip_space(r);
+		len = r->s < r->end && *r->s == '{' ? object_length(r->s, r->end) : 0;
+		if (!len)
+			return bad(r, "a frame is no object");
+		if (++count > MAX_FRAMES)
+			return bad(r, "a stack has too many frames");
+		err = find_frame(r, r->s, len, &f);
+		err = err ? err : add_frame(r, f, &n, &nlines);
+		if (err)
+			return err;
+		r->s += len;
+	}
+	if (count && !accept_char(r, ']'))
+		return bad(r, "no valid JSON");
 	if (nlines)
 		return bad(r, "an inlined frame has no caller");
 	*ret_n = n;
@@ -166,29 +266,70 @@ static int labels(struct parser *r, const json_t *list, struct profile_label *ou
 	return err;
 }
 
-static int one_stack(struct parser *r, const json_t *s)
-{
-	static const char *const key[] = {"alloc_objects", "alloc_bytes", "inuse_objects",
-					  "inuse_bytes"};
-	const json_t *values = json_object_get(s, "values");
+struct stack {
+	int64_t v[PROFILE_MAX_VALUES];
 	struct profile_label label[16];
-	int64_t v[PROFILE_MAX_VALUES] = {0};
-	size_t n = 0, nlabels = 0;
-	int err;
+	size_t n, nlabels;
+	bool values;
+};
 
-	if (!json_is_object(s))
+/* A member of a stack other than its frames. */
+static int stack_member(struct parser *r, const char *key, const json_t *v, struct stack *st)
+{
+	static const char *const name[] = {"alloc_objects", "alloc_bytes", "inuse_objects",
+					   "inuse_bytes"};
+
+	if (!strcmp(key, "labels"))
+		return labels(r, v, st->label, &st->nlabels);
+	if (!strcmp(key, "values")) {
+		st->values = true;
+		for (size_t i = 0; i < r->p->nvalues; i++)
+			st->v[i] = integer(json_array_get(v, i));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(name) && i < r->p->nvalues && !st->values; i++) {
+		if (!strcmp(key, name[i]))
+			st->v[i] = integer(v);
+	}
+	return 0;
+}
+
+static int one_stack(struct parser *r)
+{
+	struct stack st = {.n = 0};
+	size_t members = 0;
+	int err = 0;
+
+	if (!accept_char(r, '{'))
 		return bad(r, "a stack is no object");
 	if (r->p->nsamples >= MAX_STACKS) {
 		r->why = "too many stacks";
 		return -E2BIG;
 	}
-	for (size_t i = 0; i < r->p->nvalues; i++)
-		v[i] = values  ? integer(json_array_get(values, i))
-		       : i < 4 ? integer(json_object_get(s, key[i]))
-			       : 0;
-	err = frames(r, json_object_get(s, "frames"), &n);
-	err = err ? err : labels(r, json_object_get(s, "labels"), label, &nlabels);
-	return err ? err : profile__sample(r->p, r->locs, n, v, label, nlabels);
+	for (bool more = !accept_char(r, '}'); more; more = accept_char(r, ',')) {
+		json_t *key, *v;
+
+		err = value(r, &key);
+		if (err)
+			return err;
+		members++;
+		if (!json_is_string(key) || !accept_char(r, ':')) {
+			err = bad(r, "no valid JSON");
+		} else if (!strcmp(json_string_value(key), "frames")) {
+			err = frames(r, &st.n);
+		} else {
+			err = value(r, &v);
+			if (!err) {
+				err = stack_member(r, json_string_value(key), v, &st);
+				json_decref(v);
+			}
+		}
+		json_decref(key);
+		if (err)
+			return err;
+	}
+	if (members && !accept_char(r, '}')) /* an empty object has been closed already */
+		return bad(r, "no valid JSON");
+	return profile__sample(r->p, r->locs, st.n, st.v, st.label, st.nlabels);
 }
 
 static int stacks(struct parser *r)
@@ -203,13 +344,7 @@ static int stacks(struct parser *r)
 	if (accept_char(r, ']'))
 		return err;
 	while (!err) {
-		json_t *s;
-
-		err = value(r, &s);
-		if (err)
-			return err;
-		err = one_stack(r, s);
-		json_decref(s);
+		err = one_stack(r);
 		if (err || accept_char(r, ']'))
 			return err;
 		if (!accept_char(r, ','))
@@ -338,6 +473,8 @@ int json__read(const char *text, size_t len, struct profile **ret, const char **
 	err = err ? err : outer(&r);
 	free(r.locs);
 	free(r.lines);
+	free(r.frames);
+	free(r.slot);
 	if (err) {
 		profile__free(r.p);
 		if (ret_why)
