@@ -293,6 +293,7 @@ static bool is_nop5(const uint8_t *p, size_t len)
 
 int gobin__probe_site(const struct gobin *g, const char *func, uint64_t *ret_off)
 {
+	static const uint8_t stack_check[] = {0x49, 0x3b, 0x66, 0x10}; /* cmp 0x10(%r14),%rsp */
 	struct gotab_func f;
 	uint8_t code[16];
 	int err = gotab__func_named(&g->tab, func, &f);
@@ -306,5 +307,9 @@ int gobin__probe_site(const struct gobin *g, const char *func, uint64_t *ret_off
 	/* A patchable entry starts with the one instruction that must not carry a uprobe. */
 	if (is_nop5(code, n))
 		*ret_off += 5;
+	/* The stack check's jump is emulated by the kernel; the compare before it is not. */
+	else if (!memcmp(code, stack_check, sizeof(stack_check)) &&
+		 (code[4] == 0x76 || (code[4] == 0x0f && code[5] == 0x86)))
+		*ret_off += sizeof(stack_check);
 	return 0;
 }

@@ -46,10 +46,10 @@ struct go_gctrace;
 int go_gctrace__attach(const struct go_target *t, void (*fn)(void *arg, const struct go_cycle *c),
 		       void *arg, struct go_gctrace **ret, char why[GO_WHY_LEN]);
 void go_gctrace__detach(struct go_gctrace *g); /* accepts NULL */
-/* Handles what is there; waits at most timeout_ms. Number of cycles or a negative errno. */
-int go_gctrace__poll(struct go_gctrace *g, int timeout_ms);
-/* Descriptor that becomes readable when a cycle ended. */
-int go_gctrace__fd(const struct go_gctrace *g);
+/* Handles what is there. Number of cycles or a negative errno. Nothing wakes the reader: that would
+ * cost the target more than the probe. The buffer holds over 100 cycles: look in several times a
+ * second. */
+int go_gctrace__poll(struct go_gctrace *g);
 /* Cycles seen, and lost because nobody read them in time or their data could not be read. */
 void go_gctrace__books(const struct go_gctrace *g, uint64_t *seen, uint64_t *lost);
 

@@ -4,6 +4,8 @@
 
 #include "core/util.h"
 #include "probe/bpfobj.h"
+#include "probe/feature.h"
+#include "probe/uprobe_link.h"
 
 #include <bpf/bpf.h>
 #include <string.h>
@@ -13,7 +15,9 @@
 struct go_gctrace {
 	const struct go_target *t;
 	struct bpfobj *obj;
-	struct bpf_link *link;
+	struct bpf_link *link; /* a perf event per probe, or */
+	int link_fd;	       /* a link that burdens no context switch (Linux 6.6) */
+	bool multi;
 	struct ring_buffer *ring;
 	int64_t init_ns;
 	uint32_t last; /* number of the newest cycle reported */
@@ -40,12 +44,18 @@ static int on_record(void *arg, void *data, size_t size)
 static int load(struct go_gctrace *g)
 {
 	struct memwatch_bpf *skel;
+	struct features fs;
 	int err = bpfobj__open(&g->obj);
 
 	if (err)
 		return err;
 	skel = g->obj->skel;
 	bpfobj__use_prog(skel->progs.mw_go_cycle_end);
+	features__probe(&fs);
+	g->multi = fs.f[FEATURE_UPROBE_MULTI].have;
+	if (g->multi)
+		bpf_program__set_expected_attach_type(skel->progs.mw_go_cycle_end,
+						      MW_BPF_TRACE_UPROBE_MULTI);
 	err = bpfobj__use_map(skel->maps.go_cycles, 0);
 	if (!err)
 		err = bpfobj__use_map(skel->maps.go_config, 0);
@@ -70,6 +80,12 @@ static int attach(struct go_gctrace *g, uint64_t off)
 	if (!g->ring)
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/%d/exe", g->t->pid);
+	if (g->multi) {
+		g->link_fd = uprobe_link__create(bpf_program__fd(skel->progs.mw_go_cycle_end),
+						 MW_BPF_TRACE_UPROBE_MULTI, path, &off, NULL, 1,
+						 g->t->pid, 0);
+		return g->link_fd < 0 ? g->link_fd : 0;
+	}
 	g->link = bpf_program__attach_uprobe(skel->progs.mw_go_cycle_end, false, g->t->pid, path,
 					     off);
 	return g->link ? 0 : -errno;
@@ -85,6 +101,7 @@ int go_gctrace__attach(const struct go_target *t, void (*fn)(void *arg, const st
 	why[0] = 0;
 	if (!g)
 		return -ENOMEM;
+	g->link_fd = -1;
 	g->t = t;
 	g->fn = fn;
 	g->arg = arg;
@@ -117,21 +134,16 @@ void go_gctrace__detach(struct go_gctrace *g)
 	if (!g)
 		return;
 	bpf_link__destroy(g->link);
+	if (g->link_fd >= 0)
+		close(g->link_fd);
 	ring_buffer__free(g->ring);
 	bpfobj__free(g->obj);
 	free(g);
 }
 
-int go_gctrace__poll(struct go_gctrace *g, int timeout_ms)
+int go_gctrace__poll(struct go_gctrace *g)
 {
-	int n = ring_buffer__poll(g->ring, timeout_ms);
-
-	return n == -EINTR ? 0 : n;
-}
-
-int go_gctrace__fd(const struct go_gctrace *g)
-{
-	return ring_buffer__epoll_fd(g->ring);
+	return ring_buffer__consume(g->ring);
 }
 
 void go_gctrace__books(const struct go_gctrace *g, uint64_t *seen, uint64_t *lost)

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 
+#define TRACE_POLL_NS 50000000ULL /* GC cycles wait at most this long to be printed */
 #define DEFAULT_RATE 524288 /* runtime.MemProfileRate's own default */
 
 struct session {
@@ -25,7 +27,7 @@ struct session {
 	struct go_timeline timeline;
 	struct go_goroutines_count goroutines;
 	uint64_t snapshots, failed, torn;
-	uint64_t cost_ns; /* time spent reading; the target is not stopped meanwhile */
+	uint64_t cost_ns; /* CPU time spent reading; the target is not stopped meanwhile */
 	bool gone;
 };
 
@@ -55,10 +57,18 @@ static void on_cycle(void *arg, const struct go_cycle *c)
 	fflush(stdout);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
 /* Takes a fresh profile; the one before stays if that fails. */
 static int take_snapshot(struct session *s, char why[GO_WHY_LEN])
 {
-	uint64_t start = util__now_ns();
+	uint64_t start = cpu_ns();
 	struct profile *p = NULL;
 	struct go_heap h = {0};
 	int err;
@@ -76,7 +86,7 @@ static int take_snapshot(struct session *s, char why[GO_WHY_LEN])
 		s->torn += h.torn;
 		go_heap__free(&h);
 	}
-	s->cost_ns += util__now_ns() - start;
+	s->cost_ns += cpu_ns() - start;
 	if (!procmem__alive(s->t->mem))
 		s->gone = true;
 	if (err) {
@@ -155,20 +165,19 @@ static int write_outputs(struct session *s)
 /* Waits for what happens next. False: the session is over. */
 static bool wait_for_more(struct session *s, int sigfd, int pidfd, uint64_t until)
 {
-	struct pollfd p[3] = {{.fd = sigfd, .events = POLLIN},
-			      {.fd = pidfd, .events = POLLIN},
-			      {.fd = s->trace ? go_gctrace__fd(s->trace) : -1, .events = POLLIN}};
+	struct pollfd p[2] = {{.fd = sigfd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
 	struct signalfd_siginfo si;
 
 	for (;;) {
 		uint64_t now = util__now_ns();
-		int ms = now >= until ? 0 : (int)((until - now + 999999) / 1000000);
-		int n = poll(p, 3, ms);
+		uint64_t till = s->trace ? min_of(until, now + TRACE_POLL_NS) : until;
+		int ms = now >= till ? 0 : (int)min_of((till - now + 999999) / 1000000, 3600000ULL);
+		int n = poll(p, 2, ms);
 
 		if (n < 0 && errno != EINTR)
 			return false;
-		if (p[2].revents)
-			go_gctrace__poll(s->trace, 0);
+		if (s->trace)
+			go_gctrace__poll(s->trace);
 		if (p[1].revents) {
 			s->gone = true;
 			return false;
@@ -259,7 +268,7 @@ static int run_attached(struct session *s)
 	else
 		loop(s, sigfd, pidfd);
 	if (s->trace) {
-		go_gctrace__poll(s->trace, 0);
+		go_gctrace__poll(s->trace);
 		go_gctrace__books(s->trace, &seen, &lost);
 	}
 	if (wants_profile(s) && !s->last) {
@@ -271,7 +280,7 @@ static int run_attached(struct session *s)
 	if (s->last && !s->o->noutputs)
 		output__write_stream(s->last, stdout, s->o->json ? OUTPUT_JSON : OUTPUT_TEXT, -1);
 	log_info("%lu snapshots, %lu refused, %lu records read again; %lu GC cycles seen, %lu lost; "
-		 "%lu goroutine stacks cut; %.1f ms of reading, target not stopped%s",
+		 "%lu goroutine stacks cut; %.1f ms of CPU time for reading, target not stopped%s",
 		 s->snapshots, s->failed, s->torn, seen, lost, s->goroutines.unreadable,
 		 (double)s->cost_ns / 1e6, s->gone ? "; the target ended" : "");
 out:

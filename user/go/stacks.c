@@ -6,10 +6,17 @@
 #include <string.h>
 
 #define MAX_LINES GOTAB_MAX_INLINE
+#define FRAME_CACHE 8192
 
 struct cached { /* a location that exists, by its first return address */
 	uint64_t pc;
 	uint32_t loc, npcs;
+};
+
+struct known_frame { /* what is at one address: stacks share most of theirs */
+	uint64_t at;
+	struct gotab_frame f;
+	bool used, known, goexit;
 };
 
 struct go_stacks {
@@ -17,6 +24,7 @@ struct go_stacks {
 	struct profile *p;
 	struct cached *cache; /* open addressing; npcs 0: free */
 	size_t ncache, used;
+	struct known_frame *frames; /* direct-mapped; a collision is looked up again */
 	uint32_t *mapping; /* of each of the target's maps; PROFILE_NONE: not yet there */
 
 	/* the chain of inlined calls being collected */
@@ -37,7 +45,8 @@ int go_stacks__new(const struct go_target *t, struct profile *p, struct go_stack
 	s->ncache = 4096;
 	s->cache = calloc(s->ncache, sizeof(*s->cache));
 	s->mapping = calloc(t->nmaps + 1, sizeof(*s->mapping));
-	if (!s->cache || !s->mapping) {
+	s->frames = calloc(FRAME_CACHE, sizeof(*s->frames));
+	if (!s->cache || !s->mapping || !s->frames) {
 		go_stacks__free(s);
 		return -ENOMEM;
 	}
@@ -52,6 +61,7 @@ void go_stacks__free(struct go_stacks *s)
 	if (!s)
 		return;
 	free(s->cache);
+	free(s->frames);
 	free(s->mapping);
 	free(s);
 }
@@ -175,14 +185,32 @@ static bool deck_takes(const struct go_stacks *s, const struct gotab_frame *f, b
 	return last->inlined && last->entry == f->entry && strcmp(last->name, f->name) != 0;
 }
 
+static const struct known_frame *frame_at(struct go_stacks *s, uint64_t pc)
+{
+	struct known_frame *k = &s->frames[util__mix64(pc) & (FRAME_CACHE - 1)];
+
+	if (!k->used || k->at != pc) {
+		k->at = pc;
+		k->used = true;
+		k->known = go_target__frame(s->t, pc, &k->f);
+		k->goexit = k->known && !strcmp(k->f.name, "runtime.goexit");
+	}
+	return k;
+}
+
 /* The last entry of a cut stack may stand for several inlined calls: all of them are shown. */
-static size_t expand_last(const struct go_target *t, const uint64_t *stk, size_t n, uint64_t *out)
+static size_t expand_last(struct go_stacks *s, const uint64_t *stk, size_t n, uint64_t *out)
 {
 	struct gotab_frame frames[GOTAB_MAX_INLINE];
+	const struct go_target *t = s->t;
 	uint8_t callee = 0;
 	int k;
 
 	memcpy(out, stk, n * sizeof(*stk));
+	const struct known_frame *last = frame_at(s, stk[n - 1] - 1);
+
+	if (!last->known || !last->f.inlined)
+		return n;
 	k = go_target__frames(t, stk[n - 1] - 1, frames, GOTAB_MAX_INLINE);
 	if (k < 2)
 		return n;
@@ -196,20 +224,20 @@ static size_t expand_last(const struct go_target *t, const uint64_t *stk, size_t
 	return n;
 }
 
-static bool is_runtime(const struct go_target *t, uint64_t pc)
+static bool is_runtime(struct go_stacks *s, uint64_t pc)
 {
-	struct gotab_frame f;
+	const struct known_frame *k = frame_at(s, pc);
 
-	if (!go_target__frame(t, pc, &f))
+	if (!k->known)
 		return false;
-	return !strncmp(f.name, "runtime.", 8) ||
-	       (t->bin.minor >= 24 && !strncmp(f.name, "internal/runtime/", 17));
+	return !strncmp(k->f.name, "runtime.", 8) ||
+	       (s->t->bin.minor >= 24 && !strncmp(k->f.name, "internal/runtime/", 17));
 }
 
-static size_t leading_runtime(const struct go_target *t, const uint64_t *stk, size_t n)
+static size_t leading_runtime(struct go_stacks *s, const uint64_t *stk, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!is_runtime(t, stk[i]))
+		if (!is_runtime(s, stk[i]))
 			return i;
 	}
 	return 0; /* nothing else: shown whole */
@@ -217,18 +245,17 @@ static size_t leading_runtime(const struct go_target *t, const uint64_t *stk, si
 
 static int add_pc(struct go_stacks *s, const uint64_t *stk, size_t left, uint32_t *locs, int *n)
 {
+	const struct known_frame *k = frame_at(s, stk[0] - 1);
 	const struct cached *c;
-	struct gotab_frame f = {0};
-	bool known = go_target__frame(s->t, stk[0] - 1, &f);
 	int err;
 
-	if (known && !strcmp(f.name, "runtime.goexit")) {
+	if (k->goexit) {
 		err = emit(s, locs, n);
 		return err ? err : 1;
 	}
-	if (s->ndeck && deck_takes(s, &f, known)) {
+	if (s->ndeck && deck_takes(s, &k->f, k->known)) {
 		s->deck_pc[s->ndeck] = stk[0];
-		s->deck[s->ndeck++] = f;
+		s->deck[s->ndeck++] = k->f;
 		return 1;
 	}
 	err = emit(s, locs, n);
@@ -241,9 +268,9 @@ static int add_pc(struct go_stacks *s, const uint64_t *stk, size_t left, uint32_
 		locs[(*n)++] = c->loc;
 		return (int)c->npcs;
 	}
-	s->deck_known = known;
+	s->deck_known = k->known;
 	s->deck_pc[0] = stk[0];
-	s->deck[0] = f;
+	s->deck[0] = k->f;
 	s->ndeck = 1;
 	return 1;
 }
@@ -258,12 +285,12 @@ int go_stacks__locations(struct go_stacks *s, const uint64_t *stk, size_t n, boo
 	if (!n || n > 1100)
 		return n ? -E2BIG : 0;
 	if (hide_runtime) {
-		size_t skip = leading_runtime(s->t, stk, n);
+		size_t skip = leading_runtime(s, stk, n);
 
 		stk += skip;
 		n -= skip;
 	}
-	n = expand_last(s->t, stk, n, full);
+	n = expand_last(s, stk, n, full);
 	s->ndeck = 0;
 	while (at < n) {
 		err = add_pc(s, full + at, n - at, locs, &nlocs);

@@ -10,6 +10,7 @@
 #define WINDOW ((uint64_t)64 << 10)
 #define PAGE ((uint64_t)4096)
 #define WINDOW_PAGES (WINDOW / PAGE)
+#define MAX_SPARE 1024
 
 struct procmem {
 	int fd;
@@ -128,6 +129,8 @@ struct procmem_cache {
 	struct procmem *m;
 	struct window *slots; /* open addressing; data NULL: free */
 	size_t nslots, used, max;
+	uint8_t **spare; /* buffers of windows that were thrown away */
+	size_t nspare, spare_cap;
 };
 
 int procmem_cache__new(struct procmem *m, size_t max_bytes, struct procmem_cache **ret)
@@ -150,8 +153,16 @@ int procmem_cache__new(struct procmem *m, size_t max_bytes, struct procmem_cache
 
 void procmem_cache__clear(struct procmem_cache *c)
 {
-	for (size_t i = 0; i < c->nslots; i++)
-		free(c->slots[i].data);
+	for (size_t i = 0; i < c->nslots; i++) {
+		uint8_t *data = c->slots[i].data;
+
+		if (!data)
+			continue;
+		if (c->nspare < MAX_SPARE && !array_reserve(c->spare, c->spare_cap, c->nspare + 1))
+			c->spare[c->nspare++] = data;
+		else
+			free(data);
+	}
 	memset(c->slots, 0, c->nslots * sizeof(*c->slots));
 	c->used = 0;
 }
@@ -161,6 +172,9 @@ void procmem_cache__free(struct procmem_cache *c)
 	if (!c)
 		return;
 	procmem_cache__clear(c);
+	for (size_t i = 0; i < c->nspare; i++)
+		free(c->spare[i]);
+	free(c->spare);
 	free(c->slots);
 	free(c);
 }
@@ -205,7 +219,7 @@ static int load_window(struct procmem_cache *c, uint64_t addr, struct window **r
 			return err;
 	}
 	w = find_slot(c->slots, c->nslots, addr);
-	uint8_t *data = malloc(WINDOW);
+	uint8_t *data = c->nspare ? c->spare[--c->nspare] : malloc(WINDOW);
 	if (!data)
 		return -ENOMEM;
 	w->addr = addr;
