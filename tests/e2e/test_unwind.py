@@ -3,19 +3,14 @@
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from conftest import OUT, build, load_json, memwatch, wait_for
+from conftest import WORKLOADS, build, load_json
 
 GDB = Path(__file__).with_name("gdb_stack.py")
-ROOTS = {"_start", "clone3", "__clone3", "__GI___clone3", "clone", "__clone", "_dl_start_user",
-         "_dl_start"}
 
 
 def gdb_stack(pid):
@@ -97,3 +92,43 @@ def test_static_binary_equals_gdb(attach, target, tmp_path):
 def test_exception_in_flight_equals_gdb(attach, target, tmp_path):
     exe = build("unwindxx.cpp", cc="g++", flags=("-O2", "-fomit-frame-pointer"))
     compare_with_gdb(attach, target, tmp_path, [exe], ["destructor", "catch", "after"])
+
+
+def profile_script(attach, target, out, env):
+    """One run of a small Python program; returns (profile, what memwatch said of its tables)."""
+    t = target(["/usr/bin/python3", WORKLOADS / "unwind.py"])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out, env={**os.environ, **env})
+    t.say()
+    t.expect("done")
+    rc, _, err = a.finish(signal.SIGINT)
+    t.stop()
+    assert rc == 0, err
+    m = re.search(r"unwind tables: (.*)", err)
+    assert m, err
+    words = re.findall(r"(\d+) (built|cached|evicted|refused|failed)", m[1])
+    return load_json(out), {name: int(n) for n, name in words}
+
+
+def test_tables_come_from_the_cache(attach, target, tmp_path):
+    env = {"MEMWATCH_STATE_DIR": str(tmp_path / "state")}
+    _, first = profile_script(attach, target, tmp_path / "1.json", env)
+    p, second = profile_script(attach, target, tmp_path / "2.json", env)
+    assert first["cached"] == 0 and second["cached"] >= 2
+    assert p["loss"].get("stack cut: no unwind table", 0) == 0
+    # a damaged file is refused, and replaced
+    for f in (tmp_path / "state/unwind").iterdir():
+        data = bytearray(f.read_bytes())
+        data[len(data) // 2] ^= 1
+        f.write_bytes(data)
+    _, third = profile_script(attach, target, tmp_path / "3.json", env)
+    assert third["cached"] == 0 and third["built"] >= first["built"]
+
+
+def test_memory_is_bounded(attach, target, tmp_path):
+    """With no room for the interpreter's table its stacks are cut, and that is counted."""
+    p, said = profile_script(attach, target, tmp_path / "p.json", {"MEMWATCH_TABLE_BYTES": "300K"})
+    assert said["refused"] + said["evicted"] > 0
+    cut = sum(n for k, n in p["loss"].items() if k.startswith("stack cut: "))
+    assert 0 < cut <= p["totals"]["alloc_objects"] + 100
+    assert p["totals"]["alloc_objects"] > 20000

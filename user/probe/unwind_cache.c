@@ -44,8 +44,11 @@ static int make_dir(int at, const char *name, int *ret)
 static int open_state_dir(const char *state_dir, int *ret)
 {
 	const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	const char *chosen = getenv("MEMWATCH_STATE_DIR");
 	char path[PATH_MAX];
 
+	if (!state_dir && chosen && *chosen == '/')
+		state_dir = chosen;
 	if (state_dir)
 		snprintf(path, sizeof(path), "%s", state_dir);
 	else if (!geteuid())

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "core/log.h"
+#include "core/units.h"
 #include "core/util.h"
 #include "elf/unwind_table.h"
 #include "probe/bpfobj.h"
@@ -553,7 +554,10 @@ void unwind_maps__stats(struct unwind_maps *m, struct unwind_maps_stats *ret)
 int unwind_maps__setup(struct bpfobj *o)
 {
 	struct memwatch_bpf *skel = o->skel;
+	const char *stacks = getenv("MEMWATCH_STACKS");
 
+	if (stacks && !strcmp(stacks, "fp")) /* for comparing the two ways */
+		return -EOPNOTSUPP;
 	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_find_vma, NULL) != 1 ||
 	    libbpf_find_vmlinux_btf_id("task_vma", BPF_TRACE_ITER) < 0)
 		return -EOPNOTSUPP;
@@ -579,13 +583,16 @@ static int start_thread(struct unwind_maps *m)
 int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 		     struct unwind_maps **ret)
 {
+	const char *budget = getenv("MEMWATCH_TABLE_BYTES");
 	struct unwind_maps *m = calloc(1, sizeof(*m));
 	int err;
 
 	if (!m)
 		return -ENOMEM;
 	m->o = o;
-	m->budget = opts->budget_bytes ? opts->budget_bytes : DEFAULT_BUDGET;
+	m->budget = opts->budget_bytes;
+	if (!m->budget && (!budget || units__parse_size(budget, &m->budget)))
+		m->budget = DEFAULT_BUDGET;
 	m->files_fd = bpf_map__fd(o->skel->maps.unwind_files);
 	m->tables_fd = bpf_map__fd(o->skel->maps.unwind_tables);
 	m->wanted_fd = bpf_map__fd(o->skel->maps.unwind_wanted);
@@ -627,6 +634,12 @@ void unwind_maps__free(struct unwind_maps *m)
 		pthread_mutex_unlock(&m->queue_lock);
 		pthread_join(m->thread, NULL);
 	}
+	log_debug("unwind tables: %u files with %lu rows in %lu bytes, %u without; %lu built, %lu cached, "
+		  "%lu evicted, %lu refused, %lu failed, %.1f ms",
+		  m->st.files, (unsigned long)m->st.rows, (unsigned long)m->st.bytes, m->st.no_table,
+		  (unsigned long)m->st.built, (unsigned long)m->st.cached,
+		  (unsigned long)m->st.evicted, (unsigned long)m->st.refused,
+		  (unsigned long)m->st.failed, (double)m->st.build_ns / 1e6);
 	for (size_t i = 0; i < BUCKETS; i++) {
 		while (m->buckets[i]) {
 			struct file *f = m->buckets[i];
