@@ -2,7 +2,7 @@
 /*
  * fault.bpf.c - which user stacks make pages resident: a sample of the page faults.
  *
- * Runs at the overflow of the kernel's page-fault counter (a software perf event per CPU), so that
+ * Runs at the overflow of the kernel's page-fault counters (software perf events per CPU), so that
  * only every n-th fault comes here at all. One sample stands for n faults. What becomes of the page
  * is userspace's business: it looks whether the page is still there (pagemap), which subtracts
  * munmap, madvise, exec and exit alike.

@@ -105,6 +105,41 @@ struct {
 	__type(value, struct cached_vma);
 } unwind_vmas SEC(".maps");
 
+/*
+ * A process's executable mappings as the iterator saw them last: where interrupts are off, the
+ * kernel allows one look-up a stack, and a page may not have been cached before.
+ */
+#define MW_UNWIND_PROC_VMAS 64
+struct proc_vmas {
+	u32 n, pad;
+	struct found f[MW_UNWIND_PROC_VMAS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* an eviction costs a look-up that may fail */
+	__uint(max_entries, 512);
+	__type(key, u32);
+	__type(value, struct proc_vmas);
+} unwind_procs SEC(".maps");
+
+static __always_inline bool find_in_process(u64 pc, struct found *f)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct proc_vmas *p = bpf_map_lookup_elem(&unwind_procs, &tgid);
+
+	if (!p)
+		return false;
+	for (u32 i = 0; i < MW_UNWIND_PROC_VMAS; i++) {
+		if (i >= p->n)
+			break;
+		if (pc - p->f[i].start < p->f[i].end - p->f[i].start) {
+			*f = p->f[i];
+			return true;
+		}
+	}
+	return false;
+}
+
 static __always_inline void key_of_vma(struct vm_area_struct *vma, struct mw_unwind_key *key,
 				       u32 *anon)
 {
@@ -162,11 +197,11 @@ static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct found *f)
 			break;
 	}
 	if (err == -MW_EBUSY) {
-		if (c->tag != tag)
-			return MW_STACK_VMA_BUSY;
-		*f = c->f;
-		barrier();
-		if (c->tag != tag)
+		if (c->tag == tag) {
+			*f = c->f;
+			barrier();
+		}
+		if (c->tag != tag && !find_in_process(pc, f))
 			return MW_STACK_VMA_BUSY;
 	} else if (err) {
 		return MW_STACK_NO_MAPPING;
@@ -640,6 +675,7 @@ int mw_unwind_vmas(struct bpf_iter__task_vma *ctx)
 	struct vm_area_struct *vma = ctx->vma;
 	struct task_struct *task = ctx->task;
 	struct mw_unwind_vma out = {};
+	struct proc_vmas *procs;
 	u32 anon;
 
 	if (!task || !vma || (unwind_iter_tgid && task->tgid != (int)unwind_iter_tgid) ||
@@ -653,6 +689,19 @@ int mw_unwind_vmas(struct bpf_iter__task_vma *ctx)
 	out.off = vma->vm_file ? vma->vm_pgoff << unwind_page_shift : 0;
 	out.vdso = !vma->vm_file;
 	out.pid = task->tgid;
+	procs = bpf_map_lookup_elem(&unwind_procs, &out.pid);
+	if (procs && procs->n < MW_UNWIND_PROC_VMAS) {
+		struct found *f = &procs->f[procs->n & (MW_UNWIND_PROC_VMAS - 1)];
+
+		f->start = out.start;
+		f->end = out.end;
+		f->off = out.off;
+		f->key = out.key;
+		f->exec = 1;
+		f->anon = 0;
+		barrier();
+		procs->n++;
+	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
 }

@@ -110,6 +110,7 @@ int bpfobj__use_stacks(struct bpfobj *o)
 		o->skel->maps.stack_scratch, o->skel->maps.stack_seen,	  o->skel->maps.unwind_tables,
 		o->skel->maps.unwind_files,  o->skel->maps.unwind_wanted, o->skel->maps.unwind_states,
 		o->skel->maps.unwind_vmas,   o->skel->maps.unwind_rows,
+		o->skel->maps.unwind_procs,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {

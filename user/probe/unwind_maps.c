@@ -398,6 +398,18 @@ static ssize_t iterate(struct unwind_maps *m, union bpf_iter_link_info *info,
 	return len / sizeof(**ret);
 }
 
+/* Makes room for the list that the iterator's program keeps of the process; without it stacks that
+ * are taken with interrupts off may be cut. */
+static void start_proc_vmas(struct unwind_maps *m, pid_t pid)
+{
+	const struct bpf_map *map = m->o->skel->maps.unwind_procs;
+	cleanup_free void *zero = calloc(1, bpf_map__value_size(map));
+	__u32 key = pid;
+
+	if (zero)
+		bpf_map_update_elem(bpf_map__fd(map), &key, zero, BPF_ANY);
+}
+
 /* A process's executable mappings: of its first thread, or of all if that one is gone. */
 static ssize_t read_vmas(struct unwind_maps *m, pid_t pid, struct mw_unwind_vma **ret)
 {
@@ -405,6 +417,7 @@ static ssize_t read_vmas(struct unwind_maps *m, pid_t pid, struct mw_unwind_vma 
 	ssize_t n;
 
 	m->o->skel->bss->unwind_iter_tgid = 0;
+	start_proc_vmas(m, pid);
 	n = iterate(m, &info, ret);
 	if (n == -EINVAL) { /* before 6.1: all tasks, filtered by the program */
 		m->o->skel->bss->unwind_iter_tgid = pid;

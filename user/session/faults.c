@@ -55,40 +55,48 @@ void faults__use(struct session *s, bool all)
 	bpfobj__use_prog(s->obj->skel->progs.mw_fault_sample);
 }
 
-static int open_counters(struct faults *f)
+/*
+ * Minor and major faults each have their counter, and both count when the fault has been handled and
+ * the page is there; the counter of all page faults counts before.
+ */
+static int open_counter(struct faults *f, int cpu, uint64_t config)
 {
-	int ncpus = libbpf_num_possible_cpus();
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_SOFTWARE,
 		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_PAGE_FAULTS,
+		.config = config,
 		.sample_period = f->period,
 	};
+	int fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err;
+	struct bpf_link *link;
+
+	if (fd < 0)
+		return errno == ENODEV ? 0 : -errno; /* a CPU that is possible but not online */
+	link = bpf_program__attach_perf_event(f->session->obj->skel->progs.mw_fault_sample, fd);
+	if (!link) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	f->links[f->nlinks++] = link;
+	return 0;
+}
+
+static int open_counters(struct faults *f)
+{
+	int ncpus = libbpf_num_possible_cpus(), err = 0;
 
 	if (ncpus < 0)
 		return ncpus;
-	f->links = calloc(ncpus, sizeof(*f->links));
+	f->links = calloc(ncpus * 2, sizeof(*f->links));
 	if (!f->links)
 		return -ENOMEM;
-	for (int cpu = 0; cpu < ncpus; cpu++) {
-		int fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-		struct bpf_link *link;
-
-		if (fd < 0 && errno == ENODEV)
-			continue; /* possible but not online */
-		if (fd < 0)
-			return -errno;
-		link = bpf_program__attach_perf_event(f->session->obj->skel->progs.mw_fault_sample,
-						      fd);
-		if (!link) {
-			int err = -errno;
-
-			close(fd);
-			return err;
-		}
-		f->links[f->nlinks++] = link;
+	for (int cpu = 0; cpu < ncpus && !err; cpu++) {
+		err = open_counter(f, cpu, PERF_COUNT_SW_PAGE_FAULTS_MIN);
+		if (!err)
+			err = open_counter(f, cpu, PERF_COUNT_SW_PAGE_FAULTS_MAJ);
 	}
-	return f->nlinks ? 0 : -ENODEV;
+	return err ? err : f->nlinks ? 0 : -ENODEV;
 }
 
 int faults__new(struct session *s, uint32_t period, struct faults **ret)

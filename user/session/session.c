@@ -309,7 +309,8 @@ static void on_proc(struct session *s, const struct mw_ev_proc *ev)
 		target__read_names(t);
 		target__exec(s, t, ev->parent != ev->pid);
 		go_part__look(t);
-		log_info("PID %d is now '%s' (exec)", t->pid, t->comm);
+		log__printf(s->opts.faults_all ? LOG_DEBUG : LOG_INFO, "PID %d is now '%s' (exec)",
+			    t->pid, t->comm);
 		break;
 	case MW_EV_EXIT:
 		target__ended(s, t);
