@@ -211,12 +211,14 @@ static double rss_threshold(const struct rules *r, const struct rules_sample *x)
 
 static double growth_of(const struct rules_state *s)
 {
-	double fast = trend__slope(s->rss, s->n), slow;
+	double fast = trend__slope(s->rss, s->n);
+	struct trend slow;
 
-	if (s->nslow < TREND_MIN_POINTS)
+	if (s->nslow < TREND_MIN_POINTS || trend__classify(s->slow, s->nslow, &slow))
 		return fast;
-	slow = trend__slope(s->slow, s->nslow);
-	return slow < fast ? slow : fast;
+	if (slow.kind != TREND_CHURN && slow.kind != TREND_RELEASED)
+		return fast;
+	return slow.slope_bytes_s < fast ? slow.slope_bytes_s : fast;
 }
 
 static unsigned step_trends(const struct rules *r, struct rules_state *s, struct rules_verdict *ret,

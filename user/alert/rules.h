@@ -7,8 +7,8 @@
  * shares and sizes, by half for growth and forecasts), so that a value on the edge does not flap.
  * Growth and forecasts are judged from the Theil-Sen slope over a window: single spikes, even a
  * quarter of the samples, do not move it; and they must hold for RULES_HOLD samples in a row.
- * Growth must also show over a window RULES_SLOW times as long once that is filled enough: a
- * saw-tooth of a collector or a cache does not grow, though it rises for a while. The forecast
+ * Where a window RULES_SLOW times as long shows a saw-tooth (a collector, a cache that is emptied),
+ * growth is that of its floor: such a process rises for a while and does not grow. The forecast
  * looks at the short window alone: what is about to hit its limit cannot wait.
  */
 #ifndef ALERT_RULES_H

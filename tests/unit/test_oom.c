@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "oom/merge.h"
+#include "oom/record.h"
+#include "oom/render.h"
+#include "oom/tracker.h"
+#include "sys/kmsg.h"
+
+#define KIB 1024ULL
+
+static bool feed(struct kmsg_parser *p, const char *const *lines, size_t n)
+{
+	bool done = false;
+
+	for (size_t i = 0; i < n; i++)
+		done = kmsg_parser__feed(p, lines[i], 100 + i, 5000000 + i);
+	return done;
+}
+#define FEED(p, lines) feed(p, lines, sizeof(lines) / sizeof(lines[0]))
+
+/* As written by 6.18 with version 1 cgroups. */
+static const char *const memcg_618[] = {
+	"hog invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+	"CPU: 1 UID: 0 PID: 21207 Comm: hog Not tainted 6.18.44 #1 PREEMPT(full) ",
+	"memory: usage 16384kB, limit 16384kB, failcnt 22",
+	"memory+swap: usage 16384kB, limit 9007199254740988kB, failcnt 0",
+	"Memory cgroup stats for /a:",
+	"anon 16617472",
+	"Tasks state (memory values in pages):",
+	"[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes swapents "
+	"oom_score_adj name",
+	"[  21206]     0 21206      700      100       90       10         0    45056        3          "
+	"-17 sh",
+	"[  21207]     0 21207     4731     4302     4064      238         0    77824        0             "
+	"0 a name",
+	"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
+	"task_memcg=/a/b,c,task=hog,pid=21207,uid=0",
+	"Memory cgroup out of memory: Killed process 21207 (hog) total-vm:18924kB, anon-rss:16256kB, "
+	"file-rss:952kB, shmem-rss:0kB, UID:0 pgtables:76kB oom_score_adj:0",
+};
+
+static void memcg_report(void **state)
+{
+	struct kmsg_parser p;
+	const struct kmsg_kill *k = &p.cur;
+
+	kmsg_parser__init(&p, 4096);
+	assert_true(FEED(&p, memcg_618));
+	assert_int_equal(k->pid, 21207);
+	assert_int_equal(k->seq, 111);
+	assert_string_equal(k->comm, "hog");
+	assert_int_equal(k->anon_rss_bytes, 16256 * KIB);
+	assert_int_equal(k->file_rss_bytes, 952 * KIB);
+	assert_int_equal(k->pgtables_bytes, 76 * KIB);
+	assert_true(k->has_context && k->is_memcg && !k->is_group);
+	assert_int_equal(k->constraint, OOM_CONSTRAINT_MEMCG);
+	assert_string_equal(k->oom_memcg, "/a");
+	assert_string_equal(k->task_memcg, "/a/b,c");
+	assert_string_equal(k->trigger_comm, "hog");
+	assert_int_equal(k->trigger_pid, 21207);
+	assert_int_equal(k->usage_bytes, 16384 * KIB);
+	assert_int_equal(k->limit_bytes, 16384 * KIB);
+	assert_int_equal(k->ntasks, 2);
+	assert_int_equal(k->tasks[0].pid, 21207);
+	assert_string_equal(k->tasks[0].comm, "a name");
+	assert_int_equal(k->tasks[0].rss_bytes, 4302 * 4096);
+	assert_int_equal(k->tasks[1].swap_bytes, 3 * 4096);
+	assert_int_equal(k->tasks[1].oom_score_adj, -17);
+}
+
+/* As written by 5.10: no split columns, a machine-wide kill. */
+static void machine_report(void **state)
+{
+	static const char *const lines[] = {
+		"my (odd) prog invoked oom-killer: gfp_mask=0x1100dca(GFP_HIGHUSER_MOVABLE), order=0, "
+		"oom_score_adj=200",
+		"CPU: 0 PID: 17 Comm: my (odd) prog Not tainted 5.10.0-46-cloud-amd64 #1 Debian",
+		"active_anon:24 inactive_anon:103 isolated_anon:0 free:1320 free_pcp:62 free_cma:0",
+		" free:1320 free_pcp:62 free_cma:0",
+		"[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+		"[     17]  1000    17   250000   100000   860160        0           200 my (odd) prog",
+		"oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+		"task_memcg=/,task=my (odd) prog,pid=17,uid=1000",
+		"Out of memory: Killed process 17 (my (odd) prog) total-vm:1000000kB, anon-rss:400000kB, "
+		"file-rss:4kB, shmem-rss:0kB, UID:1000 pgtables:840kB oom_score_adj:200",
+	};
+	struct kmsg_parser p;
+
+	kmsg_parser__init(&p, 4096);
+	assert_true(FEED(&p, lines));
+	assert_int_equal(p.cur.constraint, OOM_CONSTRAINT_NONE);
+	assert_false(p.cur.is_memcg);
+	assert_string_equal(p.cur.comm, "my (odd) prog");
+	assert_string_equal(p.cur.trigger_comm, "my (odd) prog");
+	assert_string_equal(p.cur.oom_memcg, "");
+	assert_string_equal(p.cur.task_memcg, "/");
+	assert_int_equal(p.cur.free_bytes, 1320 * 4096);
+	assert_int_equal(p.cur.uid, 1000);
+	assert_int_equal(p.cur.oom_score_adj, 200);
+	assert_int_equal(p.cur.tasks[0].rss_bytes, 100000 * 4096ULL);
+}
+
+/* Beyond the rate limit there is only the last line; a group is killed under one context. */
+static void kills_without_context(void **state)
+{
+	static const char line[] =
+		"Memory cgroup out of memory: Killed process 9 (x) total-vm:8kB, anon-rss:4kB, "
+		"file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0";
+	struct kmsg_parser p;
+
+	kmsg_parser__init(&p, 4096);
+	assert_true(FEED(&p, memcg_618));
+	assert_true(kmsg_parser__feed(&p, line, 500, 1));
+	assert_false(p.cur.has_context);
+	assert_string_equal(p.cur.oom_memcg, "");
+	assert_int_equal(p.cur.limit_bytes, KMSG_NONE);
+	assert_int_equal(p.cur.constraint, OOM_CONSTRAINT_MEMCG);
+
+	assert_true(FEED(&p, memcg_618));
+	assert_false(kmsg_parser__feed(
+		&p, "Tasks in /a are going to be killed due to memory.oom.group set", 501, 1));
+	assert_true(kmsg_parser__feed(&p, line, 502, 1));
+	assert_true(p.cur.is_group);
+	assert_string_equal(p.cur.oom_memcg, "/a");
+}
+
+/* Nothing but the kernel's exact words is a kill; and nothing crashes. */
+static void hostile_lines(void **state)
+{
+	static const char *const lines[] = {
+		"", ":", "[", "[  pid  ]", "Out of memory: Killed process", " invoked oom-killer: ",
+		"Out of memory: Killed process 1", "Out of memory: Killed process x (y) total-vm:1kB",
+		"Out of memory: Killed process 99999999999999999999 (y) total-vm:1kB",
+		"oom-kill:constraint=", "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=,task_memcg=",
+		"memory: usage", "CPU: 0 PID: ", "[  pid  ] rss_anon ", "[  1]", "[  1] 2 3 4",
+		"someone said: Killed process 5 (a) total-vm:1kB",
+	};
+	struct kmsg_parser p;
+
+	kmsg_parser__init(&p, 4096);
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+			assert_false(kmsg_parser__feed(&p, lines[i], i, i));
+	}
+	assert_true(FEED(&p, memcg_618));
+	/* every prefix of every line of a report */
+	for (size_t i = 0; i < sizeof(memcg_618) / sizeof(memcg_618[0]); i++) {
+		for (size_t n = 0; n < strlen(memcg_618[i]); n++) {
+			char *cut = strndup(memcg_618[i], n);
+
+			kmsg_parser__feed(&p, cut, 1, 1);
+			free(cut);
+		}
+	}
+}
+
+static void long_names_are_cut(void **state)
+{
+	char line[4096], path[2000];
+	struct kmsg_parser p;
+
+	memset(path, 'p', sizeof(path) - 1);
+	path[0] = '/';
+	path[sizeof(path) - 1] = 0;
+	kmsg_parser__init(&p, 4096);
+	snprintf(line, sizeof(line), "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=%s,task_memcg=/x,task=a,pid=1,uid=0",
+		 path);
+	assert_false(kmsg_parser__feed(&p, line, 1, 1));
+	assert_int_equal(strlen(p.cur.oom_memcg), KMSG_PATH - 1);
+	assert_string_equal(p.cur.task_memcg, "/x");
+}
+
+static void raw_records(void **state)
+{
+	char good[] = "3,424,2499876651,-,caller=T1;Killed \\x0a\\x5c (x)\n SUBSYSTEM=acpi\n";
+	char plain[] = "30,7,8,-;user space";
+	char bad[][24] = {"", "nonsense", "3;x", "3,4;x", "a,b,c;x", "3,,4,-;x"};
+	uint64_t seq, time_us;
+	unsigned facility;
+	const char *text;
+
+	assert_int_equal(kmsg__split(good, &seq, &time_us, &facility, &text), 0);
+	assert_int_equal(seq, 424);
+	assert_int_equal(time_us, 2499876651);
+	assert_int_equal(facility, 0);
+	assert_string_equal(text, "Killed \n\\ (x)");
+	assert_int_equal(kmsg__split(plain, &seq, &time_us, &facility, &text), 0);
+	assert_int_equal(facility, 3);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(kmsg__split(bad[i], &seq, &time_us, &facility, &text), -EBADMSG);
+}
+
+/* --- two witnesses, one record --- */
+
+struct got {
+	size_t n;
+	struct oom_event last;
+};
+static void on_event(void *arg, struct oom_event *e)
+{
+	struct got *g = arg;
+
+	g->n++;
+	g->last = *e;
+}
+static void no_enrich(void *arg, struct oom_event *e)
+{
+}
+
+static struct mw_ev_oom *probe_event(uint32_t pid, uint64_t time_ns)
+{
+	struct mw_ev_oom *ev = calloc(1, sizeof(*ev));
+
+	ev->time_ns = time_ns;
+	ev->kind = MW_OOM_KERNEL;
+	ev->signal = 9;
+	ev->victim.pid = ev->victim.tgid = pid;
+	ev->victim.anon = 4064;
+	strcpy(ev->victim.comm, "hog");
+	ev->victim.nlevels = 3;
+	strcpy(ev->victim_cgroup[0].name, "b");
+	strcpy(ev->victim_cgroup[1].name, "a");
+	ev->victim_cgroup[0].max = ev->victim_cgroup[2].max = INT64_MAX / 4096;
+	ev->victim_cgroup[0].swap_max = ev->victim_cgroup[1].swap_max =
+		ev->victim_cgroup[2].swap_max = INT64_MAX / 4096;
+	ev->victim_cgroup[1].max = 4096;
+	ev->victim_cgroup[1].usage = 4090;
+	return ev;
+}
+
+static const struct merge_options both = {.has_probe = true, .has_kmsg = true, .version = 1,
+					  .page_bytes = 4096};
+#define SEC 1000000000ULL
+
+static void merge_both(void **state)
+{
+	struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
+	struct kmsg_parser p;
+	struct got g = {};
+	struct merge *m;
+
+	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	kmsg_parser__init(&p, 4096);
+	assert_true(FEED(&p, memcg_618));
+	/* probe first */
+	merge__probe(m, ev, 10 * SEC, 1000000, no_enrich);
+	assert_int_equal(g.n, 0);
+	assert_true(merge__due(m) > 10 * SEC);
+	merge__kmsg(m, &p.cur, true, 10 * SEC + 1000, 1000000, no_enrich);
+	assert_int_equal(g.n, 1);
+	assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
+	assert_string_equal(g.last.victim.cgroup, "/a/b");
+	assert_string_equal(g.last.memcg, "/a");
+	assert_int_equal(g.last.limit_bytes, 16 << 20);
+	assert_int_equal(g.last.ntasks, 2);
+	assert_int_equal(g.last.time_unix_ms, 1000000);
+	/* the log first */
+	ev->time_ns = 100 * SEC;
+	merge__kmsg(m, &p.cur, true, 100 * SEC, 1090000, no_enrich);
+	assert_int_equal(g.n, 1);
+	merge__probe(m, ev, 100 * SEC + 500, 1090000, no_enrich);
+	assert_int_equal(g.n, 2);
+	assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
+	assert_int_equal(merge__due(m), UINT64_MAX);
+	merge__free(m);
+	free(ev);
+}
+
+static void merge_alone_and_late(void **state)
+{
+	struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
+	struct kmsg_parser p;
+	struct got g = {};
+	struct merge *m;
+
+	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	kmsg_parser__init(&p, 4096);
+	assert_true(FEED(&p, memcg_618));
+	merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+	merge__tick(m, 10 * SEC + MERGE_WAIT_KMSG_NS - 1);
+	assert_int_equal(g.n, 0);
+	merge__tick(m, 10 * SEC + MERGE_WAIT_KMSG_NS);
+	assert_int_equal(g.n, 1);
+	assert_int_equal(g.last.from, OOM_FROM_PROBE);
+	assert_string_equal(g.last.memcg, "/a"); /* nearest to its limit */
+	assert_int_equal(g.last.limit_bytes, 16 << 20);
+	/* the line comes after all: no second record */
+	merge__kmsg(m, &p.cur, true, 11 * SEC, 0, no_enrich);
+	merge__flush(m);
+	assert_int_equal(g.n, 1);
+	/* the past is reported as it stands */
+	merge__kmsg(m, &p.cur, false, 12 * SEC, 50000, no_enrich);
+	assert_int_equal(g.n, 2);
+	assert_int_equal(g.last.from, OOM_FROM_KMSG);
+	assert_in_range(g.last.time_unix_ms, 43000, 43001);
+	merge__free(m);
+	free(ev);
+}
+
+static void merge_overflow(void **state)
+{
+	struct got g = {};
+	struct merge *m;
+
+	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	for (uint32_t i = 0; i < 10 * MERGE_PENDING; i++) {
+		struct mw_ev_oom *ev = probe_event(1000 + i, 10 * SEC + i);
+
+		merge__probe(m, ev, 10 * SEC + i, 0, no_enrich);
+		free(ev);
+	}
+	merge__flush(m);
+	assert_int_equal(g.n, 10 * MERGE_PENDING);
+	merge__free(m);
+}
+
+/* --- rendering and reading back --- */
+
+static void round_trip(void **state)
+{
+	struct oom_event *e = calloc(1, sizeof(*e)), *back = calloc(1, sizeof(*back));
+	static const char alert[] = "{\"schema\":\"memwatch.alert/1\"}";
+	static const char odd[] = "{\"schema\":\"memwatch.oom/1\",\"victim\":3}";
+	struct escape_buf b = {};
+
+	e->time_unix_ms = 1795231711383;
+	e->seq = 42;
+	e->from = OOM_FROM_KMSG;
+	e->signal = 9;
+	e->constraint = OOM_CONSTRAINT_CPUSET;
+	e->victim.pid = e->victim.tid = 7;
+	e->victim.uid = UINT32_MAX;
+	e->victim.oom_score_adj = -999;
+	e->victim.swap_bytes = OOM_UNKNOWN;
+	e->victim.anon_rss_bytes = 123;
+	strcpy(e->victim.comm, "a\"b\x01\xff\n");
+	strcpy(e->victim.cgroup, "/x\x1b[31m");
+	e->limit_bytes = OOM_NO_LIMIT;
+	strcpy(e->memcg, "/m");
+	strcpy(e->boot_id, "b");
+	e->ntasks = 1;
+	e->tasks[0].tgid = 3;
+	e->tasks[0].rss_bytes = 9;
+	e->npoints = 1;
+	e->timeline[0].rss_bytes = 5;
+	assert_int_equal(render__reserve(&b), 0);
+	assert_int_equal(render__json(&b, e), 0);
+	assert_ptr_equal(strchr(b.text, '\n'), b.text + b.len - 1);
+	assert_int_equal(record__parse(b.text, b.len, back), 0);
+	assert_int_equal(back->time_unix_ms, e->time_unix_ms);
+	assert_int_equal(back->seq, 42);
+	assert_int_equal(back->from, OOM_FROM_KMSG);
+	assert_int_equal(back->constraint, OOM_CONSTRAINT_CPUSET);
+	assert_int_equal(back->victim.oom_score_adj, -999);
+	assert_int_equal(back->victim.uid, UINT32_MAX);
+	assert_int_equal(back->victim.swap_bytes, OOM_UNKNOWN);
+	assert_string_equal(back->memcg, "/m");
+	assert_string_equal(back->boot_id, "b");
+	assert_int_equal(back->ntasks, 1);
+	assert_int_equal(back->timeline[0].rss_bytes, 5);
+	b.len = 0;
+	assert_int_equal(render__text(&b, e), 0);
+	assert_null(strchr(b.text, 0x1b));
+	assert_non_null(strstr(b.text, "pid 7"));
+	/* any prefix is refused, not misread */
+	b.len = 0;
+	assert_int_equal(render__json(&b, e), 0);
+	for (size_t n = 0; n < b.len - 2; n++)
+		assert_int_equal(record__parse(b.text, n, back), -EBADMSG);
+	assert_int_equal(record__parse(alert, strlen(alert), back), -ENOMSG);
+	assert_int_equal(record__parse(odd, strlen(odd), back), -EBADMSG);
+	escape__free(&b);
+	free(e);
+	free(back);
+}
+
+static void slopes(void **state)
+{
+	struct oom_point p[5];
+
+	for (int i = 0; i < 5; i++)
+		p[i] = (struct oom_point){.time_unix_ms = 1000000 + 2000 * i, .rss_bytes = 1000 + 500 * i};
+	assert_float_equal(tracker__slope(p, 5), 250, 1e-6);
+	assert_float_equal(tracker__slope(p, 1), 0, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memcg_report),	     cmocka_unit_test(machine_report),
+		cmocka_unit_test(kills_without_context), cmocka_unit_test(hostile_lines),
+		cmocka_unit_test(long_names_are_cut),    cmocka_unit_test(raw_records),
+		cmocka_unit_test(merge_both),	     cmocka_unit_test(merge_alone_and_late),
+		cmocka_unit_test(merge_overflow),	     cmocka_unit_test(round_trip),
+		cmocka_unit_test(slopes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
