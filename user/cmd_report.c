@@ -157,7 +157,7 @@ static int set_mode(struct args *a, enum mode mode, struct argp_state *state)
 }
 
 static int set_rx(struct args *a, size_t i, const char *option, const char *text,
-		  const struct rx **slot, struct argp_state *state)
+		  struct rx **slot, struct argp_state *state)
 {
 	char why[200];
 	int err;

@@ -404,7 +404,7 @@ int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t
 			return 0;
 		}
 	}
-	if (p->nlosses >= PROFILE_MAX_ITEMS)
+	if (p->nlosses >= PROFILE_MAX_LOSSES)
 		return -E2BIG;
 	err = array_reserve(p->losses, p->losses_cap, p->nlosses + 1);
 	if (!err)

@@ -21,6 +21,7 @@
 #define PROFILE_NONE UINT32_MAX
 #define PROFILE_MAX_VALUES 8 /* sample types of one profile */
 #define PROFILE_MAX_ITEMS (1u << 27)  /* strings, functions, locations, samples, …: of each */
+#define PROFILE_MAX_LOSSES 1024       /* causes */
 #define PROFILE_MAX_STACK (1u << 30)  /* stack entries of all samples together */
 #define PROFILE_MAX_TEXT ((size_t)4 << 30) /* bytes of all strings together */
 

@@ -19,6 +19,7 @@
 #define MAX_RAW ((size_t)1 << 30)    /* bytes of the inflated message */
 #define MAX_SAMPLES (16u << 20)
 #define MAX_FRAMES (256u << 20)      /* of all samples */
+#define MAX_COMMENTS (1u << 16)
 #define MAX_ELEMENTS (16u << 20)     /* functions, locations, mappings, lines, labels: of each */
 
 /* Ids of the file to our indices: a plain array while ids are dense, else a hash table. */
@@ -352,6 +353,8 @@ static int read_tables(struct reader *r)
 			for (struct wire_list l = wire__list(&w); !err && wire__list_next(&l, &v);) {
 				uint32_t id;
 
+				if (p->ncomments >= MAX_COMMENTS)
+					return too_big(r, "too many comments");
 				err = string_of(r, v, &id);
 				err = err ? err : array_reserve(p->comments, p->comments_cap,
 								p->ncomments + 1);

@@ -13,7 +13,7 @@ enum { UNKNOWN, NO, YES };
 
 struct memo {
 	const struct profile *p;
-	const struct rx *rx, *except;
+	struct rx *rx, *except;
 	bool simplify; /* match names without their arguments */
 	uint8_t *answer;
 };
@@ -56,7 +56,7 @@ static bool ask(struct memo *m, uint32_t string)
 	return yes;
 }
 
-static int memo_init(struct memo *m, const struct profile *p, const struct rx *rx)
+static int memo_init(struct memo *m, const struct profile *p, struct rx *rx)
 {
 	*m = (struct memo){.p = p, .rx = rx};
 	m->answer = rx ? calloc(p->nstrings + 1, 1) : NULL;
@@ -333,20 +333,32 @@ struct tag_filter {
 	size_t nparts;
 };
 
-const char *filter__label_unit(const struct profile *p, uint32_t key)
+int filter__label_units(const struct profile *p, uint32_t **ret)
 {
-	const char *name = profile__text(p, key);
+	uint32_t *unit = calloc(p->nstrings + 1, sizeof(*unit));
 
+	if (!unit)
+		return -ENOMEM;
 	for (size_t i = 0; i < p->nsamples; i++) {
 		const struct profile_sample *s = &p->samples[i];
 
 		for (size_t j = 0; j < s->nlabels; j++) {
 			const struct profile_label *l = &p->labels[s->label0 + j];
 
-			if (l->key == key && !l->str && l->unit)
-				return profile__text(p, l->unit);
+			if (!l->str && l->key < p->nstrings && !unit[l->key])
+				unit[l->key] = l->unit;
 		}
 	}
+	*ret = unit;
+	return 0;
+}
+
+const char *filter__label_unit(const struct profile *p, const uint32_t *units, uint32_t key)
+{
+	const char *name = profile__text(p, key);
+
+	if (key < p->nstrings && units[key])
+		return profile__text(p, units[key]);
 	return !strcmp(name, "alignment") || !strcmp(name, "request") ? "bytes" : name;
 }
 
@@ -470,26 +482,8 @@ static bool text_matches(const struct profile *p, const struct tag_filter *t,
 	return t->key ? hit > 0 : hit == t->nparts;
 }
 
-struct units { /* unit per label key, looked up once */
-	uint32_t key[64];
-	const char *unit[64];
-	size_t n;
-};
-
-static const char *unit_of(struct units *u, const struct profile *p, uint32_t key)
-{
-	for (size_t i = 0; i < u->n; i++) {
-		if (u->key[i] == key)
-			return u->unit[i];
-	}
-	if (u->n == ARRAY_SIZE(u->key))
-		return filter__label_unit(p, key);
-	u->key[u->n] = key;
-	return u->unit[u->n++] = filter__label_unit(p, key);
-}
-
 static bool tag_matches(const struct profile *p, const struct tag_filter *t,
-			const struct profile_sample *s, struct units *units)
+			const struct profile_sample *s, const uint32_t *units)
 {
 	if (!t->range)
 		return text_matches(p, t, s);
@@ -498,18 +492,17 @@ static bool tag_matches(const struct profile *p, const struct tag_filter *t,
 
 		if (l->str || (t->key && strcmp(profile__text(p, l->key), t->key)))
 			continue;
-		if (number_matches(p, t, l, unit_of(units, p, l->key)))
+		if (number_matches(p, t, l, filter__label_unit(p, units, l->key)))
 			return true;
 	}
 	return false;
 }
 
-static int by_tag(struct profile *p, const struct filter *f, unsigned *matched, char *why,
-		  size_t why_len)
+static int by_tag(struct profile *p, const struct filter *f, const uint32_t *units,
+		  unsigned *matched, char *why, size_t why_len)
 {
 	struct tag_filter focus = {0}, ignore = {0};
 	char unit[4][16];
-	struct units units = {.n = 0};
 	size_t kept = 0;
 	int err = 0;
 
@@ -518,8 +511,8 @@ static int by_tag(struct profile *p, const struct filter *f, unsigned *matched, 
 	if (!err && f->tag_ignore)
 		err = tag_parse(&ignore, f->tag_ignore, unit + 2, why, why_len);
 	for (size_t i = 0; i < p->nsamples && !err; i++) {
-		bool in = !f->tag_focus || tag_matches(p, &focus, &p->samples[i], &units);
-		bool out = f->tag_ignore && tag_matches(p, &ignore, &p->samples[i], &units);
+		bool in = !f->tag_focus || tag_matches(p, &focus, &p->samples[i], units);
+		bool out = f->tag_ignore && tag_matches(p, &ignore, &p->samples[i], units);
 
 		*matched |= (in ? FILTER_TAG_FOCUS : 0) | (out ? FILTER_TAG_IGNORE : 0);
 		if (in && !out)
@@ -540,11 +533,15 @@ int filter__apply(struct profile *p, const struct filter *f, unsigned *ret_unmat
 			  (f->show_from ? FILTER_SHOW_FROM : 0) |
 			  (f->tag_focus ? FILTER_TAG_FOCUS : 0) |
 			  (f->tag_ignore ? FILTER_TAG_IGNORE : 0);
+	cleanup_free uint32_t *units = NULL;
+	bool tags = f->tag_focus || f->tag_ignore;
 	unsigned matched = 0;
-	int err = by_name(p, f, &matched);
+	/* Units are those of all samples, also of those that go. */
+	int err = tags ? filter__label_units(p, &units) : 0;
 
-	if (!err && (f->tag_focus || f->tag_ignore))
-		err = by_tag(p, f, &matched, why, why_len);
+	err = err ? err : by_name(p, f, &matched);
+	if (!err && tags)
+		err = by_tag(p, f, units, &matched, why, why_len);
 	*ret_unmatched = wanted & ~matched;
 	return err;
 }

@@ -11,7 +11,7 @@
 #include "report/rx.h"
 
 struct filter {
-	const struct rx *focus, *ignore, *hide, *show, *show_from;
+	struct rx *focus, *ignore, *hide, *show, *show_from;
 	const char *tag_focus, *tag_ignore; /* [KEY=]VALUE-RE[,…] or [KEY=]RANGE such as 128kb:512kb */
 };
 
@@ -34,7 +34,12 @@ int filter__drop_frames(struct profile *p);
 int filter__apply(struct profile *p, const struct filter *f, unsigned *ret_unmatched, char *why,
 		  size_t why_len);
 
-/* Unit of the numeric label `key`: the first that a sample gives, else guessed from the key. */
-const char *filter__label_unit(const struct profile *p, uint32_t key);
+/*
+ * Units of numeric labels: for every string that is a key, the first unit that a sample gives it,
+ * else 0. The caller frees *ret (one entry per string of the profile). 0 or -ENOMEM.
+ */
+int filter__label_units(const struct profile *p, uint32_t **ret);
+/* The unit's name, guessed from the key where no sample gives one. */
+const char *filter__label_unit(const struct profile *p, const uint32_t *units, uint32_t key);
 
 #endif

@@ -11,6 +11,7 @@
 
 #define MARGIN 5 /* lines before the first and after the last sample */
 #define MAX_SOURCE ((size_t)64 << 20)
+#define MAX_LINE ((int64_t)1 << 40) /* what a profile says beyond is nonsense */
 
 /* A source file, its lines NUL-terminated: line n (from 1) at text + at[n-1]. */
 struct source {
@@ -148,20 +149,21 @@ struct group { /* the nodes of one function in one file */
 	size_t n;
 };
 
+static int64_t sane(int64_t line)
+{
+	return line < 0 ? 0 : min_of(line, MAX_LINE);
+}
+
 static void line_range(const struct graph *g, const struct group *grp, int64_t *first, int64_t *last)
 {
-	const struct graph_node *n = &g->nodes[grp->node[0]];
-
-	*first = n->start_line ? n->start_line : n->line - MARGIN;
-	*last = n->line + MARGIN;
+	*first = MAX_LINE;
+	*last = 0;
 	for (size_t i = 0; i < grp->n; i++) {
-		n = &g->nodes[grp->node[i]];
-		int64_t start = n->start_line ? n->start_line : n->line - MARGIN;
+		const struct graph_node *n = &g->nodes[grp->node[i]];
+		int64_t line = sane(n->line), start = n->start_line ? sane(n->start_line) : line - MARGIN;
 
-		if (start < *first)
-			*first = start;
-		if (n->line + MARGIN > *last)
-			*last = n->line + MARGIN;
+		*first = min_of(*first, start);
+		*last = max_of(*last, line + MARGIN);
 	}
 	*first = max_of(*first, (int64_t)1);
 }

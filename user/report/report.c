@@ -7,6 +7,7 @@
 #include "report/measure.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -124,6 +125,12 @@ static void select_unit(struct report *r, const struct graph *g)
 	r->out_unit = *unit ? unit : from;
 }
 
+/* Towards zero, within what an int64_t holds. */
+static int64_t whole(double v)
+{
+	return v >= 0x1p62 ? (int64_t)1 << 62 : v <= -0x1p62 ? -((int64_t)1 << 62) : (int64_t)v;
+}
+
 static int line_with(FILE *f, const char *label, const char *text)
 {
 	int err;
@@ -160,7 +167,7 @@ static void duration_line(const struct report *r, FILE *f)
 	measure__label(duration, sizeof(duration), r->p->duration_ns, "nanoseconds", "auto");
 	report__value(r, r->total, total, sizeof(total));
 	fprintf(f, "Duration: %s, Total samples = %s ", duration, total);
-	if (!strcmp(unit, "ns") && ns != 0)
+	if (!strcmp(unit, "ns") && ns != 0 && fabs(ns) < 0x1p62)
 		fprintf(f, "(%s)", measure__percent(percent, sizeof(percent), (int64_t)ns,
 						    r->p->duration_ns));
 	putc('\n', f);
@@ -242,8 +249,7 @@ static int full_header(const struct report *r, FILE *f, const struct graph *g,
 	if (!r->total)
 		return err;
 	if (g->dropped_nodes) {
-		report__value(r, llabs((long long)((double)r->total * o->node_fraction)), low,
-			      sizeof(low));
+		report__value(r, whole(fabs((double)r->total * o->node_fraction)), low, sizeof(low));
 		fprintf(f, "Dropped %zu node%s (cum <= %s)\n", g->dropped_nodes,
 			g->dropped_nodes > 1 ? "s" : "", low);
 	}
@@ -405,7 +411,7 @@ static void total_line(FILE *f, const char *what, double objects, double bytes)
 	char size[MEASURE_LEN];
 
 	fprintf(f, "%-10s %12s in %.0f blocks\n", what,
-		measure__label(size, sizeof(size), (int64_t)bytes, "bytes", "auto"), objects);
+		measure__label(size, sizeof(size), whole(bytes), "bytes", "auto"), objects);
 }
 
 int report__books(const struct profile *p, FILE *f)

@@ -23,7 +23,7 @@ struct report_options {
 	int top; /* nodes shown; 0: all; -1: the report's own default (80 for trees, all for top) */
 	double node_fraction, edge_fraction; /* negative: the defaults .005 and .001 */
 	const char *source_path, *trim_path;
-	const struct rx *symbol; /* of peek and list */
+	struct rx *symbol; /* of peek and list */
 	struct filter filter;
 };
 

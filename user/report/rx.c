@@ -9,12 +9,14 @@
 #include <string.h>
 
 #define MATCH_LIMIT 1000000
+#define MAX_FAILED 16 /* matches given up, then the expression matches nothing any more */
 
 struct rx {
 	char *pattern;
 	pcre2_code *code;
 	pcre2_match_data *data;
 	pcre2_match_context *context;
+	unsigned failed;
 };
 
 int rx__new(const char *pattern, struct rx **ret, char *why, size_t why_len)
@@ -59,9 +61,15 @@ void rx__free(struct rx *rx)
 	free(rx);
 }
 
-bool rx__match(const struct rx *rx, const char *text)
+bool rx__match(struct rx *rx, const char *text)
 {
-	return pcre2_match(rx->code, (PCRE2_SPTR)text, strlen(text), 0, 0, rx->data, rx->context) >= 0;
+	int rc;
+
+	if (rx->failed > MAX_FAILED)
+		return false;
+	rc = pcre2_match(rx->code, (PCRE2_SPTR)text, strlen(text), 0, 0, rx->data, rx->context);
+	rx->failed += rc < 0 && rc != PCRE2_ERROR_NOMATCH;
+	return rc >= 0;
 }
 
 const char *rx__pattern(const struct rx *rx)

@@ -15,7 +15,7 @@ struct rx;
 /* Compiles. 0, -ENOMEM, or -EINVAL with what is wrong in why (may be NULL). */
 int rx__new(const char *pattern, struct rx **ret, char *why, size_t why_len);
 void rx__free(struct rx *rx); /* NULL is fine */
-bool rx__match(const struct rx *rx, const char *text);
+bool rx__match(struct rx *rx, const char *text); /* one thread at a time */
 const char *rx__pattern(const struct rx *rx); /* as given */
 
 #endif

@@ -82,10 +82,12 @@ static bool has_unit(const struct profile *p, const struct profile_sample *s, ui
 	return false;
 }
 
-/* Labels of one kind (text or numeric) of a sample, sorted as pprof sorts them. */
-static int collect(const struct profile *p, const struct profile_sample *s, bool text, bool raw,
-		   struct label_lines *ls)
+/* Labels of one kind (text or numeric) of a sample, sorted as pprof sorts them. units: NULL for the
+ * raw form. */
+static int collect(const struct profile *p, const struct profile_sample *s, bool text,
+		   const uint32_t *units, struct label_lines *ls)
 {
+	bool raw = !units;
 	int err = 0;
 
 	for (size_t i = 0; i < s->nlabels && !err; i++) {
@@ -105,7 +107,7 @@ static int collect(const struct profile *p, const struct profile_sample *s, bool
 			err = escape__plain(b, profile__text(p, l->str), "");
 		} else if (!raw) {
 			err = put(b, measure__label(num, sizeof(num), l->num,
-						    filter__label_unit(p, l->key), "auto"));
+						    filter__label_unit(p, units, l->key), "auto"));
 		} else {
 			/* One unit among the values of a key gives all of them a place for it. */
 			snprintf(num, sizeof(num), "%" PRId64 "%s", l->num,
@@ -121,14 +123,15 @@ static int collect(const struct profile *p, const struct profile_sample *s, bool
 	return err;
 }
 
-static int trace_labels(FILE *f, const struct profile *p, const struct profile_sample *s)
+static int trace_labels(FILE *f, const struct profile *p, const struct profile_sample *s,
+			const uint32_t *units)
 {
 	int err = 0;
 
 	for (int text = 1; text >= 0 && !err; text--) {
 		struct label_lines ls = {0};
 
-		err = collect(p, s, text, false, &ls);
+		err = collect(p, s, text, units, &ls);
 		for (size_t i = 0; i < ls.n && !err; i++)
 			fprintf(f, "%s\n", ls.line[i].line.text);
 		free_lines(&ls);
@@ -136,13 +139,14 @@ static int trace_labels(FILE *f, const struct profile *p, const struct profile_s
 	return err;
 }
 
-static int trace(struct report *r, FILE *f, struct graph *g, const struct profile_sample *s)
+static int trace(struct report *r, FILE *f, struct graph *g, const struct profile_sample *s,
+		 const uint32_t *units)
 {
 	char value[MEASURE_LEN];
 	int err;
 
 	fputs(SEPARATOR, f);
-	err = trace_labels(f, r->p, s);
+	err = trace_labels(f, r->p, s, units);
 	report__value(r, s->value[r->o.type], value, sizeof(value));
 	for (size_t j = 0; j < s->nstack && !err; j++) {
 		uint32_t loc = r->p->stack[s->stack0 + j];
@@ -161,6 +165,7 @@ static int trace(struct report *r, FILE *f, struct graph *g, const struct profil
 int report__traces(struct report *r, FILE *f)
 {
 	struct graph_options o = {.granularity = r->o.granularity};
+	cleanup_free uint32_t *units = NULL;
 	struct graph g;
 	int err = report__header(r, f);
 
@@ -168,9 +173,10 @@ int report__traces(struct report *r, FILE *f)
 	err = err ? err : graph__build(&g, r->p, &o);
 	if (err)
 		return err;
+	err = filter__label_units(r->p, &units);
 	for (size_t i = 0; i < r->p->nsamples && !err; i++) {
 		if (r->p->samples[i].nstack)
-			err = trace(r, f, &g, &r->p->samples[i]);
+			err = trace(r, f, &g, &r->p->samples[i], units);
 	}
 	fputs(SEPARATOR, f);
 	graph__free(&g);
@@ -253,7 +259,7 @@ static int raw_head(FILE *f, const struct profile *p)
 static int raw_labels(FILE *f, const struct profile *p, const struct profile_sample *s, bool text)
 {
 	struct label_lines ls = {0};
-	int err = collect(p, s, text, true, &ls);
+	int err = collect(p, s, text, NULL, &ls);
 
 	if (!err && ls.n) {
 		fputs("                ", f);
