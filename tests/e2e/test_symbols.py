@@ -4,11 +4,12 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 
 import pytest
 
-from conftest import ROOT, build, wait_for
+from conftest import ROOT, build, load_json, wait_for
 
 TOOL = ROOT / "build" / "tests" / "symbolize"
 LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
@@ -292,3 +293,142 @@ def test_map_file_of_another_namespace(tmp_path):
     finally:
         p.stdin.close()
         p.wait(timeout=20)
+
+
+def test_debuginfod_only_when_configured(cxx, tmp_path):
+    bare = tmp_path / "stripped"
+    run("strip", "-o", bare, cxx)
+    served = tmp_path / "server/buildid" / build_id(cxx) / "debuginfo"
+    served.parent.mkdir(parents=True)
+    run("objcopy", "--only-keep-debug", cxx, served)
+    addrs = sample(functions(cxx, lambda s: s.startswith("_Z")), 50)
+    env = dict(os.environ, DEBUGINFOD_CACHE_PATH=str(tmp_path / "cache"))
+    env.pop("DEBUGINFOD_URLS", None)
+    text = "".join(f"{a:x}\n" for a in addrs)
+    without = parse(run(TOOL, "-a", bare, input=text, env=env).stdout)
+    env["DEBUGINFOD_URLS"] = f"file://{tmp_path}/server/"
+    assert parse(run(TOOL, "-a", bare, input=text, env=env).stdout) == symbolize(cxx, addrs)[0]
+    assert without != symbolize(cxx, addrs)[0]
+
+
+def jitdump(path, pid, start, size, name, lines):
+    """A jitdump of one function, as JITs write it."""
+    def record(kind, body):
+        return struct.pack("<IIQ", kind, 16 + len(body), 1) + body
+    debug = struct.pack("<QQ", start, len(lines)) + b"".join(
+        struct.pack("<QII", addr, line, 0) + file.encode() + b"\0" for addr, file, line in lines)
+    load = struct.pack("<IIQQQQ", pid, pid, start, start, size, 1) + name.encode() + b"\0" + bytes(size)
+    path.write_bytes(struct.pack("<IIIIIIQQ", 0x4A695444, 1, 40, 62, 0, pid, 0, 0) +
+                     record(2, debug) + record(0, load) + record(3, b""))
+
+
+def test_jitdump_is_found_by_its_mapping(tmp_path, target):
+    """The file is not looked for by name: the program maps it executable."""
+    src = tmp_path / "jit.py"
+    src.write_text("import mmap, os, sys\n"
+                   f"path = '{tmp_path}/jit-%d.dump' % os.getpid()\n"
+                   "print('pid', flush=True); sys.stdin.readline()\n"
+                   "f = os.open(path, os.O_RDONLY)\n"
+                   "m = mmap.mmap(f, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)\n"
+                   "print('ready', flush=True); sys.stdin.readline()\n")
+    t = target(["/usr/bin/python3", src])
+    t.expect("pid")
+    jitdump(tmp_path / f"jit-{t.pid}.dump", t.pid, 0x7000, 0x40, "compiled::loop",
+            [(0x7000, "/src/a.rb", 3), (0x7020, "/src/b.rb", 9)])
+    t.say()
+    t.expect("ready")
+    out = run(TOOL, "-j", t.pid, "-r", f"/proc/{t.pid}/root", "7010", "7030", "7040").stdout
+    assert out.splitlines() == ["compiled::loop", "/src/a.rb:3", "compiled::loop", "/src/b.rb:9",
+                                "??", "??:0"]
+
+
+def test_dwarf_with_loops_and_bombs(tmp_path):
+    """Entries whose sibling is themselves, an origin that refers back, and a compressed section
+    that claims more than it can hold: no name is lost that the symbol table has, no hang."""
+    src = tmp_path / "loop.s"
+    src.write_text("""
+	.text
+	.globl	victim
+	.type	victim,@function
+victim:	nop
+	nop
+	ret
+	.size	victim, .-victim
+.Lend:
+	.section .debug_abbrev,"",@progbits
+	.byte	1, 0x11, 1, 0x11, 1, 0x12, 7, 0, 0	# unit: low_pc, high_pc
+	.byte	2, 0x2e, 1, 0x01, 0x13, 0x11, 1, 0x12, 7, 0x31, 0x13, 0, 0 # sibling, pc, origin
+	.byte	3, 0x0b, 1, 0x01, 0x13, 0x11, 1, 0x12, 7, 0, 0	# lexical block in itself
+	.byte	0
+	.section .debug_info,"",@progbits
+.Lcu:	.long	.Lcu_end-.Lver
+.Lver:	.short	4
+	.long	.debug_abbrev
+	.byte	8
+	.byte	1
+	.quad	victim
+	.quad	.Lend-victim
+.Lfn:	.byte	2
+	.long	.Lfn-.Lcu	# its sibling is itself
+	.quad	victim
+	.quad	.Lend-victim
+	.long	.Lfn-.Lcu	# its origin is itself
+.Lblk:	.byte	3
+	.long	.Lblk-.Lcu
+	.quad	victim
+	.quad	.Lend-victim
+	.byte	0, 0, 0
+.Lcu_end:
+""")
+    lib = tmp_path / "loop.so"
+    run("gcc", "-shared", "-nostdlib", "-o", lib, src)
+    a = address(lib, "victim")
+    p = subprocess.run([TOOL, "-t", lib, f"{a:x}", f"{a + 1:x}"], capture_output=True, text=True,
+                       timeout=20)
+    assert p.returncode == 0 and p.stdout.split("\n")[0::2][:2] == ["victim", "victim"]
+
+
+def profile_frames(attach, t, tmp_path):
+    out = tmp_path / "profile.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", out)
+    t.say()
+    t.expect("done")
+    rc, _, err = a.finish()
+    assert rc == 0, err
+    stack = max(load_json(out)["stacks"], key=lambda s: s["alloc_bytes"])
+    assert stack["alloc_bytes"] == 1000 * 1000
+    return stack["frames"]
+
+
+def test_target_in_a_container(attach, target, tmp_path):
+    """Own mount namespace, own root, stripped; the debug file is in the target's root only."""
+    exe, root = build("named.c", flags=["-O1"]), tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    run("strip", "-o", root / "bin/named", exe)
+    run("objcopy", "--only-keep-debug", exe, by_id(root, exe))
+    for lib in re.findall(r"(/\S+) \(0x", run("ldd", exe).stdout):
+        dest = root / lib[1:]
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(lib, dest)
+    t = target(["unshare", "-m", "chroot", root, "/bin/named"])
+    t.expect("ready")
+    frames = profile_frames(attach, t, tmp_path)
+    names = [f["function"] for f in frames]
+    assert "keeps_memory" in names and "main" in names, names
+    f = frames[names.index("keeps_memory")]
+    assert f["file"].endswith("named.c") and f["line"] == 10
+    assert f["module"] == "/bin/named" and f["build_id"] == build_id(exe)
+
+
+def test_binary_replaced_after_start(attach, target, tmp_path):
+    """The file under the old name is another build: it is not what is read."""
+    exe = tmp_path / "prog"
+    shutil.copy(build("named.c", flags=["-O1"]), exe)
+    t = target([exe])
+    t.expect("ready")
+    os.unlink(exe)
+    shutil.copy(shutil.which("true"), exe)
+    frames = profile_frames(attach, t, tmp_path)
+    f = next(f for f in frames if f["function"] == "keeps_memory")
+    assert f["file"].endswith("named.c") and f["line"] == 10
+    assert f["build_id"] == build_id(build("named.c", flags=["-O1"]))
