@@ -3,6 +3,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "go/goroutines.h"
 
 #include <string.h>
 
@@ -16,6 +17,9 @@ struct go_attached {
 	uint64_t heap_live; /* the Go heap then, bytes */
 	uint32_t cycle;	    /* runtime.mProfCycle then */
 	uint64_t failed;
+	struct go_memstats memstats;
+	uint64_t goroutines;
+	bool have_memstats;
 	char note[160];
 };
 
@@ -117,4 +121,20 @@ int go_attached__add(struct go_attached *a, struct profile *p, const struct prof
 	t->free_bytes += (t->alloc_bytes - before.alloc_bytes) -
 			 (t->inuse_bytes - before.inuse_bytes);
 	return err;
+}
+
+bool go_attached__memstats(struct go_attached *a, struct go_memstats *ret, uint64_t *ret_goroutines)
+{
+	struct go_goroutines_count count;
+	struct go_memstats m;
+
+	if (!go_memstats__read(a->t, &m)) {
+		a->memstats = m;
+		a->have_memstats = true;
+		if (!go_goroutines__count(a->t, &count))
+			a->goroutines = count.user;
+	}
+	*ret = a->memstats;
+	*ret_goroutines = a->goroutines;
+	return a->have_memstats;
 }

@@ -7,6 +7,7 @@
 #define GO_ATTACHED_H
 
 #include "go/heap.h"
+#include "go/memstats.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,5 +35,9 @@ void go_attached__refresh(struct go_attached *a, uint64_t max_age_ns);
  * go_heap__add. Frees are added to the totals, too. *ret_rate: the runtime's sampling rate. */
 int go_attached__add(struct go_attached *a, struct profile *p, const struct profile_label *labels,
 		     uint32_t nlabels, uint64_t *ret_rate);
+
+/* MemStats and the number of goroutines now; of the last reading once the process is gone. False if
+ * there never was one. */
+bool go_attached__memstats(struct go_attached *a, struct go_memstats *ret, uint64_t *ret_goroutines);
 
 #endif

@@ -172,22 +172,22 @@ static void line(FILE *f, const char *name, uint64_t bytes, const char *note)
 }
 
 /* What the pages behind the runtime's accounts add up to, and who else holds RSS. */
-static void print_causes(FILE *f, const struct go_memstats *m, uint64_t goroutines)
+void go_memstats__print_causes(FILE *f, const struct go_memstats *m, uint64_t goroutines)
 {
 	uint64_t kept = m->heap_idle - m->heap_released;
 	uint64_t go_held = m->sys - m->heap_released;
 	char a[UNITS_LEN], b[UNITS_LEN];
 
 	if (kept > m->heap_inuse / 4 && kept > 16 * MIB)
-		fprintf(f, "cause: HeapIdle not released: %s of free heap that the runtime keeps for "
-			   "the next growth (it returns it slowly; GOMEMLIMIT makes it return more)\n",
+		fprintf(f, "\n  cause: HeapIdle not released: %s of free heap that the runtime keeps for "
+			   "the next growth (it returns it slowly; GOMEMLIMIT makes it return more)",
 			units__size(a, sizeof(a), (int64_t)kept));
 	if (m->stack_inuse > m->heap_inuse / 4 && m->stack_inuse > 16 * MIB)
-		fprintf(f, "cause: goroutine stacks kept: %s for %" PRIu64 " goroutines\n",
+		fprintf(f, "\n  cause: goroutine stacks kept: %s for %" PRIu64 " goroutines",
 			units__size(a, sizeof(a), (int64_t)m->stack_inuse), goroutines);
 	if (m->rss > go_held + 16 * MIB)
-		fprintf(f, "cause: memory outside Go: RSS %s is above what the Go runtime holds (%s): "
-			   "C code, mapped files, or the program's own text\n",
+		fprintf(f, "\n  cause: memory outside Go: RSS %s is above what the Go runtime holds (%s): "
+			   "C code, mapped files, or the program's own text",
 			units__size(a, sizeof(a), (int64_t)m->rss),
 			units__size(b, sizeof(b), (int64_t)go_held));
 }
@@ -228,7 +228,8 @@ void go_memstats__print(FILE *f, const struct go_memstats *m, uint64_t goroutine
 	fprintf(f, "  %-28s %12s\n  %-28s %12s\n", "GOGC", gogc, "GOMEMLIMIT", limit);
 	if (goroutines)
 		fprintf(f, "  %-28s %12" PRIu64 "\n", "goroutines", goroutines);
-	print_causes(f, m, goroutines);
+	go_memstats__print_causes(f, m, goroutines);
+	fputc('\n', f);
 }
 
 void go_memstats__print_json(FILE *f, int pid, int64_t time_unix_ms, const struct go_memstats *m,

@@ -49,6 +49,9 @@ uint64_t go_memstats__goal(const struct go_goal_input *in);
  */
 void go_memstats__print(FILE *f, const struct go_memstats *m, uint64_t goroutines);
 
+/* Only what stands out, a line for each, with a newline before it. */
+void go_memstats__print_causes(FILE *f, const struct go_memstats *m, uint64_t goroutines);
+
 /* One JSON object, schema memwatch.gomemstats/1, and a newline. */
 void go_memstats__print_json(FILE *f, int pid, int64_t time_unix_ms, const struct go_memstats *m,
 			     uint64_t goroutines);

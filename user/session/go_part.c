@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/units.h"
 #include "go/attached.h"
 
 #define MAX_AGE_NS 2000000000ULL
@@ -96,4 +97,54 @@ size_t go_part__c_label(const struct session_target *t, struct profile *p,
 	if (!t->go || !go_attached__cgo(t->go))
 		return 0;
 	return heap_label(p, "c", ret) ? 0 : 1;
+}
+
+void go_part__numbers(const struct session_target *t, struct go_part_numbers *n)
+{
+	struct go_memstats m;
+	uint64_t goroutines;
+
+	if (!t->go || !go_attached__memstats(t->go, &m, &goroutines))
+		return;
+	n->inuse_bytes += (double)m.heap_alloc;
+	n->inuse_objects += (double)m.mallocs - (double)m.frees;
+	n->alloc_bytes += (double)m.total_alloc;
+	n->alloc_objects += (double)m.mallocs;
+}
+
+void go_part__print(FILE *f, const struct session_target *t)
+{
+	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN], e[UNITS_LEN];
+	struct go_memstats m;
+	uint64_t goroutines;
+
+	if (!t->go || !go_attached__memstats(t->go, &m, &goroutines))
+		return;
+	fprintf(f, "\n  %s: HeapAlloc %s  HeapInuse %s  HeapIdle %s (released %s)  StackInuse %s",
+		go_attached__version(t->go), units__size(a, sizeof(a), (int64_t)m.heap_alloc),
+		units__size(b, sizeof(b), (int64_t)m.heap_inuse),
+		units__size(c, sizeof(c), (int64_t)m.heap_idle),
+		units__size(d, sizeof(d), (int64_t)m.heap_released),
+		units__size(e, sizeof(e), (int64_t)m.stack_inuse));
+	fprintf(f, "\n  NextGC %s  NumGC %u  PauseTotal %s  GOGC %d  goroutines %lu",
+		units__size(a, sizeof(a), (int64_t)m.next_gc), m.num_gc,
+		units__time(b, sizeof(b), m.pause_total_ns), m.gogc, (unsigned long)goroutines);
+	if (m.gomemlimit != GO_NO_MEMORY_LIMIT)
+		fprintf(f, "  GOMEMLIMIT %s", units__size(a, sizeof(a), m.gomemlimit));
+	go_memstats__print_causes(f, &m, goroutines);
+}
+
+bool go_part__words(const struct session_target *t, char *buf, size_t len)
+{
+	char a[UNITS_LEN], b[UNITS_LEN];
+	struct go_memstats m;
+	uint64_t goroutines;
+
+	if (!t->go || go_attached__cgo(t->go) || !go_attached__memstats(t->go, &m, &goroutines))
+		return false;
+	snprintf(buf, len, "no probes; NextGC %s, idle %s, %lu goroutines",
+		 units__size(a, sizeof(a), (int64_t)m.next_gc),
+		 units__size(b, sizeof(b), (int64_t)(m.heap_idle - m.heap_released)),
+		 (unsigned long)goroutines);
+	return true;
 }

@@ -5,6 +5,8 @@
 #ifndef SESSION_GO_PART_H
 #define SESSION_GO_PART_H
 
+#include <stdio.h>
+
 #include "session/session.h"
 
 /* Looks whether the target runs a Go program now (after the attach, after exec) and opens it. What
@@ -20,6 +22,18 @@ void go_part__tick(struct session *s);
  */
 int go_part__add(const struct session_target *t, struct profile *p,
 		 const struct profile_label *labels, size_t nlabels);
+
+/* What the process has in its heaps, from a Go runtime's MemStats besides what the probes saw (which
+ * the caller puts in first). Nothing is added for other programs. */
+struct go_part_numbers {
+	double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects;
+};
+void go_part__numbers(const struct session_target *t, struct go_part_numbers *n);
+
+/* Lines of a report's header on the Go runtime: heap, stacks, GC, and what stands out. */
+void go_part__print(FILE *f, const struct session_target *t);
+/* The same in a few words; false (buf untouched) for other programs. */
+bool go_part__words(const struct session_target *t, char *buf, size_t len);
 
 /* The label that tells the C side's samples of a cgo program apart: 1 and *ret, or 0. */
 size_t go_part__c_label(const struct session_target *t, struct profile *p,

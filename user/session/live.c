@@ -12,6 +12,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "out/escape.h"
+#include "session/go_part.h"
 #include "out/text.h"
 
 void live__memory(int pid, uint64_t *ret_rss, uint64_t *ret_virt)
@@ -44,10 +45,15 @@ static int header(FILE *f, struct session *s, const struct session_target *t,
 {
 	const struct heap_target *h = &s->heap->targets[t->index];
 	uint64_t rss, virt, now = util__now_ns();
-	double inuse = h->alloc_bytes - h->free_bytes, dt;
+	struct go_part_numbers n = {h->alloc_bytes - h->free_bytes,
+				    h->alloc_objects - h->free_objects, h->alloc_bytes,
+				    h->alloc_objects};
+	double inuse, dt;
 	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN];
 	int err;
 
+	go_part__numbers(t, &n);
+	inuse = n.inuse_bytes;
 	live__memory(t->pid, &rss, &virt);
 	err = put_plain(f, t->cmdline ? t->cmdline : t->comm);
 	fprintf(f, "  PID %d%s  watched %s\n", t->pid, t->ended ? " (ended)" : "",
@@ -55,23 +61,24 @@ static int header(FILE *f, struct session *s, const struct session_target *t,
 	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
 		units__size(a, sizeof(a), rss), units__size(b, sizeof(b), virt),
 		units__size(c, sizeof(c), (int64_t)inuse),
-		max_of(h->alloc_objects - h->free_objects, 0) + 0.0,
-		units__size(d, sizeof(d), (int64_t)h->alloc_bytes), h->alloc_objects);
+		max_of(n.inuse_objects, 0) + 0.0,
+		units__size(d, sizeof(d), (int64_t)n.alloc_bytes), n.alloc_objects);
 	dt = prev->time_ns ? (double)(now - prev->time_ns) / 1e9 : 0;
 	if (dt > 0) {
 		double grow = (inuse - prev->inuse_bytes) / dt;
 
 		fprintf(f, "\n  in use %s%s/s  allocating %s/s in %.0f blocks/s",
 			grow >= 0 ? "+" : "", units__size(a, sizeof(a), (int64_t)grow),
-			units__size(b, sizeof(b), (int64_t)((h->alloc_bytes - prev->alloc_bytes) / dt)),
-			(h->alloc_objects - prev->alloc_objects) / dt);
+			units__size(b, sizeof(b), (int64_t)((n.alloc_bytes - prev->alloc_bytes) / dt)),
+			(n.alloc_objects - prev->alloc_objects) / dt);
 	}
 	if (s->opts.sample_bytes > 1)
 		fprintf(f, "  (sampled every %s)", units__size(a, sizeof(a), s->opts.sample_bytes));
+	go_part__print(f, t);
 	fputs("\n\n", f);
 	*prev = (struct live_previous){.time_ns = now,
-				       .alloc_objects = h->alloc_objects,
-				       .alloc_bytes = h->alloc_bytes,
+				       .alloc_objects = n.alloc_objects,
+				       .alloc_bytes = n.alloc_bytes,
 				       .inuse_bytes = inuse};
 	return err;
 }

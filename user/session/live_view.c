@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/util.h"
+#include "session/go_part.h"
 #include "session/live.h"
 
 struct live_view {
@@ -41,10 +42,20 @@ static int snapshot(void *arg, struct profile **ret, struct tui_numbers *n)
 				  .inuse_objects = h->alloc_objects - h->free_objects,
 				  .alloc_bytes = h->alloc_bytes,
 				  .alloc_objects = h->alloc_objects};
+	struct go_part_numbers go = {n->inuse_bytes, n->inuse_objects, n->alloc_bytes,
+				     n->alloc_objects};
+
+	go_part__numbers(t, &go);
+	n->inuse_bytes = go.inuse_bytes;
+	n->inuse_objects = go.inuse_objects;
+	n->alloc_bytes = go.alloc_bytes;
+	n->alloc_objects = go.alloc_objects;
 	live__memory(t->pid, &n->rss_bytes, &n->virt_bytes);
 	if (!session__counters(v->s, t, c)) {
 		n->lost = lost_events(v->s, t, c);
-		n->cost = session__cost(v->s, c, v->cost, sizeof(v->cost));
+		n->cost = go_part__words(t, v->cost, sizeof(v->cost))
+				  ? v->cost
+				  : session__cost(v->s, c, v->cost, sizeof(v->cost));
 	}
 	return 0;
 }

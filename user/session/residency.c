@@ -10,6 +10,7 @@
 #include "out/ledger_out.h"
 #include "out/timeline_file.h"
 #include "probe/proc_timeline.h"
+#include "session/go_part.h"
 #include "sys/smaps.h"
 
 #define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
@@ -78,8 +79,11 @@ void residency__tick(struct residency *r, uint64_t now_ns)
 	for (uint32_t i = 0; i < s->ntargets; i++) {
 		const struct heap_target *h = &s->heap->targets[s->targets[i]->index];
 
-		proc_timeline__heap(r->timeline, s->targets[i]->pid,
-				    h->alloc_bytes - h->free_bytes, h->alloc_bytes);
+		struct go_part_numbers n = {.inuse_bytes = h->alloc_bytes - h->free_bytes,
+					    .alloc_bytes = h->alloc_bytes};
+
+		go_part__numbers(s->targets[i], &n);
+		proc_timeline__heap(r->timeline, s->targets[i]->pid, n.inuse_bytes, n.alloc_bytes);
 	}
 	if (proc_timeline__tick(r->timeline) < 0)
 		log_debug("a row of the timeline is missing");
