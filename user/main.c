@@ -52,6 +52,10 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return EXIT_DONE;
 	}
+	if (argc == 3 && !strcmp(argv[1], "-p") && !strcmp(argv[2], "--help")) {
+		argv[1] = argv[2];
+		return cmd_attach(2, argv);
+	}
 	if (argv[1][0] != '-') {
 		fprintf(stderr, "memwatch: unknown command '%s'\n", argv[1]);
 		usage(stderr);

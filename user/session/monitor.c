@@ -208,8 +208,12 @@ static void report(struct monitor *m)
 		err = live__report(stdout, s, s->targets[i], &opts,
 				   &m->previous[s->targets[i]->index]);
 
-		if (err == -EPIPE || err == -EIO) {
-			m->stop = true; /* nobody reads */
+		if (err) {
+			if (err != -EPIPE) { /* of that: nobody reads any more */
+				log_error("failed to write to stdout: %s", strerror(-err));
+				m->failed = true;
+			}
+			m->stop = true;
 			return;
 		}
 	}
