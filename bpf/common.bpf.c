@@ -5,5 +5,6 @@
 struct mw_events_map events SEC(".maps");
 struct mw_counters_map counters SEC(".maps");
 struct mw_targets_map targets SEC(".maps");
+struct mw_epochs_map epochs SEC(".maps");
 
 char LICENSE[] SEC("license") = "GPL";

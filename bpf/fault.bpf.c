@@ -23,7 +23,7 @@ int mw_fault_sample(struct bpf_perf_event_data *ctx)
 
 	if ((!t && !fault_all) || !task->mm || (task->flags & PF_KTHREAD))
 		return 0;
-	stack = stack_id(ctx, target, t ? t->epoch : tgid, 0);
+	stack = stack_id(ctx, target, t ? epoch_of(t->index) : tgid, 0);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(t ? target : 0, MW_C_LOST_MAP_RING, 1);

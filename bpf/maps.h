@@ -37,6 +37,22 @@ struct mw_targets_map {
 };
 extern struct mw_targets_map targets SEC(".maps");
 
+/* By target: goes up when the address space changes meaning, so that stacks are sent again. */
+struct mw_epochs_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MW_MAX_TARGETS);
+	__type(key, u32);
+	__type(value, u32);
+};
+extern struct mw_epochs_map epochs SEC(".maps");
+
+static __always_inline u32 epoch_of(u32 target)
+{
+	u32 *epoch = bpf_map_lookup_elem(&epochs, &target);
+
+	return epoch ? *epoch : 0;
+}
+
 static __always_inline struct mw_counters *counters_of(u32 target)
 {
 	return bpf_map_lookup_elem(&counters, &target);

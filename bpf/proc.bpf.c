@@ -61,10 +61,13 @@ SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(mw_proc_exec, struct task_struct *task, int old_pid)
 {
 	struct mw_target *t = current_target();
+	u32 *epoch;
 
 	if (!t)
 		return 0;
-	__sync_fetch_and_add(&t->epoch, 1);
+	epoch = bpf_map_lookup_elem(&epochs, &t->index);
+	if (epoch)
+		__sync_fetch_and_add(epoch, 1);
 	send_proc(MW_EV_EXEC, t->index, task->tgid, old_pid);
 	return 0;
 }
@@ -157,7 +160,7 @@ static __always_inline void send_map(void *ctx, struct mw_target *t, struct mapc
 	u64 stack = 0;
 
 	if (m->op != MW_MAP_MUNMAP)
-		stack = stack_id(ctx, t->index, t->epoch, 1);
+		stack = stack_id(ctx, t->index, epoch_of(t->index), 1);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(t->index, MW_C_LOST_MAP_RING, 1);

@@ -195,7 +195,6 @@ enum mw_counter {
 /* A process under observation. */
 struct mw_target {
 	__u32 index;
-	__u32 epoch; /* goes up when the address space changes meaning: stacks are sent again */
 };
 
 #ifndef __bpf__

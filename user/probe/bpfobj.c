@@ -101,6 +101,8 @@ int bpfobj__use_events(struct bpfobj *o, uint32_t ring_bytes, uint32_t max_targe
 		err = bpfobj__use_map(o->skel->maps.counters, max_targets);
 	if (!err)
 		err = bpfobj__use_map(o->skel->maps.targets, 0);
+	if (!err)
+		err = bpfobj__use_map(o->skel->maps.epochs, 0);
 	return err;
 }
 
