@@ -11,6 +11,7 @@
 #include "core/units.h"
 #include "out/callgraph.h"
 #include "out/output.h"
+#include "out/text.h"
 #include "out/record.h"
 #include "report/load.h"
 #include "report/merge.h"
@@ -23,7 +24,7 @@
 #include <strings.h>
 
 enum mode { MODE_DEFAULT, MODE_TOP, MODE_TREE, MODE_PEEK, MODE_LIST, MODE_TRACES, MODE_RAW,
-	    MODE_VERDICTS };
+	    MODE_VERDICTS, MODE_JSON };
 
 enum {
 	OPT_TOP = 256,
@@ -50,6 +51,8 @@ enum {
 	OPT_SURVIVORS,
 	OPT_SOURCE_PATH,
 	OPT_TRIM_PATH,
+	OPT_JSON,
+	OPT_VERSION,
 	OPT_VERDICTS,
 	OPT_FROM,
 	OPT_TO,
@@ -82,6 +85,7 @@ static const struct argp_option options[] = {
 	{"list", OPT_LIST, "RE", 0, "Source of functions that match RE, with flat and cum per line"},
 	{"traces", OPT_TRACES, 0, 0, "Every stack with its value and labels"},
 	{"raw", OPT_RAW, 0, 0, "The whole profile as text"},
+	{"json", OPT_JSON, 0, 0, "The profile as JSON (memwatch.profile/1)"},
 	{"output", 'o', "FILE", 0,
 	 "Convert: write FILE, the ending picks the format (.pb.gz .folded .svg .html .json .txt); may "
 	 "repeat"},
@@ -111,14 +115,18 @@ static const struct argp_option options[] = {
 	{"diff-base", OPT_DIFF_BASE, "FILE", 0, "The same, percentages relative to FILE"},
 	{"survivors", OPT_SURVIVORS, "FILE", 0,
 	 "FILE is an earlier moment of the same run: show what was allocated since and still lives"},
-	{0, 0, 0, 0, "Recordings (of --record):", 4},
+	{0, 0, 0, 0, "Recordings (of --record):", 5},
 	{"verdicts", OPT_VERDICTS, "N", OPTION_ARG_OPTIONAL,
 	 "What each stack's memory does over time: leaks first; the first N (default 20)"},
 	{"from", OPT_FROM, "TIME", 0, "What changed since TIME after the start (30s, 5m)"},
 	{"to", OPT_TO, "TIME", 0, "As it was TIME after the start, instead of at the end"},
-	{0, 0, 0, 0, "Source for --list:", 5},
+	{0, 0, 0, 0, "Source for --list:", 6},
 	{"source-path", OPT_SOURCE_PATH, "DIR[:DIR]", 0, "Where to search (default: the current directory)"},
 	{"trim-path", OPT_TRIM_PATH, "DIR[:DIR]", 0, "Prefixes to remove from the profile's file names"},
+	{0, 0, 0, 0, "Messages:", 7},
+	{"quiet", 'q', 0, 0, "Errors only"},
+	{"verbose", 'v', 0, 0, "More of them"},
+	{"version", OPT_VERSION, 0, 0, "Print the version"},
 	{0},
 };
 
@@ -127,17 +135,14 @@ static const char doc[] =
 	"pprof form, and memwatch .json. Text and numbers are those of 'go tool pprof'. Several files are "
 	"added up; '-' reads stdin."
 	"\vflat is what a function allocated itself, cum includes what it called. Examples:\n"
-	"  memwatch report heap.pb.gz                         where is the memory now?\n"
-	"  memwatch report --top 20 --cum heap.pb.gz\n"
-	"  memwatch report --peek store_session heap.pb.gz    who calls it, what does it call?\n"
-	"  memwatch report --list store_session heap.pb.gz    which source line?\n"
-	"  memwatch report --base 10h.pb.gz 11h.pb.gz         what grew?\n"
-	"  memwatch report --survivors 10h.pb.gz 11h.pb.gz    what of the new memory stayed?\n"
-	"  memwatch report --sample-index alloc_space heap.pb.gz   who allocates most, freed or not?\n"
-	"  memwatch report -o heap.svg -o heap.folded heap.pb.gz\n"
-	"  memwatch report --graph heap.png heap.pb.gz        the call graph\n"
-	"  memwatch report --verdicts run.mwrec               what leaks?\n"
-	"  memwatch report --from 1m --to 5m run.mwrec        what changed in these minutes?";
+	"  memwatch report heap.pb.gz                     where is the memory now?\n"
+	"  memwatch report --top 20 --cum heap.pb.gz      the same, by whole call paths\n"
+	"  memwatch report --peek store heap.pb.gz        who calls it, what does it call?\n"
+	"  memwatch report --list store heap.pb.gz        which source line?\n"
+	"  memwatch report --base a.pb.gz b.pb.gz         what changed from a to b?\n"
+	"  memwatch report --survivors a.pb.gz b.pb.gz    what of the new memory stayed?\n"
+	"  memwatch report --sample-index alloc_space a.pb.gz    who allocates most?\n"
+	"  memwatch report -o heap.svg -o heap.folded heap.pb.gz  convert";
 
 static int add_name(struct names *n, char *name)
 {
@@ -305,6 +310,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return set_mode(a, MODE_TRACES, state);
 	case OPT_RAW:
 		return set_mode(a, MODE_RAW, state);
+	case OPT_JSON:
+		return set_mode(a, MODE_JSON, state);
+	case OPT_VERSION:
+		puts("memwatch " MEMWATCH_VERSION);
+		exit(EXIT_DONE);
+	case 'q':
+		log__set_level(LOG_ERROR);
+		return 0;
+	case 'v':
+		log__set_level(LOG_DEBUG);
+		return 0;
 	case 'o':
 		return add_name(&a->outputs, arg);
 	case OPT_NODE_FRACTION:
@@ -547,6 +563,8 @@ static int convert(const struct args *a, struct profile *p, int type)
 
 static int print(const struct args *a, struct report *r)
 {
+	int err;
+
 	switch (a->mode) {
 	case MODE_TREE:
 	case MODE_PEEK:
@@ -559,14 +577,16 @@ static int print(const struct args *a, struct report *r)
 		return report__raw(r, stdout);
 	case MODE_TOP:
 		return report__top(r, stdout);
+	case MODE_JSON:
+		err = json__write(stdout, r->p);
+		return err ? err : fflush(stdout) ? -errno : 0;
 	case MODE_VERDICTS:
 	case MODE_DEFAULT:
 		break;
 	}
 	if (r->o.top < 0)
 		r->o.top = 10;
-	int err = report__top(r, stdout);
-
+	err = report__top(r, stdout);
 	err = err ? err : report__books(r->p, stdout);
 	return err ? err : fflush(stdout) ? -errno : 0;
 }
@@ -576,7 +596,8 @@ static int show(struct args *a, struct profile *p)
 	char why[200] = "out of memory";
 	unsigned unmatched;
 	struct report r;
-	int err = filter__drop_frames(p);
+	/* JSON is for programs: all frames. */
+	int err = a->mode == MODE_JSON ? 0 : filter__drop_frames(p);
 
 	if (err == -EINVAL)
 		log_warn("the profile's drop_frames is no valid expression: all frames are shown");
@@ -620,8 +641,9 @@ static int verdicts(const struct args *a)
 static int report(struct args *a)
 {
 	/* These print what merging changes: order, numbers and duplicates of samples. */
-	bool compact = a->mode == MODE_RAW || a->mode == MODE_TRACES || a->bases.n || a->survivors ||
-		       a->outputs.n || a->graphs.n || a->o.granularity == GRAPH_ADDRESSES;
+	bool compact = a->mode == MODE_RAW || a->mode == MODE_TRACES || a->mode == MODE_JSON ||
+		       a->bases.n || a->survivors || a->outputs.n || a->graphs.n ||
+		       a->o.granularity == GRAPH_ADDRESSES;
 	bool text = a->mode != MODE_DEFAULT || !(a->outputs.n || a->graphs.n);
 	struct profile *p = NULL, *copy = NULL;
 	const char *why;

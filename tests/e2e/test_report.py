@@ -219,6 +219,17 @@ def test_stdin_and_plain_proto(heaps):
     assert p.stdout.decode() == pprof("-top", heaps / "heap1.pb.gz")
 
 
+def test_json_on_stdout(heaps):
+    p = memwatch("report", "--json", "--focus", "put", heaps / "heap2.pb.gz", check=0)
+    doc = json.loads(p.stdout)
+    assert doc["schema"] == "memwatch.profile/1" and doc["stacks"]
+    assert all(any("put" in f["function"] for f in s["frames"]) for s in doc["stacks"])
+    assert memwatch("report", "--version", check=0).stdout.startswith("memwatch ")
+    assert "Examples" in memwatch("report", "--help", check=0).stdout
+    quiet = memwatch("report", "-q", "--top", "--focus", "zzz", heaps / "heap2.pb.gz", check=0)
+    assert quiet.stderr == ""
+
+
 @pytest.mark.parametrize("args,word", [
     ([], "no profile file"),
     (["--top", "--tree", "x"], "only one"),
