@@ -5,16 +5,21 @@ MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/memwatch
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 install: $(BIN)
 	$(Q)install -D -m 755 $(BIN) $(DESTDIR)$(BINDIR)/memwatch
 	$(Q)install -D -m 644 docs/memwatch.1 $(DESTDIR)$(MANDIR)/man1/memwatch.1
 	$(Q)install -D -m 644 tools/completion/memwatch.bash $(DESTDIR)$(BASHCOMPDIR)/memwatch
 	$(Q)install -D -m 644 tools/completion/_memwatch $(DESTDIR)$(ZSHCOMPDIR)/_memwatch
+	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
+	$(Q)sed 's|/usr/local/bin|$(BINDIR)|' tools/systemd/memwatch-oom.service \
+		> $(DESTDIR)$(UNITDIR)/memwatch-oom.service
 	$(Q)for f in README.md LICENSE docs/*.md; do \
 		[ ! -e $$f ] || install -D -m 644 $$f $(DESTDIR)$(DOCDIR)/$$(basename $$f); done
 
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/memwatch $(DESTDIR)$(MANDIR)/man1/memwatch.1 \
-		$(DESTDIR)$(BASHCOMPDIR)/memwatch $(DESTDIR)$(ZSHCOMPDIR)/_memwatch
+		$(DESTDIR)$(BASHCOMPDIR)/memwatch $(DESTDIR)$(ZSHCOMPDIR)/_memwatch \
+		$(DESTDIR)$(UNITDIR)/memwatch-oom.service
 	$(Q)rm -rf $(DESTDIR)$(DOCDIR)

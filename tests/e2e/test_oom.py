@@ -588,3 +588,66 @@ def test_command_that_does_not_exist(leak, tmp_path):
     assert "the command of --on-alert cannot be run: No such file" in r.stderr
     r = memwatch("-p", p.pid, "--alert-rss", "4M", "--alert-dir", "/nonexistent", "-d", "1s", check=1)
     assert "--alert-dir" in r.stderr
+
+
+# --- as a service ---
+
+@pytest.fixture
+def datagram(tmp_path):
+    """A datagram socket under a path, removed afterwards."""
+    import socket
+    made = []
+
+    def make(path):
+        if os.path.exists(path):
+            pytest.skip(f"{path} belongs to somebody")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        s.bind(str(path))
+        s.settimeout(30)
+        made.append((s, path))
+        return s
+
+    yield make
+    for s, path in made:
+        s.close()
+        os.unlink(path)
+
+
+def test_service_and_journal(group, hog, log, attach, datagram, tmp_path):
+    """Tells the manager when it is ready, the journal with fields of its own, and syslog."""
+    notify = datagram(str(tmp_path / "notify"))
+    journal = datagram("/run/systemd/journal/socket")
+    syslog = datagram("/dev/log")
+    g = group(16 * MIB)
+    attach("oom", "--log", log, "--journal", "--syslog",
+           env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")})
+    assert "READY=1" in notify.recv(4096).decode().split("\n")
+    pid = kill_in(g, [hog])
+    line = syslog.recv(65536).decode()
+    assert f"oom_hog (pid {pid}, uid 0)" in line and f" victim_pid={pid} " in line
+    message = journal.recv(1 << 20).decode()
+    fields = dict(f.split("=", 1) for f in message.split("\n") if "=" in f)
+    assert fields["MEMWATCH_VICTIM_PID"] == str(pid) and fields["MEMWATCH_VICTIM_COMM"] == "oom_hog"
+    assert fields["MEMWATCH_MEMCG"] == g.path and fields["PRIORITY"] == "3"
+    assert fields["MEMWATCH_CONSTRAINT"] == "memcg"
+    assert fields["MEMWATCH_LIMIT_BYTES"] == str(16 * MIB)
+    assert fields["MESSAGE"].startswith("OOM kill: oom_hog")
+    assert event_of(log, pid)["victim"]["anon_rss_bytes"] == int(fields["MEMWATCH_ANON_RSS_BYTES"])
+
+
+def test_since_and_list(group, hog, log):
+    """What was recorded, and what only the kernel's log has."""
+    g = group(16 * MIB)
+    begin = time.time()
+    pid = kill_in(g, [hog])
+    p = memwatch("oom", "--since", f"{time.time() - begin + 1:.1f}s", "--json", check=0)
+    found = [json.loads(x) for x in p.stdout.splitlines()]
+    assert found[-1]["victim"]["pid"] == pid and found[-1]["source"] == "kmsg"
+    assert all(e["time_unix_ms"] / 1000 > begin - 2 for e in found)
+    p = memwatch("oom", "--list", "--log", log, check=0)
+    assert f"oom_hog (pid {pid}, uid 0)" in p.stdout
+    assert "the kernel's log alone" in p.stdout
+    assert memwatch("oom", "--since", "1us", check=0).stdout == ""
+    p = memwatch("oom", "--list", "--log", "/nonexistent", check=1)
+    assert "failed to read '/nonexistent'" in p.stderr
