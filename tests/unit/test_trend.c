@@ -100,6 +100,18 @@ static double startup_then_leak(double x)
 {
 	return fmin(1, x / 0.08) + 0.15 * x;
 }
+static double late_cache(double x)
+{
+	return x < 0.2 ? 0 : 1 - exp(-4 * (x - 0.2));
+}
+static double late_leak(double x)
+{
+	return x < 0.3 ? 0.1 : 0.1 + x - 0.3;
+}
+static double half_cache(double x)
+{
+	return 1 - exp(-x);
+}
 static double staircase(double x)
 {
 	return 0.2 + floor(x * 9.5) / 9.5;
@@ -152,6 +164,7 @@ static void leaks(void **state)
 	EXPECT(linear_on_base, TREND_LINEAR, TREND_LINEAR, true);
 	EXPECT(accelerating, TREND_LINEAR, TREND_LINEAR, true);
 	EXPECT(leaking_sawtooth, TREND_LINEAR, TREND_LINEAR, true);
+	EXPECT(late_leak, TREND_LINEAR, TREND_LINEAR, true);
 	EXPECT(staircase, TREND_LINEAR, TREND_LINEAR, true);
 }
 
@@ -159,6 +172,7 @@ static void no_leaks(void **state)
 {
 	EXPECT(cache, TREND_SATURATING, TREND_SATURATING, false);
 	EXPECT(slow_cache, TREND_SATURATING, TREND_SATURATING, false);
+	EXPECT(late_cache, TREND_SATURATING, TREND_LINEAR, false);
 	EXPECT(hard_cache, TREND_SATURATING, TREND_SATURATING, false);
 	EXPECT(early_full, TREND_SATURATING, TREND_SATURATING, false);
 	EXPECT(startup, TREND_STARTUP, TREND_STARTUP, false);
@@ -169,6 +183,20 @@ static void no_leaks(void **state)
 	EXPECT(fast_sawtooth, TREND_CHURN, TREND_CHURN, false);
 	EXPECT(slow_sawtooth, TREND_CHURN, TREND_CHURN, false);
 	EXPECT(grow_then_free, TREND_RELEASED, TREND_RELEASED, false);
+}
+
+/* A cache that is two thirds full may be called growing, but not a leak. */
+static void half_full_cache(void **state)
+{
+	struct trend_point p[MAX];
+	struct trend t;
+
+	for (size_t n = 8; n <= 600; n *= 2) {
+		for (uint64_t seed = 1; seed <= 20; seed++) {
+			trend__classify(p, make(p, n, half_cache, 0.002, seed), &t);
+			assert_false(t.likely_leak);
+		}
+	}
 }
 
 static void leak_behind_startup(void **state)
@@ -188,7 +216,7 @@ static void leak_behind_startup(void **state)
 /* Blocks leak at random, about `events` of them in the whole series. */
 static void rare_leak(void **state)
 {
-	int found = 0;
+	int found = 0, growing = 0;
 
 	for (uint64_t seed = 1; seed <= 100; seed++) {
 		struct trend_point p[MAX];
@@ -203,8 +231,11 @@ static void rare_leak(void **state)
 		}
 		trend__classify(p, 200, &t);
 		found += t.likely_leak;
+		growing += t.kind == TREND_LINEAR;
 	}
-	assert_true(found >= 95);
+	/* where chance made the last part slower it is called growing, and judged again later */
+	assert_true(growing >= 95);
+	assert_true(found >= 80);
 }
 
 /* A cache of n slots hit by random keys: the classic false alarm. */
@@ -338,7 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(leaks), cmocka_unit_test(no_leaks),
-		cmocka_unit_test(leak_behind_startup), cmocka_unit_test(rare_leak),
+		cmocka_unit_test(half_full_cache), cmocka_unit_test(leak_behind_startup), cmocka_unit_test(rare_leak),
 		cmocka_unit_test(random_cache), cmocka_unit_test(slope_is_robust),
 		cmocka_unit_test(survival), cmocka_unit_test(forecasts), cmocka_unit_test(odd_input),
 		cmocka_unit_test(series_is_bounded)};

@@ -13,6 +13,7 @@
 #define START_SHARE 0.25 /* growth that is over by this share of the time was start-up */
 #define JUMP_SHARE 0.80	 /* growth in one jump of at least this share is a step */
 #define DYING_RATE 0.40	 /* a fitted rate that falls to this share of its start is dying away */
+#define LEAK_POINTS 16	 /* fewer points are no evidence of a leak */
 #define MAX_TURNS 256
 
 static int compare_doubles(const void *a, const void *b)
@@ -97,9 +98,11 @@ static double fit(const double *f, const struct trend_point *p, size_t n, double
 
 /*
  * Does a curve a + b·(1 - exp(-k·x)) whose rate dies away within the series explain it much better
- * than a line? x runs from 0 to 1. *ret_limit is where the curve heads.
+ * than a line? x runs from 0 to 1. rate: what the rate must have fallen to, as a share; better: the
+ * share of the line's squared error that may be left. *ret_limit is where the curve heads.
  */
-static bool is_dying_away(const struct trend_point *p, size_t n, double *ret_limit)
+static bool is_dying_away(const struct trend_point *p, size_t n, double rate, double better,
+			  double *ret_limit)
 {
 	struct trend_point g[TREND_GRID];
 	double x[TREND_GRID], f[TREND_GRID], a, b, line, best = INFINITY, best_k = 0;
@@ -121,7 +124,7 @@ static bool is_dying_away(const struct trend_point *p, size_t n, double *ret_lim
 			*ret_limit = a + b;
 		}
 	}
-	return exp(-best_k) < DYING_RATE && best < 0.5 * line;
+	return exp(-best_k) < rate && best < better * line;
 }
 
 /* Turning points of the series: alternating lows and highs, first and last point included. */
@@ -318,6 +321,30 @@ static bool is_slower_lately(const struct growth *g)
 	return g->last < 0.25 - sqrt(3.0 / 16 / (double)g->events);
 }
 
+/* Nothing grew at first: what matters is how it grows since it does. False: it grew from the start. */
+static bool judge_late(const struct trend_point *p, size_t n, const struct trend_point *r, size_t m,
+		       struct trend *t, int depth)
+{
+	double least = r[0].bytes + 0.01 * (r[m - 1].bytes - r[0].bytes);
+	size_t from = 0;
+
+	while (from + 1 < m && r[from + 1].bytes <= least)
+		from++;
+	from = m > 1 ? from * (n - 1) / (m - 1) : 0;
+	if (depth >= 3 || from < 2 || from < n / 20)
+		return false;
+	if (n - from < TREND_MIN_POINTS) {
+		t->kind = TREND_LINEAR;
+		t->slope_bytes_s = trend__slope(p + from, n - from);
+		t->in_doubt = true;
+		return true;
+	}
+	judge(p + from, n - from, t, depth + 1);
+	if (t->kind == TREND_STARTUP)
+		t->kind = TREND_STEP;
+	return true;
+}
+
 static void judge_growing(const struct trend_point *p, size_t n, struct trend *t, int depth)
 {
 	struct trend_point r[TREND_GRID];
@@ -342,12 +369,16 @@ static void judge_growing(const struct trend_point *p, size_t n, struct trend *t
 	} else if (g.last < 0.04 || g.stalled > fmax(0.25, 3.0 / (double)(g.events + 1))) {
 		t->kind = TREND_SATURATING; /* it grew and has stopped */
 		t->limit_bytes = t->bytes;
-	} else if (is_slower_lately(&g) && is_dying_away(p, n, &limit)) {
+	} else if (judge_late(p, n, r, m, t, depth)) {
+		;
+	} else if (is_slower_lately(&g) && is_dying_away(p, n, DYING_RATE, 0.5, &limit)) {
 		t->kind = TREND_SATURATING;
 		t->limit_bytes = fmax(limit, t->bytes);
 	} else {
 		t->kind = TREND_LINEAR;
 		t->slope_bytes_s = trend__slope(p, n);
+		/* a cache that is half full: slower, but not enough to say so */
+		t->in_doubt = n < LEAK_POINTS || (g.last < 0.25 && is_dying_away(p, n, 0.7, 0.6, &limit));
 	}
 }
 
@@ -386,7 +417,7 @@ static void judge(const struct trend_point *p, size_t n, struct trend *t, int de
 
 static bool is_leak(const struct trend *t)
 {
-	return t->kind == TREND_LINEAR && t->slope_bytes_s > 0 && t->r2 >= 0.7 &&
+	return t->kind == TREND_LINEAR && !t->in_doubt && t->slope_bytes_s > 0 && t->r2 >= 0.7 &&
 	       (t->survival < 0 || t->survival >= 0.5);
 }
 

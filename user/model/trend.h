@@ -56,6 +56,7 @@ struct trend {
 	double survival;      /* share of blocks at least survival_age_s old that live; < 0 unknown */
 	double survival_age_s;
 	bool survival_is_bound; /* at least that share */
+	bool in_doubt; /* linear, but too short a time or slowing down: no leak yet */
 	bool likely_leak;
 };
 

@@ -17,6 +17,12 @@ void watch__clear(struct watch *w)
 	memset(w, 0, sizeof(*w));
 }
 
+void watch__begin(struct watch *w, double t_s)
+{
+	if (!w->tick)
+		watch__tick(w, t_s);
+}
+
 void watch__tick(struct watch *w, double t_s)
 {
 	w->tick++;

@@ -39,6 +39,8 @@ struct watch {
 
 void watch__clear(struct watch *w);
 
+/* Optional, before the first snapshot: at t_s there was nothing (the start of the recording). */
+void watch__begin(struct watch *w, double t_s);
 /* A snapshot begins at t_s seconds. Every watch__put until the next one belongs to it. */
 void watch__tick(struct watch *w, double t_s);
 /* Values of one thing. with_series: worth a series (a large one). Returns its entry, borrowed until

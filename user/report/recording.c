@@ -42,6 +42,22 @@ static int window_ticks(const struct record *r, const struct recording_window *w
 	return 0;
 }
 
+/* Stacks of other moments, without values in this one. */
+static void drop_empty(struct profile *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nsamples; i++) {
+		bool any = false;
+
+		for (size_t v = 0; v < p->nvalues; v++)
+			any |= p->samples[i].value[v] != 0;
+		if (any)
+			p->samples[n++] = p->samples[i];
+	}
+	p->nsamples = n;
+}
+
 int recording__profile(const void *buf, size_t len, const struct recording_window *w,
 		       struct profile **ret, const char **ret_why)
 {
@@ -56,6 +72,8 @@ int recording__profile(const void *buf, size_t len, const struct recording_windo
 	if (!err) {
 		err = record__profile(r, from, to, ret);
 		*ret_why = err ? strerror(-err) : "";
+		if (!err)
+			drop_empty(*ret);
 	}
 	record__free(r);
 	return err;

@@ -156,6 +156,8 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	int64_t total = 0;
 	int err = r ? 0 : -ENOMEM;
 
+	if (keys)
+		watch__begin(opts->watch, (double)opts->start_ns / 1e9);
 	if (keys && (watch__profile(opts->watch, p, (double)util__now_ns() / 1e9) ||
 		     watch__stack_keys(p, keys))) {
 		free(keys);
@@ -204,7 +206,11 @@ int live__report(FILE *f, struct session *s, const struct session_target *t,
 	if (!err)
 		err = session__profile(s, t, true, &p);
 	if (!err)
-		err = stacks(f, p, opts);
+		err = stacks(f, p, &(struct live_opts){.type = opts->type,
+						       .top = opts->top,
+						       .max_frames = opts->max_frames,
+						       .watch = opts->watch,
+						       .start_ns = t->start_ns});
 	profile__free(p);
 	putc('\n', f);
 	fflush(f);

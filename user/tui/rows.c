@@ -236,6 +236,33 @@ static int sum_neighbours(struct names *n, const char *focus, bool callers)
 	return 0;
 }
 
+/* "f < caller < its caller": what tells stacks apart whose innermost function is the same. */
+static int chain_name(struct rows *r, struct names *n, const struct profile_sample *s,
+		      const struct rows *functions, struct row *row)
+{
+	const struct profile *p = n->p;
+	char text[200];
+	size_t len = 0;
+	int shown = 0;
+
+	for (uint32_t k = 0; k < s->nstack && shown < 4; k++) {
+		uint32_t loc = p->stack[s->stack0 + k];
+
+		for (size_t j = 0; j < frames_of(&p->locations[loc]) && shown < 4; j++) {
+			const char *name = functions->row[n->id[n->first[loc] + j]].name;
+
+			/* how the program was started tells nothing */
+			if (shown && (!strncmp(name, "__libc_start", 12) || !strcmp(name, "_start")))
+				continue;
+			len += snprintf(text + len, sizeof(text) - len, "%s%.60s", shown++ ? " < " : "",
+					name);
+			len = min_of(len, sizeof(text) - 1);
+		}
+	}
+	row->name = strndup(text, len);
+	return own(r, (char *)row->name);
+}
+
 static bool matches(const struct rows_options *o, const char *name)
 {
 	return !o->filter || !regexec(o->filter, name, 0, NULL, 0);
@@ -274,6 +301,7 @@ static int list_stacks(struct rows *r, struct names *n, const struct rows_option
 		row->sample = i;
 		memcpy(row->flat, s->value, sizeof(row->flat));
 		memcpy(row->cum, s->value, sizeof(row->cum));
+		err = chain_name(r, n, s, r, row);
 	}
 	out.owned = r->owned;
 	out.nowned = r->nowned;

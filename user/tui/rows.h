@@ -13,7 +13,8 @@ enum rows_sort { ROWS_BY_FLAT, ROWS_BY_CUM, ROWS_BY_RATE, ROWS_BY_NAME, ROWS_SOR
 
 struct row {
 	uint64_t key;
-	const char *name; /* of the function; of a stack its innermost one; borrowed, not escaped */
+	const char *name; /* of the function; of a stack its innermost ones, "f < caller";
+			    borrowed, not escaped */
 	const char *file; /* base name, "" if unknown */
 	int64_t line;
 	uint32_t sample; /* stacks: index into the profile */

@@ -132,6 +132,11 @@ int tui__update(struct tui *t)
 	if (t->paused)
 		return 0;
 	err = t->source.snapshot(t->source.arg, &p, &t->numbers);
+	/* before the first snapshot everything was zero: the watch began with nothing */
+	if (!err && !t->profile) {
+		watch__begin(&t->stacks, now - (double)t->numbers.watched_ns / 1e9);
+		watch__begin(&t->functions, now - (double)t->numbers.watched_ns / 1e9);
+	}
 	if (!err)
 		err = watch__profile(&t->stacks, p, now);
 	if (!err)

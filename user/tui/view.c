@@ -231,7 +231,7 @@ static void put_row(const struct tui *t, int y, const struct row *r, bool stack,
 	if (tr.likely_leak)
 		colour(RED, false);
 	view__put_name(r->name, COLS - getcurx(stdscr));
-	if (*r->file && COLS - getcurx(stdscr) > 10) {
+	if (getcury(stdscr) == y && *r->file && COLS - getcurx(stdscr) > 10) {
 		char where[128];
 
 		snprintf(where, sizeof(where), "  %.100s:%lld", r->file, (long long)r->line);
@@ -413,7 +413,7 @@ static void foot(const struct tui *t)
 		return;
 	}
 	attron(A_DIM);
-	view__put_name("q quit t type o sort f funcs Enter into / filter p pause m mark d diff s save h help",
+	view__put_name("q quit t type o sort f funcs / filter p pause m mark d diff s save h help",
 		       COLS - 1);
 	attroff(A_DIM);
 }

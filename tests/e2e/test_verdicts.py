@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Verdicts on a real program that does everything at once, live, recorded, and from a cut recording."""
+import re
+import subprocess
+
+import pytest
+
+from conftest import BIN, build, load_json, memwatch, wait_for
+
+WANT = {
+    "leak_steadily": "likely leak",
+    "leak_rarely": "(likely leak|growing)",
+    "fill_cache": "saturating",
+    "load_at_start": "start-up only",
+    "saw_tooth": "churn",
+    "grow_then_free": "released",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    d = tmp_path_factory.mktemp("verdicts")
+    exe = build("shapes.c", flags=["-O1"])
+    t = subprocess.Popen([exe, "40", "240"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert t.stdout.readline().startswith("ready")
+        with open(d / "live.txt", "w") as out:
+            m = subprocess.Popen([BIN, "-p", str(t.pid), "--exact", "-i", "0.25s", "--plain",
+                                  "--record", d / "run.mwrec", "--peak", d / "peak.json",
+                                  "--peak-rss", d / "peak-rss.json", "-o", d / "end.json"],
+                                 stdout=out, stderr=subprocess.PIPE, text=True)
+            try:
+                wait_for(lambda: (d / "run.mwrec").stat().st_size > 100 if (d / "run.mwrec").exists() else 0)
+                t.stdin.write("go\n")
+                t.stdin.flush()
+                assert t.stdout.readline().startswith("done")
+                m.send_signal(2)
+                err = m.communicate(timeout=60)[1]
+                assert m.returncode == 0, err
+            finally:
+                if m.poll() is None:
+                    m.kill()
+                    m.wait()
+    finally:
+        t.kill()
+        t.communicate()
+    return d
+
+
+def verdicts(text):
+    """{function: verdict} of `report --verdicts`"""
+    return dict((m[2], m[1]) for m in re.finditer(r"^ +\S+  (.+) — shapes\.c:\d+ block < (\w+)$", text, re.M))
+
+
+def test_recorded(run):
+    text = memwatch("report", "--verdicts", run / "run.mwrec", check=0).stdout
+    got = verdicts(text)
+    for function, want in WANT.items():
+        assert re.match(want, got.get(function, "none")), f"{function}: {got.get(function)}\n{text}"
+    # the leak's rate is known: two blocks of 4096 bytes in 40 ms (a little more on a busy machine)
+    rate = float(re.match(r"likely leak: ([0-9.]+) MiB/min", got["leak_steadily"])[1])
+    assert 2 < rate <= 6.1
+    assert re.search(r"(\d+) % of blocks older than \d+ seconds survive", got["leak_steadily"])[1] == "100"
+    # leaks come first
+    first = [m for m in re.findall(r"block < (\w+)$", text, re.M)][0]
+    assert first.startswith("leak_")
+
+
+def test_live(run):
+    last = (run / "live.txt").read_text().split("\n\n  ")[-1]
+    text = (run / "live.txt").read_text()
+    tail = text[text.rfind("RSS "):]
+    assert re.search(r"likely leak: .*\n(.*\n){1,2}.*leak_steadily", tail), tail
+    assert not re.search(r"likely leak: .*\n.*block.*\n +(fill_cache|load_at_start|saw_tooth)", tail), tail
+
+
+def test_moments(run):
+    j = load_json(run / "end.json")
+    steady = sum(s["alloc_objects"] for s in j["stacks"]
+                 if any(f["function"] == "leak_steadily" for f in s["frames"]))
+    assert steady == 480
+    def peek(*window):
+        text = memwatch("report", "--sample-index", "alloc_objects", "--unit", "count", "--peek",
+                        "^leak_steadily$", *window, run / "run.mwrec", check=0).stdout
+        # flat and cum of the function's own row
+        return int(re.search(r" (\d+) +\S+% +\| leak_steadily$", text, re.M).group(1))
+
+    assert peek() == 480
+    middle = peek("--from", "2s", "--to", "4s")
+    assert 20 <= middle <= 110 and peek("--to", "4s") < 480  # 2 in 40 ms
+    window = memwatch("report", "--from", "3s", "--to", "5s", "--traces", run / "run.mwrec", check=0).stdout
+    assert "leak_steadily" in window and "load_at_start" not in window
+    p = memwatch("report", "--from", "4s", "--to", "2s", run / "run.mwrec", check=1)
+    assert "nothing was recorded" in p.stderr
+
+
+def test_peaks(run):
+    peak, end = load_json(run / "peak.json"), load_json(run / "end.json")
+    assert peak["totals"]["inuse_bytes"] > end["totals"]["inuse_bytes"]
+    grown = [s for s in peak["stacks"] if any(f["function"] == "grow_then_free" for f in s["frames"])]
+    # at its highest it held 144 ticks' worth of 5 blocks
+    assert sum(s["inuse_objects"] for s in grown) >= 0.9 * 720
+    assert load_json(run / "peak-rss.json")["totals"]["inuse_bytes"] > 0
+
+
+def test_cut_recording(run):
+    whole = (run / "run.mwrec").read_bytes()
+    cut = run / "cut.mwrec"
+    cut.write_bytes(whole[:len(whole) * 2 // 3])
+    p = memwatch("report", "--verdicts", cut, check=0)
+    assert "cut off or damaged" in p.stderr and "leak_steadily" in p.stdout
+    cut.write_bytes(whole[:20])
+    assert memwatch("report", "--verdicts", cut, check=1).stdout == ""
+    cut.write_bytes(b"no recording")
+    assert "needs a recording" in memwatch("report", "--verdicts", cut, check=1).stderr
+
+
+def test_record_cannot_be_written(target):
+    t = target([build("shapes.c", flags=["-O1"]), "10", "10"])
+    t.expect("ready")
+    p = memwatch("-p", t.pid, "-d", "0.3s", "--record", "/nonexistent/x", check=1)
+    assert "/nonexistent/x" in p.stderr
