@@ -272,6 +272,13 @@ static int add_gap(struct builder *b, uint64_t from, uint64_t to)
 	if (b->in->entry && entry >= from && entry < to)
 		insert_mark(marks, &n,
 			    (struct mark){entry, min_of(entry + ENTRY_CODE, to), MW_UNWIND_STOP});
+	for (size_t i = 0; i < b->in->n_roots; i++) {
+		uint64_t off = b->in->roots[i].vaddr + b->bias;
+
+		if (off >= from && off < to)
+			insert_mark(marks, &n, (struct mark){off, min_of(off + b->in->roots[i].size, to),
+							     MW_UNWIND_STOP});
+	}
 	find_trampolines(b, from, to, marks, &n);
 	for (size_t i = 0; i < n && !err; i++) {
 		uint64_t end = i + 1 < n ? min_of(marks[i].end, marks[i + 1].off) : marks[i].end;
@@ -519,6 +526,30 @@ static size_t read_elf(void *arg, uint64_t vaddr, void *buf, size_t len)
 	return elfobj__read(arg, vaddr, buf, len);
 }
 
+/*
+ * musl has no unwind information: main returns into libc_start_main_stage2, a local function right
+ * before or after __libc_start_main, the one whose name a stripped library keeps.
+ */
+#define MUSL_STAGE2 64
+#define MAX_ROOTS 8
+
+struct roots {
+	struct unwind_segment list[MAX_ROOTS];
+	size_t n;
+};
+
+static int add_root(void *arg, const struct elfobj_symbol *sym)
+{
+	struct roots *r = arg;
+	bool entry = !strcmp(sym->name, "__libc_start_main");
+
+	if (r->n < MAX_ROOTS && (entry || !strcmp(sym->name, "libc_start_main_stage2")))
+		r->list[r->n++] = (struct unwind_segment){
+			.vaddr = sym->vaddr - (entry ? MUSL_STAGE2 : 0),
+			.size = sym->size + (entry ? 2 * MUSL_STAGE2 : 0)};
+	return r->n == MAX_ROOTS;
+}
+
 static void input_of(struct elfobj *e, struct unwind_input *in, struct unwind_segment *segs,
 		     size_t max, uint8_t **owned)
 {
@@ -548,11 +579,17 @@ int unwind_table__from_elf(struct elfobj *e, struct unwind_table **ret)
 {
 	struct unwind_segment segs[MAX_SEGMENTS];
 	cleanup_free uint8_t *owned = NULL;
+	struct roots roots = {.n = 0};
 	struct unwind_input in;
 
 	if (elfobj__machine(e) != EM_X86_64)
 		return -EOPNOTSUPP;
 	input_of(e, &in, segs, ARRAY_SIZE(segs), &owned);
+	if (!elfobj__has_interp(e)) { /* a C library is a library, or inside a static program */
+		elfobj__each_symbol(e, add_root, &roots);
+		in.roots = roots.list;
+		in.n_roots = roots.n;
+	}
 	return unwind_table__build(&in, ret);
 }
 

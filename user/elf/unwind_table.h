@@ -47,6 +47,9 @@ struct unwind_input {
 	const struct unwind_segment *segs;
 	size_t n_segs;
 	uint64_t entry; /* e_entry, 0 if none */
+	/* Start-up code that calls main and is itself called by nothing of interest. */
+	const struct unwind_segment *roots;
+	size_t n_roots;
 	/* Bytes of the file at a vaddr, to find signal trampolines; may be NULL. */
 	size_t (*read)(void *arg, uint64_t vaddr, void *buf, size_t len);
 	void *read_arg;

@@ -12,6 +12,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "core/log.h"
 #include "core/units.h"
@@ -24,6 +25,7 @@
 #define BUCKETS 4096
 #define QUEUE 1024
 #define MAX_PENDING 64
+#define TICK_SECONDS 2 /* files used in this tick or the last are not evicted */
 #define MAX_FILES 8000	    /* below the BPF table's size */
 #define WORTH_CACHING 4000  /* rows; smaller tables are built faster than read */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
@@ -449,8 +451,6 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 
 	pthread_mutex_lock(&m->lock);
 	n = read_vmas(m, pid, &vmas);
-	if (n > 0)
-		m->o->skel->data->unwind_tick++;
 	for (ssize_t i = 0; i < n; i++) {
 		struct file *f = find_file(m, &vmas[i].key);
 		int err;
@@ -499,9 +499,14 @@ static void *work(void *arg)
 		struct job job;
 
 		if (!m->queue_cnt) {
+			struct timespec until;
+
 			m->busy = false;
 			pthread_cond_broadcast(&m->idle_cond);
-			pthread_cond_wait(&m->queue_cond, &m->queue_lock);
+			clock_gettime(CLOCK_MONOTONIC, &until);
+			until.tv_sec += TICK_SECONDS;
+			if (pthread_cond_timedwait(&m->queue_cond, &m->queue_lock, &until) == ETIMEDOUT)
+				m->o->skel->data->unwind_tick++;
 			continue;
 		}
 		job = m->queue[m->queue_head];
@@ -598,6 +603,7 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 {
 	const char *budget = getenv("MEMWATCH_TABLE_BYTES");
 	struct unwind_maps *m = calloc(1, sizeof(*m));
+	pthread_condattr_t attr;
 	int err;
 
 	if (!m)
@@ -611,7 +617,10 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 	m->wanted_fd = bpf_map__fd(o->skel->maps.unwind_wanted);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->queue_lock, NULL);
-	pthread_cond_init(&m->queue_cond, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->queue_cond, &attr);
+	pthread_condattr_destroy(&attr);
 	pthread_cond_init(&m->idle_cond, NULL);
 	m->n_slots = m->free_cnt = bpf_map__max_entries(o->skel->maps.unwind_tables);
 	m->free_slots = calloc(m->n_slots, sizeof(*m->free_slots));
