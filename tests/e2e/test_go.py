@@ -260,6 +260,47 @@ def test_refuses_what_it_does_not_know(target, tmp_path):
     magic = next(m for m in (b"\xf1\xff\xff\xff\x00\x00\x01\x08", b"\xf0\xff\xff\xff\x00\x00\x01\x08")
                  if m in data)
     table = data.index(magic)
+    broken = bytearray(data)
+    broken[table + 64:table + 72] = b"\xff" * 8
+    q = tmp_path / "broken"
+    q.write_bytes(broken)
+    q.chmod(0o755)
+    # A process whose executable is the damaged file: it fails by itself, or is refused.
+    d = subprocess.Popen([str(q), str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    try:
+        r = memwatch("go", "-p", d.pid)
+        assert r.returncode in (1, 3, 4) and not r.stdout, (r.stdout, r.stderr)
+    finally:
+        d.kill()
+        d.wait()
+
+
+def test_release_between_known_ones(target, tmp_path):
+    """A release without a row in the table: its own debug information tells the layout. The next
+    release is played by this one with another name; with debug information it is read, stripped it
+    is refused."""
+    version = go_version()
+    between = {"go1.19": "go1.20", "go1.24": "go1.25"}.get(version[:6])
+    if not between:
+        pytest.skip(f"{version} has a known neighbour")
+    for build in ("plain", "stripped"):
+        data = bytearray(go_build("shapes", "-" + build, BUILDS[build]).read_bytes())
+        at = data.index(b"\xff Go buildinf:") + 33
+        assert data[at:at + 6] == version[:6].encode()
+        data[at:at + 6] = between.encode()
+        exe = tmp_path / build
+        exe.write_bytes(data)
+        exe.chmod(0o755)
+        t = start(target, exe, tmp_path)
+        round_of(t)
+        r = memwatch("go", "-p", t.pid, "-o", tmp_path / "mw.pb.gz")
+        if build == "plain":
+            assert r.returncode == 0, r.stderr
+            assert_same(Pprof(tmp_path / "mw.pb.gz").multiset(),
+                        Pprof(t.own / "heap.pb.gz").multiset(), between)
+        else:
+            assert r.returncode == 3 and between in r.stderr, r.stderr
 
 
 def test_damage_in_a_running_program_is_refused(target, tmp_path):

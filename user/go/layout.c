@@ -13,6 +13,11 @@ const struct go_layout *go_layout__of(int minor)
 	return NULL;
 }
 
+bool go_layout__is_between(int minor)
+{
+	return minor > layouts[0].minor && minor < layouts[ARRAY_SIZE(layouts) - 1].minor;
+}
+
 const char *go_layout__known(void)
 {
 	static char text[128];

@@ -6,6 +6,8 @@
 #ifndef GO_LAYOUT_H
 #define GO_LAYOUT_H
 
+#include <libelf.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +53,16 @@ struct go_layout {
 
 /* The layout of a release, or NULL. */
 const struct go_layout *go_layout__of(int minor);
+
+/* A release between the oldest and the newest of the table, which differs from its neighbours in
+ * offsets alone. */
+bool go_layout__is_between(int minor);
+
+/*
+ * The same from the debug information of the program itself. 0; -ENOENT: it has none, or a field is
+ * not there.
+ */
+int go_layout__from_dwarf(Elf *elf, int minor, struct go_layout *ret);
 
 /* "1.19, 1.22-1.24, 1.26-1.27", for messages. */
 const char *go_layout__known(void);

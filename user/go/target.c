@@ -280,10 +280,16 @@ static int open_parts(struct go_target *t, char why[GO_WHY_LEN])
 	if (err)
 		return fail(why, err, "the Go tables of %s are damaged", t->exe);
 	t->layout = go_layout__of(t->bin.minor);
+	if (!t->layout && go_layout__is_between(t->bin.minor) &&
+	    !go_layout__from_dwarf(elfobj__elf(t->elf), t->bin.minor, &t->own_layout))
+		t->layout = &t->own_layout;
 	if (!t->layout)
 		return fail(why, -ENOTSUP,
-			    "%s is built with %s, whose runtime layout is not known; known are Go %s",
-			    t->exe, t->bin.version, go_layout__known());
+			    "%s is built with %s, whose runtime layout is not known; known are Go %s%s",
+			    t->exe, t->bin.version, go_layout__known(),
+			    go_layout__is_between(t->bin.minor)
+				    ? " (and this one in programs with debug information)"
+				    : "");
 	err = find_bias(t);
 	if (err)
 		return fail(why, err, "failed to find where %s is loaded", t->exe);

@@ -36,6 +36,7 @@ struct go_target {
 	struct elfobj *elf;
 	struct gobin bin;
 	const struct go_layout *layout;
+	struct go_layout own_layout; /* from the program's debug information */
 	uint64_t bias;		  /* address in the process minus the ELF's own */
 	struct gobin_symbols sym; /* in the process */
 	uint64_t text, etext;	  /* in the process */
