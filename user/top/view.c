@@ -67,6 +67,8 @@ static bool wanted(const struct view *v, const struct table_proc *p)
 		if (!in)
 			return false;
 	}
+	if (v->hide_kthreads && (p->row.flags & MW_TASK_KTHREAD))
+		return false;
 	if (!v->has_filter)
 		return true;
 	return text_matches(v, p->comm) || text_matches(v, p->cmdline) ||
@@ -289,7 +291,7 @@ void view__row(char *buf, size_t len, const struct view *v, const struct table *
 	units__size(s[6], UNITS_LEN, p->peak_bytes);
 	if (table_proc__growth_shown(p, &g)) {
 		units__size(s[7], UNITS_LEN, g < 0 ? -g : g);
-		snprintf(growth, sizeof(growth), "%c%s", g < 0 ? '-' : '+', s[7]);
+		snprintf(growth, sizeof(growth), "%c%s", g <= -1 ? '-' : '+', s[7]);
 	}
 	if (r->flags & MW_TASK_NO_MM)
 		for (int i = 0; i < 7; i++)

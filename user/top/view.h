@@ -31,7 +31,7 @@ enum view_sort {
 
 struct view {
 	enum view_sort sort;
-	bool reverse, tree, full_command;
+	bool reverse, tree, full_command, hide_kthreads;
 	bool has_filter;
 	regex_t filter;	    /* command line, user, container, cgroup */
 	uint32_t *pids;	    /* only these; NULL: all */
