@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""memwatch top: rows against /proc, peaks between ticks, trends, PID reuse, the screen."""
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import BIN, build, load_json, memwatch, wait_for
+
+MB = 1 << 20
+BATCH = 64 * 4096 * os.cpu_count()  # what the kernel's per-CPU counters may hold back
+
+
+def status(pid):
+    out = {}
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        k, _, v = line.partition(":")
+        out[k] = int(v.split()[0]) * 1024 if v.strip().endswith("kB") else v.strip()
+    return out
+
+
+@pytest.fixture
+def mm(target):
+    """A program that does with its memory what it is told."""
+    exe = build("mm.c", flags=("-O1", "-fno-optimize-sibling-calls"), libs=("-lpthread",))
+
+    def start():
+        t = target([exe])
+        t.expect("ready")
+        return t
+
+    return start
+
+
+def do(t, *words):
+    t.say(" ".join(str(w) for w in words))
+    return t.expect(f"ok {words[0]}")
+
+
+class Top:
+    """memwatch top --json in the background; rows(pid) of each tick as it comes."""
+
+    def __init__(self, *args):
+        self.proc = subprocess.Popen([str(BIN), "top", "--json", *map(str, args)],
+                                     stdout=subprocess.PIPE, text=True)
+
+    def tick(self):
+        line = self.proc.stdout.readline()
+        assert line, f"top ended with status {self.proc.wait()}"
+        return json.loads(line)
+
+    def row(self, pid):
+        rows = [p for p in self.tick()["processes"] if p["pid"] == pid]
+        return rows[0] if rows else None
+
+    def stop(self):
+        self.proc.send_signal(signal.SIGINT)
+        self.proc.stdout.read()
+        assert self.proc.wait(timeout=20) == 0
+
+
+@pytest.fixture
+def top():
+    running = []
+
+    def start(*args):
+        running.append(Top(*args))
+        return running[-1]
+
+    yield start
+    for t in running:
+        if t.proc.poll() is None:
+            t.proc.kill()
+        t.proc.wait()
+        t.proc.stdout.close()
+
+
+def one_row(pid, *args):
+    p = memwatch("top", "--json", "-n", 1, *args, check=0)
+    return [r for r in json.loads(p.stdout)["processes"] if r["pid"] == pid][0]
+
+
+def check_row(r, pid):
+    s = status(pid)
+    assert r["virt_bytes"] == s["VmSize"]
+    assert r["rss_anon_bytes"] == s["RssAnon"]
+    assert r["rss_file_bytes"] == s["RssFile"]
+    assert r["rss_shmem_bytes"] == s["RssShmem"]
+    assert r["rss_bytes"] == s["VmRSS"]
+    assert r["swap_bytes"] == s["VmSwap"]
+    assert r["pgtables_bytes"] == s["VmPTE"]
+    assert r["peak_virt_bytes"] == s["VmPeak"]
+    assert abs(r["peak_rss_bytes"] - s["VmHWM"]) <= BATCH
+    assert r["ppid"] == int(s["PPid"]) and r["threads"] == int(s["Threads"])
+    assert r["uid"] == int(s["Uid"].split()[1])
+    assert r["comm"] == s["Name"]
+
+
+def test_rows_agree_with_proc(mm):
+    t = mm()
+    do(t, "grow", 48)
+    do(t, "share", 16)
+    do(t, "file", BIN)
+    do(t, "threads", 3)
+    check_row(one_row(t.pid), t.pid)
+    r = one_row(t.pid, "-p", t.pid)
+    check_row(r, t.pid)
+    assert r["rss_anon_bytes"] >= 48 * MB and r["rss_shmem_bytes"] >= 16 * MB
+    score = int(Path(f"/proc/{t.pid}/oom_score").read_text())
+    assert abs(r["oom_score"] - score) <= 1
+    assert r["user"] == "root" and r["container"] is None and not r["kernel_thread"]
+
+
+def test_rows_without_bpf_are_the_same(mm):
+    t = mm()
+    do(t, "grow", 32)
+    r = one_row(t.pid, "--no-bpf")
+    check_row(r, t.pid)
+    b = one_row(t.pid)
+    for key in ("virt_bytes", "rss_bytes", "ppid", "uid", "comm", "cmdline", "cgroup", "user"):
+        assert r[key] == b[key], key
+    assert abs(r["start_boottime_ns"] - b["start_boottime_ns"]) < 20_000_000
+
+
+def test_grow_and_shrink(mm, top):
+    t = mm()
+    base = one_row(t.pid)
+    do(t, "grow", 64)
+    grown = one_row(t.pid)
+    assert abs(grown["rss_anon_bytes"] - base["rss_anon_bytes"] - 64 * MB) <= 16 * 4096
+    do(t, "shrink", 0)
+    back = one_row(t.pid)
+    assert abs(back["rss_anon_bytes"] - base["rss_anon_bytes"]) <= 16 * 4096
+    assert abs(back["peak_rss_bytes"] - grown["rss_bytes"]) <= BATCH
+
+
+def test_reserving_is_not_residing(mm):
+    t = mm()
+    before = one_row(t.pid)
+    do(t, "reserve", 128)
+    after = one_row(t.pid)
+    assert after["virt_bytes"] - before["virt_bytes"] == 128 << 30
+    assert after["rss_bytes"] - before["rss_bytes"] <= MB
+
+
+def test_huge_pages_and_copy_on_write(mm):
+    t = mm()
+    base = one_row(t.pid)
+    do(t, "huge", 32)
+    assert abs(one_row(t.pid)["rss_anon_bytes"] - base["rss_anon_bytes"] - 32 * MB) <= 16 * 4096
+    t.say("cow 24")
+    child = int(t.expect("child").split()[1])
+    t.expect("ok cow")
+    p = memwatch("top", "--json", "-n", 1, check=0)
+    rows = {r["pid"]: r for r in json.loads(p.stdout)["processes"]}
+    check_row(rows[child], child)
+    assert rows[child]["ppid"] == t.pid and rows[child]["rss_anon_bytes"] >= 24 * MB
+    do(t, "cowwrite")
+    check_row(one_row(child), child)
+
+
+def test_peaks_between_two_ticks(mm, top):
+    t = mm()
+    w = top("-p", t.pid, "-i", "2")
+    base = w.row(t.pid)["rss_bytes"]
+    do(t, "spike", 200)
+    r = w.row(t.pid)
+    assert r["rss_bytes"] < base + 20 * MB
+    # the highest ever: the kernel's own mark tells it
+    assert abs(r["interval_peak_rss_bytes"] - base - 200 * MB) <= 2 * BATCH
+    do(t, "spike", 120)
+    # lower than before: seen at the scheduler's ticks, so within what a tick can touch
+    peak = w.row(t.pid)["interval_peak_rss_bytes"] - base
+    assert 60 * MB < peak <= 121 * MB
+    # nothing happened
+    assert w.row(t.pid)["interval_peak_rss_bytes"] < base + 20 * MB
+    w.stop()
+
+
+def test_trends_are_named(mm, top):
+    saw, steps, idle = mm(), mm(), mm()
+    w = top("-i", "0.25", "-p", saw.pid, "-p", steps.pid, "-p", idle.pid)
+    saw.say("saw 60 12")
+    steps.say("steps 3 60")
+    seen = {}
+
+    def named():
+        for r in w.tick()["processes"]:
+            seen[r["pid"]] = r["trend"]
+        return (seen.get(saw.pid) == "sawtooth" and seen.get(steps.pid) == "growing"
+                and seen.get(idle.pid) == "flat")
+
+    end = time.monotonic() + 20
+    while not named():
+        assert time.monotonic() < end, {"saw": seen.get(saw.pid), "steps": seen.get(steps.pid),
+                                        "idle": seen.get(idle.pid)}
+    w.stop()
+
+
+def test_short_lived_process(mm, tmp_path):
+    out = tmp_path / "all.json"
+    w = subprocess.Popen([str(BIN), "top", "--plain", "-i", "2", "-n", "3", "--timeline", str(out)],
+                         stdout=subprocess.PIPE, text=True)
+    assert w.stdout.readline()  # the first tick is over
+    t = mm()
+    do(t, "spike", 150)
+    t.say("exit")
+    t.proc.wait()
+    w.communicate(timeout=30)
+    assert w.returncode == 0
+    lines = [p for p in load_json(out)["processes"] if p["pid"] == t.pid]
+    assert len(lines) == 1
+    assert max(r["rss_bytes"] for r in lines[0]["rows"]) >= 150 * MB
+    assert "exit 0" in [m["text"] for m in lines[0]["marks"]]
+
+
+def last_pid(pid):
+    Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid))
+
+
+def test_pid_reuse_joins_nothing(mm, top, target, tmp_path):
+    if not Path("/proc/sys/kernel/ns_last_pid").exists():
+        pytest.skip("no ns_last_pid in this kernel: a PID cannot be given twice at will")
+    first = mm()
+    do(first, "grow", 100)
+    out = tmp_path / "t.json"
+    w = top("-i", "0.2", "-p", first.pid, "--timeline", out)
+    old = w.row(first.pid)
+    first.say("exit")
+    first.proc.wait()
+    exe = build("mm.c", flags=("-O1", "-fno-optimize-sibling-calls"), libs=("-lpthread",))
+    second = None
+    for _ in range(200):  # others take PIDs too
+        last_pid(first.pid - 1)
+        p = target([exe])
+        p.expect("ready")
+        if p.pid == first.pid:
+            second = p
+            break
+        p.stop()
+    assert second, "the PID was not given again"
+    new = None
+    while not new or new["start_boottime_ns"] == old["start_boottime_ns"]:
+        line = w.proc.stdout.readline()
+        if not line:  # between the two there was no such process: top had ended
+            w.proc.wait()
+            new = one_row(second.pid)
+            break
+        new = next((p for p in json.loads(line)["processes"] if p["pid"] == second.pid), new)
+    assert old["peak_rss_bytes"] >= 100 * MB > new["peak_rss_bytes"]
+    if w.proc.poll() is None:
+        w.stop()
+    lines = [p for p in load_json(out)["processes"] if p["pid"] == first.pid]
+    assert len(lines) == 1
+    assert min(r["rss_bytes"] for r in lines[0]["rows"]) >= 100 * MB  # none of the second's rows
+
+
+def test_sort_filter_tree(mm):
+    small, large = mm(), mm()
+    do(large, "grow", 40)
+    p = memwatch("top", "--json", "-n", 1, "--filter", "^.*/workloads/mm", "--sort", "rss", check=0)
+    pids = [r["pid"] for r in json.loads(p.stdout)["processes"]]
+    assert pids.index(large.pid) < pids.index(small.pid)
+    p = memwatch("top", "--json", "-n", 1, "--sort", "pid", "--reverse", check=0)
+    pids = [r["pid"] for r in json.loads(p.stdout)["processes"]]
+    assert pids == sorted(pids, reverse=True)
+    p = memwatch("top", "--json", "-n", 1, "--tree", check=0)
+    rows = json.loads(p.stdout)["processes"]
+    at = {r["pid"]: i for i, r in enumerate(rows)}
+    for r in rows:
+        assert r["ppid"] not in at or at[r["ppid"]] < at[r["pid"]]
+    p = memwatch("top", "--plain", "-n", 1, "--top", 3, check=0)
+    assert "more)" in p.stdout and "Pressure:" in p.stdout and "Mem:" in p.stdout
+
+
+def test_kernel_threads_are_hidden():
+    rows = json.loads(memwatch("top", "--json", "-n", 1, check=0).stdout)["processes"]
+    assert rows and not any(r["kernel_thread"] for r in rows)
+    p = memwatch("top", "--json", "-n", 1, "--kernel-threads", check=0)
+    rows = json.loads(p.stdout)["processes"]
+    kthreadd = [r for r in rows if r["pid"] == 2]
+    assert kthreadd and kthreadd[0]["kernel_thread"] and not kthreadd[0]["has_memory"]
+
+
+def test_machine_totals():
+    m = json.loads(memwatch("top", "--json", "-n", 1, check=0).stdout)["machine"]
+    info = {line.split(":")[0]: int(line.split()[1]) * 1024
+            for line in Path("/proc/meminfo").read_text().splitlines() if "kB" in line}
+    assert m["total_bytes"] == info["MemTotal"]
+    assert m["swap_total_bytes"] == info["SwapTotal"]
+    if Path("/proc/pressure/memory").exists():
+        assert m["psi"]["some"]["total_us"] >= 0
+
+
+def test_processes_that_vanish(top):
+    """Rows are whole or absent while processes come and go as fast as they can."""
+    churn = subprocess.Popen(["sh", "-c", "while :; do (:); /bin/true & wait; done"])
+    try:
+        w = top("-i", "0.05", "-n", "30")
+        names = set()
+        for _ in range(30):
+            for r in w.tick()["processes"]:
+                assert r["pid"] > 0 and r["comm"] and r["start_boottime_ns"] > 0
+                if r["has_memory"]:
+                    assert 0 < r["virt_bytes"] < 1 << 47 and r["rss_bytes"] <= r["virt_bytes"] + MB
+                names.add(r["comm"])
+        assert "sh" in names
+        assert w.proc.wait(timeout=20) == 0
+    finally:
+        churn.kill()
+        churn.wait()
+
+
+def test_hostile_names(target):
+    p = subprocess.Popen(["bash", "-c", "printf '\\033[2Jevil\\n' >/proc/self/comm 2>/dev/null; "
+                          "exec -a $'\\x1b[31mred' sleep 60"])
+    try:
+        wait_for(lambda: b"\x1b[31mred" in Path(f"/proc/{p.pid}/cmdline").read_bytes())
+        out = memwatch("top", "--plain", "-n", 1, "--full-command", "--top", 0, "-p", p.pid, check=0)
+        assert "\x1b" not in out.stdout and "?[31mred" in out.stdout
+        assert "\x1b" not in one_row(p.pid)["cmdline"]
+    finally:
+        p.kill()
+        p.wait()
+
+
+@pytest.mark.parametrize("args", [["-n", "0"], ["-i", "x"], ["--sort", "beauty"], ["-p", "0"],
+                                  ["-p", "-3"], ["--timeline", "x.bmp"], ["--ledger"], ["stray"],
+                                  ["-o", "x.pb.gz"], ["--filter", "("], ["--faults=0"]])
+def test_wrong_usage(args):
+    p = memwatch("top", "--plain", "-n", "1", *args)
+    assert p.returncode == 2 and p.stdout == "" and p.stderr
+
+
+def test_no_such_process():
+    for extra in ([], ["--ledger"], ["--faults"], ["--timeline", "/tmp/never.csv"]):
+        p = memwatch("top", "--plain", "-n", "1", "-d", "2", "-p", 999999999, *extra)
+        assert p.returncode == 4 and "999999999" in p.stderr, extra
+    assert not Path("/tmp/never.csv").exists()
+
+
+def test_ends_with_its_process(mm, top):
+    t = mm()
+    w = top("-i", "0.2", "-p", t.pid)
+    assert w.row(t.pid)
+    t.say("exit")
+    t.proc.wait()
+    assert w.proc.stdout.read() is not None
+    assert w.proc.wait(timeout=10) == 0
+
+
+def test_full_screen(mm, tmp_path):
+    t = mm()
+    do(t, "grow", 300)
+    sock = str(tmp_path / "tmux")
+    rc = tmp_path / "rc"
+    tmux = ["tmux", "-S", sock]
+    subprocess.run([*tmux, "new-session", "-d", "-x", "200", "-y", "24",
+                    f"{BIN} top -i 0.5; echo $? >{rc}"], check=True)
+
+    def screen():
+        return subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, text=True).stdout
+
+    def keys(*k):
+        subprocess.run([*tmux, "send-keys", *k], check=True)
+
+    try:
+        wait_for(lambda: "Pressure:" in screen() and str(t.pid) in screen())
+        assert "by rss" in screen()
+        keys("V")
+        wait_for(lambda: "by virt" in screen())
+        keys("t")
+        wait_for(lambda: ", tree" in screen())
+        keys("h")
+        wait_for(lambda: "this help" in screen())
+        keys("h")
+        keys("\\", "w", "o", "r", "k", "l", "o", "a", "d", "s", "/", "m", "m", "Enter")
+        wait_for(lambda: "filter workloads/mm" in screen() and str(t.pid) in screen())
+        keys("q")
+        wait_for(lambda: rc.exists() and rc.read_text().strip() == "0")
+    finally:
+        subprocess.run([*tmux, "kill-server"], capture_output=True)
