@@ -24,7 +24,7 @@
 #include "session/target.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
-#define FIRST_REPORT_NS 500000000ULL /* the first report does not wait for an interval */
+#define FIRST_REPORT_NS 100000000ULL /* the first report does not wait for an interval */
 
 struct monitor {
 	const struct attach_options *opts;
