@@ -417,7 +417,7 @@ def test_target_in_a_container(attach, target, tmp_path):
     assert "keeps_memory" in names and "main" in names, names
     f = frames[names.index("keeps_memory")]
     assert f["file"].endswith("named.c") and f["line"] == 10
-    assert f["module"] == "/bin/named" and f["build_id"] == build_id(exe)
+    assert f["module"].endswith("/bin/named") and f["build_id"] == build_id(exe)
 
 
 def test_binary_replaced_after_start(attach, target, tmp_path):
