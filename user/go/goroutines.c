@@ -365,7 +365,7 @@ static int add_g(const struct go_target *t, const struct g *g, struct go_stacks 
 
 static int set_types(struct profile *p)
 {
-	uint32_t goroutine, count;
+	uint32_t goroutine = 0, count = 0;
 	int err = profile__string(p, "goroutine", &goroutine);
 
 	if (!err)

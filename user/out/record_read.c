@@ -426,7 +426,8 @@ static int copy_tables(const struct profile *d, struct profile *p, uint32_t *str
 	for (size_t i = 0; i < d->nlocations && !err; i++) {
 		const struct profile_location *l = &d->locations[i];
 
-		err = profile__location(p, l->mapping, l->address, d->lines + l->line0, l->nlines, &id);
+		err = profile__location(p, l->mapping, l->address,
+					l->nlines ? d->lines + l->line0 : NULL, l->nlines, &id);
 	}
 	return err;
 }
@@ -450,8 +451,8 @@ static int copy_stacks(const struct profile *d, struct profile *p, const uint32_
 			labels[k].unit = string[labels[k].unit];
 		}
 		if (!err)
-			err = profile__sample(p, d->stack + s->stack0, s->nstack, value[i], labels,
-					      s->nlabels);
+			err = profile__sample(p, s->nstack ? d->stack + s->stack0 : NULL, s->nstack,
+					      value[i], labels, s->nlabels);
 	}
 	return err;
 }
