@@ -53,7 +53,9 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$out" "$@")
 }
 median() { sort -n | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
 
+all=$runs
 for f in samples.pb.gz large.pb; do
+	runs=$all; [ $f = large.pb ] && runs=$(((all + 2) / 3)) # pprof takes a minute for this one
 	: >"$dir/time"; : >"$dir/mem"
 	for _ in $(seq "$runs"); do
 		read -r a akb < <(timed "$dir/a" go tool pprof -top -symbolize=none "$dir/$f")
