@@ -93,7 +93,8 @@ static void unmap(struct anon *a, uint32_t target, uint64_t start, uint64_t end)
 	for (keep = i; keep < t->n && t->regions[keep].end <= end; keep++)
 		give_back(a, target, t->regions[keep].site,
 			  t->regions[keep].end - t->regions[keep].start);
-	memmove(&t->regions[i], &t->regions[keep], (t->n - keep) * sizeof(*t->regions));
+	if (keep > i) /* also: an empty table has no array to move in */
+		memmove(&t->regions[i], &t->regions[keep], (t->n - keep) * sizeof(*t->regions));
 	t->n -= keep - i;
 	if (i < t->n && t->regions[i].start < end) {
 		give_back(a, target, t->regions[i].site, end - t->regions[i].start);
