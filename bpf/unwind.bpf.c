@@ -474,8 +474,8 @@ static __always_inline int step_fp(struct mw_unwind_state *st, u32 slot, u32 cau
 {
 	u64 fp = st->fp, pair[2];
 
-	if (!fp)
-		return stop(st, MW_STACK_FP_END);
+	/* Zero is the ABI's mark of the outermost frame, but also any number that code without a frame
+	 * pointer keeps in the register: not to be taken for the root. */
 	if (fp & 7 || fp < st->sp || fp - st->sp > JUMP_LIMIT)
 		return stop(st, cause);
 	if (bpf_probe_read_user(pair, sizeof(pair), (void *)fp))
