@@ -11,7 +11,8 @@ vm=$PWD/build/vm
 apt=$vm/apt
 
 # kernel series → suite that has it
-declare -A suite=([5.10]=bullseye-security [6.1]=bookworm-security [6.12]=bookworm-backports)
+# (5.10.223: the last one whose oom:mark_victim tells a PID only)
+declare -A suite=([5.10]=bullseye-security [5.10.223]=bullseye [6.1]=bookworm-security [6.12]=bookworm-backports)
 
 die() { echo "vm/fetch: $*" >&2; exit 1; }
 
@@ -48,8 +49,10 @@ src() { echo "deb [signed-by=$keyring] $1 $2 main"; }
 {
 	src "$main" bookworm
 	src "$main" bookworm-backports
+	# Old suites leave the mirrors one day: only those that are asked for.
+	case " $* " in *" 5.10.223 "*) src "$main" bullseye ;; esac
 	src "$security" bookworm-security
-	src "$security" bullseye-security
+	case " $* " in *" 5.10 "*) src "$security" bullseye-security ;; esac
 } >"$apt/etc/sources.list"
 {
 	apt-config dump | grep -E '^Acquire::' | grep -v -i -E 'changelogs|indextargets' || true
@@ -76,7 +79,7 @@ C
 : >"$apt/state/status"
 export APT_CONFIG=$apt/apt.conf
 
-stamp=$apt/state/updated
+stamp=$apt/state/updated-$(md5sum <"$apt/etc/sources.list" | cut -c1-12)
 if [ ! -e "$stamp" ] || [ -n "$(find "$stamp" -mmin +720)" ]; then
 	log=$vm/apt-update.log
 	timeout 180 apt-get update >"$log" 2>&1 && ! grep -q '^\(Err\|E:\|W: Failed\)' "$log" ||
@@ -121,7 +124,8 @@ if [ ! -s "$vm/busybox" ]; then
 fi
 
 fetch_kernel() {
-	local k=$1 s=${suite[$1]} image version pkg
+	local k=$1 s=${suite[$1]} image version pkg series
+	series=$(cut -d. -f1,2 <<<"$k")
 	# Newest first; an index may name a file that the mirror no longer has: try the next.
 	while read -r image version; do
 		for pkg in "${image/linux-image-/linux-binary-}" "$image"; do
@@ -137,10 +141,11 @@ fetch_kernel() {
 				return 0
 			fi
 		done
-	done < <(apt-cache search --names-only "^linux-image-${k//./\\.}\\..*-cloud-amd64\$" |
+	done < <(apt-cache search --names-only "^linux-image-${series//./\\.}\\..*-cloud-amd64\$" |
 		awk '{print $1}' | while read -r p; do
 			apt-cache madison "$p" | awk -F' *[|] *' '{gsub(/ /,"",$1); print $1, $2}'
-		done | sort -k2,2 -V -r | head -5)
+		done | awk -v k="$k" '$2 == k || index($2, k ".") == 1 || index($2, k "-") == 1' |
+		sort -k2,2 -V -r | head -5)
 	die "no kernel $k in $s"
 }
 for k in "$@"; do
