@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-#define MIN_AGE_NS 100000000ULL
+#define MIN_AGE_NS 50000000ULL
 
 struct go_attached {
 	struct go_target *t;
 	struct go_heap heap; /* the newest that was read whole */
 	bool have;
 	uint64_t read_ns;   /* when, CLOCK_MONOTONIC */
-	uint64_t heap_live; /* the Go heap then, bytes */
+	uint64_t cost_ns;   /* what that took */
 	uint32_t cycle;	    /* runtime.mProfCycle then */
 	uint64_t failed;
 	struct go_memstats memstats;
@@ -73,18 +73,17 @@ const char *go_attached__note(const struct go_attached *a)
 
 void go_attached__refresh(struct go_attached *a, uint64_t max_age_ns)
 {
-	uint64_t now = util__now_ns(), live = 0;
+	uint64_t now = util__now_ns();
 	char why[GO_WHY_LEN];
 	uint32_t cycle = 0;
 	struct go_heap h;
 
 	if (a->have && now - a->read_ns < min_of(max_age_ns, MIN_AGE_NS))
 		return;
-	go_target__u64(a->t, a->t->sym.gc_controller, a->t->layout->gc.heap_live, &live);
 	go_target__u32(a->t, a->t->sym.mprof_cycle, 0, &cycle);
-	/* The profile changes once per GC cycle. */
+	/* The profile changes once per GC cycle; following each may take a twentieth of a CPU. */
 	if (a->have && now - a->read_ns < max_age_ns &&
-	    (cycle == a->cycle || live < a->heap_live + a->heap_live / 10))
+	    (cycle == a->cycle || now - a->read_ns < 20 * a->cost_ns))
 		return;
 	if (go_heap__of(a->t, &h, why)) {
 		a->failed++;
@@ -99,7 +98,7 @@ void go_attached__refresh(struct go_attached *a, uint64_t max_age_ns)
 	a->heap = h;
 	a->have = true;
 	a->read_ns = now;
-	a->heap_live = live;
+	a->cost_ns = util__now_ns() - now;
 	a->cycle = cycle;
 }
 

@@ -25,9 +25,9 @@ bool go_attached__cgo(const struct go_attached *a);
 const char *go_attached__note(const struct go_attached *a);
 
 /*
- * Reads the profile if the last one is older than max_age_ns or the Go heap has grown by a tenth
- * since and a GC cycle has ended: cheap enough to call often (two words are read to find out). A
- * reading that fails leaves the last one in place.
+ * Reads the profile if the last one is older than max_age_ns or a GC cycle has ended since: cheap
+ * enough to call often (one word is read to find out, and readings are kept to a twentieth of one
+ * CPU). A reading that fails leaves the last one in place.
  */
 void go_attached__refresh(struct go_attached *a, uint64_t max_age_ns);
 
