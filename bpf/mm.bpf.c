@@ -206,7 +206,7 @@ int BPF_PROG(mw_mm_exec, struct task_struct *task)
 	if (!mm)
 		return 0;
 	slot = bpf_map_lookup_elem(&mm_slots, &tgid);
-	if (!slot && !mm_watch_all)
+	if (!slot && !mm_watched(tgid))
 		return 0;
 	mm_read_rss(mm, &rss);
 	if (slot)
@@ -229,7 +229,7 @@ int BPF_PROG(mw_mm_exit, struct task_struct *task)
 	if (task->signal->live.counter || (task->flags & PF_KTHREAD))
 		return 0;
 	slot = bpf_map_lookup_elem(&mm_slots, &tgid);
-	if (!slot && !mm_watch_all)
+	if (!slot && !mm_watched(tgid))
 		return 0;
 	if (mm) { /* from 6.16 on this comes before the address space is left */
 		mm_read_rss(mm, &rss);

@@ -201,6 +201,9 @@ int json__write(FILE *f, const struct profile *p)
 {
 	static const char *const type[] = {"alloc_objects", "alloc_space", "inuse_objects",
 					   "inuse_space"};
+	/* of page faults: what was ever faulted in, what is resident */
+	static const char *const fault_type[] = {"faulted_pages", "faulted_space", "resident_pages",
+						 "resident_space"};
 	cleanup_free size_t *at = calloc(p->nlocations + 1, sizeof(*at));
 	struct writer w = {.f = f, .p = p};
 	struct escape_buf b = {0};
@@ -208,6 +211,8 @@ int json__write(FILE *f, const struct profile *p)
 
 	for (size_t k = 0; k < 4; k++) {
 		w.index[k] = profile__find_type(p, type[k]);
+		if (w.index[k] < 0)
+			w.index[k] = profile__find_type(p, fault_type[k]);
 		w.other_types |= w.index[k] != (int)k;
 	}
 	w.other_types |= p->nvalues != 4;

@@ -234,6 +234,8 @@ void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 	struct entry *e = find_live(t, ev->tgid);
 	struct figures peak = {ev->peak_time_ns, ev->peak_virt_bytes, ev->peak_anon_bytes,
 			       ev->peak_file_bytes, ev->peak_shmem_bytes, TIMELINE_UNKNOWN};
+	struct figures now = {ev->time_ns, ev->virt_bytes, ev->anon_bytes, ev->file_bytes,
+			      ev->shmem_bytes, ev->swap_bytes};
 	char text[64];
 
 	if (!e && t->opts.all && ev->type == MW_MM_EXIT && ev->peak_time_ns > t->mono0_ns)
@@ -242,10 +244,13 @@ void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 		return;
 	if (ev->type == MW_MM_EXEC) {
 		append_peak(t, e, &peak, 0);
+		append(t, e, &now);
 		snprintf(text, sizeof(text), "exec %.16s", ev->comm);
 		timeline__mark(&e->line, wall_of(t, ev->time_ns), text);
 	} else if (ev->type == MW_MM_EXIT) {
 		append_peak(t, e, &peak, 0);
+		if (ev->rss_bytes) /* its last moment; before 6.16 the memory is gone by then */
+			append(t, e, &now);
 		end_entry(t, e);
 		if (ev->exit_code & 0x7f)
 			snprintf(text, sizeof(text), "killed by signal %d", ev->exit_code & 0x7f);

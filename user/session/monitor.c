@@ -334,6 +334,7 @@ int monitor__run(struct monitor *m)
 
 	governor__init(&governor, m->opts->max_overhead, start);
 	open_view(m);
+	residency__tick(residency, util__now_ns());
 	while (!m->stop && (s->nlive || m->opts->faults_all)) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
 		session__poll(s);
