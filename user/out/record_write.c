@@ -192,7 +192,8 @@ static int stacks_grow(struct record_writer *w)
 static bool same_stack(const struct profile *d, const struct profile_sample *s, const uint32_t *loc,
 		       size_t n, const struct profile_label *l, size_t nl)
 {
-	if (s->nstack != n || s->nlabels != nl || memcmp(d->stack + s->stack0, loc, n * sizeof(*loc)))
+	if (s->nstack != n || s->nlabels != nl ||
+	    (n && memcmp(d->stack + s->stack0, loc, n * sizeof(*loc))))
 		return false;
 	for (size_t i = 0; i < nl; i++) {
 		const struct profile_label *m = &d->labels[s->label0 + i];
