@@ -17,7 +17,8 @@
 
 static const char doc[] =
 	"Try what this kernel offers and say what memwatch uses and what falls back.\v"
-	"Exit status: 0 if memwatch can attach to programs here, 3 if not.";
+	"Exit status: 0 if memwatch runs here, 3 if not. Whether it can attach to allocators too is "
+	"said by the first line, and by \"can_attach\" of --json.";
 
 static const struct argp_option options[] = {
 	{"json", 'j', NULL, 0, "one JSON object on stdout", 0}, {0}};
@@ -49,7 +50,7 @@ static int print_json(const struct features *fs, const struct utsname *u)
 	}
 	root = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o}", "schema", "memwatch.features/1", "kernel",
 			 u->release, "machine", u->machine, "allocator_probes",
-			 features__method(fs), "can_attach", !features__missing(fs), "features", list);
+			 features__method(fs), "can_attach", !features__missing(fs) && fs->f[FEATURE_COOKIE].have, "features", list);
 	if (!root)
 		return -ENOMEM;
 	err = json_dumpf(root, stdout, JSON_INDENT(1));

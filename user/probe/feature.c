@@ -286,5 +286,5 @@ const char *features__method(const struct features *fs)
 		return "uprobe_multi with return probes on every call";
 	if (fs->f[FEATURE_COOKIE].have)
 		return "one uprobe and one return probe per function";
-	return "none";
+	return "nothing: this kernel cannot tell them apart (no attach cookies)";
 }
