@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 
+import test_oom
 from conftest import BIN, memwatch, wait_for
 from golib import Pprof, assert_same, go_build, go_version
 
@@ -491,3 +492,30 @@ def test_prometheus(attach, tmp_path):
     finally:
         p.kill()
         p.wait()
+
+
+@pytest.mark.skipif(not test_oom.ROOT or not os.access(test_oom.ROOT, os.W_OK),
+                    reason="no memory cgroup can be made here")
+def test_oom_victim_leaves_its_profile(target, attach, tmp_path):
+    g = test_oom.Group(f"memwatch-go-{os.getpid()}", 80 << 20)
+    try:
+        t = target([go_build("hog")], preexec_fn=g.join)
+        t.expect("ready")
+        log = tmp_path / "oom.log"
+        m = attach("-p", t.pid, "--plain", "--oom-log", log, cwd=tmp_path)
+        try:
+            while t.proc.poll() is None:
+                t.say()
+                t.proc.stdout.readline()
+        except OSError:
+            pass
+        t.proc.wait()
+        assert t.proc.returncode == -signal.SIGKILL
+        m.finish(sig=None)
+        event = json.loads(log.read_text().splitlines()[-1])
+        assert event["victim"]["pid"] == t.pid
+        stacks = Pprof(tmp_path / event["profile"]).multiset()
+        held = sum(v[3] * n for (s, v, _), n in stacks.items() if "main.hoard" in str(s))
+        assert held > 10 << 20
+    finally:
+        g.remove()

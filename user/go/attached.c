@@ -86,9 +86,10 @@ void go_attached__refresh(struct go_attached *a, uint64_t max_age_ns)
 	    (cycle == a->cycle || now - a->read_ns < 20 * a->cost_ns))
 		return;
 	if (go_heap__of(a->t, &h, why)) {
-		a->failed++;
-		if (procmem__alive(a->t->mem))
+		if (procmem__alive(a->t->mem)) { /* a process that is gone refuses nothing */
+			a->failed++;
 			log_debug("%s", why);
+		}
 		go_heap__free(&h);
 		return;
 	}
