@@ -117,9 +117,10 @@ def test_table_and_keys(terminal, shapes, tmp_path):
 
 
 def test_mark_and_pause(terminal, shapes):
-    term = started(terminal, shapes)
+    term = started(terminal, shapes, cols=110)
     term.keys("d")
     term.expect("no mark yet")
+    term.expect(r"1\.56MB .*block < load_at_start")  # all of it: it moves no more
     term.keys("m", "d")
     term.expect("since mark")
     # growth since the mark is a fraction of everything, and only of what still grows
