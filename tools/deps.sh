@@ -55,6 +55,13 @@ if [ ${#missing[@]} -gt 0 ]; then
 	echo "deps: installing ${missing[*]}" >&2
 	export DEBIAN_FRONTEND=noninteractive
 	log=$(mktemp)
+	# Tests start the servers that they need by themselves; none is to run because it was installed.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap 'rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod +x $policy
+	fi
 	{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
 		>"$log" 2>&1 || { tail -30 "$log" >&2; exit 1; }
 	rm -f "$log"
