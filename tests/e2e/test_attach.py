@@ -313,6 +313,25 @@ def test_two_memwatch_and_exceptions(target, attach):
     assert t.proc.wait(10) == 0
 
 
+@pytest.mark.parametrize("instances", [1, 2])
+def test_two_targets_that_throw(instances, target, attach):
+    """The kernel gives a return probe of one process to every process with a breakpoint there:
+    two C++ targets on one allocator must both survive their bad_alloc."""
+    exe = workload("badalloc.cpp", libs=("-ljemalloc",), suffix="-pair")
+    ts = [target([exe]) for _ in range(2)]
+    for t in ts:
+        t.expect("ready")
+    if instances == 1:
+        a = attach("-p", ts[0].pid, "-p", ts[1].pid, "--plain")
+        a.wait_for(f"attached to PID {ts[1].pid}")
+    else:
+        for t in ts:
+            attach("-p", t.pid, "--plain")
+    for t in ts:
+        t.say("go")
+        t.expect("done")
+
+
 def test_several_targets(target, attach, tmp_path):
     ts = [target([workload(w)]) for w in ("family.c", "realloc.c", "threads.c")]
     for t in ts:

@@ -27,7 +27,7 @@ _memwatch()
 		COMPREPLY=($(compgen -W "$names" -- "$cur")); return ;;
 	--unit)
 		COMPREPLY=($(compgen -W "B kB MB GB auto" -- "$cur")); return ;;
-	-o|--output|--timeline|--oom-log|--base|--diff-base|--config|--on-alert)
+	-o|--output|--timeline|--oom-log|--peak|--peak-rss|--record|--base|--diff-base|--config|--on-alert)
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--state-dir)

@@ -3,9 +3,13 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -21,7 +25,17 @@ struct probe_link {
 	struct bpf_link *link; /* perf event link, or NULL */
 };
 
+#define MAX_CLAIMS 64
+
+/* A file whose throwing functions this memwatch probes for one target; see claim(). */
+struct claim {
+	uint32_t target;
+	int fd;
+};
+
 struct alloc_probe {
+	struct claim claims[MAX_CLAIMS];
+	size_t nclaims;
 	struct bpfobj *obj;
 	enum method method;
 	struct probe_link *links;
@@ -129,10 +143,24 @@ static void link_close(struct probe_link *l)
 	bpf_link__destroy(l->link);
 }
 
+static void release_claims(struct alloc_probe *p, uint32_t target, bool all)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nclaims; i++) {
+		if (all || p->claims[i].target == target)
+			close(p->claims[i].fd);
+		else
+			p->claims[n++] = p->claims[i];
+	}
+	p->nclaims = n;
+}
+
 void alloc_probe__free(struct alloc_probe *p)
 {
 	if (!p)
 		return;
+	release_claims(p, 0, true);
 	/* All at one moment: taking the probes out one by one lasts tens of milliseconds. */
 	alloc_probe__set_rate(p, 0);
 	/* In the reverse order: while a free can no longer be seen, no allocation may be. */
@@ -145,6 +173,8 @@ void alloc_probe__free(struct alloc_probe *p)
 void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target)
 {
 	size_t n = 0;
+
+	release_claims(p, target, false);
 
 	for (size_t i = p->nlinks; i-- > 0;) {
 		if (p->links[i].target != target)
@@ -281,6 +311,45 @@ static bool can_follow(const struct alloc_probe *p, const struct site *s)
 	return false;
 }
 
+/*
+ * Linux (6.18) puts the return trampoline of a probe into every process that has a breakpoint
+ * there, whichever process the probe was for: a probe of one target's operator new would end
+ * another target that throws. So each file's throwing functions are probed for one target of one
+ * memwatch at a time. The claim is an abstract socket, which the kernel drops with its owner.
+ */
+static bool claim(struct alloc_probe *p, uint32_t target, int fd)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct stat st;
+	int sock, len;
+
+	if (p->nclaims == MAX_CLAIMS || fstat(fd, &st))
+		return false;
+	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return false;
+	len = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "memwatch-throws-%llx-%llx",
+		       (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	if (bind(sock, (struct sockaddr *)&addr,
+		 offsetof(struct sockaddr_un, sun_path) + 1 + len)) {
+		close(sock);
+		log_warn("operator new of an allocator of its own is not followed in one more process: it "
+			 "is being followed in another, and the two would endanger each other");
+		return false;
+	}
+	p->claims[p->nclaims++] = (struct claim){.target = target, .fd = sock};
+	return true;
+}
+
+static bool any_throws(const struct site *sites, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (sites[i].func.fn == MW_FN_NEW && !sites[i].wrapper && sites[i].kind != SITE_NONE)
+			return true;
+	}
+	return false;
+}
+
 static int attach_counted(struct alloc_probe *p, const char *path, const struct batch *b, int pid,
 			  uint32_t target)
 {
@@ -299,19 +368,21 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 	cleanup_free struct batch *frees = calloc(1, sizeof(*frees));
 	cleanup_free struct batch *allocs = calloc(1, sizeof(*allocs));
 	cleanup_free struct batch *counted = calloc(1, sizeof(*counted));
+	bool claimed;
 	char path[64];
 	int err;
 
 	*ret_n = 0;
 	if (!frees || !allocs || !counted)
 		return -ENOMEM;
+	claimed = any_throws(sites, n) && claim(p, target, fd);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
 		const struct site *s = &sites[i];
 		struct batch *b = s->func.fn == MW_FN_FREE ? frees : allocs;
 		uint64_t flags = 0;
 
-		if (s->wrapper || s->kind == SITE_NONE)
+		if (s->wrapper || s->kind == SITE_NONE || (s->func.fn == MW_FN_NEW && !claimed))
 			continue;
 		if (s->kind == SITE_STEPPED)
 			flags |= MW_COOKIE_STEPPED;
