@@ -170,8 +170,12 @@ def test_fork_followed(opts, target, attach, tmp_path):
     assert t.proc.wait(20) == 0
     parent = load_json(tmp_path / f"f.{t.pid}.json")
     child = load_json(tmp_path / f"f.{c['pid']}.json")
-    assert set(losses(parent)) | set(losses(child)) <= {
-        "children not seen between their fork and the attach", "frees lost: block reused"}
+    assert losses(parent) == {}
+    # The books say that nobody watched the child before the attach. Here it only waited, but libc
+    # may give a block back meanwhile, which shows when its address is used again.
+    gap = "children not seen between their fork and the attach"
+    assert losses(child)[gap] == 1
+    assert set(losses(child)) <= {gap, "frees lost: block reused"}
     assert child["pid"] == c["pid"]
     sums = by_function(child, ["before_fork", "in_child", "in_parent"])
     # p = 0.96 for the smallest block with 300: a handful of blocks may be missing or overrated.
