@@ -66,8 +66,7 @@ static int stop(struct dwarfbox *b, int err)
 		return err;
 	close(b->sock);
 	b->sock = -1;
-	if (err) /* dead already, or to be; a healthy one leaves when its socket is closed */
-		kill(b->pid, SIGKILL);
+	kill(b->pid, SIGKILL); /* it has nothing to lose; if it died before, that is what is told */
 	while (waitpid(b->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	b->pid = -1;
