@@ -263,7 +263,8 @@ def test_generated_code(tmp_path):
     node = shutil.which("node")
     if not node:
         pytest.skip("no node")
-    p = subprocess.Popen([node, "--perf-basic-prof", js], stdout=subprocess.PIPE, text=True)
+    p = subprocess.Popen([node, "--perf-basic-prof", js], stdout=subprocess.PIPE, text=True,
+                         cwd=tmp_path)
     perf_map = f"/tmp/perf-{p.pid}.map"
     try:
         assert p.stdout.readline() == "ready\n"
