@@ -135,7 +135,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->faults.outputs[o->faults.noutputs++] = arg;
 		break;
 	case OPT_LEDGER: o->ledger = true; break;
+	case ARGP_KEY_INIT: state->child_inputs[0] = &o->faults.alert; break;
 	case ARGP_KEY_END:
+		if (rules__any(&o->faults.alert.rules) && !o->npids)
+			argp_error(state, "--alert-... needs -p PID");
 		if (o->faults.noutputs && !o->faults.faults)
 			argp_error(state, "-o needs --faults");
 		if (o->faults.faults && o->npids > ATTACH_MAX_PIDS)
@@ -156,12 +159,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static const struct argp_child children[] = {{&alert_options_argp, 0, NULL, 0}, {0}};
+
 static const struct argp argp = {
 	option_list, parse_option, "",
 	"Every process: virtual size, resident memory by kind, swap, growth with its trend, peak, "
 	"OOM score.\v"
 	"Peaks between two refreshes are seen too. Keys of the full-screen view: F1 or h.",
-	NULL, NULL, NULL};
+	children, NULL, NULL};
 
 /* Waits for the next tick; true when a signal says to end. */
 static bool wait_tick(struct top *t, int sigfd, uint64_t next_ns)
@@ -173,8 +178,9 @@ static bool wait_tick(struct top *t, int sigfd, uint64_t next_ns)
 
 		if (now >= until)
 			return false;
-		if (poll(&fd, 1, (until - now + 999999) / 1000000) > 0)
+		if (poll(&fd, 1, (top__wait_ns(t, now, until) + 999999) / 1000000) > 0)
 			return true;
+		top__guard(t);
 	}
 }
 
@@ -230,7 +236,7 @@ static int set_up(struct top *t, const struct options *o, bool text)
 		.pids = (const pid_t *)o->pids,
 		.npids = o->npids,
 	};
-	int err;
+	int err, status;
 
 	table__init(&t->table);
 	t->kthreads = o->kthreads;
@@ -276,6 +282,9 @@ static int set_up(struct top *t, const struct options *o, bool text)
 			return EXIT_FAILED;
 		}
 	}
+	status = top__watch(t, &o->faults.alert);
+	if (status)
+		return status;
 	if (o->duration_ns)
 		t->end_ns = util__now_ns() + o->duration_ns;
 	return EXIT_DONE;
@@ -385,6 +394,7 @@ int cmd_top(int argc, char **argv)
 		status = text ? run_text(&t, o.json) : screen__run(&t);
 	if (status == EXIT_NO_PROCESS)
 		log_error("no such process: %u", o.pids[0]);
+	top__unwatch(&t);
 	if (t.timeline && status == EXIT_DONE)
 		status = save_timeline(&t, o.timeline);
 	proc_timeline__free(t.timeline);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "oom/finer.h"
 #include "oom/merge.h"
 #include "oom/record.h"
 #include "oom/render.h"
@@ -393,6 +394,53 @@ static void slopes(void **state)
 	assert_float_equal(tracker__slope(p, 1), 0, 0);
 }
 
+/* A run's rows, ten a second for `n` rows, up to the kill; then the exit's. */
+static void fine_rows(struct timeline *t, size_t n, int64_t kill_ms)
+{
+	timeline__init(t, 7, "hog", 8192);
+	for (size_t i = 0; i <= n; i++) {
+		struct timeline_row r = timeline__row(kill_ms - 100 * (int64_t)(n - i));
+
+		r.value[TIMELINE_VIRT] = i == n ? 0 : 8192;
+		r.value[TIMELINE_RSS] = i == n ? 0 : 4096 + (int64_t)i;
+		r.value[TIMELINE_RSS_FILE] = 5;
+		assert_int_equal(timeline__append(t, &r), 0);
+	}
+}
+
+static void finer_timelines(void **state)
+{
+	static const size_t sizes[] = {2, 10, 63, 64, 65, 500, 7000};
+	struct oom_event *e = calloc(1, sizeof(*e));
+
+	for (size_t k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+		struct timeline t;
+		const struct oom_point *p = e->timeline;
+
+		fine_rows(&t, sizes[k], 1000000);
+		e->time_unix_ms = 1000000;
+		e->npoints = 2; /* the tracker's, the last from the kill itself */
+		e->timeline[0] = (struct oom_point){.time_unix_ms = 995000, .rss_bytes = 1};
+		e->timeline[1] = (struct oom_point){.time_unix_ms = 1000000, .rss_bytes = 9999};
+		finer__timeline(e, NULL);
+		assert_int_equal(e->npoints, 2);
+		finer__timeline(e, &t);
+		assert_int_equal(e->npoints, sizes[k] < 63 ? sizes[k] + 1 : 64);
+		assert_int_equal(p[e->npoints - 1].rss_bytes, 9999);
+		assert_true(p[0].time_unix_ms >= 1000000 - FINER_SPAN_MS);
+		for (size_t i = 1; i < e->npoints; i++)
+			assert_true(p[i].time_unix_ms > p[i - 1].time_unix_ms);
+		for (size_t i = 0; i + 1 < e->npoints; i++)
+			assert_int_equal(p[i].shared_bytes, 5);
+		if (sizes[k] > 63) { /* the newest are all there */
+			assert_int_equal(p[62].time_unix_ms, 999900);
+			assert_int_equal(p[31].time_unix_ms, 1000000 - 3200);
+		}
+		timeline__clear(&t);
+	}
+	free(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,7 +449,7 @@ int main(void)
 		cmocka_unit_test(long_names_are_cut),    cmocka_unit_test(raw_records),
 		cmocka_unit_test(merge_both),	     cmocka_unit_test(merge_alone_and_late),
 		cmocka_unit_test(merge_overflow),	     cmocka_unit_test(round_trip),
-		cmocka_unit_test(slopes),
+		cmocka_unit_test(slopes), cmocka_unit_test(finer_timelines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

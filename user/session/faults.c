@@ -33,7 +33,8 @@ struct sample {
 struct pages { /* the samples of one target, at most one a page */
 	struct sample *s;
 	size_t n, cap;
-	bool sorted;
+	size_t n_at_end; /* of a process that ended: so many were there */
+	bool sorted, at_death; /* at_death: they stay */
 	uint64_t rest_bytes;
 };
 
@@ -237,7 +238,24 @@ void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t
 void faults__clear_target(struct faults *f, uint32_t target)
 {
 	f->total -= f->by_target[target].n;
-	f->by_target[target].n = 0;
+	f->by_target[target].n = f->by_target[target].n_at_end = 0;
+}
+
+void faults__at_death(struct faults *f, uint32_t target)
+{
+	struct pages *p = &f->by_target[target];
+
+	if (!p->n) {
+		p->n = p->n_at_end;
+		f->total += p->n;
+	}
+	p->at_death = true;
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->s[i].pages)
+			continue;
+		p->s[i].pages = 1;
+		p->s[i].present = 1;
+	}
 }
 
 /* By page; of one page the newest first. */
@@ -299,10 +317,15 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 	size_t have = 0, keep = 0;
 	char path[64];
 
+	if (p->at_death)
+		return;
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", f->session->targets[target]->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || f->session->targets[target]->ended) {
+		size_t n = p->n;
+
 		faults__clear_target(f, target);
+		p->n_at_end = n;
 		return;
 	}
 	sort_pages(f, p);
@@ -315,6 +338,12 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 		if (!have || s->page < first || s->page + AROUND_PAGES > first + have) {
 			ssize_t n = pread(fd, entry, sizeof(entry), from * 8);
 
+			/* Its memory is being taken down: nothing is to be learnt any more. */
+			if (!n) {
+				for (; i < p->n; i++)
+					p->s[keep++] = p->s[i];
+				break;
+			}
 			first = from;
 			have = n > 0 ? n / 8 : 0;
 		}

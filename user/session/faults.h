@@ -49,6 +49,10 @@ void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t
 /* The address space is gone (exec, exit). */
 void faults__clear_target(struct faults *f, uint32_t target);
 
+/* The process was killed: from now on its samples count as resident as they were at the last look
+ * before its end, and those not looked at by then as small pages. */
+void faults__at_death(struct faults *f, uint32_t target);
+
 /* Looks which of the sampled pages are still there. exact: scale down to the kernel's figures too
  * (dearer: before a profile). */
 void faults__look(struct faults *f, bool exact);

@@ -12,18 +12,21 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/util.h"
+#include "oom/finer.h"
 #include "oom/jsonlog.h"
 #include "oom/record.h"
 #include "oom/render.h"
 #include "oom/watch.h"
 #include "out/output.h"
+#include "session/faults.h"
 #include "sys/protect.h"
 
 #define KILL_GRACE_NS 150000000ULL /* a target ended: a kill's record may still be on its way */
 
 struct guard {
 	const struct alert_options *o;
-	struct session *s;
+	struct session *s;		   /* NULL: processes are added by guard__add */
+	const struct residency *residency; /* NULL: no finer timeline */
 	struct jsonlog *log;
 	struct watch *watch;
 	struct alert *alert;
@@ -33,7 +36,7 @@ struct guard {
 
 static struct session_target *find_target(struct guard *g, int pid)
 {
-	for (size_t i = 0; i < g->s->ntargets; i++) {
+	for (size_t i = 0; g->s && i < g->s->ntargets; i++) {
 		if (g->s->targets[i]->pid == pid)
 			return g->s->targets[i];
 	}
@@ -52,7 +55,8 @@ static int save_profile(void *arg, int pid, const char *base, char *ret, size_t 
 	while (session__poll(g->s) > 0)
 		;
 	snprintf(ret, size, "%s.pb.gz", base);
-	err = session__profile(g->s, t, true, &p);
+	err = g->s->opts.faults_only ? session__fault_profile(g->s, t, &p)
+				     : session__profile(g->s, t, true, &p);
 	if (!err)
 		err = output__write(p, ret);
 	profile__free(p);
@@ -63,11 +67,16 @@ static int save_profile(void *arg, int pid, const char *base, char *ret, size_t 
 static void on_kill(void *arg, struct oom_event *e)
 {
 	struct guard *g = arg;
+	const struct session_target *t = find_target(g, e->victim.pid);
 	char base[OOM_PATH - 16], name[OOM_PATH];
 	int err;
 
 	memcpy(e->boot_id, g->boot_id, sizeof(e->boot_id));
-	if (find_target(g, e->victim.pid)) {
+	if (g->residency)
+		finer__timeline(e, residency__timeline(g->residency, (int)e->victim.pid));
+	if (t) {
+		if (g->s->faults)
+			faults__at_death(g->s->faults, t->index);
 		snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, g->o->dir, e->victim.pid,
 			 e->time_unix_ms);
 		err = save_profile(g, e->victim.pid, base, name, sizeof(name));
@@ -129,7 +138,7 @@ int guard__new(const struct alert_options *o, struct session *s, struct guard **
 	if (o->oom_log)
 		status = start_watch(g);
 	if (!status) {
-		err = alert__new(o, g->log, save_profile, g, &g->alert, &why);
+		err = alert__new(o, g->log, s ? save_profile : NULL, g, &g->alert, &why);
 		if (err) {
 			log_error("%s: %s", why, strerror(-err));
 			status = err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
@@ -141,6 +150,22 @@ int guard__new(const struct alert_options *o, struct session *s, struct guard **
 	}
 	*ret = g;
 	return 0;
+}
+
+void guard__use_timeline(struct guard *g, const struct residency *r)
+{
+	if (g)
+		g->residency = r;
+}
+
+int guard__add(struct guard *g, int pid, const char *comm)
+{
+	return alert__add(g->alert, pid, comm);
+}
+
+void guard__remove(struct guard *g, int pid)
+{
+	alert__remove(g->alert, pid);
 }
 
 void guard__free(struct guard *g)
@@ -158,7 +183,7 @@ void guard__tick(struct guard *g)
 {
 	if (!g)
 		return;
-	for (size_t i = 0; i < g->s->ntargets; i++) {
+	for (size_t i = 0; g->s && i < g->s->ntargets; i++) {
 		const struct session_target *t = g->s->targets[i];
 
 		if (t->ended)

@@ -7,13 +7,20 @@
 #define SESSION_GUARD_H
 
 #include "alert/options.h"
+#include "session/residency.h"
 #include "session/session.h"
 
 struct guard;
 
-/* *ret is NULL if no option asks for it. 0 or an exit status (enum mw_exit), the reason logged. */
+/* s NULL: no profiles, the processes are those of guard__add. *ret is NULL if no option asks for
+ * it. 0 or an exit status (enum mw_exit), the reason logged. */
 int guard__new(const struct alert_options *o, struct session *s, struct guard **ret);
 void guard__free(struct guard *g);
+/* Kills are told with the timeline that is recorded there; borrowed. A NULL guard is fine. */
+void guard__use_timeline(struct guard *g, const struct residency *r);
+/* Without a session: processes to watch, by the rules. 0 or -ENOMEM. */
+int guard__add(struct guard *g, int pid, const char *comm);
+void guard__remove(struct guard *g, int pid);
 
 /* Samples and reads what has happened; call at every turn of the loop. NULL is fine. */
 void guard__tick(struct guard *g);

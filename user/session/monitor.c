@@ -332,6 +332,7 @@ int monitor__run(struct monitor *m)
 		return EXIT_FAILED;
 	}
 
+	guard__use_timeline(guard, residency);
 	governor__init(&governor, m->opts->max_overhead, start);
 	open_view(m);
 	residency__tick(residency, util__now_ns());
@@ -358,12 +359,12 @@ int monitor__run(struct monitor *m)
 	session__stop(s);
 	if (residency__save(residency))
 		m->failed = true;
-	residency__free(residency);
 	if (recorder__save(recorder))
 		m->failed = true;
 	recorder__free(recorder);
 	guard__finish(guard);
 	guard__free(guard);
+	residency__free(residency);
 	report(m);
 	if (m->opts->json && print_json(m))
 		m->failed = true;

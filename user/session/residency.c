@@ -92,6 +92,11 @@ void residency__tick(struct residency *r, uint64_t now_ns)
 		r->due_ns = now_ns + r->interval_ns;
 }
 
+const struct timeline *residency__timeline(const struct residency *r, int pid)
+{
+	return r->timeline ? proc_timeline__of(r->timeline, pid) : NULL;
+}
+
 int residency__save(struct residency *r)
 {
 	const struct timeline *const *lines;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "model/ledger.h"
+#include "model/timeline.h"
 #include "session/attach_options.h"
 #include "session/session.h"
 
@@ -22,6 +23,8 @@ void residency__free(struct residency *r);
 uint64_t residency__due(const struct residency *r);
 /* Records a row per process if it is time. */
 void residency__tick(struct residency *r, uint64_t now_ns);
+/* What was recorded of a process, borrowed until the next tick; NULL: nothing. */
+const struct timeline *residency__timeline(const struct residency *r, int pid);
 /* Writes the timeline's file. 0 or -errno (logged). */
 int residency__save(struct residency *r);
 

@@ -240,6 +240,7 @@ static int loop(struct screen *s, int sigfd)
 		}
 		if (err)
 			return err;
+		top__guard(s->t);
 		draw(s);
 		if (top__done(s->t))
 			break;
@@ -247,7 +248,7 @@ static int loop(struct screen *s, int sigfd)
 		if (s->t->end_ns)
 			until = min_of(until, s->t->end_ns);
 		now = util__now_ns();
-		poll(fds, ARRAY_SIZE(fds), until > now ? (until - now + 999999) / 1000000 : 0);
+		poll(fds, ARRAY_SIZE(fds), (top__wait_ns(s->t, now, until) + 999999) / 1000000);
 		if (fds[1].revents || (fds[0].revents & (POLLHUP | POLLERR)))
 			break;
 		while ((key = getch()) != ERR)

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Alerts on pressure and in top; what is recorded of a victim that was being watched."""
+import ctypes
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from conftest import load_json, memwatch
+from test_oom import (MIB, ROOT, event_of, events, group, hog, leak,  # noqa: F401 (fixtures)
+                      pytestmark as needs_cgroup)
+
+pytestmark = needs_cgroup
+PRESSURE = Path("/proc/pressure/memory")
+CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
+
+
+class Pressure:
+    """A file of the kernel's own form in place of the machine's pressure, for one process."""
+
+    def __init__(self, path):
+        self.path = path
+        self.set(0)
+
+    def set(self, some, full=0):
+        # Of the same length every time and written at once: a reader sees one or the other.
+        text = "".join(f"{k} avg10={v:05.2f} avg60=00.00 avg300=00.00 total=000000\n"
+                       for k, v in (("some", some), ("full", full)))
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT)
+        os.pwrite(fd, text.encode(), 0)
+        os.close(fd)
+
+    def mount(self):
+        """In the child, before exec: a mount namespace of its own."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        for ok in (libc.unshare(CLONE_NEWNS) == 0,
+                   libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0,
+                   libc.mount(str(self.path).encode(), str(PRESSURE).encode(), None, MS_BIND,
+                              None) == 0):
+            if not ok:
+                raise OSError(ctypes.get_errno(), "no mount namespace of its own")
+
+
+@pytest.fixture
+def pressure(tmp_path):
+    if not PRESSURE.exists():
+        pytest.skip("this kernel has no pressure stall information")
+    # What the kernel writes has the form that is imitated here.
+    assert re.fullmatch(r"(some|full) avg10=\d+\.\d\d avg60=\d+\.\d\d avg300=\d+\.\d\d total=\d+",
+                        PRESSURE.read_text().splitlines()[0])
+    return Pressure(tmp_path / "pressure")
+
+
+def looks(mw, n):
+    """Waits until memwatch has printed n more reports; the rules were looked at in between."""
+    have = len(re.findall(r"^  RSS ", mw.out, re.M))
+    mw.wait_for(r"(?s)(^  RSS .*?){%d}" % (have + n), stream="out")
+
+
+@pytest.mark.parametrize("kind", ["some", "full"])
+def test_alert_on_pressure(kind, leak, tmp_path, attach, pressure):
+    log = tmp_path / "log"
+    p = leak(48 * MIB, "-b", "1024")
+    mw = attach("-p", p.pid, "--exact", "--plain", "-i", "300ms", "--oom-log", log, "--alert-dir",
+                tmp_path, "--alert-psi", f"{kind}=20%", preexec_fn=pressure.mount)
+    said = r"warning: alert psi: PID \d+ \(oom_hog\): memory pressure 25\.00%, threshold 20\.00%"
+
+    def at(value):
+        # The other line stands high all the time: it is not what was asked for.
+        pressure.set(*((value, 90) if kind == "some" else (90, value)))
+
+    at(19)
+    looks(mw, 5)
+    assert events(log, "memwatch.alert/1") == []
+    at(25)
+    mw.wait_for(said)
+    at(19)  # not clearly gone back
+    looks(mw, 5)
+    at(25)
+    looks(mw, 5)
+    assert len(re.findall(said, mw.err)) == 1
+    at(5)
+    looks(mw, 5)
+    at(25)
+    mw.wait_for(f"(?s){said}.*{said}")
+    assert p.poll() is None
+    assert mw.finish()[0] == 0
+    alerts = events(log, "memwatch.alert/1")
+    assert [a["rule"] for a in alerts] == ["psi", "psi"]
+    for a in alerts:
+        assert (a["value"], a["threshold"], a["unit"]) == (25, 20, "percent")
+        assert a["pid"] == p.pid and os.path.exists(a["profile"])
+        assert Path(a["timeline"]).read_text().startswith("time_unix_ms,pid,")
+
+
+def test_victims_timeline_is_the_runs(leak, tmp_path, attach):
+    """With --timeline the record has the rows of the run, not one in five seconds."""
+    log, csv = tmp_path / "log", tmp_path / "t.csv"
+    p = leak(24 * MIB, "-s", "128", "-u", "20000")
+    mw = attach("-p", p.pid, "-q", "-v", "-i", "100ms", "--oom-log", log, "--alert-dir", tmp_path,
+                "--timeline", csv)
+    leak.go(p)
+    assert p.wait(60) == -signal.SIGKILL
+    assert mw.finish(sig=None)[0] == 0
+    points = event_of(log, p.pid)["timeline"]
+    times = [x["time_unix_ms"] for x in points]
+    assert times == sorted(times)
+    rows = {int(r.split(",")[0]): int(r.split(",")[3]) for r in csv.read_text().splitlines()[1:]
+            if r.split(",")[3]}
+    same = [x for x in points if rows.get(x["time_unix_ms"]) == x["rss_bytes"]]
+    assert len(same) >= 8 and len(same) >= len(points) - 1
+    assert points[-1]["rss_bytes"] > 20 * MIB > 4 * MIB > points[0]["rss_bytes"]
+
+
+def test_page_fault_profile_of_a_victim(leak, tmp_path, attach):
+    log = tmp_path / "log"
+    p = leak(24 * MIB, "-s", "128", "-u", "5000")
+    mw = attach("-p", p.pid, "--faults=16", "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path)
+    leak.go(p)
+    assert p.wait(60) == -signal.SIGKILL
+    assert mw.finish(sig=None)[0] == 0
+    e = event_of(log, p.pid)
+    memwatch("report", "-o", tmp_path / "p.json", e["profile"], check=0)
+    prof = load_json(tmp_path / "p.json")
+    held = sum(s["inuse_bytes"] for s in prof["stacks"]
+               if any(f["function"] == "hoard" for f in s["frames"]))
+    anon = e["victim"]["anon_rss_bytes"]
+    assert 0.6 * anon <= held <= 1.2 * anon, (held, anon)
+
+
+def test_alerts_in_top(leak, tmp_path, attach):
+    log = tmp_path / "log"
+    p = leak(32 * MIB, "-s", "128", "-u", "5000")
+    mw = attach("top", "-p", p.pid, "--plain", "-i", "60", "--alert-rss", "8M", "--alert-dir",
+                tmp_path, "--oom-log", log, "--on-alert", "printenv MEMWATCH_ALERT_PID", ready=False)
+    mw.wait_for("oom_hog", stream="out")
+    leak.go(p)
+    mw.wait_for(rf"alert rss: PID {p.pid} \(oom_hog\): RSS [\d.]+MB, threshold 8.00MB")
+    assert p.wait(60) == -signal.SIGKILL
+    kill = event_of(log, p.pid)
+    mw.finish()
+    (a,) = events(log, "memwatch.alert/1")
+    assert a["pid"] == p.pid and a["profile"] is None and os.path.exists(a["timeline"])
+    assert kill["victim"]["comm"] == "oom_hog"
+    assert re.search(rf"^{p.pid}$", mw.err, re.M)
+    r = memwatch("top", "--alert-rss", "8M", check=2)
+    assert "needs -p PID" in r.stderr
