@@ -39,6 +39,10 @@ void heap__free(struct heap *h)
 	if (!h)
 		return;
 	livemap__fini(&h->live);
+	for (size_t i = 0; i < h->nsites; i++)
+		hist__clear(&h->sites[i].hist);
+	for (size_t i = 0; h->targets && i < MW_MAX_TARGETS; i++)
+		free(h->targets[i].hist);
 	free(h->sites);
 	free(h->frames);
 	free(h->index);
@@ -190,6 +194,23 @@ static uint32_t rel_ms(const struct heap *h, uint64_t time_ns)
 	return time_ns > h->start_ns ? (time_ns - h->start_ns) / 1000000 : 0;
 }
 
+static uint32_t ms_fraction(const struct heap *h, uint64_t time_ns)
+{
+	return time_ns > h->start_ns ? (time_ns - h->start_ns) % 1000000 * 1024 / 1000000 : 0;
+}
+
+/* How long a block lived, microseconds. Events of two CPUs may come with their times swapped. */
+static uint64_t lifetime_us(const struct heap *h, const struct livemap_block *b, uint64_t free_ns)
+{
+	uint32_t ms = rel_ms(h, free_ns) - b->time_ms; /* also when the counter of 49 days wrapped */
+	int64_t us;
+
+	if (ms > UINT32_MAX - 1000)
+		return 0;
+	us = ((int64_t)ms * 1024 + ms_fraction(h, free_ns) - b->time_fraction) * 1000 / 1024;
+	return us > 0 ? us : 0;
+}
+
 static double block_weight(const struct heap *h, const struct livemap_block *b)
 {
 	return heap__weight(b->size, h->rates[b->rate].sample_bytes);
@@ -227,20 +248,46 @@ static void account_alloc(struct heap *h, uint32_t target, const struct livemap_
 	s->alloc_samples++;
 }
 
+static void count_size(struct heap *h, uint32_t target, const struct livemap_block *b)
+{
+	struct heap_target *t = &h->targets[target];
+	double w = block_weight(h, b);
+
+	if (!t->hist)
+		t->hist = calloc(1, sizeof(*t->hist));
+	if (t->hist)
+		hist_total__add_size(t->hist, b->size, w);
+	if (hist__add_size(&h->sites[b->site].hist, b->size, w) || !t->hist)
+		h->lost_hist++;
+}
+
+/* sign +1: freed after that time, -1: it was not after all. */
+static void count_life(struct heap *h, uint32_t target, const struct livemap_block *b,
+		       uint64_t life_us, int sign)
+{
+	struct heap_target *t = &h->targets[target];
+	double w = sign * block_weight(h, b);
+
+	if (t->hist)
+		hist_total__add_life(t->hist, b->size, life_us, w);
+	if (hist__add_life(&h->sites[b->site].hist, b->size, life_us, w) || !t->hist)
+		h->lost_hist++;
+}
+
 static uint32_t key_target(uint64_t key)
 {
 	return key >> MW_ADDR_BITS;
 }
 
-static void forget_realloc(struct heap *h, uint32_t tid, struct livemap_block *ret)
+static void forget_realloc(struct heap *h, uint32_t tid, struct heap_realloc *ret)
 {
 	if (ret)
-		ret->key = 0;
+		ret->block.key = 0;
 	for (size_t i = 0; i < h->nreallocs; i++) {
 		if (h->reallocs[i].tid != tid)
 			continue;
 		if (ret)
-			*ret = h->reallocs[i].block;
+			*ret = h->reallocs[i];
 		h->reallocs[i] = h->reallocs[--h->nreallocs];
 		return;
 	}
@@ -251,7 +298,8 @@ void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
 	struct livemap_block b = {.key = MW_LIVE_KEY(ev->hdr.target, ev->addr),
 				  .size = ev->size,
 				  .rate = h->nrates - 1,
-				  .time_ms = rel_ms(h, ev->hdr.time_ns)};
+				  .time_ms = rel_ms(h, ev->hdr.time_ns),
+				  .time_fraction = ms_fraction(h, ev->hdr.time_ns)};
 	struct heap_target *t;
 	struct livemap_block old;
 	int r;
@@ -274,6 +322,7 @@ void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
 		account_free(h, ev->hdr.target, &old, 1);
 	}
 	account_alloc(h, ev->hdr.target, &b);
+	count_size(h, ev->hdr.target, &b);
 }
 
 /* Some allocators free the old block of a realloc by their own free: that is no second free. */
@@ -291,6 +340,7 @@ static bool freed_by_realloc(const struct heap *h, const struct mw_ev_free *ev)
 void heap__dealloc(struct heap *h, const struct mw_ev_free *ev)
 {
 	struct livemap_block b;
+	uint64_t life_us;
 
 	if (ev->hdr.target >= MW_MAX_TARGETS)
 		return;
@@ -300,6 +350,8 @@ void heap__dealloc(struct heap *h, const struct mw_ev_free *ev)
 		return;
 	}
 	account_free(h, ev->hdr.target, &b, 1);
+	life_us = lifetime_us(h, &b, ev->hdr.time_ns);
+	count_life(h, ev->hdr.target, &b, life_us, 1);
 	if (!(ev->flags & MW_FREE_REALLOC))
 		return;
 	forget_realloc(h, ev->hdr.tid, NULL);
@@ -307,19 +359,21 @@ void heap__dealloc(struct heap *h, const struct mw_ev_free *ev)
 	    array_reserve(h->reallocs, h->reallocs_cap, h->nreallocs + 1))
 		return; /* a failed realloc would then look like a free; see heap__undealloc */
 	h->reallocs[h->nreallocs].tid = ev->hdr.tid;
+	h->reallocs[h->nreallocs].life_us = life_us;
 	h->reallocs[h->nreallocs++].block = b;
 }
 
 void heap__undealloc(struct heap *h, const struct mw_ev_free *ev)
 {
-	struct livemap_block b, old;
+	struct livemap_block old;
+	struct heap_realloc r;
 	struct heap_target *t;
 
 	if (ev->hdr.target >= MW_MAX_TARGETS)
 		return;
 	t = &h->targets[ev->hdr.target];
-	forget_realloc(h, ev->hdr.tid, &b);
-	if (b.key != MW_LIVE_KEY(ev->hdr.target, ev->addr)) {
+	forget_realloc(h, ev->hdr.tid, &r);
+	if (r.block.key != MW_LIVE_KEY(ev->hdr.target, ev->addr)) {
 		/* The block was from before the attach, or its record is lost. */
 		if (t->unknown_frees)
 			t->unknown_frees--;
@@ -327,8 +381,10 @@ void heap__undealloc(struct heap *h, const struct mw_ev_free *ev)
 			t->unknown_unfrees++;
 		return;
 	}
-	if (livemap__put(&h->live, &b, &old) == 0)
-		account_free(h, ev->hdr.target, &b, -1);
+	if (livemap__put(&h->live, &r.block, &old) == 0) {
+		account_free(h, ev->hdr.target, &r.block, -1);
+		count_life(h, ev->hdr.target, &r.block, r.life_us, -1);
+	}
 }
 
 struct copy {
@@ -375,8 +431,10 @@ int heap__fork(struct heap *h, uint32_t parent, uint32_t child)
 			site = heap__site_for(h, child, 0);
 		}
 		b.site = site;
-		if (!c.err && site != UINT32_MAX && livemap__put(&h->live, &b, &old) == 0)
+		if (!c.err && site != UINT32_MAX && livemap__put(&h->live, &b, &old) == 0) {
 			account_alloc(h, child, &b);
+			count_size(h, child, &b);
+		}
 	}
 	h->targets[child].used = true;
 	free(c.blocks);
@@ -398,7 +456,11 @@ void heap__clear_target(struct heap *h, uint32_t target)
 
 size_t heap__memory(const struct heap *h)
 {
-	return livemap__memory(&h->live) + h->sites_cap * sizeof(*h->sites) +
+	size_t hists = 0;
+
+	for (size_t i = 0; i < h->nsites; i++)
+		hists += hist__memory(&h->sites[i].hist);
+	return hists + livemap__memory(&h->live) + h->sites_cap * sizeof(*h->sites) +
 	       h->frames_cap * sizeof(*h->frames) + (h->index_mask + 1) * sizeof(*h->index) +
 	       MW_MAX_TARGETS * sizeof(*h->targets) + sizeof(*h);
 }

@@ -9,6 +9,9 @@
  * A stack is a "site": a list of frame ids (whose meaning the caller knows) in one process.
  * Pure: no I/O, no clock, no processes. One thread at a time. Bounded: beyond max_blocks a block
  * is counted as lost, beyond max_sites its bytes go to one site that says so.
+ *
+ * Histograms count every allocation by its size, and by its lifetime every block that was seen to
+ * be freed: not those that ended with their process, nor those whose free was lost.
  */
 #ifndef MODEL_HEAP_H
 #define MODEL_HEAP_H
@@ -18,6 +21,7 @@
 #include <stdint.h>
 
 #include "memwatch/wire.h"
+#include "model/hist.h"
 #include "model/livemap.h"
 
 struct heap_site {
@@ -32,6 +36,7 @@ struct heap_site {
 	double alloc_objects, alloc_bytes, free_objects, free_bytes;
 	/* anonymous mappings made from here: bytes are exact */
 	uint64_t map_count, map_bytes, unmap_bytes;
+	struct hist hist; /* sizes of what was allocated, lifetimes of what was freed */
 };
 
 struct heap_target {
@@ -43,6 +48,7 @@ struct heap_target {
 	uint64_t lost_blocks, lost_bytes; /* table of blocks full */
 	uint64_t map_bytes, unmap_bytes; /* anonymous mappings outside of allocators */
 	uint64_t unknown_unfrees;
+	struct hist_total *hist; /* NULL while nothing was allocated; owned */
 	uint64_t follow_gap_ns; /* a followed child ran so long before its probes were in */
 };
 
@@ -54,6 +60,7 @@ struct heap_rate {
 struct heap_realloc {
 	uint32_t tid;
 	struct livemap_block block;
+	uint64_t life_us; /* as counted when it was given up */
 };
 
 struct heap {
@@ -65,12 +72,13 @@ struct heap {
 	uint32_t *index; /* (target, stack) → site + 1 */
 	size_t index_mask;
 	struct heap_target *targets; /* MW_MAX_TARGETS */
-	struct heap_rate rates[64];
+	struct heap_rate rates[64]; /* livemap_block.rate has six bits */
 	size_t nrates;
 	struct heap_realloc *reallocs;
 	size_t nreallocs, reallocs_cap;
 	uint64_t start_ns;
 	uint64_t lost_stacks; /* events whose stack had not arrived */
+	uint64_t lost_hist; /* blocks missing in histograms: no memory */
 };
 
 struct heap_opts {

@@ -159,6 +159,10 @@ void profile__free(struct profile *p)
 	free(p->samples);
 	free(p->comments);
 	free(p->losses);
+	for (size_t i = 0; i < p->nhists; i++)
+		hist__clear(&p->hists[i].hist);
+	free(p->hists);
+	free(p->hist_total);
 	free(p);
 }
 
@@ -411,6 +415,46 @@ int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t
 		p->losses[p->nlosses++] =
 			(struct profile_loss){.cause = id, .count = count, .bytes = bytes};
 	return err;
+}
+
+int profile__hist(struct profile *p, const struct hist *h)
+{
+	struct profile_hist *to;
+	int err;
+
+	if (!p->nsamples)
+		return -EINVAL;
+	err = array_reserve(p->hists, p->hists_cap, p->nhists + 1);
+	if (err)
+		return err;
+	to = &p->hists[p->nhists++];
+	*to = (struct profile_hist){.sample = p->nsamples - 1};
+	return hist__merge(&to->hist, h);
+}
+
+int profile__hist_total(struct profile *p, const struct hist_total *t)
+{
+	if (!p->hist_total)
+		p->hist_total = calloc(1, sizeof(*p->hist_total));
+	if (!p->hist_total)
+		return -ENOMEM;
+	hist_total__merge(p->hist_total, t);
+	return 0;
+}
+
+const struct hist *profile__find_hist(const struct profile *p, uint32_t sample)
+{
+	size_t lo = 0, hi = p->nhists;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (p->hists[mid].sample < sample)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < p->nhists && p->hists[lo].sample == sample ? &p->hists[lo].hist : NULL;
 }
 
 const char *profile__text(const struct profile *p, uint32_t id)

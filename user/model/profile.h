@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/hist.h"
+
 #define PROFILE_NONE UINT32_MAX
 #define PROFILE_MAX_VALUES 8 /* sample types of one profile */
 #define PROFILE_MAX_ITEMS (1u << 27)  /* strings, functions, locations, samples, …: of each */
@@ -79,6 +81,12 @@ struct profile_totals {
 	double alloc_objects, alloc_bytes, free_objects, free_bytes, inuse_objects, inuse_bytes;
 };
 
+/* Sizes and lifetimes of one sample's blocks. */
+struct profile_hist {
+	uint32_t sample;
+	struct hist hist; /* owned */
+};
+
 struct profile {
 	/* strings: text of id i is at strings[string0[i]] */
 	char *strings;
@@ -119,6 +127,9 @@ struct profile {
 	struct profile_totals totals;
 	struct profile_loss *losses;
 	size_t nlosses, losses_cap;
+	struct profile_hist *hists; /* by sample, ascending; those that have one */
+	size_t nhists, hists_cap;
+	struct hist_total *hist_total; /* NULL: no histograms; owned */
 
 	/* De-duplication tables, private to profile.c. They catch up by themselves with elements
 	 * that a reader appended to the arrays directly. */
@@ -151,6 +162,11 @@ int profile__sample(struct profile *p, const uint32_t *locations, size_t n, cons
 		    const struct profile_label *labels, size_t nlabels);
 int profile__comment(struct profile *p, const char *text);
 int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t bytes);
+/* A copy of the histograms of the sample added last, or of some of all blocks. */
+int profile__hist(struct profile *p, const struct hist *h);
+int profile__hist_total(struct profile *p, const struct hist_total *t);
+/* NULL: this sample has none. */
+const struct hist *profile__find_hist(const struct profile *p, uint32_t sample);
 
 /* Text of a string id; "" for an id out of range. Borrowed until the profile changes. */
 const char *profile__text(const struct profile *p, uint32_t id);

@@ -10,6 +10,7 @@
 
 #include "core/util.h"
 #include "out/escape.h"
+#include "out/hist_out.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -127,6 +128,7 @@ static int head(const struct writer *w)
 		fprintf(f, ":%" PRIu64, p->losses[i].count);
 	}
 	fputs("},\n", f);
+	hist_out__json_total(f, p);
 	if (!w->other_types)
 		return err;
 	fputs("\"sample_types\":[", f);
@@ -185,6 +187,8 @@ static int stack(const struct writer *w, const struct profile_sample *s, const c
 	}
 	if (s->nlabels)
 		err = labels(w, s);
+	if (p->nhists)
+		hist_out__json_stack(w->f, p, s - p->samples);
 	fputs("\"frames\":[", w->f);
 	for (size_t j = 0; j < s->nstack; j++) {
 		uint32_t loc = p->stack[s->stack0 + j];

@@ -5,6 +5,7 @@
 
 #include "core/units.h"
 #include "core/util.h"
+#include "out/hist_out.h"
 #include "report/merge.h"
 #include "report/report.h"
 
@@ -102,6 +103,8 @@ int text__write(FILE *f, const struct profile *p, int type)
 	fputs("\nTop stacks:\n", f);
 	err = err ? err : top_stacks(f, p, type);
 	err = err ? err : report__books(p, f);
+	if (!err)
+		hist_out__text(f, p);
 	errno = 0;
 	if (!err && (fflush(f) || ferror(f)))
 		err = errno ? -errno : -EIO;

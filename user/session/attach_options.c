@@ -26,6 +26,7 @@ enum {
 	OPT_MAX_OVERHEAD,
 	OPT_LEDGER,
 	OPT_FAULTS,
+	OPT_HISTOGRAMS,
 };
 
 void attach_options__init(struct attach_options *o)
@@ -75,6 +76,8 @@ static const struct argp_option options[] = {
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects", 4},
 	{"top", OPT_TOP, "N", 0, "rows shown (default 10)", 4},
+	{"histograms", OPT_HISTOGRAMS, NULL, 0,
+	 "plain reports that end with sizes and lifetimes of blocks (.txt and .json always have them)", 4},
 	{"plain", OPT_PLAIN, NULL, 0, "no full-screen view: a text report at each interval", 4},
 	{"json", OPT_JSON, NULL, 0, "the report on stdout as JSON, one profile at the end", 4},
 	{"quiet", 'q', NULL, 0, "no messages but errors, no live report", 4},
@@ -223,6 +226,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 				usage_error(state, "no number of page faults", arg);
 			o->fault_period = n;
 		}
+		break;
+	case OPT_HISTOGRAMS:
+		o->histograms = true;
 		break;
 	case OPT_LEDGER:
 		o->ledger = true;

@@ -12,6 +12,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "out/escape.h"
+#include "out/hist_out.h"
 #include "session/go_part.h"
 #include "out/text.h"
 
@@ -189,6 +190,8 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 		putc('\n', f);
 		if (keys)
 			put_verdict(f, opts->watch, keys[r[i].sample]);
+		if (opts->histograms)
+			hist_out__stack(f, p, r[i].sample);
 		err = put_stack(f, p, s, opts->max_frames);
 	}
 	for (size_t i = 0; i < p->nlosses && !err; i++)
@@ -203,14 +206,19 @@ int live__report(FILE *f, struct session *s, const struct session_target *t,
 	struct profile *p = NULL;
 	int err = header(f, s, t, prev);
 
+	s->histograms = opts->histograms;
 	if (!err)
 		err = session__profile(s, t, true, &p);
+	s->histograms = false;
 	if (!err)
 		err = stacks(f, p, &(struct live_opts){.type = opts->type,
 						       .top = opts->top,
 						       .max_frames = opts->max_frames,
+						       .histograms = opts->histograms,
 						       .watch = opts->watch,
 						       .start_ns = t->start_ns});
+	if (!err && opts->histograms)
+		hist_out__text(f, p);
 	profile__free(p);
 	putc('\n', f);
 	fflush(f);

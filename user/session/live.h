@@ -21,6 +21,7 @@ struct live_opts {
 	int type; /* sample type shown: PROFILE_INUSE_SPACE … */
 	int top;  /* stacks shown */
 	int max_frames;
+	bool histograms;     /* sizes and lifetimes too */
 	uint64_t start_ns;   /* filled in by live__report */
 	struct watch *watch; /* what was seen before, for verdicts; NULL: none */
 };

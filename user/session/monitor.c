@@ -104,10 +104,17 @@ static int heap_type(const char *name)
 						: PROFILE_INUSE_SPACE;
 }
 
+/* What is written out has histograms; what is only looked at does without their cost. */
 static int make_profile(struct monitor *m, const struct session_target *t, struct profile **ret)
 {
-	return m->opts->faults ? session__fault_profile(m->session, t, ret)
-			       : session__profile(m->session, t, m->opts->with_maps, ret);
+	int err;
+
+	if (m->opts->faults)
+		return session__fault_profile(m->session, t, ret);
+	m->session->histograms = true;
+	err = session__profile(m->session, t, m->opts->with_maps, ret);
+	m->session->histograms = false;
+	return err;
 }
 
 /* The sample type that is shown: of page faults the last, resident_space. */
@@ -187,7 +194,8 @@ static void report(struct monitor *m)
 {
 	struct live_opts opts = {.type = heap_type(m->opts->sample_index),
 				 .top = m->opts->top,
-				 .max_frames = 24};
+				 .max_frames = 24,
+				 .histograms = m->opts->histograms};
 	struct session *s = m->session;
 
 	if (m->opts->quiet || m->opts->json)
@@ -300,7 +308,7 @@ static void open_view(struct monitor *m)
 {
 	const struct attach_options *o = m->opts;
 
-	if (o->plain || o->json || o->quiet || o->faults || o->shares_terminal)
+	if (o->plain || o->histograms || o->json || o->quiet || o->faults || o->shares_terminal)
 		return;
 	if (live_view__open(m->session, heap_type(o->sample_index), &m->view))
 		m->view = NULL;

@@ -96,6 +96,7 @@ struct session {
 	struct faults *faults;	    /* NULL: page faults are not sampled */
 	struct unwind_maps *unwind; /* NULL: frame-pointer stacks */
 	uint64_t events, events_this_poll;
+	bool histograms; /* profiles carry them, from now on */
 	bool stopped;
 	void (*on_end)(struct session *s, struct session_target *t); /* a target ended; may be NULL */
 	void *on_end_arg;

@@ -249,6 +249,8 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 		v[PROFILE_INUSE_OBJECTS] = rounded(heap_site__inuse_objects(site));
 		v[PROFILE_INUSE_SPACE] = rounded(heap_site__inuse_bytes(site));
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
+		if (!err && b->s->histograms)
+			err = profile__hist(b->p, &site->hist);
 	}
 	/* A Go runtime's mappings are its heap, which its own profile divides up. */
 	if (!err && with_maps && site->map_count && !site->internal && !t->go) {
@@ -349,6 +351,20 @@ static void add_totals(struct build *b)
 	/* (a Go runtime's share is in there already, with its frees) */
 	t->inuse_objects = t->alloc_objects - t->free_objects;
 	t->inuse_bytes = t->alloc_bytes - t->free_bytes;
+}
+
+static int add_histograms(struct build *b)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < b->s->ntargets && !err; i++) {
+		const struct heap_target *h = &b->s->heap->targets[i];
+
+		if (h->hist && (!b->only || b->only->index == i))
+			err = profile__hist_total(b->p, h->hist);
+	}
+	return err ? err : add_lost(b, NULL, "blocks missing in histograms: no memory",
+				    b->s->heap->lost_hist, 0);
 }
 
 static int add_go(struct build *b, const struct session_target *t)
@@ -563,6 +579,8 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 		err = session__counters(s, b->only, counters);
 	if (!err)
 		err = add_losses(b, counters);
+	if (!err && s->histograms)
+		err = add_histograms(b);
 	if (!err) {
 		add_totals(b);
 		*ret = take_ptr(b->p);

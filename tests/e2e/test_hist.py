@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Histograms of sizes and lifetimes against a program whose blocks are exactly known."""
+import re
+
+from alloclib import Run, base_name, workload
+from conftest import load_json, memwatch
+
+TEMPORARY_US = 10000
+
+
+def rows(histogram, unit):
+    """{(from, below): objects}"""
+    return {(b["from_" + unit], b["below_" + unit]): b["objects"] for b in histogram}
+
+
+def stacks_of(profile, function):
+    return [s for s in profile["stacks"]
+            if function in {base_name(f["function"]) for f in s["frames"]}]
+
+
+def sums(stacks, key, unit):
+    out = {}
+    for s in stacks:
+        for limits, n in rows(s[key], unit).items():
+            out[limits] = out.get(limits, 0) + n
+    return out
+
+
+def holder(lives, at_least_us):
+    """Blocks that lived at least so long."""
+    return sum(n for (start, _), n in lives.items() if start >= at_least_us)
+
+
+def test_exact_histograms(target, attach, tmp_path):
+    r = Run(target, attach, tmp_path, [workload("lifetimes.c")], "--exact")
+    r.check_exact()
+    p = r.profile
+
+    assert rows(p["size_histogram"], "bytes") == {
+        (0, 1): 3, (16, 32): 1000, (64, 128): 70, (256, 512): 30, (4096, 8192): 500,
+        (1 << 20, 1 << 21): 7}
+    assert {b["from_bytes"]: b["bytes"] for b in p["size_histogram"]} == {
+        0: 0, 16: 24000, 64: 5920, 256: 9000, 4096: 2500000, 1 << 20: 7 << 20}
+    lives = rows(p["lifetime_histogram"], "us")
+    assert sum(lives.values()) == p["totals"]["free_objects"] == 1570
+    assert sum(b["bytes"] for b in p["lifetime_histogram"]) == p["totals"]["free_bytes"]
+
+    # 40 blocks lived half a second at the least
+    medium = stacks_of(p, "medium")
+    assert sums(medium, "size_histogram", "bytes") == {(64, 128): 40}
+    assert holder(sums(medium, "lifetime_histogram", "us"), 100000) == 40
+    assert sum(s["temporary"]["objects"] for s in medium) == 0
+
+    kept = stacks_of(p, "kept")
+    assert sums(kept, "size_histogram", "bytes") == {(0, 1): 3, (1 << 20, 1 << 21): 7}
+    assert sums(kept, "lifetime_histogram", "us") == {}
+
+    # what a realloc gives up ended there; what it made is kept
+    grown = stacks_of(p, "grown")
+    assert sums(grown, "size_histogram", "bytes") == {(64, 128): 30, (256, 512): 30}
+    assert sum(sums(grown, "lifetime_histogram", "us").values()) == 30
+
+    # freed at once: a block takes longer only where the machine stopped the program
+    temporary = stacks_of(p, "temporary")
+    assert sums(temporary, "size_histogram", "bytes") == {(16, 32): 1000, (4096, 8192): 500}
+    t = sums(temporary, "lifetime_histogram", "us")
+    assert sum(t.values()) == 1500
+    assert sum(s["temporary"]["objects"] for s in temporary) == 1500 - holder(t, TEMPORARY_US)
+    assert 1500 - holder(t, TEMPORARY_US) >= 1400
+
+    # the whole is the sum of its stacks
+    for key, unit in (("size_histogram", "bytes"), ("lifetime_histogram", "us")):
+        assert sums(p["stacks"], key, unit) == rows(p[key], unit)
+    assert p["temporary"]["within_us"] == TEMPORARY_US
+    for v in ("objects", "bytes"):
+        assert p["temporary"][v] == sum(s["temporary"][v] for s in p["stacks"])
+
+
+def test_text_and_readers(target, attach, tmp_path):
+    t = target([workload("lifetimes.c")])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--histograms", "-o", tmp_path / "h.json",
+               "-o", tmp_path / "h.txt")
+    t.say()
+    t.expect("done")
+    status, out, _ = a.finish()
+    assert status == 0
+    p = load_json(tmp_path / "h.json")
+    n = p["temporary"]["objects"]
+    for text in (out, (tmp_path / "h.txt").read_text()):
+        assert re.findall(r"^  16-31B +1000 ", text, re.M)
+        assert re.findall(r"^  1MB to <2MB +7 |^  1\.00MB to <2\.00MB +7 ", text, re.M)
+        assert re.findall(r"^  no free seen +40 ", text, re.M)
+        assert f"Temporary (freed within 10ms): {n} blocks" in text
+        assert re.findall(r"^ +\d+ temporary blocks.*\n(?: +.*\n)*? +temporary$", text, re.M)
+    # a reader that knows nothing of them
+    top = memwatch("report", "--sample-index", "alloc_objects", "--top", "5",
+                   tmp_path / "h.json", check=0)
+    assert "temporary" in top.stdout
+
+
+def test_default_report_has_none(target, attach):
+    t = target([workload("lifetimes.c")])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain")
+    t.say()
+    t.expect("done")
+    status, out, _ = a.finish()
+    assert status == 0 and "in use" in out
+    assert "Temporary" not in out and "Lifetimes" not in out
+
+
+def test_sampled_totals_agree(target, attach, tmp_path):
+    """Weighted as everything else: the size histogram sums up to what was allocated."""
+    r = Run(target, attach, tmp_path, [workload("lifetimes.c")], "--sample-bytes", "1K")
+    p = r.profile
+    objects = sum(b["objects"] for b in p["size_histogram"])
+    size = sum(b["bytes"] for b in p["size_histogram"])
+    assert abs(objects - p["totals"]["alloc_objects"]) <= len(p["size_histogram"])
+    assert abs(size - p["totals"]["alloc_bytes"]) <= len(p["size_histogram"])
+    # a MiB at one sample per KiB is always sampled, with weight 1
+    assert rows(p["size_histogram"], "bytes")[(1 << 20, 1 << 21)] == 7

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * hist_out.h - a profile's histograms of sizes and lifetimes, for people and as members of
+ * memwatch.profile/1. Profiles without histograms write nothing.
+ */
+#ifndef OUT_HIST_OUT_H
+#define OUT_HIST_OUT_H
+
+#include <stdio.h>
+
+#include "model/profile.h"
+
+/* Sizes, lifetimes, temporary allocations and the stacks that make most of those. */
+void hist_out__text(FILE *f, const struct profile *p);
+/* One line under a stack: its usual sizes and lifetimes. */
+void hist_out__stack(FILE *f, const struct profile *p, uint32_t sample);
+
+/* "size_histogram":[…],"lifetime_histogram":[…],"temporary":{…} and a comma, … */
+void hist_out__json_total(FILE *f, const struct profile *p);
+/* … and of one stack, without bytes in the buckets. */
+void hist_out__json_stack(FILE *f, const struct profile *p, uint32_t sample);
+
+#endif
