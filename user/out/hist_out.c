@@ -21,20 +21,32 @@ static double whole(double v)
 	return v > 0.5 ? round(v) : 0;
 }
 
+/* A power of two in whole units. */
+static const char *round_size(char *buf, size_t len, uint64_t bytes)
+{
+	static const char *const unit[] = {"B", "kB", "MB", "GB"};
+	int i = 0;
+
+	for (; bytes >= 1024 && i < 3; i++)
+		bytes /= 1024;
+	snprintf(buf, len, "%" PRIu64 "%s", bytes, unit[i]);
+	return buf;
+}
+
 static const char *size_label(char *buf, size_t len, int bucket)
 {
 	char a[UNITS_LEN], b[UNITS_LEN];
 	uint64_t from = hist__size_from(bucket), below = hist__size_below(bucket);
 
 	if (below == HIST_OPEN)
-		snprintf(buf, len, "%s or more", units__size(a, sizeof(a), from));
+		snprintf(buf, len, "%s or more", round_size(a, sizeof(a), from));
 	else if (below - from == 1)
 		snprintf(buf, len, "%" PRIu64 "B", from);
 	else if (below <= 1024)
 		snprintf(buf, len, "%" PRIu64 "-%" PRIu64 "B", from, below - 1);
 	else
-		snprintf(buf, len, "%s to <%s", units__size(a, sizeof(a), from),
-			 units__size(b, sizeof(b), below));
+		snprintf(buf, len, "%s to <%s", round_size(a, sizeof(a), from),
+			 round_size(b, sizeof(b), below));
 	return buf;
 }
 
@@ -72,7 +84,7 @@ static void row(FILE *f, const char *label, double objects, double bytes, double
 	char size[UNITS_LEN];
 	int bar = all > 0 ? (int)ceil(BAR * fmin(1, objects / all)) : 0;
 
-	fprintf(f, "  %-20s %12.0f %5.1f%% %10s  ", label, objects,
+	fprintf(f, "  %-22s %12.0f %5.1f%% %10s  ", label, objects,
 		all > 0 ? 100 * objects / all : 0, units__size(size, sizeof(size), llround(bytes)));
 	while (bar-- > 0)
 		putc('#', f);
