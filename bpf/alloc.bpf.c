@@ -12,7 +12,7 @@
 #include "memwatch/alloc.h"
 #include "sample.h"
 
-struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20, .max_map_count = 65530};
+struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -35,7 +35,7 @@ struct {
 struct pending {
 	u64 sp;	  /* at entry: where the return address is */
 	u64 size; /* bytes asked for */
-	u64 arg;  /* realloc: old block; posix_memalign: where the result goes */
+	u64 arg;  /* realloc: old block; posix_memalign: where the result goes; new: return address */
 	u64 old_size; /* realloc, sampled mode: size of the old block if it was in the profile */
 	u16 target;
 	u8 fn;
@@ -183,12 +183,25 @@ static __always_inline u64 trampoline(void)
 	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
 }
 
+/* A call that was left by a jump. operator new has thrown: the call has failed. */
+static __always_inline void drop_pending(struct pending *p)
+{
+	if (p->fn != MW_FN_NEW) {
+		count(p->target, MW_C_LOST_PENDING, 1);
+		return;
+	}
+	count(p->target, MW_C_ALLOCS, -1);
+	count(p->target, MW_C_ALLOC_BYTES, -p->size);
+	count(p->target, MW_C_FAILED_ALLOCS, 1);
+}
+
 /*
  * Drops calls that never returned (longjmp, exceptions, lost return probes). A call is still
  * running while the kernel's trampoline stands in its return slot. True if the innermost running
- * call encloses this one, that is if this one is nested.
+ * call encloses this one, that is if this one is nested. operator new has no trampoline; while
+ * its return address is there it may be running, and what it calls is known by called_by_family.
  */
-static __always_inline bool inside_pending(struct thread *t, u32 target, u64 sp)
+static __always_inline bool inside_pending(struct thread *t, u64 sp)
 {
 	struct pending *p;
 	u64 word = 0;
@@ -202,11 +215,15 @@ static __always_inline bool inside_pending(struct thread *t, u32 target, u64 sp)
 			return false;
 		p = &t->p[top];
 		bpf_probe_read_user(&word, sizeof(word), (void *)p->sp);
-		if (word && word == trampoline())
+		if (p->fn == MW_FN_NEW) {
+			if (word == p->arg && sp < p->sp)
+				return false;
+		} else if (word && word == trampoline()) {
 			/* Below it on the same stack: nested. Above: another stack (a handler). */
 			return sp <= p->sp;
+		}
 		t->depth--;
-		count(target, MW_C_LOST_PENDING, 1);
+		drop_pending(p);
 	}
 	return false;
 }
@@ -278,36 +295,6 @@ static __always_inline struct thread *thread_get(u32 target)
 	return bpf_map_lookup_elem(&alloc_threads, &tid);
 }
 
-/*
- * May this operator new throw? A return probe replaces the return address on the stack, and a C++
- * exception that meets the kernel's trampoline there finds no unwind table and ends the program.
- * An allocation function throws when the kernel refuses it memory: at a limit of the address
- * space, of mappings or of locked memory, with strict overcommit (new_max_bytes is 0 then) or a
- * size beyond the machine. With a wide margin to all of these it cannot fail; otherwise the call
- * goes without a return probe and is counted.
- */
-#define MAP_COUNT_MARGIN 4096
-#define SPACE_MARGIN_PAGES (256 << 8) /* 256 MiB */
-
-static __always_inline bool may_throw(u64 size)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 as, data, pages = (size >> 12) * 2 + SPACE_MARGIN_PAGES;
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-
-	if (!mm || size > alloc_config.new_max_bytes)
-		return true;
-	if ((u64)BPF_CORE_READ(mm, map_count) + MAP_COUNT_MARGIN > alloc_config.max_map_count)
-		return true;
-	if (BPF_CORE_READ(mm, def_flags) & MW_VM_LOCKED)
-		return true;
-	as = BPF_CORE_READ(task, signal, rlim[MW_RLIMIT_AS].rlim_cur);
-	if (as != ~0ULL && BPF_CORE_READ(mm, total_vm) + pages > as >> 12)
-		return true;
-	data = BPF_CORE_READ(task, signal, rlim[MW_RLIMIT_DATA].rlim_cur);
-	return data != ~0ULL && BPF_CORE_READ(mm, data_vm) + pages > data >> 12;
-}
-
 /* The part of the entry that only calls bound for the profile reach. 1: no return probe. */
 static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size, u32 sampled)
 {
@@ -320,22 +307,11 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	t = thread_get(target);
 	if (!t)
 		return 1;
-	if (inside_pending(t, target, sp) ||
+	if (inside_pending(t, sp) ||
 	    (!exact() && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
 		count(target, MW_C_NESTED, 1);
 		count(target, MW_C_ALLOCS, -1);
 		count(target, MW_C_ALLOC_BYTES, -size);
-		return 1;
-	}
-	if (fn == MW_FN_NEW && may_throw(size)) {
-		count(target, MW_C_ALLOCS, -1);
-		count(target, MW_C_ALLOC_BYTES, -size);
-		if (size >> 47) { /* beyond the address space: will throw, not may */
-			count(target, MW_C_FAILED_ALLOCS, 1);
-			return 1;
-		}
-		count(target, MW_C_LOST_MAY_THROW, 1);
-		count(target, MW_C_LOST_MAY_THROW_BYTES, size);
 		return 1;
 	}
 	top = t->depth;
@@ -350,6 +326,8 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	p->fn = fn;
 	p->flags = sampled ? PENDING_SAMPLED : 0;
 	p->arg = PT_REGS_PARM1(ctx);
+	if (fn == MW_FN_NEW)
+		bpf_probe_read_user(&p->arg, sizeof(p->arg), (void *)sp);
 	p->old_size = 0;
 	if (is_realloc(fn) && p->arg) {
 		count(target, MW_C_FREES, 1);
@@ -408,13 +386,6 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	if (nested_quick(ctx, cookie) || goes_on(ctx, fn, MW_COOKIE_SITE(cookie)))
 		return 1;
 	size = requested(ctx, fn);
-	if (cookie & MW_COOKIE_COUNT) {
-		if (!(size >> 47)) {
-			count(target, MW_C_LOST_MAY_THROW, 1);
-			count(target, MW_C_LOST_MAY_THROW_BYTES, size);
-		}
-		return 1;
-	}
 	c = counters_of(target);
 	if (!c)
 		return 1;
@@ -453,7 +424,7 @@ static __always_inline void restore_old(struct pending *p)
 }
 
 static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u64 addr,
-				       u64 time_ns)
+				       u64 time_ns, u32 leaf)
 {
 	u32 target = p->target;
 	u64 key = MW_LIVE_KEY(target, addr), stack;
@@ -468,15 +439,16 @@ static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u
 		count(target, MW_C_LOST_LIVE_BYTES, p->size);
 		return;
 	}
-	stack = stack_id(ctx, target, epoch_of(target), 1);
+	stack = stack_id(ctx, target, epoch_of(target), leaf);
 	if (send_alloc(target, p->fn, addr, p->size, stack, time_ns) && !exact())
 		bpf_map_delete_elem(&alloc_live, &key);
 }
 
-static __noinline int alloc_exit(struct pt_regs *ctx)
+/* at_ret: the probe is on a ret instruction, about to be executed; else the call has returned. */
+static __noinline int alloc_exit(struct pt_regs *ctx, u32 at_ret)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid(), top;
-	u64 sp = PT_REGS_SP(ctx) - 8, addr = PT_REGS_RC(ctx);
+	u64 sp = PT_REGS_SP(ctx) - (at_ret ? 0 : 8), addr = PT_REGS_RC(ctx);
 	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
 	struct pending p;
 	u64 began;
@@ -494,8 +466,10 @@ static __noinline int alloc_exit(struct pt_regs *ctx)
 		if (p.sp > sp)
 			return 0; /* an unsampled call inside a handler's or an older frame */
 		t->depth = top;
-		count(p.target, MW_C_LOST_PENDING, 1);
+		drop_pending(&p);
 	}
+	if (at_ret != (p.fn == MW_FN_NEW))
+		return 0; /* another function's way out leads over the same instruction */
 	t->depth = top;
 	began = bpf_ktime_get_ns();
 	if (p.fn == MW_FN_POSIX_MEMALIGN) {
@@ -513,7 +487,7 @@ static __noinline int alloc_exit(struct pt_regs *ctx)
 		return 0;
 	}
 	if (p.flags & PENDING_SAMPLED)
-		block_born(ctx, &p, addr, began);
+		block_born(ctx, &p, addr, began, at_ret ? MW_LEAF_INSIDE : MW_LEAF_RET);
 	count(p.target, MW_C_RETURNS, 1);
 	if (!(began >> 5 & 15)) /* one in sixteen is timed, for all */
 		count(p.target, MW_C_SAMPLE_NS, (bpf_ktime_get_ns() - began) * 16);
@@ -521,12 +495,12 @@ static __noinline int alloc_exit(struct pt_regs *ctx)
 }
 
 /* Does this thread wait for the return of an allocation that encloses this call? */
-static __noinline bool inside_call(u32 target, u64 sp)
+static __noinline bool inside_call(u64 sp)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
 	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
 
-	return t && t->depth && inside_pending(t, target, sp);
+	return t && t->depth && inside_pending(t, sp);
 }
 
 static __always_inline int free_enter(struct pt_regs *ctx)
@@ -545,7 +519,7 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 		return 0;
 	count(target, MW_C_FREES, 1);
 	if (exact()) {
-		if (MW_COOKIE_SITE(cookie) && inside_call(target, PT_REGS_SP(ctx))) {
+		if (MW_COOKIE_SITE(cookie) && inside_call(PT_REGS_SP(ctx))) {
 			count(target, MW_C_FREES, -1);
 			return 0;
 		}
@@ -572,7 +546,7 @@ int mw_alloc_session(struct pt_regs *ctx)
 	if (!bpf_session_is_return)
 		return 1;
 	if (bpf_session_is_return())
-		return alloc_exit(ctx);
+		return alloc_exit(ctx, 0);
 	return alloc_enter(ctx);
 }
 
@@ -587,7 +561,15 @@ int mw_alloc_entry(struct pt_regs *ctx)
 SEC("?uretprobe")
 int mw_alloc_return(struct pt_regs *ctx)
 {
-	return alloc_exit(ctx);
+	return alloc_exit(ctx, 0);
+}
+
+/* On the ret instructions of functions that throw: operator new. */
+SEC("?uprobe")
+int mw_alloc_ret(struct pt_regs *ctx)
+{
+	count(MW_COOKIE_TARGET(bpf_get_attach_cookie(ctx)), MW_C_RETS, 1);
+	return alloc_exit(ctx, 1);
 }
 
 SEC("?uprobe")

@@ -93,9 +93,7 @@ struct mm_struct {
 	unsigned long hiwater_rss, hiwater_vm; /* pages */
 	unsigned long total_vm, locked_vm;     /* pages */
 	unsigned long data_vm;
-	unsigned long def_flags;
 	unsigned long brk;
-	int map_count;
 	mw_atomic_long_t pgtables_bytes;
 	struct percpu_counter rss_stat[4]; /* 6.2 (f1a7941243c1) and later */
 	struct task_struct *owner;	   /* CONFIG_MEMCG */
@@ -108,11 +106,6 @@ struct mm_struct___mm_rss_stat {
 	struct mm_rss_stat rss_stat;
 } __attribute__((preserve_access_index));
 #define HAVE_MM_RSS_STAT() bpf_core_type_exists(struct mm_rss_stat)
-
-struct rlimit {
-	unsigned long rlim_cur;
-	unsigned long rlim_max;
-};
 
 typedef struct {
 	unsigned int val;
@@ -128,7 +121,6 @@ typedef struct {
 
 struct signal_struct {
 	atomic_t live; /* threads that have not begun to exit */
-	struct rlimit rlim[16];
 	int nr_threads;
 	short oom_score_adj;
 	unsigned long maxrss; /* pages: the highest RSS of the images that ended */
@@ -264,8 +256,5 @@ struct bpf_iter__task_vma {
 #define MW_EEXIST 17
 #define MW_EFAULT 14
 
-#define MW_VM_LOCKED 0x2000UL
-#define MW_RLIMIT_DATA 2
-#define MW_RLIMIT_AS 9
 
 #endif

@@ -626,7 +626,7 @@ static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch 
 	st->start = st->end = st->gregs = st->trampoline = st->ret_inst = 0;
 	st->n = 0;
 	st->cause = MW_STACK_FAULT;
-	st->exact = !s->ev.leaf_ret;
+	st->exact = !(s->ev.leaf_ret & MW_LEAF_RET);
 	st->epoch = s->ev.hdr.tid;
 	st->pc = PT_REGS_IP(regs);
 	st->sp = PT_REGS_SP(regs);

@@ -28,8 +28,6 @@ struct mw_site {
 struct mw_alloc_config {
 	__u64 sample_bytes; /* mean bytes between samples; 1: every allocation; 0: off */
 	__u64 wake_bytes;   /* wake userspace when this much waits in the ring */
-	__u64 new_max_bytes; /* an operator new beyond may fail and throw; 0: any may */
-	__u64 max_map_count; /* vm.max_map_count */
 };
 
 #endif

@@ -101,11 +101,14 @@ enum mw_stack_end {
  * All program counters but the first (see leaf_ret) are return addresses, to be looked up at pc-1;
  * where a signal interrupted a function, pc is given one higher, so that this holds there too.
  */
+#define MW_LEAF_RET 1	 /* the first frame too is a return address (taken at a return probe) */
+#define MW_LEAF_INSIDE 2 /* the first frame is the allocator's own: leave it out */
+
 struct mw_ev_stack {
 	struct mw_ev_hdr hdr; /* kind: enum mw_stack_end */
 	__u64 id;
 	__u32 n;	/* frames: as many __u64 program counters follow, leaf first */
-	__u32 leaf_ret; /* 1: the first too is a return address (taken at a return probe) */
+	__u32 leaf_ret; /* MW_LEAF_* */
 };
 
 enum mw_map_op {
@@ -164,11 +167,10 @@ enum mw_counter {
 	MW_C_LOST_LIVE_BYTES,
 	MW_C_LOST_THREAD_FULL, /* not sampled: table of threads full */
 	MW_C_LOST_PENDING,     /* a call whose return was never seen */
-	MW_C_LOST_MAY_THROW,   /* operator new so near a limit that it may throw: not followed */
-	MW_C_LOST_MAY_THROW_BYTES,
 	MW_C_LOST_ADDR,	       /* address outside the 47-bit range */
 	MW_C_NULL_FREES,       /* free(NULL): only the probe's cost counts */
 	MW_C_STEPPED,	       /* hits of probes at single-stepped instructions */
+	MW_C_RETS,	       /* hits of probes on ret instructions, single-stepped */
 	MW_C_RETURNS,	       /* return probes taken */
 	MW_C_SAMPLE_NS,	       /* time spent in the programs on calls bound for the profile */
 	MW_C_STACK_END,	       /* MW_STACK_ENDS counters follow: stacks by how they ended */
@@ -183,7 +185,6 @@ enum mw_counter {
 	((__u64)(target) | (__u64)(fn) << 16 | (__u64)(flags) << 24 | (__u64)(site) << 32)
 #define MW_COOKIE_STEPPED (1ULL << 24) /* flag 1: the probed instruction is single-stepped */
 #define MW_COOKIE_CALLER (2ULL << 24)  /* flag 2: the function calls others of the family */
-#define MW_COOKIE_COUNT (4ULL << 24)   /* flag 4: only counted, as not followed */
 #define MW_COOKIE_TARGET(c) ((__u32)((c) & 0xffff))
 #define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
 #define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))

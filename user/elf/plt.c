@@ -22,6 +22,7 @@ struct loader {
 	Elf *elf;
 	struct plt *plt;
 	size_t cap;
+	bool all;
 };
 
 static int add_entry(struct loader *l, const GElf_Rela *rela, const GElf_Sym *sym, const char *name,
@@ -70,7 +71,7 @@ static int load_section(struct loader *l, Elf_Scn *scn, const GElf_Shdr *sh)
 			continue;
 		name = elf_strptr(l->elf, symsh.sh_link, sym.st_name);
 		fn = name ? allocs__classify(name) : MW_FN_NONE;
-		if (!fn)
+		if (!fn && (!l->all || !name))
 			continue;
 		err = add_entry(l, &rela, &sym, name, fn);
 		if (err)
@@ -79,9 +80,9 @@ static int load_section(struct loader *l, Elf_Scn *scn, const GElf_Shdr *sh)
 	return 0;
 }
 
-int plt__load(struct elfobj *e, struct plt *ret)
+int plt__load(struct elfobj *e, bool all, struct plt *ret)
 {
-	struct loader l = {.elf = elfobj__elf(e), .plt = ret};
+	struct loader l = {.elf = elfobj__elf(e), .plt = ret, .all = all};
 	Elf_Scn *scn = NULL;
 	GElf_Shdr sh;
 	int err = 0;

@@ -9,6 +9,7 @@
 #ifndef ELF_PLT_H
 #define ELF_PLT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,15 +24,15 @@ struct plt_entry {
 };
 
 struct plt {
-	struct plt_entry *entries; /* sorted by slot; only those of the allocator family */
+	struct plt_entry *entries; /* sorted by slot */
 	size_t n;
 };
 
-/* Reads the relocations. 0 or -ENOMEM; a malformed table counts as one without entries. */
-int plt__load(struct elfobj *e, struct plt *ret);
+/* Reads the relocations; all: of every function, not only of the family (fn is MW_FN_NONE then). 0 or -ENOMEM; a malformed table counts as one without entries. */
+int plt__load(struct elfobj *e, bool all, struct plt *ret);
 void plt__free(struct plt *p);
 
-/* What the code at vaddr leads to if it is a stub (x86-64) for a function of the family, else
+/* What the code at vaddr leads to if it is a stub (x86-64) for a function that was loaded, else
  * NULL. Borrowed until plt__free. */
 const struct plt_entry *plt__resolve(const struct plt *p, const struct elfobj *e, uint64_t vaddr);
 

@@ -426,7 +426,7 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 	sites = calloc(n ? n : 1, sizeof(*sites));
 	if (!sites)
 		return -ENOMEM;
-	err = plt__load(e, &plt);
+	err = plt__load(e, false, &plt);
 	if (!err && cs_open(CS_ARCH_X86, CS_MODE_64, &b.cs)) {
 		plt__free(&plt);
 		err = -ENOMEM;

@@ -3,13 +3,10 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -25,17 +22,8 @@ struct probe_link {
 	struct bpf_link *link; /* perf event link, or NULL */
 };
 
-#define MAX_CLAIMS 64
-
-/* A file whose throwing functions this memwatch probes for one target; see claim(). */
-struct claim {
-	uint32_t target;
-	int fd;
-};
 
 struct alloc_probe {
-	struct claim claims[MAX_CLAIMS];
-	size_t nclaims;
 	struct bpfobj *obj;
 	enum method method;
 	struct probe_link *links;
@@ -43,43 +31,24 @@ struct alloc_probe {
 	uint32_t nsites; /* rows of alloc_sites in use; row 0 means "no callers" */
 };
 
-/* Bytes that operator new may ask for without any chance of failing; see may_throw() in
- * alloc.bpf.c. With strict overcommit every allocation may fail. */
-static uint64_t new_max_bytes(void)
-{
-	cleanup_free char *text = NULL;
-	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-
-	if (util__read_file("/proc/sys/vm/overcommit_memory", 64, &text) > 0 && text[0] == '2')
-		return 0;
-	return pages > 0 ? (uint64_t)pages * page / 4 : 0;
-}
-
-static uint64_t max_map_count(void)
-{
-	cleanup_free char *text = NULL;
-
-	if (util__read_file("/proc/sys/vm/max_map_count", 64, &text) <= 0)
-		return 65530;
-	return strtoull(text, NULL, 10);
-}
-
 static void use_programs(struct alloc_probe *p)
 {
 	struct memwatch_bpf *s = p->obj->skel;
 
 	bpfobj__use_prog(s->progs.mw_alloc_free);
+	bpfobj__use_prog(s->progs.mw_alloc_entry);
+	bpfobj__use_prog(s->progs.mw_alloc_ret);
 	if (p->method == METHOD_SESSION) {
 		bpfobj__use_prog(s->progs.mw_alloc_session);
 		bpf_program__set_expected_attach_type(s->progs.mw_alloc_session,
 						      MW_BPF_TRACE_UPROBE_SESSION);
 	} else {
-		bpfobj__use_prog(s->progs.mw_alloc_entry);
 		bpfobj__use_prog(s->progs.mw_alloc_return);
 	}
 	if (p->method == METHOD_SINGLE)
 		return;
 	bpf_program__set_expected_attach_type(s->progs.mw_alloc_free, MW_BPF_TRACE_UPROBE_MULTI);
+	bpf_program__set_expected_attach_type(s->progs.mw_alloc_ret, MW_BPF_TRACE_UPROBE_MULTI);
 	bpf_program__set_expected_attach_type(s->progs.mw_alloc_entry, MW_BPF_TRACE_UPROBE_MULTI);
 	bpf_program__set_expected_attach_type(s->progs.mw_alloc_return, MW_BPF_TRACE_UPROBE_MULTI);
 }
@@ -117,8 +86,6 @@ int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 	p->method = pick_method(fs);
 	cfg->sample_bytes = opts->sample_bytes;
 	cfg->wake_bytes = opts->wake_bytes ? opts->wake_bytes : opts->ring_bytes / 8;
-	cfg->new_max_bytes = new_max_bytes();
-	cfg->max_map_count = max_map_count();
 	use_programs(p);
 	err = bpfobj__use_map(o->skel->maps.alloc_sites, 0);
 	if (!err) /* exact mode keeps no live blocks in the kernel */
@@ -143,24 +110,10 @@ static void link_close(struct probe_link *l)
 	bpf_link__destroy(l->link);
 }
 
-static void release_claims(struct alloc_probe *p, uint32_t target, bool all)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < p->nclaims; i++) {
-		if (all || p->claims[i].target == target)
-			close(p->claims[i].fd);
-		else
-			p->claims[n++] = p->claims[i];
-	}
-	p->nclaims = n;
-}
-
 void alloc_probe__free(struct alloc_probe *p)
 {
 	if (!p)
 		return;
-	release_claims(p, 0, true);
 	/* All at one moment: taking the probes out one by one lasts tens of milliseconds. */
 	alloc_probe__set_rate(p, 0);
 	/* In the reverse order: while a free can no longer be seen, no allocation may be. */
@@ -173,8 +126,6 @@ void alloc_probe__free(struct alloc_probe *p)
 void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target)
 {
 	size_t n = 0;
-
-	release_claims(p, target, false);
 
 	for (size_t i = p->nlinks; i-- > 0;) {
 		if (p->links[i].target != target)
@@ -297,111 +248,71 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct ba
 }
 
 /*
- * Without sessions the return probe is there on every call, also on one that throws, and an
- * exception that meets it ends the program (see may_throw() in alloc.bpf.c). So operator new of an
- * allocator of its own has no return probe there: its calls are only counted, as not followed.
+ * Functions that throw are followed from the entry to their ret instructions by plain probes, on
+ * every kernel: a return probe on the stack would end a program whose exception meets it.
  */
-static bool can_follow(const struct alloc_probe *p, const struct site *s)
+static int attach_throwing(struct alloc_probe *p, const char *path, const struct batch *entries,
+			   const struct batch *exits, int pid, uint32_t target)
 {
-	if (s->func.fn != MW_FN_NEW || p->method == METHOD_SESSION)
-		return true;
-	log_warn("%s is not followed: without session uprobes (Linux 6.13) a return probe on a function "
-		 "that throws would endanger the target",
-		 s->func.name);
-	return false;
-}
+	const struct bpf_program *prog[2] = {p->obj->skel->progs.mw_alloc_ret,
+					     p->obj->skel->progs.mw_alloc_entry};
+	const struct batch *batch[2] = {exits, entries};
+	int err = 0;
 
-/*
- * Linux (6.18) puts the return trampoline of a probe into every process that has a breakpoint
- * there, whichever process the probe was for: a probe of one target's operator new would end
- * another target that throws. So each file's throwing functions are probed for one target of one
- * memwatch at a time. The claim is an abstract socket, which the kernel drops with its owner.
- */
-static bool claim(struct alloc_probe *p, uint32_t target, int fd)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct stat st;
-	int sock, len;
-
-	if (p->nclaims == MAX_CLAIMS || fstat(fd, &st))
-		return false;
-	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (sock < 0)
-		return false;
-	len = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "memwatch-throws-%llx-%llx",
-		       (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
-	if (bind(sock, (struct sockaddr *)&addr,
-		 offsetof(struct sockaddr_un, sun_path) + 1 + len)) {
-		close(sock);
-		log_warn("operator new of an allocator of its own is not followed in one more process: it "
-			 "is being followed in another, and the two would endanger each other");
-		return false;
-	}
-	p->claims[p->nclaims++] = (struct claim){.target = target, .fd = sock};
-	return true;
-}
-
-static bool any_throws(const struct site *sites, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (sites[i].func.fn == MW_FN_NEW && !sites[i].wrapper && sites[i].kind != SITE_NONE)
-			return true;
-	}
-	return false;
-}
-
-static int attach_counted(struct alloc_probe *p, const char *path, const struct batch *b, int pid,
-			  uint32_t target)
-{
-	const struct bpf_program *entry = p->obj->skel->progs.mw_alloc_entry;
-
-	if (!b->n)
+	if (!entries->n)
 		return 0;
-	return p->method == METHOD_SINGLE
-		       ? attach_single(p, entry, path, b, pid, target, false)
-		       : attach_multi(p, entry, MW_BPF_TRACE_UPROBE_MULTI, path, b, pid, target, 0);
+	if (!exits->n) {
+		log_warn("operator new of an allocator of its own is not followed: its ways out were not "
+			 "found");
+		return 0;
+	}
+	for (int i = 0; i < 2 && !err; i++)
+		err = p->method == METHOD_SINGLE
+			      ? attach_single(p, prog[i], path, batch[i], pid, target, false)
+			      : attach_multi(p, prog[i], MW_BPF_TRACE_UPROBE_MULTI, path, batch[i],
+					     pid, target, 0);
+	return err;
 }
 
 int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
-			const struct site *sites, size_t n, size_t *ret_n)
+			const struct site *sites, size_t n, const uint64_t *exits, size_t nexits,
+			size_t *ret_n)
 {
-	cleanup_free struct batch *frees = calloc(1, sizeof(*frees));
-	cleanup_free struct batch *allocs = calloc(1, sizeof(*allocs));
-	cleanup_free struct batch *counted = calloc(1, sizeof(*counted));
-	bool claimed;
+	enum { FREES, ALLOCS, THROWING, EXITS, BATCHES };
+	cleanup_free struct batch *b = calloc(BATCHES, sizeof(*b));
 	char path[64];
 	int err;
 
 	*ret_n = 0;
-	if (!frees || !allocs || !counted)
+	if (!b)
 		return -ENOMEM;
-	claimed = any_throws(sites, n) && claim(p, target, fd);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
 		const struct site *s = &sites[i];
-		struct batch *b = s->func.fn == MW_FN_FREE ? frees : allocs;
+		struct batch *to = &b[s->func.fn == MW_FN_FREE	? FREES
+				      : s->func.fn == MW_FN_NEW ? THROWING
+								: ALLOCS];
 		uint64_t flags = 0;
 
-		if (s->wrapper || s->kind == SITE_NONE || (s->func.fn == MW_FN_NEW && !claimed))
+		if (s->wrapper || s->kind == SITE_NONE)
 			continue;
 		if (s->kind == SITE_STEPPED)
 			flags |= MW_COOKIE_STEPPED;
 		if (s->calls_family)
 			flags |= MW_COOKIE_CALLER;
-		if (!can_follow(p, s)) {
-			flags |= MW_COOKIE_COUNT;
-			b = counted;
-		}
-		b->offsets[b->n] = s->off;
-		b->cookies[b->n++] =
-			MW_COOKIE(target, s->func.fn, 0, site_row(p, s)) | flags;
+		to->offsets[to->n] = s->off;
+		to->cookies[to->n++] = MW_COOKIE(target, s->func.fn, 0, site_row(p, s)) | flags;
 	}
-	err = attach_batch(p, path, frees, pid, target, true);
+	for (size_t i = 0; i < nexits && i < ALLOCS_MAX; i++) {
+		b[EXITS].offsets[b[EXITS].n] = exits[i];
+		b[EXITS].cookies[b[EXITS].n++] = MW_COOKIE(target, MW_FN_NEW, 0, 0);
+	}
+	err = attach_batch(p, path, &b[FREES], pid, target, true);
 	if (!err)
-		err = attach_batch(p, path, allocs, pid, target, false);
+		err = attach_throwing(p, path, &b[THROWING], &b[EXITS], pid, target);
 	if (!err)
-		err = attach_counted(p, path, counted, pid, target);
+		err = attach_batch(p, path, &b[ALLOCS], pid, target, false);
 	if (!err)
-		*ret_n = frees->n + allocs->n;
+		*ret_n = b[FREES].n + b[ALLOCS].n + b[THROWING].n + b[EXITS].n;
 	return err;
 }

@@ -11,6 +11,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "elf/exits.h"
 
 static void module_free(struct module *m)
 {
@@ -21,6 +22,7 @@ static void module_free(struct module *m)
 	free(m->path);
 	free(m->root);
 	free(m->sites);
+	free(m->exits);
 	free(m);
 }
 
@@ -46,6 +48,37 @@ static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 	return 0;
 }
 
+/* The ways out of the functions that throw. */
+static int find_exits(struct module *m, struct elfobj *elf)
+{
+	struct exits_function fn[64];
+	cleanup_free struct exits *x = calloc(1, sizeof(*x));
+	size_t n = 0;
+	int err;
+
+	if (!x)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->nsites && n < ARRAY_SIZE(fn); i++) {
+		const struct site *s = &m->sites[i];
+
+		if (s->func.fn == MW_FN_NEW && !s->wrapper && s->kind != SITE_NONE)
+			fn[n++] = (struct exits_function){s->func.vaddr, s->func.size};
+	}
+	if (!n)
+		return 0;
+	err = exits__find(elf, fn, n, x);
+	if (err)
+		return err;
+	if (x->incomplete)
+		log_debug("'%s': not every way out of operator new is known", m->path);
+	m->exits = malloc((x->n + 1) * sizeof(*m->exits));
+	if (!m->exits)
+		return -ENOMEM;
+	memcpy(m->exits, x->off, x->n * sizeof(*m->exits));
+	m->nexits = x->n;
+	return 0;
+}
+
 /* Looks through the file once: build-id and allocators. */
 static int module_read(struct module *m)
 {
@@ -67,6 +100,8 @@ static int module_read(struct module *m)
 	if (n && (!err || err == -EBADMSG)) {
 		err = site__choose(elf, funcs, n, &m->sites);
 		m->nsites = err ? 0 : n;
+		if (!err)
+			err = find_exits(m, elf);
 	}
 	m->is_allocator = m->nsites && !facts.starts_programs && elfobj__type(elf) == ET_DYN &&
 			  !elfobj__has_interp(elf);

@@ -25,6 +25,8 @@ struct module {
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	struct site *sites; /* allocator functions, NULL if there are none */
 	size_t nsites;
+	uint64_t *exits; /* file offsets of the ret instructions of functions that throw */
+	size_t nexits;
 	struct symbolizer_module *symbols; /* NULL until asked for */
 	bool symbols_failed;
 	bool is_allocator; /* a library that is an allocator and nothing else (not libc, no program) */

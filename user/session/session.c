@@ -428,6 +428,8 @@ double session__cost_ns(const struct session *s, const uint64_t *c)
 	if (!s->features.f[FEATURE_UPROBE_SESSION].have)
 		returns = c[MW_C_ALLOCS];
 	/* A return probe takes a trap more: half an emulated hit, as measured on Linux 6.18. */
+	stepped += c[MW_C_RETS];
+	hits += c[MW_C_RETS];
 	return (double)(hits - stepped) * k->emulated_ns + (double)stepped * k->stepped_ns +
 	       (double)returns * k->emulated_ns / 2 + (double)c[MW_C_SAMPLE_NS];
 }

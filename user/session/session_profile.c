@@ -309,9 +309,6 @@ static int add_losses(struct build *b, const uint64_t *c)
 				   "allocations lost: table of live blocks full",
 				   c[MW_C_LOST_LIVE_FULL] + lost,
 				   c[MW_C_LOST_LIVE_BYTES] + lost_bytes);
-	err = err ? err : add_lost(b, "[not followed: operator new that may throw]",
-				   "operator new not followed: it may throw",
-				   c[MW_C_LOST_MAY_THROW], c[MW_C_LOST_MAY_THROW_BYTES]);
 	err = err ? err : add_lost(b, NULL, "frees lost: ring full", c[MW_C_LOST_FREE_RING], 0);
 	err = err ? err : add_lost(b, NULL, "frees lost: block reused", implied, 0);
 	err = err ? err : add_lost(b, NULL, "frees of blocks from before the attach", unknown, 0);

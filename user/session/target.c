@@ -115,7 +115,8 @@ static int probe_module(struct session *s, struct session_target *t, struct modu
 	}
 	if (!m->nsites || !s->probe)
 		return 0;
-	err = alloc_probe__attach(s->probe, t->pid, t->index, m->fd, m->sites, m->nsites, &n);
+	err = alloc_probe__attach(s->probe, t->pid, t->index, m->fd, m->sites, m->nsites, m->exits,
+				  m->nexits, &n);
 	if (err) {
 		log_debug("failed to attach to '%s': %s", m->path, strerror(-err));
 		return err;
@@ -280,7 +281,7 @@ void target__on_stack(struct session *s, const void *data, size_t size)
 {
 	const struct mw_ev_stack *ev = data;
 	const uint64_t *pc = (const uint64_t *)(ev + 1);
-	uint32_t frames[MW_MAX_FRAMES], site;
+	uint32_t frames[MW_MAX_FRAMES], site, first, n = 0;
 	struct session_target *t;
 	bool looked = false;
 
@@ -290,8 +291,9 @@ void target__on_stack(struct session *s, const void *data, size_t size)
 	t = s->targets[ev->hdr.target];
 	if (heap__find_site(s->heap, t->index, ev->id))
 		return; /* sent again */
-	for (uint32_t i = 0; i < ev->n; i++) {
-		uint64_t addr = pc[i] - (i || ev->leaf_ret ? 1 : 0);
+	first = (ev->leaf_ret & MW_LEAF_INSIDE) && ev->n > 1;
+	for (uint32_t i = first; i < ev->n; i++) {
+		uint64_t addr = pc[i] - (i || (ev->leaf_ret & MW_LEAF_RET) ? 1 : 0);
 		long map = find_map(s, t, addr);
 
 		if (map < 0 && !looked) {
@@ -302,11 +304,11 @@ void target__on_stack(struct session *s, const void *data, size_t size)
 		}
 		if (map < 0)
 			map = find_old_map(s, t, addr);
-		if (intern_frame(s, map < 0 ? t->anon_map : (uint32_t)map, addr, &frames[i]))
+		if (intern_frame(s, map < 0 ? t->anon_map : (uint32_t)map, addr, &frames[n++]))
 			return;
 	}
-	if (!heap__stack(s->heap, t->index, ev->id, ev->hdr.kind, frames, ev->n, &site))
-		s->heap->sites[site].internal = stack_in_allocator(s, frames, ev->n);
+	if (!heap__stack(s->heap, t->index, ev->id, ev->hdr.kind, frames, n, &site))
+		s->heap->sites[site].internal = stack_in_allocator(s, frames, n);
 }
 
 /*
