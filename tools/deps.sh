@@ -67,6 +67,16 @@ if [ ${#missing[@]} -gt 0 ]; then
 	rm -f "$log"
 fi
 
+# earlyoom ends processes: its program alone is fetched for a test that shuts it in; installed, it
+# would start with the machine.
+if [ "${1:-all}" = all ] && ! command -v earlyoom >/dev/null &&
+	[ ! -x build/earlyoom/usr/bin/earlyoom ]; then
+	mkdir -p build/earlyoom
+	(cd build/earlyoom && apt-get download -qq earlyoom >/dev/null 2>&1 &&
+		dpkg -x earlyoom_*.deb . && rm -f earlyoom_*.deb) ||
+		echo "deps: earlyoom cannot be fetched: its test will be skipped" >&2
+fi
+
 # The kernel interfaces that memwatch and its tests use are mounted where they are absent.
 if [ "$(id -u)" = 0 ]; then
 	mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing || true

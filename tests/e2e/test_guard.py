@@ -3,13 +3,15 @@
 import ctypes
 import os
 import re
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from conftest import load_json, memwatch
-from test_oom import (MIB, ROOT, event_of, events, group, hog, leak,  # noqa: F401 (fixtures)
+from conftest import ROOT, load_json, memwatch, wait_for
+from test_oom import (MIB, event_of, events, group, hog, leak, log,  # noqa: F401 (fixtures)
                       pytestmark as needs_cgroup)
 
 pytestmark = needs_cgroup
@@ -147,3 +149,36 @@ def test_alerts_in_top(leak, tmp_path, attach):
     assert re.search(rf"^{p.pid}$", mw.err, re.M)
     r = memwatch("top", "--alert-rss", "8M", check=2)
     assert "needs -p PID" in r.stderr
+
+
+# The first process of a PID namespace: what runs in there sees and reaches nothing else.
+SHUT_IN = """
+set -eu
+sleep 1000 &
+victim=$!
+until read -r name </proc/$victim/comm && [ "$name" = sleep ]; do :; done
+echo 1000 >/proc/$victim/oom_score_adj
+"$1" -m 99,99 -s 100,100 -r 0 >"$2" 2>&1 &
+wait $victim || echo "victim $?"
+"""
+
+
+def test_earlyoom_itself(log, attach, tmp_path):
+    """The real daemon, told that less than 99 % of available memory is too little."""
+    daemon = shutil.which("earlyoom") or ROOT / "build/earlyoom/usr/bin/earlyoom"
+    if not os.access(daemon, os.X_OK):
+        pytest.skip("earlyoom is not here")
+    info = dict(re.findall(r"(\w+): +(\d+) kB", Path("/proc/meminfo").read_text()))
+    if int(info["MemAvailable"]) > 0.985 * int(info["MemTotal"]):
+        pytest.skip("too much memory is available for earlyoom to act")
+    attach("oom", "--log", log)
+    p = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c",
+                        SHUT_IN, "bash", str(daemon), str(tmp_path / "said")], timeout=60,
+                       capture_output=True, text=True)
+    said = (tmp_path / "said").read_text()
+    assert p.stdout == "victim 137\n", p.stderr + said
+    assert re.search(r"sending SIGKILL to process \d+ uid 0 \"sleep\"", said)
+    e = wait_for(lambda: next((e for e in events(log)[log.seen:]
+                               if e["victim"]["oom_score_adj"] == 1000), None))
+    assert e["killer"] == "daemon" and e["signal"] == 9
+    assert e["trigger"]["comm"] == "earlyoom" and e["victim"]["comm"] == "sleep"
