@@ -160,11 +160,11 @@ static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
 /* The same with the quick test before it. */
 static __always_inline bool nested_quick(struct pt_regs *ctx, u64 cookie)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), site = MW_COOKIE_SITE(cookie), *mark;
+	u32 site = MW_COOKIE_SITE(cookie), *mark = caller_mark(), tid;
 
-	mark = caller_mark();
-	if (!mark)
+	if (!mark || (!*mark && !(cookie & MW_COOKIE_CALLER)))
 		return false;
+	tid = (u32)bpf_get_current_pid_tgid();
 	if (site && *mark == tid) {
 		if (called_by_family(ctx, site))
 			return true;
