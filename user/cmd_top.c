@@ -55,7 +55,7 @@ static const struct argp_option option_list[] = {
 	{"ledger", OPT_LEDGER, NULL, 0, "with -p: where every resident byte belongs, once", 0},
 	{"faults", OPT_FAULTS, "N", OPTION_ARG_OPTIONAL,
 	 "which stacks make pages resident, of -p or of all processes, by every N-th page fault "
-	 "(default 256 with -p, else 1024)",
+	 "(default 1024)",
 	 0},
 	{"output", 'o', "FILE", 0,
 	 "with --faults: write the profile at the end (.pb.gz, .folded, .svg, .html, .json, .txt)", 0},

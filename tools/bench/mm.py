@@ -160,7 +160,7 @@ def main():
             s.wait()
     line("mm_storm_timeline", f"{storm(['top', '--plain', '-i', '1'], runs):.3f}",
          f"touching 1 GiB with timelines / without (target 1.03), {runs} runs, median")
-    for name, n in (("mm_storm_faults_all", 1024), ("mm_storm_faults_chosen", 256)):
+    for name, n in (("mm_storm_faults_default", 1024), ("mm_storm_faults_256", 256)):
         line(name, f"{storm(['top', f'--faults={n}', '-i', '10'], runs):.3f}",
              f"touching 1 GiB with every {n}th page fault sampled / without (target 1.10), "
              f"{runs} runs, median")

@@ -44,9 +44,7 @@ int attach__open(const struct attach_options *o, struct session **ret)
 	int err;
 
 	if (o->faults) {
-		opts.fault_period = o->fault_period   ? o->fault_period
-				    : o->faults_all ? FAULTS_DEFAULT_PERIOD_SYSTEM
-						      : FAULTS_DEFAULT_PERIOD;
+		opts.fault_period = o->fault_period ? o->fault_period : FAULTS_DEFAULT_PERIOD;
 		opts.faults_only = true;
 		opts.faults_all = o->faults_all;
 		opts.no_mmap = o->faults_all; /* the system calls of all would pay */

@@ -69,7 +69,7 @@ static const struct argp_option options[] = {
 	 3},
 	{"faults", OPT_FAULTS, "N", OPTION_ARG_OPTIONAL,
 	 "instead of allocations: which stacks made pages resident, by every N-th page fault (default "
-	 "256). No probes, any language; the profile is resident_space",
+	 "1024). No probes, any language; the profile is resident_space",
 	 3},
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
 	{NULL, 0, NULL, 0, "What is shown:", 4},

@@ -21,8 +21,7 @@
 #include "memwatch/wire.h"
 
 #define FAULTS_MAX_SAMPLES (1u << 21)
-#define FAULTS_DEFAULT_PERIOD 256	  /* one sample stands for 1 MiB of small pages */
-#define FAULTS_DEFAULT_PERIOD_SYSTEM 1024 /* for all processes */
+#define FAULTS_DEFAULT_PERIOD 1024 /* one sample stands for 4 MiB of small pages */
 
 struct session;
 struct faults;
