@@ -120,3 +120,15 @@ def test_sampled_totals_agree(target, attach, tmp_path):
     assert abs(size - p["totals"]["alloc_bytes"]) <= len(p["size_histogram"])
     # a MiB at one sample per KiB is always sampled, with weight 1
     assert rows(p["size_histogram"], "bytes")[(1 << 20, 1 << 21)] == 7
+
+
+def test_survival_is_measured(target, attach):
+    """Three of four blocks stay: the series alone could only say how many at least."""
+    t = target([workload("keeps.c")])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-i", "200ms")
+    t.say()
+    m = a.wait_for(r"(?:likely leak|growing): .*, (\d+) % of blocks older than \d+ seconds survive",
+                   stream="out")
+    assert 70 <= int(m[1]) <= 80, m[0]
+    assert a.finish()[0] == 0

@@ -175,12 +175,65 @@ static void weighted(void **state)
 	heap__free(h);
 }
 
+/* Ten blocks a second for an hour, of which the first of each ten is freed a second later. */
+static void ages(void **state)
+{
+	struct trend_cohort c[HIST_AGES];
+	struct hist_ages a = {0};
+	double allocated = 0, alive = 0;
+	size_t n;
+
+	for (uint32_t s = 0; s < 3600; s++) {
+		for (uint32_t i = 0; i < 10; i++)
+			hist_ages__alloc(&a, s * 1000 + i * 100, 1);
+		if (s)
+			hist_ages__free(&a, (s - 1) * 1000, 1);
+	}
+	assert_true(3600000 >> a.shift < HIST_AGES && 3600000 >> a.shift >= HIST_AGES / 2);
+	n = hist_ages__cohorts(&a, 3600000, c);
+	assert_in_range(n, HIST_AGES / 2 + 1, HIST_AGES);
+	for (size_t i = 0; i < n; i++) {
+		allocated += c[i].allocated;
+		alive += c[i].alive;
+		if (i) {
+			assert_true(c[i].age_s > c[i - 1].age_s);
+			assert_float_equal(c[i].alive / c[i].allocated, 0.9, 0.001);
+		}
+	}
+	assert_float_equal(allocated, 36000, 0);
+	assert_float_equal(alive, 36000 - 3599, 0);
+}
+
+/* The heap's own bookkeeping: frees, a realloc that fails, the end of the process. */
+static void ages_of_a_site(void **state)
+{
+	struct mw_ev_free back = {.addr = 0x1000};
+	struct trend_cohort c[HIST_AGES];
+	struct heap *h = heap_new(1);
+	struct heap_site *s = heap__find_site(h, 0, 77);
+
+	assert_int_equal(heap__cohorts(h, s, 0, c), 0);
+	do_alloc(h, 0x1000, 64, 0);
+	do_alloc(h, 0x2000, 64, 1);
+	do_free(h, 0x2000, 5 * MS, 0);
+	do_free(h, 0x1000, 6 * MS, MW_FREE_REALLOC);
+	heap__undealloc(h, &back);
+	assert_int_equal(heap__cohorts(h, s, 15000 * MS, c), 1);
+	assert_true(c[0].allocated == 2 && c[0].alive == 1);
+	assert_float_equal(c[0].age_s, 10, 0.01);
+	heap__clear_target(h, 0);
+	assert_int_equal(heap__cohorts(h, s, 15000 * MS, c), 1);
+	assert_true(c[0].allocated == 2 && c[0].alive == 0);
+	heap__free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buckets),	cmocka_unit_test(compact),
 		cmocka_unit_test(lifetimes),	cmocka_unit_test(swapped_and_wrapped),
 		cmocka_unit_test(no_lifetime),	cmocka_unit_test(weighted),
+		cmocka_unit_test(ages),		cmocka_unit_test(ages_of_a_site),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

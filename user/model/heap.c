@@ -39,8 +39,10 @@ void heap__free(struct heap *h)
 	if (!h)
 		return;
 	livemap__fini(&h->live);
-	for (size_t i = 0; i < h->nsites; i++)
+	for (size_t i = 0; i < h->nsites; i++) {
 		hist__clear(&h->sites[i].hist);
+		free(h->sites[i].ages);
+	}
 	for (size_t i = 0; h->targets && i < MW_MAX_TARGETS; i++)
 		free(h->targets[i].hist);
 	free(h->sites);
@@ -211,6 +213,12 @@ static uint64_t lifetime_us(const struct heap *h, const struct livemap_block *b,
 	return us > 0 ? us : 0;
 }
 
+size_t heap__cohorts(const struct heap *h, const struct heap_site *s, uint64_t now_ns,
+		     struct trend_cohort *ret)
+{
+	return s->ages ? hist_ages__cohorts(s->ages, rel_ms(h, now_ns), ret) : 0;
+}
+
 static double block_weight(const struct heap *h, const struct livemap_block *b)
 {
 	return heap__weight(b->size, h->rates[b->rate].sample_bytes);
@@ -229,6 +237,8 @@ static void account_free(struct heap *h, uint32_t target, const struct livemap_b
 	s->free_objects += w;
 	s->free_bytes += bytes;
 	s->free_samples += sign;
+	if (s->ages)
+		hist_ages__free(s->ages, b->time_ms, w);
 }
 
 static void account_alloc(struct heap *h, uint32_t target, const struct livemap_block *b)
@@ -237,8 +247,12 @@ static void account_alloc(struct heap *h, uint32_t target, const struct livemap_
 	struct heap_site *s = &h->sites[b->site];
 	double w = block_weight(h, b), bytes = w * (double)b->size;
 
-	if (!s->alloc_samples)
+	if (!s->alloc_samples) {
 		s->first_ms = b->time_ms;
+		s->ages = calloc(1, sizeof(*s->ages));
+	}
+	if (s->ages)
+		hist_ages__alloc(s->ages, b->time_ms, w);
 	s->last_ms = b->time_ms;
 	t->alloc_objects += w;
 	t->alloc_bytes += bytes;
@@ -459,7 +473,8 @@ size_t heap__memory(const struct heap *h)
 	size_t hists = 0;
 
 	for (size_t i = 0; i < h->nsites; i++)
-		hists += hist__memory(&h->sites[i].hist);
+		hists += hist__memory(&h->sites[i].hist) +
+			 (h->sites[i].ages ? sizeof(*h->sites[i].ages) : 0);
 	return hists + livemap__memory(&h->live) + h->sites_cap * sizeof(*h->sites) +
 	       h->frames_cap * sizeof(*h->frames) + (h->index_mask + 1) * sizeof(*h->index) +
 	       MW_MAX_TARGETS * sizeof(*h->targets) + sizeof(*h);

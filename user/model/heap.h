@@ -36,6 +36,7 @@ struct heap_site {
 	double alloc_objects, alloc_bytes, free_objects, free_bytes;
 	/* anonymous mappings made from here: bytes are exact */
 	uint64_t map_count, map_bytes, unmap_bytes;
+	struct hist_ages *ages; /* NULL: no memory for them; owned */
 	struct hist hist; /* sizes of what was allocated, lifetimes of what was freed */
 };
 
@@ -114,6 +115,9 @@ void heap__clear_target(struct heap *h, uint32_t target);
 /* Blocks that are live, weighted; convenience of site numbers. */
 double heap_site__inuse_objects(const struct heap_site *s);
 double heap_site__inuse_bytes(const struct heap_site *s);
+/* The ages of a site's blocks at now_ns: ret[HIST_AGES], youngest first; their number. */
+size_t heap__cohorts(const struct heap *h, const struct heap_site *s, uint64_t now_ns,
+		     struct trend_cohort *ret);
 const uint32_t *heap__site_frames(const struct heap *h, const struct heap_site *s);
 /* Site of a stack, NULL if it has not arrived. */
 struct heap_site *heap__find_site(struct heap *h, uint32_t target, uint64_t stack);

@@ -9,6 +9,7 @@ static const uint64_t life_limit_us[HIST_LIVES] = {
 	10,	 100,	   1000,     HIST_TEMPORARY_US, 100000,
 	1000000, 10000000, 60000000, 600000000, HIST_OPEN};
 
+_Static_assert(HIST_AGES <= TREND_COHORTS, "every cohort has its place in a series");
 _Static_assert(HIST_SIZES + HIST_LIVES <= 64, "a bit for every bucket");
 
 int hist__size_bucket(uint64_t bytes)
@@ -136,6 +137,56 @@ void hist__clear(struct hist *h)
 size_t hist__memory(const struct hist *h)
 {
 	return __builtin_popcountll(h->mask) * sizeof(*h->count);
+}
+
+static uint32_t age_slot(const struct hist_ages *a, uint32_t time_ms)
+{
+	uint32_t slot = time_ms >> a->shift;
+
+	return slot < HIST_AGES ? slot : HIST_AGES - 1;
+}
+
+static void halve(double *slot)
+{
+	for (int i = 0; i < HIST_AGES / 2; i++)
+		slot[i] = slot[2 * i] + slot[2 * i + 1];
+	memset(slot + HIST_AGES / 2, 0, HIST_AGES / 2 * sizeof(*slot));
+}
+
+void hist_ages__alloc(struct hist_ages *a, uint32_t time_ms, double weight)
+{
+	uint32_t slot;
+
+	while (time_ms >> a->shift >= HIST_AGES) {
+		halve(a->allocated);
+		halve(a->alive);
+		a->shift++;
+	}
+	slot = age_slot(a, time_ms);
+	a->allocated[slot] += weight;
+	a->alive[slot] += weight;
+}
+
+void hist_ages__free(struct hist_ages *a, uint32_t time_ms, double weight)
+{
+	a->alive[age_slot(a, time_ms)] -= weight;
+}
+
+size_t hist_ages__cohorts(const struct hist_ages *a, uint32_t now_ms, struct trend_cohort *ret)
+{
+	size_t n = 0;
+
+	for (int i = HIST_AGES - 1; i >= 0; i--) {
+		double end_ms = (double)((uint64_t)(i + 1) << a->shift);
+
+		if (a->allocated[i] <= 0)
+			continue;
+		ret[n++] = (struct trend_cohort){
+			.age_s = now_ms > end_ms ? (now_ms - end_ms) / 1000 : 0,
+			.allocated = a->allocated[i],
+			.alive = a->alive[i] > 0 ? a->alive[i] : 0};
+	}
+	return n;
 }
 
 void hist_total__add_size(struct hist_total *t, uint64_t bytes, double weight)

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/trend.h"
+
 /* 0; 1; 2..3; 4..7; …; 512M..1G-1; 1G and more */
 #define HIST_SIZES 32
 /* < 10 us, 100 us, 1 ms, 10 ms, 100 ms, 1 s, 10 s, 1 min, 10 min; longer. Times are known to 2 us
@@ -29,6 +31,14 @@ struct hist {
 	uint64_t mask; /* buckets present: sizes from bit 0, lifetimes from bit HIST_SIZES */
 	double *count; /* blocks, one for each bit in mask, in their order; owned */
 	double temporary_bytes;
+};
+
+/* When a stack's blocks were allocated, and how many of each time still live: eight slots of equal
+ * width, which doubles (neighbours are merged) whenever the time outgrows them. 136 bytes. */
+#define HIST_AGES 8
+struct hist_ages {
+	double allocated[HIST_AGES], alive[HIST_AGES];
+	uint32_t shift; /* a slot is 2^shift ms wide */
 };
 
 struct hist_total {
@@ -58,6 +68,12 @@ double hist__temporary_objects(const struct hist *h);
 int hist__merge(struct hist *to, const struct hist *from);
 void hist__clear(struct hist *h);
 size_t hist__memory(const struct hist *h); /* beside the struct itself, bytes */
+
+/* Blocks allocated at time_ms (of any clock from 0), and an end of some of those. */
+void hist_ages__alloc(struct hist_ages *a, uint32_t time_ms, double weight);
+void hist_ages__free(struct hist_ages *a, uint32_t time_ms, double weight);
+/* Cohorts at now_ms, youngest first: ret[HIST_AGES]; those with no block are left out. Their number. */
+size_t hist_ages__cohorts(const struct hist_ages *a, uint32_t now_ms, struct trend_cohort *ret);
 
 void hist_total__add_size(struct hist_total *t, uint64_t bytes, double weight);
 void hist_total__add_life(struct hist_total *t, uint64_t bytes, uint64_t life_us, double weight);

@@ -162,6 +162,7 @@ void profile__free(struct profile *p)
 	for (size_t i = 0; i < p->nhists; i++)
 		hist__clear(&p->hists[i].hist);
 	free(p->hists);
+	free(p->ages);
 	free(p->hist_total);
 	free(p);
 }
@@ -430,6 +431,23 @@ int profile__hist(struct profile *p, const struct hist *h)
 	to = &p->hists[p->nhists++];
 	*to = (struct profile_hist){.sample = p->nsamples - 1};
 	return hist__merge(&to->hist, h);
+}
+
+int profile__ages(struct profile *p, const struct trend_cohort *c, size_t n)
+{
+	struct profile_ages *to;
+	int err;
+
+	if (!p->nsamples || n > HIST_AGES)
+		return -EINVAL;
+	err = array_reserve(p->ages, p->ages_cap, p->nages + 1);
+	if (err)
+		return err;
+	to = &p->ages[p->nages++];
+	to->sample = p->nsamples - 1;
+	to->n = n;
+	memcpy(to->cohort, c, n * sizeof(*c));
+	return 0;
 }
 
 int profile__hist_total(struct profile *p, const struct hist_total *t)

@@ -87,6 +87,12 @@ struct profile_hist {
 	struct hist hist; /* owned */
 };
 
+/* How many blocks of each age still live, of a sample large enough for a verdict. */
+struct profile_ages {
+	uint32_t sample, n;
+	struct trend_cohort cohort[HIST_AGES]; /* youngest first */
+};
+
 struct profile {
 	/* strings: text of id i is at strings[string0[i]] */
 	char *strings;
@@ -129,6 +135,8 @@ struct profile {
 	size_t nlosses, losses_cap;
 	struct profile_hist *hists; /* by sample, ascending; those that have one */
 	size_t nhists, hists_cap;
+	struct profile_ages *ages; /* by sample, ascending */
+	size_t nages, ages_cap;
 	struct hist_total *hist_total; /* NULL: no histograms; owned */
 
 	/* De-duplication tables, private to profile.c. They catch up by themselves with elements
@@ -165,6 +173,8 @@ int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t
 /* A copy of the histograms of the sample added last, or of some of all blocks. */
 int profile__hist(struct profile *p, const struct hist *h);
 int profile__hist_total(struct profile *p, const struct hist_total *t);
+/* Ages of the blocks of the sample added last. */
+int profile__ages(struct profile *p, const struct trend_cohort *c, size_t n);
 /* NULL: this sample has none. */
 const struct hist *profile__find_hist(const struct profile *p, uint32_t sample);
 

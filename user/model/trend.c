@@ -471,6 +471,19 @@ void trend__add_cohorts(struct trend *t, const struct trend_cohort *c, size_t n)
 	t->likely_leak = is_leak(t);
 }
 
+void trend__measure_survival(struct trend *t, const struct trend_cohort *c, size_t n)
+{
+	struct trend measured = *t;
+
+	measured.survival_age_s = -1;
+	trend__add_cohorts(&measured, c, n);
+	if (measured.survival_age_s < 0)
+		return;
+	t->survival = measured.survival;
+	t->survival_age_s = measured.survival_age_s;
+	t->survival_is_bound = false;
+}
+
 double trend__forecast(const struct trend *t, double ahead_s)
 {
 	if (t->kind == TREND_LINEAR)

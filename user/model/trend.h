@@ -69,6 +69,12 @@ int trend__classify(const struct trend_point *p, size_t n, struct trend *ret);
  */
 void trend__add_cohorts(struct trend *t, const struct trend_cohort *c, size_t n);
 
+/*
+ * Puts the share that cohorts tell in the place of what the series only bounds. Changes no other
+ * part of the verdict: where most old blocks are gone the few left may still be a leak.
+ */
+void trend__measure_survival(struct trend *t, const struct trend_cohort *c, size_t n);
+
 /* Median of pairwise slopes, bytes per second; 0 for fewer than two points. */
 double trend__slope(const struct trend_point *p, size_t n);
 
@@ -93,9 +99,12 @@ char *trend__verdict(char *buf, size_t len, const struct trend *t, const char *w
  * are taken half as often. The last point is always the newest.
  */
 #define TREND_SERIES_MAX 64
+#define TREND_COHORTS 8
 struct trend_series {
 	struct trend_point p[TREND_SERIES_MAX];
 	uint32_t n, stride, skip;
+	uint32_t ncohorts; /* 0: ages are not known */
+	struct trend_cohort cohort[TREND_COHORTS]; /* as of the last point, youngest first */
 };
 void trend_series__add(struct trend_series *s, struct trend_point p);
 

@@ -149,6 +149,8 @@ void watch__trend(const struct watch *w, const struct watch_entry *e, struct tre
 	const struct trend_series *s = e->series ? w->series[e->series - 1] : NULL;
 
 	trend__classify(s ? s->p : NULL, s ? s->n : 0, ret);
+	if (s && s->ncohorts)
+		trend__measure_survival(ret, s->cohort, s->ncohorts);
 	if (!s)
 		ret->bytes = (double)e->now[PROFILE_INUSE_SPACE];
 }
@@ -210,6 +212,20 @@ int watch__stack_keys(const struct profile *p, uint64_t *keys)
 	return 0;
 }
 
+/* The ages of a stack's blocks, if it is in this snapshot once. */
+static void put_ages(struct watch *w, const struct watch_entry *e, const struct profile_ages *a,
+		     bool again)
+{
+	struct trend_series *s;
+
+	if (!e || !e->series)
+		return;
+	s = w->series[e->series - 1];
+	s->ncohorts = again || !a ? 0 : min_of(a->n, (uint32_t)TREND_COHORTS);
+	for (uint32_t i = 0; i < s->ncohorts; i++)
+		s->cohort[i] = a->cohort[i];
+}
+
 int watch__profile(struct watch *w, const struct profile *p, double t_s)
 {
 	cleanup_free uint64_t *keys = malloc((p->nsamples + 1) * sizeof(*keys));
@@ -221,8 +237,15 @@ int watch__profile(struct watch *w, const struct profile *p, double t_s)
 	for (size_t i = 0; i < p->nsamples; i++)
 		total += max_of(p->samples[i].value[PROFILE_INUSE_SPACE], (int64_t)0);
 	watch__tick(w, t_s);
-	for (size_t i = 0; i < p->nsamples; i++)
-		watch__put(w, keys[i], p->samples[i].value,
-			   p->samples[i].value[PROFILE_INUSE_SPACE] > total / SERIES_SHARE);
+	for (size_t i = 0, k = 0; i < p->nsamples; i++) {
+		struct watch_entry *e = watch__find(w, keys[i]);
+		bool again = e && e->seen == w->tick;
+
+		e = watch__put(w, keys[i], p->samples[i].value,
+			       p->samples[i].value[PROFILE_INUSE_SPACE] > total / SERIES_SHARE);
+		while (k < p->nages && p->ages[k].sample < i)
+			k++;
+		put_ages(w, e, k < p->nages && p->ages[k].sample == i ? &p->ages[k] : NULL, again);
+	}
 	return 0;
 }

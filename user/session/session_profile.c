@@ -15,6 +15,8 @@
 #include "session/faults.h"
 #include "session/session.h"
 
+#define AGES_SHARE 2000 /* stacks with 1/2000 of the bytes in use tell the ages of their blocks */
+
 struct named_frame {
 	struct symbolizer_module *module;
 	uint64_t off;
@@ -29,6 +31,7 @@ struct build {
 	struct symbolizer_jit *jit[MW_MAX_TARGETS];
 	bool jit_tried[MW_MAX_TARGETS];
 	uint32_t class_key, class_mmap, pid_key, comm_key;
+	double inuse_bytes; /* of all targets in the profile */
 };
 
 static const char *const end_frame[MW_STACK_ENDS] = {
@@ -232,6 +235,14 @@ static int64_t rounded(double v)
 	return v > 0 ? llround(v) : 0;
 }
 
+static int add_ages(struct build *b, const struct heap_site *site)
+{
+	struct trend_cohort c[HIST_AGES];
+	size_t n = heap__cohorts(b->s->heap, site, util__now_ns(), c);
+
+	return n ? profile__ages(b->p, c, n) : 0;
+}
+
 static int add_site(struct build *b, const struct heap_site *site, bool with_maps)
 {
 	const struct session_target *t = b->s->targets[site->target];
@@ -251,6 +262,8 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
 		if (!err && b->s->histograms)
 			err = profile__hist(b->p, &site->hist);
+		if (!err && heap_site__inuse_bytes(site) * AGES_SHARE > max_of(b->inuse_bytes, 0.0))
+			err = add_ages(b, site);
 	}
 	/* A Go runtime's mappings are its heap, which its own profile divides up. */
 	if (!err && with_maps && site->map_count && !site->internal && !t->go) {
@@ -567,6 +580,11 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
 		if (!b->only || b->only->index == i)
 			err = add_go(b, s->targets[i]);
+	}
+	for (uint32_t i = 0; i < s->ntargets; i++) {
+		if (!b->only || b->only->index == i)
+			b->inuse_bytes += s->heap->targets[i].alloc_bytes -
+					  s->heap->targets[i].free_bytes;
 	}
 	for (size_t i = 0; i < s->heap->nsites && !err; i++) {
 		if (!b->only || s->heap->sites[i].target == b->only->index)
