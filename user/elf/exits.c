@@ -10,6 +10,7 @@
 
 #include "core/util.h"
 #include "elf/ehframe.h"
+#include "elf/insn.h"
 #include "elf/plt.h"
 
 #define MAX_FUNCTIONS 128  /* bodies that the calls can pass through by jumps */
@@ -61,35 +62,24 @@ static void enqueue(struct finder *f, uint64_t vaddr)
 		f->todo[f->n++] = r;
 }
 
-static bool in_group(const cs_insn *in, uint8_t group)
-{
-	for (uint8_t i = 0; i < in->detail->groups_count; i++) {
-		if (in->detail->groups[i] == group)
-			return true;
-	}
-	return false;
-}
-
 static void look_at(struct finder *f, const cs_insn *in, const struct range *r)
 {
-	const cs_x86 *x = &in->detail->x86;
+	uint64_t to = insn__branch_target(in);
 	struct exits *ret = f->ret;
 
-	if (in_group(in, CS_GRP_RET)) {
+	if (insn__in_group(in, CS_GRP_RET)) {
 		if (ret->n == EXITS_MAX || !elfobj__vaddr_to_off(f->elf, in->address, &ret->off[ret->n]))
 			ret->incomplete = true;
 		else
 			ret->n++;
 		return;
 	}
-	if (!in_group(in, CS_GRP_JUMP))
+	if (!insn__in_group(in, CS_GRP_JUMP))
 		return;
-	if (x->op_count != 1 || x->operands[0].type != X86_OP_IMM) {
+	if (!to)
 		ret->incomplete = true;
-		return;
-	}
-	if ((uint64_t)x->operands[0].imm < r->start || (uint64_t)x->operands[0].imm >= r->end)
-		enqueue(f, x->operands[0].imm);
+	else if (to < r->start || to >= r->end)
+		enqueue(f, to);
 }
 
 static int scan(struct finder *f, const struct range *r)

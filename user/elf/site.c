@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "elf/insn.h"
 #include "elf/plt.h"
 
 #define MAX_BODY 4096	 /* bytes of a function that are looked at */
@@ -41,31 +42,10 @@ static bool is_nop(const cs_insn *in)
 	return in->id == X86_INS_NOP || in->id == X86_INS_ENDBR64;
 }
 
-static bool in_group(const cs_insn *in, uint8_t group)
-{
-	for (uint8_t i = 0; i < in->detail->groups_count; i++) {
-		if (in->detail->groups[i] == group)
-			return true;
-	}
-	return false;
-}
-
 static bool is_flow(const cs_insn *in)
 {
-	return in_group(in, CS_GRP_JUMP) || in_group(in, CS_GRP_CALL) || in_group(in, CS_GRP_RET) ||
-	       in_group(in, CS_GRP_INT) || in_group(in, CS_GRP_IRET);
-}
-
-/* A direct branch's target, 0 if it is none. */
-static uint64_t branch_target(const cs_insn *in)
-{
-	const cs_x86 *x = &in->detail->x86;
-
-	if (!in_group(in, CS_GRP_JUMP) && !in_group(in, CS_GRP_CALL))
-		return 0;
-	if (x->op_count != 1 || x->operands[0].type != X86_OP_IMM)
-		return 0;
-	return x->operands[0].imm;
+	return insn__in_group(in, CS_GRP_JUMP) || insn__in_group(in, CS_GRP_CALL) || insn__in_group(in, CS_GRP_RET) ||
+	       insn__in_group(in, CS_GRP_INT) || insn__in_group(in, CS_GRP_IRET);
 }
 
 enum { ARG1 = 1, ARG2 = 2, ARG3 = 4 };
@@ -164,7 +144,7 @@ static void body_free(struct body *b)
 static bool is_loop_target(const struct body *b, uint64_t vaddr)
 {
 	for (size_t i = 0; i < b->n; i++) {
-		if (branch_target(&b->insn[i]) == vaddr && !in_group(&b->insn[i], CS_GRP_CALL))
+		if (insn__branch_target(&b->insn[i]) == vaddr && !insn__in_group(&b->insn[i], CS_GRP_CALL))
 			return true;
 	}
 	return false;
@@ -305,7 +285,7 @@ static bool leads_to_malloc(const struct body *b, const struct plt *plt, struct 
 	if (body_read(&code, &at))
 		return false;
 	for (size_t i = 0; i < code.n && !is_flow(&code.insn[i == 0 ? 0 : i - 1]); i++) {
-		uint64_t to = branch_target(&code.insn[i]);
+		uint64_t to = insn__branch_target(&code.insn[i]);
 
 		if (to && code.insn[i].id == X86_INS_JMP)
 			found = onward_of(b, plt, sites, n, to).fn == MW_FN_MALLOC;
@@ -333,7 +313,7 @@ static uint32_t small_alignment(const struct body *b, const struct plt *plt, str
 
 		if (code.insn[i].id == X86_INS_CMP && x->operands[1].type == X86_OP_IMM &&
 		    x->operands[1].imm > 0 && x->operands[1].imm <= 64 && next->id == X86_INS_JBE &&
-		    leads_to_malloc(b, plt, sites, n, branch_target(next)))
+		    leads_to_malloc(b, plt, sites, n, insn__branch_target(next)))
 			limit = x->operands[1].imm;
 	}
 	body_free(&code);
@@ -380,11 +360,11 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 
 	for (size_t i = 0; i < b->n; i++) {
 		const cs_insn *in = &b->insn[i];
-		bool jump = in_group(in, CS_GRP_JUMP), call = in_group(in, CS_GRP_CALL);
-		uint64_t to = branch_target(in);
+		bool jump = insn__in_group(in, CS_GRP_JUMP), call = insn__in_group(in, CS_GRP_CALL);
+		uint64_t to = insn__branch_target(in);
 		struct onward o;
 
-		returns |= in_group(in, CS_GRP_RET);
+		returns |= insn__in_group(in, CS_GRP_RET);
 		other_exit |= jump && !to;
 		if (!to || (to >= b->start && to < b->end)) {
 			straight &= !call && !jump;
