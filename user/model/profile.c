@@ -512,18 +512,29 @@ static const char alloc_frames[] =
 	"(do_|__)(memalign|posix_memalign)|tc_(new|delete|newarray|deletearray).*|tcmalloc::.*|"
 	"operator (new|delete)(\\[\\])?";
 
+/* In Go's order; indices as the PROFILE_* names. */
+static const char *const heap_types[][2] = {{"alloc_objects", "count"},
+					    {"alloc_space", "bytes"},
+					    {"inuse_objects", "count"},
+					    {"inuse_space", "bytes"}};
+
+int profile__heap_type(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(heap_types); i++) {
+		if (!strcmp(name, heap_types[i][0]))
+			return i;
+	}
+	return -ENOENT;
+}
+
 int profile__set_heap_types(struct profile *p, uint64_t sample_bytes)
 {
-	static const char *const name[][2] = {{"alloc_objects", "count"},
-					      {"alloc_space", "bytes"},
-					      {"inuse_objects", "count"},
-					      {"inuse_space", "bytes"}};
 	int err = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(name) && !err; i++) {
-		err = profile__string(p, name[i][0], &p->sample_type[i].type);
+	for (size_t i = 0; i < ARRAY_SIZE(heap_types) && !err; i++) {
+		err = profile__string(p, heap_types[i][0], &p->sample_type[i].type);
 		if (!err)
-			err = profile__string(p, name[i][1], &p->sample_type[i].unit);
+			err = profile__string(p, heap_types[i][1], &p->sample_type[i].unit);
 	}
 	if (!err)
 		err = profile__string(p, "space", &p->period_type.type);
@@ -533,7 +544,7 @@ int profile__set_heap_types(struct profile *p, uint64_t sample_bytes)
 		err = profile__string(p, alloc_frames, &p->drop_frames);
 	if (err)
 		return err;
-	p->nvalues = ARRAY_SIZE(name);
+	p->nvalues = ARRAY_SIZE(heap_types);
 	p->default_sample_type = p->sample_type[PROFILE_INUSE_SPACE].type;
 	p->sample_bytes = sample_bytes;
 	p->period = sample_bytes ? (int64_t)sample_bytes : 1;

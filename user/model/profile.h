@@ -188,6 +188,8 @@ int profile__find_type(const struct profile *p, const char *name);
 /* Sets the four heap sample types in Go's order, period type, the default and drop_frames (the
  * allocators' own functions). */
 int profile__set_heap_types(struct profile *p, uint64_t sample_bytes);
+/* Which of these is called `name` (PROFILE_INUSE_SPACE, …); -ENOENT if none is. */
+int profile__heap_type(const char *name);
 enum { PROFILE_ALLOC_OBJECTS, PROFILE_ALLOC_SPACE, PROFILE_INUSE_OBJECTS, PROFILE_INUSE_SPACE };
 
 #endif

@@ -181,3 +181,14 @@ int escape__xml(struct escape_buf *b, const char *text)
 	}
 	return err;
 }
+
+int escape__put_plain(FILE *f, const char *text)
+{
+	struct escape_buf b = {0};
+	int err = escape__plain(&b, text, "");
+
+	if (!err && b.text)
+		fwrite(b.text, 1, b.len, f);
+	escape__free(&b);
+	return err;
+}

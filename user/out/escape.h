@@ -9,6 +9,7 @@
 #define OUT_ESCAPE_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 struct escape_buf {
 	char *text;
@@ -21,6 +22,9 @@ int escape__raw(struct escape_buf *b, const char *text, size_t len);
 /* For terminals and text files: control characters (C0, DEL, C1), bidirectional overrides and
  * bytes that are no UTF-8 become \xNN; a character of `also` becomes '_' ("" for none). */
 int escape__plain(struct escape_buf *b, const char *text, const char *also);
+
+/* The same straight to a stream: 0 or -ENOMEM; errors of f are the caller's to ask for. */
+int escape__put_plain(FILE *f, const char *text);
 
 /* A JSON string with its quotes; safe inside a <script> element too ('<' is \u003c). */
 int escape__json(struct escape_buf *b, const char *text);

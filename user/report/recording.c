@@ -79,17 +79,6 @@ int recording__profile(const void *buf, size_t len, const struct recording_windo
 	return err;
 }
 
-static int put_plain(FILE *f, const char *text)
-{
-	struct escape_buf b = {0};
-	int err = escape__plain(&b, text, "");
-
-	if (!err && b.text)
-		fwrite(b.text, 1, b.len, f);
-	escape__free(&b);
-	return err;
-}
-
 static bool is_allocator(const char *name)
 {
 	static const char *const names[] = {"malloc", "calloc", "realloc", "operator new", "__libc_"};
@@ -148,7 +137,7 @@ static int put_stack(FILE *f, const struct profile *p, const struct profile_samp
 			}
 			name = text__frame_name(p, loc, j);
 			fputs("        ", f);
-			err = name ? put_plain(f, name) : -ENOMEM;
+			err = name ? escape__put_plain(f, name) : -ENOMEM;
 			putc('\n', f);
 		}
 	}
@@ -164,7 +153,7 @@ static int put_verdict(FILE *f, const struct profile *p, const struct record_ver
 	place(p, s, where, sizeof(where));
 	trend__verdict(text, sizeof(text), &v->trend, where);
 	fprintf(f, "%12s  ", units__size(size, sizeof(size), (int64_t)v->trend.bytes));
-	err = put_plain(f, text);
+	err = escape__put_plain(f, text);
 	putc('\n', f);
 	if (!err && v->trend.likely_leak) {
 		fprintf(f, "              in an hour: %s; in a day: %s\n",
@@ -181,7 +170,7 @@ static void put_head(FILE *f, const struct record *r, const struct profile *p, s
 	char rss0[UNITS_LEN], rss1[UNITS_LEN], use0[UNITS_LEN], use1[UNITS_LEN], span[UNITS_LEN];
 
 	record__ticks(r, &t);
-	put_plain(f, profile__text(p, p->comm));
+	escape__put_plain(f, profile__text(p, p->comm));
 	fprintf(f, " (PID %u), %zu snapshots in %s: in use %s to %s, RSS %s to %s\n\n", p->pid,
 		to - from + 1,
 		units__time(span, sizeof(span), (uint64_t)(t[to].time_unix_ns - t[from].time_unix_ns)),

@@ -8,6 +8,7 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/units.h"
+#include "model/profile.h"
 #include "out/output.h"
 
 enum {
@@ -113,18 +114,6 @@ static bool parse_percent(const char *arg, double *ret)
 	return !*end && *ret > 0 && *ret <= 100000;
 }
 
-static bool is_heap_type(const char *name)
-{
-	static const char *const names[] = {"inuse_space", "inuse_objects", "alloc_space",
-					    "alloc_objects"};
-
-	for (size_t i = 0; i < 4; i++) {
-		if (!strcmp(name, names[i]))
-			return true;
-	}
-	return false;
-}
-
 static bool has_ending(const char *name, const char *const *endings)
 {
 	size_t n = strlen(name);
@@ -193,7 +182,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		o->sample_bytes = 1;
 		break;
 	case OPT_SAMPLE_INDEX:
-		if (!is_heap_type(arg))
+		if (profile__heap_type(arg) < 0)
 			usage_error(state, "no sample type (inuse_space, inuse_objects, alloc_space, "
 					   "alloc_objects)",
 				    arg);

@@ -30,17 +30,6 @@ void live__memory(int pid, uint64_t *ret_rss, uint64_t *ret_virt)
 	*ret_virt = virt * page;
 }
 
-static int put_plain(FILE *f, const char *text)
-{
-	struct escape_buf b = {0};
-	int err = escape__plain(&b, text, "");
-
-	if (!err)
-		fwrite(b.text, 1, b.len, f);
-	escape__free(&b);
-	return err;
-}
-
 static int header(FILE *f, struct session *s, const struct session_target *t,
 		  struct live_previous *prev)
 {
@@ -56,7 +45,7 @@ static int header(FILE *f, struct session *s, const struct session_target *t,
 	go_part__numbers(t, &n);
 	inuse = n.inuse_bytes;
 	live__memory(t->pid, &rss, &virt);
-	err = put_plain(f, t->cmdline ? t->cmdline : t->comm);
+	err = escape__put_plain(f, t->cmdline ? t->cmdline : t->comm);
 	fprintf(f, "  PID %d%s  watched %s\n", t->pid, t->ended ? " (ended)" : "",
 		units__time(a, sizeof(a), now - t->start_ns));
 	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
@@ -117,13 +106,13 @@ static int put_stack(FILE *f, const struct profile *p, const struct profile_samp
 			if (name)
 				shortname(name);
 			fputs("                ", f);
-			err = name ? put_plain(f, name) : -ENOMEM;
+			err = name ? escape__put_plain(f, name) : -ENOMEM;
 			if (!err && n) {
 				line = &p->lines[p->locations[loc].line0 + k];
 				file = profile__text(p, p->functions[line->function].file);
 				if (file[0]) {
 					fputs("  ", f);
-					err = put_plain(f, file);
+					err = escape__put_plain(f, file);
 					fprintf(f, ":%" PRId64, line->line);
 				}
 			}

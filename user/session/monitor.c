@@ -96,14 +96,6 @@ void monitor__free(struct monitor *m)
 	free(m);
 }
 
-static int heap_type(const char *name)
-{
-	return !strcmp(name, "alloc_objects")	? PROFILE_ALLOC_OBJECTS
-	       : !strcmp(name, "alloc_space")	? PROFILE_ALLOC_SPACE
-	       : !strcmp(name, "inuse_objects") ? PROFILE_INUSE_OBJECTS
-						: PROFILE_INUSE_SPACE;
-}
-
 /* What is written out has histograms; what is only looked at does without their cost. */
 static int make_profile(struct monitor *m, const struct session_target *t, struct profile **ret)
 {
@@ -120,7 +112,7 @@ static int make_profile(struct monitor *m, const struct session_target *t, struc
 /* The sample type that is shown: of page faults the last, resident_space. */
 static int shown_type(const struct monitor *m)
 {
-	return m->opts->faults ? -1 : heap_type(m->opts->sample_index);
+	return m->opts->faults ? -1 : profile__heap_type(m->opts->sample_index);
 }
 
 static int write_one(struct monitor *m, const struct session_target *t, const char *path)
@@ -192,7 +184,7 @@ static void close_faults(struct session *s)
 
 static void report(struct monitor *m)
 {
-	struct live_opts opts = {.type = heap_type(m->opts->sample_index),
+	struct live_opts opts = {.type = profile__heap_type(m->opts->sample_index),
 				 .top = m->opts->top,
 				 .max_frames = 24,
 				 .histograms = m->opts->histograms};
@@ -310,7 +302,7 @@ static void open_view(struct monitor *m)
 
 	if (o->plain || o->histograms || o->json || o->quiet || o->faults || o->shares_terminal)
 		return;
-	if (live_view__open(m->session, heap_type(o->sample_index), &m->view))
+	if (live_view__open(m->session, profile__heap_type(o->sample_index), &m->view))
 		m->view = NULL;
 }
 
