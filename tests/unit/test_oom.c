@@ -37,15 +37,19 @@ static const char *const memcg_618[] = {
 	"Memory cgroup stats for /a:",
 	"anon 16617472",
 	"Tasks state (memory values in pages):",
-	"[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes swapents "
+	"[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes "
+	"swapents "
 	"oom_score_adj name",
-	"[  21206]     0 21206      700      100       90       10         0    45056        3          "
+	"[  21206]     0 21206      700      100       90       10         0    45056        3     "
+	"     "
 	"-17 sh",
-	"[  21207]     0 21207     4731     4302     4064      238         0    77824        0             "
+	"[  21207]     0 21207     4731     4302     4064      238         0    77824        0     "
+	"        "
 	"0 a name",
 	"oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,"
 	"task_memcg=/a/b,c,task=hog,pid=21207,uid=0",
-	"Memory cgroup out of memory: Killed process 21207 (hog) total-vm:18924kB, anon-rss:16256kB, "
+	"Memory cgroup out of memory: Killed process 21207 (hog) total-vm:18924kB, "
+	"anon-rss:16256kB, "
 	"file-rss:952kB, shmem-rss:0kB, UID:0 pgtables:76kB oom_score_adj:0",
 };
 
@@ -82,16 +86,21 @@ static void memcg_report(void **state)
 static void machine_report(void **state)
 {
 	static const char *const lines[] = {
-		"my (odd) prog invoked oom-killer: gfp_mask=0x1100dca(GFP_HIGHUSER_MOVABLE), order=0, "
+		"my (odd) prog invoked oom-killer: gfp_mask=0x1100dca(GFP_HIGHUSER_MOVABLE), "
+		"order=0, "
 		"oom_score_adj=200",
 		"CPU: 0 PID: 17 Comm: my (odd) prog Not tainted 5.10.0-46-cloud-amd64 #1 Debian",
 		"active_anon:24 inactive_anon:103 isolated_anon:0 free:1320 free_pcp:62 free_cma:0",
 		" free:1320 free_pcp:62 free_cma:0",
-		"[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
-		"[     17]  1000    17   250000   100000   860160        0           200 my (odd) prog",
-		"oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,"
+		"[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj "
+		"name",
+		"[     17]  1000    17   250000   100000   860160        0           200 my (odd) "
+		"prog",
+		"oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/"
+		",mems_allowed=0,global_oom,"
 		"task_memcg=/,task=my (odd) prog,pid=17,uid=1000",
-		"Out of memory: Killed process 17 (my (odd) prog) total-vm:1000000kB, anon-rss:400000kB, "
+		"Out of memory: Killed process 17 (my (odd) prog) total-vm:1000000kB, "
+		"anon-rss:400000kB, "
 		"file-rss:4kB, shmem-rss:0kB, UID:1000 pgtables:840kB oom_score_adj:200",
 	};
 	struct kmsg_parser p;
@@ -138,11 +147,22 @@ static void kills_without_context(void **state)
 static void hostile_lines(void **state)
 {
 	static const char *const lines[] = {
-		"", ":", "[", "[  pid  ]", "Out of memory: Killed process", " invoked oom-killer: ",
-		"Out of memory: Killed process 1", "Out of memory: Killed process x (y) total-vm:1kB",
+		"",
+		":",
+		"[",
+		"[  pid  ]",
+		"Out of memory: Killed process",
+		" invoked oom-killer: ",
+		"Out of memory: Killed process 1",
+		"Out of memory: Killed process x (y) total-vm:1kB",
 		"Out of memory: Killed process 99999999999999999999 (y) total-vm:1kB",
-		"oom-kill:constraint=", "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=,task_memcg=",
-		"memory: usage", "CPU: 0 PID: ", "[  pid  ] rss_anon ", "[  1]", "[  1] 2 3 4",
+		"oom-kill:constraint=",
+		"oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=,task_memcg=",
+		"memory: usage",
+		"CPU: 0 PID: ",
+		"[  pid  ] rss_anon ",
+		"[  1]",
+		"[  1] 2 3 4",
 		"someone said: Killed process 5 (a) total-vm:1kB",
 	};
 	struct kmsg_parser p;
@@ -173,7 +193,9 @@ static void long_names_are_cut(void **state)
 	path[0] = '/';
 	path[sizeof(path) - 1] = 0;
 	kmsg_parser__init(&p, 4096);
-	snprintf(line, sizeof(line), "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=%s,task_memcg=/x,task=a,pid=1,uid=0",
+	snprintf(line, sizeof(line),
+		 "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=%s,task_memcg=/"
+		 "x,task=a,pid=1,uid=0",
 		 path);
 	assert_false(kmsg_parser__feed(&p, line, 1, 1));
 	assert_int_equal(strlen(p.cur.oom_memcg), KMSG_PATH - 1);
@@ -238,8 +260,8 @@ static struct mw_ev_oom *probe_event(uint32_t pid, uint64_t time_ns)
 	return ev;
 }
 
-static const struct merge_options both = {.has_probe = true, .has_kmsg = true, .version = 1,
-					  .page_bytes = 4096};
+static const struct merge_options both = {
+	.has_probe = true, .has_kmsg = true, .version = 1, .page_bytes = 4096};
 #define SEC 1000000000ULL
 
 static void merge_both(void **state)
@@ -274,6 +296,48 @@ static void merge_both(void **state)
 	assert_int_equal(merge__due(m), UINT64_MAX);
 	merge__free(m);
 	free(ev);
+}
+
+/* The log without its report: limit and group come from the probe, whichever is first. */
+static void merge_without_report(void **state)
+{
+	static const char killed[] =
+		"Memory cgroup out of memory: Killed process 21207 (hog) total-vm:8kB, "
+		"anon-rss:4kB, "
+		"file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0";
+	static const char machine_wide[] =
+		"Out of memory: Killed process 21207 (hog) total-vm:8kB, anon-rss:4kB, "
+		"file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0";
+
+	for (int log_first = 0; log_first < 2; log_first++) {
+		for (int wide = 0; wide < 2; wide++) {
+			struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
+			struct kmsg_parser p;
+			struct got g = {};
+			struct merge *m;
+
+			assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+			kmsg_parser__init(&p, 4096);
+			assert_true(kmsg_parser__feed(&p, wide ? machine_wide : killed, 500, 1));
+			if (log_first)
+				merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+			merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+			if (!log_first)
+				merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+			assert_int_equal(g.n, 1);
+			assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
+			assert_int_equal(g.last.victim.anon_rss_bytes, 4096);
+			assert_int_equal(g.last.constraint,
+					 wide ? OOM_CONSTRAINT_NONE : OOM_CONSTRAINT_MEMCG);
+			assert_string_equal(g.last.memcg, wide ? "" : "/a");
+			if (!wide) {
+				assert_int_equal(g.last.limit_bytes, 16 << 20);
+				assert_int_equal(g.last.usage_bytes, 4090 * 4096);
+			}
+			merge__free(m);
+			free(ev);
+		}
+	}
 }
 
 static void merge_alone_and_late(void **state)
@@ -389,7 +453,8 @@ static void slopes(void **state)
 	struct oom_point p[5];
 
 	for (int i = 0; i < 5; i++)
-		p[i] = (struct oom_point){.time_unix_ms = 1000000 + 2000 * i, .rss_bytes = 1000 + 500 * i};
+		p[i] = (struct oom_point){.time_unix_ms = 1000000 + 2000 * i,
+					  .rss_bytes = 1000 + 500 * i};
 	assert_float_equal(tracker__slope(p, 5), 250, 1e-6);
 	assert_float_equal(tracker__slope(p, 1), 0, 0);
 }
@@ -444,12 +509,19 @@ static void finer_timelines(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(memcg_report),	     cmocka_unit_test(machine_report),
-		cmocka_unit_test(kills_without_context), cmocka_unit_test(hostile_lines),
-		cmocka_unit_test(long_names_are_cut),    cmocka_unit_test(raw_records),
-		cmocka_unit_test(merge_both),	     cmocka_unit_test(merge_alone_and_late),
-		cmocka_unit_test(merge_overflow),	     cmocka_unit_test(round_trip),
-		cmocka_unit_test(slopes), cmocka_unit_test(finer_timelines),
+		cmocka_unit_test(memcg_report),
+		cmocka_unit_test(machine_report),
+		cmocka_unit_test(kills_without_context),
+		cmocka_unit_test(hostile_lines),
+		cmocka_unit_test(long_names_are_cut),
+		cmocka_unit_test(raw_records),
+		cmocka_unit_test(merge_both),
+		cmocka_unit_test(merge_without_report),
+		cmocka_unit_test(merge_alone_and_late),
+		cmocka_unit_test(merge_overflow),
+		cmocka_unit_test(round_trip),
+		cmocka_unit_test(slopes),
+		cmocka_unit_test(finer_timelines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

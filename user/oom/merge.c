@@ -9,12 +9,13 @@
 #include "core/util.h"
 
 #define SAME_KILL_NS 10000000000ULL /* a pid is not killed twice within this */
-#define NEAR_LIMIT_PAGES 256	    /* charges are made in batches: usage stops short of the limit */
+#define NEAR_LIMIT_PAGES 256 /* charges are made in batches: usage stops short of the limit */
 
 struct slot {
 	bool used, waits_kmsg;
 	uint64_t due_ns;
 	struct oom_event e;
+	struct kmsg_kill log; /* where the log came first */
 };
 
 struct recent {
@@ -109,15 +110,16 @@ static struct slot *find_waiting(struct merge *m, uint32_t tid, bool waits_kmsg)
 	for (size_t i = 0; i < MERGE_PENDING; i++) {
 		struct slot *s = &m->slot[i];
 
-		if (s->used && s->waits_kmsg == waits_kmsg && s->e.victim.tid == tid && !s->e.by_daemon)
+		if (s->used && s->waits_kmsg == waits_kmsg && s->e.victim.tid == tid &&
+		    !s->e.by_daemon)
 			return s;
 	}
 	return NULL;
 }
 
 /* Path of a group from its components, leaf first; `from` skips that many at the leaf end. */
-static void join_path(char *to, size_t size, const char *names, size_t stride, size_t n, size_t from,
-		      bool cut)
+static void join_path(char *to, size_t size, const char *names, size_t stride, size_t n,
+		      size_t from, bool cut)
 {
 	size_t len = 0;
 
@@ -129,7 +131,8 @@ static void join_path(char *to, size_t size, const char *names, size_t stride, s
 
 		if (!name[0])
 			continue;
-		len += snprintf(to + len, len < size ? size - len : 0, "/%.*s", MW_OOM_NAME - 1, name);
+		len += snprintf(to + len, len < size ? size - len : 0, "/%.*s", MW_OOM_NAME - 1,
+				name);
 		if (len >= size)
 			return;
 	}
@@ -170,11 +173,9 @@ static void guess_memcg(const struct merge *m, struct oom_event *e, const struct
 {
 	size_t n = min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS);
 
-	e->constraint = OOM_CONSTRAINT_NONE;
 	for (size_t i = 0; i < n; i++) {
 		const struct mw_oom_level *l = &ev->victim_cgroup[i];
-		bool swap_hit = m->o.version == 1 &&
-				limit_bytes(m, l->swap_max) != OOM_NO_LIMIT &&
+		bool swap_hit = m->o.version == 1 && limit_bytes(m, l->swap_max) != OOM_NO_LIMIT &&
 				l->swap_usage + NEAR_LIMIT_PAGES >= l->swap_max;
 
 		if (limit_bytes(m, l->max) == OOM_NO_LIMIT && !swap_hit)
@@ -235,13 +236,14 @@ static void from_probe(const struct merge *m, struct oom_event *e, const struct 
 	from_task(m, &e->victim, &ev->victim);
 	from_task(m, &e->trigger, &ev->trigger);
 	join_path(e->victim.cgroup, OOM_PATH, ev->victim_cgroup[0].name,
-		  sizeof(ev->victim_cgroup[0]), min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS), 0,
-		  ev->victim.cut);
+		  sizeof(ev->victim_cgroup[0]), min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS),
+		  0, ev->victim.cut);
 	join_path(e->trigger.cgroup, OOM_PATH, ev->trigger_cgroup[0], MW_OOM_NAME,
 		  min_of(ev->trigger.nlevels, (uint32_t)MW_OOM_LEVELS), 0, ev->trigger.cut);
 	if (ev->cmdline_len)
-		join_cmdline(&e->victim, ev->cmdline, min_of(ev->cmdline_len, (uint32_t)MW_OOM_CMDLINE));
-	if (!(e->from & OOM_FROM_KMSG) && !e->by_daemon)
+		join_cmdline(&e->victim, ev->cmdline,
+			     min_of(ev->cmdline_len, (uint32_t)MW_OOM_CMDLINE));
+	if (!e->by_daemon && !e->memcg[0])
 		guess_memcg(m, e, ev);
 	if (e->memcg[0])
 		read_level(m, e, ev);
@@ -255,7 +257,8 @@ static void take(uint64_t *to, uint64_t v)
 
 static uint64_t log_limit(uint64_t v)
 {
-	return v != KMSG_NONE && v >= (uint64_t)INT64_MAX / 4096 * 4096 - (1 << 20) ? OOM_NO_LIMIT : v;
+	return v != KMSG_NONE && v >= (uint64_t)INT64_MAX / 4096 * 4096 - (1 << 20) ? OOM_NO_LIMIT
+										    : v;
 }
 
 /* What the log alone knows, or knows better. */
@@ -268,7 +271,7 @@ static void from_kmsg(struct oom_event *e, const struct kmsg_kill *k)
 	e->is_group = k->is_group;
 	e->signal = 9;
 	e->constraint = k->constraint;
-	if (k->has_context && k->constraint != OOM_CONSTRAINT_MEMCG)
+	if (k->constraint != OOM_CONSTRAINT_MEMCG)
 		e->memcg[0] = 0;
 	if (k->oom_memcg[0] && strcmp(e->memcg, k->oom_memcg)) {
 		e->limit_bytes = e->usage_bytes = OOM_UNKNOWN;
@@ -317,6 +320,7 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 
 	if (s && ev->kind == MW_OOM_KERNEL) {
 		from_probe(m, &s->e, ev);
+		from_kmsg(&s->e, &s->log); /* what it knows better, whichever came first */
 		hand_on(m, s);
 		return;
 	}
@@ -349,8 +353,10 @@ void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t
 	s = new_slot(m);
 	/* The log's clock runs close to, but not in step with, the monotonic clock. */
 	s->e.time_ns = live ? now_ns : time_ns;
-	s->e.time_unix_ms = live ? wall_ms : wall_ms - ((int64_t)now_ns - (int64_t)time_ns) / 1000000;
+	s->e.time_unix_ms =
+		live ? wall_ms : wall_ms - ((int64_t)now_ns - (int64_t)time_ns) / 1000000;
 	from_kmsg(&s->e, k);
+	s->log = *k;
 	if (live)
 		enrich(m->arg, &s->e);
 	s->due_ns = now_ns + MERGE_WAIT_PROBE_NS;
