@@ -35,7 +35,8 @@ struct {
 struct pending {
 	u64 sp;	  /* at entry: where the return address is */
 	u64 size; /* bytes asked for */
-	u64 arg;  /* realloc: old block; posix_memalign: where the result goes; new: return address */
+	u64 arg;  /* realloc: old block; posix_memalign: where the result goes; new: return address
+		   */
 	u64 old_size; /* realloc, sampled mode: size of the old block if it was in the profile */
 	u16 target;
 	u8 fn;
@@ -253,20 +254,14 @@ static __always_inline u64 requested(struct pt_regs *ctx, u8 fn)
 	u64 a = PT_REGS_PARM1(ctx), b = PT_REGS_PARM2(ctx), c = PT_REGS_PARM3(ctx);
 
 	switch (fn) {
-	case MW_FN_CALLOC:
-		return product(a, b);
-	case MW_FN_REALLOCARRAY:
-		return product(b, c);
+	case MW_FN_CALLOC: return product(a, b);
+	case MW_FN_REALLOCARRAY: return product(b, c);
 	case MW_FN_REALLOC:
 	case MW_FN_MEMALIGN:
-	case MW_FN_RALLOCX:
-		return b;
-	case MW_FN_POSIX_MEMALIGN:
-		return c;
-	case MW_FN_PVALLOC:
-		return page_up(a);
-	default:
-		return a;
+	case MW_FN_RALLOCX: return b;
+	case MW_FN_POSIX_MEMALIGN: return c;
+	case MW_FN_PVALLOC: return page_up(a);
+	default: return a;
 	}
 }
 
@@ -307,8 +302,7 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	t = thread_get(target);
 	if (!t)
 		return 1;
-	if (inside_pending(t, sp) ||
-	    (!exact() && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
+	if (inside_pending(t, sp) || (!exact() && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
 		count(target, MW_C_NESTED, 1);
 		count(target, MW_C_ALLOCS, -1);
 		count(target, MW_C_ALLOC_BYTES, -size);
@@ -332,8 +326,9 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	if (is_realloc(fn) && p->arg) {
 		count(target, MW_C_FREES, 1);
 		if (exact() || live_take(target, p->arg, &p->old_size)) {
-			/* The old block may be handed to another thread before this call returns, so
-			 * it is given up now and restored if the call turns out to have failed. */
+			/* The old block may be handed to another thread before this call returns,
+			 * so it is given up now and restored if the call turns out to have failed.
+			 */
 			if (!send_free(target, MW_EV_FREE, fn, p->arg, MW_FREE_REALLOC)) {
 				p->flags |= PENDING_OLD_IN;
 				count(target, MW_C_SAMPLED_FREES, 1);
@@ -359,8 +354,8 @@ static __always_inline bool goes_on(struct pt_regs *ctx, u8 fn, u32 site)
 
 	barrier_var(a); /* two reads, not one through a chosen pointer */
 	barrier_var(b);
-	if (!site || (fn == MW_FN_REALLOC ? a != 0
-					  : fn != MW_FN_MEMALIGN && fn != MW_FN_POSIX_MEMALIGN))
+	if (!site ||
+	    (fn == MW_FN_REALLOC ? a != 0 : fn != MW_FN_MEMALIGN && fn != MW_FN_POSIX_MEMALIGN))
 		return false;
 	s = bpf_map_lookup_elem(&alloc_sites, &site);
 	if (!s)

@@ -65,7 +65,8 @@ int mw_go_cycle_end(struct pt_regs *ctx)
 		bpf_ringbuf_discard(e, 0);
 		return 0;
 	}
-	/* No wake-up: the reader looks in regularly, and does not run beside the GC's own threads. */
+	/* No wake-up: the reader looks in regularly, and does not run beside the GC's own threads.
+	 */
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
 }

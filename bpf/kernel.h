@@ -152,8 +152,8 @@ struct task_struct {
 	u64 start_boottime; /* 5.5 and later */
 };
 
-struct bpf_array { /* the kernel's side of an array map */
-	void *pptrs[1];	   /* per-CPU arrays: the per-CPU pointer of each element */
+struct bpf_array {	/* the kernel's side of an array map */
+	void *pptrs[1]; /* per-CPU arrays: the per-CPU pointer of each element */
 };
 
 struct seq_file;
@@ -255,6 +255,5 @@ struct bpf_iter__task_vma {
 #define MW_EBUSY 16
 #define MW_EEXIST 17
 #define MW_EFAULT 14
-
 
 #endif

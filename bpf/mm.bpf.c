@@ -60,17 +60,10 @@ static __always_inline bool mm_unmoved(struct mm_struct *mm, int member)
 	if (!last)
 		return false;
 	switch (member) {
-	case MM_ANONPAGES:
-		count = mm->rss_stat[MM_ANONPAGES].count;
-		break;
-	case MM_FILEPAGES:
-		count = mm->rss_stat[MM_FILEPAGES].count;
-		break;
-	case MM_SHMEMPAGES:
-		count = mm->rss_stat[MM_SHMEMPAGES].count;
-		break;
-	default:
-		return true;
+	case MM_ANONPAGES: count = mm->rss_stat[MM_ANONPAGES].count; break;
+	case MM_FILEPAGES: count = mm->rss_stat[MM_FILEPAGES].count; break;
+	case MM_SHMEMPAGES: count = mm->rss_stat[MM_SHMEMPAGES].count; break;
+	default: return true;
 	}
 	if (last->mm == (u64)mm && last->count[member] == count)
 		return true;

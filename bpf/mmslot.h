@@ -4,8 +4,9 @@
  *
  * Slots are keyed by tgid and carry the start time, so a reused PID never inherits one. Fork and
  * the first pass that meets a process make them, the exit of the last thread ends them, the tick
- * or rss_stat raises their peak, and so does the kernel's own high-water mark where it rose. A pass takes the peak once: the iterator may show a task twice (when its
- * buffer is full it is asked again), so the pass's session id says whether it was taken.
+ * or rss_stat raises their peak, and so does the kernel's own high-water mark where it rose. A pass
+ * takes the peak once: the iterator may show a task twice (when its buffer is full it is asked
+ * again), so the pass's session id says whether it was taken.
  */
 #ifndef BPF_MMSLOT_H
 #define BPF_MMSLOT_H
@@ -25,7 +26,7 @@ struct mm_slot {
 	struct mm_moment peak;	/* since the last pass */
 	struct mm_moment taken; /* what the pass `session` was given */
 	s64 hiwater;		/* the kernel's mark at the last pass, pages */
-	u64 known; /* events were seen for all of the interval that was taken */
+	u64 known;		/* events were seen for all of the interval that was taken */
 };
 
 struct mm_slots_map {

@@ -99,7 +99,8 @@ static __always_inline bool mm_read_rss(struct mm_struct *mm, struct mm_rss *r)
 	if (HAVE_MM_RSS_STAT()) {
 		struct mm_struct___mm_rss_stat *old = (void *)mm;
 
-		/* indices are spelled out: CO-RE relocates only what is constant for the compiler */
+		/* indices are spelled out: CO-RE relocates only what is constant for the compiler
+		 */
 		r->pages[0] = BPF_CORE_READ(old, rss_stat.count[0].counter);
 		r->pages[1] = BPF_CORE_READ(old, rss_stat.count[1].counter);
 		r->pages[2] = BPF_CORE_READ(old, rss_stat.count[2].counter);

@@ -161,7 +161,8 @@ static __always_inline void read_victim_cgroups(struct mw_ev_oom *e, struct task
 	e->victim.cut = css != NULL;
 }
 
-static __always_inline void read_trigger_cgroups(struct mw_ev_oom *e, struct task_struct___oom *task)
+static __always_inline void read_trigger_cgroups(struct mw_ev_oom *e,
+						 struct task_struct___oom *task)
 {
 	struct cgroup_subsys_state___oom *css = memcg_of(task);
 	u32 i;

@@ -15,7 +15,7 @@
 /* A system call between its entry and its exit. */
 struct mapcall {
 	u64 addr, size, old_addr, old_size;
-	u8 op;	 /* enum mw_map_op; 0: an executable file mapping */
+	u8 op; /* enum mw_map_op; 0: an executable file mapping */
 	u8 pad[7];
 };
 
@@ -211,13 +211,9 @@ static __always_inline int mapcall_exit(struct sys_exit_args *ctx)
 	if (!t || (ctx->ret < 0 && ctx->ret > -4096))
 		return 0;
 	switch (m.op) {
-	case 0:
-		send_execmap(t);
-		return 0;
+	case 0: send_execmap(t); return 0;
 	case MW_MAP_MMAP:
-	case MW_MAP_MREMAP:
-		m.addr = ctx->ret;
-		break;
+	case MW_MAP_MREMAP: m.addr = ctx->ret; break;
 	case MW_MAP_BRK:
 		m.addr = ctx->ret;
 		if (m.addr == m.old_addr)

@@ -4,14 +4,15 @@
 
 const volatile __u32 unwind_on = 0; /* set by userspace where the kernel has what it takes */
 const volatile __u32 unwind_page_shift = 12; /* of the kernel: what vm_pgoff counts */
-__u32 unwind_tick = 1;		  /* advanced by userspace; stamps files that are in use */
+__u32 unwind_tick = 1; /* advanced by userspace; stamps files that are in use */
 
 #define JUMP_LIMIT (1 << 20) /* a frame pointer further away than this is not one */
 #define RET_INSTANCES 64     /* nested return probes looked through per frame */
 #define VM_EXEC 4
-#define FIND_ATTEMPTS 16     /* a writer holds the mapping lock for moments only */
+#define FIND_ATTEMPTS 16 /* a writer holds the mapping lock for moments only */
 
-/* x86-64: where the kernel's signal frame keeps the interrupted registers, from the handler's CFA. */
+/* x86-64: where the kernel's signal frame keeps the interrupted registers, from the handler's CFA.
+ */
 #define UC_GREGS 40
 #define GREG_RBP 10
 #define GREG_RSP 15
@@ -221,7 +222,10 @@ static __always_inline void want_file(struct mw_scratch *s, const struct mw_unwi
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct mw_ev_file ev = {
 		.hdr = {.type = MW_EV_UNKNOWN_FILE, .target = s->ev.hdr.target, .tid = tgid},
-		.dev = key->dev, .ino = key->ino, .gen = key->gen, .pc = pc,
+		.dev = key->dev,
+		.ino = key->ino,
+		.gen = key->gen,
+		.pc = pc,
 	};
 
 	if (bpf_map_update_elem(&unwind_wanted, key, &tgid, BPF_NOEXIST))
@@ -404,12 +408,30 @@ __noinline u64 unwind_reg(u32 slot, u32 reg)
 	if (!st->exact)
 		return 0;
 	switch (reg) {
-	case 0: in_regs = 10; in_gregs = 13; break;
-	case 1: in_regs = 12; in_gregs = 12; break;
-	case 2: in_regs = 11; in_gregs = 14; break;
-	case 3: in_regs = 5; in_gregs = 11; break;
-	case 4: in_regs = 13; in_gregs = 9; break;
-	case 5: in_regs = 14; in_gregs = 8; break;
+	case 0:
+		in_regs = 10;
+		in_gregs = 13;
+		break;
+	case 1:
+		in_regs = 12;
+		in_gregs = 12;
+		break;
+	case 2:
+		in_regs = 11;
+		in_gregs = 14;
+		break;
+	case 3:
+		in_regs = 5;
+		in_gregs = 11;
+		break;
+	case 4:
+		in_regs = 13;
+		in_gregs = 9;
+		break;
+	case 5:
+		in_regs = 14;
+		in_gregs = 8;
+		break;
 	default:
 		if (reg > 15)
 			return 0;
@@ -474,8 +496,8 @@ static __always_inline int step_fp(struct mw_unwind_state *st, u32 slot, u32 cau
 {
 	u64 fp = st->fp, pair[2];
 
-	/* Zero is the ABI's mark of the outermost frame, but also any number that code without a frame
-	 * pointer keeps in the register: not to be taken for the root. */
+	/* Zero is the ABI's mark of the outermost frame, but also any number that code without a
+	 * frame pointer keeps in the register: not to be taken for the root. */
 	if (fp & 7 || fp < st->sp || fp - st->sp > JUMP_LIMIT)
 		return stop(st, cause);
 	if (bpf_probe_read_user(pair, sizeof(pair), (void *)fp))

@@ -16,9 +16,9 @@
 #include "stack.h"
 #include "memwatch/unwind.h"
 
-#define MW_UNWIND_TABLES 2048	 /* files with a table at one time */
-#define MW_UNWIND_FILES 8192	 /* files known, with a table or known to have none */
-#define MW_UNWIND_VMA_CACHE 8192 /* power of two */
+#define MW_UNWIND_TABLES 2048	  /* files with a table at one time */
+#define MW_UNWIND_FILES 8192	  /* files known, with a table or known to have none */
+#define MW_UNWIND_VMA_CACHE 8192  /* power of two */
 #define MW_UNWIND_ROW_CACHE 16384 /* power of two */
 #define MW_UNWIND_WINDOW 32	  /* words of user stack read at a time */
 
@@ -32,7 +32,7 @@ struct mw_unwind_state {
 	u64 win_base;	      /* user address of win[0] */
 	u64 win[MW_UNWIND_WINDOW];
 	struct mw_unwind_file file;
-	u32 kind; /* enum unwind_kind of the mapping */
+	u32 kind;  /* enum unwind_kind of the mapping */
 	u32 exact; /* pc is where execution is, not a return address: registers are known */
 	u32 n;	   /* frames so far */
 	u32 cause; /* enum mw_stack_end */

@@ -32,9 +32,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct attach_options *o = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = state->child_inputs[1] = o;
-		return 0;
+	case ARGP_KEY_INIT: state->child_inputs[0] = state->child_inputs[1] = o; return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "what to do with '%s'? (a process is named by -p PID)", arg);
 		return 0;
@@ -48,10 +46,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 int cmd_attach(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&attach_pid_argp, 0, NULL, 0},
-						     {&attach_options_argp, 0, NULL, 0},
-						     {0}};
-	static const struct argp argp = {NULL, parse, "-p PID [-p PID...]", doc, children, NULL, NULL};
+	static const struct argp_child children[] = {
+		{&attach_pid_argp, 0, NULL, 0}, {&attach_options_argp, 0, NULL, 0}, {0}};
+	static const struct argp argp = {NULL, parse, "-p PID [-p PID...]", doc, children,
+					 NULL, NULL};
 	struct attach_options opts;
 	struct monitor *m = NULL;
 	struct session *s;

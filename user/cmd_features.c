@@ -17,11 +17,12 @@
 
 static const char doc[] =
 	"Try what this kernel offers and say what memwatch uses and what falls back.\v"
-	"Exit status: 0 if memwatch runs here, 3 if not. Whether it can attach to allocators too is "
+	"Exit status: 0 if memwatch runs here, 3 if not. Whether it can attach to allocators too "
+	"is "
 	"said by the first line, and by \"can_attach\" of --json.";
 
-static const struct argp_option options[] = {
-	{"json", 'j', NULL, 0, "one JSON object on stdout", 0}, {0}};
+static const struct argp_option options[] = {{"json", 'j', NULL, 0, "one JSON object on stdout", 0},
+					     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -42,15 +43,16 @@ static int print_json(const struct features *fs, const struct utsname *u)
 	for (size_t i = 0; i < FEATURE_COUNT; i++) {
 		const struct feature *f = &fs->f[i];
 
-		json_array_append_new(
-			list, json_pack("{s:s,s:b,s:b,s:s,s:s,s:s,s:s}", "name", f->name, "available",
-					f->have, "required", f->required, "since", f->since, "use",
-					f->use, "fallback", f->fallback, "reason",
-					f->have ? "" : strerror(-f->err)));
+		json_array_append_new(list, json_pack("{s:s,s:b,s:b,s:s,s:s,s:s,s:s}", "name",
+						      f->name, "available", f->have, "required",
+						      f->required, "since", f->since, "use", f->use,
+						      "fallback", f->fallback, "reason",
+						      f->have ? "" : strerror(-f->err)));
 	}
 	root = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o}", "schema", "memwatch.features/1", "kernel",
 			 u->release, "machine", u->machine, "allocator_probes",
-			 features__method(fs), "can_attach", !features__missing(fs) && fs->f[FEATURE_COOKIE].have, "features", list);
+			 features__method(fs), "can_attach",
+			 !features__missing(fs) && fs->f[FEATURE_COOKIE].have, "features", list);
 	if (!root)
 		return -ENOMEM;
 	err = json_dumpf(root, stdout, JSON_INDENT(1));

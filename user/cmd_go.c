@@ -14,8 +14,15 @@
 
 #define MAX_OUTPUTS 16
 
-enum { OPT_GOROUTINES = 256, OPT_GCTRACE, OPT_MEMSTATS, OPT_TIMELINE, OPT_JSON, OPT_ENABLE,
-       OPT_INDEX };
+enum {
+	OPT_GOROUTINES = 256,
+	OPT_GCTRACE,
+	OPT_MEMSTATS,
+	OPT_TIMELINE,
+	OPT_JSON,
+	OPT_ENABLE,
+	OPT_INDEX
+};
 
 static const struct argp_option options[] = {
 	{"pid", 'p', "PID", 0, "the Go program", 0},
@@ -26,8 +33,8 @@ static const struct argp_option options[] = {
 	{"gctrace", OPT_GCTRACE, NULL, 0, "print each GC cycle as GODEBUG=gctrace=1 does", 0},
 	{"memstats", OPT_MEMSTATS, NULL, 0, "print MemStats and where RSS is at each look", 0},
 	{"timeline", OPT_TIMELINE, "FILE", 0, "MemStats over time (.csv .json .svg .html)", 0},
-	{"sample-index", OPT_INDEX, "NAME", 0, "inuse_space, inuse_objects, alloc_space, alloc_objects",
-	 0},
+	{"sample-index", OPT_INDEX, "NAME", 0,
+	 "inuse_space, inuse_objects, alloc_space, alloc_objects", 0},
 	{"json", OPT_JSON, NULL, 0, "JSON objects instead of text on stdout", 0},
 	{"go-enable-memprofile", OPT_ENABLE, NULL, 0,
 	 "switch heap profiling on in a program that was linked without it: CHANGES THE TARGET", 0},
@@ -87,7 +94,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_INDEX: a->o.sample_index = arg; return 0;
 	case OPT_TIMELINE:
 		if (!timeline_file__known(arg))
-			argp_error(state, "'%s': a timeline ends in .csv, .json, .svg or .html", arg);
+			argp_error(state, "'%s': a timeline ends in .csv, .json, .svg or .html",
+				   arg);
 		a->o.timeline = arg;
 		return 0;
 	case 'q': log__set_level(LOG_ERROR); return 0;
@@ -106,8 +114,10 @@ int cmd_go(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.doc = "Reads a running Go program from outside: its own heap profile, MemStats, GC "
-		       "trace and goroutines.\vWithout -d, -i, --gctrace and --timeline it looks once. "
+		.doc = "Reads a running Go program from outside: its own heap profile, MemStats, "
+		       "GC "
+		       "trace and goroutines.\vWithout -d, -i, --gctrace and --timeline it looks "
+		       "once. "
 		       "Nothing is injected and the program is not stopped.",
 	};
 	struct args a = {.o = {.interval_ns = 2000000000}};

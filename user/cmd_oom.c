@@ -73,7 +73,8 @@ static void write_log(struct oom_cmd *c)
 			log_info("writing to '%s' works again", c->log_path);
 		c->log_failed = false;
 	} else if (err == -ENOBUFS) {
-		log_error("lost one event: '%s' cannot be written and no more can wait", c->log_path);
+		log_error("lost one event: '%s' cannot be written and no more can wait",
+			  c->log_path);
 	} else if (!c->log_failed) {
 		log_error("failed to write '%s': %s; events wait in memory", c->log_path,
 			  strerror(-err));
@@ -192,9 +193,10 @@ static int list(struct oom_cmd *c)
 		return status;
 	err = watch__past(list_past, c);
 	if (err && !c->log_path) {
-		log_error("failed to read the kernel's log: %s; run as root, or with CAP_SYSLOG, or "
-			  "name a log with --log",
-			  strerror(-err));
+		log_error(
+			"failed to read the kernel's log: %s; run as root, or with CAP_SYSLOG, or "
+			"name a log with --log",
+			strerror(-err));
 		return EXIT_UNSUPPORTED;
 	}
 	if (err)
@@ -216,8 +218,9 @@ static void protect(void)
 			 strerror(-err));
 	err = protect__oom_score_adj(OOM_ADJ);
 	if (err)
-		log_info("not permitted to lower its own oom_score_adj (CAP_SYS_RESOURCE): memwatch "
-			 "itself may be chosen; continuing");
+		log_info(
+			"not permitted to lower its own oom_score_adj (CAP_SYS_RESOURCE): memwatch "
+			"itself may be chosen; continuing");
 }
 
 static int loop(struct oom_cmd *c, int sig_fd)
@@ -233,7 +236,8 @@ static int loop(struct oom_cmd *c, int sig_fd)
 		if (now >= end)
 			return 0;
 		if (end != UINT64_MAX)
-			wait = (int)min_of((uint64_t)(wait < 0 ? 60000 : wait), (end - now) / 1000000 + 1);
+			wait = (int)min_of((uint64_t)(wait < 0 ? 60000 : wait),
+					   (end - now) / 1000000 + 1);
 		if (c->log && jsonlog__waiting(c->log) && (wait < 0 || wait > RETRY_MS))
 			wait = RETRY_MS;
 		if (poll(fds, 2, wait) < 0 && errno != EINTR)
@@ -267,13 +271,15 @@ static int explain(const struct oom_cmd *c, int err, int probe_err, int kmsg_err
 	}
 	if (err) {
 		if (probe_err != -ECANCELED)
-			log_error("failed to load the OOM probe: %s (needs CAP_BPF and CAP_PERFMON, "
-				  "or root)",
-				  reason(probe_err));
+			log_error(
+				"failed to load the OOM probe: %s (needs CAP_BPF and CAP_PERFMON, "
+				"or root)",
+				reason(probe_err));
 		if (kmsg_err != -ECANCELED)
-			log_error("failed to read the kernel's log /dev/kmsg: %s (needs CAP_SYSLOG, "
-				  "or root)",
-				  reason(kmsg_err));
+			log_error(
+				"failed to read the kernel's log /dev/kmsg: %s (needs CAP_SYSLOG, "
+				"or root)",
+				reason(kmsg_err));
 		return EXIT_UNSUPPORTED;
 	}
 	if (probe_err && !c->no_probe)
@@ -292,7 +298,8 @@ static void close_books(const struct oom_cmd *c)
 	struct watch_stats s;
 
 	watch__stats(c->watch, &s);
-	log_info("%llu kills reported, %llu written to the log, %zu not written; lost: %llu ring full, "
+	log_info("%llu kills reported, %llu written to the log, %zu not written; lost: %llu ring "
+		 "full, "
 		 "%llu victim not noted, %llu log records overwritten",
 		 (unsigned long long)c->reported, (unsigned long long)c->recorded,
 		 (c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0),
@@ -353,14 +360,27 @@ static int follow(struct oom_cmd *c)
 
 /* --- options --- */
 
-enum { OPT_SINCE = 256, OPT_LIST, OPT_FOLLOW, OPT_LOG, OPT_JSON, OPT_JOURNAL, OPT_SYSLOG, OPT_SOURCE };
+enum {
+	OPT_SINCE = 256,
+	OPT_LIST,
+	OPT_FOLLOW,
+	OPT_LOG,
+	OPT_JSON,
+	OPT_JOURNAL,
+	OPT_SYSLOG,
+	OPT_SOURCE
+};
 
 static const struct argp_option options[] = {
-	{"log", OPT_LOG, "FILE", 0, "append every kill to FILE, one JSON object a line, synced; kills "
-				    "that the file lacks are filled in from the kernel's log", 0},
+	{"log", OPT_LOG, "FILE", 0,
+	 "append every kill to FILE, one JSON object a line, synced; kills "
+	 "that the file lacks are filled in from the kernel's log",
+	 0},
 	{"json", OPT_JSON, NULL, 0, "JSON lines on standard output", 0},
-	{"since", OPT_SINCE, "TIME", 0, "list the kills since TIME (2h, 3d, 2026-01-31, "
-					"'2026-01-31 08:00') and exit", 0},
+	{"since", OPT_SINCE, "TIME", 0,
+	 "list the kills since TIME (2h, 3d, 2026-01-31, "
+	 "'2026-01-31 08:00') and exit",
+	 0},
 	{"list", OPT_LIST, NULL, 0, "list all recorded kills and exit", 0},
 	{"follow", OPT_FOLLOW, NULL, 0, "with --since or --list: go on with new kills", 0},
 	{"journal", OPT_JOURNAL, NULL, 0, "to the systemd journal too, with structured fields", 0},
@@ -412,29 +432,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	struct oom_cmd *c = state->input;
 
 	switch (key) {
-	case OPT_LOG:
-		c->log_path = arg;
-		break;
-	case OPT_JSON:
-		c->json = true;
-		break;
+	case OPT_LOG: c->log_path = arg; break;
+	case OPT_JSON: c->json = true; break;
 	case OPT_SINCE:
 		if (parse_since(arg, &c->since_unix_ms))
 			argp_error(state, "--since: '%s' is no time", arg);
 		c->list = true;
 		break;
-	case OPT_LIST:
-		c->list = true;
-		break;
-	case OPT_FOLLOW:
-		c->follow = true;
-		break;
-	case OPT_JOURNAL:
-		c->journal = true;
-		break;
-	case OPT_SYSLOG:
-		c->syslog = true;
-		break;
+	case OPT_LIST: c->list = true; break;
+	case OPT_FOLLOW: c->follow = true; break;
+	case OPT_JOURNAL: c->journal = true; break;
+	case OPT_SYSLOG: c->syslog = true; break;
 	case OPT_SOURCE:
 		if (parse_source(c, arg))
 			argp_error(state, "--source: '%s' is none of probe, kmsg, both", arg);
@@ -443,17 +451,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (units__parse_time(arg, &c->duration_ns))
 			argp_error(state, "--duration: '%s' is no time", arg);
 		break;
-	case 'q':
-		c->quiet = true;
-		break;
-	case 'v':
-		log__set_level(LOG_DEBUG);
-		break;
-	case ARGP_KEY_ARG:
-		argp_error(state, "unexpected argument '%s'", arg);
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
+	case 'q': c->quiet = true; break;
+	case 'v': log__set_level(LOG_DEBUG); break;
+	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;
+	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
 }
@@ -461,10 +462,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 int cmd_oom(int argc, char **argv)
 {
 	static const struct argp argp = {
-		options, parse_option, NULL,
+		options,
+		parse_option,
+		NULL,
 		"Follow OOM kills: who was killed, who asked for memory, which limit was hit, what "
 		"the largest processes were. With --since or --list: what was recorded.",
-		NULL, NULL, NULL};
+		NULL,
+		NULL,
+		NULL};
 	struct oom_cmd c = {};
 	int status = EXIT_DONE;
 

@@ -23,8 +23,17 @@
 #include <string.h>
 #include <strings.h>
 
-enum mode { MODE_DEFAULT, MODE_TOP, MODE_TREE, MODE_PEEK, MODE_LIST, MODE_TRACES, MODE_RAW,
-	    MODE_VERDICTS, MODE_JSON };
+enum mode {
+	MODE_DEFAULT,
+	MODE_TOP,
+	MODE_TREE,
+	MODE_PEEK,
+	MODE_LIST,
+	MODE_TRACES,
+	MODE_RAW,
+	MODE_VERDICTS,
+	MODE_JSON
+};
 
 enum {
 	OPT_TOP = 256,
@@ -76,26 +85,31 @@ struct args {
 };
 
 static const struct argp_option options[] = {
-	{0, 0, 0, 0, "What to print (default: the top 10 functions, totals and what was not seen):", 1},
+	{0, 0, 0, 0,
+	 "What to print (default: the top 10 functions, totals and what was not seen):", 1},
 	{"top", OPT_TOP, "N", OPTION_ARG_OPTIONAL,
-	 "Functions with the most memory of their own (flat) and with what they called (cum); all that "
+	 "Functions with the most memory of their own (flat) and with what they called (cum); all "
+	 "that "
 	 "matter, or the first N"},
 	{"tree", OPT_TREE, 0, 0, "Every function with its callers above and its callees below"},
 	{"peek", OPT_PEEK, "RE", 0, "Callers and callees of functions that match RE"},
-	{"list", OPT_LIST, "RE", 0, "Source of functions that match RE, with flat and cum per line"},
+	{"list", OPT_LIST, "RE", 0,
+	 "Source of functions that match RE, with flat and cum per line"},
 	{"traces", OPT_TRACES, 0, 0, "Every stack with its value and labels"},
 	{"raw", OPT_RAW, 0, 0, "The whole profile as text"},
 	{"json", OPT_JSON, 0, 0, "The profile as JSON (memwatch.profile/1)"},
 	{"output", 'o', "FILE", 0,
-	 "Convert: write FILE, the ending picks the format (.pb.gz .folded .svg .html .json .txt); may "
+	 "Convert: write FILE, the ending picks the format (.pb.gz .folded .svg .html .json .txt); "
+	 "may "
 	 "repeat"},
 	{"graph", OPT_GRAPH, "FILE", 0,
 	 "Draw the call graph: .svg, .png (by graphviz) or .dot; may repeat"},
 	{0, 0, 0, 0, "Which values:", 2},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects, or what the file has"},
-	{"unit", OPT_UNIT, "UNIT", 0, "B, kB, MB, GB, auto (each value its own); default: the smallest "
-				      "that keeps two digits"},
+	{"unit", OPT_UNIT, "UNIT", 0,
+	 "B, kB, MB, GB, auto (each value its own); default: the smallest "
+	 "that keeps two digits"},
 	{"cum", OPT_CUM, 0, 0, "Sort by cum instead of flat"},
 	{"granularity", OPT_GRANULARITY, "WHAT", 0,
 	 "functions (default), filefunctions, files, lines, addresses"},
@@ -108,21 +122,25 @@ static const struct argp_option options[] = {
 	{"tag-focus", OPT_TAG_FOCUS, "[KEY=]RE|RANGE", 0,
 	 "Only samples whose label matches: bytes=128kb:512kb for block sizes, comm=worker"},
 	{"tag-ignore", OPT_TAG_IGNORE, "[KEY=]RE|RANGE", 0, "No samples whose label matches"},
-	{"node-fraction", OPT_NODE_FRACTION, "F", 0, "Hide functions below this share (default 0.005)"},
+	{"node-fraction", OPT_NODE_FRACTION, "F", 0,
+	 "Hide functions below this share (default 0.005)"},
 	{"edge-fraction", OPT_EDGE_FRACTION, "F", 0, "Hide calls below this share (default 0.001)"},
 	{0, 0, 0, 0, "Comparing moments:", 4},
 	{"base", OPT_BASE, "FILE", 0, "Subtract FILE; may repeat"},
 	{"diff-base", OPT_DIFF_BASE, "FILE", 0, "The same, percentages relative to FILE"},
 	{"survivors", OPT_SURVIVORS, "FILE", 0,
-	 "FILE is an earlier moment of the same run: show what was allocated since and still lives"},
+	 "FILE is an earlier moment of the same run: show what was allocated since and still "
+	 "lives"},
 	{0, 0, 0, 0, "Recordings (of --record):", 5},
 	{"verdicts", OPT_VERDICTS, "N", OPTION_ARG_OPTIONAL,
 	 "What each stack's memory does over time: leaks first; the first N (default 20)"},
 	{"from", OPT_FROM, "TIME", 0, "What changed since TIME after the start (30s, 5m)"},
 	{"to", OPT_TO, "TIME", 0, "As it was TIME after the start, instead of at the end"},
 	{0, 0, 0, 0, "Source for --list:", 6},
-	{"source-path", OPT_SOURCE_PATH, "DIR[:DIR]", 0, "Where to search (default: the current directory)"},
-	{"trim-path", OPT_TRIM_PATH, "DIR[:DIR]", 0, "Prefixes to remove from the profile's file names"},
+	{"source-path", OPT_SOURCE_PATH, "DIR[:DIR]", 0,
+	 "Where to search (default: the current directory)"},
+	{"trim-path", OPT_TRIM_PATH, "DIR[:DIR]", 0,
+	 "Prefixes to remove from the profile's file names"},
 	{0, 0, 0, 0, "Messages:", 7},
 	{"quiet", 'q', 0, 0, "Errors only"},
 	{"verbose", 'v', 0, 0, "More of them"},
@@ -131,8 +149,10 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-	"Print, compare and convert memory profiles: memwatch's own, Go's, jemalloc's and tcmalloc's in "
-	"pprof form, and memwatch .json. Text and numbers are those of 'go tool pprof'. Several files are "
+	"Print, compare and convert memory profiles: memwatch's own, Go's, jemalloc's and "
+	"tcmalloc's in "
+	"pprof form, and memwatch .json. Text and numbers are those of 'go tool pprof'. Several "
+	"files are "
 	"added up; '-' reads stdin."
 	"\vflat is what a function allocated itself, cum includes what it called. Examples:\n"
 	"  memwatch report heap.pb.gz                     where is the memory now?\n"
@@ -156,13 +176,15 @@ static int add_name(struct names *n, char *name)
 static int set_mode(struct args *a, enum mode mode, struct argp_state *state)
 {
 	if (a->mode != MODE_DEFAULT && a->mode != mode)
-		argp_error(state, "only one of --top, --tree, --peek, --list, --traces, --raw, --verdicts");
+		argp_error(
+			state,
+			"only one of --top, --tree, --peek, --list, --traces, --raw, --verdicts");
 	a->mode = mode;
 	return 0;
 }
 
-static int set_rx(struct args *a, size_t i, const char *option, const char *text,
-		  struct rx **slot, struct argp_state *state)
+static int set_rx(struct args *a, size_t i, const char *option, const char *text, struct rx **slot,
+		  struct argp_state *state)
 {
 	char why[200];
 	int err;
@@ -229,7 +251,8 @@ static int set_unit(struct args *a, const char *text, struct argp_state *state)
 
 static int set_granularity(struct args *a, const char *text, struct argp_state *state)
 {
-	static const char *const name[] = {"functions", "filefunctions", "files", "lines", "addresses"};
+	static const char *const name[] = {"functions", "filefunctions", "files", "lines",
+					   "addresses"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
 		if (!strcmp(text, name[i])) {
@@ -237,8 +260,10 @@ static int set_granularity(struct args *a, const char *text, struct argp_state *
 			return 0;
 		}
 	}
-	argp_error(state, "--granularity: '%s' is none of functions, filefunctions, files, lines, "
-		   "addresses", text);
+	argp_error(state,
+		   "--granularity: '%s' is none of functions, filefunctions, files, lines, "
+		   "addresses",
+		   text);
 	return EINVAL;
 }
 
@@ -247,22 +272,13 @@ static int parse_filter(int key, char *arg, struct args *a, struct argp_state *s
 	struct filter *f = &a->o.filter;
 
 	switch (key) {
-	case OPT_FOCUS:
-		return set_rx(a, 1, "focus", arg, &f->focus, state);
-	case OPT_IGNORE:
-		return set_rx(a, 2, "ignore", arg, &f->ignore, state);
-	case OPT_HIDE:
-		return set_rx(a, 3, "hide", arg, &f->hide, state);
-	case OPT_SHOW:
-		return set_rx(a, 4, "show", arg, &f->show, state);
-	case OPT_SHOW_FROM:
-		return set_rx(a, 5, "show-from", arg, &f->show_from, state);
-	case OPT_TAG_FOCUS:
-		f->tag_focus = arg;
-		return 0;
-	case OPT_TAG_IGNORE:
-		f->tag_ignore = arg;
-		return 0;
+	case OPT_FOCUS: return set_rx(a, 1, "focus", arg, &f->focus, state);
+	case OPT_IGNORE: return set_rx(a, 2, "ignore", arg, &f->ignore, state);
+	case OPT_HIDE: return set_rx(a, 3, "hide", arg, &f->hide, state);
+	case OPT_SHOW: return set_rx(a, 4, "show", arg, &f->show, state);
+	case OPT_SHOW_FROM: return set_rx(a, 5, "show-from", arg, &f->show_from, state);
+	case OPT_TAG_FOCUS: f->tag_focus = arg; return 0;
+	case OPT_TAG_IGNORE: f->tag_ignore = arg; return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -280,7 +296,8 @@ static void check(struct args *a, struct argp_state *state)
 	}
 	for (size_t i = 0; i < a->graphs.n; i++) {
 		if (!callgraph__known(a->graphs.name[i]))
-			argp_error(state, "--graph: the name '%s' has none of the endings .svg .png .dot",
+			argp_error(state,
+				   "--graph: the name '%s' has none of the endings .svg .png .dot",
 				   a->graphs.name[i]);
 	}
 	if (a->mode == MODE_VERDICTS && a->files.n != 1)
@@ -292,75 +309,40 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct args *a = state->input;
 
 	switch (key) {
-	case OPT_TOP:
-		set_mode(a, MODE_TOP, state);
-		return set_top(a, arg, state);
-	case OPT_CUM:
-		a->o.cum = true;
-		return 0;
-	case OPT_TREE:
-		return set_mode(a, MODE_TREE, state);
+	case OPT_TOP: set_mode(a, MODE_TOP, state); return set_top(a, arg, state);
+	case OPT_CUM: a->o.cum = true; return 0;
+	case OPT_TREE: return set_mode(a, MODE_TREE, state);
 	case OPT_PEEK:
 		set_mode(a, MODE_PEEK, state);
 		return set_rx(a, 0, "peek", arg, &a->o.symbol, state);
 	case OPT_LIST:
 		set_mode(a, MODE_LIST, state);
 		return set_rx(a, 0, "list", arg, &a->o.symbol, state);
-	case OPT_TRACES:
-		return set_mode(a, MODE_TRACES, state);
-	case OPT_RAW:
-		return set_mode(a, MODE_RAW, state);
-	case OPT_JSON:
-		return set_mode(a, MODE_JSON, state);
-	case OPT_VERSION:
-		puts("memwatch " MEMWATCH_VERSION);
-		exit(EXIT_DONE);
-	case 'q':
-		log__set_level(LOG_ERROR);
-		return 0;
-	case 'v':
-		log__set_level(LOG_DEBUG);
-		return 0;
-	case 'o':
-		return add_name(&a->outputs, arg);
+	case OPT_TRACES: return set_mode(a, MODE_TRACES, state);
+	case OPT_RAW: return set_mode(a, MODE_RAW, state);
+	case OPT_JSON: return set_mode(a, MODE_JSON, state);
+	case OPT_VERSION: puts("memwatch " MEMWATCH_VERSION); exit(EXIT_DONE);
+	case 'q': log__set_level(LOG_ERROR); return 0;
+	case 'v': log__set_level(LOG_DEBUG); return 0;
+	case 'o': return add_name(&a->outputs, arg);
 	case OPT_NODE_FRACTION:
 		return set_fraction("node-fraction", arg, &a->o.node_fraction, state);
 	case OPT_EDGE_FRACTION:
 		return set_fraction("edge-fraction", arg, &a->o.edge_fraction, state);
-	case OPT_SAMPLE_INDEX:
-		a->sample_index = arg;
-		return 0;
-	case OPT_UNIT:
-		return set_unit(a, arg, state);
-	case OPT_GRANULARITY:
-		return set_granularity(a, arg, state);
-	case OPT_DIFF_BASE:
-		a->diff_base = true;
-		return add_name(&a->bases, arg);
-	case OPT_BASE:
-		return add_name(&a->bases, arg);
-	case OPT_SURVIVORS:
-		a->survivors = arg;
-		return 0;
-	case OPT_SOURCE_PATH:
-		a->o.source_path = arg;
-		return 0;
-	case OPT_TRIM_PATH:
-		a->o.trim_path = arg;
-		return 0;
-	case OPT_VERDICTS:
-		set_mode(a, MODE_VERDICTS, state);
-		return set_top(a, arg, state);
+	case OPT_SAMPLE_INDEX: a->sample_index = arg; return 0;
+	case OPT_UNIT: return set_unit(a, arg, state);
+	case OPT_GRANULARITY: return set_granularity(a, arg, state);
+	case OPT_DIFF_BASE: a->diff_base = true; return add_name(&a->bases, arg);
+	case OPT_BASE: return add_name(&a->bases, arg);
+	case OPT_SURVIVORS: a->survivors = arg; return 0;
+	case OPT_SOURCE_PATH: a->o.source_path = arg; return 0;
+	case OPT_TRIM_PATH: a->o.trim_path = arg; return 0;
+	case OPT_VERDICTS: set_mode(a, MODE_VERDICTS, state); return set_top(a, arg, state);
 	case OPT_FROM:
-	case OPT_TO:
-		return set_moment(a, key, arg, state);
-	case OPT_GRAPH:
-		return add_name(&a->graphs, arg);
-	case ARGP_KEY_ARG:
-		return add_name(&a->files, arg);
-	case ARGP_KEY_END:
-		check(a, state);
-		return 0;
+	case OPT_TO: return set_moment(a, key, arg, state);
+	case OPT_GRAPH: return add_name(&a->graphs, arg);
+	case ARGP_KEY_ARG: return add_name(&a->files, arg);
+	case ARGP_KEY_END: check(a, state); return 0;
 	}
 	return parse_filter(key, arg, a, state);
 }
@@ -463,7 +445,8 @@ static int survive(struct args *a, struct profile **p)
 	err = merge__survivors(then, *p, &result, &why);
 	profile__free(then);
 	if (err) {
-		log_error("failed to compare '%s' with '%s': %s", a->survivors, a->files.name[0], why);
+		log_error("failed to compare '%s' with '%s': %s", a->survivors, a->files.name[0],
+			  why);
 		return err;
 	}
 	profile__free(*p);
@@ -567,22 +550,16 @@ static int print(const struct args *a, struct report *r)
 
 	switch (a->mode) {
 	case MODE_TREE:
-	case MODE_PEEK:
-		return report__tree(r, stdout);
-	case MODE_LIST:
-		return report__list(r, stdout);
-	case MODE_TRACES:
-		return report__traces(r, stdout);
-	case MODE_RAW:
-		return report__raw(r, stdout);
-	case MODE_TOP:
-		return report__top(r, stdout);
+	case MODE_PEEK: return report__tree(r, stdout);
+	case MODE_LIST: return report__list(r, stdout);
+	case MODE_TRACES: return report__traces(r, stdout);
+	case MODE_RAW: return report__raw(r, stdout);
+	case MODE_TOP: return report__top(r, stdout);
 	case MODE_JSON:
 		err = json__write(stdout, r->p);
 		return err ? err : fflush(stdout) ? -errno : 0;
 	case MODE_VERDICTS:
-	case MODE_DEFAULT:
-		break;
+	case MODE_DEFAULT: break;
 	}
 	if (r->o.top < 0)
 		r->o.top = 10;
@@ -629,8 +606,8 @@ static int verdicts(const struct args *a)
 		err = -EBADMSG;
 		snprintf(why, sizeof(why), "--verdicts needs a recording (memwatch --record FILE)");
 	} else if (!err) {
-		err = recording__verdicts(stdout, buf, len, &a->window, a->o.top < 0 ? 20 : a->o.top,
-					  &reason);
+		err = recording__verdicts(stdout, buf, len, &a->window,
+					  a->o.top < 0 ? 20 : a->o.top, &reason);
 		snprintf(why, sizeof(why), "%s", reason);
 	}
 	if (err && err != -EPIPE)
@@ -683,7 +660,8 @@ static char **join_top(int *argc, char **argv)
 	for (int i = 0; out && i < *argc; i++) {
 		const char *next = i + 1 < *argc ? argv[i + 1] : "";
 
-		if ((!strcmp(argv[i], "--top") || !strcmp(argv[i], "--verdicts")) && *next && !next[strspn(next, "0123456789")]) {
+		if ((!strcmp(argv[i], "--top") || !strcmp(argv[i], "--verdicts")) && *next &&
+		    !next[strspn(next, "0123456789")]) {
 			if (asprintf(&out[n++], "%s=%s", argv[i], next) < 0)
 				return NULL;
 			i++;
@@ -709,8 +687,8 @@ int cmd_report(int argc, char **argv)
 	free(joined[0]);
 	joined[0] = name;
 	rc = argp_parse(&argp, argc, joined, 0, NULL, &a) ? EXIT_USAGE
-	     : a.mode == MODE_VERDICTS			 ? verdicts(&a)
-							 : report(&a);
+	     : a.mode == MODE_VERDICTS			  ? verdicts(&a)
+							  : report(&a);
 	for (size_t i = 0; i < ARRAY_SIZE(a.rx); i++)
 		rx__free(a.rx[i]);
 	free(a.files.name);

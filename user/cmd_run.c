@@ -14,10 +14,13 @@
 
 static const char doc[] =
 	"Start a command and profile it from its first allocation.\v"
-	"The command is held after exec and at each library that the dynamic linker loads, until the "
-	"probes are in; then it runs freely. Options end at the command; '--' ends them for sure.\n\n"
+	"The command is held after exec and at each library that the dynamic linker loads, until "
+	"the "
+	"probes are in; then it runs freely. Options end at the command; '--' ends them for "
+	"sure.\n\n"
 	"  sudo memwatch run --exact -o heap.pb.gz -- ./server --port 80\n\n"
-	"Exit status: the command's own; 128+N if signal N ended it; 126 and 127 as in a shell if it "
+	"Exit status: the command's own; 128+N if signal N ended it; 126 and 127 as in a shell if "
+	"it "
 	"cannot be run; 2, 3 as 'memwatch --help' says; 1 if an output could not be written.";
 
 struct run_options {
@@ -30,16 +33,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct run_options *o = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->attach;
-		return 0;
+	case ARGP_KEY_INIT: state->child_inputs[0] = &o->attach; return 0;
 	case ARGP_KEY_ARGS:
 		o->command = state->argv + state->next;
 		state->next = state->argc;
 		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "no command to run");
-		return 0;
+	case ARGP_KEY_NO_ARGS: argp_error(state, "no command to run"); return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -55,8 +54,8 @@ static int command_status(struct hold *h, const struct monitor *m, int status)
 int cmd_run(int argc, char **argv)
 {
 	static const struct argp_child children[] = {{&attach_options_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {NULL, parse, "[--] COMMAND [ARGS...]", doc, children, NULL,
-					 NULL};
+	static const struct argp argp = {NULL, parse, "[--] COMMAND [ARGS...]", doc, children,
+					 NULL, NULL};
 	struct run_options o = {.command = NULL};
 	struct monitor *m = NULL;
 	struct session *s;

@@ -32,15 +32,29 @@ struct options {
 	size_t npids, pids_cap;
 };
 
-enum { OPT_PLAIN = 256, OPT_JSON, OPT_TREE, OPT_SORT, OPT_FILTER, OPT_REVERSE, OPT_KTHREADS,
-       OPT_TOP, OPT_NO_BPF, OPT_CMDLINE, OPT_TIMELINE, OPT_LEDGER, OPT_FAULTS };
+enum {
+	OPT_PLAIN = 256,
+	OPT_JSON,
+	OPT_TREE,
+	OPT_SORT,
+	OPT_FILTER,
+	OPT_REVERSE,
+	OPT_KTHREADS,
+	OPT_TOP,
+	OPT_NO_BPF,
+	OPT_CMDLINE,
+	OPT_TIMELINE,
+	OPT_LEDGER,
+	OPT_FAULTS
+};
 
 static const struct argp_option option_list[] = {
 	{"pid", 'p', "PID", 0, "only this process; may repeat", 0},
 	{"interval", 'i', "TIME", 0, "time between two refreshes (default 2s)", 0},
 	{"duration", 'd', "TIME", 0, "stop after this time", 0},
 	{"iterations", 'n', "N", 0, "stop after N refreshes", 0},
-	{"plain", OPT_PLAIN, NULL, 0, "text, no full screen (the default when not on a terminal)", 0},
+	{"plain", OPT_PLAIN, NULL, 0, "text, no full screen (the default when not on a terminal)",
+	 0},
 	{"json", OPT_JSON, NULL, 0, "one JSON object a line at each refresh", 0},
 	{"sort", OPT_SORT, "KEY", 0,
 	 "rss (default), virt, anon, file, shmem, swap, growth, peak, oom, pid, user, command", 0},
@@ -58,7 +72,8 @@ static const struct argp_option option_list[] = {
 	 "(default 1024)",
 	 0},
 	{"output", 'o', "FILE", 0,
-	 "with --faults: write the profile at the end (.pb.gz, .folded, .svg, .html, .json, .txt)", 0},
+	 "with --faults: write the profile at the end (.pb.gz, .folded, .svg, .html, .json, .txt)",
+	 0},
 	{"kernel-threads", OPT_KTHREADS, NULL, 0, "kernel threads too", 0},
 	{"no-bpf", OPT_NO_BPF, NULL, 0, "read /proc even where BPF works", 0},
 	{0},
@@ -162,11 +177,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = {{&alert_options_argp, 0, NULL, 0}, {0}};
 
 static const struct argp argp = {
-	option_list, parse_option, "",
+	option_list,
+	parse_option,
+	"",
 	"Every process: virtual size, resident memory by kind, swap, growth with its trend, peak, "
 	"OOM score.\v"
 	"Peaks between two refreshes are seen too. Keys of the full-screen view: F1 or h.",
-	children, NULL, NULL};
+	children,
+	NULL,
+	NULL};
 
 /* Waits for the next tick; true when a signal says to end. */
 static bool wait_tick(struct top *t, int sigfd, uint64_t next_ns)
@@ -211,8 +230,7 @@ static int run_text(struct top *t, bool json)
 			return t->ticks > 1 ? EXIT_DONE : EXIT_NO_PROCESS;
 		if (json)
 			err = view__json(stdout, &t->view, &t->table, &t->machine, t->rows,
-					 t->time_unix_ms, t->gap_seconds,
-					 mm_probe__note(t->probe));
+					 t->time_unix_ms, t->gap_seconds, mm_probe__note(t->probe));
 		else
 			view__print(stdout, &t->view, &t->table, &t->machine, t->rows,
 				    t->time_unix_ms);

@@ -26,7 +26,8 @@ static void usage(FILE *to)
 	      to);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
-	fputs("\n'memwatch COMMAND --help' explains a command, 'memwatch -p --help' attaching.\n", to);
+	fputs("\n'memwatch COMMAND --help' explains a command, 'memwatch -p --help' attaching.\n",
+	      to);
 }
 
 int main(int argc, char **argv)

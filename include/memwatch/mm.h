@@ -35,11 +35,12 @@ struct mw_task_row {
 	__u64 virt_bytes;
 	__u64 anon_bytes, file_bytes, shmem_bytes, swap_bytes;
 	__u64 pgtables_bytes, locked_bytes;
-	__u64 hiwater_rss_bytes, hiwater_virt_bytes; /* over the image's life; at least the present */
+	__u64 hiwater_rss_bytes,
+		hiwater_virt_bytes; /* over the image's life; at least the present */
 	/* the moment of the highest RSS since the pass before */
 	__u64 peak_anon_bytes, peak_file_bytes, peak_shmem_bytes, peak_virt_bytes;
 	__u64 peak_time_ns; /* CLOCK_MONOTONIC */
-	__u64 mm;		/* identity of the address space */
+	__u64 mm;	    /* identity of the address space */
 	char comm[MW_MM_COMM_LEN];
 };
 
@@ -64,7 +65,7 @@ struct mw_mm_ev {
 	__u32 tgid, ppid;
 	__s32 exit_code; /* EXIT: as wait(2) gives it */
 	__u64 start_ns;
-	__u64 time_ns;		 /* CLOCK_MONOTONIC */
+	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u64 rss_bytes, virt_bytes;
 	__u64 anon_bytes, file_bytes, shmem_bytes, swap_bytes;
 	__u64 peak_anon_bytes, peak_file_bytes, peak_shmem_bytes; /* since the pass before */
@@ -75,9 +76,9 @@ struct mw_mm_ev {
 
 /* Counters of bpf/mm.bpf.c, per CPU. */
 enum mw_mm_counter {
-	MW_MM_C_UPDATES,     /* ticks or rss_stat events that led to adding up an address space */
-	MW_MM_C_LOST_SLOT,   /* address spaces without interval peaks: table full */
-	MW_MM_C_LOST_RING,   /* fork, exec, exit events lost: ring full */
+	MW_MM_C_UPDATES,   /* ticks or rss_stat events that led to adding up an address space */
+	MW_MM_C_LOST_SLOT, /* address spaces without interval peaks: table full */
+	MW_MM_C_LOST_RING, /* fork, exec, exit events lost: ring full */
 	MW_MM_C_COUNT,
 };
 

@@ -49,7 +49,7 @@ struct mw_ev_oom {
 	struct mw_oom_task trigger; /* the task that needed memory; DAEMON: the sender */
 	struct mw_oom_level victim_cgroup[MW_OOM_LEVELS];
 	char trigger_cgroup[MW_OOM_LEVELS][MW_OOM_NAME];
-	__u32 cmdline_len; /* 0: not readable from where the program ran */
+	__u32 cmdline_len;	      /* 0: not readable from where the program ran */
 	char cmdline[MW_OOM_CMDLINE]; /* NUL-separated */
 };
 

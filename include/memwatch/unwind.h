@@ -4,10 +4,10 @@
  * stores it and as userspace builds it: an array of 64-bit words.
  *
  *	[0, MW_UNWIND_HDR)   struct mw_unwind_hdr
- *	[pages, +n_pages)    page index: one word per MW_UNWIND_PAGE bytes of file, the number of the
- *			     page's first row in the low half, that of the next page's in the high
- *	[rows, +n_rows)	     struct mw_unwind_row, ascending by file offset
- *	[sides, +2*n_sides)  struct mw_unwind_side, for what does not fit a row
+ *	[pages, +n_pages)    page index: one word per MW_UNWIND_PAGE bytes of file, the number of
+ *the page's first row in the low half, that of the next page's in the high [rows, +n_rows)
+ *struct mw_unwind_row, ascending by file offset [sides, +2*n_sides)  struct mw_unwind_side, for
+ *what does not fit a row
  *
  * Rows are keyed by file offset, so that one table serves every process that maps the file,
  * wherever it maps it. A row holds from its offset to the next row's. Offsets below are in bytes.
@@ -50,13 +50,13 @@ struct mw_unwind_row {
 #define MW_UNWIND_FP_DEREF 0x7fff /* saved at *(frame pointer) */
 
 enum mw_unwind_type {
-	MW_UNWIND_END = 0,   /* no unwind information from here on */
-	MW_UNWIND_SP,	     /* CFA = sp + 8*arg */
-	MW_UNWIND_FP,	     /* CFA = fp + 8*arg */
-	MW_UNWIND_DEREF_FP,  /* CFA = *(fp + 8*arg), arg signed */
-	MW_UNWIND_PLT,	     /* CFA = sp + 8 + ((pc & 15) >= arg ? 8 : 0) */
-	MW_UNWIND_SPECIAL,   /* arg: enum mw_unwind_special */
-	MW_UNWIND_SIDE,	     /* side table; index: arg << 16 | (u16)fp */
+	MW_UNWIND_END = 0,  /* no unwind information from here on */
+	MW_UNWIND_SP,	    /* CFA = sp + 8*arg */
+	MW_UNWIND_FP,	    /* CFA = fp + 8*arg */
+	MW_UNWIND_DEREF_FP, /* CFA = *(fp + 8*arg), arg signed */
+	MW_UNWIND_PLT,	    /* CFA = sp + 8 + ((pc & 15) >= arg ? 8 : 0) */
+	MW_UNWIND_SPECIAL,  /* arg: enum mw_unwind_special */
+	MW_UNWIND_SIDE,	    /* side table; index: arg << 16 | (u16)fp */
 };
 
 enum mw_unwind_special {
@@ -66,7 +66,7 @@ enum mw_unwind_special {
 };
 
 #define MW_UNWIND_CFA(type, arg) ((__u16)((type) | (__u16)(arg) << 3))
-#define MW_UNWIND_TYPE(cfa) ((cfa) & 7)
+#define MW_UNWIND_TYPE(cfa) ((cfa)&7)
 #define MW_UNWIND_ARG(cfa) ((cfa) >> 3)
 #define MW_UNWIND_MAX_ARG 8191
 

@@ -26,15 +26,15 @@
 
 enum mw_ev_type {
 	MW_EV_NONE = 0,
-	MW_EV_ALLOC,	 /* struct mw_ev_alloc: one block handed out */
-	MW_EV_FREE,	 /* struct mw_ev_free: one block given back */
-	MW_EV_UNFREE,	 /* struct mw_ev_free: the free before it did not happen (realloc failed) */
-	MW_EV_STACK,	 /* struct mw_ev_stack: a stack seen for the first time */
-	MW_EV_MAP,	 /* struct mw_ev_map: anonymous memory mapped, unmapped, moved, brk */
-	MW_EV_EXECMAP,	 /* struct mw_ev_hdr: the target mapped a file executable: look again */
-	MW_EV_FORK,	 /* struct mw_ev_proc: a target forked */
-	MW_EV_EXEC,	 /* struct mw_ev_proc: a target replaced its image */
-	MW_EV_EXIT,	 /* struct mw_ev_proc: a target's last thread is gone */
+	MW_EV_ALLOC,   /* struct mw_ev_alloc: one block handed out */
+	MW_EV_FREE,    /* struct mw_ev_free: one block given back */
+	MW_EV_UNFREE,  /* struct mw_ev_free: the free before it did not happen (realloc failed) */
+	MW_EV_STACK,   /* struct mw_ev_stack: a stack seen for the first time */
+	MW_EV_MAP,     /* struct mw_ev_map: anonymous memory mapped, unmapped, moved, brk */
+	MW_EV_EXECMAP, /* struct mw_ev_hdr: the target mapped a file executable: look again */
+	MW_EV_FORK,    /* struct mw_ev_proc: a target forked */
+	MW_EV_EXEC,    /* struct mw_ev_proc: a target replaced its image */
+	MW_EV_EXIT,    /* struct mw_ev_proc: a target's last thread is gone */
 	MW_EV_UNKNOWN_FILE, /* struct mw_ev_file: the unwinder met a file without a table */
 	MW_EV_FAULT,	    /* struct mw_ev_fault: one page fault of many */
 	MW_EV_TYPES,
@@ -60,16 +60,16 @@ enum mw_fn {
 	MW_FN_VALLOC,	      /* p = f(size): valloc */
 	MW_FN_PVALLOC,	      /* p = f(size), the size rounded up to a page */
 	MW_FN_NEW,	      /* p = f(size[, align][, nothrow]) or throws */
-	MW_FN_FREE,	      /* f(p[, …]): free, cfree, delete, sized and aligned forms, sdallocx */
-	MW_FN_RALLOCX,	      /* p = f(old, size, flags): jemalloc's rallocx */
+	MW_FN_FREE,    /* f(p[, …]): free, cfree, delete, sized and aligned forms, sdallocx */
+	MW_FN_RALLOCX, /* p = f(old, size, flags): jemalloc's rallocx */
 	MW_FN_COUNT,
 };
 
 struct mw_ev_alloc {
 	struct mw_ev_hdr hdr;
 	__u64 addr;
-	__u64 size;   /* bytes asked for, not the allocator's size class */
-	__u64 stack;  /* id of an earlier MW_EV_STACK, 0 if the stack could not be had */
+	__u64 size;  /* bytes asked for, not the allocator's size class */
+	__u64 stack; /* id of an earlier MW_EV_STACK, 0 if the stack could not be had */
 };
 
 #define MW_FREE_REALLOC 1 /* mw_ev_free.flags: old block of a realloc, an UNFREE may follow */
@@ -127,8 +127,8 @@ struct mw_ev_map {
 
 struct mw_ev_proc {
 	struct mw_ev_hdr hdr;
-	__u32 pid;	 /* the process meant: FORK: the child's */
-	__u32 parent;	 /* FORK: the parent's; EXEC: the thread that called it */
+	__u32 pid;    /* the process meant: FORK: the child's */
+	__u32 parent; /* FORK: the parent's; EXEC: the thread that called it */
 	char comm[MW_COMM_LEN];
 };
 
@@ -142,7 +142,7 @@ struct mw_ev_file {
 
 struct mw_ev_fault {
 	struct mw_ev_hdr hdr;
-	__u64 addr;  /* that was touched */
+	__u64 addr; /* that was touched */
 	__u64 stack;
 	__u32 pid;
 	__u32 pad;
@@ -150,10 +150,10 @@ struct mw_ev_fault {
 
 /* Counters of one target, per CPU; userspace adds them up. Every way to lose something has one. */
 enum mw_counter {
-	MW_C_ALLOCS,	       /* successful or not yet known to have failed: calls entered */
+	MW_C_ALLOCS, /* successful or not yet known to have failed: calls entered */
 	MW_C_ALLOC_BYTES,
-	MW_C_FREES,	       /* calls with a pointer that is not NULL */
-	MW_C_SAMPLED_ALLOCS,   /* blocks that went (or should have gone) into the profile */
+	MW_C_FREES,	     /* calls with a pointer that is not NULL */
+	MW_C_SAMPLED_ALLOCS, /* blocks that went (or should have gone) into the profile */
 	MW_C_SAMPLED_FREES,
 	MW_C_FAILED_ALLOCS,    /* the allocator returned NULL, for sampled calls */
 	MW_C_NESTED,	       /* calls from inside another allocator call, not counted again */
@@ -163,7 +163,7 @@ enum mw_counter {
 	MW_C_LOST_STACK_RING,
 	MW_C_LOST_MAP_RING,
 	MW_C_LOST_PROC_RING,
-	MW_C_LOST_LIVE_FULL,   /* not sampled: table of live samples full */
+	MW_C_LOST_LIVE_FULL, /* not sampled: table of live samples full */
 	MW_C_LOST_LIVE_BYTES,
 	MW_C_LOST_THREAD_FULL, /* not sampled: table of threads full */
 	MW_C_LOST_PENDING,     /* a call whose return was never seen */
@@ -185,7 +185,7 @@ enum mw_counter {
 	((__u64)(target) | (__u64)(fn) << 16 | (__u64)(flags) << 24 | (__u64)(site) << 32)
 #define MW_COOKIE_STEPPED (1ULL << 24) /* flag 1: the probed instruction is single-stepped */
 #define MW_COOKIE_CALLER (2ULL << 24)  /* flag 2: the function calls others of the family */
-#define MW_COOKIE_TARGET(c) ((__u32)((c) & 0xffff))
+#define MW_COOKIE_TARGET(c) ((__u32)((c)&0xffff))
 #define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
 #define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))
 

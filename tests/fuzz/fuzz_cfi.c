@@ -50,8 +50,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(copy, data + 1, size - 1);
 	s = data[0] & 1 ? &in.debug : &in.eh;
-	*s = (struct ehframe_section){.data = copy, .len = size - 1, .vaddr = 0x1000,
-				      .debug_frame = data[0] & 1, .arm64 = data[0] & 2};
+	*s = (struct ehframe_section){.data = copy,
+				      .len = size - 1,
+				      .vaddr = 0x1000,
+				      .debug_frame = data[0] & 1,
+				      .arm64 = data[0] & 2};
 	if (!unwind_table__build(&in, &t)) {
 		if (unwind_table__check(t->words, t->n_words))
 			abort();

@@ -44,7 +44,8 @@ static void use_table(const struct gotab *t)
 			continue;
 		gotab__sp_delta(t, &f, f.entry + 1, &d);
 		for (int k = 0; k < 4; k++) {
-			int n = gotab__frames(t, f.entry + (uint64_t)k * 5, frames, GOTAB_MAX_INLINE);
+			int n = gotab__frames(t, f.entry + (uint64_t)k * 5, frames,
+					      GOTAB_MAX_INLINE);
 
 			if (n < 0 || n > GOTAB_MAX_INLINE)
 				abort();
@@ -113,8 +114,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct gotab t;
 
-	if (size >= 4 && !memcmp(data, "\x7f"
-				       "ELF",
+	if (size >= 4 && !memcmp(data,
+				 "\x7f"
+				 "ELF",
 				 4)) {
 		use_elf(data, size);
 		return 0;

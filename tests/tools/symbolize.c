@@ -73,35 +73,16 @@ int main(int argc, char **argv)
 
 	while ((opt = getopt(argc, argv, "an1otr:p:j:b:")) != -1) {
 		switch (opt) {
-		case 'a':
-			r.show_addr = true;
-			break;
-		case 'n':
-			opts.no_lines = true;
-			break;
-		case '1':
-			r.one_by_one = true;
-			break;
-		case 'o':
-			r.offsets = true;
-			break;
-		case 't':
-			timing = true;
-			break;
-		case 'r':
-			root = optarg;
-			break;
-		case 'p':
-			path = optarg;
-			break;
-		case 'j':
-			pid = atoi(optarg);
-			break;
-		case 'b':
-			opts.budget_bytes = strtoull(optarg, NULL, 10);
-			break;
-		default:
-			return 2;
+		case 'a': r.show_addr = true; break;
+		case 'n': opts.no_lines = true; break;
+		case '1': r.one_by_one = true; break;
+		case 'o': r.offsets = true; break;
+		case 't': timing = true; break;
+		case 'r': root = optarg; break;
+		case 'p': path = optarg; break;
+		case 'j': pid = atoi(optarg); break;
+		case 'b': opts.budget_bytes = strtoull(optarg, NULL, 10); break;
+		default: return 2;
 		}
 	}
 	t0 = util__now_ns();

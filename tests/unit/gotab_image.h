@@ -116,7 +116,7 @@ static inline void make_image(struct image *im)
 	put32(p, FUNCS + 12, REC2);
 	put32(p, FUNCS + 16, 0x60);
 	put_func(p, REC1, 0, 0, sp, file, line, 9, 3, 4);
-	put32(p, FUNCS + REC1 + 44 + 8, inl);		 /* pcdata[2] */
+	put32(p, FUNCS + REC1 + 44 + 8, inl); /* pcdata[2] */
 	for (int i = 0; i < 3; i++)
 		put32(p, FUNCS + REC1 + 44 + 12 + (size_t)i * 4, UINT32_MAX);
 	put32(p, FUNCS + REC1 + 44 + 12 + 12, 16); /* funcdata[3] */

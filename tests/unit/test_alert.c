@@ -57,7 +57,8 @@ static void parse(void **state)
 	assert_int_equal(rules__parse_psi("full=5.5%", &r), 0);
 	assert_true(r.psi_full);
 	assert_true(rules__any(&r));
-	static const char *const bad[] = {"", "%", "-1%", "0%", "101%", "1e1%", "nan%", "x", "50%%", " 5%"};
+	static const char *const bad[] = {"",	  "%",	  "-1%", "0%",	 "101%",
+					  "1e1%", "nan%", "x",	 "50%%", " 5%"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(rules__parse_cgroup(bad[i], &r), -EINVAL);
 		assert_int_equal(rules__parse_rss(bad[i], &r), -EINVAL);
@@ -65,7 +66,8 @@ static void parse(void **state)
 		assert_int_equal(rules__parse_psi(bad[i], &r), -EINVAL);
 	}
 	assert_int_equal(rules__parse_growth("1M/year", &r), -EINVAL);
-	assert_int_equal(rules__parse_growth("99999999999999999999999999999999999999999M/s", &r), -EINVAL);
+	assert_int_equal(rules__parse_growth("99999999999999999999999999999999999999999M/s", &r),
+			 -EINVAL);
 	assert_int_equal(rules__parse_oom_in("0", &r), -EINVAL);
 	assert_int_equal(rules__parse_psi("some", &r), -EINVAL);
 }
@@ -207,9 +209,10 @@ static void cooldown(void **state)
 
 static void cgroups(void **state)
 {
-	static const char v1[] = "25 1 0:22 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
-				 "26 25 0:23 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory\n"
-				 "27 25 0:24 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+	static const char v1[] =
+		"25 1 0:22 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+		"26 25 0:23 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory\n"
+		"27 25 0:24 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 	static const char v2[] = "26 25 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
 	struct cgroup_mounts m;
 	char path[64];
@@ -222,7 +225,8 @@ static void cgroups(void **state)
 	assert_int_equal(m.version, 2);
 	cgroup__parse_mounts("nonsense\n - \n a - b\n", true, &m);
 	assert_int_equal(m.version, 0);
-	assert_int_equal(cgroup__parse_path("9:name=systemd:/\n4:cpu,memory:/a:b\n0::/u\n", 1, path, 64), 0);
+	assert_int_equal(
+		cgroup__parse_path("9:name=systemd:/\n4:cpu,memory:/a:b\n0::/u\n", 1, path, 64), 0);
 	assert_string_equal(path, "/a:b");
 	assert_int_equal(cgroup__parse_path("4:memory:/a\n0::/u\n", 2, path, 64), 0);
 	assert_string_equal(path, "/u");
@@ -255,11 +259,16 @@ static void pressure(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parse),	 cmocka_unit_test(hysteresis),
-		cmocka_unit_test(rss_of_the_lower_limit), cmocka_unit_test(robust_growth),
-		cmocka_unit_test(saw_tooth), cmocka_unit_test(forecast),
-		cmocka_unit_test(no_limit_no_forecast), cmocka_unit_test(split),
-		cmocka_unit_test(cooldown),	 cmocka_unit_test(cgroups),
+		cmocka_unit_test(parse),
+		cmocka_unit_test(hysteresis),
+		cmocka_unit_test(rss_of_the_lower_limit),
+		cmocka_unit_test(robust_growth),
+		cmocka_unit_test(saw_tooth),
+		cmocka_unit_test(forecast),
+		cmocka_unit_test(no_limit_no_forecast),
+		cmocka_unit_test(split),
+		cmocka_unit_test(cooldown),
+		cmocka_unit_test(cgroups),
 		cmocka_unit_test(pressure),
 	};
 

@@ -288,12 +288,12 @@ static void damaged(void **state)
 	struct memory m;
 
 	make(&m);
-	refused(&m, bucket_at(1) + 16, 2);	  /* another kind of bucket */
-	refused(&m, bucket_at(1) + 40, 0);	  /* no stack */
-	refused(&m, bucket_at(1) + 40, 33);	  /* too deep a stack */
+	refused(&m, bucket_at(1) + 16, 2);  /* another kind of bucket */
+	refused(&m, bucket_at(1) + 40, 0);  /* no stack */
+	refused(&m, bucket_at(1) + 40, 33); /* too deep a stack */
 	refused(&m, bucket_at(1) + 40, UINT64_MAX);
 	refused(&m, bucket_at(1) + 8, bucket_at(1)); /* a ring of one */
-	refused(&m, bucket_at(1) + 8, 0x123);	  /* into nothing */
+	refused(&m, bucket_at(1) + 8, 0x123);	     /* into nothing */
 	refused(&m, HEAD, 0x7fffffff0000);
 }
 

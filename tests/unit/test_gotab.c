@@ -154,8 +154,8 @@ static void damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(functions),	 cmocka_unit_test(inlined_calls),
-		cmocka_unit_test(frame_sizes),	 cmocka_unit_test(other_formats),
+		cmocka_unit_test(functions),   cmocka_unit_test(inlined_calls),
+		cmocka_unit_test(frame_sizes), cmocka_unit_test(other_formats),
 		cmocka_unit_test(damage),
 	};
 

@@ -41,8 +41,9 @@ static void compact(void **state)
 
 	for (int i = 0; i < HIST_SIZES; i++) {
 		assert_int_equal(hist__add_size(&up, hist__size_from(i), i + 1), 0);
-		assert_int_equal(hist__add_size(&down, hist__size_from(HIST_SIZES - 1 - i),
-						HIST_SIZES - i), 0);
+		assert_int_equal(
+			hist__add_size(&down, hist__size_from(HIST_SIZES - 1 - i), HIST_SIZES - i),
+			0);
 	}
 	assert_int_equal(hist__add_life(&up, 10, 5, 2), 0);
 	assert_int_equal(hist__add_life(&up, 10, 9999, 1), 0);
@@ -96,8 +97,8 @@ static void do_free(struct heap *h, uint64_t addr, uint64_t ns, unsigned flags)
 static void lifetimes(void **state)
 {
 	static const uint64_t life_ns[HIST_LIVES] = {
-		5000,	   50000,      500000,	    5 * MS,	 50 * MS,
-		500 * MS,  5000 * MS,  30000 * MS,  300000 * MS, 7200000 * MS};
+		5000,	  50000,     500000,	 5 * MS,      50 * MS,
+		500 * MS, 5000 * MS, 30000 * MS, 300000 * MS, 7200000 * MS};
 	struct heap *h = heap_new(1);
 	const struct hist *site;
 
@@ -230,10 +231,10 @@ static void ages_of_a_site(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(buckets),	cmocka_unit_test(compact),
-		cmocka_unit_test(lifetimes),	cmocka_unit_test(swapped_and_wrapped),
-		cmocka_unit_test(no_lifetime),	cmocka_unit_test(weighted),
-		cmocka_unit_test(ages),		cmocka_unit_test(ages_of_a_site),
+		cmocka_unit_test(buckets),     cmocka_unit_test(compact),
+		cmocka_unit_test(lifetimes),   cmocka_unit_test(swapped_and_wrapped),
+		cmocka_unit_test(no_lifetime), cmocka_unit_test(weighted),
+		cmocka_unit_test(ages),	       cmocka_unit_test(ages_of_a_site),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,7 +48,8 @@ static void test_kinds(void **state)
 		row(3, 0x403000, 8192, "rw-p", "", 4096), /* bss */
 		row(4, 0x1000000, M, "rw-p", "[heap]", 8192),
 		row(5, 0x7f0000000000, 128 * M, "---p", "", 0),
-		row(6, 0x7f1000000000, 2 * M, "rw-p", "", 4096), /* arena: 64 MiB aligned, reserve */
+		row(6, 0x7f1000000000, 2 * M, "rw-p", "",
+		    4096), /* arena: 64 MiB aligned, reserve */
 		row(7, 0x7f1000200000, 62 * M, "---p", "", 0),
 		row(8, 0x7f2000001000, M, "rw-p", "", 12288),
 		row(9, 0x7f3000000000, M, "rw-s", "/dev/zero (deleted)", 4096),
@@ -59,10 +60,11 @@ static void test_kinds(void **state)
 	};
 	static const enum ledger_kind want[] = {
 		LEDGER_MODULE_DATA, LEDGER_MODULE_CODE, LEDGER_MODULE_DATA, LEDGER_MODULE_DATA,
-		LEDGER_HEAP, LEDGER_RESERVED, LEDGER_HEAP, LEDGER_RESERVED, LEDGER_OTHER,
-		LEDGER_SHARED, LEDGER_FILES, LEDGER_JIT, LEDGER_STACK_MAIN, LEDGER_KERNEL};
-	struct ledger_input in = {.map = maps, .n = ARRAY_SIZE(maps), .rss_bytes = 70000,
-				  .virt_bytes = 300 * M};
+		LEDGER_HEAP,	    LEDGER_RESERVED,	LEDGER_HEAP,	    LEDGER_RESERVED,
+		LEDGER_OTHER,	    LEDGER_SHARED,	LEDGER_FILES,	    LEDGER_JIT,
+		LEDGER_STACK_MAIN,  LEDGER_KERNEL};
+	struct ledger_input in = {
+		.map = maps, .n = ARRAY_SIZE(maps), .rss_bytes = 70000, .virt_bytes = 300 * M};
 	struct ledger l;
 
 	for (size_t i = 0; i < in.n; i++)
@@ -78,8 +80,8 @@ static void test_heap_split(void **state)
 	struct ledger_map maps[] = {row(0, 0x1000000, 10 * M, "rw-p", "[heap]", 8 * M),
 				    row(1, 0x7f0000001000, 4 * M, "rw-p", "", 2 * M)};
 	struct ledger_block blocks[] = {{0x1000010, 3.0 * M}, {0x7f0000001010, 1.0 * M}};
-	struct ledger_heap heap = {.known = true, .from_start = true, .block = blocks,
-				   .nblocks = 2};
+	struct ledger_heap heap = {
+		.known = true, .from_start = true, .block = blocks, .nblocks = 2};
 	struct ledger_input in = {.map = maps, .n = 2, .rss_bytes = 10 * M, .virt_bytes = 14 * M};
 	struct ledger l;
 
@@ -121,18 +123,21 @@ static void test_containers(void **state)
 	static const struct {
 		const char *path, *want;
 	} cases[] = {
-		{"/system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		{"/system.slice/"
+		 "docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 		 ".scope",
 		 "docker:0123456789ab"},
 		{"/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 		 "docker:0123456789ab"},
 		{"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1234.slice/"
-		 "cri-containerd-fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210.scope",
+		 "cri-containerd-fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210."
+		 "scope",
 		 "cri:fedcba987654"},
 		{"/kubepods/besteffort/pod12-34/"
 		 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 		 "pod:0123456789ab"},
-		{"/machine.slice/libpod-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		{"/machine.slice/"
+		 "libpod-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 		 ".scope",
 		 "podman:0123456789ab"},
 		{"/lxc.payload.web/init.scope", "lxc:web"},
@@ -161,8 +166,11 @@ static void test_printable(void **state)
 
 static struct mw_task_row proc(uint32_t pid, uint64_t start, uint64_t rss)
 {
-	return (struct mw_task_row){.tgid = pid, .start_ns = start, .anon_bytes = rss,
-				    .hiwater_rss_bytes = rss, .comm = "x"};
+	return (struct mw_task_row){.tgid = pid,
+				    .start_ns = start,
+				    .anon_bytes = rss,
+				    .hiwater_rss_bytes = rss,
+				    .comm = "x"};
 }
 
 static void test_table_pid_reuse(void **state)

@@ -196,7 +196,11 @@ static void escapes(void **state)
 {
 	struct escape_buf b = {0};
 
-	assert_int_equal(escape__plain(&b, "a\xc2\x9b" "b\xff\xe2\x80\xaeZ\xc3\xa9\x7f", ""), 0);
+	assert_int_equal(escape__plain(&b,
+				       "a\xc2\x9b"
+				       "b\xff\xe2\x80\xaeZ\xc3\xa9\x7f",
+				       ""),
+			 0);
 	assert_string_equal(b.text, "a\\xc2\\x9bb\\xff\\xe2\\x80\\xaeZ\xc3\xa9\\x7f");
 	escape__free(&b);
 	assert_int_equal(escape__json(&b, "\"\\\xff\n\xc2\x9b\xe2\x80\xae</"), 0);
@@ -263,9 +267,10 @@ static void full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(interning),  cmocka_unit_test(locations), cmocka_unit_test(types),
-		cmocka_unit_test(pprof_wire), cmocka_unit_test(harmless),  cmocka_unit_test(escapes),
-		cmocka_unit_test(files),      cmocka_unit_test(full_disk),
+		cmocka_unit_test(interning), cmocka_unit_test(locations),
+		cmocka_unit_test(types),     cmocka_unit_test(pprof_wire),
+		cmocka_unit_test(harmless),  cmocka_unit_test(escapes),
+		cmocka_unit_test(files),     cmocka_unit_test(full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,16 +21,11 @@
 static int64_t inuse(int s, int t)
 {
 	switch (s) {
-	case 0:
-		return 1000000 + 50000LL * t;
-	case 1:
-		return (int64_t)(3e6 * (1 - exp(-t / 8.0)));
-	case 2:
-		return t < 2 ? 0 : 7000000;
-	case 3:
-		return 100000 * (t % 9);
-	default:
-		return t < 20 ? 0 : 12345;
+	case 0: return 1000000 + 50000LL * t;
+	case 1: return (int64_t)(3e6 * (1 - exp(-t / 8.0)));
+	case 2: return t < 2 ? 0 : 7000000;
+	case 3: return 100000 * (t % 9);
+	default: return t < 20 ? 0 : 12345;
 	}
 }
 
@@ -64,13 +59,13 @@ static struct profile *snapshot(int t)
 			profile__string(p, name, &fn.name);
 			profile__string(p, "prog.c", &fn.file);
 			profile__function(p, &fn, &line.function);
-			assert_int_equal(profile__location(p, map, 0x400000 + 16 * (2 * s + k), &line, 1,
-							   &loc[k]),
+			assert_int_equal(profile__location(p, map, 0x400000 + 16 * (2 * s + k),
+							   &line, 1, &loc[k]),
 					 0);
 		}
 		assert_int_equal(profile__sample(p, loc, 2,
-						 (int64_t[]){t * 10, t * 1000000, v / 1000, v}, &label,
-						 s == 2),
+						 (int64_t[]){t * 10, t * 1000000, v / 1000, v},
+						 &label, s == 2),
 				 0);
 	}
 	p->pid = 42;
@@ -296,10 +291,12 @@ static void watching(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip), cmocka_unit_test(verdicts),
-		cmocka_unit_test(small_when_nothing_changes), cmocka_unit_test(truncated),
-		cmocka_unit_test(damaged), cmocka_unit_test(watching)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip),
+					   cmocka_unit_test(verdicts),
+					   cmocka_unit_test(small_when_nothing_changes),
+					   cmocka_unit_test(truncated),
+					   cmocka_unit_test(damaged),
+					   cmocka_unit_test(watching)};
 	int failed;
 
 	write_recording();

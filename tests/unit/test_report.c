@@ -64,8 +64,13 @@ static void durations(void **state)
 	static const struct {
 		int64_t ns;
 		const char *want;
-	} t[] = {{0, "0s"}, {999, "999ns"}, {1500, "1.5\u00b5s"}, {2000000, "2ms"},
-		 {1000000000, "1s"}, {61500000000, "1m1.5s"}, {3600000000000, "1h0m0s"},
+	} t[] = {{0, "0s"},
+		 {999, "999ns"},
+		 {1500, "1.5\u00b5s"},
+		 {2000000, "2ms"},
+		 {1000000000, "1s"},
+		 {61500000000, "1m1.5s"},
+		 {3600000000000, "1h0m0s"},
 		 {-5000000000, "-5s"}};
 	char b[MEASURE_LEN];
 
@@ -111,7 +116,8 @@ static void keys(void **state)
 
 static void wire(void **state)
 {
-	static const uint8_t msg[] = {0x08, 0x96, 0x01, 0x12, 0x02, 'h', 'i', 0x1a, 0x02, 0x01, 0x7f};
+	static const uint8_t msg[] = {0x08, 0x96, 0x01, 0x12, 0x02, 'h',
+				      'i',  0x1a, 0x02, 0x01, 0x7f};
 	static const uint8_t cut[] = {0x12, 0x05, 'h'}, endless[] = {0x08, 0xff, 0xff};
 	struct wire w = wire__of(msg, sizeof(msg));
 	uint64_t v, sum = 0;
@@ -142,10 +148,10 @@ static void add(struct profile *p, const char *const *names, size_t n, const int
 	assert_int_equal(profile__sample(p, loc, n, v, NULL, 0), 0);
 }
 
-#define ADD(p, v, ...)                                                  \
-	do {                                                            \
-		const char *const _n[] = {__VA_ARGS__};                 \
-		add(p, _n, ARRAY_SIZE(_n), v);                          \
+#define ADD(p, v, ...)                                  \
+	do {                                            \
+		const char *const _n[] = {__VA_ARGS__}; \
+		add(p, _n, ARRAY_SIZE(_n), v);          \
 	} while (0)
 #define V(...) ((const int64_t[4]){__VA_ARGS__})
 
@@ -216,10 +222,12 @@ static void survivors(void **state)
 		bool leak = !strcmp(name, "leak");
 
 		assert_int_equal(v[PROFILE_INUSE_SPACE], leak ? 500 : 0);
-		assert_int_equal(v[PROFILE_ALLOC_SPACE],
-				 leak ? 500 : !strcmp(name, "cache") ? 200 : 9000);
+		assert_int_equal(v[PROFILE_ALLOC_SPACE], leak			  ? 500
+							 : !strcmp(name, "cache") ? 200
+										  : 9000);
 	}
-	assert_non_null(strstr(profile__text(s, s->comments[0]), "at least 500B, at most 700B of 9.47kB"));
+	assert_non_null(
+		strstr(profile__text(s, s->comments[0]), "at least 500B, at most 700B of 9.47kB"));
 	profile__free(s);
 	profile__free(then);
 	then = heap();
@@ -345,10 +353,12 @@ static void round_trips(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(labels),    cmocka_unit_test(percents),    cmocka_unit_test(durations),
-		cmocka_unit_test(expressions), cmocka_unit_test(keys),	    cmocka_unit_test(wire),
-		cmocka_unit_test(merging),   cmocka_unit_test(survivors),   cmocka_unit_test(dropping),
-		cmocka_unit_test(top),	     cmocka_unit_test(paths),	    cmocka_unit_test(round_trips),
+		cmocka_unit_test(labels),    cmocka_unit_test(percents),
+		cmocka_unit_test(durations), cmocka_unit_test(expressions),
+		cmocka_unit_test(keys),	     cmocka_unit_test(wire),
+		cmocka_unit_test(merging),   cmocka_unit_test(survivors),
+		cmocka_unit_test(dropping),  cmocka_unit_test(top),
+		cmocka_unit_test(paths),     cmocka_unit_test(round_trips),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,8 +108,9 @@ static void test_glibc(void **state)
 
 static void test_jemalloc(void **state)
 {
-	static const char *const names[] = {"malloc", "calloc", "realloc", "posix_memalign",
-					    "free",   "mallocx", "rallocx", "sdallocx", NULL};
+	static const char *const names[] = {"malloc",	      "calloc",	  "realloc",
+					    "posix_memalign", "free",	  "mallocx",
+					    "rallocx",	      "sdallocx", NULL};
 
 	load(DIR "libjemalloc.so.2");
 	check_family(names);
@@ -126,7 +127,7 @@ static void test_jemalloc(void **state)
 
 static void test_musl(void **state)
 {
-	static const char *const names[] = {"malloc", "calloc", "realloc", "posix_memalign",
+	static const char *const names[] = {"malloc", "calloc",	       "realloc", "posix_memalign",
 					    "free",   "aligned_alloc", NULL};
 
 	load("/usr/lib/x86_64-linux-musl/libc.so");
@@ -138,8 +139,8 @@ static void test_musl(void **state)
 
 static void test_tcmalloc(void **state)
 {
-	static const char *const names[] = {"malloc", "calloc", "realloc", "posix_memalign", "free",
-					    NULL};
+	static const char *const names[] = {"malloc",	      "calloc", "realloc",
+					    "posix_memalign", "free",	NULL};
 
 	load(DIR "libtcmalloc_minimal.so.4");
 	check_family(names);
@@ -148,8 +149,8 @@ static void test_tcmalloc(void **state)
 
 static void test_mimalloc(void **state)
 {
-	static const char *const names[] = {"malloc", "calloc", "realloc", "posix_memalign", "free",
-					    NULL};
+	static const char *const names[] = {"malloc",	      "calloc", "realloc",
+					    "posix_memalign", "free",	NULL};
 
 	load(DIR "libmimalloc.so.2.0");
 	check_family(names);
@@ -177,7 +178,9 @@ static int dump(const char *path)
 
 		printf("%-28s +%-3ld %s %s%s%s callers %zu%s align %u  %s\n", s->func.name,
 		       (long)(s->vaddr - s->func.vaddr), s->insn,
-		       s->kind == SITE_EMULATED ? "emulated" : s->kind == SITE_STEPPED ? "stepped" : "none",
+		       s->kind == SITE_EMULATED	 ? "emulated"
+		       : s->kind == SITE_STEPPED ? "stepped"
+						 : "none",
 		       s->wrapper ? " wrapper of " : "", s->calls, s->ncallers,
 		       s->null_goes_on ? " null" : "", s->align_goes_on, s->why);
 	}
@@ -190,8 +193,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_glibc),	 cmocka_unit_test(test_jemalloc),
 		cmocka_unit_test(test_tcmalloc), cmocka_unit_test(test_mimalloc),
-		cmocka_unit_test(test_musl),
-		cmocka_unit_test(test_libstdcxx),
+		cmocka_unit_test(test_musl),	 cmocka_unit_test(test_libstdcxx),
 	};
 
 	if (argc > 1)

@@ -138,8 +138,9 @@ static void escapes(void **state)
 	putc('|', f);
 	emit__dot(f, "a\"b\nc\\\x1b");
 	fclose(f);
-	assert_string_equal(text, "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\\x01|"
-				  "\"\\u003c/script\\u003e\\u000a\\\\\"|\"\"|\"a\\\"b\\nc\\\\\\\\x1b\"");
+	assert_string_equal(text,
+			    "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\\x01|"
+			    "\"\\u003c/script\\u003e\\u000a\\\\\"|\"\"|\"a\\\"b\\nc\\\\\\\\x1b\"");
 	free(text);
 }
 

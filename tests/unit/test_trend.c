@@ -123,7 +123,8 @@ static size_t make(struct trend_point *p, size_t n, shape_fn shape, double noise
 	for (size_t i = 0; i < n; i++) {
 		double x = (double)i / (double)(n - 1);
 
-		p[i] = (struct trend_point){.t_s = 1e6 + 2.0 * (double)i, .allocs = -1, .frees = -1};
+		p[i] = (struct trend_point){
+			.t_s = 1e6 + 2.0 * (double)i, .allocs = -1, .frees = -1};
 		p[i].bytes = 64 * MIB * (shape(x) + noise * gauss());
 	}
 	return n;
@@ -148,8 +149,9 @@ static void expect(shape_fn shape, const char *name, enum trend_kind kind, enum 
 				if ((t.kind == kind || t.kind == other) && t.likely_leak == leak)
 					continue;
 				if (!wrong++)
-					print_error("%s n %zu noise %g seed %d: %s\n", name, n, noises[k],
-						    (int)seed, trend__verdict(text, sizeof(text), &t, NULL));
+					print_error("%s n %zu noise %g seed %d: %s\n", name, n,
+						    noises[k], (int)seed,
+						    trend__verdict(text, sizeof(text), &t, NULL));
 			}
 		}
 	}
@@ -291,9 +293,10 @@ static void survival(void **state)
 	assert_true(t.likely_leak && t.survival == 1);
 	trend__add_cohorts(&t, keep, 3);
 	assert_true(t.likely_leak && fabs(t.survival - 0.98) < 1e-9 && t.survival_age_s == 30);
-	assert_string_equal(trend__verdict(text, sizeof(text), &t, "main.c:42 store_session"),
-			    "likely leak: 3.1 MiB/min, r² 1.00, 98 % of blocks older than 30 seconds "
-			    "survive — main.c:42 store_session");
+	assert_string_equal(
+		trend__verdict(text, sizeof(text), &t, "main.c:42 store_session"),
+		"likely leak: 3.1 MiB/min, r² 1.00, 98 % of blocks older than 30 seconds "
+		"survive — main.c:42 store_session");
 	trend__add_cohorts(&t, freed, 3);
 	assert_false(t.likely_leak);
 	assert_non_null(strstr(trend__verdict(text, sizeof(text), &t, NULL), "growing: "));
@@ -367,12 +370,17 @@ static void series_is_bounded(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(leaks), cmocka_unit_test(no_leaks),
-		cmocka_unit_test(half_full_cache), cmocka_unit_test(leak_behind_startup), cmocka_unit_test(rare_leak),
-		cmocka_unit_test(random_cache), cmocka_unit_test(slope_is_robust),
-		cmocka_unit_test(survival), cmocka_unit_test(forecasts), cmocka_unit_test(odd_input),
-		cmocka_unit_test(series_is_bounded)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(leaks),
+					   cmocka_unit_test(no_leaks),
+					   cmocka_unit_test(half_full_cache),
+					   cmocka_unit_test(leak_behind_startup),
+					   cmocka_unit_test(rare_leak),
+					   cmocka_unit_test(random_cache),
+					   cmocka_unit_test(slope_is_robust),
+					   cmocka_unit_test(survival),
+					   cmocka_unit_test(forecasts),
+					   cmocka_unit_test(odd_input),
+					   cmocka_unit_test(series_is_bounded)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ static void parse_sizes(void **state)
 	assert_int_equal(v, 1);
 	assert_int_equal(units__parse_size("10MB", &v), 0);
 	assert_int_equal(v, 10 << 20);
-	static const char *const bad[] = {"", "K", "-1", "1x", "1KK", "nan", "inf", "0x10", " 1", "1 K"};
+	static const char *const bad[] = {"",	 "K",	"-1",	"1x", "1KK",
+					  "nan", "inf", "0x10", " 1", "1 K"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(units__parse_size(bad[i], &v), -EINVAL);
 	assert_int_equal(units__parse_size("99999999E", &v), -ERANGE);
@@ -54,7 +55,8 @@ static void print_units(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(parse_sizes), cmocka_unit_test(parse_times),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(parse_sizes),
+					   cmocka_unit_test(parse_times),
 					   cmocka_unit_test(print_units)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -333,7 +333,8 @@ static void load_image(struct elfobj *e, struct image *im)
 	memcpy(im->data, data, im->len);
 	for (size_t i = 0; i < n; i++) {
 		if (segs[i].flags & PF_X)
-			im->seg = (struct unwind_segment){segs[i].vaddr, segs[i].off, segs[i].filesz};
+			im->seg =
+				(struct unwind_segment){segs[i].vaddr, segs[i].off, segs[i].filesz};
 	}
 }
 
@@ -392,8 +393,8 @@ static void append(uint8_t *buf, size_t *len, const void *p, size_t n)
 
 static void append_cie(uint8_t *buf, size_t *len, const uint8_t *code, size_t n)
 {
-	static const uint8_t head[] = {0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x03,
-				       0x0c, 7, 8, 0x90, 1};
+	static const uint8_t head[] = {0,    0,	 0, 0,	  1,	'z', 'R', 0,	1,
+				       0x78, 16, 1, 0x03, 0x0c, 7,   8,	  0x90, 1};
 	uint32_t size = sizeof(head) + n;
 
 	append(buf, len, &size, 4);
@@ -401,8 +402,8 @@ static void append_cie(uint8_t *buf, size_t *len, const uint8_t *code, size_t n)
 	append(buf, len, code, n);
 }
 
-static void append_fde(uint8_t *buf, size_t *len, uint32_t start, uint32_t size, const uint8_t *code,
-		       size_t n)
+static void append_fde(uint8_t *buf, size_t *len, uint32_t start, uint32_t size,
+		       const uint8_t *code, size_t n)
 {
 	uint32_t total = 4 + 4 + 4 + 1 + n, ptr = *len + 4;
 
@@ -428,11 +429,11 @@ static struct unwind_table *build_small(const uint8_t *buf, size_t len)
 static void rules(void **state)
 {
 	/* push %rbp; mov %rsp,%rbp; … remember, leave; restore */
-	static const uint8_t code[] = {0x41, 0x0e, 16, 0x86, 2,	      /* +1: CFA=rsp+16, rbp at -16 */
-				       0x43, 0x0d, 6,		      /* +4: CFA=rbp+16 */
-				       0x44, 0x0a, 0x0c, 7, 8, 0xc6,  /* +8: left */
-				       0x41, 0x0b,		      /* +9: back */
-				       0x41, 0x0e, 0x80, 0x80, 0x40}; /* +10: CFA=rbp+1048576 */
+	static const uint8_t code[] = {0x41, 0x0e, 16,	 0x86, 2, /* +1: CFA=rsp+16, rbp at -16 */
+				       0x43, 0x0d, 6,		  /* +4: CFA=rbp+16 */
+				       0x44, 0x0a, 0x0c, 7,    8,   0xc6, /* +8: left */
+				       0x41, 0x0b,			  /* +9: back */
+				       0x41, 0x0e, 0x80, 0x80, 0x40};	  /* +10: CFA=rbp+1048576 */
 	static const uint8_t loop[] = {0x41, 0x0b}; /* restore without remember */
 	uint8_t buf[512];
 	size_t len = 0;
@@ -494,9 +495,9 @@ static void hostile_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rules),    cmocka_unit_test(real_libraries), cmocka_unit_test(vdso),
-		cmocka_unit_test(marks),    cmocka_unit_test(damaged),
-		cmocka_unit_test(hostile_words),
+		cmocka_unit_test(rules),   cmocka_unit_test(real_libraries),
+		cmocka_unit_test(vdso),	   cmocka_unit_test(marks),
+		cmocka_unit_test(damaged), cmocka_unit_test(hostile_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

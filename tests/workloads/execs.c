@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * execs [thread|vfork]: allocates, then replaces its own image by itself ("ready" again, "go" again), and
- * allocates something else; with "thread" from a thread that is not the main one. With "vfork" it starts a child through vfork + exec instead, waits for
- * it and goes on: nothing of the child may show in the parent's numbers. With "chain N" it only
- * allocates a little and replaces itself N times, one after the other, without asking anybody.
+ * execs [thread|vfork]: allocates, then replaces its own image by itself ("ready" again, "go"
+ * again), and allocates something else; with "thread" from a thread that is not the main one. With
+ * "vfork" it starts a child through vfork + exec instead, waits for it and goes on: nothing of the
+ * child may show in the parent's numbers. With "chain N" it only allocates a little and replaces
+ * itself N times, one after the other, without asking anybody.
  */
 #include <pthread.h>
 #include <stdlib.h>

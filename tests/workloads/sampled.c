@@ -10,15 +10,15 @@
 static void *blocks[MAX];
 
 /* Allocates n blocks of `size` bytes and frees the first `gone`. */
-#define PLACE(fn, n, size, gone)                                                                   \
-	WL_NOINLINE static void fn(void)                                                           \
-	{                                                                                          \
-		for (int i = 0; i < (n); i++)                                                      \
-			blocks[i] = wl_keep(malloc(wl_size(size)));                                \
-		for (int i = 0; i < (gone); i++)                                                   \
-			free(blocks[i]);                                                           \
-		wl_alloc(__func__, n, (uint64_t)(n) * (size));                                     \
-		wl_free(__func__, gone, (uint64_t)(gone) * (size));                                \
+#define PLACE(fn, n, size, gone)                                    \
+	WL_NOINLINE static void fn(void)                            \
+	{                                                           \
+		for (int i = 0; i < (n); i++)                       \
+			blocks[i] = wl_keep(malloc(wl_size(size))); \
+		for (int i = 0; i < (gone); i++)                    \
+			free(blocks[i]);                            \
+		wl_alloc(__func__, n, (uint64_t)(n) * (size));      \
+		wl_free(__func__, gone, (uint64_t)(gone) * (size)); \
 	}
 
 PLACE(tiny, 60000, 24, 20000)

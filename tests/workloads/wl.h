@@ -156,8 +156,8 @@ static inline void wl_done(void)
 	int i;
 
 	for (i = 0; i < wl_nfns; i++)
-		wl_add(&sum, wl_fns[i].alloc_objects, wl_fns[i].alloc_bytes,
-		       wl_fns[i].free_objects, wl_fns[i].free_bytes);
+		wl_add(&sum, wl_fns[i].alloc_objects, wl_fns[i].alloc_bytes, wl_fns[i].free_objects,
+		       wl_fns[i].free_bytes);
 	wl_put("done {");
 	wl_put_fn(&sum);
 	wl_put(",\"functions\":{");

@@ -25,8 +25,9 @@ int main(int argc, char **argv)
 			return 1;
 		}
 		h = unwind_table__hdr(t);
-		printf("%u %.2f %.2f %.1f\n", h->n_rows, (t->n_words - h->n_pages) * 8.0 / h->n_rows,
-		       t->n_words * 8.0 / h->n_rows, (util__now_ns() - start) / 1e6);
+		printf("%u %.2f %.2f %.1f\n", h->n_rows,
+		       (t->n_words - h->n_pages) * 8.0 / h->n_rows, t->n_words * 8.0 / h->n_rows,
+		       (util__now_ns() - start) / 1e6);
 		unwind_table__free(t);
 	}
 	return 0;

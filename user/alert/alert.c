@@ -239,8 +239,11 @@ static void render_json(struct escape_buf *b, const struct watched *w, const str
 	char when[32];
 
 	b->len = 0;
-	put(b, "{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64 ",\"rule\":\"%s\"",
-	    render__time(when, sizeof(when), f->time_unix_ms), f->time_unix_ms, rules__name(f->rule));
+	put(b,
+	    "{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
+	    ",\"rule\":\"%s\"",
+	    render__time(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
+	    rules__name(f->rule));
 	put_number(b, "value", f->v->value);
 	put_number(b, "threshold", f->v->threshold);
 	put(b, ",\"unit\":\"%s\",\"pid\":%d", rules__unit(f->rule), w->pid);
@@ -292,8 +295,8 @@ static void say(const struct watched *w, const struct firing *f)
 			 f->v->machine_limit ? "machine" : "cgroup");
 		break;
 	default:
-		snprintf(what, sizeof(what), "memory pressure %.2f%%, threshold %.2f%%", f->v->value,
-			 f->v->threshold);
+		snprintf(what, sizeof(what), "memory pressure %.2f%%, threshold %.2f%%",
+			 f->v->value, f->v->threshold);
 	}
 	log_warn("alert %s: PID %d (%s): %s%s%s", rules__name(f->rule), w->pid, w->comm, what,
 		 f->profile[0] ? "; profile in " : "", f->profile);
@@ -352,8 +355,8 @@ static void run_command(struct alert *a, const struct watched *w, const struct f
 	free(e);
 }
 
-static void fire(struct alert *a, struct watched *w, enum alert_rule rule, const struct rules_verdict *v,
-		 const struct rules_sample *x)
+static void fire(struct alert *a, struct watched *w, enum alert_rule rule,
+		 const struct rules_verdict *v, const struct rules_sample *x)
 {
 	struct firing f = {.rule = rule, .v = v, .x = x, .time_unix_ms = util__wall_ms()};
 	const struct timeline *t = &w->timeline;
@@ -370,7 +373,8 @@ static void fire(struct alert *a, struct watched *w, enum alert_rule rule, const
 	snprintf(f.timeline, sizeof(f.timeline), "%s.csv", base);
 	err = timeline_file__save(f.timeline, &t, 1);
 	if (err) {
-		log_warn("failed to save the timeline of an alert '%s': %s", f.timeline, strerror(-err));
+		log_warn("failed to save the timeline of an alert '%s': %s", f.timeline,
+			 strerror(-err));
 		f.timeline[0] = 0;
 	}
 	render_json(&a->json, w, &f);

@@ -21,13 +21,16 @@ enum {
 static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "Alerts:", 6},
 	{"alert-rss", OPT_RSS, "SIZE|PCT%", 0,
-	 "RSS reaches SIZE, or PCT% of the machine or of the cgroup's limit where that is lower", 6},
-	{"alert-cgroup", OPT_CGROUP, "PCT%", 0, "the cgroup uses PCT% of the limit that is nearest", 6},
+	 "RSS reaches SIZE, or PCT% of the machine or of the cgroup's limit where that is lower",
+	 6},
+	{"alert-cgroup", OPT_CGROUP, "PCT%", 0, "the cgroup uses PCT% of the limit that is nearest",
+	 6},
 	{"alert-growth", OPT_GROWTH, "SIZE/min", 0, "RSS grows faster than this (also /s, /h)", 6},
 	{"alert-oom-in", OPT_OOM_IN, "TIME", 0, "at this rate a limit is reached within TIME", 6},
 	{"alert-psi", OPT_PSI, "some=PCT%", 0, "tasks stalled for memory (also full=PCT%)", 6},
 	{"on-alert", OPT_ON_ALERT, "CMD", 0,
-	 "run CMD at each alert, without a shell: MEMWATCH_ALERT_* in its environment, the alert as JSON "
+	 "run CMD at each alert, without a shell: MEMWATCH_ALERT_* in its environment, the alert "
+	 "as JSON "
 	 "on its standard input",
 	 6},
 	{"alert-timeout", OPT_TIMEOUT, "TIME", 0, "end CMD after TIME (default 30s)", 6},
@@ -35,7 +38,8 @@ static const struct argp_option options[] = {
 	 "run CMD at most once in TIME for a rule and process (default 1m)", 6},
 	{"alert-dir", OPT_DIR, "DIR", 0,
 	 "profiles and timelines of alerts and OOM kills go there (default: current directory)", 6},
-	{"oom-log", OPT_OOM_LOG, "FILE", 0, "append OOM kills and alerts, one JSON object a line", 6},
+	{"oom-log", OPT_OOM_LOG, "FILE", 0, "append OOM kills and alerts, one JSON object a line",
+	 6},
 	{0},
 };
 
@@ -54,7 +58,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_RSS:
 		if (rules__parse_rss(arg, &o->rules))
-			argp_error(state, "--alert-rss: '%s' is neither a size nor a percentage", arg);
+			argp_error(state, "--alert-rss: '%s' is neither a size nor a percentage",
+				   arg);
 		break;
 	case OPT_CGROUP:
 		if (rules__parse_cgroup(arg, &o->rules))
@@ -72,9 +77,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (rules__parse_psi(arg, &o->rules))
 			argp_error(state, "--alert-psi: '%s' is not some=PCT%% or full=PCT%%", arg);
 		break;
-	case OPT_ON_ALERT:
-		o->command = arg;
-		break;
+	case OPT_ON_ALERT: o->command = arg; break;
 	case OPT_TIMEOUT:
 		if (units__parse_time(arg, &o->timeout_ns) || !o->timeout_ns)
 			argp_error(state, "--alert-timeout: '%s' is no time", arg);
@@ -83,18 +86,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (units__parse_time(arg, &o->cooldown_ns))
 			argp_error(state, "--alert-cooldown: '%s' is no time", arg);
 		break;
-	case OPT_DIR:
-		o->dir = arg;
-		break;
-	case OPT_OOM_LOG:
-		o->oom_log = arg;
-		break;
+	case OPT_DIR: o->dir = arg; break;
+	case OPT_OOM_LOG: o->oom_log = arg; break;
 	case ARGP_KEY_END:
 		if (o->command && !rules__any(&o->rules))
-			argp_error(state, "--on-alert without any --alert-... has nothing to act on");
+			argp_error(state,
+				   "--on-alert without any --alert-... has nothing to act on");
 		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
+	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
 }

@@ -157,7 +157,8 @@ double rules__forecast(const struct rules_state *s, const struct rules_sample *x
 		return INFINITY;
 	if (x->cgroup_limit_bytes != RULES_NO_LIMIT) {
 		slope = trend__slope(s->cgroup, s->n);
-		at = seconds_to((double)x->cgroup_limit_bytes - (double)x->cgroup_used_bytes, slope);
+		at = seconds_to((double)x->cgroup_limit_bytes - (double)x->cgroup_used_bytes,
+				slope);
 		if (at < ret->oom_in_s) {
 			ret->oom_in_s = at;
 			ret->slope_bytes_s = slope;
@@ -270,7 +271,8 @@ unsigned rules__step(const struct rules *r, struct rules_state *s, const struct 
 		if (step_above(s, ALERT_RSS, &ret[ALERT_RSS], 0.9, 1))
 			fires |= 1u << ALERT_RSS;
 	}
-	if (r->on[ALERT_CGROUP] && x->cgroup_limit_bytes != RULES_NO_LIMIT && x->cgroup_limit_bytes) {
+	if (r->on[ALERT_CGROUP] && x->cgroup_limit_bytes != RULES_NO_LIMIT &&
+	    x->cgroup_limit_bytes) {
 		ret[ALERT_CGROUP].value =
 			(double)x->cgroup_used_bytes / (double)x->cgroup_limit_bytes;
 		ret[ALERT_CGROUP].threshold = r->cgroup_share;

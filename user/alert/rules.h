@@ -65,14 +65,15 @@ bool rules__any(const struct rules *r);
 struct rules_sample {
 	double t_s; /* monotonic */
 	uint64_t rss_bytes;
-	uint64_t cgroup_used_bytes, cgroup_limit_bytes; /* used: without what reclaim frees at once */
+	uint64_t cgroup_used_bytes,
+		cgroup_limit_bytes; /* used: without what reclaim frees at once */
 	uint64_t machine_total_bytes, machine_available_bytes;
 	double psi_some10, psi_full10; /* percent; negative: not known */
 };
 
 struct rules_state {
 	struct trend_point rss[RULES_WINDOW], cgroup[RULES_WINDOW], machine[RULES_WINDOW];
-	size_t n; /* points in the windows, oldest first */
+	size_t n;			       /* points in the windows, oldest first */
 	struct trend_point slow[RULES_WINDOW]; /* RSS */
 	size_t nslow;
 	unsigned skipped;

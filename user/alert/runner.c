@@ -175,7 +175,8 @@ static int spawn(struct runner *r, char **env, int in_fd, pid_t *ret_pid)
 	return err;
 }
 
-int runner__start(struct runner *r, uint32_t key, const char *const *env, const char *json, size_t len)
+int runner__start(struct runner *r, uint32_t key, const char *const *env, const char *json,
+		  size_t len)
 {
 	cleanup_free char **all = NULL;
 	size_t n = 0, m = 0, slot = 0;

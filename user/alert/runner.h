@@ -19,7 +19,8 @@ struct runner;
  * is special. 0, -EINVAL (no word, an open quote), -ENOENT or -EACCES (not to be executed),
  * -ENOMEM.
  */
-int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns, struct runner **ret);
+int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns,
+		struct runner **ret);
 /* Ends what still runs. */
 void runner__free(struct runner *r);
 

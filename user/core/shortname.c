@@ -14,7 +14,8 @@ static bool after_operator(const char *name, const char *p)
 	while (p > name && strchr("<>()-=", p[-1]))
 		p--;
 	return (size_t)(p - name) >= n && !strncmp(p - n, word, n) &&
-	       ((size_t)(p - name) == n || !(isalnum((unsigned char)p[-n - 1]) || p[-n - 1] == '_'));
+	       ((size_t)(p - name) == n ||
+		!(isalnum((unsigned char)p[-n - 1]) || p[-n - 1] == '_'));
 }
 
 /* The bracket that closes the one at p; NULL if none does. */
@@ -25,7 +26,8 @@ static const char *closing(const char *p, char open, char close)
 	for (; *p; p++) {
 		if (*p == open)
 			depth++;
-		else if (*p == close && p[-1] != '-' && !--depth) /* not the arrow of a return type */
+		else if (*p == close && p[-1] != '-' &&
+			 !--depth) /* not the arrow of a return type */
 			return p;
 	}
 	return NULL;

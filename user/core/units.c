@@ -59,8 +59,8 @@ int units__parse_time(const char *text, uint64_t *ret_ns)
 	static const struct {
 		const char *name;
 		double ns;
-	} unit[] = {{"", 1e9},	 {"s", 1e9},  {"sec", 1e9}, {"ms", 1e6},  {"us", 1e3},
-		    {"ns", 1},	 {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
+	} unit[] = {{"", 1e9}, {"s", 1e9},  {"sec", 1e9},  {"ms", 1e6},	  {"us", 1e3},
+		    {"ns", 1}, {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
 	const char *end;
 	double v;
 	int err = parse_number(text, &v, &end);

@@ -11,7 +11,8 @@
 /* "512K", "1.5G", "4096", "10MiB", "2kB": 1024-based. 0, -EINVAL or -ERANGE. */
 int units__parse_size(const char *text, uint64_t *ret_bytes);
 
-/* "30s", "5m", "1h", "250ms", "2d", bare number = seconds; fractions allowed. 0, -EINVAL, -ERANGE. */
+/* "30s", "5m", "1h", "250ms", "2d", bare number = seconds; fractions allowed. 0, -EINVAL, -ERANGE.
+ */
 int units__parse_time(const char *text, uint64_t *ret_ns);
 
 /* Prints like pprof's "auto" unit: "512B", "1.50kB", "20.33MB", "1.20GB". Returns buf. */

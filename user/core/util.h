@@ -52,11 +52,11 @@ static inline int take_fd(int *fd)
 	*fd = -1;
 	return v;
 }
-#define take_ptr(p)                      \
-	({                               \
-		__typeof__(p) _v = (p);  \
-		(p) = NULL;              \
-		_v;                      \
+#define take_ptr(p)                     \
+	({                              \
+		__typeof__(p) _v = (p); \
+		(p) = NULL;             \
+		_v;                     \
 	})
 
 /*
@@ -66,15 +66,14 @@ static inline int take_fd(int *fd)
 int util__grow(void **items, size_t *cap, size_t want, size_t size);
 
 /* array_reserve(items, cap, n): room for n elements; evaluates to 0 or a negative errno. */
-#define array_reserve(items, cap, n)                                                      \
-	({                                                                                \
-		void *_p = (items);                                                       \
-		size_t _c = (cap);                                                        \
-		int _r = (size_t)(n) <= _c ? 0                                            \
-					   : util__grow(&_p, &_c, (n), sizeof(*(items))); \
-		(items) = _p;                                                             \
-		(cap) = _c;                                                               \
-		_r;                                                                       \
+#define array_reserve(items, cap, n)                                                          \
+	({                                                                                    \
+		void *_p = (items);                                                           \
+		size_t _c = (cap);                                                            \
+		int _r = (size_t)(n) <= _c ? 0 : util__grow(&_p, &_c, (n), sizeof(*(items))); \
+		(items) = _p;                                                                 \
+		(cap) = _c;                                                                   \
+		_r;                                                                           \
 	})
 
 /* Finaliser of MurmurHash3 (public domain): every input bit reaches every output bit. */

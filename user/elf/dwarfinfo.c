@@ -207,15 +207,13 @@ static bool may_hold_functions(int tag, bool deep)
 	switch (tag) {
 	case DW_TAG_namespace:
 	case DW_TAG_module:
-	case DW_TAG_imported_unit:
-		return true;
+	case DW_TAG_imported_unit: return true;
 	case DW_TAG_subprogram:
 	case DW_TAG_lexical_block:
 	case DW_TAG_inlined_subroutine:
 	case DW_TAG_class_type:
 	case DW_TAG_structure_type:
-	case DW_TAG_union_type:
-		return deep;
+	case DW_TAG_union_type: return deep;
 	}
 	return false;
 }

@@ -112,44 +112,22 @@ static uint64_t get_encoded(const struct ehframe_section *s, struct cur *c, uint
 		return get_bytes(c, 8);
 	}
 	switch (enc & 0x0f) {
-	case DW_EH_PE_absptr:
-		v = get_bytes(c, addr_size);
-		break;
-	case DW_EH_PE_uleb128:
-		v = get_uleb(c);
-		break;
-	case DW_EH_PE_udata2:
-		v = get_bytes(c, 2);
-		break;
-	case DW_EH_PE_udata4:
-		v = get_bytes(c, 4);
-		break;
+	case DW_EH_PE_absptr: v = get_bytes(c, addr_size); break;
+	case DW_EH_PE_uleb128: v = get_uleb(c); break;
+	case DW_EH_PE_udata2: v = get_bytes(c, 2); break;
+	case DW_EH_PE_udata4: v = get_bytes(c, 4); break;
 	case DW_EH_PE_udata8:
-	case DW_EH_PE_sdata8:
-		v = get_bytes(c, 8);
-		break;
-	case DW_EH_PE_sleb128:
-		v = get_sleb(c);
-		break;
-	case DW_EH_PE_sdata2:
-		v = (int64_t)(int16_t)get_bytes(c, 2);
-		break;
-	case DW_EH_PE_sdata4:
-		v = (int64_t)(int32_t)get_bytes(c, 4);
-		break;
-	default:
-		c->bad = true;
-		return 0;
+	case DW_EH_PE_sdata8: v = get_bytes(c, 8); break;
+	case DW_EH_PE_sleb128: v = get_sleb(c); break;
+	case DW_EH_PE_sdata2: v = (int64_t)(int16_t)get_bytes(c, 2); break;
+	case DW_EH_PE_sdata4: v = (int64_t)(int32_t)get_bytes(c, 4); break;
+	default: c->bad = true; return 0;
 	}
 	switch (enc & 0x70) {
-	case DW_EH_PE_pcrel:
-		return v + s->vaddr + pos;
-	case DW_EH_PE_textrel:
-		return v + s->text;
-	case DW_EH_PE_datarel:
-		return v + s->got;
-	default:
-		return v;
+	case DW_EH_PE_pcrel: return v + s->vaddr + pos;
+	case DW_EH_PE_textrel: return v + s->text;
+	case DW_EH_PE_datarel: return v + s->got;
+	default: return v;
 	}
 }
 
@@ -363,9 +341,7 @@ static bool run_register_op(struct machine *m, struct cur *c, uint8_t op)
 		reg = get_uleb(c);
 		set_offset(m, reg, -(int64_t)(get_uleb(c) & INT64_MAX));
 		return true;
-	case DW_CFA_restore_extended:
-		restore(m, get_uleb(c));
-		return true;
+	case DW_CFA_restore_extended: restore(m, get_uleb(c)); return true;
 	case DW_CFA_undefined:
 		set_rule(m, get_uleb(c), (struct ehframe_rule){.kind = EHFRAME_UNDEFINED});
 		return true;
@@ -394,8 +370,7 @@ static bool run_register_op(struct machine *m, struct cur *c, uint8_t op)
 		get_uleb(c);
 		set_rule(m, reg, unsupported);
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -416,17 +391,10 @@ static bool run_cfa_op(struct machine *m, struct cur *c, uint8_t op)
 		reg = get_uleb(c);
 		change_cfa(m, reg > 255 ? 256 : (int64_t)reg, 0);
 		return true;
-	case DW_CFA_def_cfa_offset:
-		change_cfa(m, -1, get_uleb(c) & INT64_MAX);
-		return true;
-	case DW_CFA_def_cfa_offset_sf:
-		change_cfa(m, -1, scaled(m, get_sleb(c)));
-		return true;
-	case DW_CFA_def_cfa_expression:
-		m->st.cfa = block_rule(c, true);
-		return true;
-	default:
-		return false;
+	case DW_CFA_def_cfa_offset: change_cfa(m, -1, get_uleb(c) & INT64_MAX); return true;
+	case DW_CFA_def_cfa_offset_sf: change_cfa(m, -1, scaled(m, get_sleb(c))); return true;
+	case DW_CFA_def_cfa_expression: m->st.cfa = block_rule(c, true); return true;
+	default: return false;
 	}
 }
 
@@ -437,18 +405,13 @@ static int run_extended(struct machine *m, struct cur *c, uint8_t op)
 	if (run_register_op(m, c, op) || run_cfa_op(m, c, op))
 		return 0;
 	switch (op) {
-	case DW_CFA_nop:
-		return 0;
+	case DW_CFA_nop: return 0;
 	case DW_CFA_set_loc:
 		return advance_to(m, get_encoded(&m->eh->sec, c, m->cie->enc, m->cie->addr_size));
-	case DW_CFA_advance_loc1:
-		return advance_by(m, get_u8(c));
-	case DW_CFA_advance_loc2:
-		return advance_by(m, get_bytes(c, 2));
-	case DW_CFA_advance_loc4:
-		return advance_by(m, get_bytes(c, 4));
-	case DW_CFA_MIPS_advance_loc8:
-		return advance_by(m, get_bytes(c, 8));
+	case DW_CFA_advance_loc1: return advance_by(m, get_u8(c));
+	case DW_CFA_advance_loc2: return advance_by(m, get_bytes(c, 2));
+	case DW_CFA_advance_loc4: return advance_by(m, get_bytes(c, 4));
+	case DW_CFA_MIPS_advance_loc8: return advance_by(m, get_bytes(c, 8));
 	case DW_CFA_remember_state:
 		if (m->depth == STATE_STACK)
 			return -EBADMSG;
@@ -459,13 +422,9 @@ static int run_extended(struct machine *m, struct cur *c, uint8_t op)
 			return -EBADMSG;
 		m->st = m->stack[--m->depth];
 		return 0;
-	case DW_CFA_GNU_args_size:
-		get_uleb(c);
-		return 0;
-	case DW_CFA_GNU_window_save:
-		return 0; /* AArch64: the return address is signed */
-	default:
-		return -EBADMSG;
+	case DW_CFA_GNU_args_size: get_uleb(c); return 0;
+	case DW_CFA_GNU_window_save: return 0; /* AArch64: the return address is signed */
+	default: return -EBADMSG;
 	}
 }
 
@@ -478,18 +437,10 @@ static int run_code(struct machine *m, const uint8_t *code, size_t len)
 		uint8_t op = *c.p++, low = op & 0x3f;
 
 		switch (op & 0xc0) {
-		case DW_CFA_advance_loc:
-			err = advance_by(m, low);
-			break;
-		case DW_CFA_offset:
-			set_offset(m, low, get_uleb(&c) & INT64_MAX);
-			break;
-		case DW_CFA_restore:
-			restore(m, low);
-			break;
-		default:
-			err = run_extended(m, &c, low);
-			break;
+		case DW_CFA_advance_loc: err = advance_by(m, low); break;
+		case DW_CFA_offset: set_offset(m, low, get_uleb(&c) & INT64_MAX); break;
+		case DW_CFA_restore: restore(m, low); break;
+		default: err = run_extended(m, &c, low); break;
 		}
 		if (c.bad && !err)
 			err = -EBADMSG;
@@ -588,12 +539,8 @@ static bool read_augmentation(const struct ehframe_section *s, struct cur *c, co
 	data.end = c->p;
 	for (aug++; *aug; aug++) {
 		switch (*aug) {
-		case 'R':
-			cie->enc = get_u8(&data);
-			break;
-		case 'L':
-			get_u8(&data);
-			break;
+		case 'R': cie->enc = get_u8(&data); break;
+		case 'L': get_u8(&data); break;
 		case 'P': {
 			uint8_t enc = get_u8(&data);
 
@@ -601,13 +548,9 @@ static bool read_augmentation(const struct ehframe_section *s, struct cur *c, co
 			get_encoded(s, &data, enc & ~DW_EH_PE_indirect, cie->addr_size);
 			break;
 		}
-		case 'S':
-			cie->signal = true;
-			break;
-		case 'B':
-			break; /* AArch64: return addresses are signed with the B key */
-		default:
-			return true; /* the rest of the data cannot be located, nor is it needed */
+		case 'S': cie->signal = true; break;
+		case 'B': break;      /* AArch64: return addresses are signed with the B key */
+		default: return true; /* the rest of the data cannot be located, nor is it needed */
 		}
 	}
 	return !data.bad;

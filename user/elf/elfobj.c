@@ -301,18 +301,10 @@ static int read_segments(struct elfobj *e)
 		return -ENOMEM;
 	for (size_t i = 0; i < n && !err; i++) {
 		switch (ph[i].p_type) {
-		case PT_LOAD:
-			err = add_segment(e, &ph[i]);
-			break;
-		case PT_INTERP:
-			e->has_interp = true;
-			break;
-		case PT_DYNAMIC:
-			e->has_dynamic = true;
-			break;
-		case PT_NOTE:
-			build_id_from_segment(e, &ph[i]);
-			break;
+		case PT_LOAD: err = add_segment(e, &ph[i]); break;
+		case PT_INTERP: e->has_interp = true; break;
+		case PT_DYNAMIC: e->has_dynamic = true; break;
+		case PT_NOTE: build_id_from_segment(e, &ph[i]); break;
 		}
 	}
 	return err;

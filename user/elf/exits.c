@@ -68,7 +68,8 @@ static void look_at(struct finder *f, const cs_insn *in, const struct range *r)
 	struct exits *ret = f->ret;
 
 	if (insn__in_group(in, CS_GRP_RET)) {
-		if (ret->n == EXITS_MAX || !elfobj__vaddr_to_off(f->elf, in->address, &ret->off[ret->n]))
+		if (ret->n == EXITS_MAX ||
+		    !elfobj__vaddr_to_off(f->elf, in->address, &ret->off[ret->n]))
 			ret->incomplete = true;
 		else
 			ret->n++;

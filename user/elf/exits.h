@@ -20,8 +20,8 @@
 struct exits {
 	uint64_t off[EXITS_MAX]; /* file offsets of the instructions */
 	size_t n;
-	/* Some way out was not found: an indirect jump, code that cannot be decoded, too many. Such a
-	 * call is seen to begin and never to end. */
+	/* Some way out was not found: an indirect jump, code that cannot be decoded, too many. Such
+	 * a call is seen to begin and never to end. */
 	int incomplete;
 };
 

@@ -36,16 +36,11 @@ static enum ref_kind kind_of(const cs_insn *in)
 	const cs_x86 *x = &in->detail->x86;
 
 	switch (in->id) {
-	case X86_INS_MOV:
-		return x->operands[0].type == X86_OP_REG ? REF_LOAD : REF_STORE;
-	case X86_INS_LEA:
-		return REF_LEA;
-	case X86_INS_SUB:
-		return x->operands[0].type == X86_OP_REG ? REF_SUB : REF_OTHER;
-	case X86_INS_INC:
-		return REF_INC;
-	default:
-		return REF_OTHER;
+	case X86_INS_MOV: return x->operands[0].type == X86_OP_REG ? REF_LOAD : REF_STORE;
+	case X86_INS_LEA: return REF_LEA;
+	case X86_INS_SUB: return x->operands[0].type == X86_OP_REG ? REF_SUB : REF_OTHER;
+	case X86_INS_INC: return REF_INC;
+	default: return REF_OTHER;
 	}
 }
 

@@ -28,7 +28,8 @@ struct plt {
 	size_t n;
 };
 
-/* Reads the relocations; all: of every function, not only of the family (fn is MW_FN_NONE then). 0 or -ENOMEM; a malformed table counts as one without entries. */
+/* Reads the relocations; all: of every function, not only of the family (fn is MW_FN_NONE then). 0
+ * or -ENOMEM; a malformed table counts as one without entries. */
 int plt__load(struct elfobj *e, bool all, struct plt *ret);
 void plt__free(struct plt *p);
 

@@ -25,14 +25,10 @@ static bool emulated(const cs_insn *in)
 		return b[0] == 0x41 && (b[1] & 0xf8) == 0x50;
 	switch (b[0]) {
 	case 0xe8:
-	case 0xe9:
-		return in->size == 5;
-	case 0xeb:
-		return in->size == 2;
-	case 0x0f:
-		return in->size == 6 && (b[1] & 0xf0) == 0x80;
-	case 0x90:
-		return in->size == 1;
+	case 0xe9: return in->size == 5;
+	case 0xeb: return in->size == 2;
+	case 0x0f: return in->size == 6 && (b[1] & 0xf0) == 0x80;
+	case 0x90: return in->size == 1;
 	}
 	return (in->size == 1 && (b[0] & 0xf8) == 0x50) || (in->size == 2 && (b[0] & 0xf0) == 0x70);
 }
@@ -44,8 +40,9 @@ static bool is_nop(const cs_insn *in)
 
 static bool is_flow(const cs_insn *in)
 {
-	return insn__in_group(in, CS_GRP_JUMP) || insn__in_group(in, CS_GRP_CALL) || insn__in_group(in, CS_GRP_RET) ||
-	       insn__in_group(in, CS_GRP_INT) || insn__in_group(in, CS_GRP_IRET);
+	return insn__in_group(in, CS_GRP_JUMP) || insn__in_group(in, CS_GRP_CALL) ||
+	       insn__in_group(in, CS_GRP_RET) || insn__in_group(in, CS_GRP_INT) ||
+	       insn__in_group(in, CS_GRP_IRET);
 }
 
 enum { ARG1 = 1, ARG2 = 2, ARG3 = 4 };
@@ -56,16 +53,11 @@ static unsigned int args_read(enum mw_fn fn)
 	switch (fn) {
 	case MW_FN_CALLOC:
 	case MW_FN_REALLOC:
-	case MW_FN_RALLOCX:
-		return ARG1 | ARG2;
-	case MW_FN_REALLOCARRAY:
-		return ARG1 | ARG2 | ARG3;
-	case MW_FN_MEMALIGN:
-		return ARG2;
-	case MW_FN_POSIX_MEMALIGN:
-		return ARG1 | ARG3;
-	default:
-		return ARG1;
+	case MW_FN_RALLOCX: return ARG1 | ARG2;
+	case MW_FN_REALLOCARRAY: return ARG1 | ARG2 | ARG3;
+	case MW_FN_MEMALIGN: return ARG2;
+	case MW_FN_POSIX_MEMALIGN: return ARG1 | ARG3;
+	default: return ARG1;
 	}
 }
 
@@ -104,8 +96,7 @@ static bool clobbers(csh cs, const cs_insn *in, unsigned int args)
 		case X86_REG_RSP:
 		case X86_REG_ESP:
 		case X86_REG_SP:
-		case X86_REG_SPL:
-			return true;
+		case X86_REG_SPL: return true;
 		}
 	}
 	return false;
@@ -144,7 +135,8 @@ static void body_free(struct body *b)
 static bool is_loop_target(const struct body *b, uint64_t vaddr)
 {
 	for (size_t i = 0; i < b->n; i++) {
-		if (insn__branch_target(&b->insn[i]) == vaddr && !insn__in_group(&b->insn[i], CS_GRP_CALL))
+		if (insn__branch_target(&b->insn[i]) == vaddr &&
+		    !insn__in_group(&b->insn[i], CS_GRP_CALL))
 			return true;
 	}
 	return false;

@@ -91,18 +91,13 @@ static bool row_fp(const struct ehframe_rule *fp, uint16_t *ret)
 {
 	switch (fp->kind) {
 	case EHFRAME_SAME:
-	case EHFRAME_UNDEFINED:
-		*ret = MW_UNWIND_FP_SAME;
-		return true;
+	case EHFRAME_UNDEFINED: *ret = MW_UNWIND_FP_SAME; return true;
 	case EHFRAME_OFFSET:
 		*ret = (uint16_t)(fp->off / 8);
 		return fp->off && !(fp->off & 7) && fp->off / 8 >= INT16_MIN &&
 		       fp->off / 8 < MW_UNWIND_FP_DEREF;
-	case EHFRAME_DEREF:
-		*ret = MW_UNWIND_FP_DEREF;
-		return fp->reg == DWARF_FP && !fp->off;
-	default:
-		return false;
+	case EHFRAME_DEREF: *ret = MW_UNWIND_FP_DEREF; return fp->reg == DWARF_FP && !fp->off;
+	default: return false;
 	}
 }
 
@@ -112,9 +107,7 @@ static bool row_cfa(const struct ehframe_rule *cfa, uint16_t *ret)
 	int32_t arg = cfa->off / 8;
 
 	switch (cfa->kind) {
-	case EHFRAME_PLT:
-		*ret = MW_UNWIND_CFA(MW_UNWIND_PLT, cfa->off);
-		return true;
+	case EHFRAME_PLT: *ret = MW_UNWIND_CFA(MW_UNWIND_PLT, cfa->off); return true;
 	case EHFRAME_REG:
 		*ret = MW_UNWIND_CFA(cfa->reg == DWARF_SP ? MW_UNWIND_SP : MW_UNWIND_FP, arg);
 		return (cfa->reg == DWARF_SP || cfa->reg == DWARF_FP) && !(cfa->off & 7) &&
@@ -123,8 +116,7 @@ static bool row_cfa(const struct ehframe_rule *cfa, uint16_t *ret)
 		*ret = MW_UNWIND_CFA(MW_UNWIND_DEREF_FP, arg);
 		return cfa->reg == DWARF_FP && !cfa->add && !(cfa->off & 7) && arg >= -4096 &&
 		       arg < 4096;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -133,14 +125,9 @@ static bool side_of(const struct ehframe_state *s, struct mw_unwind_side *ret)
 {
 	*ret = (struct mw_unwind_side){0};
 	switch (s->cfa.kind) {
-	case EHFRAME_REG:
-		ret->cfa_from = MW_FROM_REG;
-		break;
-	case EHFRAME_DEREF:
-		ret->cfa_from = MW_FROM_DEREF_REG;
-		break;
-	default:
-		return false;
+	case EHFRAME_REG: ret->cfa_from = MW_FROM_REG; break;
+	case EHFRAME_DEREF: ret->cfa_from = MW_FROM_DEREF_REG; break;
+	default: return false;
 	}
 	ret->cfa_reg = s->cfa.reg;
 	ret->cfa_off = s->cfa.off;
@@ -150,35 +137,20 @@ static bool side_of(const struct ehframe_state *s, struct mw_unwind_side *ret)
 
 	switch (s->fp.kind) {
 	case EHFRAME_SAME:
-	case EHFRAME_UNDEFINED:
-		break;
-	case EHFRAME_OFFSET:
-		ret->fp_from = MW_FROM_CFA;
-		break;
-	case EHFRAME_REG:
-		ret->fp_from = MW_FROM_REG;
-		break;
-	case EHFRAME_DEREF:
-		ret->fp_from = MW_FROM_DEREF_REG;
-		break;
-	default:
-		return false;
+	case EHFRAME_UNDEFINED: break;
+	case EHFRAME_OFFSET: ret->fp_from = MW_FROM_CFA; break;
+	case EHFRAME_REG: ret->fp_from = MW_FROM_REG; break;
+	case EHFRAME_DEREF: ret->fp_from = MW_FROM_DEREF_REG; break;
+	default: return false;
 	}
 	ret->fp_reg = s->fp.reg;
 	ret->fp_off = s->fp.off;
 
 	switch (s->ra.kind) {
-	case EHFRAME_OFFSET:
-		ret->ra_from = MW_FROM_CFA;
-		break;
-	case EHFRAME_REG:
-		ret->ra_from = MW_FROM_REG;
-		break;
-	case EHFRAME_DEREF:
-		ret->ra_from = MW_FROM_DEREF_REG;
-		break;
-	default:
-		return false;
+	case EHFRAME_OFFSET: ret->ra_from = MW_FROM_CFA; break;
+	case EHFRAME_REG: ret->ra_from = MW_FROM_REG; break;
+	case EHFRAME_DEREF: ret->ra_from = MW_FROM_DEREF_REG; break;
+	default: return false;
 	}
 	ret->ra_reg = s->ra.reg;
 	ret->ra_off = (int16_t)(s->ra.off / 8);
@@ -276,8 +248,9 @@ static int add_gap(struct builder *b, uint64_t from, uint64_t to)
 		uint64_t off = b->in->roots[i].vaddr + b->bias;
 
 		if (off >= from && off < to)
-			insert_mark(marks, &n, (struct mark){off, min_of(off + b->in->roots[i].size, to),
-							     MW_UNWIND_STOP});
+			insert_mark(marks, &n,
+				    (struct mark){off, min_of(off + b->in->roots[i].size, to),
+						  MW_UNWIND_STOP});
 	}
 	find_trampolines(b, from, to, marks, &n);
 	for (size_t i = 0; i < n && !err; i++) {
@@ -544,9 +517,9 @@ static int add_root(void *arg, const struct elfobj_symbol *sym)
 	bool entry = !strcmp(sym->name, "__libc_start_main");
 
 	if (r->n < MAX_ROOTS && (entry || !strcmp(sym->name, "libc_start_main_stage2")))
-		r->list[r->n++] = (struct unwind_segment){
-			.vaddr = sym->vaddr - (entry ? MUSL_STAGE2 : 0),
-			.size = sym->size + (entry ? 2 * MUSL_STAGE2 : 0)};
+		r->list[r->n++] =
+			(struct unwind_segment){.vaddr = sym->vaddr - (entry ? MUSL_STAGE2 : 0),
+						.size = sym->size + (entry ? 2 * MUSL_STAGE2 : 0)};
 	return r->n == MAX_ROOTS;
 }
 

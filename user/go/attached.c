@@ -13,9 +13,9 @@ struct go_attached {
 	struct go_target *t;
 	struct go_heap heap; /* the newest that was read whole */
 	bool have;
-	uint64_t read_ns;   /* when, CLOCK_MONOTONIC */
-	uint64_t cost_ns;   /* what that took */
-	uint32_t cycle;	    /* runtime.mProfCycle then */
+	uint64_t read_ns; /* when, CLOCK_MONOTONIC */
+	uint64_t cost_ns; /* what that took */
+	uint32_t cycle;	  /* runtime.mProfCycle then */
 	uint64_t failed;
 	struct go_memstats memstats;
 	uint64_t goroutines;
@@ -38,7 +38,8 @@ int go_attached__open(int pid, struct go_attached **ret, char why[GO_WHY_LEN])
 	}
 	go_target__u64(a->t, a->t->sym.mem_profile_rate, 0, &rate);
 	if (!rate)
-		snprintf(a->note, sizeof(a->note), "heap profiling is off%s: its Go profile is empty",
+		snprintf(a->note, sizeof(a->note),
+			 "heap profiling is off%s: its Go profile is empty",
 			 a->t->profiling_off_by_linker
 				 ? ", disabled by the linker because the program does not use it"
 				 : "");
@@ -118,8 +119,8 @@ int go_attached__add(struct go_attached *a, struct profile *p, const struct prof
 	err = go_heap__add(a->t, &a->heap, p, labels, nlabels);
 	t->free_objects += (t->alloc_objects - before.alloc_objects) -
 			   (t->inuse_objects - before.inuse_objects);
-	t->free_bytes += (t->alloc_bytes - before.alloc_bytes) -
-			 (t->inuse_bytes - before.inuse_bytes);
+	t->free_bytes +=
+		(t->alloc_bytes - before.alloc_bytes) - (t->inuse_bytes - before.inuse_bytes);
 	return err;
 }
 

@@ -38,6 +38,7 @@ int go_attached__add(struct go_attached *a, struct profile *p, const struct prof
 
 /* MemStats and the number of goroutines now; of the last reading once the process is gone. False if
  * there never was one. */
-bool go_attached__memstats(struct go_attached *a, struct go_memstats *ret, uint64_t *ret_goroutines);
+bool go_attached__memstats(struct go_attached *a, struct go_memstats *ret,
+			   uint64_t *ret_goroutines);
 
 #endif

@@ -12,14 +12,20 @@
 #include <string.h>
 
 struct field {
-	const char *type;  /* without "runtime." */
-	const char *path;  /* member, or member.member; NULL: the size of the type */
-	size_t at;	   /* in struct go_layout */
-	bool optional;	   /* releases without it exist */
+	const char *type; /* without "runtime." */
+	const char *path; /* member, or member.member; NULL: the size of the type */
+	size_t at;	  /* in struct go_layout */
+	bool optional;	  /* releases without it exist */
 };
 
-#define F(group, field, type, path) {type, path, offsetof(struct go_layout, group.field), false}
-#define O(group, field, type, path) {type, path, offsetof(struct go_layout, group.field), true}
+#define F(group, field, type, path)                                        \
+	{                                                                  \
+		type, path, offsetof(struct go_layout, group.field), false \
+	}
+#define O(group, field, type, path)                                       \
+	{                                                                 \
+		type, path, offsetof(struct go_layout, group.field), true \
+	}
 
 static const struct field fields[] = {
 	F(md, text, "moduledata", "text"),

@@ -150,19 +150,21 @@ int go_gctrace__format(const struct go_cycle *c, char *buf, size_t len)
 void go_gctrace__print_json(FILE *f, int pid, int64_t time_unix_ms, const struct go_cycle *c)
 {
 	fprintf(f,
-		"{\"schema\":\"memwatch.gogc/1\",\"time_unix_ms\":%" PRId64 ",\"pid\":%d,\"gc\":%" PRIu32
-		",\"start_ns\":%" PRId64 ",\"cpu_fraction\":%.6f,\"forced\":%s,\"procs\":%" PRIu32,
+		"{\"schema\":\"memwatch.gogc/1\",\"time_unix_ms\":%" PRId64
+		",\"pid\":%d,\"gc\":%" PRIu32 ",\"start_ns\":%" PRId64
+		",\"cpu_fraction\":%.6f,\"forced\":%s,\"procs\":%" PRIu32,
 		time_unix_ms, pid, c->number, c->start_ns, c->cpu_fraction,
 		c->forced ? "true" : "false", c->procs);
 	fprintf(f,
-		",\"clock_ns\":{\"sweep_term\":%" PRId64 ",\"mark\":%" PRId64 ",\"mark_term\":%" PRId64
-		"},\"cpu_ns\":{\"sweep_term\":%" PRId64 ",\"assist\":%" PRId64 ",\"background\":%" PRId64
-		",\"idle\":%" PRId64 ",\"mark_term\":%" PRId64 "}",
+		",\"clock_ns\":{\"sweep_term\":%" PRId64 ",\"mark\":%" PRId64
+		",\"mark_term\":%" PRId64 "},\"cpu_ns\":{\"sweep_term\":%" PRId64
+		",\"assist\":%" PRId64 ",\"background\":%" PRId64 ",\"idle\":%" PRId64
+		",\"mark_term\":%" PRId64 "}",
 		c->sweep_term_ns, c->mark_ns, c->mark_term_ns, c->sweep_term_cpu_ns,
 		c->assist_cpu_ns, c->background_cpu_ns, c->idle_cpu_ns, c->mark_term_cpu_ns);
 	fprintf(f,
 		",\"heap_start_bytes\":%" PRIu64 ",\"heap_end_bytes\":%" PRIu64
-		",\"heap_live_bytes\":%" PRIu64 ",\"goal_bytes\":%" PRIu64 ",\"stacks_bytes\":%" PRIu64
-		",\"globals_bytes\":%" PRIu64 "}\n",
+		",\"heap_live_bytes\":%" PRIu64 ",\"goal_bytes\":%" PRIu64
+		",\"stacks_bytes\":%" PRIu64 ",\"globals_bytes\":%" PRIu64 "}\n",
 		c->heap_start, c->heap_end, c->heap_live, c->goal, c->stacks, c->globals);
 }

@@ -20,8 +20,7 @@ struct go_cycle { /* one GC cycle; times in ns, sizes in bytes */
 	int64_t start_ns; /* since the program's runtime was initialised; -1: unknown */
 	double cpu_fraction;
 	int64_t sweep_term_ns, mark_ns, mark_term_ns; /* wall clock: STW, concurrent, STW */
-	int64_t sweep_term_cpu_ns, assist_cpu_ns, background_cpu_ns, idle_cpu_ns,
-		mark_term_cpu_ns;
+	int64_t sweep_term_cpu_ns, assist_cpu_ns, background_cpu_ns, idle_cpu_ns, mark_term_cpu_ns;
 	uint64_t heap_start, heap_end, heap_live, goal, stacks, globals;
 	uint32_t procs;
 	bool forced;

@@ -113,13 +113,14 @@ int go_gctrace__attach(const struct go_target *t, void (*fn)(void *arg, const st
 	if (!err) {
 		err = load(g);
 		if (err)
-			snprintf(why, GO_WHY_LEN, "failed to load the GC probe: %s", strerror(-err));
+			snprintf(why, GO_WHY_LEN, "failed to load the GC probe: %s",
+				 strerror(-err));
 	}
 	if (!err) {
 		err = attach(g, off);
 		if (err)
-			snprintf(why, GO_WHY_LEN, "failed to attach the GC probe to %.128s: %s", t->exe,
-				 strerror(-err));
+			snprintf(why, GO_WHY_LEN, "failed to attach the GC probe to %.128s: %s",
+				 t->exe, strerror(-err));
 	}
 	if (err) {
 		go_gctrace__detach(g);

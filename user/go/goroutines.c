@@ -12,8 +12,18 @@
 #define CACHE_BYTES ((size_t)512 << 20)
 
 enum g_status { /* runtime2.go */
-	G_IDLE, G_RUNNABLE, G_RUNNING, G_SYSCALL, G_WAITING, G_MORIBUND, G_DEAD, G_ENQUEUE,
-	G_COPYSTACK, G_PREEMPTED, G_LEAKED, G_DEADEXTRA
+		G_IDLE,
+		G_RUNNABLE,
+		G_RUNNING,
+		G_SYSCALL,
+		G_WAITING,
+		G_MORIBUND,
+		G_DEAD,
+		G_ENQUEUE,
+		G_COPYSTACK,
+		G_PREEMPTED,
+		G_LEAKED,
+		G_DEADEXTRA
 };
 #define G_SCAN 0x1000
 
@@ -24,6 +34,7 @@ struct g { /* what is read of a runtime.g */
 	uint8_t wait_reason;
 };
 
+/* clang-format off */
 static const char *const reasons_19[] = {
 	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
 	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
@@ -55,6 +66,7 @@ static const char *const reasons_26[] = {
 	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait",
 	"trace reader (blocked)", "wait for GC cycle", "GC worker (idle)", "GC worker (active)",
 	"preempted", "debug call"};
+/* clang-format on */
 
 static const char *reason_of(int minor, uint8_t r)
 {
@@ -135,8 +147,7 @@ static int read_g(struct reading *r, uint64_t i, struct g *g)
 	switch (g->status & ~G_SCAN) {
 	case G_IDLE:
 	case G_DEAD:
-	case G_DEADEXTRA:
-		return 1;
+	case G_DEADEXTRA: return 1;
 	}
 	return (g->status & ~G_SCAN) > G_DEADEXTRA ? -EBADMSG : 0;
 }

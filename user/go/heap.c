@@ -80,7 +80,8 @@ static int settle_record(const struct go_heap_source *src, uint64_t addr, uint64
 /* Which of the four counts belong to the profile. */
 enum pick { PICK_ACTIVE, PICK_FLUSHING, PICK_ALL };
 
-static void pick_counts(struct go_bucket *b, const struct record *rec, enum pick pick, uint32_t slot)
+static void pick_counts(struct go_bucket *b, const struct record *rec, enum pick pick,
+			uint32_t slot)
 {
 	for (uint32_t i = 0; i <= CYCLES; i++) {
 		if (i && pick != PICK_ALL && !(pick == PICK_FLUSHING && i == 1 + slot))
@@ -276,7 +277,8 @@ void go_heap__free(struct go_heap *h)
 	memset(h, 0, sizeof(*h));
 }
 
-void go_heap__scale(int64_t count, int64_t size, int64_t rate, int64_t *ret_count, int64_t *ret_size)
+void go_heap__scale(int64_t count, int64_t size, int64_t rate, int64_t *ret_count,
+		    int64_t *ret_size)
 {
 	*ret_count = 0;
 	*ret_size = 0;

@@ -26,11 +26,11 @@ struct go_heap {
 	size_t nbuckets, buckets_cap;
 	uint64_t *stack;
 	size_t nstack, stack_cap;
-	uint64_t rate;	 /* runtime.MemProfileRate */
-	uint32_t cycle;	 /* of the profile (mProfCycle) */
-	bool before_gc;	 /* no GC yet: everything allocated so far is counted, as Go does */
-	uint32_t tries;	 /* readings it took */
-	uint32_t torn;	 /* records that were read again because their numbers disagreed */
+	uint64_t rate;	  /* runtime.MemProfileRate */
+	uint32_t cycle;	  /* of the profile (mProfCycle) */
+	bool before_gc;	  /* no GC yet: everything allocated so far is counted, as Go does */
+	uint32_t tries;	  /* readings it took */
+	uint32_t torn;	  /* records that were read again because their numbers disagreed */
 	uint32_t damaged; /* records that are none: the profile is refused */
 };
 
@@ -38,7 +38,8 @@ struct go_heap {
 struct go_heap_source {
 	struct go_reader fresh;	 /* sees the memory as it is now */
 	struct go_reader cached; /* may see each part as it was at its first reading; NULL: fresh */
-	void (*forget)(void *arg); /* empties what `cached` remembers; NULL if it remembers nothing */
+	void (*forget)(
+		void *arg); /* empties what `cached` remembers; NULL if it remembers nothing */
 	uint64_t mbuckets, mprof_cycle, mem_active_lock, mem_profile_rate;
 	struct go_layout_rec rec;
 	uint32_t max_stack; /* deepest stack that this release records */
@@ -52,8 +53,10 @@ struct go_heap_source {
 int go_heap__read(const struct go_heap_source *src, struct go_heap *ret);
 void go_heap__free(struct go_heap *h);
 
-/* The estimate of what a sample of `count` blocks and `size` bytes stands for, as Go computes it. */
-void go_heap__scale(int64_t count, int64_t size, int64_t rate, int64_t *ret_count, int64_t *ret_size);
+/* The estimate of what a sample of `count` blocks and `size` bytes stands for, as Go computes it.
+ */
+void go_heap__scale(int64_t count, int64_t size, int64_t rate, int64_t *ret_count,
+		    int64_t *ret_size);
 
 /* Reads the target's profile; 0 or as go_heap__read, with one sentence in why. */
 int go_heap__of(const struct go_target *t, struct go_heap *ret, char why[GO_WHY_LEN]);

@@ -17,8 +17,8 @@ static int add_sample(struct go_stacks *s, struct profile *p, const struct go_he
 	n = go_stacks__locations(s, h->stack + b->stack0, b->nstack, true, locs);
 	if (n < 0)
 		return n;
-	go_heap__scale((int64_t)b->allocs, (int64_t)b->alloc_bytes, rate,
-		       &v[PROFILE_ALLOC_OBJECTS], &v[PROFILE_ALLOC_SPACE]);
+	go_heap__scale((int64_t)b->allocs, (int64_t)b->alloc_bytes, rate, &v[PROFILE_ALLOC_OBJECTS],
+		       &v[PROFILE_ALLOC_SPACE]);
 	go_heap__scale((int64_t)(b->allocs - b->frees), (int64_t)(b->alloc_bytes - b->free_bytes),
 		       rate, &v[PROFILE_INUSE_OBJECTS], &v[PROFILE_INUSE_SPACE]);
 	if (b->allocs && b->alloc_bytes / b->allocs)
@@ -52,8 +52,10 @@ int go_heap__add(const struct go_target *t, const struct go_heap *h, struct prof
 		snprintf(note, sizeof(note), "%s: heap profiling was disabled by the linker",
 			 t->bin.version);
 	else
-		snprintf(note, sizeof(note), "%s: the runtime's own heap profile, %s", t->bin.version,
-			 h->before_gc ? "before the first GC" : "as of the last completed GC cycle");
+		snprintf(note, sizeof(note), "%s: the runtime's own heap profile, %s",
+			 t->bin.version,
+			 h->before_gc ? "before the first GC"
+				      : "as of the last completed GC cycle");
 	return profile__comment(p, note);
 }
 

@@ -31,7 +31,8 @@ const char *go_layout__known(void)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s1.%d", i ? ", " : "",
 				      layouts[i].minor);
 		if (j > i && n < sizeof(text))
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "-1.%d", layouts[j].minor);
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "-1.%d",
+					      layouts[j].minor);
 		i = j;
 	}
 	return text;

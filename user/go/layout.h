@@ -23,9 +23,9 @@ struct go_layout {
 		uint32_t size, future, alloc_bytes, free_bytes;
 	} rec;
 	struct go_layout_ms {
-		uint32_t stacks_sys, mspan_sys, mcache_sys, buckhash_sys, gc_misc_sys,
-			other_sys, last_gc_unix, pause_total_ns, numgc, numforcedgc,
-			gc_cpu_fraction, last_heap_in_use;
+		uint32_t stacks_sys, mspan_sys, mcache_sys, buckhash_sys, gc_misc_sys, other_sys,
+			last_gc_unix, pause_total_ns, numgc, numforcedgc, gc_cpu_fraction,
+			last_heap_in_use;
 	} ms;
 	struct go_layout_hs {
 		uint32_t size, in_stacks, in_work_bufs, in_ptr_bits, tiny_allocs, large_allocs,
@@ -34,13 +34,13 @@ struct go_layout {
 	struct go_layout_gc {
 		uint32_t gc_percent, memory_limit, heap_live, heap_marked, triggered,
 			last_heap_goal, percent_goal, sweep_min_trigger, last_stack_scan,
-			max_stack_scan, globals_scan, assist_time, dedicated_time,
-			fractional_time, idle_time, heap_in_use, heap_released, heap_free,
-			total_alloc, total_free, mapped_ready, size;
+			max_stack_scan, globals_scan, assist_time, dedicated_time, fractional_time,
+			idle_time, heap_in_use, heap_released, heap_free, total_alloc, total_free,
+			mapped_ready, size;
 	} gc;
 	struct go_layout_work {
-		uint32_t t_sweep_term, t_mark, t_mark_term, t_end, heap0, heap1, heap2,
-			stwprocs, maxprocs, user_forced, cycles, size;
+		uint32_t t_sweep_term, t_mark, t_mark_term, t_end, heap0, heap1, heap2, stwprocs,
+			maxprocs, user_forced, cycles, size;
 	} work;
 	struct go_layout_g {
 		uint32_t sched_pc, sched_sp, syscall_sp, syscall_pc, status, goid, wait_reason,

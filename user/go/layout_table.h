@@ -10,6 +10,7 @@
 
 #define NONE GO_LAYOUT_NONE
 
+/* clang-format off */
 static const struct go_layout layouts[] = {
 	{
 		.minor = 19,
@@ -174,6 +175,7 @@ static const struct go_layout layouts[] = {
 		.mheap = {.span_inuse = 92368, .cache_inuse = 92512},
 	},
 };
+/* clang-format on */
 
 #undef NONE
 

@@ -179,15 +179,19 @@ void go_memstats__print_causes(FILE *f, const struct go_memstats *m, uint64_t go
 	char a[UNITS_LEN], b[UNITS_LEN];
 
 	if (kept > m->heap_inuse / 4 && kept > 16 * MIB)
-		fprintf(f, "\n  cause: HeapIdle not released: %s of free heap that the runtime keeps for "
-			   "the next growth (it returns it slowly; GOMEMLIMIT makes it return more)",
+		fprintf(f,
+			"\n  cause: HeapIdle not released: %s of free heap that the runtime keeps "
+			"for "
+			"the next growth (it returns it slowly; GOMEMLIMIT makes it return more)",
 			units__size(a, sizeof(a), (int64_t)kept));
 	if (m->stack_inuse > m->heap_inuse / 4 && m->stack_inuse > 16 * MIB)
 		fprintf(f, "\n  cause: goroutine stacks kept: %s for %" PRIu64 " goroutines",
 			units__size(a, sizeof(a), (int64_t)m->stack_inuse), goroutines);
 	if (m->rss > go_held + 16 * MIB)
-		fprintf(f, "\n  cause: memory outside Go: RSS %s is above what the Go runtime holds (%s): "
-			   "C code, mapped files, or the program's own text",
+		fprintf(f,
+			"\n  cause: memory outside Go: RSS %s is above what the Go runtime holds "
+			"(%s): "
+			"C code, mapped files, or the program's own text",
 			units__size(a, sizeof(a), (int64_t)m->rss),
 			units__size(b, sizeof(b), (int64_t)go_held));
 }

@@ -17,7 +17,7 @@
 #include <time.h>
 
 #define TRACE_POLL_NS 50000000ULL /* GC cycles wait at most this long to be printed */
-#define DEFAULT_RATE 524288 /* runtime.MemProfileRate's own default */
+#define DEFAULT_RATE 524288	  /* runtime.MemProfileRate's own default */
 
 struct session {
 	const struct go_session_opts *o;
@@ -227,8 +227,10 @@ static int enable_memprofile(struct session *s)
 			  strerror(-err));
 		return err;
 	}
-	log_warn("wrote runtime.MemProfileRate = %d into process %d: this changes the program; blocks "
-		 "allocated before are not in its profile, and it goes on profiling after memwatch ends",
+	log_warn("wrote runtime.MemProfileRate = %d into process %d: this changes the program; "
+		 "blocks "
+		 "allocated before are not in its profile, and it goes on profiling after memwatch "
+		 "ends",
 		 DEFAULT_RATE, s->t->pid);
 	return 0;
 }
@@ -250,12 +252,14 @@ static int run_attached(struct session *s)
 
 	go_target__u64(s->t, s->t->sym.mem_profile_rate, 0, &rate);
 	if (!rate && !s->o->enable_memprofile && wants_profile(s) && !s->o->goroutines)
-		log_warn("%s: heap profiling is off%s: the profile is empty; MemStats, GC trace and "
-			 "goroutines work (--go-enable-memprofile switches it on in the target)",
-			 s->t->exe,
-			 s->t->profiling_off_by_linker ? ", disabled by the linker because the program "
-							 "does not use it"
-						       : "");
+		log_warn(
+			"%s: heap profiling is off%s: the profile is empty; MemStats, GC trace and "
+			"goroutines work (--go-enable-memprofile switches it on in the target)",
+			s->t->exe,
+			s->t->profiling_off_by_linker
+				? ", disabled by the linker because the program "
+				  "does not use it"
+				: "");
 	if (s->o->gctrace && go_gctrace__attach(s->t, on_cycle, s, &s->trace, why)) {
 		log_error("%s", why);
 		status = EXIT_UNSUPPORTED;
@@ -279,10 +283,11 @@ static int run_attached(struct session *s)
 	}
 	if (s->last && !s->o->noutputs)
 		output__write_stream(s->last, stdout, s->o->json ? OUTPUT_JSON : OUTPUT_TEXT, -1);
-	log_info("%lu snapshots, %lu refused, %lu records read again; %lu GC cycles seen, %lu lost; "
-		 "%lu goroutine stacks cut; %.1f ms of CPU time for reading, target not stopped%s",
-		 s->snapshots, s->failed, s->torn, seen, lost, s->goroutines.unreadable,
-		 (double)s->cost_ns / 1e6, s->gone ? "; the target ended" : "");
+	log_info(
+		"%lu snapshots, %lu refused, %lu records read again; %lu GC cycles seen, %lu lost; "
+		"%lu goroutine stacks cut; %.1f ms of CPU time for reading, target not stopped%s",
+		s->snapshots, s->failed, s->torn, seen, lost, s->goroutines.unreadable,
+		(double)s->cost_ns / 1e6, s->gone ? "; the target ended" : "");
 out:
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return status;

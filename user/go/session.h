@@ -16,9 +16,9 @@ struct go_session_opts {
 	int pid;
 	const char *const *outputs; /* profile files; the ending picks the format */
 	size_t noutputs;
-	const char *timeline; /* NULL: none */
+	const char *timeline;	  /* NULL: none */
 	const char *sample_index; /* NULL: inuse_space */
-	bool goroutines;      /* the profile is that of the goroutines */
+	bool goroutines;	  /* the profile is that of the goroutines */
 	bool gctrace, memstats, json;
 	bool enable_memprofile; /* write the profiling rate into the target */
 	bool once;		/* one look, then end */

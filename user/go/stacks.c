@@ -25,7 +25,7 @@ struct go_stacks {
 	struct cached *cache; /* open addressing; npcs 0: free */
 	size_t ncache, used;
 	struct known_frame *frames; /* direct-mapped; a collision is looked up again */
-	uint32_t *mapping; /* of each of the target's maps; PROFILE_NONE: not yet there */
+	uint32_t *mapping;	    /* of each of the target's maps; PROFILE_NONE: not yet there */
 
 	/* the chain of inlined calls being collected */
 	uint64_t deck_pc[MAX_LINES];

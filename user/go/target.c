@@ -160,11 +160,16 @@ static struct gobin_code_layout code_layout(const struct go_layout *l)
 
 static void add_bias(struct go_target *t)
 {
-	uint64_t *v[] = {&t->sym.mbuckets,	      &t->sym.mprof_cycle,
-			 &t->sym.mem_active_lock,     &t->sym.mem_profile_rate,
-			 &t->sym.disable_mem_profiling, &t->sym.memstats,
-			 &t->sym.gc_controller,	      &t->sym.work,
-			 &t->sym.runtime_init_time,   &t->sym.allgs,
+	uint64_t *v[] = {&t->sym.mbuckets,
+			 &t->sym.mprof_cycle,
+			 &t->sym.mem_active_lock,
+			 &t->sym.mem_profile_rate,
+			 &t->sym.disable_mem_profiling,
+			 &t->sym.memstats,
+			 &t->sym.gc_controller,
+			 &t->sym.work,
+			 &t->sym.runtime_init_time,
+			 &t->sym.allgs,
 			 &t->sym.mheap};
 
 	for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
@@ -211,13 +216,15 @@ static int find_symbols(struct go_target *t, char why[GO_WHY_LEN])
 	if (err == -ENOENT)
 		err = gobin__symbols_by_code(&t->bin, &cl, &t->sym);
 	if (err == -ENOTSUP)
-		return fail(why, err, "%s is stripped, and reading a stripped Go program needs x86-64",
+		return fail(why, err,
+			    "%s is stripped, and reading a stripped Go program needs x86-64",
 			    t->exe);
 	if (err)
-		return fail(why, err == -ENOENT ? -ENOTSUP : err,
-			    "%s (%s) is stripped, and the runtime's variables were not found in its "
-			    "code: built by an unusual compiler?",
-			    t->exe, t->bin.version);
+		return fail(
+			why, err == -ENOENT ? -ENOTSUP : err,
+			"%s (%s) is stripped, and the runtime's variables were not found in its "
+			"code: built by an unusual compiler?",
+			t->exe, t->bin.version);
 	add_bias(t);
 	if (!plausible(t))
 		return fail(why, procmem__alive(t->mem) ? -EBADMSG : -ESRCH,
@@ -284,12 +291,13 @@ static int open_parts(struct go_target *t, char why[GO_WHY_LEN])
 	    !go_layout__from_dwarf(elfobj__elf(t->elf), t->bin.minor, &t->own_layout))
 		t->layout = &t->own_layout;
 	if (!t->layout)
-		return fail(why, -ENOTSUP,
-			    "%s is built with %s, whose runtime layout is not known; known are Go %s%s",
-			    t->exe, t->bin.version, go_layout__known(),
-			    go_layout__is_between(t->bin.minor)
-				    ? " (and this one in programs with debug information)"
-				    : "");
+		return fail(
+			why, -ENOTSUP,
+			"%s is built with %s, whose runtime layout is not known; known are Go %s%s",
+			t->exe, t->bin.version, go_layout__known(),
+			go_layout__is_between(t->bin.minor)
+				? " (and this one in programs with debug information)"
+				: "");
 	err = find_bias(t);
 	if (err)
 		return fail(why, err, "failed to find where %s is loaded", t->exe);
@@ -355,8 +363,8 @@ int go_target__refresh_maps(struct go_target *t)
 		struct go_map m;
 		int at = 0;
 
-		if (sscanf(line, "%lx-%lx %4s %lx %*s %*s %n", &m.start, &m.limit, perms,
-			   &m.offset, &at) < 4 ||
+		if (sscanf(line, "%lx-%lx %4s %lx %*s %*s %n", &m.start, &m.limit, perms, &m.offset,
+			   &at) < 4 ||
 		    perms[2] != 'x' || !at || (line[at] != '/' && line[at] != '['))
 			continue;
 		line[strcspn(line, "\n")] = 0;

@@ -37,10 +37,10 @@ struct go_target {
 	struct gobin bin;
 	const struct go_layout *layout;
 	struct go_layout own_layout; /* from the program's debug information */
-	uint64_t bias;		  /* address in the process minus the ELF's own */
-	struct gobin_symbols sym; /* in the process */
-	uint64_t text, etext;	  /* in the process */
-	uint64_t module;	  /* runtime.firstmoduledata, in the process */
+	uint64_t bias;		     /* address in the process minus the ELF's own */
+	struct gobin_symbols sym;    /* in the process */
+	uint64_t text, etext;	     /* in the process */
+	uint64_t module;	     /* runtime.firstmoduledata, in the process */
 	bool profiling_off_by_linker;
 	struct go_map *maps;
 	size_t nmaps;
@@ -67,7 +67,8 @@ int go_target__refresh_maps(struct go_target *t);
 int go_target__u64(const struct go_target *t, uint64_t base, uint32_t off, uint64_t *ret);
 int go_target__u32(const struct go_target *t, uint64_t base, uint32_t off, uint32_t *ret);
 
-/* Frames at an address of the process, as gotab__frame(s) but without the caller knowing the bias. */
+/* Frames at an address of the process, as gotab__frame(s) but without the caller knowing the bias.
+ */
 bool go_target__frame(const struct go_target *t, uint64_t pc, struct gotab_frame *ret);
 int go_target__frames(const struct go_target *t, uint64_t pc, struct gotab_frame *frames, int max);
 

@@ -13,7 +13,10 @@ static const struct {
 	const char *name;
 	size_t off;
 } columns[] = {
-#define COLUMN(name, field) {name, offsetof(struct go_memstats, field)}
+#define COLUMN(name, field)                               \
+	{                                                 \
+		name, offsetof(struct go_memstats, field) \
+	}
 	COLUMN("go_heap_alloc_bytes", heap_alloc),
 	COLUMN("go_heap_sys_bytes", heap_sys),
 	COLUMN("go_heap_inuse_bytes", heap_inuse),
@@ -117,7 +120,8 @@ static int write_json(FILE *f, void *arg)
 {
 	const struct go_timeline *t = arg;
 
-	fprintf(f, "{\"schema\":\"memwatch.timeline/1\",\"processes\":[{\"pid\":%d,\"rows\":[", t->pid);
+	fprintf(f, "{\"schema\":\"memwatch.timeline/1\",\"processes\":[{\"pid\":%d,\"rows\":[",
+		t->pid);
 	for (size_t i = 0; i < t->n; i++) {
 		const struct go_timeline_row *r = &t->rows[i];
 
@@ -132,7 +136,8 @@ static int write_json(FILE *f, void *arg)
 		for (size_t c = 0; c < ARRAY_SIZE(columns); c++)
 			fprintf(f, ",\"%s\":%" PRIu64, columns[c].name,
 				*(const uint64_t *)((const char *)&r->m + columns[c].off));
-		fprintf(f, ",\"go_num_gc\":%" PRIu32 ",\"go_goroutines\":%" PRIu64 ",\"go_gogc\":%d",
+		fprintf(f,
+			",\"go_num_gc\":%" PRIu32 ",\"go_goroutines\":%" PRIu64 ",\"go_gogc\":%d",
 			r->m.num_gc, r->goroutines, r->m.gogc);
 		if (r->m.gomemlimit != GO_NO_MEMORY_LIMIT)
 			fprintf(f, ",\"go_memlimit_bytes\":%" PRId64 "}", r->m.gomemlimit);

@@ -134,9 +134,7 @@ void anon__event(struct anon *a, const struct mw_ev_map *ev)
 		map(a, target, ev->addr, ev->addr + ev->size,
 		    heap__site_for(a->heap, target, ev->stack));
 		break;
-	case MW_MAP_MUNMAP:
-		unmap(a, target, ev->addr, ev->addr + ev->size);
-		break;
+	case MW_MAP_MUNMAP: unmap(a, target, ev->addr, ev->addr + ev->size); break;
 	case MW_MAP_BRK:
 		if (ev->addr > ev->old_addr)
 			map(a, target, ev->old_addr, ev->addr,
@@ -145,7 +143,8 @@ void anon__event(struct anon *a, const struct mw_ev_map *ev)
 			unmap(a, target, ev->addr, ev->old_addr);
 		break;
 	case MW_MAP_MREMAP:
-		/* Keeps the site of the mapping that moves; one from before the attach stays unknown. */
+		/* Keeps the site of the mapping that moves; one from before the attach stays
+		 * unknown. */
 		i = first_behind(t, ev->old_addr);
 		if (i == t->n || t->regions[i].start > ev->old_addr)
 			break;
@@ -162,8 +161,10 @@ int anon__fork(struct anon *a, uint32_t parent, uint32_t child)
 
 	for (size_t i = 0; i < from->n; i++) {
 		const struct anon_region *r = &from->regions[i];
-		struct heap_site *s = heap__find_site(a->heap, child, a->heap->sites[r->site].stack);
-		uint32_t site = s ? (uint32_t)(s - a->heap->sites) : heap__site_for(a->heap, child, 0);
+		struct heap_site *s =
+			heap__find_site(a->heap, child, a->heap->sites[r->site].stack);
+		uint32_t site =
+			s ? (uint32_t)(s - a->heap->sites) : heap__site_for(a->heap, child, 0);
 
 		map(a, child, r->start, r->end, site);
 	}

@@ -204,7 +204,8 @@ static uint32_t ms_fraction(const struct heap *h, uint64_t time_ns)
 /* How long a block lived, microseconds. Events of two CPUs may come with their times swapped. */
 static uint64_t lifetime_us(const struct heap *h, const struct livemap_block *b, uint64_t free_ns)
 {
-	uint32_t ms = rel_ms(h, free_ns) - b->time_ms; /* also when the counter of 49 days wrapped */
+	uint32_t ms =
+		rel_ms(h, free_ns) - b->time_ms; /* also when the counter of 49 days wrapped */
 	int64_t us;
 
 	if (ms > UINT32_MAX - 1000)

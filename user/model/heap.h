@@ -25,19 +25,19 @@
 #include "model/livemap.h"
 
 struct heap_site {
-	uint64_t stack;	   /* id on the wire; 0: no stack */
+	uint64_t stack;		  /* id on the wire; 0: no stack */
 	uint32_t frame0, nframes; /* in heap.frames, leaf first */
 	uint16_t target;
-	uint8_t end;	   /* enum mw_stack_end */
-	bool unknown;	   /* stands for stacks that never arrived */
-	bool internal;	   /* set by the caller: inside an allocator (mappings only) */
+	uint8_t end;		    /* enum mw_stack_end */
+	bool unknown;		    /* stands for stacks that never arrived */
+	bool internal;		    /* set by the caller: inside an allocator (mappings only) */
 	uint32_t first_ms, last_ms; /* of allocations */
 	uint64_t alloc_samples, free_samples;
 	double alloc_objects, alloc_bytes, free_objects, free_bytes;
 	/* anonymous mappings made from here: bytes are exact */
 	uint64_t map_count, map_bytes, unmap_bytes;
 	struct hist_ages *ages; /* NULL: no memory for them; owned */
-	struct hist hist; /* sizes of what was allocated, lifetimes of what was freed */
+	struct hist hist;	/* sizes of what was allocated, lifetimes of what was freed */
 };
 
 struct heap_target {
@@ -47,10 +47,10 @@ struct heap_target {
 	uint64_t unknown_frees; /* of blocks that are not in the map: from before the attach */
 	uint64_t implied_frees; /* a block appeared where one was live: its free was lost */
 	uint64_t lost_blocks, lost_bytes; /* table of blocks full */
-	uint64_t map_bytes, unmap_bytes; /* anonymous mappings outside of allocators */
+	uint64_t map_bytes, unmap_bytes;  /* anonymous mappings outside of allocators */
 	uint64_t unknown_unfrees;
 	struct hist_total *hist; /* NULL while nothing was allocated; owned */
-	uint64_t follow_gap_ns; /* a followed child ran so long before its probes were in */
+	uint64_t follow_gap_ns;	 /* a followed child ran so long before its probes were in */
 };
 
 struct heap_rate {
@@ -73,13 +73,13 @@ struct heap {
 	uint32_t *index; /* (target, stack) → site + 1 */
 	size_t index_mask;
 	struct heap_target *targets; /* MW_MAX_TARGETS */
-	struct heap_rate rates[64]; /* livemap_block.rate has six bits */
+	struct heap_rate rates[64];  /* livemap_block.rate has six bits */
 	size_t nrates;
 	struct heap_realloc *reallocs;
 	size_t nreallocs, reallocs_cap;
 	uint64_t start_ns;
 	uint64_t lost_stacks; /* events whose stack had not arrived */
-	uint64_t lost_hist; /* blocks missing in histograms: no memory */
+	uint64_t lost_hist;   /* blocks missing in histograms: no memory */
 };
 
 struct heap_opts {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint64_t life_limit_us[HIST_LIVES] = {
-	10,	 100,	   1000,     HIST_TEMPORARY_US, 100000,
-	1000000, 10000000, 60000000, 600000000, HIST_OPEN};
+static const uint64_t life_limit_us[HIST_LIVES] = {10,	      100,	1000,	  HIST_TEMPORARY_US,
+						   100000,    1000000,	10000000, 60000000,
+						   600000000, HIST_OPEN};
 
 _Static_assert(HIST_AGES <= TREND_COHORTS, "every cohort has its place in a series");
 _Static_assert(HIST_SIZES + HIST_LIVES <= 64, "a bit for every bucket");
@@ -181,10 +181,10 @@ size_t hist_ages__cohorts(const struct hist_ages *a, uint32_t now_ms, struct tre
 
 		if (a->allocated[i] <= 0)
 			continue;
-		ret[n++] = (struct trend_cohort){
-			.age_s = now_ms > end_ms ? (now_ms - end_ms) / 1000 : 0,
-			.allocated = a->allocated[i],
-			.alive = a->alive[i] > 0 ? a->alive[i] : 0};
+		ret[n++] = (struct trend_cohort){.age_s = now_ms > end_ms ? (now_ms - end_ms) / 1000
+									  : 0,
+						 .allocated = a->allocated[i],
+						 .alive = a->alive[i] > 0 ? a->alive[i] : 0};
 	}
 	return n;
 }

@@ -72,7 +72,8 @@ size_t hist__memory(const struct hist *h); /* beside the struct itself, bytes */
 /* Blocks allocated at time_ms (of any clock from 0), and an end of some of those. */
 void hist_ages__alloc(struct hist_ages *a, uint32_t time_ms, double weight);
 void hist_ages__free(struct hist_ages *a, uint32_t time_ms, double weight);
-/* Cohorts at now_ms, youngest first: ret[HIST_AGES]; those with no block are left out. Their number. */
+/* Cohorts at now_ms, youngest first: ret[HIST_AGES]; those with no block are left out. Their
+ * number. */
 size_t hist_ages__cohorts(const struct hist_ages *a, uint32_t now_ms, struct trend_cohort *ret);
 
 void hist_total__add_size(struct hist_total *t, uint64_t bytes, double weight);

@@ -5,7 +5,7 @@
 
 #include "core/util.h"
 
-#define ARENA_BYTES (64ULL << 20)     /* glibc: heaps of threads' arenas are aligned to this */
+#define ARENA_BYTES (64ULL << 20) /* glibc: heaps of threads' arenas are aligned to this */
 #define RESERVATION_MIN (256ULL << 20)
 #define GO_ARENA_START 0xc000000000ULL /* where Go's runtime asks for its first arena */
 #define GO_ARENA_END 0xe000000000ULL
@@ -138,9 +138,8 @@ enum ledger_kind ledger__classify(const struct ledger_input *in, size_t i,
 	if (!strcmp(m->path, "[stack]"))
 		return LEDGER_STACK_MAIN;
 	if (starts(m->path, "[anon_shmem") || m->perms[3] == 's') {
-		if (*m->path == '/' && !starts(m->path, "/dev/zero") &&
-		    !starts(m->path, "/SYSV") && !starts(m->path, "/memfd:") &&
-		    !starts(m->path, "/dev/shm/"))
+		if (*m->path == '/' && !starts(m->path, "/dev/zero") && !starts(m->path, "/SYSV") &&
+		    !starts(m->path, "/memfd:") && !starts(m->path, "/dev/shm/"))
 			return classify_file(in, i);
 		return LEDGER_SHARED;
 	}
@@ -189,8 +188,7 @@ static void split_heap(struct ledger *l, const struct ledger_heap *heap)
 	memset(all, 0, sizeof(*all));
 }
 
-void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap,
-		  struct ledger *ret)
+void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap, struct ledger *ret)
 {
 	struct ledger_line *diff = &ret->line[LEDGER_DIFFERENCE];
 	int64_t rss = 0, virt = 0;

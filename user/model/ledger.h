@@ -41,17 +41,17 @@ struct ledger_block { /* a live block of the heap profile */
 };
 
 struct ledger_heap {
-	bool known;	 /* a heap profile runs */
-	bool from_start; /* since the process began: nothing is from before */
+	bool known;			  /* a heap profile runs */
+	bool from_start;		  /* since the process began: nothing is from before */
 	const struct ledger_block *block; /* ascending addresses */
 	size_t nblocks;
 };
 
 enum ledger_kind {
-	LEDGER_LIVE,	    /* live heap attributed to stacks */
-	LEDGER_BEFORE,	    /* heap from before the attach, and what the allocator retains */
-	LEDGER_RETAINED,    /* what the allocator keeps but nobody uses */
-	LEDGER_HEAP,	    /* allocator's memory where no profile runs */
+	LEDGER_LIVE,	 /* live heap attributed to stacks */
+	LEDGER_BEFORE,	 /* heap from before the attach, and what the allocator retains */
+	LEDGER_RETAINED, /* what the allocator keeps but nobody uses */
+	LEDGER_HEAP,	 /* allocator's memory where no profile runs */
 	LEDGER_STACK_MAIN,
 	LEDGER_STACK_THREADS,
 	LEDGER_MODULE_CODE, /* executable mappings of modules */

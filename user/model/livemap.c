@@ -156,6 +156,7 @@ size_t livemap__memory(const struct livemap *m)
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < LIVEMAP_SHARDS; i++)
-		bytes += m->shard[i].slot ? (m->shard[i].mask + 1) * sizeof(struct livemap_block) : 0;
+		bytes += m->shard[i].slot ? (m->shard[i].mask + 1) * sizeof(struct livemap_block)
+					  : 0;
 	return bytes;
 }

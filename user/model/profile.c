@@ -115,8 +115,8 @@ static int table_prepare(struct table *t, const struct profile *p, size_t n, has
 }
 
 /* Goes through the ids whose hash leads here: for (...) if (match) return found. */
-#define table_each(t, hash, i, id)                                                       \
-	for (size_t i = (hash) & ((t)->nslots - 1), id;                                  \
+#define table_each(t, hash, i, id)                      \
+	for (size_t i = (hash) & ((t)->nslots - 1), id; \
 	     (t)->slot[i] && (id = (t)->slot[i] - 1, true); i = (i + 1) & ((t)->nslots - 1))
 
 int profile__new(struct profile **ret)
@@ -184,7 +184,8 @@ int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t 
 	if (err)
 		return err;
 	hash = util__hash(text, len);
-	table_each(t, hash, i, id) {
+	table_each(t, hash, i, id)
+	{
 		if (string_len(p, id) == len && !memcmp(p->strings + p->string0[id], text, len)) {
 			*ret = id;
 			return 0;
@@ -215,7 +216,8 @@ int profile__mapping(struct profile *p, const struct profile_mapping *m, uint32_
 
 	if (err)
 		return err;
-	table_each(t, hash, i, id) {
+	table_each(t, hash, i, id)
+	{
 		const struct profile_mapping *o = &p->mappings[id];
 
 		if (o->start == m->start && o->limit == m->limit && o->offset == m->offset &&
@@ -244,7 +246,8 @@ int profile__function(struct profile *p, const struct profile_function *f, uint3
 
 	if (err)
 		return err;
-	table_each(t, hash, i, id) {
+	table_each(t, hash, i, id)
+	{
 		const struct profile_function *o = &p->functions[id];
 
 		if (o->name == f->name && o->system_name == f->system_name && o->file == f->file &&
@@ -295,7 +298,8 @@ int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
 
 	if (err)
 		return err;
-	table_each(t, hash, i, id) {
+	table_each(t, hash, i, id)
+	{
 		if (same_location(p, id, mapping, address, lines, nlines)) {
 			*ret = id;
 			return 0;
@@ -326,7 +330,8 @@ bool profile__find_location(const struct profile *p, uint32_t mapping, uint64_t 
 
 	if (!address || table_prepare(t, p, p->nlocations, hash_location))
 		return false;
-	table_each(t, hash_location_key(mapping, address, NULL, 0), i, id) {
+	table_each(t, hash_location_key(mapping, address, NULL, 0), i, id)
+	{
 		if (p->locations[id].mapping == mapping && p->locations[id].address == address) {
 			*ret = id;
 			return true;

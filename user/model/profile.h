@@ -21,10 +21,10 @@
 #include "model/hist.h"
 
 #define PROFILE_NONE UINT32_MAX
-#define PROFILE_MAX_VALUES 8 /* sample types of one profile */
-#define PROFILE_MAX_ITEMS (1u << 27)  /* strings, functions, locations, samples, …: of each */
-#define PROFILE_MAX_LOSSES 1024       /* causes */
-#define PROFILE_MAX_STACK (1u << 30)  /* stack entries of all samples together */
+#define PROFILE_MAX_VALUES 8	     /* sample types of one profile */
+#define PROFILE_MAX_ITEMS (1u << 27) /* strings, functions, locations, samples, …: of each */
+#define PROFILE_MAX_LOSSES 1024	     /* causes */
+#define PROFILE_MAX_STACK (1u << 30) /* stack entries of all samples together */
 #define PROFILE_MAX_TEXT ((size_t)4 << 30) /* bytes of all strings together */
 
 struct profile_mapping {
@@ -49,13 +49,14 @@ struct profile_line {
 struct profile_location {
 	uint32_t mapping; /* PROFILE_NONE for pseudo-frames */
 	uint64_t address; /* in the process; for return addresses the address of the call (pc-1) */
-	uint32_t line0, nlines; /* into lines[]: innermost inlined function first; 0: not symbolised */
+	uint32_t line0,
+		nlines; /* into lines[]: innermost inlined function first; 0: not symbolised */
 	bool is_folded;
 };
 
 struct profile_label {
 	uint32_t key;
-	uint32_t str;  /* string value, 0 if numeric */
+	uint32_t str; /* string value, 0 if numeric */
 	int64_t num;
 	uint32_t unit; /* of num */
 };
@@ -72,9 +73,9 @@ struct profile_value_type {
 
 /* What was lost or could not be attributed, by cause. */
 struct profile_loss {
-	uint32_t cause;	   /* "ring full", "stack truncated", … */
-	uint64_t count;	   /* events */
-	uint64_t bytes;	   /* 0 where unknown */
+	uint32_t cause; /* "ring full", "stack truncated", … */
+	uint64_t count; /* events */
+	uint64_t bytes; /* 0 where unknown */
 };
 
 struct profile_totals {

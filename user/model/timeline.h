@@ -21,15 +21,15 @@
 #define TIMELINE_NAME_LEN 64
 
 enum timeline_column { /* indices into timeline_row.value; names by timeline__column_name */
-	TIMELINE_VIRT,
-	TIMELINE_RSS,
-	TIMELINE_RSS_ANON,
-	TIMELINE_RSS_FILE,
-	TIMELINE_RSS_SHMEM,
-	TIMELINE_SWAP,
-	TIMELINE_INUSE, /* live heap bytes, where a profile runs */
-	TIMELINE_ALLOC, /* heap bytes allocated since the start */
-	TIMELINE_COLUMNS
+		       TIMELINE_VIRT,
+		       TIMELINE_RSS,
+		       TIMELINE_RSS_ANON,
+		       TIMELINE_RSS_FILE,
+		       TIMELINE_RSS_SHMEM,
+		       TIMELINE_SWAP,
+		       TIMELINE_INUSE, /* live heap bytes, where a profile runs */
+		       TIMELINE_ALLOC, /* heap bytes allocated since the start */
+		       TIMELINE_COLUMNS
 };
 
 struct timeline_row {
@@ -49,10 +49,10 @@ struct timeline {
 	size_t nrows, rows_cap, max_rows;
 	struct timeline_mark *marks; /* ascending time */
 	size_t nmarks, marks_cap;
-	uint64_t marks_dropped; /* beyond TIMELINE_MAX_MARKS */
-	uint64_t appended;	/* rows ever given */
-	int64_t bucket_ms;	/* 0: every row is still there */
-	size_t tail0;		/* first row of the bucket that is still filling */
+	uint64_t marks_dropped;	       /* beyond TIMELINE_MAX_MARKS */
+	uint64_t appended;	       /* rows ever given */
+	int64_t bucket_ms;	       /* 0: every row is still there */
+	size_t tail0;		       /* first row of the bucket that is still filling */
 	size_t peak[TIMELINE_COLUMNS]; /* row of the highest value; SIZE_MAX: none known */
 };
 

@@ -74,7 +74,8 @@ static double r_squared(const struct trend_point *p, size_t n)
  * Least squares of a + b·f(x) with f given at each point; returns the sum of squared residuals
  * and the coefficients.
  */
-static double fit(const double *f, const struct trend_point *p, size_t n, double *ret_a, double *ret_b)
+static double fit(const double *f, const struct trend_point *p, size_t n, double *ret_a,
+		  double *ret_b)
 {
 	double mf = 0, my = 0, ff = 0, fy = 0, ss = 0;
 
@@ -185,14 +186,14 @@ static void retained(const struct trend_point *p, size_t n, struct trend_point *
 	}
 }
 
-struct growth { /* how the growth is spread over the time */
-	double total;	 /* bytes */
-	double x90;	 /* share of the time by which 90 % of it had happened */
-	double jump;	 /* largest share within a twelfth of the time */
-	double jump_x;	 /* where that jump ends */
-	double last;	 /* share in the last quarter */
-	double stalled;	 /* share of the time since the last growth of note */
-	size_t events;	 /* separate rises */
+struct growth {		/* how the growth is spread over the time */
+	double total;	/* bytes */
+	double x90;	/* share of the time by which 90 % of it had happened */
+	double jump;	/* largest share within a twelfth of the time */
+	double jump_x;	/* where that jump ends */
+	double last;	/* share in the last quarter */
+	double stalled; /* share of the time since the last growth of note */
+	size_t events;	/* separate rises */
 };
 
 static void measure_growth(const struct trend_point *r, size_t m, struct growth *g)
@@ -250,7 +251,8 @@ static void bound_survival(const struct trend_point *p, size_t n, struct trend *
 static void judge(const struct trend_point *p, size_t n, struct trend *t, int depth);
 
 /* Judges what came after `from` on its own: a slow leak may hide behind a large step. */
-static void judge_rest(const struct trend_point *p, size_t n, size_t from, struct trend *t, int depth)
+static void judge_rest(const struct trend_point *p, size_t n, size_t from, struct trend *t,
+		       int depth)
 {
 	struct trend rest;
 	size_t m = n - from;
@@ -321,7 +323,8 @@ static bool is_slower_lately(const struct growth *g)
 	return g->last < 0.25 - sqrt(3.0 / 16 / (double)g->events);
 }
 
-/* Nothing grew at first: what matters is how it grows since it does. False: it grew from the start. */
+/* Nothing grew at first: what matters is how it grows since it does. False: it grew from the start.
+ */
 static bool judge_late(const struct trend_point *p, size_t n, const struct trend_point *r, size_t m,
 		       struct trend *t, int depth)
 {
@@ -357,7 +360,8 @@ static void judge_growing(const struct trend_point *p, size_t n, struct trend *t
 	t->growth_bytes = g.total;
 	t->r2 = r_squared(p, n);
 	t->since_s = (1 - g.x90) * span;
-	if (g.total < 0.5 * (t->high_bytes - t->low_bytes) && g.total < FLAT_SHARE * t->high_bytes) {
+	if (g.total < 0.5 * (t->high_bytes - t->low_bytes) &&
+	    g.total < FLAT_SHARE * t->high_bytes) {
 		t->kind = TREND_FLAT;
 	} else if (g.x90 <= START_SHARE) {
 		t->kind = TREND_STARTUP;
@@ -378,7 +382,8 @@ static void judge_growing(const struct trend_point *p, size_t n, struct trend *t
 		t->kind = TREND_LINEAR;
 		t->slope_bytes_s = trend__slope(p, n);
 		/* a cache that is half full: slower, but not enough to say so */
-		t->in_doubt = n < LEAK_POINTS || (g.last < 0.25 && is_dying_away(p, n, 0.7, 0.6, &limit));
+		t->in_doubt =
+			n < LEAK_POINTS || (g.last < 0.25 && is_dying_away(p, n, 0.7, 0.6, &limit));
 	}
 }
 

@@ -21,8 +21,8 @@
 #define TREND_GRID 64
 
 struct trend_point {
-	double t_s;   /* seconds, ascending, any origin */
-	double bytes; /* in use at that moment */
+	double t_s;	      /* seconds, ascending, any origin */
+	double bytes;	      /* in use at that moment */
 	double allocs, frees; /* blocks since the start of the recording; negative: not known */
 };
 
@@ -33,7 +33,7 @@ struct trend_cohort {
 };
 
 enum trend_kind {
-	TREND_TOO_EARLY,  /* too few points */
+	TREND_TOO_EARLY, /* too few points */
 	TREND_FLAT,
 	TREND_LINEAR,	  /* grows steadily, in small steps or large ones */
 	TREND_STEP,	  /* grew once, later than the start */
@@ -45,18 +45,18 @@ enum trend_kind {
 
 struct trend {
 	enum trend_kind kind;
-	double span_s;	/* of the series */
-	double bytes;	/* now */
+	double span_s; /* of the series */
+	double bytes;  /* now */
 	double low_bytes, high_bytes;
-	double growth_bytes; /* over the part that was judged */
+	double growth_bytes;  /* over the part that was judged */
 	double slope_bytes_s; /* of the present trend; 0 unless growing */
-	double r2;	      /* of a straight line through what was judged (troughs of a saw-tooth) */
-	double limit_bytes;   /* saturating: where it heads; others: bytes */
-	double since_s;	      /* seconds since it last changed shape (step, start-up, release) */
-	double survival;      /* share of blocks at least survival_age_s old that live; < 0 unknown */
+	double r2; /* of a straight line through what was judged (troughs of a saw-tooth) */
+	double limit_bytes; /* saturating: where it heads; others: bytes */
+	double since_s;	    /* seconds since it last changed shape (step, start-up, release) */
+	double survival;    /* share of blocks at least survival_age_s old that live; < 0 unknown */
 	double survival_age_s;
 	bool survival_is_bound; /* at least that share */
-	bool in_doubt; /* linear, but too short a time or slowing down: no leak yet */
+	bool in_doubt;		/* linear, but too short a time or slowing down: no leak yet */
 	bool likely_leak;
 };
 
@@ -103,7 +103,7 @@ char *trend__verdict(char *buf, size_t len, const struct trend *t, const char *w
 struct trend_series {
 	struct trend_point p[TREND_SERIES_MAX];
 	uint32_t n, stride, skip;
-	uint32_t ncohorts; /* 0: ages are not known */
+	uint32_t ncohorts;			   /* 0: ages are not known */
 	struct trend_cohort cohort[TREND_COHORTS]; /* as of the last point, youngest first */
 };
 void trend_series__add(struct trend_series *s, struct trend_point p);

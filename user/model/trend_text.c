@@ -16,7 +16,8 @@ static const char *size_text(char *buf, double bytes)
 		bytes /= 1024;
 		i++;
 	}
-	snprintf(buf, NUMBER_LEN, !i || fabs(bytes) >= 99.95 ? "%.0f %s" : "%.1f %s", bytes, unit[i]);
+	snprintf(buf, NUMBER_LEN, !i || fabs(bytes) >= 99.95 ? "%.0f %s" : "%.1f %s", bytes,
+		 unit[i]);
 	return buf;
 }
 
@@ -51,8 +52,9 @@ static const char *rate_text(char *buf, double bytes_s)
 
 const char *trend__kind_name(enum trend_kind k)
 {
-	static const char *const name[] = {"too early to say", "flat",	"linear growth", "step",
-					   "saturating",       "churn", "start-up only", "released"};
+	static const char *const name[] = {
+		"too early to say", "flat",  "linear growth", "step",
+		"saturating",	    "churn", "start-up only", "released"};
 
 	return name[k];
 }
@@ -85,8 +87,9 @@ static int kind_text(char *buf, size_t len, const struct trend *t)
 		return snprintf(buf, len, "too early to say: %s after %s", size_text(a, t->bytes),
 				time_text(b, t->span_s));
 	case TREND_LINEAR:
-		return snprintf(buf, len, "%s: %s, r² %.2f", t->likely_leak ? "likely leak" : "growing",
-				rate_text(a, t->slope_bytes_s), fmin(t->r2, t->r2 < 0.9999 ? 0.99 : 1));
+		return snprintf(
+			buf, len, "%s: %s, r² %.2f", t->likely_leak ? "likely leak" : "growing",
+			rate_text(a, t->slope_bytes_s), fmin(t->r2, t->r2 < 0.9999 ? 0.99 : 1));
 	case TREND_STEP:
 		return snprintf(buf, len, "step: grew by %s at once, no growth in the %s since",
 				size_text(a, t->growth_bytes), time_text(b, t->since_s));
@@ -106,8 +109,7 @@ static int kind_text(char *buf, size_t len, const struct trend *t)
 		return snprintf(buf, len, "released: grew to %s, %s left, %s since",
 				size_text(a, t->high_bytes), size_text(b, t->bytes),
 				time_text(c, t->since_s));
-	default:
-		return snprintf(buf, len, "flat: %s", size_text(a, t->bytes));
+	default: return snprintf(buf, len, "flat: %s", size_text(a, t->bytes));
 	}
 }
 

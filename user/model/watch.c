@@ -85,7 +85,8 @@ static void start_series(struct watch *w, struct watch_entry *e)
 {
 	struct trend_series *s;
 
-	if (w->nseries >= WATCH_MAX_SERIES || array_reserve(w->series, w->series_cap, w->nseries + 1))
+	if (w->nseries >= WATCH_MAX_SERIES ||
+	    array_reserve(w->series, w->series_cap, w->nseries + 1))
 		return;
 	s = calloc(1, sizeof(*s));
 	if (!s)
@@ -93,19 +94,19 @@ static void start_series(struct watch *w, struct watch_entry *e)
 	w->series[w->nseries] = s;
 	e->series = ++w->nseries;
 	if (w->tick > 1)
-		trend_series__add(s, (struct trend_point){
-					     w->before_s, (double)e->before[PROFILE_INUSE_SPACE],
-					     (double)e->before[PROFILE_ALLOC_OBJECTS],
-					     (double)(e->before[PROFILE_ALLOC_OBJECTS] -
-						      e->before[PROFILE_INUSE_OBJECTS])});
+		trend_series__add(
+			s, (struct trend_point){w->before_s, (double)e->before[PROFILE_INUSE_SPACE],
+						(double)e->before[PROFILE_ALLOC_OBJECTS],
+						(double)(e->before[PROFILE_ALLOC_OBJECTS] -
+							 e->before[PROFILE_INUSE_OBJECTS])});
 }
 
 static struct trend_point point_of(const struct watch *w, const struct watch_entry *e)
 {
-	return (struct trend_point){w->now_s, (double)e->now[PROFILE_INUSE_SPACE],
-				    (double)e->now[PROFILE_ALLOC_OBJECTS],
-				    (double)(e->now[PROFILE_ALLOC_OBJECTS] -
-					     e->now[PROFILE_INUSE_OBJECTS])};
+	return (struct trend_point){
+		w->now_s, (double)e->now[PROFILE_INUSE_SPACE],
+		(double)e->now[PROFILE_ALLOC_OBJECTS],
+		(double)(e->now[PROFILE_ALLOC_OBJECTS] - e->now[PROFILE_INUSE_OBJECTS])};
 }
 
 struct watch_entry *watch__put(struct watch *w, uint64_t key, const int64_t v[WATCH_VALUES],

@@ -4,8 +4,8 @@
  * snapshot before and at a mark, and for the largest a series for a verdict.
  *
  * Things are known by a 64-bit key that means the same in every snapshot of one process
- * (watch__stack_keys makes one for each sample). Bounded: beyond WATCH_MAX_ENTRIES nothing is added (counted);
- * at most WATCH_MAX_SERIES have a series. Pure; one thread at a time.
+ * (watch__stack_keys makes one for each sample). Bounded: beyond WATCH_MAX_ENTRIES nothing is added
+ * (counted); at most WATCH_MAX_SERIES have a series. Pure; one thread at a time.
  */
 #ifndef MODEL_WATCH_H
 #define MODEL_WATCH_H

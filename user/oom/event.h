@@ -26,9 +26,9 @@
 #define OOM_FROM_KMSG 2	 /* read from the kernel's log */
 
 struct oom_proc {
-	uint32_t pid; /* process; 0: unknown */
-	uint32_t tid; /* thread */
-	uint32_t uid; /* UINT32_MAX: unknown */
+	uint32_t pid;	   /* process; 0: unknown */
+	uint32_t tid;	   /* thread */
+	uint32_t uid;	   /* UINT32_MAX: unknown */
 	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown */
 	int32_t oom_score_adj;
 	char comm[OOM_COMM];

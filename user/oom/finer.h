@@ -9,10 +9,10 @@
 #define FINER_SPAN_MS 300000 /* how far back */
 
 /*
- * Replaces e->timeline by the rows of `t` (NULL: nothing happens) from the last FINER_SPAN_MS before
- * the kill: the last half of OOM_POINTS are the newest rows, the others are spread evenly over what
- * is older. The point at the kill itself stays the last. The growth is computed anew. With fewer
- * rows than points that are there, these stay. Pure.
+ * Replaces e->timeline by the rows of `t` (NULL: nothing happens) from the last FINER_SPAN_MS
+ * before the kill: the last half of OOM_POINTS are the newest rows, the others are spread evenly
+ * over what is older. The point at the kill itself stays the last. The growth is computed anew.
+ * With fewer rows than points that are there, these stay. Pure.
  */
 void finer__timeline(struct oom_event *e, const struct timeline *t);
 

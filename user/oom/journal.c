@@ -23,15 +23,14 @@ int journal__send(const struct oom_event *e, const char *summary, const char *js
 {
 	if (!journal__runs())
 		return -ENOENT;
-	return sd_journal_send("MESSAGE=%s", summary, "MESSAGE_ID=" MESSAGE_ID, "PRIORITY=%i", LOG_ERR,
-			       "MEMWATCH_VICTIM_PID=%u", e->victim.pid, "MEMWATCH_VICTIM_COMM=%s",
-			       e->victim.comm, "MEMWATCH_VICTIM_CGROUP=%s", e->victim.cgroup,
-			       "MEMWATCH_TRIGGER_PID=%u", e->trigger.pid, "MEMWATCH_TRIGGER_COMM=%s",
-			       e->trigger.comm, "MEMWATCH_CONSTRAINT=%s",
-			       render__constraint(e->constraint), "MEMWATCH_MEMCG=%s", e->memcg,
-			       "MEMWATCH_ANON_RSS_BYTES=%" PRIu64, e->victim.anon_rss_bytes,
-			       "MEMWATCH_LIMIT_BYTES=%" PRIu64, e->limit_bytes, "MEMWATCH_EVENT=%s",
-			       json, NULL);
+	return sd_journal_send(
+		"MESSAGE=%s", summary, "MESSAGE_ID=" MESSAGE_ID, "PRIORITY=%i", LOG_ERR,
+		"MEMWATCH_VICTIM_PID=%u", e->victim.pid, "MEMWATCH_VICTIM_COMM=%s", e->victim.comm,
+		"MEMWATCH_VICTIM_CGROUP=%s", e->victim.cgroup, "MEMWATCH_TRIGGER_PID=%u",
+		e->trigger.pid, "MEMWATCH_TRIGGER_COMM=%s", e->trigger.comm,
+		"MEMWATCH_CONSTRAINT=%s", render__constraint(e->constraint), "MEMWATCH_MEMCG=%s",
+		e->memcg, "MEMWATCH_ANON_RSS_BYTES=%" PRIu64, e->victim.anon_rss_bytes,
+		"MEMWATCH_LIMIT_BYTES=%" PRIu64, e->limit_bytes, "MEMWATCH_EVENT=%s", json, NULL);
 }
 
 void journal__syslog(const struct oom_event *e, const char *summary)

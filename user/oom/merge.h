@@ -13,7 +13,7 @@
 
 #define MERGE_PENDING 32
 #define MERGE_RECENT 128
-#define MERGE_WAIT_KMSG_NS 80000000ULL   /* the log line is written right after the mark */
+#define MERGE_WAIT_KMSG_NS 80000000ULL	 /* the log line is written right after the mark */
 #define MERGE_WAIT_PROBE_NS 300000000ULL /* the log line came first: our own wake-up is late */
 
 struct merge;

@@ -65,7 +65,8 @@ static void get_lists(const json_t *o, struct oom_event *e)
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(o, "tasks"), i, v) {
+	json_array_foreach(json_object_get(o, "tasks"), i, v)
+	{
 		struct kmsg_task *t = &e->tasks[e->ntasks];
 
 		if (e->ntasks == OOM_TASKS)
@@ -80,7 +81,8 @@ static void get_lists(const json_t *o, struct oom_event *e)
 		t->swap_bytes = get_size(v, "swap_bytes");
 		get_text(v, "comm", t->comm, sizeof(t->comm));
 	}
-	json_array_foreach(json_object_get(o, "timeline"), i, v) {
+	json_array_foreach(json_object_get(o, "timeline"), i, v)
+	{
 		struct oom_point *p = &e->timeline[e->npoints];
 
 		if (e->npoints == OOM_POINTS)
@@ -142,10 +144,10 @@ static void get_event(const json_t *o, struct oom_event *e)
 	memset(e, 0, sizeof(*e));
 	e->time_unix_ms = json_integer_value(json_object_get(o, "time_unix_ms"));
 	e->seq = get_size(o, "kmsg_seq");
-	e->from = !from			    ? OOM_FROM_PROBE
-		  : !strcmp(from, "kmsg")   ? OOM_FROM_KMSG
+	e->from = !from			   ? OOM_FROM_PROBE
+		  : !strcmp(from, "kmsg")  ? OOM_FROM_KMSG
 		  : !strcmp(from, "probe") ? OOM_FROM_PROBE
-					    : OOM_FROM_PROBE | OOM_FROM_KMSG;
+					   : OOM_FROM_PROBE | OOM_FROM_KMSG;
 	e->by_daemon = killer && !strcmp(killer, "daemon");
 	e->signal = (int)json_integer_value(json_object_get(o, "signal"));
 	e->is_group = json_is_true(json_object_get(o, "group_kill"));

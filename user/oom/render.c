@@ -138,7 +138,9 @@ static int json_memcg(struct escape_buf *b, const struct oom_event *e)
 static int json_tasks(struct escape_buf *b, const struct oom_event *e)
 {
 	int err = put(b, ",\"tasks_from\":\"%s\",\"tasks\":[",
-		      !e->ntasks ? "none" : e->tasks_from_kernel ? "kernel" : "proc");
+		      !e->ntasks	     ? "none"
+		      : e->tasks_from_kernel ? "kernel"
+					     : "proc");
 
 	for (size_t i = 0; i < e->ntasks && !err; i++) {
 		const struct kmsg_task *t = &e->tasks[i];
@@ -177,7 +179,8 @@ static int json_timeline(struct escape_buf *b, const struct oom_event *e)
 		err = put(b,
 			  "%s{\"time_unix_ms\":%" PRId64 ",\"virt_bytes\":%" PRIu64
 			  ",\"rss_bytes\":%" PRIu64 ",\"rss_shared_bytes\":%" PRIu64 "}",
-			  i ? "," : "", p->time_unix_ms, p->virt_bytes, p->rss_bytes, p->shared_bytes);
+			  i ? "," : "", p->time_unix_ms, p->virt_bytes, p->rss_bytes,
+			  p->shared_bytes);
 	}
 	return err ? err : put(b, "]");
 }
@@ -244,8 +247,9 @@ static int text_cause(struct escape_buf *b, const struct oom_event *e)
 		return put(b, "  why       the OOM daemon sent signal %d\n", e->signal);
 	if (!e->memcg[0])
 		return put(b, "  why       %s: %s of %s free\n",
-			   e->constraint == OOM_CONSTRAINT_NONE	    ? "the machine ran out of memory"
-			   : e->constraint == OOM_CONSTRAINT_CPUSET ? "the cpuset's nodes ran out of memory"
+			   e->constraint == OOM_CONSTRAINT_NONE ? "the machine ran out of memory"
+			   : e->constraint == OOM_CONSTRAINT_CPUSET
+				   ? "the cpuset's nodes ran out of memory"
 			   : e->constraint == OOM_CONSTRAINT_MEMPOLICY
 				   ? "the nodes of its memory policy ran out of memory"
 				   : "a memory cgroup hit its limit",
@@ -256,8 +260,8 @@ static int text_cause(struct escape_buf *b, const struct oom_event *e)
 		  : put(b, " hit its limit: %s used of %s\n", size_of(b1, e->usage_bytes),
 			size_of(b2, e->limit_bytes));
 	if (!err && e->memsw_limit_bytes < OOM_NO_LIMIT)
-		err = put(b, "            memory and swap: %s of %s\n", size_of(b1, e->memsw_usage_bytes),
-			  size_of(b2, e->memsw_limit_bytes));
+		err = put(b, "            memory and swap: %s of %s\n",
+			  size_of(b1, e->memsw_usage_bytes), size_of(b2, e->memsw_limit_bytes));
 	if (!err && e->swap_usage_bytes && e->swap_usage_bytes < OOM_NO_LIMIT)
 		err = put(b, "            swap: %s of %s\n", size_of(b1, e->swap_usage_bytes),
 			  size_of(b2, e->swap_limit_bytes));
@@ -267,7 +271,8 @@ static int text_cause(struct escape_buf *b, const struct oom_event *e)
 static int text_victim(struct escape_buf *b, const struct oom_event *e)
 {
 	const struct oom_proc *v = &e->victim;
-	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN], b5[UNITS_LEN], b6[UNITS_LEN];
+	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN], b5[UNITS_LEN],
+		b6[UNITS_LEN];
 	int err = 0;
 
 	if (v->cmdline[0]) {
@@ -282,7 +287,8 @@ static int text_victim(struct escape_buf *b, const struct oom_event *e)
 	}
 	return err ? err
 		   : put(b,
-			 "  held      anon %s, file %s, shmem %s, swap %s, page tables %s; VIRT %s; "
+			 "  held      anon %s, file %s, shmem %s, swap %s, page tables %s; VIRT "
+			 "%s; "
 			 "oom_score_adj %d\n",
 			 size_of(b1, v->anon_rss_bytes), size_of(b2, v->file_rss_bytes),
 			 size_of(b3, v->shmem_rss_bytes), size_of(b4, v->swap_bytes),
@@ -350,15 +356,16 @@ int render__text(struct escape_buf *b, const struct oom_event *e)
 	err = err ? err : text_growth(b, e);
 	err = err ? err : text_tasks(b, e);
 	if (!err && e->psi.valid)
-		err = put(b, "  pressure  some %.2f%%, full %.2f%% of the last 10s\n", e->psi.some.avg10,
-			  e->psi.full.avg10);
+		err = put(b, "  pressure  some %.2f%%, full %.2f%% of the last 10s\n",
+			  e->psi.some.avg10, e->psi.full.avg10);
 	if (!err && e->profile[0]) {
 		err = put(b, "  profile   ");
 		err = err ? err : escape__plain(b, e->profile, "");
 		err = err ? err : put(b, "\n");
 	}
 	if (!err && e->from == OOM_FROM_KMSG)
-		err = put(b, "  source    the kernel's log alone: memwatch did not see this kill\n");
+		err = put(b,
+			  "  source    the kernel's log alone: memwatch did not see this kill\n");
 	return err ? err : put(b, "\n");
 }
 

@@ -23,7 +23,7 @@ struct point {
 };
 
 struct proc {
-	uint32_t pid; /* 0: free */
+	uint32_t pid;  /* 0: free */
 	uint32_t seen; /* pass */
 	uint32_t n;    /* points ever added */
 	struct point p[OOM_POINTS];
@@ -74,7 +74,8 @@ void tracker__free(struct tracker *t)
 	free(t);
 }
 
-static ssize_t read_at(const struct tracker *t, uint32_t pid, const char *file, char *buf, size_t size)
+static ssize_t read_at(const struct tracker *t, uint32_t pid, const char *file, char *buf,
+		       size_t size)
 {
 	char path[40];
 	ssize_t n;
@@ -108,8 +109,8 @@ static void read_cmdline(const struct tracker *t, uint32_t pid, char *buf, size_
 }
 
 /* Calls fn for every process with its size, resident and shared pages (/proc/PID/statm). */
-static void each_proc(struct tracker *t, void (*fn)(struct tracker *t, uint32_t pid,
-						    const uint64_t *pages, void *arg),
+static void each_proc(struct tracker *t,
+		      void (*fn)(struct tracker *t, uint32_t pid, const uint64_t *pages, void *arg),
 		      void *arg)
 {
 	char text[128];

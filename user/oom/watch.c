@@ -42,7 +42,8 @@ static void add_victim(struct oom_event *e)
 			      .total_vm_bytes = v->total_vm_bytes,
 			      .pgtables_bytes = v->pgtables_bytes,
 			      .swap_bytes = v->swap_bytes,
-			      .rss_bytes = v->anon_rss_bytes + v->file_rss_bytes + v->shmem_rss_bytes};
+			      .rss_bytes =
+				      v->anon_rss_bytes + v->file_rss_bytes + v->shmem_rss_bytes};
 	size_t i, at = 0;
 
 	snprintf(t.comm, sizeof(t.comm), "%s", v->comm);
@@ -139,7 +140,8 @@ static uint64_t log_end(void)
 		free(k);
 		return 0;
 	}
-	while ((n = read(k->fd, k->buf, KMSG_RECORD_MAX)) >= 0 || errno == EPIPE || errno == EINTR) {
+	while ((n = read(k->fd, k->buf, KMSG_RECORD_MAX)) >= 0 || errno == EPIPE ||
+	       errno == EINTR) {
 		if (n < 0)
 			continue;
 		k->buf[n] = 0;

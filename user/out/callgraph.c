@@ -18,7 +18,7 @@ struct edge {
 
 struct graph {
 	const struct flametree *t;
-	double *value; /* per tree node */
+	double *value;	    /* per tree node */
 	double *flat, *cum; /* per frame */
 	bool *keep;
 	struct edge *edges;
@@ -177,7 +177,8 @@ static void shade(double share, double strength, char buf[8])
 	double a = pow(fmin(fabs(share), 1), 0.6) * strength;
 	int high = 237, low = (int)(237 - a * 190);
 
-	snprintf(buf, 8, "#%02x%02x%02x", share >= 0 ? high : low, share >= 0 ? low : high - 20, low);
+	snprintf(buf, 8, "#%02x%02x%02x", share >= 0 ? high : low, share >= 0 ? low : high - 20,
+		 low);
 }
 
 static void write_node(FILE *f, const struct graph *g, uint32_t i)
@@ -218,8 +219,8 @@ static void write_edge(FILE *f, const struct graph *g, const struct edge *e)
 	char value[UNITS_LEN], line[8];
 
 	shade(share, 1, line);
-	fprintf(f, "N%u -> N%u [label=\"%s\",penwidth=%.1f,color=\"%s\"%s,weight=%d];\n", e->from, e->to,
-		value_text(g, e->value, value), 1 + 5 * fmin(fabs(share), 1), line,
+	fprintf(f, "N%u -> N%u [label=\"%s\",penwidth=%.1f,color=\"%s\"%s,weight=%d];\n", e->from,
+		e->to, value_text(g, e->value, value), 1 + 5 * fmin(fabs(share), 1), line,
 		e->residual ? ",style=dashed" : "", 1 + (int)(fmin(fabs(share), 1) * 100));
 }
 
@@ -237,7 +238,8 @@ static void write_graph(FILE *f, const struct graph *g, int type, double edge_fr
 	fputs("digraph memwatch {\ngraph [bgcolor=\"#ffffff\",fontname=\"DejaVu Sans\",pad=0.3];\n"
 	      "node [shape=box,style=\"filled\",fontname=\"DejaVu Sans\",fontcolor=\"#14171a\"];\n"
 	      "edge [fontname=\"DejaVu Sans\",fontsize=10,fontcolor=\"#3a424a\"];\n"
-	      "L [shape=box,style=filled,fontsize=14,color=\"#d8dce1\",fillcolor=\"#f4f5f7\",label=",
+	      "L "
+	      "[shape=box,style=filled,fontsize=14,color=\"#d8dce1\",fillcolor=\"#f4f5f7\",label=",
 	      f);
 	emit__dot(f, head);
 	fputs("];\n", f);
@@ -274,7 +276,8 @@ int callgraph__write_dot(FILE *f, const struct profile *p, int type, double node
 	err = g.value && weight && g.flat && g.cum && g.keep ? 0 : -ENOMEM;
 	if (!err) {
 		flametree__sum(t, type, g.value, weight);
-		/* of a difference that cancels out, shares of the change make sense; of nothing, none */
+		/* of a difference that cancels out, shares of the change make sense; of nothing,
+		 * none */
 		g.total = g.value[0] != 0 ? g.value[0] : fmax(weight[0], 1);
 		sum_frames(&g, type);
 		err = choose_frames(&g, node_fraction);

@@ -101,8 +101,11 @@ static int write_picture(FILE *f, void *arg)
 int callgraph__save(const char *path, const struct profile *p, int type, double node_fraction,
 		    double edge_fraction)
 {
-	struct job job = {.p = p, .type = type, .node_fraction = node_fraction,
-			  .edge_fraction = edge_fraction, .format = format_of(path)};
+	struct job job = {.p = p,
+			  .type = type,
+			  .node_fraction = node_fraction,
+			  .edge_fraction = edge_fraction,
+			  .format = format_of(path)};
 
 	return job.format ? output__atomic(path, write_picture, &job) : -EINVAL;
 }

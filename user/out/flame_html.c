@@ -28,11 +28,13 @@ static const char page_body[] =
 	"<input id=\"search\" type=\"search\" placeholder=\"search ( / )\" aria-label=\"search\">\n"
 	"<span class=\"dim\" id=\"found\"></span>\n"
 	"<button id=\"reset\">reset zoom</button>\n"
-	"<span><b id=\"total\"></b> <span class=\"dim\" id=\"stacks\"></span> <span id=\"loss\"></span> "
+	"<span><b id=\"total\"></b> <span class=\"dim\" id=\"stacks\"></span> <span "
+	"id=\"loss\"></span> "
 	"<span class=\"dim\" id=\"legend\"></span></span>\n"
 	"</header>\n<main><div id=\"crumbs\"></div><div id=\"chart\"></div>"
 	"<div id=\"empty\" hidden>nothing of this type was recorded</div></main>\n"
-	"<div id=\"detail\" class=\"dim\"></div>\n<noscript>This page draws with JavaScript.</noscript>\n"
+	"<div id=\"detail\" class=\"dim\"></div>\n<noscript>This page draws with "
+	"JavaScript.</noscript>\n"
 	"<script type=\"application/json\" id=\"data\">";
 
 /* Strings that the page shows get small numbers in the order of their first use. */
@@ -94,7 +96,9 @@ static void write_frames(FILE *f, const struct flametree *t, const struct frame_
 		fprintf(f, "%s\"%s\":[", k ? "," : "", key[k]);
 		for (size_t i = 0; i < t->nframes; i++)
 			fprintf(f, "%s%u", i ? "," : "",
-				k == 0 ? ids[i].name : k == 1 ? ids[i].module : ids[i].file);
+				k == 0	 ? ids[i].name
+				: k == 1 ? ids[i].module
+					 : ids[i].file);
 		putc(']', f);
 	}
 	fputs("},\n", f);

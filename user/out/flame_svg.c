@@ -32,11 +32,13 @@ static const char style[] =
 	"--edge:#16181c}.f rect{filter:brightness(.88)}}"
 	"text{font:11px 'DejaVu Sans Mono',ui-monospace,Menlo,Consolas,monospace;fill:#14171a}"
 	".o{fill:var(--fg);font-family:system-ui,'DejaVu Sans',sans-serif;font-size:12px}"
-	".t{font-size:15px;font-weight:600}.d{fill:var(--dim)}.b{cursor:pointer;text-decoration:underline}"
+	".t{font-size:15px;font-weight:600}.d{fill:var(--dim)}.b{cursor:pointer;text-decoration:"
+	"underline}"
 	".f rect{stroke:var(--edge);stroke-width:.6}.f:hover rect{stroke:var(--fg);stroke-width:1}"
 	".f text{pointer-events:none}.hit rect{fill:#e83fb8!important}.miss{opacity:.45}";
 
-/* Finds by substring or /regular expression/; r flips the graph. No name is ever parsed as markup. */
+/* Finds by substring or /regular expression/; r flips the graph. No name is ever parsed as markup.
+ */
 static const char script[] =
 	"(function(){var d=document,S=d.documentElement,F=[].slice.call(d.querySelectorAll('.f')),"
 	"H=+S.dataset.h,T=+S.dataset.w,flip=false;function $(i){return d.getElementById(i)}"
@@ -45,7 +47,8 @@ static const char script[] =
 	"F.forEach(function(g){var r=g.querySelector('rect'),h=m&&m.test(g.dataset.n);"
 	"g.classList.toggle('hit',!!h);g.classList.toggle('miss',!!m&&!h);"
 	"if(h)iv.push([+r.getAttribute('x'),+r.getAttribute('x')+ +r.getAttribute('width')])});"
-	"iv.sort(function(a,b){return a[0]-b[0]});var e=-1;iv.forEach(function(v){var s=Math.max(v[0],e);"
+	"iv.sort(function(a,b){return a[0]-b[0]});var e=-1;iv.forEach(function(v){var "
+	"s=Math.max(v[0],e);"
 	"if(v[1]>s){w+=v[1]-s;e=v[1]}});"
 	"$('found').textContent=m?'matched '+(100*w/T).toFixed(1)+'%':''}"
 	"function turn(){flip=!flip;F.forEach(function(g){var y=+g.dataset.y;"
@@ -54,14 +57,15 @@ static const char script[] =
 	"$('turn').addEventListener('click',turn);$('find').addEventListener('click',function(){"
 	"find(prompt('Search (text or regular expression):')||'')});"
 	"$('tools').removeAttribute('display');"
-	"if(location.hash.length>1)try{find(decodeURIComponent(location.hash.slice(1)))}catch(e){}})();";
+	"if(location.hash.length>1)try{find(decodeURIComponent(location.hash.slice(1)))}catch(e){}}"
+	")();";
 
 struct picture {
 	FILE *f;
 	const struct flametree *t;
 	const double *value, *weight;
-	double scale;	/* pixels per unit of weight */
-	double total;	/* net value of all */
+	double scale; /* pixels per unit of weight */
+	double total; /* net value of all */
 	bool bytes;
 	int rows;
 };
@@ -75,7 +79,8 @@ static void print_value(const struct picture *pic, double v, char *buf, size_t l
 }
 
 /* Warm hues by module and name; differences: red grew, blue shrank; pseudo-frames grey. */
-static void colour(const struct picture *pic, uint32_t node, const char *name, char *buf, size_t len)
+static void colour(const struct picture *pic, uint32_t node, const char *name, char *buf,
+		   size_t len)
 {
 	const struct flametree_frame *f = &pic->t->frames[pic->t->nodes[node].frame];
 	uint64_t h = util__hash(name, strlen(name));
@@ -84,8 +89,8 @@ static void colour(const struct picture *pic, uint32_t node, const char *name, c
 	if (pic->t->negative) {
 		double share = pic->value[node] / fmax(pic->weight[node], 1);
 
-		snprintf(buf, len, "hsl(%d %d%% %d%%)", share >= 0 ? 4 : 214, 20 + (int)(fabs(share) * 65),
-			 88 - (int)(fabs(share) * 22));
+		snprintf(buf, len, "hsl(%d %d%% %d%%)", share >= 0 ? 4 : 214,
+			 20 + (int)(fabs(share) * 65), 88 - (int)(fabs(share) * 22));
 	} else if (name[0] == '[') {
 		snprintf(buf, len, "hsl(0 0%% %d%%)", 72 + (int)(h % 10));
 	} else {
@@ -128,7 +133,8 @@ static void write_frame(const struct picture *pic, uint32_t node, double x)
 
 	colour(pic, node, name, fill, sizeof(fill));
 	print_value(pic, pic->value[node], value, sizeof(value));
-	fprintf(pic->f, "<g class=\"f\" data-y=\"%d\" transform=\"translate(0,%d)\" data-n=\"", y, y);
+	fprintf(pic->f, "<g class=\"f\" data-y=\"%d\" transform=\"translate(0,%d)\" data-n=\"", y,
+		y);
 	emit__xml(pic->f, name);
 	fputs("\"><title>", pic->f);
 	emit__xml(pic->f, name);
@@ -143,7 +149,8 @@ static void write_frame(const struct picture *pic, uint32_t node, double x)
 		fputs("\n", pic->f);
 		emit__xml(pic->f, profile__text(pic->t->p, frame->file));
 	}
-	fprintf(pic->f, "</title><rect x=\"%.2f\" width=\"%.2f\" height=\"%d\" rx=\"1.5\" fill=\"%s\"/>", x,
+	fprintf(pic->f,
+		"</title><rect x=\"%.2f\" width=\"%.2f\" height=\"%d\" rx=\"1.5\" fill=\"%s\"/>", x,
 		width, ROW - 1, fill);
 	write_label(pic->f, name, x, width);
 	fputs("</g>\n", pic->f);
@@ -230,8 +237,8 @@ static void write_head(const struct picture *pic, int type, int height)
 		"height=\"%d\" data-h=\"%d\" data-w=\"%d\">\n<style>%s</style>\n"
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"var(--bg)\"/>\n"
 		"<text class=\"o t\" x=\"%d\" y=\"22\">",
-		WIDTH, height, WIDTH, height, 2 * HEAD + (pic->rows - 1) * ROW, WIDTH - 2 * MARGIN, style,
-		MARGIN);
+		WIDTH, height, WIDTH, height, 2 * HEAD + (pic->rows - 1) * ROW, WIDTH - 2 * MARGIN,
+		style, MARGIN);
 	emit__xml(pic->f, *comm ? comm : "memory profile");
 	if (p->pid)
 		fprintf(pic->f, " <tspan class=\"d\">pid %u</tspan>", p->pid);
@@ -241,8 +248,10 @@ static void write_head(const struct picture *pic, int type, int height)
 	fprintf(pic->f, ": %s%s</text>\n", value,
 		pic->t->negative ? "; difference: red grew, blue shrank" : "");
 	fprintf(pic->f,
-		"<g id=\"tools\" display=\"none\"><text class=\"o b\" id=\"turn\" text-anchor=\"end\" "
-		"x=\"%d\" y=\"22\">icicle</text><text class=\"o b\" id=\"find\" text-anchor=\"end\" "
+		"<g id=\"tools\" display=\"none\"><text class=\"o b\" id=\"turn\" "
+		"text-anchor=\"end\" "
+		"x=\"%d\" y=\"22\">icicle</text><text class=\"o b\" id=\"find\" "
+		"text-anchor=\"end\" "
 		"x=\"%d\" y=\"22\">search</text><text class=\"o\" id=\"found\" text-anchor=\"end\" "
 		"x=\"%d\" y=\"41\"></text></g>\n",
 		WIDTH - MARGIN, WIDTH - MARGIN - 60, WIDTH - MARGIN);
@@ -255,8 +264,8 @@ static void write_foot(const struct picture *pic, int height)
 
 	for (size_t i = 0; i < p->nlosses; i++)
 		lost += p->losses[i].count;
-	fprintf(pic->f, "<text class=\"o d\" x=\"%d\" y=\"%d\">%zu stacks; hover for values", MARGIN,
-		height - 9, p->nsamples);
+	fprintf(pic->f, "<text class=\"o d\" x=\"%d\" y=\"%d\">%zu stacks; hover for values",
+		MARGIN, height - 9, p->nsamples);
 	if (lost)
 		fprintf(pic->f, "; %" PRIu64 " events lost", lost);
 	fprintf(pic->f, "</text>\n<script>//<![CDATA[\n%s\n//]]></script>\n</svg>\n", script);

@@ -42,7 +42,8 @@ static uint64_t hash_node(const struct flametree *t, uint32_t i)
 }
 
 /* Room for one more; first0 is the first index that the table holds. */
-static int table_reserve(struct table *tab, const struct flametree *t, hash_fn hash, uint32_t first0)
+static int table_reserve(struct table *tab, const struct flametree *t, hash_fn hash,
+			 uint32_t first0)
 {
 	size_t n = tab->slot ? tab->mask + 1 : 512;
 	uint32_t *slot;
@@ -97,7 +98,8 @@ static int add_node(struct flametree *t, uint32_t parent, uint32_t frame, uint32
 {
 	size_t nv = t->p->nvalues;
 	struct flametree_node *n;
-	int err = t->nnodes >= MAX_NODES ? -E2BIG : array_reserve(t->nodes, t->nodes_cap, t->nnodes + 1);
+	int err = t->nnodes >= MAX_NODES ? -E2BIG
+					 : array_reserve(t->nodes, t->nodes_cap, t->nnodes + 1);
 
 	if (!err)
 		err = array_reserve(t->self, t->self_cap, (t->nnodes + 1) * nv + 1);

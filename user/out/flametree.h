@@ -10,9 +10,9 @@
 #include "model/profile.h"
 
 struct flametree_frame {
-	uint32_t name;	 /* string of the profile; 0: unknown, show `address` */
-	uint32_t module; /* string of the profile (path of the mapping), 0 if none */
-	uint32_t file;	 /* string of the profile, 0 if unknown */
+	uint32_t name;	  /* string of the profile; 0: unknown, show `address` */
+	uint32_t module;  /* string of the profile (path of the mapping), 0 if none */
+	uint32_t file;	  /* string of the profile, 0 if unknown */
 	uint64_t address; /* of frames without a name */
 };
 
@@ -31,7 +31,7 @@ struct flametree {
 	size_t nnodes, nodes_cap;
 	int64_t *self; /* nnodes * p->nvalues: values of stacks that end here */
 	size_t self_cap;
-	bool negative; /* a difference: some value is below zero */
+	bool negative;		       /* a difference: some value is below zero */
 	struct flametree_index *index; /* private */
 };
 

@@ -10,7 +10,7 @@
 #include "out/escape.h"
 #include "out/text.h"
 
-#define BAR 30	       /* columns of the longest bar */
+#define BAR 30		/* columns of the longest bar */
 #define TOP_TEMPORARY 5 /* stacks named */
 #define TOP_FRAMES 8
 #define NAME_LEN 80

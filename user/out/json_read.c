@@ -208,8 +208,9 @@ static int add_frame(struct parser *r, const struct frame *f, size_t *n, size_t 
 	if (f->inlined)
 		return 0;
 	err = array_reserve(r->locs, r->locs_cap, *n + 1);
-	err = err ? err : profile__location(r->p, f->mapping, f->address, r->lines, *nlines,
-					    &r->locs[*n]);
+	err = err ? err
+		  : profile__location(r->p, f->mapping, f->address, r->lines, *nlines,
+				      &r->locs[*n]);
 	++*n;
 	*nlines = 0;
 	return err;
@@ -252,7 +253,8 @@ static int labels(struct parser *r, const json_t *list, struct profile_label *ou
 	size_t i;
 	int err = 0;
 
-	json_array_foreach((json_t *)list, i, l) {
+	json_array_foreach((json_t *)list, i, l)
+	{
 		struct profile_label *o = &out[*n];
 
 		if (*n >= 16 || err)
@@ -361,9 +363,12 @@ static int sample_types(struct parser *r, const json_t *list)
 
 	if (r->typed || !json_array_size(list) || json_array_size(list) > PROFILE_MAX_VALUES)
 		return bad(r, "too many or misplaced sample types");
-	json_array_foreach((json_t *)list, i, t) {
-		err = err ? err : profile__string(r->p, text_of(t, "type"), &r->p->sample_type[i].type);
-		err = err ? err : profile__string(r->p, text_of(t, "unit"), &r->p->sample_type[i].unit);
+	json_array_foreach((json_t *)list, i, t)
+	{
+		err = err ? err
+			  : profile__string(r->p, text_of(t, "type"), &r->p->sample_type[i].type);
+		err = err ? err
+			  : profile__string(r->p, text_of(t, "unit"), &r->p->sample_type[i].unit);
 	}
 	r->p->nvalues = json_array_size(list);
 	r->typed = true;
@@ -388,7 +393,8 @@ static int loss(struct profile *p, json_t *o)
 	json_t *count;
 	int err = 0;
 
-	json_object_foreach(o, cause, count) {
+	json_object_foreach(o, cause, count)
+	{
 		if (!err)
 			err = profile__loss(p, cause, integer(count), 0);
 	}
@@ -401,8 +407,8 @@ static int member(struct parser *r, const char *key, json_t *v)
 	int64_t ms;
 
 	if (!strcmp(key, "schema")) {
-		r->schema = json_is_string(v) &&
-			    !strcmp(json_string_value(v), "memwatch.profile/1");
+		r->schema =
+			json_is_string(v) && !strcmp(json_string_value(v), "memwatch.profile/1");
 		return r->schema ? 0 : bad(r, "not of schema memwatch.profile/1");
 	}
 	if (!strcmp(key, "pid"))

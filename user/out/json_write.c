@@ -40,7 +40,8 @@ static int frame(struct escape_buf *b, const struct profile *p, const struct pro
 	const struct profile_line *line = i < l->nlines ? &p->lines[l->line0 + i] : NULL;
 	const struct profile_function *fn =
 		line && line->function < p->nfunctions ? &p->functions[line->function] : NULL;
-	const struct profile_mapping *m = l->mapping < p->nmappings ? &p->mappings[l->mapping] : NULL;
+	const struct profile_mapping *m =
+		l->mapping < p->nmappings ? &p->mappings[l->mapping] : NULL;
 	char num[96];
 	int err = escape__raw(b, "{\"function\":", 12);
 

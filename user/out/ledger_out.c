@@ -42,8 +42,7 @@ void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char 
 	put_size(f, l->rss_bytes);
 	put_size(f, l->swap_bytes);
 	fprintf(f, "  total, as the kernel counts\n");
-	fprintf(f, "apart: page tables %s",
-		units__size(size, sizeof(size), l->pgtables_bytes));
+	fprintf(f, "apart: page tables %s", units__size(size, sizeof(size), l->pgtables_bytes));
 	if (l->hugetlb_bytes)
 		fprintf(f, ", huge pages of hugetlbfs %s (not in RSS)",
 			units__size(size, sizeof(size), l->hugetlb_bytes));
@@ -70,20 +69,20 @@ json_t *ledger_out__json(const struct ledger *l, uint32_t pid, const char *comm)
 	for (int i = 0; i < LEDGER_KINDS; i++) {
 		const struct ledger_line *line = &l->line[i];
 
-		json_array_append_new(
-			lines, json_pack("{ss ss sI sI sI si}", "kind", ledger__key(i), "name",
-					 ledger__name(i), "virt_bytes", (json_int_t)line->virt_bytes,
-					 "rss_bytes", (json_int_t)line->rss_bytes, "swap_bytes",
-					 (json_int_t)line->swap_bytes, "mappings",
-					 (int)line->mappings));
+		json_array_append_new(lines, json_pack("{ss ss sI sI sI si}", "kind",
+						       ledger__key(i), "name", ledger__name(i),
+						       "virt_bytes", (json_int_t)line->virt_bytes,
+						       "rss_bytes", (json_int_t)line->rss_bytes,
+						       "swap_bytes", (json_int_t)line->swap_bytes,
+						       "mappings", (int)line->mappings));
 	}
 	for (size_t i = 0; i < l->nreservations; i++)
 		json_array_append_new(
 			reservations,
 			json_pack("{sI sI sI sb}", "start", (json_int_t)l->reservation[i].start,
-				  "virt_bytes", (json_int_t)l->reservation[i].virt_bytes, "rss_bytes",
-				  (json_int_t)l->reservation[i].rss_bytes, "accessible",
-				  (int)l->reservation[i].accessible));
+				  "virt_bytes", (json_int_t)l->reservation[i].virt_bytes,
+				  "rss_bytes", (json_int_t)l->reservation[i].rss_bytes,
+				  "accessible", (int)l->reservation[i].accessible));
 	o = json_pack("{ss si ss sI sI sI sI sI sI sb sb so so}", "schema", "memwatch.ledger/1",
 		      "pid", (int)pid, "comm", name.text ? name.text : "", "virt_bytes",
 		      (json_int_t)l->virt_bytes, "rss_bytes", (json_int_t)l->rss_bytes,

@@ -183,18 +183,12 @@ int output__write_stream(const struct profile *p, FILE *f, enum output_format fo
 	if (type < 0)
 		return -EINVAL;
 	switch (format) {
-	case OUTPUT_PPROF:
-		return pprof__write(f, p);
-	case OUTPUT_FOLDED:
-		return folded__write(f, p, type);
-	case OUTPUT_JSON:
-		return json__write(f, p);
-	case OUTPUT_TEXT:
-		return text__write(f, p, type);
-	case OUTPUT_SVG:
-		return flame__write_svg(f, p, type);
-	case OUTPUT_HTML:
-		return flame__write_html(f, p, type);
+	case OUTPUT_PPROF: return pprof__write(f, p);
+	case OUTPUT_FOLDED: return folded__write(f, p, type);
+	case OUTPUT_JSON: return json__write(f, p);
+	case OUTPUT_TEXT: return text__write(f, p, type);
+	case OUTPUT_SVG: return flame__write_svg(f, p, type);
+	case OUTPUT_HTML: return flame__write_html(f, p, type);
 	}
 	return -EINVAL;
 }

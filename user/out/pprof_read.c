@@ -16,11 +16,11 @@
 #include <jansson.h>
 #include <string.h>
 
-#define MAX_RAW ((size_t)1 << 30)    /* bytes of the inflated message */
+#define MAX_RAW ((size_t)1 << 30) /* bytes of the inflated message */
 #define MAX_SAMPLES (16u << 20)
-#define MAX_FRAMES (256u << 20)      /* of all samples */
+#define MAX_FRAMES (256u << 20) /* of all samples */
 #define MAX_COMMENTS (1u << 16)
-#define MAX_ELEMENTS (16u << 20)     /* functions, locations, mappings, lines, labels: of each */
+#define MAX_ELEMENTS (16u << 20) /* functions, locations, mappings, lines, labels: of each */
 
 /* Ids of the file to our indices: a plain array while ids are dense, else a hash table. */
 struct ids {
@@ -94,7 +94,8 @@ static bool ids_find(const struct ids *t, uint64_t id, uint32_t *ret)
 	}
 	if (!t->nslots || !id)
 		return false;
-	for (size_t i = util__mix64(id) & (t->nslots - 1); t->key[i]; i = (i + 1) & (t->nslots - 1)) {
+	for (size_t i = util__mix64(id) & (t->nslots - 1); t->key[i];
+	     i = (i + 1) & (t->nslots - 1)) {
 		if (t->key[i] == id) {
 			*ret = t->val[i];
 			return true;
@@ -258,7 +259,8 @@ static int read_function(struct reader *r, const struct wire *from)
 		return bad(r, "damaged function");
 	if (!err && p->nfunctions >= MAX_ELEMENTS)
 		return too_big(r, "too many functions");
-	err = err ? err : add_id(r, &r->functions, id, p->nfunctions, "function ids are not unique");
+	err = err ? err
+		  : add_id(r, &r->functions, id, p->nfunctions, "function ids are not unique");
 	err = err ? err : array_reserve(p->functions, p->functions_cap, p->nfunctions + 1);
 	if (!err)
 		p->functions[p->nfunctions++] = f;
@@ -318,7 +320,8 @@ static int read_location(struct reader *r, const struct wire *from)
 	if (!err && p->nlocations >= MAX_ELEMENTS)
 		return too_big(r, "too many locations");
 	l.nlines = p->nlines - l.line0;
-	err = err ? err : add_id(r, &r->locations, id, p->nlocations, "location ids are not unique");
+	err = err ? err
+		  : add_id(r, &r->locations, id, p->nlocations, "location ids are not unique");
 	err = err ? err : array_reserve(p->locations, p->locations_cap, p->nlocations + 1);
 	if (!err)
 		p->locations[p->nlocations++] = l;
@@ -350,14 +353,16 @@ static int read_tables(struct reader *r)
 		case 11: err = read_value_type(r, &w, &p->period_type); break;
 		case 12: p->period = w.num; break;
 		case 13:
-			for (struct wire_list l = wire__list(&w); !err && wire__list_next(&l, &v);) {
+			for (struct wire_list l = wire__list(&w);
+			     !err && wire__list_next(&l, &v);) {
 				uint32_t id;
 
 				if (p->ncomments >= MAX_COMMENTS)
 					return too_big(r, "too many comments");
 				err = string_of(r, v, &id);
-				err = err ? err : array_reserve(p->comments, p->comments_cap,
-								p->ncomments + 1);
+				err = err ? err
+					  : array_reserve(p->comments, p->comments_cap,
+							  p->ncomments + 1);
 				if (!err)
 					p->comments[p->ncomments++] = id;
 			}
@@ -374,7 +379,8 @@ static int read_tables(struct reader *r)
 	return err;
 }
 
-static int read_label(struct reader *r, const struct wire *from, struct profile_label *l, bool *keep)
+static int read_label(struct reader *r, const struct wire *from, struct profile_label *l,
+		      bool *keep)
 {
 	struct wire w = wire__of(from->data, from->len);
 	int more, err = 0;
@@ -478,14 +484,15 @@ static int read_private(struct profile *p, const char *text)
 
 	p->pid = (uint32_t)json_integer_value(json_object_get(o, "pid"));
 	p->sample_bytes = json_integer_value(json_object_get(o, "sample_bytes"));
-	p->totals = (struct profile_totals){
-		number(o, "alloc_objects"), number(o, "alloc_bytes"),	number(o, "free_objects"),
-		number(o, "free_bytes"),    number(o, "inuse_objects"), number(o, "inuse_bytes")};
+	p->totals = (struct profile_totals){number(o, "alloc_objects"), number(o, "alloc_bytes"),
+					    number(o, "free_objects"),	number(o, "free_bytes"),
+					    number(o, "inuse_objects"), number(o, "inuse_bytes")};
 	if (comm)
 		err = profile__string(p, comm, &p->comm);
 	if (!err && cmdline)
 		err = profile__string(p, cmdline, &p->cmdline);
-	json_array_foreach(loss, i, l) {
+	json_array_foreach(loss, i, l)
+	{
 		const char *cause = json_string_value(json_array_get(l, 0));
 
 		if (!err && cause)

@@ -368,8 +368,8 @@ static int private_comment(const struct profile *p, struct escape_buf *b)
 	char num[96];
 	int err;
 
-	snprintf(num, sizeof(num), "#memwatch {\"v\":1,\"pid\":%u,\"sample_bytes\":%" PRIu64, p->pid,
-		 p->sample_bytes);
+	snprintf(num, sizeof(num), "#memwatch {\"v\":1,\"pid\":%u,\"sample_bytes\":%" PRIu64,
+		 p->pid, p->sample_bytes);
 	err = escape__raw(b, num, strlen(num));
 	if (!err && p->comm)
 		err = put_text(b, "comm", profile__text(p, p->comm));
@@ -403,8 +403,8 @@ static int loss_comment(const struct profile *p, struct escape_buf *b)
 
 		if (!p->losses[i].count)
 			continue;
-		snprintf(num, sizeof(num), "%s%" PRIu64 " ", b->len ? ", " : "memwatch: not seen: ",
-			 p->losses[i].count);
+		snprintf(num, sizeof(num), "%s%" PRIu64 " ",
+			 b->len ? ", " : "memwatch: not seen: ", p->losses[i].count);
 		err = escape__raw(b, num, strlen(num));
 		if (!err)
 			err = escape__plain(b, profile__text(p, p->losses[i].cause), "");
@@ -414,8 +414,7 @@ static int loss_comment(const struct profile *p, struct escape_buf *b)
 
 static bool is_private(const char *comment)
 {
-	return !strncmp(comment, "#memwatch ", 10) ||
-	       !strncmp(comment, "memwatch: not seen: ", 20);
+	return !strncmp(comment, "#memwatch ", 10) || !strncmp(comment, "memwatch: not seen: ", 20);
 }
 
 static bool is_own(const struct profile *p)
@@ -459,7 +458,8 @@ static int write_comments(struct gz *gz, const struct profile *p, const char **e
 static bool is_heap(const struct profile *p)
 {
 	return p->nvalues == 4 &&
-	       !strcmp(profile__text(p, p->sample_type[PROFILE_ALLOC_OBJECTS].type), "alloc_objects") &&
+	       !strcmp(profile__text(p, p->sample_type[PROFILE_ALLOC_OBJECTS].type),
+		       "alloc_objects") &&
 	       !strcmp(profile__text(p, p->sample_type[PROFILE_INUSE_SPACE].type), "inuse_space");
 }
 

@@ -182,7 +182,8 @@ static int read_locations(struct cursor *c, struct profile *d)
 		}
 		if (!err && !c->bad)
 			err = check_new(profile__location(d, mapping ? mapping - 1 : PROFILE_NONE,
-							  address, lines, nlines, &id), &id, want);
+							  address, lines, nlines, &id),
+					&id, want);
 	}
 	return err ? err : c->bad ? -EBADMSG : 0;
 }

@@ -108,7 +108,8 @@ static int copy_text(struct record_writer *w, const struct profile *p, uint32_t 
 	return profile__string(w->dict, profile__text(p, id), ret);
 }
 
-static int copy_function(struct record_writer *w, const struct profile *p, uint32_t id, uint32_t *ret)
+static int copy_function(struct record_writer *w, const struct profile *p, uint32_t id,
+			 uint32_t *ret)
 {
 	struct profile_function f = p->functions[id];
 	int err = copy_text(w, p, p->functions[id].name, &f.name);
@@ -120,7 +121,8 @@ static int copy_function(struct record_writer *w, const struct profile *p, uint3
 	return err ? err : profile__function(w->dict, &f, ret);
 }
 
-static int copy_mapping(struct record_writer *w, const struct profile *p, uint32_t id, uint32_t *ret)
+static int copy_mapping(struct record_writer *w, const struct profile *p, uint32_t id,
+			uint32_t *ret)
 {
 	struct profile_mapping m;
 	int err;
@@ -162,7 +164,8 @@ static uint64_t stack_hash(const uint32_t *loc, size_t n, const struct profile_l
 	uint64_t h = util__hash(loc, n * sizeof(*loc));
 
 	for (size_t i = 0; i < nl; i++)
-		h = util__mix64(h ^ util__mix64((uint64_t)l[i].key << 32 | l[i].str) ^ (uint64_t)l[i].num);
+		h = util__mix64(h ^ util__mix64((uint64_t)l[i].key << 32 | l[i].str) ^
+				(uint64_t)l[i].num);
 	return h;
 }
 
@@ -218,7 +221,8 @@ static int intern_stack(struct record_writer *w, const uint32_t *loc, size_t n,
 	for (s = h & w->mask; w->slot[s]; s = (s + 1) & w->mask) {
 		const struct stack_state *st = &w->stacks[w->slot[s] - 1];
 
-		if (st->hash == h && same_stack(w->dict, &w->dict->samples[st->sample], loc, n, l, nl)) {
+		if (st->hash == h &&
+		    same_stack(w->dict, &w->dict->samples[st->sample], loc, n, l, nl)) {
 			*ret = w->slot[s] - 1;
 			return 0;
 		}
@@ -258,7 +262,8 @@ static void put_dictionary(struct record_writer *w)
 		put(b, m->offset);
 		put(b, m->file);
 		put(b, m->build_id);
-		put(b, m->has_functions | m->has_filenames << 1 | m->has_lines << 2 | m->has_inlines << 3);
+		put(b, m->has_functions | m->has_filenames << 1 | m->has_lines << 2 |
+			       m->has_inlines << 3);
 	}
 	put(b, d->nfunctions - w->functions);
 	for (; w->functions < d->nfunctions; w->functions++) {
@@ -310,8 +315,9 @@ static void put_tick(struct record_writer *w, const struct profile *p, const uin
 		     int64_t rss, int64_t virt)
 {
 	struct bytes *b = &w->out;
-	const double t[] = {p->totals.alloc_objects, p->totals.alloc_bytes, p->totals.free_objects,
-			    p->totals.free_bytes,    p->totals.inuse_objects, p->totals.inuse_bytes};
+	const double t[] = {p->totals.alloc_objects, p->totals.alloc_bytes,
+			    p->totals.free_objects,  p->totals.free_bytes,
+			    p->totals.inuse_objects, p->totals.inuse_bytes};
 	uint64_t lost = 0;
 
 	for (size_t i = 0; i < p->nlosses; i++)
@@ -344,17 +350,18 @@ static void put_changes(struct record_writer *w, const int64_t (*now)[RECORD_VAL
 		put(&w->out, i - before);
 		before = i;
 		for (int v = 0; v < RECORD_VALUES; v++)
-			put_signed(&w->out,
-				   (int64_t)((uint64_t)now[i][v] - (uint64_t)w->stacks[i].value[v]));
+			put_signed(&w->out, (int64_t)((uint64_t)now[i][v] -
+						      (uint64_t)w->stacks[i].value[v]));
 		memcpy(w->stacks[i].value, now[i], sizeof(now[i]));
 	}
 }
 
 static int write_block(struct record_writer *w)
 {
-	struct record_block head = {.magic = RECORD_BLOCK_MAGIC,
-				    .length = w->out.n - sizeof(head),
-				    .crc = crc32(0, w->out.data + sizeof(head), w->out.n - sizeof(head))};
+	struct record_block head = {
+		.magic = RECORD_BLOCK_MAGIC,
+		.length = w->out.n - sizeof(head),
+		.crc = crc32(0, w->out.data + sizeof(head), w->out.n - sizeof(head))};
 
 	if (w->out.err)
 		return w->out.err;

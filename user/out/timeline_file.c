@@ -21,7 +21,8 @@ static size_t earliest(const struct timeline *const *t, const size_t *at, size_t
 
 	for (size_t i = 0; i < n; i++) {
 		if (at[i] < t[i]->nrows &&
-		    (best == n || t[i]->rows[at[i]].time_unix_ms < t[best]->rows[at[best]].time_unix_ms))
+		    (best == n ||
+		     t[i]->rows[at[i]].time_unix_ms < t[best]->rows[at[best]].time_unix_ms))
 			best = i;
 	}
 	return best;

@@ -72,8 +72,9 @@ static double nice_bytes(double max, int n)
 
 static int64_t nice_ms(int64_t span, int n)
 {
-	static const int step_s[] = {1,	   2,	 5,    10,   15,    30,	   60,	   120,	  300,	 600,
-				     900,  1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800};
+	static const int step_s[] = {1,	    2,	   5,	  10,	 15,	 30,	60,
+				     120,   300,   600,	  900,	 1800,	 3600,	7200,
+				     10800, 21600, 43200, 86400, 172800, 604800};
 	int64_t days = 604800;
 
 	for (size_t i = 0; i < ARRAY_SIZE(step_s); i++)
@@ -93,8 +94,9 @@ static void write_scale(FILE *f, struct span *s, double max, int n)
 	for (double v = 0; v <= s->top + step / 2; v += step) {
 		double y = y_of(s, v);
 
-		fprintf(f, "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
-			   "<text class=\"d\" text-anchor=\"end\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
+		fprintf(f,
+			"<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
+			"<text class=\"d\" text-anchor=\"end\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
 			s->x0, s->x0 + PLOT_WIDTH, y, y, s->x0 - 8, y + 4,
 			units__size(b, sizeof(b), (int64_t)v));
 	}
@@ -115,10 +117,15 @@ static void write_time_axis(FILE *f, const struct span *s, double y)
 		double x = x_of(s, t);
 
 		localtime_r(&sec, &tm);
-		strftime(b, sizeof(b), step >= 86400000 ? "%m-%d" : step >= 60000 ? "%H:%M" : "%H:%M:%S",
+		strftime(b, sizeof(b),
+			 step >= 86400000 ? "%m-%d"
+			 : step >= 60000  ? "%H:%M"
+					  : "%H:%M:%S",
 			 &tm);
-		fprintf(f, "<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
-			   "<text class=\"d\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
+		fprintf(f,
+			"<line class=\"g\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
+			"<text class=\"d\" text-anchor=\"middle\" x=\"%.1f\" "
+			"y=\"%.1f\">%s</text>\n",
 			x, x, s->y0 + s->height, s->y0 + s->height + 5, x, y, b);
 	}
 }
@@ -133,7 +140,8 @@ static void write_band(FILE *f, const struct span *s, const struct timeline *t,
 
 		for (int c = 0; c <= n; c++)
 			v += known(&t->rows[i], order[c]);
-		fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', x_of(s, t->rows[i].time_unix_ms), y_of(s, v));
+		fprintf(f, "%c%.1f %.1f", i ? 'L' : 'M', x_of(s, t->rows[i].time_unix_ms),
+			y_of(s, v));
 	}
 	for (size_t i = t->nrows; i-- > 0;) {
 		double v = 0;
@@ -150,7 +158,8 @@ static void write_line(FILE *f, const struct span *s, const struct timeline *t,
 {
 	bool pen_up = true;
 
-	fprintf(f, "<path fill=\"none\" stroke=\"var(%s)\" stroke-width=\"%.1f\" d=\"", colour, width);
+	fprintf(f, "<path fill=\"none\" stroke=\"var(%s)\" stroke-width=\"%.1f\" d=\"", colour,
+		width);
 	for (size_t i = 0; i < t->nrows; i++) {
 		const struct timeline_row *r = &t->rows[i];
 
@@ -173,8 +182,9 @@ static void write_marks(FILE *f, const struct span *s, const struct timeline *t,
 
 		if (x < s->x0 - 0.5 || x > s->x0 + PLOT_WIDTH + 0.5)
 			continue;
-		fprintf(f, "<line class=\"m\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
-			   "<text class=\"mt\" text-anchor=\"%s\" x=\"%.1f\" y=\"%.1f\">",
+		fprintf(f,
+			"<line class=\"m\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
+			"<text class=\"mt\" text-anchor=\"%s\" x=\"%.1f\" y=\"%.1f\">",
 			x, x, s->y0, bottom, right ? "end" : "start", right ? x - 4 : x + 4,
 			s->y0 + 12 + (double)(i % 4) * 13);
 		emit__xml(f, t->marks[i].text);
@@ -209,9 +219,10 @@ static void write_legend(FILE *f, const struct timeline *t, double y)
 		if (!t->nrows || !measured(t, entry[i].c))
 			continue;
 		units__size(b, sizeof(b), (int64_t)known(&t->rows[t->nrows - 1], entry[i].c));
-		fprintf(f, "<rect x=\"%.0f\" y=\"%.0f\" width=\"10\" height=\"10\" rx=\"2\" "
-			   "fill=\"var(%s)\"/><text x=\"%.0f\" y=\"%.0f\">%s <tspan class=\"d\">%s"
-			   "</tspan></text>\n",
+		fprintf(f,
+			"<rect x=\"%.0f\" y=\"%.0f\" width=\"10\" height=\"10\" rx=\"2\" "
+			"fill=\"var(%s)\"/><text x=\"%.0f\" y=\"%.0f\">%s <tspan class=\"d\">%s"
+			"</tspan></text>\n",
 			x, y - 9, entry[i].colour, x + 15, y, entry[i].name, b);
 		x += 176;
 	}
@@ -235,8 +246,8 @@ static void write_process(FILE *f, const struct timeline *t, double y)
 	emit__xml(f, t->name);
 	fprintf(f, " <tspan class=\"d\">pid %u</tspan></text>\n", t->pid);
 	if (!t->nrows) {
-		fprintf(f, "<text class=\"d\" x=\"%d\" y=\"%.0f\">nothing was recorded</text>\n", LEFT,
-			y + TITLE);
+		fprintf(f, "<text class=\"d\" x=\"%d\" y=\"%.0f\">nothing was recorded</text>\n",
+			LEFT, y + TITLE);
 		return;
 	}
 	for (size_t i = 0; i < t->nrows; i++) {
@@ -271,9 +282,10 @@ static void write_process(FILE *f, const struct timeline *t, double y)
 
 int timeline_plot__write_svg(FILE *f, const struct timeline *const *t, size_t n)
 {
-	fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %zu\" width=\"%d\" "
-		   "height=\"%zu\" role=\"img\">\n<title>memory over time</title>\n<style>%s</style>\n"
-		   "<rect width=\"100%%\" height=\"100%%\" fill=\"var(--bg)\"/>\n",
+	fprintf(f,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %zu\" width=\"%d\" "
+		"height=\"%zu\" role=\"img\">\n<title>memory over time</title>\n<style>%s</style>\n"
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"var(--bg)\"/>\n",
 		WIDTH, max_of(n, (size_t)1) * BLOCK, WIDTH, max_of(n, (size_t)1) * BLOCK, style);
 	for (size_t i = 0; i < n; i++)
 		write_process(f, t[i], (double)(i * BLOCK));

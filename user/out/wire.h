@@ -64,22 +64,16 @@ static inline int wire__next(struct wire *w)
 	w->len = 0;
 	w->data = w->p;
 	switch (w->type) {
-	case WIRE_VARINT:
-		return wire__varint(&w->p, w->end, &w->num) ? 1 : -EBADMSG;
-	case WIRE_FIXED64:
-		w->len = 8;
-		break;
-	case WIRE_FIXED32:
-		w->len = 4;
-		break;
+	case WIRE_VARINT: return wire__varint(&w->p, w->end, &w->num) ? 1 : -EBADMSG;
+	case WIRE_FIXED64: w->len = 8; break;
+	case WIRE_FIXED32: w->len = 4; break;
 	case WIRE_BYTES:
 		if (!wire__varint(&w->p, w->end, &w->num) || w->num > (size_t)(w->end - w->p))
 			return -EBADMSG;
 		w->len = w->num;
 		w->data = w->p;
 		break;
-	default:
-		return -EBADMSG;
+	default: return -EBADMSG;
 	}
 	if (w->len > (size_t)(w->end - w->p))
 		return -EBADMSG;

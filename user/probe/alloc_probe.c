@@ -22,7 +22,6 @@ struct probe_link {
 	struct bpf_link *link; /* perf event link, or NULL */
 };
 
-
 struct alloc_probe {
 	struct bpfobj *obj;
 	enum method method;
@@ -188,8 +187,8 @@ static int attach_multi(struct alloc_probe *p, const struct bpf_program *prog, i
 			const char *path, const struct batch *b, int pid, uint32_t target,
 			uint32_t flags)
 {
-	int fd = uprobe_link__create(bpf_program__fd(prog), type, path, b->offsets, b->cookies, b->n,
-				     pid, flags);
+	int fd = uprobe_link__create(bpf_program__fd(prog), type, path, b->offsets, b->cookies,
+				     b->n, pid, flags);
 
 	return fd < 0 ? fd : add_link(p, target, fd, NULL);
 }
@@ -239,7 +238,8 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct ba
 					  path, b, pid, target, 0);
 	case METHOD_SINGLE:
 		if (frees)
-			return attach_single(p, s->progs.mw_alloc_free, path, b, pid, target, false);
+			return attach_single(p, s->progs.mw_alloc_free, path, b, pid, target,
+					     false);
 		err = attach_single(p, s->progs.mw_alloc_return, path, b, pid, target, true);
 		return err ? err
 			   : attach_single(p, s->progs.mw_alloc_entry, path, b, pid, target, false);
@@ -262,7 +262,8 @@ static int attach_throwing(struct alloc_probe *p, const char *path, const struct
 	if (!entries->n)
 		return 0;
 	if (!exits->n) {
-		log_warn("operator new of an allocator of its own is not followed: its ways out were not "
+		log_warn("operator new of an allocator of its own is not followed: its ways out "
+			 "were not "
 			 "found");
 		return 0;
 	}

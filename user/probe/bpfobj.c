@@ -60,9 +60,9 @@ int bpfobj__open(struct bpfobj **ret)
 		free(o);
 		return -errno;
 	}
-	bpf_object__for_each_program(prog, o->skel->obj)
-		bpf_program__set_autoload(prog, false);
-	bpf_object__for_each_map(map, o->skel->obj) {
+	bpf_object__for_each_program(prog, o->skel->obj) bpf_program__set_autoload(prog, false);
+	bpf_object__for_each_map(map, o->skel->obj)
+	{
 		if (!bpf_map__is_internal(map))
 			bpf_map__set_autocreate(map, false);
 	}
@@ -109,8 +109,9 @@ int bpfobj__use_events(struct bpfobj *o, uint32_t ring_bytes, uint32_t max_targe
 int bpfobj__use_stacks(struct bpfobj *o)
 {
 	struct bpf_map *const maps[] = {
-		o->skel->maps.stack_scratch, o->skel->maps.stack_seen,	  o->skel->maps.unwind_tables,
-		o->skel->maps.unwind_files,  o->skel->maps.unwind_wanted, o->skel->maps.unwind_states,
+		o->skel->maps.stack_scratch, o->skel->maps.stack_seen,
+		o->skel->maps.unwind_tables, o->skel->maps.unwind_files,
+		o->skel->maps.unwind_wanted, o->skel->maps.unwind_states,
 		o->skel->maps.unwind_vmas,   o->skel->maps.unwind_rows,
 		o->skel->maps.unwind_procs,
 	};

@@ -79,7 +79,8 @@ int calibrate__run(struct alloc_probe *p, struct calibration *ret)
 	}
 	procmap__free(maps);
 	if (!err)
-		err = alloc_probe__attach(p, getpid(), CALIBRATE_TARGET, exe, sites, 2, NULL, 0, &n);
+		err = alloc_probe__attach(p, getpid(), CALIBRATE_TARGET, exe, sites, 2, NULL, 0,
+					  &n);
 	if (!err) {
 		ret->emulated_ns = max_of(time_calls(at_push) - before[0], 0);
 		ret->stepped_ns = max_of(time_calls(at_mov) - before[1], 0);

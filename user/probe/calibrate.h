@@ -17,7 +17,8 @@ struct calibration {
 };
 
 /* The probes on memwatch's own functions stay until alloc_probe__free: taking them out takes the
- * kernel tens of milliseconds. 0 or -errno; on failure *ret is zero and costs are reported as unknown. */
+ * kernel tens of milliseconds. 0 or -errno; on failure *ret is zero and costs are reported as
+ * unknown. */
 int calibrate__run(struct alloc_probe *p, struct calibration *ret);
 
 #endif

@@ -106,8 +106,8 @@ static int probe_find_vma(void)
  * not of the arguments. */
 static int probe_link(int attach_type)
 {
-	cleanup_fd int prog = load(BPF_PROG_TYPE_KPROBE, attach_type, 0, return_zero,
-				   ARRAY_SIZE(return_zero));
+	cleanup_fd int prog =
+		load(BPF_PROG_TYPE_KPROBE, attach_type, 0, return_zero, ARRAY_SIZE(return_zero));
 	uint64_t offset = 0;
 	int fd;
 
@@ -266,7 +266,8 @@ const char *features__missing(const struct features *fs)
 	static char line[256];
 
 	if (!fs->may_bpf)
-		return "not permitted to load BPF programs: run as root (sudo), or with CAP_BPF and "
+		return "not permitted to load BPF programs: run as root (sudo), or with CAP_BPF "
+		       "and "
 		       "CAP_PERFMON";
 	for (size_t i = 0; i < FEATURE_COUNT; i++) {
 		if (!fs->f[i].required || fs->f[i].have)

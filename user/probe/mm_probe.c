@@ -66,8 +66,7 @@ static bool rss_stat_is_sparse(void)
 
 static struct bpf_program *peak_program(const struct mm_probe *p)
 {
-	return p->opts.exact_peaks ? p->obj->skel->progs.mw_mm_rss
-				   : p->obj->skel->progs.mw_mm_tick;
+	return p->opts.exact_peaks ? p->obj->skel->progs.mw_mm_rss : p->obj->skel->progs.mw_mm_tick;
 }
 
 static int use_peaks(struct mm_probe *p)

@@ -17,11 +17,11 @@
 #include "probe/task_iter.h"
 
 struct mm_probe_opts {
-	bool peaks;	  /* interval peaks (to a scheduler tick) and events */
-	bool exact_peaks; /* every change of RSS seen: costs each page fault about 10 % */
-	bool kthreads;	/* rows of kernel threads too */
-	bool no_bpf;	/* /proc even where BPF works */
-	uint32_t slots; /* processes whose interval peaks are kept; 0: by what runs now */
+	bool peaks;	   /* interval peaks (to a scheduler tick) and events */
+	bool exact_peaks;  /* every change of RSS seen: costs each page fault about 10 % */
+	bool kthreads;	   /* rows of kernel threads too */
+	bool no_bpf;	   /* /proc even where BPF works */
+	uint32_t slots;	   /* processes whose interval peaks are kept; 0: by what runs now */
 	const pid_t *pids; /* peaks and events of these only; NULL: of all */
 	size_t npids;
 };

@@ -232,10 +232,10 @@ static struct entry *add_process(struct proc_timeline *t, pid_t pid, const char 
 void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 {
 	struct entry *e = find_live(t, ev->tgid);
-	struct figures peak = {ev->peak_time_ns, ev->peak_virt_bytes, ev->peak_anon_bytes,
+	struct figures peak = {ev->peak_time_ns,    ev->peak_virt_bytes,  ev->peak_anon_bytes,
 			       ev->peak_file_bytes, ev->peak_shmem_bytes, TIMELINE_UNKNOWN};
-	struct figures now = {ev->time_ns, ev->virt_bytes, ev->anon_bytes, ev->file_bytes,
-			      ev->shmem_bytes, ev->swap_bytes};
+	struct figures now = {ev->time_ns,    ev->virt_bytes,  ev->anon_bytes,
+			      ev->file_bytes, ev->shmem_bytes, ev->swap_bytes};
 	char text[64];
 
 	if (!e && t->opts.all && ev->type == MW_MM_EXIT && ev->peak_time_ns > t->mono0_ns)
@@ -284,9 +284,9 @@ static void tell_gaps(struct proc_timeline *t, uint64_t now_ns)
 static int take_row(struct proc_timeline *t, struct entry *e, const struct mw_task_row *r,
 		    uint64_t now_ns)
 {
-	struct figures now = {now_ns, r->virt_bytes, r->anon_bytes, r->file_bytes, r->shmem_bytes,
-			      r->swap_bytes};
-	struct figures peak = {r->peak_time_ns, r->peak_virt_bytes, r->peak_anon_bytes,
+	struct figures now = {now_ns,	     r->virt_bytes,  r->anon_bytes,
+			      r->file_bytes, r->shmem_bytes, r->swap_bytes};
+	struct figures peak = {r->peak_time_ns,	   r->peak_virt_bytes,	r->peak_anon_bytes,
 			       r->peak_file_bytes, r->peak_shmem_bytes, TIMELINE_UNKNOWN};
 
 	e->start_ns = r->start_ns;

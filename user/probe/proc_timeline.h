@@ -22,8 +22,8 @@ struct proc_timeline_opts {
 	uint64_t interval_ns; /* expected between ticks, for telling gaps; 0: they are not told */
 	size_t max_rows;      /* of one process; 0: TIMELINE_DEFAULT_ROWS */
 	bool no_bpf;
-	bool external; /* rows and events are fed by the caller's own mm_probe */
-	bool all;      /* external: every process met is recorded, not only those added */
+	bool external;	      /* rows and events are fed by the caller's own mm_probe */
+	bool all;	      /* external: every process met is recorded, not only those added */
 	size_t max_processes; /* with all; 0: 4096. Beyond it they are counted, not recorded */
 };
 

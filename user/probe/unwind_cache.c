@@ -217,8 +217,10 @@ int unwind_cache__load(struct unwind_cache *c, const char *build_id, uint64_t so
 int unwind_cache__store(struct unwind_cache *c, const char *build_id, uint64_t source,
 			const struct unwind_table *t)
 {
-	struct cache_header h = {.version = MW_UNWIND_VERSION, .header_bytes = sizeof(h),
-				 .source = source, .n_words = t->n_words};
+	struct cache_header h = {.version = MW_UNWIND_VERSION,
+				 .header_bytes = sizeof(h),
+				 .source = source,
+				 .n_words = t->n_words};
 	char name[96], tmp[128];
 	cleanup_fd int fd = -1;
 	int err;

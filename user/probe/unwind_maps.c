@@ -25,9 +25,9 @@
 #define BUCKETS 4096
 #define QUEUE 1024
 #define MAX_PENDING 64
-#define TICK_SECONDS 2 /* files used in this tick or the last are not evicted */
-#define MAX_FILES 8000	    /* below the BPF table's size */
-#define WORTH_CACHING 4000  /* rows; smaller tables are built faster than read */
+#define TICK_SECONDS 2	   /* files used in this tick or the last are not evicted */
+#define MAX_FILES 8000	   /* below the BPF table's size */
+#define WORTH_CACHING 4000 /* rows; smaller tables are built faster than read */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
 
 struct file {
@@ -143,7 +143,8 @@ static struct file *eviction_victim(struct unwind_maps *m)
 /* Makes room for a table. 0 or -ENOSPC. */
 static int make_room(struct unwind_maps *m, uint64_t bytes)
 {
-	while (m->st.bytes + m->pending_bytes + bytes > m->budget || !m->free_cnt || m->n_files >= MAX_FILES) {
+	while (m->st.bytes + m->pending_bytes + bytes > m->budget || !m->free_cnt ||
+	       m->n_files >= MAX_FILES) {
 		struct file *f = bytes <= m->budget ? eviction_victim(m) : NULL;
 
 		if (!f)
@@ -212,8 +213,9 @@ static int flush_pending(struct unwind_maps *m)
 	done = n;
 	if (n && bpf_map_update_batch(m->tables_fd, slots, inner, &done, NULL)) {
 		for (uint32_t i = 0; i < n && !err; i++) /* kernels without batches of these */
-			err = bpf_map_update_elem(m->tables_fd, &slots[i], &inner[i], BPF_ANY) ? -errno
-											       : 0;
+			err = bpf_map_update_elem(m->tables_fd, &slots[i], &inner[i], BPF_ANY)
+				      ? -errno
+				      : 0;
 	}
 	for (uint32_t i = 0; i < m->n_pending; i++) {
 		struct pending *p = &m->pending[i];
@@ -364,7 +366,8 @@ static int load_vma(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t 
 		return publish(m, &v->key, NULL, false);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return errno == ENOENT || errno == ESRCH ? -errno : publish(m, &v->key, NULL, false);
+		return errno == ENOENT || errno == ESRCH ? -errno
+							 : publish(m, &v->key, NULL, false);
 	return load_fd(m, fd, path, &v->key);
 }
 
@@ -505,7 +508,8 @@ static void *work(void *arg)
 			pthread_cond_broadcast(&m->idle_cond);
 			clock_gettime(CLOCK_MONOTONIC, &until);
 			until.tv_sec += TICK_SECONDS;
-			if (pthread_cond_timedwait(&m->queue_cond, &m->queue_lock, &until) == ETIMEDOUT)
+			if (pthread_cond_timedwait(&m->queue_cond, &m->queue_lock, &until) ==
+			    ETIMEDOUT)
 				m->o->skel->data->unwind_tick++;
 			continue;
 		}
@@ -631,8 +635,9 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 		int no = unwind_cache__open(opts->state_dir, &m->cache);
 
 		if (no)
-			log_debug("failed to open the cache of unwind tables: %s; continuing without",
-				  strerror(-no));
+			log_debug(
+				"failed to open the cache of unwind tables: %s; continuing without",
+				strerror(-no));
 	}
 	if (!err)
 		err = load_vdso(m) ?: flush_pending(m);
@@ -656,10 +661,11 @@ void unwind_maps__free(struct unwind_maps *m)
 		pthread_mutex_unlock(&m->queue_lock);
 		pthread_join(m->thread, NULL);
 	}
-	log_debug("unwind tables: %u files with %lu rows in %lu bytes, %u without; %lu built, %lu cached, "
+	log_debug("unwind tables: %u files with %lu rows in %lu bytes, %u without; %lu built, %lu "
+		  "cached, "
 		  "%lu evicted, %lu refused, %lu failed, %.1f ms",
-		  m->st.files, (unsigned long)m->st.rows, (unsigned long)m->st.bytes, m->st.no_table,
-		  (unsigned long)m->st.built, (unsigned long)m->st.cached,
+		  m->st.files, (unsigned long)m->st.rows, (unsigned long)m->st.bytes,
+		  m->st.no_table, (unsigned long)m->st.built, (unsigned long)m->st.cached,
 		  (unsigned long)m->st.evicted, (unsigned long)m->st.refused,
 		  (unsigned long)m->st.failed, (double)m->st.build_ns / 1e6);
 	for (size_t i = 0; i < BUCKETS; i++) {

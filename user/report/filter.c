@@ -452,7 +452,8 @@ static bool number_matches(const struct profile *p, const struct tag_filter *t,
 	const char *u;
 	double v = measure__scale(l->num, unit, t->unit, &u);
 
-	return !strcmp(u, t->unit) && (!t->has_low || v >= t->low) && (!t->has_high || v <= t->high);
+	return !strcmp(u, t->unit) && (!t->has_low || v >= t->low) &&
+	       (!t->has_high || v <= t->high);
 }
 
 /* With a key: any value, any part. Without: every part must find some "key:value". */

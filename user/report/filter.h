@@ -12,7 +12,8 @@
 
 struct filter {
 	struct rx *focus, *ignore, *hide, *show, *show_from;
-	const char *tag_focus, *tag_ignore; /* [KEY=]VALUE-RE[,…] or [KEY=]RANGE such as 128kb:512kb */
+	const char *tag_focus,
+		*tag_ignore; /* [KEY=]VALUE-RE[,…] or [KEY=]RANGE such as 128kb:512kb */
 };
 
 /* Bits of what matched nothing, for a warning. */

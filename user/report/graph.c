@@ -10,7 +10,7 @@
 
 static int64_t abs64(int64_t v)
 {
-	return v < 0 ? (int64_t)-(uint64_t)v : v;
+	return v < 0 ? (int64_t) - (uint64_t)v : v;
 }
 
 static int64_t add64(int64_t a, int64_t b)
@@ -189,8 +189,15 @@ static void node_info(const struct profile *p, const struct graph_options *o,
 
 static int add_node(struct graph *g, struct keytab *keys, const struct graph_node *n, uint32_t *ret)
 {
-	uint32_t key[] = {n->name, n->file, n->object, n->address, n->address >> 32, n->start_line,
-			  (uint64_t)n->start_line >> 32, n->line, (uint64_t)n->line >> 32};
+	uint32_t key[] = {n->name,
+			  n->file,
+			  n->object,
+			  n->address,
+			  n->address >> 32,
+			  n->start_line,
+			  (uint64_t)n->start_line >> 32,
+			  n->line,
+			  (uint64_t)n->line >> 32};
 	bool fresh;
 	int err = keytab__add(keys, key, ARRAY_SIZE(key), ret, &fresh);
 
@@ -261,7 +268,8 @@ static int sum_values(struct graph *g, int type)
 				g->nodes[n].cum = add64(g->nodes[n].cum, v);
 			}
 		}
-		struct graph_node *leaf = &g->nodes[g->line_node[g->location0[p->stack[s->stack0]]]];
+		struct graph_node *leaf =
+			&g->nodes[g->line_node[g->location0[p->stack[s->stack0]]]];
 		leaf->flat = add64(leaf->flat, v);
 	}
 	return 0;
@@ -414,8 +422,11 @@ static int add_edge(struct graph *g, struct pairs *t, uint32_t src, uint32_t dst
 		err = err ? err : array_reserve(t->last, t->last_cap, g->nedges + 1);
 		if (err)
 			return err;
-		g->edges[g->nedges] = (struct graph_edge){
-			.src = src, .dst = dst, .weight = v, .residual = residual, .inlined = inlined};
+		g->edges[g->nedges] = (struct graph_edge){.src = src,
+							  .dst = dst,
+							  .weight = v,
+							  .residual = residual,
+							  .inlined = inlined};
 		t->last[g->nedges++] = sample;
 		t->slot[i] = g->nedges;
 		return 0;

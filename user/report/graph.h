@@ -26,13 +26,13 @@ enum graph_granularity {
 struct graph_options {
 	int type; /* sample type */
 	enum graph_granularity granularity;
-	bool object_names;	/* keep functions of different binaries apart */
-	const char *trim_path;	/* ':'-separated prefixes to cut from file names; NULL */
+	bool object_names;	 /* keep functions of different binaries apart */
+	const char *trim_path;	 /* ':'-separated prefixes to cut from file names; NULL */
 	const char *source_path; /* where sources are searched, for guessing prefixes; NULL */
-	bool cum;		/* sort by cum */
-	size_t max_nodes;	/* 0: no limit */
+	bool cum;		 /* sort by cum */
+	size_t max_nodes;	 /* 0: no limit */
 	double node_fraction, edge_fraction;
-	bool edges;	/* all edges are wanted; else only those that tell inlined functions */
+	bool edges; /* all edges are wanted; else only those that tell inlined functions */
 };
 
 struct graph_node {
@@ -75,7 +75,8 @@ const char *graph__label(struct graph *g, uint32_t node);
 /* Sorts edge indices by weight, then by the names of both ends. */
 void graph__sort_edges(struct graph *g, uint32_t *edges, size_t n);
 
-/* Removes configured and well-known prefixes of a source path, as pprof does; a pointer into path. */
+/* Removes configured and well-known prefixes of a source path, as pprof does; a pointer into path.
+ */
 const char *graph__trim_path(const char *path, const char *trim, const char *source_path);
 
 #endif

@@ -154,13 +154,15 @@ static int64_t sane(int64_t line)
 	return line < 0 ? 0 : min_of(line, MAX_LINE);
 }
 
-static void line_range(const struct graph *g, const struct group *grp, int64_t *first, int64_t *last)
+static void line_range(const struct graph *g, const struct group *grp, int64_t *first,
+		       int64_t *last)
 {
 	*first = MAX_LINE;
 	*last = 0;
 	for (size_t i = 0; i < grp->n; i++) {
 		const struct graph_node *n = &g->nodes[grp->node[i]];
-		int64_t line = sane(n->line), start = n->start_line ? sane(n->start_line) : line - MARGIN;
+		int64_t line = sane(n->line),
+			start = n->start_line ? sane(n->start_line) : line - MARGIN;
 
 		*first = min_of(*first, start);
 		*last = max_of(*last, line + MARGIN);

@@ -101,7 +101,8 @@ int load__file_window(const char *path, const struct recording_window *w, struct
 		err = load__buffer(buf, len, ret, &reason);
 	}
 	if (err)
-		snprintf(why, why_len, "%s%s", err == -EBADMSG ? "not a valid profile: " : "", reason);
+		snprintf(why, why_len, "%s%s", err == -EBADMSG ? "not a valid profile: " : "",
+			 reason);
 	return err;
 }
 

@@ -28,13 +28,15 @@ static const struct kind kinds[] = {
 	  {"GB", {"gb", "gbyte", "gigabyte"}, 0x1p30},
 	  {"TB", {"tb", "tbyte", "terabyte"}, 0x1p40},
 	  {"PB", {"pb", "pbyte", "petabyte"}, 0x1p50}},
-	 "B", 1},
+	 "B",
+	 1},
 	{{{"ns", {"ns", "nanosecond"}, 1},
 	  {"us", {"\u03bcs", "us", "microsecond"}, 1e3},
 	  {"ms", {"ms", "millisecond"}, 1e6},
 	  {"s", {"s", "sec", "second"}, 1e9},
 	  {"hrs", {"hour", "hr"}, 3600e9}},
-	 "s", 1e9},
+	 "s",
+	 1e9},
 };
 
 static const struct unit *find_unit(const struct kind *k, const char *name)

@@ -211,7 +211,8 @@ static int add_sample(struct merger *m, const struct profile_sample *s)
 		return profile__sample(m->dst, key, s->nstack, s->value, label, nlabels);
 	for (size_t i = 0; i < m->dst->nvalues; i++)
 		m->dst->samples[index].value[i] =
-			(int64_t)((uint64_t)m->dst->samples[index].value[i] + (uint64_t)s->value[i]);
+			(int64_t)((uint64_t)m->dst->samples[index].value[i] +
+				  (uint64_t)s->value[i]);
 	return 0;
 }
 
@@ -289,8 +290,9 @@ static int add_header(struct merger *m, const struct profile *src, bool first)
 		d->nvalues = src->nvalues;
 		for (size_t i = 0; i < src->nvalues && !err; i++) {
 			err = map_string(m, src->sample_type[i].type, &d->sample_type[i].type);
-			err = err ? err : map_string(m, src->sample_type[i].unit,
-						     &d->sample_type[i].unit);
+			err = err ? err
+				  : map_string(m, src->sample_type[i].unit,
+					       &d->sample_type[i].unit);
 		}
 		err = err ? err : map_string(m, src->period_type.type, &d->period_type.type);
 		err = err ? err : map_string(m, src->period_type.unit, &d->period_type.unit);
@@ -395,7 +397,7 @@ void merge__negate(struct profile *p)
 
 	for (size_t i = 0; i < p->nsamples; i++) {
 		for (size_t k = 0; k < p->nvalues; k++)
-			p->samples[i].value[k] = (int64_t)-(uint64_t)p->samples[i].value[k];
+			p->samples[i].value[k] = (int64_t) - (uint64_t)p->samples[i].value[k];
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
 		*t[i] = -*t[i];
@@ -485,7 +487,8 @@ static void remember_in_use(struct profile *p, bool now)
 	p->sample_type[IN_USE_NOW] = p->sample_type[PROFILE_INUSE_SPACE];
 	p->nvalues = IN_USE_NOW + 1;
 	for (size_t i = 0; i < p->nsamples; i++)
-		p->samples[i].value[IN_USE_NOW] = now ? p->samples[i].value[PROFILE_INUSE_SPACE] : 0;
+		p->samples[i].value[IN_USE_NOW] =
+			now ? p->samples[i].value[PROFILE_INUSE_SPACE] : 0;
 }
 
 /* now - then per stack, and what of it survives at least and at most. */
@@ -500,7 +503,8 @@ static int reduce_to_survivors(struct profile *diff)
 
 		v[PROFILE_ALLOC_OBJECTS] = max_of(v[PROFILE_ALLOC_OBJECTS], 0);
 		v[PROFILE_ALLOC_SPACE] = max_of(v[PROFILE_ALLOC_SPACE], 0);
-		v[PROFILE_INUSE_OBJECTS] = clamp(v[PROFILE_INUSE_OBJECTS], v[PROFILE_ALLOC_OBJECTS]);
+		v[PROFILE_INUSE_OBJECTS] =
+			clamp(v[PROFILE_INUSE_OBJECTS], v[PROFILE_ALLOC_OBJECTS]);
 		v[PROFILE_INUSE_SPACE] = clamp(v[PROFILE_INUSE_SPACE], v[PROFILE_ALLOC_SPACE]);
 		at_least += v[PROFILE_INUSE_SPACE];
 		at_most += clamp(v[IN_USE_NOW], v[PROFILE_ALLOC_SPACE]);
@@ -508,7 +512,8 @@ static int reduce_to_survivors(struct profile *diff)
 	}
 	diff->totals = (struct profile_totals){0};
 	snprintf(text, sizeof(text),
-		 "memwatch: survivors: allocated between the two moments and still live: at least %s, "
+		 "memwatch: survivors: allocated between the two moments and still live: at least "
+		 "%s, "
 		 "at most %s of %s allocated",
 		 measure__label(low, sizeof(low), at_least, "bytes", "auto"),
 		 measure__label(high, sizeof(high), at_most, "bytes", "auto"),

@@ -10,13 +10,14 @@
 #include "model/profile.h"
 
 /*
- * 0; -EINVAL: sample or period types differ (a text in *ret_why, static); -ENOMEM, -E2BIG. The sources stay
- * the caller's.
+ * 0; -EINVAL: sample or period types differ (a text in *ret_why, static); -ENOMEM, -E2BIG. The
+ * sources stay the caller's.
  */
 int merge__profiles(struct profile *const *src, size_t n, struct profile **ret,
 		    const char **ret_why);
 
-/* Multiplies all values; samples that become all 0 go. Labels key=value (if key) on every sample. */
+/* Multiplies all values; samples that become all 0 go. Labels key=value (if key) on every sample.
+ */
 void merge__negate(struct profile *p);
 int merge__label(struct profile *p, const char *key, const char *value);
 

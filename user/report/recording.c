@@ -18,11 +18,13 @@ static int open_recording(const void *buf, size_t len, struct record **ret, cons
 	int err = record__read(buf, len, ret);
 
 	if (err) {
-		*ret_why = err == -ENOMEM ? "out of memory" : "a recording of which nothing can be read";
+		*ret_why = err == -ENOMEM ? "out of memory"
+					  : "a recording of which nothing can be read";
 		return err;
 	}
 	if (record__damage(*ret))
-		log_warn("the last %zu bytes of the recording are cut off or damaged", record__damage(*ret));
+		log_warn("the last %zu bytes of the recording are cut off or damaged",
+			 record__damage(*ret));
 	return 0;
 }
 
@@ -34,7 +36,8 @@ static int window_ticks(const struct record *r, const struct recording_window *w
 	size_t n = record__ticks(r, &t);
 
 	*to = w->has_to ? record__tick_at(r, t[0].time_unix_ns + (int64_t)w->to_ns) : n - 1;
-	*from = w->has_from ? record__tick_at(r, t[0].time_unix_ns + (int64_t)w->from_ns) : SIZE_MAX;
+	*from = w->has_from ? record__tick_at(r, t[0].time_unix_ns + (int64_t)w->from_ns)
+			    : SIZE_MAX;
 	if (*from != SIZE_MAX && *from >= *to) {
 		*ret_why = "nothing was recorded between --from and --to";
 		return -EINVAL;
@@ -81,7 +84,8 @@ int recording__profile(const void *buf, size_t len, const struct recording_windo
 
 static bool is_allocator(const char *name)
 {
-	static const char *const names[] = {"malloc", "calloc", "realloc", "operator new", "__libc_"};
+	static const char *const names[] = {"malloc", "calloc", "realloc", "operator new",
+					    "__libc_"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strncmp(name, names[i], strlen(names[i])))
@@ -164,7 +168,8 @@ static int put_verdict(FILE *f, const struct profile *p, const struct record_ver
 	return err;
 }
 
-static void put_head(FILE *f, const struct record *r, const struct profile *p, size_t from, size_t to)
+static void put_head(FILE *f, const struct record *r, const struct profile *p, size_t from,
+		     size_t to)
 {
 	const struct record_tick *t;
 	char rss0[UNITS_LEN], rss1[UNITS_LEN], use0[UNITS_LEN], use1[UNITS_LEN], span[UNITS_LEN];
@@ -173,7 +178,8 @@ static void put_head(FILE *f, const struct record *r, const struct profile *p, s
 	escape__put_plain(f, profile__text(p, p->comm));
 	fprintf(f, " (PID %u), %zu snapshots in %s: in use %s to %s, RSS %s to %s\n\n", p->pid,
 		to - from + 1,
-		units__time(span, sizeof(span), (uint64_t)(t[to].time_unix_ns - t[from].time_unix_ns)),
+		units__time(span, sizeof(span),
+			    (uint64_t)(t[to].time_unix_ns - t[from].time_unix_ns)),
 		units__size(use0, sizeof(use0), (int64_t)t[from].totals.inuse_bytes),
 		units__size(use1, sizeof(use1), (int64_t)t[to].totals.inuse_bytes),
 		units__size(rss0, sizeof(rss0), t[from].rss_bytes),
@@ -195,7 +201,8 @@ int recording__verdicts(FILE *f, const void *buf, size_t len, const struct recor
 	if (!err) {
 		from = from == SIZE_MAX ? 0 : from;
 		err = record__profile(r, SIZE_MAX, to, &p);
-		err = err ? err : record__verdicts(r, from, to, max_of(top * 4, (size_t)200), &v, &n);
+		err = err ? err
+			  : record__verdicts(r, from, to, max_of(top * 4, (size_t)200), &v, &n);
 		*ret_why = err ? strerror(-err) : "";
 	}
 	if (!err)

@@ -19,7 +19,8 @@ struct recording_window {
 int recording__profile(const void *buf, size_t len, const struct recording_window *w,
 		       struct profile **ret, const char **ret_why);
 
-/* Prints the verdicts of the `top` stacks that matter most in a recording. 0, -EBADMSG and the like. */
+/* Prints the verdicts of the `top` stacks that matter most in a recording. 0, -EBADMSG and the
+ * like. */
 int recording__verdicts(FILE *f, const void *buf, size_t len, const struct recording_window *w,
 			size_t top, const char **ret_why);
 

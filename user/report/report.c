@@ -154,7 +154,8 @@ static void time_line(FILE *f, int64_t ns)
 	char text[80];
 	struct tm tm;
 
-	if (localtime_r(&s, &tm) && strftime(text, sizeof(text), "%b %-d, %Y at %-I:%M%P (%Z)", &tm))
+	if (localtime_r(&s, &tm) &&
+	    strftime(text, sizeof(text), "%b %-d, %Y at %-I:%M%P (%Z)", &tm))
 		fprintf(f, "Time: %s\n", text);
 }
 
@@ -168,8 +169,8 @@ static void duration_line(const struct report *r, FILE *f)
 	report__value(r, r->total, total, sizeof(total));
 	fprintf(f, "Duration: %s, Total samples = %s ", duration, total);
 	if (!strcmp(unit, "ns") && ns != 0 && fabs(ns) < 0x1p62)
-		fprintf(f, "(%s)", measure__percent(percent, sizeof(percent), (int64_t)ns,
-						    r->p->duration_ns));
+		fprintf(f, "(%s)",
+			measure__percent(percent, sizeof(percent), (int64_t)ns, r->p->duration_ns));
 	putc('\n', f);
 }
 
@@ -249,7 +250,8 @@ static int full_header(const struct report *r, FILE *f, const struct graph *g,
 	if (!r->total)
 		return err;
 	if (g->dropped_nodes) {
-		report__value(r, whole(fabs((double)r->total * o->node_fraction)), low, sizeof(low));
+		report__value(r, whole(fabs((double)r->total * o->node_fraction)), low,
+			      sizeof(low));
 		fprintf(f, "Dropped %zu node%s (cum <= %s)\n", g->dropped_nodes,
 			g->dropped_nodes > 1 ? "s" : "", low);
 	}
@@ -301,7 +303,10 @@ int report__top(struct report *r, FILE *f)
 		columns(r, f, n->flat, sum, n->cum);
 		fputs("  ", f);
 		err = report__name(f, graph__label(&g, g.order[i]));
-		fputs(!(h & INLINED) ? "\n" : h & CALLED ? " (partial-inline)\n" : " (inline)\n", f);
+		fputs(!(h & INLINED) ? "\n"
+		      : h & CALLED   ? " (partial-inline)\n"
+				     : " (inline)\n",
+		      f);
 	}
 	graph__free(&g);
 	return finish(f, err);
@@ -420,7 +425,8 @@ int report__books(const struct profile *p, FILE *f)
 	int err = 0;
 
 	if (t->alloc_objects || t->inuse_objects) {
-		fprintf(f, "\nTotals (%s):\n", p->sample_bytes > 1 ? "estimated from samples" : "exact");
+		fprintf(f, "\nTotals (%s):\n",
+			p->sample_bytes > 1 ? "estimated from samples" : "exact");
 		total_line(f, "allocated", t->alloc_objects, t->alloc_bytes);
 		total_line(f, "freed", t->free_objects, t->free_bytes);
 		total_line(f, "in use", t->inuse_objects, t->inuse_bytes);

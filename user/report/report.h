@@ -45,7 +45,8 @@ int report__traces(struct report *r, FILE *f);
 int report__raw(struct report *r, FILE *f);
 int report__list(struct report *r, FILE *f); /* annotated source of functions matching o.symbol */
 
-/* The section that pprof has not: totals and what was not seen. Prints nothing if nothing is known. */
+/* The section that pprof has not: totals and what was not seen. Prints nothing if nothing is known.
+ */
 int report__books(const struct profile *p, FILE *f);
 
 /* shared between report.c, traces.c and list.c */

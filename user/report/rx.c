@@ -28,8 +28,8 @@ int rx__new(const char *pattern, struct rx **ret, char *why, size_t why_len)
 	if (!rx)
 		return -ENOMEM;
 	rx->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-				 PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY, &code, &at,
-				 NULL);
+				 PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY, &code,
+				 &at, NULL);
 	if (!rx->code) {
 		if (why)
 			pcre2_get_error_message(code, (PCRE2_UCHAR *)why, why_len);

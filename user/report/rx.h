@@ -14,8 +14,8 @@ struct rx;
 
 /* Compiles. 0, -ENOMEM, or -EINVAL with what is wrong in why (may be NULL). */
 int rx__new(const char *pattern, struct rx **ret, char *why, size_t why_len);
-void rx__free(struct rx *rx); /* NULL is fine */
+void rx__free(struct rx *rx);			 /* NULL is fine */
 bool rx__match(struct rx *rx, const char *text); /* one thread at a time */
-const char *rx__pattern(const struct rx *rx); /* as given */
+const char *rx__pattern(const struct rx *rx);	 /* as given */
 
 #endif

@@ -19,7 +19,8 @@ struct ranked {
 
 static int by_value(const void *a, const void *b)
 {
-	int64_t x = llabs(((const struct ranked *)a)->value), y = llabs(((const struct ranked *)b)->value);
+	int64_t x = llabs(((const struct ranked *)a)->value),
+		y = llabs(((const struct ranked *)b)->value);
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }

@@ -19,13 +19,11 @@ static int status_of(int err)
 {
 	switch (err) {
 	case -ESRCH:
-	case -ENOENT:
-		return EXIT_NO_PROCESS;
+	case -ENOENT: return EXIT_NO_PROCESS;
 	case -EPERM:
 	case -EACCES:
 	case -EOPNOTSUPP:
-	case -ENOSYS:
-		return EXIT_UNSUPPORTED;
+	case -ENOSYS: return EXIT_UNSUPPORTED;
 	}
 	return EXIT_FAILED;
 }
@@ -55,15 +53,15 @@ int attach__open(const struct attach_options *o, struct session **ret)
 		return EXIT_UNSUPPORTED;
 	}
 	if (!in_initial_pid_namespace()) {
-		log_error("not supported in a PID namespace: run memwatch on the host, with the host's "
+		log_error("not supported in a PID namespace: run memwatch on the host, with the "
+			  "host's "
 			  "PID of the process (a container needs --pid=host)");
 		return EXIT_UNSUPPORTED;
 	}
 	err = session__new(&opts, ret);
 	if (!err)
 		return EXIT_DONE;
-	log_error("failed to load: %s",
-		  session__error()[0] ? session__error() : strerror(-err));
+	log_error("failed to load: %s", session__error()[0] ? session__error() : strerror(-err));
 	return status_of(err);
 }
 
@@ -72,8 +70,8 @@ void attach__announce(struct session *s, const struct session_target *t)
 	char rate[UNITS_LEN], how[64];
 
 	if (s->opts.faults_only) {
-		log_info("attached to PID %d (%s): one page fault in %u is sampled", t->pid, t->comm,
-			 s->opts.fault_period);
+		log_info("attached to PID %d (%s): one page fault in %u is sampled", t->pid,
+			 t->comm, s->opts.fault_period);
 		return;
 	}
 	if (s->opts.sample_bytes > 1)
@@ -83,16 +81,17 @@ void attach__announce(struct session *s, const struct session_target *t)
 		snprintf(how, sizeof(how), "every allocation");
 	if (t->go) {
 		log_info("attached to PID %d (%s, %s%s): the runtime's own heap profile%s", t->pid,
-			 t->comm, go_attached__version(t->go), go_attached__cgo(t->go) ? ", cgo" : "",
+			 t->comm, go_attached__version(t->go),
+			 go_attached__cgo(t->go) ? ", cgo" : "",
 			 go_attached__cgo(t->go) ? ", and the C allocator's by probes" : "");
 		if (!go_attached__cgo(t->go))
 			return;
 	}
 	if (!t->nprobes)
-		log_warn("no allocation functions found in PID %d (%s): only its anonymous mappings are "
+		log_warn("no allocation functions found in PID %d (%s): only its anonymous "
+			 "mappings are "
 			 "profiled%s",
-			 t->pid, t->comm,
-			 t->nmaps ? " (a static program without symbols?)" : "");
+			 t->pid, t->comm, t->nmaps ? " (a static program without symbols?)" : "");
 	log_info("attached to PID %d (%s): %zu probes in %zu files, %s, %s", t->pid, t->comm,
 		 t->nprobes, t->nfiles, features__method(&s->features), how);
 }

@@ -46,30 +46,36 @@ static const struct argp_option options[] = {
 	{"interval", 'i', "TIME", 0, "refresh of the view and of the timeline (default 2s)", 1},
 	{NULL, 0, NULL, 0, "What is written:", 2},
 	{"output", 'o', "FILE", 0,
-	 "write the profile at the end; the name's ending picks the format: .pb.gz (pprof), .folded, "
-	 ".svg, .html, .json, .txt. %p in the name is the PID. May repeat. Ctrl-C, -d and the target's "
+	 "write the profile at the end; the name's ending picks the format: .pb.gz (pprof), "
+	 ".folded, "
+	 ".svg, .html, .json, .txt. %p in the name is the PID. May repeat. Ctrl-C, -d and the "
+	 "target's "
 	 "own end write it; SIGUSR1 writes it and goes on",
 	 2},
 	{"timeline", OPT_TIMELINE, "FILE", 0, "RSS-vs-VIRT timeline: .csv, .json, .svg, .html", 2},
 	{"record", OPT_RECORD, "FILE", 0,
 	 "record a snapshot every second: 'memwatch report --verdicts FILE' says what leaks", 2},
-	{"peak", OPT_PEAK, "FILE", 0, "the profile at the moment of the highest in-use, endings as -o", 2},
+	{"peak", OPT_PEAK, "FILE", 0,
+	 "the profile at the moment of the highest in-use, endings as -o", 2},
 	{"peak-rss", OPT_PEAK_RSS, "FILE", 0, "the profile at the moment of the highest RSS", 2},
 	{"ledger", OPT_LEDGER, NULL, 0,
 	 "where every resident byte belongs, at each report and at the end", 2},
 	{"mmap", OPT_MMAP, NULL, 0,
-	 "put anonymous mappings into the profile too, labelled class=mmap (always in .txt and the view)",
+	 "put anonymous mappings into the profile too, labelled class=mmap (always in .txt and the "
+	 "view)",
 	 2},
 	{NULL, 0, NULL, 0, "What is measured:", 3},
 	{"sample-bytes", OPT_SAMPLE_BYTES, "SIZE", 0,
 	 "mean bytes between samples (default 512K, as Go's); 1 is every allocation", 3},
 	{"exact", OPT_EXACT, NULL, 0, "every allocation: the same as --sample-bytes 1", 3},
 	{"max-overhead", OPT_MAX_OVERHEAD, "PCT", 0,
-	 "keep the cost to the targets under PCT percent of one CPU: sample less, and take the allocator "
+	 "keep the cost to the targets under PCT percent of one CPU: sample less, and take the "
+	 "allocator "
 	 "probes out if that is not enough",
 	 3},
 	{"faults", OPT_FAULTS, "N", OPTION_ARG_OPTIONAL,
-	 "instead of allocations: which stacks made pages resident, by every N-th page fault (default "
+	 "instead of allocations: which stacks made pages resident, by every N-th page fault "
+	 "(default "
 	 "1024). No probes, any language; the profile is resident_space",
 	 3},
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
@@ -78,7 +84,9 @@ static const struct argp_option options[] = {
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects", 4},
 	{"top", OPT_TOP, "N", 0, "rows shown (default 10)", 4},
 	{"histograms", OPT_HISTOGRAMS, NULL, 0,
-	 "plain reports that end with sizes and lifetimes of blocks (.txt and .json always have them)", 4},
+	 "plain reports that end with sizes and lifetimes of blocks (.txt and .json always have "
+	 "them)",
+	 4},
 	{"plain", OPT_PLAIN, NULL, 0, "no full-screen view: a text report at each interval", 4},
 	{"json", OPT_JSON, NULL, 0, "the report on stdout as JSON, one profile at the end", 4},
 	{"quiet", 'q', NULL, 0, "no messages but errors, no live report", 4},
@@ -140,12 +148,8 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	struct attach_options *o = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &o->alert;
-		break;
-	case 'd':
-		parse_time(state, "no duration", arg, 1000000, &o->duration_ns);
-		break;
+	case ARGP_KEY_INIT: state->child_inputs[0] = &o->alert; break;
+	case 'd': parse_time(state, "no duration", arg, 1000000, &o->duration_ns); break;
 	case 'i':
 		parse_time(state, "no interval (at least 10ms)", arg, 10000000, &o->interval_ns);
 		break;
@@ -159,13 +163,12 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_TIMELINE:
 		if (!has_ending(arg, timeline_endings))
-			argp_error(state, "timeline '%s': the name must end in .csv, .json, .svg or .html",
+			argp_error(state,
+				   "timeline '%s': the name must end in .csv, .json, .svg or .html",
 				   arg);
 		o->timeline = arg;
 		break;
-	case OPT_RECORD:
-		o->record = arg;
-		break;
+	case OPT_RECORD: o->record = arg; break;
 	case OPT_PEAK:
 	case OPT_PEAK_RSS:
 		if (!output__known(arg))
@@ -178,13 +181,12 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		    o->sample_bytes > 1ULL << 40)
 			usage_error(state, "no sampling size (1 to 1T)", arg);
 		break;
-	case OPT_EXACT:
-		o->sample_bytes = 1;
-		break;
+	case OPT_EXACT: o->sample_bytes = 1; break;
 	case OPT_SAMPLE_INDEX:
 		if (profile__heap_type(arg) < 0)
-			usage_error(state, "no sample type (inuse_space, inuse_objects, alloc_space, "
-					   "alloc_objects)",
+			usage_error(state,
+				    "no sample type (inuse_space, inuse_objects, alloc_space, "
+				    "alloc_objects)",
 				    arg);
 		o->sample_index = arg;
 		break;
@@ -197,15 +199,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		if (!parse_percent(arg, &o->max_overhead))
 			usage_error(state, "no percentage", arg);
 		break;
-	case OPT_PLAIN:
-		o->plain = true;
-		break;
-	case OPT_FOLLOW:
-		o->follow = true;
-		break;
-	case OPT_JSON:
-		o->json = true;
-		break;
+	case OPT_PLAIN: o->plain = true; break;
+	case OPT_FOLLOW: o->follow = true; break;
+	case OPT_JSON: o->json = true; break;
 	case OPT_FAULTS:
 		o->faults = true;
 		if (arg) {
@@ -216,24 +212,15 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			o->fault_period = n;
 		}
 		break;
-	case OPT_HISTOGRAMS:
-		o->histograms = true;
-		break;
-	case OPT_LEDGER:
-		o->ledger = true;
-		break;
-	case OPT_MMAP:
-		o->with_maps = true;
-		break;
+	case OPT_HISTOGRAMS: o->histograms = true; break;
+	case OPT_LEDGER: o->ledger = true; break;
+	case OPT_MMAP: o->with_maps = true; break;
 	case 'q':
 		o->quiet = true;
 		log__set_level(LOG_ERROR);
 		break;
-	case 'v':
-		log__set_level(LOG_DEBUG);
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
+	case 'v': log__set_level(LOG_DEBUG); break;
+	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
 }

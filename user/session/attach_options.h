@@ -28,11 +28,11 @@ struct attach_options {
 	double max_overhead; /* percent of one CPU; 0: no limit */
 	struct alert_options alert;
 	bool plain, follow, json, quiet, with_maps, ledger, histograms;
-	bool faults;	      /* page faults instead of allocations */
-	bool faults_all;      /* of every process */
+	bool faults;	       /* page faults instead of allocations */
+	bool faults_all;       /* of every process */
 	uint32_t fault_period; /* page faults per sample; 0: the default */
-	bool from_start;      /* the target was started under memwatch: no block is older */
-	bool shares_terminal; /* the target writes to it too: no full-screen view */
+	bool from_start;       /* the target was started under memwatch: no block is older */
+	bool shares_terminal;  /* the target writes to it too: no full-screen view */
 };
 
 /* Fills in the defaults. */

@@ -33,7 +33,7 @@ struct sample {
 struct pages { /* the samples of one target, at most one a page */
 	struct sample *s;
 	size_t n, cap;
-	size_t n_at_end; /* of a process that ended: so many were there */
+	size_t n_at_end;       /* of a process that ended: so many were there */
 	bool sorted, at_death; /* at_death: they stay */
 	uint64_t rest_bytes;
 };
@@ -57,8 +57,8 @@ void faults__use(struct session *s, bool all)
 }
 
 /*
- * Minor and major faults each have their counter, and both count when the fault has been handled and
- * the page is there; the counter of all page faults counts before.
+ * Minor and major faults each have their counter, and both count when the fault has been handled
+ * and the page is there; the counter of all page faults counts before.
  */
 static int open_counter(struct faults *f, int cpu, uint64_t config)
 {
@@ -214,9 +214,8 @@ void faults__event(struct faults *f, const struct mw_ev_fault *ev)
 	}
 	sums->faults += f->period;
 	sums->faulted_bytes += (double)f->period * f->page_bytes;
-	p->s[p->n++] = (struct sample){.page = ev->addr / f->page_bytes,
-				       .time_ns = ev->hdr.time_ns,
-				       .site = site};
+	p->s[p->n++] = (struct sample){
+		.page = ev->addr / f->page_bytes, .time_ns = ev->hdr.time_ns, .site = site};
 	p->sorted = false;
 	f->total++;
 }
@@ -288,8 +287,8 @@ static bool is_huge(const struct faults *f, uint64_t entry)
 {
 	uint64_t flags, pfn = entry & ((1ULL << 55) - 1);
 
-	return pfn && f->kpageflags_fd >= 0 &&
-	       pread(f->kpageflags_fd, &flags, 8, pfn * 8) == 8 && (flags >> KPF_THP & 1);
+	return pfn && f->kpageflags_fd >= 0 && pread(f->kpageflags_fd, &flags, 8, pfn * 8) == 8 &&
+	       (flags >> KPF_THP & 1);
 }
 
 /* How many pages the fault brought: entry[at] is its own, n entries were read. */

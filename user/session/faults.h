@@ -28,7 +28,7 @@ struct faults;
 
 /* Per site of the session's heap: what the profile is made of. */
 struct faults_site {
-	double faults, faulted_bytes;	/* ever */
+	double faults, faulted_bytes;	       /* ever */
 	double resident_pages, resident_bytes; /* now, by the last faults__look */
 };
 

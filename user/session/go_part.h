@@ -23,8 +23,8 @@ void go_part__tick(struct session *s);
 int go_part__add(const struct session_target *t, struct profile *p,
 		 const struct profile_label *labels, size_t nlabels);
 
-/* What the process has in its heaps, from a Go runtime's MemStats besides what the probes saw (which
- * the caller puts in first). Nothing is added for other programs. */
+/* What the process has in its heaps, from a Go runtime's MemStats besides what the probes saw
+ * (which the caller puts in first). Nothing is added for other programs. */
 struct go_part_numbers {
 	double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects;
 };

@@ -8,7 +8,7 @@
 #include "core/util.h"
 
 #define LOOK_NS 1000000000ULL
-#define PATIENCE 2		     /* looks above the limit before something is done */
+#define PATIENCE 2		      /* looks above the limit before something is done */
 #define MAX_SAMPLE_BYTES (1ULL << 36) /* beyond this nothing is sampled any more */
 
 void governor__init(struct governor *g, double max_percent, uint64_t now_ns)
@@ -22,7 +22,8 @@ static void detach(struct governor *g, struct session *s, double percent)
 {
 	g->detached = true;
 	session__detach_allocators(s);
-	log_warn("the allocator probes cost the target %.1f %% of a CPU, more than --max-overhead %.1f: "
+	log_warn("the allocator probes cost the target %.1f %% of a CPU, more than --max-overhead "
+		 "%.1f: "
 		 "taken out; the profile stays as it was now, the rest goes on",
 		 percent, g->max_percent);
 }

@@ -77,12 +77,12 @@ static void on_kill(void *arg, struct oom_event *e)
 	if (t) {
 		if (g->s->faults)
 			faults__at_death(g->s->faults, t->index);
-		snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, g->o->dir, e->victim.pid,
-			 e->time_unix_ms);
+		snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, g->o->dir,
+			 e->victim.pid, e->time_unix_ms);
 		err = save_profile(g, e->victim.pid, base, name, sizeof(name));
 		if (err)
-			log_warn("failed to save the profile of the OOM victim %u: %s", e->victim.pid,
-				 strerror(-err));
+			log_warn("failed to save the profile of the OOM victim %u: %s",
+				 e->victim.pid, strerror(-err));
 		else
 			snprintf(e->profile, sizeof(e->profile), "%s", name);
 		log_warn("PID %u (%s) was killed: out of memory%s%s%s%s", e->victim.pid,
@@ -116,7 +116,8 @@ static int start_watch(struct guard *g)
 		return EXIT_UNSUPPORTED;
 	}
 	if (protect__oom_score_adj(-999))
-		log_info("not permitted to lower its own oom_score_adj: memwatch itself may be chosen "
+		log_info("not permitted to lower its own oom_score_adj: memwatch itself may be "
+			 "chosen "
 			 "by the OOM killer; continuing");
 	return 0;
 }

@@ -20,7 +20,8 @@
 #include "session/monitor.h"
 #include "sys/procmap.h"
 
-#define MAX_STOPS 200000 /* system calls of a dynamic linker; a guard, not a limit met in practice */
+#define MAX_STOPS \
+	200000 /* system calls of a dynamic linker; a guard, not a limit met in practice */
 
 struct hold {
 	pid_t pid;
@@ -130,7 +131,8 @@ static bool find_linker(int pid, uint64_t *lo, uint64_t *hi)
 	for (size_t i = 0; e && i < maps->n; i++) {
 		const struct procmap_entry *x = &maps->entries[i];
 
-		if (x->ino != e->ino || x->dev_major != e->dev_major || x->dev_minor != e->dev_minor)
+		if (x->ino != e->ino || x->dev_major != e->dev_major ||
+		    x->dev_minor != e->dev_minor)
 			continue;
 		if (!*lo)
 			*lo = x->start;
@@ -163,11 +165,12 @@ static int follow_linker(struct hold *h, struct session *s, struct session_targe
 		if (err)
 			return err;
 		if (REG_IP(regs) < lo || REG_IP(regs) >= hi)
-			return 0; /* the program itself runs */
+			return 0;	   /* the program itself runs */
 		err = next_stop(h, &regs); /* exit */
 		if (err)
 			return err;
-		if ((REG_NR(regs) == SYS_mmap && (REG_PROT(regs) & 4)) || REG_NR(regs) == SYS_mprotect) {
+		if ((REG_NR(regs) == SYS_mmap && (REG_PROT(regs) & 4)) ||
+		    REG_NR(regs) == SYS_mprotect) {
 			err = session__rescan(s, t);
 			if (err && err != -ESRCH)
 				log_debug("rescan: %s", strerror(-err));

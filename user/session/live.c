@@ -50,8 +50,7 @@ static int header(FILE *f, struct session *s, const struct session_target *t,
 		units__time(a, sizeof(a), now - t->start_ns));
 	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
 		units__size(a, sizeof(a), rss), units__size(b, sizeof(b), virt),
-		units__size(c, sizeof(c), (int64_t)inuse),
-		max_of(n.inuse_objects, 0) + 0.0,
+		units__size(c, sizeof(c), (int64_t)inuse), max_of(n.inuse_objects, 0) + 0.0,
 		units__size(d, sizeof(d), (int64_t)n.alloc_bytes), n.alloc_objects);
 	dt = prev->time_ns ? (double)(now - prev->time_ns) / 1e9 : 0;
 	if (dt > 0) {
@@ -59,7 +58,8 @@ static int header(FILE *f, struct session *s, const struct session_target *t,
 
 		fprintf(f, "\n  in use %s%s/s  allocating %s/s in %.0f blocks/s",
 			grow >= 0 ? "+" : "", units__size(a, sizeof(a), (int64_t)grow),
-			units__size(b, sizeof(b), (int64_t)((n.alloc_bytes - prev->alloc_bytes) / dt)),
+			units__size(b, sizeof(b),
+				    (int64_t)((n.alloc_bytes - prev->alloc_bytes) / dt)),
 			(n.alloc_objects - prev->alloc_objects) / dt);
 	}
 	if (s->opts.sample_bytes > 1)
@@ -141,8 +141,8 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	cleanup_free uint64_t *keys = opts->watch ? calloc(p->nsamples + 1, sizeof(*keys)) : NULL;
 	cleanup_free struct ranked *r = calloc(p->nsamples + 1, sizeof(*r));
 	bool bytes = opts->type == PROFILE_ALLOC_SPACE || opts->type == PROFILE_INUSE_SPACE;
-	int objects = opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS
-							  : PROFILE_ALLOC_OBJECTS;
+	int objects =
+		opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS : PROFILE_ALLOC_OBJECTS;
 	int64_t total = 0;
 	int err = r ? 0 : -ENOMEM;
 
@@ -200,12 +200,13 @@ int live__report(FILE *f, struct session *s, const struct session_target *t,
 		err = session__profile(s, t, true, &p);
 	s->histograms = false;
 	if (!err)
-		err = stacks(f, p, &(struct live_opts){.type = opts->type,
-						       .top = opts->top,
-						       .max_frames = opts->max_frames,
-						       .histograms = opts->histograms,
-						       .watch = opts->watch,
-						       .start_ns = t->start_ns});
+		err = stacks(f, p,
+			     &(struct live_opts){.type = opts->type,
+						 .top = opts->top,
+						 .max_frames = opts->max_frames,
+						 .histograms = opts->histograms,
+						 .watch = opts->watch,
+						 .start_ns = t->start_ns});
 	if (!err && opts->histograms)
 		hist_out__text(f, p);
 	profile__free(p);

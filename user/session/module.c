@@ -145,7 +145,8 @@ int module_table__get(struct module_table *t, const struct procmap *maps,
 
 	for (size_t i = t->n; i-- > 0;) {
 		m = t->modules[i];
-		/* A file that could not be opened is tried again: the process may have been busy. */
+		/* A file that could not be opened is tried again: the process may have been busy.
+		 */
 		if (m->dev == dev && m->ino == e->ino && m->fd >= 0) {
 			*ret = m;
 			return 0;

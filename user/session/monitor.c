@@ -24,7 +24,7 @@
 #include "session/target.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
-#define FIRST_REPORT_NS 100000000ULL /* the first report does not wait for an interval */
+#define FIRST_REPORT_NS 100000000ULL  /* the first report does not wait for an interval */
 
 struct monitor {
 	const struct attach_options *opts;
@@ -175,7 +175,8 @@ static void close_faults(struct session *s)
 	}
 	for (int i = MW_STACK_TRUNCATED; i < MW_STACK_ENDS; i++)
 		cut += i == MW_STACK_FP_END ? 0 : c[MW_C_STACK_END + i];
-	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %llu samples lost, "
+	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %llu samples "
+		 "lost, "
 		 "%llu stacks truncated",
 		 faults, faults__period(s->faults), (unsigned)s->ntargets,
 		 (unsigned long long)(faults__lost(s->faults) + c[MW_C_LOST_MAP_RING]),

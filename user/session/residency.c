@@ -135,8 +135,7 @@ static void collect_block(void *arg, const struct livemap_block *b)
 	if (c->err)
 		return;
 	c->block[c->n].addr = b->key & ((1ULL << MW_ADDR_BITS) - 1);
-	c->block[c->n++].bytes =
-		b->size * heap__weight(b->size, h->rates[b->rate].sample_bytes);
+	c->block[c->n++].bytes = b->size * heap__weight(b->size, h->rates[b->rate].sample_bytes);
 }
 
 static int by_addr(const void *a, const void *b)

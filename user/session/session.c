@@ -72,7 +72,8 @@ static int attach_tracepoints(struct session *s)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, s->obj->skel->obj) {
+	bpf_object__for_each_program(prog, s->obj->skel->obj)
+	{
 		struct bpf_link *link;
 		int err;
 
@@ -233,7 +234,8 @@ void session__free(struct session *s)
 	free(s);
 }
 
-/* The kernel must know which live blocks a followed child has, or it would not report their frees. */
+/* The kernel must know which live blocks a followed child has, or it would not report their frees.
+ */
 struct share {
 	struct session *s;
 	uint32_t child;
@@ -245,7 +247,8 @@ static void share_block(void *arg, const struct livemap_block *b)
 	uint64_t size = b->size;
 
 	if (b->key >> MW_ADDR_BITS == sh->child)
-		bpf_map_update_elem(bpf_map__fd(sh->s->obj->skel->maps.alloc_live), &b->key, &size, 0);
+		bpf_map_update_elem(bpf_map__fd(sh->s->obj->skel->maps.alloc_live), &b->key, &size,
+				    0);
 }
 
 static void forget_block(void *arg, const struct livemap_block *b)
@@ -297,9 +300,7 @@ static void on_proc(struct session *s, const struct mw_ev_proc *ev)
 	if (!t)
 		return;
 	switch (ev->hdr.type) {
-	case MW_EV_FORK:
-		on_fork(s, ev);
-		break;
+	case MW_EV_FORK: on_fork(s, ev); break;
 	case MW_EV_EXEC:
 		if (s->faults)
 			faults__clear_target(s->faults, t->index);
@@ -312,9 +313,7 @@ static void on_proc(struct session *s, const struct mw_ev_proc *ev)
 		log__printf(s->opts.faults_all ? LOG_DEBUG : LOG_INFO, "PID %d is now '%s' (exec)",
 			    t->pid, t->comm);
 		break;
-	case MW_EV_EXIT:
-		target__ended(s, t);
-		break;
+	case MW_EV_EXIT: target__ended(s, t); break;
 	}
 }
 
@@ -336,15 +335,9 @@ static int on_event(void *arg, void *data, size_t size)
 
 	s->events++;
 	switch (hdr->type) {
-	case MW_EV_ALLOC:
-		heap__alloc(s->heap, data);
-		break;
-	case MW_EV_FREE:
-		heap__dealloc(s->heap, data);
-		break;
-	case MW_EV_UNFREE:
-		heap__undealloc(s->heap, data);
-		break;
+	case MW_EV_ALLOC: heap__alloc(s->heap, data); break;
+	case MW_EV_FREE: heap__dealloc(s->heap, data); break;
+	case MW_EV_UNFREE: heap__undealloc(s->heap, data); break;
 	case MW_EV_STACK:
 		if (hdr->target == MW_FAULT_NO_TARGET && s->faults)
 			faults__on_stack(s->faults, data, size);
@@ -370,9 +363,7 @@ static int on_event(void *arg, void *data, size_t size)
 		break;
 	case MW_EV_FORK:
 	case MW_EV_EXEC:
-	case MW_EV_EXIT:
-		on_proc(s, data);
-		break;
+	case MW_EV_EXIT: on_proc(s, data); break;
 	}
 	/* Under a flood the loop must still come round to its clock and signals. The event is
 	 * consumed; a negative value only ends this reading. */
@@ -421,8 +412,8 @@ int session__counters(struct session *s, const struct session_target *t, uint64_
 double session__cost_ns(const struct session *s, const uint64_t *c)
 {
 	const struct calibration *k = &s->calibration;
-	uint64_t hits = c[MW_C_ALLOCS] + c[MW_C_FAILED_ALLOCS] + c[MW_C_FREES] + c[MW_C_NULL_FREES] +
-			c[MW_C_NESTED];
+	uint64_t hits = c[MW_C_ALLOCS] + c[MW_C_FAILED_ALLOCS] + c[MW_C_FREES] +
+			c[MW_C_NULL_FREES] + c[MW_C_NESTED];
 	uint64_t stepped = min_of(c[MW_C_STEPPED], hits), returns = c[MW_C_RETURNS];
 
 	if (!s->features.f[FEATURE_UPROBE_SESSION].have)
@@ -443,6 +434,7 @@ char *session__cost(const struct session *s, const uint64_t *c, char *buf, size_
 	if (!s->calibration.emulated_ns || watched <= 0)
 		snprintf(buf, len, "not known");
 	else
-		snprintf(buf, len, "%.2f %% of one CPU (%.1f ms)", 100 * cost / watched, cost / 1e6);
+		snprintf(buf, len, "%.2f %% of one CPU (%.1f ms)", 100 * cost / watched,
+			 cost / 1e6);
 	return buf;
 }

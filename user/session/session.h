@@ -34,7 +34,7 @@ struct session_map {
 };
 
 struct session_frame {
-	uint32_t map; /* index of a session_map */
+	uint32_t map;	  /* index of a session_map */
 	uint64_t address; /* in the process; of the call for return addresses (pc - 1) */
 };
 
@@ -46,14 +46,14 @@ struct session_target {
 	uint32_t index;
 	char comm[16];
 	char *cmdline;
-	uint64_t start_ns;	   /* when it was added, CLOCK_MONOTONIC */
+	uint64_t start_ns; /* when it was added, CLOCK_MONOTONIC */
 	int64_t start_unix_ms;
 	bool ended, reported_none;
-	bool child;		   /* came in by --follow */
-	uint32_t *maps;		   /* current mappings (indices of session.maps) by address */
+	bool child;	/* came in by --follow */
+	uint32_t *maps; /* current mappings (indices of session.maps) by address */
 	size_t nmaps, maps_cap;
-	uint32_t anon_map;	   /* the session_map for code in no mapping */
-	struct module **probed;	   /* modules with probes in this process */
+	uint32_t anon_map;	/* the session_map for code in no mapping */
+	struct module **probed; /* modules with probes in this process */
 	size_t nprobed, probed_cap;
 	size_t nprobes, nfiles;
 	uint64_t rescans;
@@ -64,13 +64,13 @@ struct session_target {
 struct session_opts {
 	uint64_t sample_bytes;
 	bool follow;
-	bool no_mmap;		/* no system call tracepoints */
-	uint32_t ring_bytes;	/* 0: default 16 MiB */
+	bool no_mmap;	     /* no system call tracepoints */
+	uint32_t ring_bytes; /* 0: default 16 MiB */
 	size_t max_blocks;
-	bool no_lines;		/* symbols without source lines */
-	uint32_t fault_period;	/* sample every n-th page fault; 0: none (session/faults.h) */
-	bool faults_only;	/* no allocator probes */
-	bool faults_all;	/* of all processes: each becomes a target when it is sampled */
+	bool no_lines;	       /* symbols without source lines */
+	uint32_t fault_period; /* sample every n-th page fault; 0: none (session/faults.h) */
+	bool faults_only;      /* no allocator probes */
+	bool faults_all;       /* of all processes: each becomes a target when it is sampled */
 };
 
 struct session {
@@ -98,7 +98,8 @@ struct session {
 	uint64_t events, events_this_poll;
 	bool histograms; /* profiles carry them, from now on */
 	bool stopped;
-	void (*on_end)(struct session *s, struct session_target *t); /* a target ended; may be NULL */
+	void (*on_end)(struct session *s,
+		       struct session_target *t); /* a target ended; may be NULL */
 	void *on_end_arg;
 };
 
@@ -133,8 +134,7 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 		     struct profile **ret);
 
 /* The page-fault profile: faulted and resident pages and space. With opts.fault_period only. */
-int session__fault_profile(struct session *s, const struct session_target *t,
-			   struct profile **ret);
+int session__fault_profile(struct session *s, const struct session_target *t, struct profile **ret);
 
 /* Counters of a target (NULL: all), MW_C_COUNT of them. */
 int session__counters(struct session *s, const struct session_target *t, uint64_t *ret);

@@ -26,8 +26,8 @@ struct build {
 	struct session *s;
 	struct profile *p;
 	const struct session_target *only; /* NULL: all */
-	uint32_t *location; /* by frame id: index + 1 */
-	uint32_t *mapping;  /* by session map: index + 1 */
+	uint32_t *location;		   /* by frame id: index + 1 */
+	uint32_t *mapping;		   /* by session map: index + 1 */
 	struct symbolizer_jit *jit[MW_MAX_TARGETS];
 	bool jit_tried[MW_MAX_TARGETS];
 	uint32_t class_key, class_mmap, pid_key, comm_key;
@@ -69,8 +69,7 @@ static struct symbolizer_module *symbols_of(struct session *s, struct module *m)
 static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
 {
 	const struct session_map *sm = &b->s->maps[map];
-	struct profile_mapping m = {
-		.start = sm->start, .limit = sm->end, .offset = sm->offset};
+	struct profile_mapping m = {.start = sm->start, .limit = sm->end, .offset = sm->offset};
 	uint32_t id;
 	int err;
 
@@ -271,7 +270,8 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 			(struct profile_label){.key = b->class_key, .str = b->class_mmap};
 		v[PROFILE_ALLOC_OBJECTS] = site->map_count;
 		v[PROFILE_ALLOC_SPACE] = site->map_bytes;
-		v[PROFILE_INUSE_OBJECTS] = site->map_bytes > site->unmap_bytes ? site->map_count : 0;
+		v[PROFILE_INUSE_OBJECTS] =
+			site->map_bytes > site->unmap_bytes ? site->map_count : 0;
 		v[PROFILE_INUSE_SPACE] = site->map_bytes - site->unmap_bytes;
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
 	}
@@ -318,25 +318,28 @@ static int add_losses(struct build *b, const uint64_t *c)
 	}
 	err = add_lost(b, "[lost: ring full]", "allocations lost: ring full",
 		       c[MW_C_LOST_ALLOC_RING], c[MW_C_LOST_ALLOC_BYTES]);
-	err = err ? err : add_lost(b, "[lost: table of live blocks full]",
-				   "allocations lost: table of live blocks full",
-				   c[MW_C_LOST_LIVE_FULL] + lost,
-				   c[MW_C_LOST_LIVE_BYTES] + lost_bytes);
+	err = err ? err
+		  : add_lost(b, "[lost: table of live blocks full]",
+			     "allocations lost: table of live blocks full",
+			     c[MW_C_LOST_LIVE_FULL] + lost, c[MW_C_LOST_LIVE_BYTES] + lost_bytes);
 	err = err ? err : add_lost(b, NULL, "frees lost: ring full", c[MW_C_LOST_FREE_RING], 0);
 	err = err ? err : add_lost(b, NULL, "frees lost: block reused", implied, 0);
 	err = err ? err : add_lost(b, NULL, "frees of blocks from before the attach", unknown, 0);
 	err = err ? err : add_lost(b, NULL, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
 	err = err ? err : add_lost(b, NULL, "mappings lost: ring full", c[MW_C_LOST_MAP_RING], 0);
-	err = err ? err : add_lost(b, NULL, "process events lost: ring full",
-				   c[MW_C_LOST_PROC_RING], 0);
-	err = err ? err : add_lost(b, NULL, "allocations lost: table of threads full",
-				   c[MW_C_LOST_THREAD_FULL], 0);
-	err = err ? err : add_lost(b, NULL, "calls whose return was not seen",
-				   c[MW_C_LOST_PENDING], 0);
-	err = err ? err : add_lost(b, NULL, "allocations lost: address out of range",
-				   c[MW_C_LOST_ADDR], 0);
-	err = err ? err : add_lost(b, NULL, "children not seen between their fork and the attach",
-				   gaps, 0);
+	err = err ? err
+		  : add_lost(b, NULL, "process events lost: ring full", c[MW_C_LOST_PROC_RING], 0);
+	err = err ? err
+		  : add_lost(b, NULL, "allocations lost: table of threads full",
+			     c[MW_C_LOST_THREAD_FULL], 0);
+	err = err ? err
+		  : add_lost(b, NULL, "calls whose return was not seen", c[MW_C_LOST_PENDING], 0);
+	err = err ? err
+		  : add_lost(b, NULL, "allocations lost: address out of range", c[MW_C_LOST_ADDR],
+			     0);
+	err = err ? err
+		  : add_lost(b, NULL, "children not seen between their fork and the attach", gaps,
+			     0);
 	for (int i = 0; i < MW_STACK_ENDS && !err; i++) {
 		if (end_name[i] && c[MW_C_STACK_END + i])
 			err = profile__loss(p, end_name[i], c[MW_C_STACK_END + i], 0);
@@ -373,8 +376,9 @@ static int add_histograms(struct build *b)
 		if (h->hist && (!b->only || b->only->index == i))
 			err = profile__hist_total(b->p, h->hist);
 	}
-	return err ? err : add_lost(b, NULL, "blocks missing in histograms: no memory",
-				    b->s->heap->lost_hist, 0);
+	return err ? err
+		   : add_lost(b, NULL, "blocks missing in histograms: no memory",
+			      b->s->heap->lost_hist, 0);
 }
 
 static int add_go(struct build *b, const struct session_target *t)
@@ -473,8 +477,7 @@ static int add_fault_rest(struct build *b, const struct session_target *t)
 	b->p->totals.inuse_objects += v[2];
 	b->p->totals.inuse_bytes += v[3];
 	err = profile__pseudo_location(b->p, "[resident, not attributed]", &loc);
-	return err ? err
-		   : profile__sample(b->p, &loc, 1, v, labels, target_labels(b, t, labels));
+	return err ? err : profile__sample(b->p, &loc, 1, v, labels, target_labels(b, t, labels));
 }
 
 static int add_fault_losses(struct build *b)
@@ -533,8 +536,7 @@ static int add_first_mapping(struct build *b)
 	return 0;
 }
 
-int session__fault_profile(struct session *s, const struct session_target *t,
-			   struct profile **ret)
+int session__fault_profile(struct session *s, const struct session_target *t, struct profile **ret)
 {
 	struct build *b;
 	int err;
@@ -583,8 +585,8 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 	}
 	for (uint32_t i = 0; i < s->ntargets; i++) {
 		if (!b->only || b->only->index == i)
-			b->inuse_bytes += s->heap->targets[i].alloc_bytes -
-					  s->heap->targets[i].free_bytes;
+			b->inuse_bytes +=
+				s->heap->targets[i].alloc_bytes - s->heap->targets[i].free_bytes;
 	}
 	for (size_t i = 0; i < s->heap->nsites && !err; i++) {
 		if (!b->only || s->heap->sites[i].target == b->only->index)

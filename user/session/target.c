@@ -169,7 +169,8 @@ int session__rescan(struct session *s, struct session_target *t)
 	size_t n = 0, cap = 0;
 	int err, first_err = 0;
 
-	/* Tables come first: before the attach they are waited for, so that no stack is cut short. */
+	/* Tables come first: before the attach they are waited for, so that no stack is cut short.
+	 */
 	if (s->unwind)
 		unwind_maps__add_process(s->unwind, t->pid, !t->rescans);
 	t->rescans++;
@@ -370,7 +371,8 @@ static int check_process(int pid)
 	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %lu", &state, &flags) != 2)
 		return -EINVAL;
 	if (flags & 0x00200000) { /* PF_KTHREAD */
-		session__set_error("PID %d is a kernel thread: it has no user memory to profile", pid);
+		session__set_error("PID %d is a kernel thread: it has no user memory to profile",
+				   pid);
 		return -EOPNOTSUPP;
 	}
 	if (state == 'Z' || state == 'X') {
@@ -395,8 +397,8 @@ static int target_new(struct session *s, int pid, struct session_target **ret)
 	t->start_ns = util__now_ns();
 	t->start_unix_ms = util__wall_ms();
 	t->pidfd = syscall(SYS_pidfd_open, pid, 0);
-	err = t->pidfd < 0 && errno == ESRCH ? -ESRCH : add_map(s, t->index, NULL, 0, 0, 0,
-								&t->anon_map);
+	err = t->pidfd < 0 && errno == ESRCH ? -ESRCH
+					     : add_map(s, t->index, NULL, 0, 0, 0, &t->anon_map);
 	if (err) {
 		target__free(t);
 		return err;
@@ -440,7 +442,8 @@ int session__add(struct session *s, int pid, struct session_target **ret)
 		if (err == -ESRCH)
 			session__set_error("PID %d ended while attaching", pid);
 		else if (err == -EPERM || err == -EACCES)
-			session__set_error("not permitted to look into PID %d: run as root (sudo)", pid);
+			session__set_error("not permitted to look into PID %d: run as root (sudo)",
+					   pid);
 		t->ended = true;
 		s->nlive--;
 		return err;

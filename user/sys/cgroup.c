@@ -34,7 +34,8 @@ static void parse_mount(char *line, bool v2_has_memory, struct cgroup_mounts *re
 		ret->version = 2;
 		strcpy(ret->memory, point);
 	} else if (!strcmp(type, "cgroup")) {
-		for (field = strtok_r(opts, ",", &save); field; field = strtok_r(NULL, ",", &save)) {
+		for (field = strtok_r(opts, ",", &save); field;
+		     field = strtok_r(NULL, ",", &save)) {
 			if (!strcmp(field, "memory")) {
 				ret->version = 1;
 				strcpy(ret->memory, point);
@@ -199,8 +200,9 @@ int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgr
 			err = read_value(m, at, limit_file, &c.limit_bytes);
 		if (!err) {
 			uint64_t room = c.limit_bytes == CGROUP_NO_LIMIT ? UINT64_MAX - 1
-					: c.limit_bytes > c.usage_bytes	 ? c.limit_bytes - c.usage_bytes
-									 : 0;
+					: c.limit_bytes > c.usage_bytes
+						? c.limit_bytes - c.usage_bytes
+						: 0;
 			if (!found || room < best_room) {
 				best_room = room;
 				found = true;

@@ -308,8 +308,8 @@ int kmsg__split(char *record, uint64_t *ret_seq, uint64_t *ret_time_us, unsigned
 	uint64_t prio;
 
 	if (!text || !parse_u64(record, &prio, &at) || *at != ',' ||
-	    !parse_u64(at + 1, ret_seq, &at) || *at != ',' || !parse_u64(at + 1, ret_time_us, &at) ||
-	    at > text)
+	    !parse_u64(at + 1, ret_seq, &at) || *at != ',' ||
+	    !parse_u64(at + 1, ret_time_us, &at) || at > text)
 		return -EBADMSG;
 	*ret_facility = prio >> 3;
 	text++;
@@ -368,7 +368,8 @@ int kmsg__next(struct kmsg *k)
 		if (k->next_seq && seq > k->next_seq)
 			k->lost += seq - k->next_seq;
 		k->next_seq = seq + 1;
-		/* Only the kernel's own words: anyone may write to /dev/kmsg as another facility. */
+		/* Only the kernel's own words: anyone may write to /dev/kmsg as another facility.
+		 */
 		if (facility == 0 && kmsg_parser__feed(&k->parser, text, seq, time_us))
 			return 1;
 	}

@@ -63,9 +63,9 @@ struct kmsg_kill {
 struct kmsg_parser {
 	struct kmsg_kill cur;
 	uint64_t page_bytes;
-	bool split_rss;	  /* the table of candidates has rss_anon, rss_file and rss_shmem columns */
-	bool group;	  /* "are going to be killed due to memory.oom.group" */
-	bool after_kill;  /* the context has had its kill */
+	bool split_rss;	 /* the table of candidates has rss_anon, rss_file and rss_shmem columns */
+	bool group;	 /* "are going to be killed due to memory.oom.group" */
+	bool after_kill; /* the context has had its kill */
 	bool in_table;
 };
 

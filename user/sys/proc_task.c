@@ -80,8 +80,8 @@ static void parse_status(char *text, struct mw_task_row *row)
 		for (size_t i = 0; i < ARRAY_SIZE(size_fields); i++) {
 			if (strcmp(line, size_fields[i].name))
 				continue;
-			*(__u64 *)((char *)row + size_fields[i].off) =
-				strtoull(value, NULL, 10) << 10;
+			*(__u64 *)((char *)row + size_fields[i].off) = strtoull(value, NULL, 10)
+								       << 10;
 			has_mm = true;
 		}
 	}

@@ -25,16 +25,16 @@ enum procmap_kind {
 enum { PROCMAP_R = 1, PROCMAP_W = 2, PROCMAP_X = 4 };
 
 struct procmap_entry {
-	uint64_t start, end;   /* [start, end) */
-	uint64_t offset;       /* in the file, bytes */
-	uint64_t ino;	       /* 0: no file */
+	uint64_t start, end; /* [start, end) */
+	uint64_t offset;     /* in the file, bytes */
+	uint64_t ino;	     /* 0: no file */
 	uint32_t dev_major, dev_minor;
-	uint8_t prot;	       /* PROCMAP_R|W|X */
-	bool shared;	       /* MAP_SHARED */
-	bool deleted;	       /* the path ended in " (deleted)", which is cut off */
+	uint8_t prot; /* PROCMAP_R|W|X */
+	bool shared;  /* MAP_SHARED */
+	bool deleted; /* the path ended in " (deleted)", which is cut off */
 	enum procmap_kind kind;
-	const char *path; /* "" if none; newlines are "\012" as the kernel writes them; borrowed from
-			     the procmap */
+	const char *path; /* "" if none; newlines are "\012" as the kernel writes them; borrowed
+			     from the procmap */
 };
 
 struct procmap {

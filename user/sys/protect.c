@@ -22,7 +22,8 @@ int protect__oom_score_adj(int adj)
 	char now[16];
 	int fd, err = 0;
 
-	if (util__read_file("/proc/self/oom_score_adj", 16, &text) > 0 && strtol(text, NULL, 10) <= adj)
+	if (util__read_file("/proc/self/oom_score_adj", 16, &text) > 0 &&
+	    strtol(text, NULL, 10) <= adj)
 		return 0;
 	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)

@@ -62,8 +62,8 @@ static void parse_field(const char *line, struct ledger_map *m)
 		size_t len = strlen(fields[i].name);
 
 		if (!strncmp(line, fields[i].name, len)) {
-			*(uint64_t *)((char *)m + fields[i].off) +=
-				strtoull(line + len, NULL, 10) << 10;
+			*(uint64_t *)((char *)m + fields[i].off) += strtoull(line + len, NULL, 10)
+								    << 10;
 			return;
 		}
 	}
@@ -88,7 +88,8 @@ static int read_maps(pid_t pid, struct ledger_input *in)
 		return errno == ENOENT ? -ESRCH : -errno;
 	errno = 0;
 	while (getline(&line, &cap, f) > 0) {
-		/* fields begin with a capital letter, mappings with a hexadecimal digit in lower case */
+		/* fields begin with a capital letter, mappings with a hexadecimal digit in lower
+		 * case */
 		if (isupper((unsigned char)*line)) {
 			if (m)
 				parse_field(line, m);

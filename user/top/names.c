@@ -98,9 +98,9 @@ static char *named(const char *kind, const char *id, size_t len)
 static const struct {
 	const char *before, *kind;
 } id_prefixes[] = {
-	{"docker-", "docker"},	       {"/docker/", "docker"},
-	{"cri-containerd-", "cri"},    {"crio-", "crio"},
-	{"libpod-", "podman"},	       {"/ecs/", "ecs"},
+	{"docker-", "docker"},		{"/docker/", "docker"},
+	{"cri-containerd-", "cri"},	{"crio-", "crio"},
+	{"libpod-", "podman"},		{"/ecs/", "ecs"},
 	{"/containerd/", "containerd"}, {"/garden/", "garden"},
 };
 
@@ -147,8 +147,8 @@ char *names__container(const char *cgroup)
 			p += 8;
 		len = strcspn(p, "/");
 		for (size_t i = 0; i < len; i++) {
-			if (p[i] == '.' && (!strncmp(p + i, ".service", 8) ||
-					    !strncmp(p + i, ".scope", 6)))
+			if (p[i] == '.' &&
+			    (!strncmp(p + i, ".service", 8) || !strncmp(p + i, ".scope", 6)))
 				len = i;
 		}
 		if (len)

@@ -32,9 +32,9 @@ static const struct {
 	int key;
 	enum view_sort sort;
 } sort_keys[] = {
-	{'M', SORT_RSS},    {'V', SORT_VIRT},	{'A', SORT_ANON}, {'F', SORT_FILE},
-	{'H', SORT_SHMEM},  {'S', SORT_SWAP},	{'G', SORT_GROWTH}, {'P', SORT_PEAK},
-	{'O', SORT_OOM},    {'N', SORT_PID},	{'U', SORT_USER}, {'C', SORT_COMMAND},
+	{'M', SORT_RSS},   {'V', SORT_VIRT}, {'A', SORT_ANON},	 {'F', SORT_FILE},
+	{'H', SORT_SHMEM}, {'S', SORT_SWAP}, {'G', SORT_GROWTH}, {'P', SORT_PEAK},
+	{'O', SORT_OOM},   {'N', SORT_PID},  {'U', SORT_USER},	 {'C', SORT_COMMAND},
 };
 
 static const char *const help_text[] = {
@@ -129,7 +129,8 @@ static void draw(struct screen *s)
 	if (s->filtering)
 		snprintf(line, sizeof(line), "Filter: %s_", s->filter);
 	else
-		snprintf(line, sizeof(line), "F1 Help  F4 Filter  F5 Tree  M V G P O Sort  F10 Quit");
+		snprintf(line, sizeof(line),
+			 "F1 Help  F4 Filter  F5 Tree  M V G P O Sort  F10 Quit");
 	put(height - 1, 0, line, A_REVERSE);
 	refresh();
 }
@@ -198,14 +199,21 @@ static void on_key(struct screen *s, int key)
 			v->sort = sort_keys[i].sort;
 	}
 	switch (key) {
-	case 'q': case KEY_F(10): s->quit = true; break;
-	case 'h': case '?': case KEY_F(1): s->help = true; break;
-	case 't': case KEY_F(5): v->tree = !v->tree; break;
+	case 'q':
+	case KEY_F(10): s->quit = true; break;
+	case 'h':
+	case '?':
+	case KEY_F(1): s->help = true; break;
+	case 't':
+	case KEY_F(5): v->tree = !v->tree; break;
 	case 'I': v->reverse = !v->reverse; break;
 	case 'p': v->full_command = !v->full_command; break;
 	case 'K': v->hide_kthreads = !v->hide_kthreads; break;
-	case ' ': case 'Z': s->paused = !s->paused; break;
-	case '\\': case '/': case KEY_F(4): s->filtering = true; break;
+	case ' ':
+	case 'Z': s->paused = !s->paused; break;
+	case '\\':
+	case '/':
+	case KEY_F(4): s->filtering = true; break;
 	}
 }
 

@@ -208,8 +208,8 @@ static bool judge(const struct table_proc *p, struct trend *verdict)
 	if (p->nhistory < TREND_MIN_POINTS || (p->row.flags & MW_TASK_NO_MM))
 		return false;
 	for (uint32_t i = 0; i < p->nhistory; i++)
-		points[i] = (struct trend_point){p->history[i].seconds, p->history[i].rss_bytes,
-						 -1, -1};
+		points[i] = (struct trend_point){p->history[i].seconds, p->history[i].rss_bytes, -1,
+						 -1};
 	return !trend__classify(points, p->nhistory, verdict);
 }
 
@@ -221,20 +221,13 @@ const char *table_proc__trend(const struct table_proc *p)
 		return "";
 	switch (verdict.kind) {
 	case TREND_FLAT:
-	case TREND_STARTUP:
-		return "flat";
-	case TREND_LINEAR:
-		return "growing";
-	case TREND_STEP:
-		return "step";
-	case TREND_SATURATING:
-		return "filling";
-	case TREND_CHURN:
-		return "sawtooth";
-	case TREND_RELEASED:
-		return "released";
-	default:
-		return "";
+	case TREND_STARTUP: return "flat";
+	case TREND_LINEAR: return "growing";
+	case TREND_STEP: return "step";
+	case TREND_SATURATING: return "filling";
+	case TREND_CHURN: return "sawtooth";
+	case TREND_RELEASED: return "released";
+	default: return "";
 	}
 }
 

@@ -26,7 +26,7 @@ struct table_point {
 
 struct table_proc {
 	struct mw_task_row row;
-	char comm[MW_MM_COMM_LEN + 1]; /* safe to print */
+	char comm[MW_MM_COMM_LEN + 1];		   /* safe to print */
 	char *user, *cmdline, *cgroup, *container; /* owned; may be NULL */
 	struct table_point history[TABLE_HISTORY];
 	uint32_t nhistory;	 /* points in use, oldest first */
@@ -41,9 +41,9 @@ struct table_proc {
 struct table {
 	struct table_proc **proc; /* by PID */
 	size_t n, cap;
-	uint64_t total_pages;	/* RAM + swap, in pages: for the OOM score */
-	uint64_t torn_rows;	/* rows left out because they went away while being read */
-	uint64_t born, died;	/* since the table began */
+	uint64_t total_pages; /* RAM + swap, in pages: for the OOM score */
+	uint64_t torn_rows;   /* rows left out because they went away while being read */
+	uint64_t born, died;  /* since the table began */
 	/* called for rows that are new or stale */
 	void (*name)(void *arg, struct table_proc *p);
 	void *name_arg;

@@ -45,8 +45,8 @@ int top__tick(struct top *t)
 	err = machine__read(&t->machine);
 	if (err)
 		return err;
-	t->table.total_pages = (t->machine.total_bytes + t->machine.swap_total_bytes) /
-			       sysconf(_SC_PAGESIZE);
+	t->table.total_pages =
+		(t->machine.total_bytes + t->machine.swap_total_bytes) / sysconf(_SC_PAGESIZE);
 	err = table__update(&t->table, rows->row, rows->n, now);
 	if (err)
 		return err;
@@ -77,7 +77,8 @@ int top__watch(struct top *t, const struct alert_options *o)
 	for (size_t i = 0; i < t->view.npids; i++) {
 		char name[32];
 
-		/* Without a descriptor (5.3) the end of a process is not told from its number's reuse. */
+		/* Without a descriptor (5.3) the end of a process is not told from its number's
+		 * reuse. */
 		t->pidfds[i] = syscall(SYS_pidfd_open, t->view.pids[i], 0);
 		name_of(t->view.pids[i], name, sizeof(name));
 		if (t->pidfds[i] >= 0 && guard__add(t->guard, t->view.pids[i], name))

@@ -20,8 +20,8 @@ struct top {
 	struct mm_probe *probe;
 	struct names *names;
 	struct proc_timeline *timeline; /* NULL: none is recorded */
-	struct guard *guard; /* NULL: no alerts */
-	int *pidfds;	     /* of view.pids, for the guard; -1: ended */
+	struct guard *guard;		/* NULL: no alerts */
+	int *pidfds;			/* of view.pids, for the guard; -1: ended */
 	struct table table;
 	struct view view;
 	struct machine machine;

@@ -83,8 +83,7 @@ struct key {
 	struct table_proc *p;
 };
 
-static void key_of(const struct view *v, const struct table *t, struct table_proc *p,
-		   struct key *k)
+static void key_of(const struct view *v, const struct table *t, struct table_proc *p, struct key *k)
 {
 	const struct mw_task_row *r = &p->row;
 	double growth = 0;
@@ -96,9 +95,7 @@ static void key_of(const struct view *v, const struct table *t, struct table_pro
 	case SORT_FILE: k->number = r->file_bytes; break;
 	case SORT_SHMEM: k->number = r->shmem_bytes; break;
 	case SORT_SWAP: k->number = r->swap_bytes; break;
-	case SORT_GROWTH:
-		k->number = table_proc__growth(p, &growth) ? growth : -1e300;
-		break;
+	case SORT_GROWTH: k->number = table_proc__growth(p, &growth) ? growth : -1e300; break;
 	case SORT_PEAK: k->number = p->peak_bytes; break;
 	case SORT_OOM:
 		k->number = table__oom_score(r, t->total_pages, sysconf(_SC_PAGESIZE));
@@ -296,9 +293,8 @@ void view__row(char *buf, size_t len, const struct view *v, const struct table *
 	if (r->flags & MW_TASK_NO_MM)
 		for (int i = 0; i < 7; i++)
 			strcpy(s[i], "-");
-	snprintf(buf, len,
-		 "%7u %-9.9s %9s %9s %9s %9s %9s %9s %11s %-8s %9s %5d %-19.19s %*s%s", r->tgid,
-		 p->user ? p->user : "?", s[0], s[1], s[2], s[3], s[4], s[5], growth,
+	snprintf(buf, len, "%7u %-9.9s %9s %9s %9s %9s %9s %9s %11s %-8s %9s %5d %-19.19s %*s%s",
+		 r->tgid, p->user ? p->user : "?", s[0], s[1], s[2], s[3], s[4], s[5], growth,
 		 table_proc__trend(p), s[6],
 		 table__oom_score(r, t->total_pages, sysconf(_SC_PAGESIZE)), where,
 		 (int)min_of(p->depth * 2, 64u), "",

@@ -33,8 +33,8 @@ struct view {
 	enum view_sort sort;
 	bool reverse, tree, full_command, hide_kthreads;
 	bool has_filter;
-	regex_t filter;	    /* command line, user, container, cgroup */
-	uint32_t *pids;	    /* only these; NULL: all */
+	regex_t filter; /* command line, user, container, cgroup */
+	uint32_t *pids; /* only these; NULL: all */
 	size_t npids;
 	/* filled by view__arrange */
 	struct table_proc **row;

@@ -13,14 +13,14 @@ static json_t *text_or_null(const char *s)
 
 static json_t *machine_json(const struct machine *m)
 {
-	json_t *o = json_pack("{sI sI sI sI sI sI sI sI}", "total_bytes", (json_int_t)m->total_bytes,
-			      "available_bytes", (json_int_t)m->available_bytes, "free_bytes",
-			      (json_int_t)m->free_bytes, "cached_bytes",
-			      (json_int_t)(m->cached_bytes + m->buffers_bytes), "swap_total_bytes",
-			      (json_int_t)m->swap_total_bytes, "swap_free_bytes",
-			      (json_int_t)m->swap_free_bytes, "commit_bytes",
-			      (json_int_t)m->commit_bytes, "commit_limit_bytes",
-			      (json_int_t)m->commit_limit_bytes);
+	json_t *o = json_pack(
+		"{sI sI sI sI sI sI sI sI}", "total_bytes", (json_int_t)m->total_bytes,
+		"available_bytes", (json_int_t)m->available_bytes, "free_bytes",
+		(json_int_t)m->free_bytes, "cached_bytes",
+		(json_int_t)(m->cached_bytes + m->buffers_bytes), "swap_total_bytes",
+		(json_int_t)m->swap_total_bytes, "swap_free_bytes", (json_int_t)m->swap_free_bytes,
+		"commit_bytes", (json_int_t)m->commit_bytes, "commit_limit_bytes",
+		(json_int_t)m->commit_limit_bytes);
 
 	if (m->has_psi)
 		json_object_set_new(
@@ -32,8 +32,7 @@ static json_t *machine_json(const struct machine *m)
 				  (json_int_t)m->full_total_us));
 	else
 		json_object_set_new(o, "psi", json_null());
-	json_object_set_new(o, "load",
-			    json_pack("[fff]", m->load[0], m->load[1], m->load[2]));
+	json_object_set_new(o, "load", json_pack("[fff]", m->load[0], m->load[1], m->load[2]));
 	return o;
 }
 
@@ -62,7 +61,7 @@ static json_t *proc_json(const struct table *t, const struct table_proc *p)
 						    : json_null());
 	json_object_set_new(o, "growth_bytes_per_minute",
 			    table_proc__growth_shown(p, &growth) ? json_integer((json_int_t)growth)
-							   : json_null());
+								 : json_null());
 	json_object_set_new(o, "trend", *trend ? json_string(trend) : json_null());
 	json_object_set_new(o, "user", text_or_null(p->user));
 	json_object_set_new(o, "comm", json_string(p->comm));

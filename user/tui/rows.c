@@ -45,7 +45,8 @@ static int own(struct rows *r, char *text)
 	return err;
 }
 
-static const struct profile_function *function_at(const struct profile *p, uint32_t loc, size_t line)
+static const struct profile_function *function_at(const struct profile *p, uint32_t loc,
+						  size_t line)
 {
 	const struct profile_location *l = &p->locations[loc];
 
@@ -252,10 +253,11 @@ static int chain_name(struct rows *r, struct names *n, const struct profile_samp
 			const char *name = functions->row[n->id[n->first[loc] + j]].name;
 
 			/* how the program was started tells nothing */
-			if (shown && (!strncmp(name, "__libc_start", 12) || !strcmp(name, "_start")))
+			if (shown &&
+			    (!strncmp(name, "__libc_start", 12) || !strcmp(name, "_start")))
 				continue;
-			len += snprintf(text + len, sizeof(text) - len, "%s%.60s", shown++ ? " < " : "",
-					name);
+			len += snprintf(text + len, sizeof(text) - len, "%s%.60s",
+					shown++ ? " < " : "", name);
 			len = min_of(len, sizeof(text) - 1);
 		}
 	}
@@ -319,17 +321,10 @@ static int compare_rows(const void *a, const void *b, void *arg)
 	double d = 0;
 
 	switch (o->sort) {
-	case ROWS_BY_FLAT:
-		d = (double)y->shown_flat - (double)x->shown_flat;
-		break;
-	case ROWS_BY_CUM:
-		d = (double)y->shown_cum - (double)x->shown_cum;
-		break;
-	case ROWS_BY_RATE:
-		d = y->rate - x->rate;
-		break;
-	default:
-		break;
+	case ROWS_BY_FLAT: d = (double)y->shown_flat - (double)x->shown_flat; break;
+	case ROWS_BY_CUM: d = (double)y->shown_cum - (double)x->shown_cum; break;
+	case ROWS_BY_RATE: d = y->rate - x->rate; break;
+	default: break;
 	}
 	if (d == 0 && o->sort != ROWS_BY_NAME)
 		d = (double)y->shown_cum - (double)x->shown_cum;
@@ -347,7 +342,8 @@ static void finish(struct rows *r, const struct rows_options *o, const struct wa
 
 		row->shown_flat = row->flat[o->type];
 		row->shown_cum = row->cum[o->type];
-		row->rate = e && (stacks || o->mode == ROWS_FUNCTIONS) ? watch__rate(w, e, o->type) : 0;
+		row->rate =
+			e && (stacks || o->mode == ROWS_FUNCTIONS) ? watch__rate(w, e, o->type) : 0;
 		if (o->since_mark && e) {
 			row->shown_cum -= e->mark[o->type];
 			row->shown_flat = stacks ? row->shown_cum : row->shown_flat;

@@ -20,14 +20,14 @@ struct row {
 	uint32_t sample; /* stacks: index into the profile */
 	int64_t flat[WATCH_VALUES], cum[WATCH_VALUES];
 	int64_t shown_flat, shown_cum; /* of the type shown, minus the mark */
-	double rate; /* of flat (stacks) or cum (functions), per second */
+	double rate;		       /* of flat (stacks) or cum (functions), per second */
 };
 
 struct rows {
 	struct row *row;
 	size_t n, cap;
 	int64_t total; /* of the type shown */
-	char **owned; /* names that are no strings of the profile */
+	char **owned;  /* names that are no strings of the profile */
 	size_t nowned, owned_cap;
 };
 
@@ -37,7 +37,7 @@ struct rows_options {
 	int type;
 	bool since_mark;
 	const regex_t *filter; /* NULL: none */
-	const char *focus; /* callers and callees: of which function */
+	const char *focus;     /* callers and callees: of which function */
 };
 
 void rows__clear(struct rows *r);

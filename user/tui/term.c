@@ -18,7 +18,7 @@
 static struct {
 	bool open, utf8, colour, registered;
 	struct termios saved;
-	char reset[128]; /* what gives the screen back */
+	char reset[128];     /* what gives the screen back */
 	int held, stderr_fd; /* messages; the real stderr; -1 */
 	SCREEN *screen;
 } term;

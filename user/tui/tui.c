@@ -243,29 +243,16 @@ static bool move_key(struct tui *t, int key)
 
 	switch (key) {
 	case KEY_UP:
-	case 'k':
-		--*at;
-		break;
+	case 'k': --*at; break;
 	case KEY_DOWN:
-	case 'j':
-		++*at;
-		break;
-	case KEY_PPAGE:
-		*at -= t->page;
-		break;
-	case KEY_NPAGE:
-		*at += t->page;
-		break;
+	case 'j': ++*at; break;
+	case KEY_PPAGE: *at -= t->page; break;
+	case KEY_NPAGE: *at += t->page; break;
 	case KEY_HOME:
-	case 'g':
-		*at = 0;
-		break;
+	case 'g': *at = 0; break;
 	case KEY_END:
-	case 'G':
-		*at = 1 << 20;
-		break;
-	default:
-		return false;
+	case 'G': *at = 1 << 20; break;
+	default: return false;
 	}
 	*at = max_of(*at, 0);
 	if (t->screen != TUI_STACK) {
@@ -296,33 +283,19 @@ static void view_key(struct tui *t, int key)
 {
 	switch (key) {
 	case 't':
-	case '\t':
-		t->type = (t->type + 1) % WATCH_VALUES;
-		break;
-	case '1' ... '4':
-		t->type = key - '1';
-		break;
-	case 'o':
-		t->sort = (t->sort + 1) % ROWS_SORTS;
-		break;
+	case '\t': t->type = (t->type + 1) % WATCH_VALUES; break;
+	case '1' ... '4': t->type = key - '1'; break;
+	case 'o': t->sort = (t->sort + 1) % ROWS_SORTS; break;
 	case 'f':
 		t->functions_mode = !t->functions_mode;
 		t->screen = TUI_TABLE;
 		t->selected = t->top = 0;
 		break;
 	case 'p':
-	case ' ':
-		t->paused = !t->paused;
-		break;
-	case 'm':
-		mark(t);
-		break;
-	case 'd':
-		diff(t);
-		break;
-	case 's':
-		save(t);
-		break;
+	case ' ': t->paused = !t->paused; break;
+	case 'm': mark(t); break;
+	case 'd': diff(t); break;
+	case 's': save(t); break;
 	case '/':
 		t->asking = true;
 		t->input[0] = 0;
@@ -337,20 +310,14 @@ static void view_key(struct tui *t, int key)
 		}
 		break;
 	case 'h':
-	case '?':
-		t->screen = t->screen == TUI_HELP ? TUI_TABLE : TUI_HELP;
-		break;
+	case '?': t->screen = t->screen == TUI_HELP ? TUI_TABLE : TUI_HELP; break;
 	case '\n':
 	case '\r':
-	case KEY_ENTER:
-		go_into(t);
-		break;
+	case KEY_ENTER: go_into(t); break;
 	case ESCAPE:
 	case 'b':
 	case KEY_BACKSPACE:
-	case 127:
-		go_back(t);
-		break;
+	case 127: go_back(t); break;
 	}
 }
 

@@ -23,13 +23,14 @@ struct tui_numbers { /* the header */
 	uint64_t watched_ns;
 	uint64_t rss_bytes, virt_bytes;
 	double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects;
-	uint64_t lost; /* events */
+	uint64_t lost;	  /* events */
 	const char *cost; /* "0.3 % of one CPU", borrowed; NULL or "" if not known */
 };
 
 struct tui_source {
 	void *arg;
-	/* A profile with the four heap sample types (the view frees it) and the header. 0 or -errno. */
+	/* A profile with the four heap sample types (the view frees it) and the header. 0 or
+	 * -errno. */
 	int (*snapshot)(void *arg, struct profile **ret, struct tui_numbers *ret_numbers);
 	/* The next of several processes; NULL if there is one only. */
 	void (*next)(void *arg);

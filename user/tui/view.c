@@ -286,9 +286,10 @@ static void rows_window(struct tui *t, const struct rows *r, int y, int height, 
 	for (int i = 0; i < height && t->top + i < (int)r->n; i++)
 		put_row(t, y + i, &r->row[t->top + i], stack, t->top + i == t->selected);
 	if (!r->n)
-		mvaddstr(y + 1, 2, t->has_filter ? "nothing matches the filter"
-				   : t->profile	 ? "nothing was allocated yet"
-						 : "waiting for the first snapshot");
+		mvaddstr(y + 1, 2,
+			 t->has_filter ? "nothing matches the filter"
+			 : t->profile  ? "nothing was allocated yet"
+				       : "waiting for the first snapshot");
 }
 
 static const char *place_of(const struct row *r, char *buf, size_t len)
@@ -351,7 +352,8 @@ static void stack_screen(struct tui *t)
 		const struct profile_location *l = &p->locations[p->stack[s->stack0 + k]];
 
 		for (uint32_t j = 0; j < max_of(l->nlines, 1u); j++, at++) {
-			const struct profile_line *ln = j < l->nlines ? &p->lines[l->line0 + j] : NULL;
+			const struct profile_line *ln =
+				j < l->nlines ? &p->lines[l->line0 + j] : NULL;
 			char text[600];
 
 			if (at < t->top_stack || y >= LINES - 2)
