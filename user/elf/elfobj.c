@@ -460,6 +460,11 @@ bool elfobj__off_to_vaddr(const struct elfobj *e, uint64_t off, uint64_t *ret_va
 	return true;
 }
 
+uint64_t elfobj__segment_bytes(const struct elfobj *e, const struct elfobj_segment *seg)
+{
+	return seg->off < e->file_size ? min_of(seg->filesz, e->file_size - seg->off) : 0;
+}
+
 size_t elfobj__read(const struct elfobj *e, uint64_t vaddr, void *buf, size_t len)
 {
 	size_t done = 0;

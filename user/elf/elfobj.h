@@ -57,6 +57,9 @@ char *elfobj__build_id_hex(const struct elfobj *e, char *buf);
 bool elfobj__vaddr_to_off(const struct elfobj *e, uint64_t vaddr, uint64_t *ret_off);
 bool elfobj__off_to_vaddr(const struct elfobj *e, uint64_t off, uint64_t *ret_vaddr);
 
+/* How many bytes of a segment are in the file, whatever its header claims. */
+uint64_t elfobj__segment_bytes(const struct elfobj *e, const struct elfobj_segment *seg);
+
 /* Copies up to len bytes of the file's image at vaddr; returns how many there were (0 if none). */
 size_t elfobj__read(const struct elfobj *e, uint64_t vaddr, void *buf, size_t len);
 

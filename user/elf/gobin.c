@@ -137,7 +137,7 @@ static int scan_table(struct gobin *g, int *ret_err)
 	size_t n = elfobj__segments(g->elf, &seg);
 
 	for (size_t i = 0; i < n; i++) {
-		size_t len = seg[i].filesz;
+		size_t len = elfobj__segment_bytes(g->elf, &seg[i]);
 
 		if ((seg[i].flags & PF_X) || len < 72 || len > (size_t)2 << 30)
 			continue;
@@ -222,9 +222,11 @@ int gobin__set_module(struct gobin *g, uint64_t text, uint64_t gofunc_vaddr)
 	g->tab.gofunc = NULL;
 	g->tab.gofunc_len = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (gofunc_vaddr < seg[i].vaddr || gofunc_vaddr - seg[i].vaddr >= seg[i].filesz)
+		size_t len = elfobj__segment_bytes(g->elf, &seg[i]);
+
+		if (gofunc_vaddr < seg[i].vaddr || gofunc_vaddr - seg[i].vaddr >= len)
 			continue;
-		size_t len = seg[i].filesz - (gofunc_vaddr - seg[i].vaddr);
+		len -= gofunc_vaddr - seg[i].vaddr;
 
 		/* It ends where the table of functions begins, if both are in one segment. */
 		if (g->tab_vaddr > gofunc_vaddr)

@@ -106,9 +106,10 @@ static bool check_module(struct go_target *t, uint64_t addr)
 static bool scan_segment(struct go_target *t, const struct elfobj_segment *seg, uint64_t *buf)
 {
 	uint64_t want = t->bin.tab_vaddr + t->bias;
+	uint64_t bytes = elfobj__segment_bytes(t->bin.elf, seg);
 
-	for (uint64_t at = 0; at < seg->filesz; at += SCAN_CHUNK) {
-		size_t len = min_of(SCAN_CHUNK, (size_t)(seg->filesz - at));
+	for (uint64_t at = 0; at < bytes; at += SCAN_CHUNK) {
+		size_t len = min_of(SCAN_CHUNK, (size_t)(bytes - at));
 		uint64_t addr = ((seg->vaddr + at + 7) & ~7ULL) + t->bias;
 
 		if (len < 16 || procmem__read(t->mem, addr, buf, (len - 8) & ~7ULL))
