@@ -26,10 +26,14 @@ unit() {
 }
 
 e2e() {
-	local xml="$logs/e2e.xml" counts
+	local xml="$logs/e2e.xml" counts tmp
 	rm -f "$xml"
-	/usr/bin/python3 -m pytest -q -rs --durations=10 -p no:cacheprovider --junitxml="$xml" "$@"
+	# A directory of its own: runs side by side do not touch each other's. Kept when a test fails.
+	tmp=$(mktemp -d "${TMPDIR:-/tmp}/memwatch-tests.XXXXXX")
+	/usr/bin/python3 -m pytest -q -rs --durations=10 -p no:cacheprovider --junitxml="$xml" \
+		--basetemp="$tmp/t" "$@"
 	local rc=$?
+	[ $rc -ne 0 ] || rm -rf "$tmp"
 	counts=$(/usr/bin/python3 - "$xml" <<'P'
 import sys, xml.etree.ElementTree as E
 try:
