@@ -532,6 +532,34 @@ int profile__heap_type(const char *name)
 	return -ENOENT;
 }
 
+bool profile__is_heap(const struct profile *p)
+{
+	if (p->nvalues < ARRAY_SIZE(heap_types))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(heap_types); i++) {
+		if (strcmp(profile__text(p, p->sample_type[i].type), heap_types[i][0]))
+			return false;
+	}
+	return true;
+}
+
+int profile__add_resident_type(struct profile *p)
+{
+	struct profile_value_type *t = &p->sample_type[PROFILE_RESIDENT_SPACE];
+	int err = profile__string(p, "resident_space", &t->type);
+
+	if (!err)
+		err = profile__string(p, "bytes", &t->unit);
+	if (!err)
+		p->nvalues = PROFILE_RESIDENT_SPACE + 1;
+	return err;
+}
+
+int profile__resident_type(const struct profile *p)
+{
+	return profile__is_heap(p) ? profile__find_type(p, "resident_space") : -ENOENT;
+}
+
 int profile__set_heap_types(struct profile *p, uint64_t sample_bytes)
 {
 	int err = 0;

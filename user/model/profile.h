@@ -189,8 +189,20 @@ int profile__find_type(const struct profile *p, const char *name);
 /* Sets the four heap sample types in Go's order, period type, the default and drop_frames (the
  * allocators' own functions). */
 int profile__set_heap_types(struct profile *p, uint64_t sample_bytes);
+/* Whether its first sample types are these four. */
+bool profile__is_heap(const struct profile *p);
+/* Appends resident_space to these four; the samples hold its values already, or 0. */
+int profile__add_resident_type(struct profile *p);
+/* The index of resident_space in a heap profile that has it; -ENOENT. */
+int profile__resident_type(const struct profile *p);
 /* Which of these is called `name` (PROFILE_INUSE_SPACE, …); -ENOENT if none is. */
 int profile__heap_type(const char *name);
-enum { PROFILE_ALLOC_OBJECTS, PROFILE_ALLOC_SPACE, PROFILE_INUSE_OBJECTS, PROFILE_INUSE_SPACE };
+enum {
+	PROFILE_ALLOC_OBJECTS,
+	PROFILE_ALLOC_SPACE,
+	PROFILE_INUSE_OBJECTS,
+	PROFILE_INUSE_SPACE,
+	PROFILE_RESIDENT_SPACE, /* optional */
+};
 
 #endif

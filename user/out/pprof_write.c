@@ -455,14 +455,6 @@ static int write_comments(struct gz *gz, const struct profile *p, const char **e
 	return pack(gz, &m);
 }
 
-static bool is_heap(const struct profile *p)
-{
-	return p->nvalues == 4 &&
-	       !strcmp(profile__text(p, p->sample_type[PROFILE_ALLOC_OBJECTS].type),
-		       "alloc_objects") &&
-	       !strcmp(profile__text(p, p->sample_type[PROFILE_INUSE_SPACE].type), "inuse_space");
-}
-
 static uint32_t find_string(const struct profile *p, const char *text)
 {
 	for (size_t i = 0; i < p->nstrings; i++) {
@@ -481,7 +473,7 @@ static int write_all(struct gz *gz, const struct profile *p, struct escape_buf *
 	int err = write_head(gz, p);
 
 	/* The unit of space is "bytes", and so is the key of the label. */
-	if (is_heap(p) && is_own(p))
+	if (profile__is_heap(p) && is_own(p))
 		unit = find_string(p, "bytes");
 	if (unit == PROFILE_NONE)
 		unit = 0;

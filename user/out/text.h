@@ -22,6 +22,11 @@ int json__read(const char *text, size_t len, struct profile **ret, const char **
 /* Header, top functions, top stacks, what was lost. */
 int text__write(FILE *f, const struct profile *p, int type);
 
+/* ", 12.00MB of it not resident" (or "all of it resident"), of a sample of a heap profile that
+ * knows; else nothing. type: the sample type that is shown; only with bytes in use this has a
+ * meaning. */
+void text__not_resident(FILE *f, const struct profile *p, const struct profile_sample *s, int type);
+
 /* Appends the name of one line of a location as people read it to an escape_buf-like consumer:
  * function, else module+offset, else the address. Returns a malloc'ed text or NULL. */
 char *text__frame_name(const struct profile *p, uint32_t location, size_t line);

@@ -466,14 +466,6 @@ static const char *not_one_run(const struct profile *then, const struct profile 
 	return NULL;
 }
 
-static bool is_heap(const struct profile *p)
-{
-	return p->nvalues == 4 && profile__find_type(p, "alloc_objects") == PROFILE_ALLOC_OBJECTS &&
-	       profile__find_type(p, "alloc_space") == PROFILE_ALLOC_SPACE &&
-	       profile__find_type(p, "inuse_objects") == PROFILE_INUSE_OBJECTS &&
-	       profile__find_type(p, "inuse_space") == PROFILE_INUSE_SPACE;
-}
-
 static int64_t clamp(int64_t v, int64_t hi)
 {
 	return v < 0 || hi < 0 ? 0 : min_of(v, hi);
@@ -527,7 +519,7 @@ int merge__survivors(struct profile *then, struct profile *now, struct profile *
 	struct profile *diff, *both[2] = {now, then};
 	int err;
 
-	if (!is_heap(then) || !is_heap(now)) {
+	if (!profile__is_heap(then) || !profile__is_heap(now)) {
 		*ret_why = "survivors need the four sample types of a heap profile in both files";
 		return -EINVAL;
 	}

@@ -25,6 +25,21 @@ static int by_value(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
+void text__not_resident(FILE *f, const struct profile *p, const struct profile_sample *s, int type)
+{
+	int resident = type == PROFILE_INUSE_SPACE ? profile__resident_type(p) : -ENOENT;
+	char size[UNITS_LEN];
+	int64_t v;
+
+	if (resident < 0)
+		return;
+	v = max_of(s->value[PROFILE_INUSE_SPACE] - s->value[resident], 0);
+	if (v)
+		fprintf(f, ", %s of it not resident", units__size(size, sizeof(size), v));
+	else
+		fputs(", all of it resident", f);
+}
+
 #define TOP_STACKS 20
 
 static int top_stacks(FILE *f, const struct profile *p, int type)
@@ -43,9 +58,11 @@ static int top_stacks(FILE *f, const struct profile *p, int type)
 		char size[UNITS_LEN];
 
 		if (bytes)
-			fprintf(f, "%s\n", units__size(size, sizeof(size), r[i].value));
+			fprintf(f, "%s", units__size(size, sizeof(size), r[i].value));
 		else
-			fprintf(f, "%" PRId64 "\n", r[i].value);
+			fprintf(f, "%" PRId64, r[i].value);
+		text__not_resident(f, p, s, type);
+		putc('\n', f);
 		for (size_t j = 0; j < s->nstack && !err; j++) {
 			uint32_t loc = p->stack[s->stack0 + j];
 			size_t n = p->locations[loc].nlines;

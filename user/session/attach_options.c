@@ -28,6 +28,7 @@ enum {
 	OPT_LEDGER,
 	OPT_FAULTS,
 	OPT_HISTOGRAMS,
+	OPT_TOUCHED,
 };
 
 void attach_options__init(struct attach_options *o)
@@ -60,6 +61,11 @@ static const struct argp_option options[] = {
 	{"peak-rss", OPT_PEAK_RSS, "FILE", 0, "the profile at the moment of the highest RSS", 2},
 	{"ledger", OPT_LEDGER, NULL, 0,
 	 "where every resident byte belongs, at each report and at the end", 2},
+	{"touched", OPT_TOUCHED, NULL, 0,
+	 "how much of what each stack holds is resident: a fifth sample type, resident_space, in "
+	 "what "
+	 "is written, and 'not resident' in plain reports",
+	 2},
 	{"mmap", OPT_MMAP, NULL, 0,
 	 "put anonymous mappings into the profile too, labelled class=mmap (always in .txt and the "
 	 "view)",
@@ -214,6 +220,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_HISTOGRAMS: o->histograms = true; break;
 	case OPT_LEDGER: o->ledger = true; break;
+	case OPT_TOUCHED: o->touched = true; break;
 	case OPT_MMAP: o->with_maps = true; break;
 	case 'q':
 		o->quiet = true;

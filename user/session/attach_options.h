@@ -27,7 +27,7 @@ struct attach_options {
 	int top;
 	double max_overhead; /* percent of one CPU; 0: no limit */
 	struct alert_options alert;
-	bool plain, follow, json, quiet, with_maps, ledger, histograms;
+	bool plain, follow, json, quiet, with_maps, ledger, histograms, touched;
 	bool faults;	       /* page faults instead of allocations */
 	bool faults_all;       /* of every process */
 	uint32_t fault_period; /* page faults per sample; 0: the default */

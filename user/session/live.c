@@ -169,6 +169,7 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 			snprintf(size, sizeof(size), "%" PRId64, r[i].value);
 		fprintf(f, "%12s %5.1f%%  %" PRId64 " blocks", size,
 			total ? 100.0 * (double)r[i].value / (double)total : 0, s->value[objects]);
+		text__not_resident(f, p, s, opts->type);
 		for (size_t l = 0; l < s->nlabels; l++) {
 			const struct profile_label *label = &p->labels[s->label0 + l];
 
@@ -196,9 +197,10 @@ int live__report(FILE *f, struct session *s, const struct session_target *t,
 	int err = header(f, s, t, prev);
 
 	s->histograms = opts->histograms;
+	s->touched = opts->touched;
 	if (!err)
 		err = session__profile(s, t, true, &p);
-	s->histograms = false;
+	s->histograms = s->touched = false;
 	if (!err)
 		err = stacks(f, p,
 			     &(struct live_opts){.type = opts->type,

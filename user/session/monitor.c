@@ -104,8 +104,9 @@ static int make_profile(struct monitor *m, const struct session_target *t, struc
 	if (m->opts->faults)
 		return session__fault_profile(m->session, t, ret);
 	m->session->histograms = true;
+	m->session->touched = m->opts->touched;
 	err = session__profile(m->session, t, m->opts->with_maps, ret);
-	m->session->histograms = false;
+	m->session->histograms = m->session->touched = false;
 	return err;
 }
 
@@ -188,7 +189,8 @@ static void report(struct monitor *m)
 	struct live_opts opts = {.type = profile__heap_type(m->opts->sample_index),
 				 .top = m->opts->top,
 				 .max_frames = 24,
-				 .histograms = m->opts->histograms};
+				 .histograms = m->opts->histograms,
+				 .touched = m->opts->touched};
 	struct session *s = m->session;
 
 	if (m->opts->quiet || m->opts->json)

@@ -97,6 +97,7 @@ struct session {
 	struct unwind_maps *unwind; /* NULL: frame-pointer stacks */
 	uint64_t events, events_this_poll;
 	bool histograms; /* profiles carry them, from now on */
+	bool touched;	 /* and a fifth value, resident_space */
 	bool stopped;
 	void (*on_end)(struct session *s,
 		       struct session_target *t); /* a target ended; may be NULL */

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "core/util.h"
 #include "session/go_part.h"
 #include "session/faults.h"
 #include "session/session.h"
+#include "session/touched.h"
 
 #define AGES_SHARE 2000 /* stacks with 1/2000 of the bytes in use tell the ages of their blocks */
 
@@ -31,7 +33,8 @@ struct build {
 	struct symbolizer_jit *jit[MW_MAX_TARGETS];
 	bool jit_tried[MW_MAX_TARGETS];
 	uint32_t class_key, class_mmap, pid_key, comm_key;
-	double inuse_bytes; /* of all targets in the profile */
+	double inuse_bytes;	      /* of all targets in the profile */
+	struct touched_site *touched; /* by site; NULL: not looked at */
 };
 
 static const char *const end_frame[MW_STACK_ENDS] = {
@@ -242,8 +245,16 @@ static int add_ages(struct build *b, const struct heap_site *site)
 	return n ? profile__ages(b->p, c, n) : 0;
 }
 
+/* The fifth value of the sample added last; profile__sample takes those that all samples have. */
+static void set_resident(struct build *b, double bytes)
+{
+	b->p->samples[b->p->nsamples - 1].value[PROFILE_RESIDENT_SPACE] = rounded(bytes);
+}
+
 static int add_site(struct build *b, const struct heap_site *site, bool with_maps)
 {
+	const struct touched_site *touched =
+		b->touched ? &b->touched[site - b->s->heap->sites] : NULL;
 	const struct session_target *t = b->s->targets[site->target];
 	struct profile_label labels[4];
 	uint32_t locs[MW_MAX_FRAMES + 2];
@@ -259,6 +270,8 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 		v[PROFILE_INUSE_OBJECTS] = rounded(heap_site__inuse_objects(site));
 		v[PROFILE_INUSE_SPACE] = rounded(heap_site__inuse_bytes(site));
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
+		if (!err && touched)
+			set_resident(b, touched->heap_bytes);
 		if (!err && b->s->histograms)
 			err = profile__hist(b->p, &site->hist);
 		if (!err && heap_site__inuse_bytes(site) * AGES_SHARE > max_of(b->inuse_bytes, 0.0))
@@ -274,6 +287,8 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 			site->map_bytes > site->unmap_bytes ? site->map_count : 0;
 		v[PROFILE_INUSE_SPACE] = site->map_bytes - site->unmap_bytes;
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
+		if (!err && touched)
+			set_resident(b, touched->map_bytes);
 	}
 	return err;
 }
@@ -379,6 +394,52 @@ static int add_histograms(struct build *b)
 	return err ? err
 		   : add_lost(b, NULL, "blocks missing in histograms: no memory",
 			      b->s->heap->lost_hist, 0);
+}
+
+/* Why the pages of a process cannot be looked at. */
+static const char *no_pages(const struct session_target *t, int err)
+{
+	if (t->go)
+		return "is a Go program, whose profile has no addresses";
+	return err == -ESRCH ? "has ended, and its pages with it" : strerror(-err);
+}
+
+/*
+ * Looks at the pages of every process in the profile. Where they cannot be seen the value is left
+ * out: a zero would say that nothing is resident. Of a process that has ended that is true, but
+ * says nothing if there is no other.
+ */
+static int look_at_pages(struct build *b)
+{
+	cleanup_free struct touched_site *sum = calloc(b->s->heap->nsites + 1, sizeof(*sum));
+	const struct session_target *blind = NULL;
+	bool seen = false;
+	int err = 0;
+
+	if (!sum)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < b->s->ntargets; i++) {
+		const struct session_target *t = b->s->targets[i];
+
+		if (b->only && b->only->index != i)
+			continue;
+		err = t->go ? -EOPNOTSUPP : touched__sum(b->s, t, sum);
+		if (err == -ENOMEM)
+			return err;
+		seen |= !err;
+		if (err)
+			blind = t;
+		if (err && err != -ESRCH)
+			break;
+	}
+	if (err && err != -ESRCH)
+		seen = false;
+	if (seen)
+		b->touched = take_ptr(sum);
+	else if (blind)
+		log_warn("no resident_space: %s (%d) %s", blind->comm, blind->pid,
+			 no_pages(blind, err));
+	return 0;
 }
 
 static int add_go(struct build *b, const struct session_target *t)
@@ -497,6 +558,7 @@ static int add_fault_losses(struct build *b)
 static void build_free(struct build *b)
 {
 	profile__free(b->p);
+	free(b->touched);
 	free(b->location);
 	free(b->mapping);
 	free(b);
@@ -577,6 +639,8 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 	if (err)
 		return err;
 	err = add_first_mapping(b);
+	if (!err && s->touched)
+		err = look_at_pages(b);
 	prefetch_names(b);
 	/* Go's own first: its tables name code that the symbols of a stripped file do not. */
 	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
@@ -600,8 +664,11 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 		err = add_histograms(b);
 	if (!err) {
 		add_totals(b);
-		*ret = take_ptr(b->p);
+		if (b->touched)
+			err = profile__add_resident_type(b->p);
 	}
+	if (!err)
+		*ret = take_ptr(b->p);
 	build_free(b);
 	return err;
 }
