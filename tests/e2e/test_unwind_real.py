@@ -36,7 +36,7 @@ def check_roots(path, least, share=0.999):
 
 def run_script(argv, target, attach, tmp_path, least):
     out = tmp_path / "p.json"
-    t = target(argv)
+    t = target(argv, cwd=tmp_path)
     t.expect("ready")
     a = attach("-p", t.pid, "--exact", "--plain", "-o", out)
     t.say()
