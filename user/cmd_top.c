@@ -182,7 +182,9 @@ static const struct argp argp = {
 	"",
 	"Every process: virtual size, resident memory by kind, swap, growth with its trend, peak, "
 	"OOM score.\v"
-	"Peaks between two refreshes are seen too. Keys of the full-screen view: F1 or h.",
+	"Peaks between two refreshes are seen too. With -p, the stacks that made its memory "
+	"resident "
+	"are shown as well. Keys of the full-screen view: F1 or h.",
 	children,
 	NULL,
 	NULL};
@@ -199,7 +201,18 @@ static bool wait_tick(struct top *t, int sigfd, uint64_t next_ns)
 			return false;
 		if (poll(&fd, 1, (top__wait_ns(t, now, until) + 999999) / 1000000) > 0)
 			return true;
-		top__guard(t);
+		top__poll(t);
+	}
+}
+
+static void print_text(const struct top *t)
+{
+	char line[1024];
+
+	view__print(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms);
+	for (size_t i = 0; t->stacks && i < stacks__lines(t->stacks); i++) {
+		stacks__line(t->stacks, i, line, sizeof(line));
+		printf("%s%s\n", i ? "" : "\n", line);
 	}
 }
 
@@ -230,10 +243,10 @@ static int run_text(struct top *t, bool json)
 			return t->ticks > 1 ? EXIT_DONE : EXIT_NO_PROCESS;
 		if (json)
 			err = view__json(stdout, &t->view, &t->table, &t->machine, t->rows,
-					 t->time_unix_ms, t->gap_seconds, mm_probe__note(t->probe));
+					 t->time_unix_ms, t->gap_seconds, mm_probe__note(t->probe),
+					 t->stacks ? stacks__json(t->stacks) : NULL);
 		else
-			view__print(stdout, &t->view, &t->table, &t->machine, t->rows,
-				    t->time_unix_ms);
+			print_text(t);
 		if (err || fflush(stdout) || ferror(stdout))
 			return EXIT_FAILED; /* nobody reads any more */
 		next += t->interval_ns;
@@ -266,6 +279,7 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	t->view.tree = o->tree;
 	t->view.full_command = o->full_command;
 	t->view.pids = o->pids;
+	t->wants_stacks = o->npids && o->npids <= ATTACH_MAX_PIDS && !o->no_bpf;
 	t->view.npids = o->npids;
 	if (view__set_filter(&t->view, o->filter)) {
 		log_error("'%s' is no regular expression", o->filter);
@@ -280,8 +294,10 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	}
 	t->table.name = names__fill;
 	t->table.name_arg = t->names;
-	if (*mm_probe__note(t->probe) && !o->no_bpf)
+	if (*mm_probe__note(t->probe) && !o->no_bpf) {
 		log_warn("%s", mm_probe__note(t->probe));
+		t->wants_stacks = false;
+	}
 	if (o->timeline) {
 		struct proc_timeline_opts topts = {
 			.interval_ns = o->interval_ns,
@@ -416,6 +432,7 @@ int cmd_top(int argc, char **argv)
 	if (t.timeline && status == EXIT_DONE)
 		status = save_timeline(&t, o.timeline);
 	proc_timeline__free(t.timeline);
+	stacks__free(t.stacks);
 	mm_probe__free(t.probe);
 	table__clear(&t.table);
 	view__clear(&t.view); /* owns o.pids */

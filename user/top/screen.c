@@ -18,6 +18,7 @@
 #include "tui/term.h"
 
 #define HEAD_ROWS 4
+#define MIN_ROWS_STACKS 20 /* of the screen, for stacks to be shown */
 
 struct screen {
 	struct top *t;
@@ -100,7 +101,9 @@ static void draw(struct screen *s)
 {
 	struct top *t = s->t;
 	int height = getmaxy(stdscr);
-	size_t rows = height > HEAD_ROWS + 1 ? height - HEAD_ROWS - 1 : 0;
+	size_t nstacks =
+		s->t->stacks && height >= MIN_ROWS_STACKS ? stacks__lines(s->t->stacks) : 0;
+	size_t rows = height > HEAD_ROWS + 1 ? height - HEAD_ROWS - 1 - nstacks : 0;
 	char line[1024];
 
 	erase();
@@ -125,6 +128,10 @@ static void draw(struct screen *s)
 	for (size_t i = 0; i < rows && s->first + i < t->view.n; i++) {
 		view__row(line, sizeof(line), &t->view, &t->table, t->view.row[s->first + i]);
 		put(HEAD_ROWS + i, s->left, line, s->first + i == s->at ? A_BOLD : A_NORMAL);
+	}
+	for (size_t i = 0; i < nstacks; i++) {
+		stacks__line(t->stacks, i, line, sizeof(line));
+		put(HEAD_ROWS + rows + i, s->left, line, i ? A_NORMAL : A_REVERSE);
 	}
 	if (s->filtering)
 		snprintf(line, sizeof(line), "Filter: %s_", s->filter);
@@ -248,7 +255,7 @@ static int loop(struct screen *s, int sigfd)
 		}
 		if (err)
 			return err;
-		top__guard(s->t);
+		top__poll(s->t);
 		draw(s);
 		if (top__done(s->t))
 			break;

@@ -50,6 +50,13 @@ int top__tick(struct top *t)
 	err = table__update(&t->table, rows->row, rows->n, now);
 	if (err)
 		return err;
+	if (t->stacks)
+		err = stacks__update(t->stacks);
+	/* Not for a single look, in which nothing could be sampled. */
+	else if (t->wants_stacks && t->ticks == 0 && t->max_ticks != 1)
+		t->wants_stacks = stacks__new(t->view.pids, t->view.npids, &t->stacks) == 0;
+	if (err)
+		return err;
 	t->ticks++;
 	return view__arrange(&t->view, &t->table);
 }
@@ -100,8 +107,10 @@ void top__unwatch(struct top *t)
 	free(take_ptr(t->pidfds));
 }
 
-void top__guard(struct top *t)
+void top__poll(struct top *t)
 {
+	if (t->stacks)
+		stacks__poll(t->stacks);
 	if (!t->guard)
 		return;
 	for (size_t i = 0; t->pidfds && i < t->view.npids; i++) {
@@ -120,7 +129,7 @@ uint64_t top__wait_ns(const struct top *t, uint64_t now_ns, uint64_t until_ns)
 {
 	uint64_t left = until_ns > now_ns ? until_ns - now_ns : 0;
 
-	return t->guard ? min_of(left, TOP_GUARD_NS) : left;
+	return t->guard || t->stacks ? min_of(left, TOP_POLL_NS) : left;
 }
 
 bool top__done(const struct top *t)

@@ -11,10 +11,11 @@
 #include "session/guard.h"
 #include "top/machine.h"
 #include "top/names.h"
+#include "top/stacks.h"
 #include "top/table.h"
 #include "top/view.h"
 
-#define TOP_GUARD_NS 250000000ULL /* alerts are looked at so often */
+#define TOP_POLL_NS 250000000ULL /* alerts and events are looked at so often */
 
 struct top {
 	struct mm_probe *probe;
@@ -22,6 +23,8 @@ struct top {
 	struct proc_timeline *timeline; /* NULL: none is recorded */
 	struct guard *guard;		/* NULL: no alerts */
 	int *pidfds;			/* of view.pids, for the guard; -1: ended */
+	struct stacks *stacks;		/* NULL: page faults are not sampled */
+	bool wants_stacks;		/* from the second tick on */
 	struct table table;
 	struct view view;
 	struct machine machine;
@@ -39,8 +42,8 @@ int top__tick(struct top *t);
 /* Alerts for the processes of view.pids, with `o`. An enum mw_exit. */
 int top__watch(struct top *t, const struct alert_options *o);
 void top__unwatch(struct top *t);
-/* Call at least every TOP_GUARD_NS; top__wait_ns then shortens a wait to that. */
-void top__guard(struct top *t);
+/* Call at least every TOP_POLL_NS; top__wait_ns shortens a wait to that where need be. */
+void top__poll(struct top *t);
 uint64_t top__wait_ns(const struct top *t, uint64_t now_ns, uint64_t until_ns);
 /* True once -n or -d is reached. */
 bool top__done(const struct top *t);

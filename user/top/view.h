@@ -5,6 +5,7 @@
 #ifndef TOP_VIEW_H
 #define TOP_VIEW_H
 
+#include <jansson.h>
 #include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -62,8 +63,10 @@ void view__row(char *buf, size_t len, const struct view *v, const struct table *
 /* The whole thing as text: at most `rows` processes (0: all). */
 void view__print(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
 		 size_t rows, int64_t time_unix_ms);
-/* One JSON object in one line. note: "" or what is missing. 0 or -ENOMEM. */
+/* One JSON object in one line. note: "" or what is missing; resident: by stack, taken over; NULL:
+ * none. 0 or -ENOMEM. */
 int view__json(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-	       size_t rows, int64_t time_unix_ms, double gap_seconds, const char *note);
+	       size_t rows, int64_t time_unix_ms, double gap_seconds, const char *note,
+	       json_t *resident);
 
 #endif

@@ -75,22 +75,29 @@ static json_t *proc_json(const struct table *t, const struct table_proc *p)
 }
 
 int view__json(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-	       size_t rows, int64_t time_unix_ms, double gap_seconds, const char *note)
+	       size_t rows, int64_t time_unix_ms, double gap_seconds, const char *note,
+	       json_t *resident)
 {
 	json_t *list = json_array(), *o;
 	int err = -ENOMEM;
 
-	if (!list)
+	if (!list) {
+		json_decref(resident);
 		return err;
+	}
 	for (size_t i = 0; i < v->n && (!rows || i < rows); i++)
 		json_array_append_new(list, proc_json(t, v->row[i]));
 	o = json_pack("{ss sI so sI sI so}", "schema", "memwatch.top/1", "time_unix_ms",
 		      (json_int_t)time_unix_ms, "machine", machine_json(m), "processes_total",
 		      (json_int_t)t->n, "torn_rows", (json_int_t)t->torn_rows, "processes", list);
-	if (!o)
+	if (!o) {
+		json_decref(resident);
 		return err;
+	}
 	if (gap_seconds > 0)
 		json_object_set_new(o, "gap_seconds", json_real(gap_seconds));
+	if (resident)
+		json_object_set_new(o, "resident", resident);
 	if (*note)
 		json_object_set_new(o, "note", json_string(note));
 	if (!json_dumpf(o, f, JSON_COMPACT) && fputc('\n', f) != EOF && !fflush(f))

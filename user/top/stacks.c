@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "top/stacks.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/exit.h"
+#include "core/shortname.h"
+#include "core/units.h"
+#include "core/util.h"
+#include "out/escape.h"
+#include "out/text.h"
+#include "session/attach.h"
+#include "session/faults.h"
+
+#define RESIDENT 3	/* value of a page-fault profile: resident_space */
+#define JSON_STACKS 100 /* at most, largest first */
+
+struct ranked {
+	int64_t bytes;
+	uint32_t sample;
+};
+
+struct stacks {
+	struct session *session;
+	struct profile *profile; /* of the last update; NULL: none yet */
+	struct ranked *rank;	 /* stacks with resident bytes, largest first */
+	size_t n;
+	int64_t total;
+};
+
+int stacks__new(const uint32_t *pids, size_t n, struct stacks **ret)
+{
+	struct stacks *s = calloc(1, sizeof(*s));
+	struct attach_options o;
+	size_t added = 0;
+
+	if (!s)
+		return -ENOMEM;
+	attach_options__init(&o);
+	o.faults = true;
+	o.fault_period = STACKS_PERIOD;
+	if (attach__open(&o, &s->session)) {
+		free(s);
+		return -EOPNOTSUPP;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct session_target *t;
+
+		/* One that has ended has no row either. */
+		added += session__add(s->session, (int)pids[i], &t) == 0;
+	}
+	if (!added) {
+		stacks__free(s);
+		return -ESRCH;
+	}
+	*ret = s;
+	return 0;
+}
+
+void stacks__free(struct stacks *s)
+{
+	if (!s)
+		return;
+	session__free(s->session);
+	profile__free(s->profile);
+	free(s->rank);
+	free(s);
+}
+
+void stacks__poll(struct stacks *s)
+{
+	while (session__poll(s->session) > 0)
+		;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : 0;
+}
+
+int stacks__update(struct stacks *s)
+{
+	struct profile *p;
+	struct ranked *r;
+	int err;
+
+	stacks__poll(s);
+	err = session__fault_profile(s->session, NULL, &p);
+	if (err)
+		return err;
+	r = calloc(p->nsamples + 1, sizeof(*r));
+	if (!r) {
+		profile__free(p);
+		return -ENOMEM;
+	}
+	profile__free(s->profile);
+	free(s->rank);
+	s->profile = p;
+	s->rank = r;
+	s->n = s->total = 0;
+	for (size_t i = 0; i < p->nsamples; i++) {
+		if (p->samples[i].value[RESIDENT] <= 0)
+			continue;
+		r[s->n++] = (struct ranked){p->samples[i].value[RESIDENT], i};
+		s->total += p->samples[i].value[RESIDENT];
+	}
+	qsort(r, s->n, sizeof(*r), by_bytes);
+	return 0;
+}
+
+size_t stacks__lines(const struct stacks *s)
+{
+	return s->n ? 1 + min_of(s->n, (size_t)STACKS_SHOWN) : 0;
+}
+
+/* Names of a stack's frames, innermost first, until fn says to stop (not 0). */
+static int each_frame(const struct profile *p, const struct profile_sample *s,
+		      int (*fn)(void *arg, const char *name), void *arg)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->nstack && !err; i++) {
+		uint32_t loc = p->stack[s->stack0 + i];
+		size_t n = p->locations[loc].nlines;
+
+		for (size_t k = 0; k < (n ? n : 1) && !err; k++) {
+			cleanup_free char *name = text__frame_name(p, loc, k);
+
+			struct escape_buf text = {0};
+
+			if (name)
+				shortname(name);
+			err = name ? escape__plain(&text, name, "") : -ENOMEM;
+			err = err ? err : fn(arg, text.text);
+			escape__free(&text);
+		}
+	}
+	return err;
+}
+
+struct line {
+	char *buf;
+	size_t len, at;
+};
+
+static int put_frame(void *arg, const char *name)
+{
+	struct line *l = arg;
+
+	l->at += snprintf(l->buf + l->at, l->len - l->at, "  %s", name);
+	return l->at >= l->len; /* full */
+}
+
+void stacks__line(const struct stacks *s, size_t i, char *buf, size_t len)
+{
+	char size[UNITS_LEN];
+	struct line l = {.buf = buf, .len = len};
+	const struct ranked *r;
+
+	if (!i) {
+		snprintf(buf, len,
+			 "RESIDENT       %%  BY STACK, innermost first (one page fault in %d)",
+			 STACKS_PERIOD);
+		return;
+	}
+	r = &s->rank[i - 1];
+	l.at = snprintf(buf, len, "%8s  %5.1f", units__size(size, sizeof(size), r->bytes),
+			100.0 * (double)r->bytes / (double)s->total);
+	each_frame(s->profile, &s->profile->samples[r->sample], put_frame, &l);
+}
+
+static int append_frame(void *arg, const char *name)
+{
+	return json_array_append_new(arg, json_string(name)) ? -ENOMEM : 0;
+}
+
+json_t *stacks__json(const struct stacks *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < s->n && i < JSON_STACKS; i++) {
+		json_t *frames = json_array(), *o;
+
+		if (each_frame(s->profile, &s->profile->samples[s->rank[i].sample], append_frame,
+			       frames)) {
+			json_decref(frames);
+			json_decref(list);
+			return NULL;
+		}
+		o = json_pack("{sIso}", "resident_bytes", (json_int_t)s->rank[i].bytes, "frames",
+			      frames);
+		if (!o || json_array_append_new(list, o)) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return json_pack("{sisIso}", "period", STACKS_PERIOD, "lost",
+			 (json_int_t)faults__lost(s->session->faults), "stacks", list);
+}
