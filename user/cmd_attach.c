@@ -13,6 +13,7 @@
 #include "session/attach.h"
 #include "session/attach_options.h"
 #include "session/monitor.h"
+#include "sys/signals.h"
 
 static const char doc[] =
 	"Attach to running programs and show which call stacks hold their memory.\v"
@@ -58,7 +59,7 @@ int cmd_attach(int argc, char **argv)
 	attach_options__init(&opts);
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &opts);
-	monitor__block_signals();
+	signals__block();
 	status = attach__open(&opts, &s);
 	if (status)
 		return status;

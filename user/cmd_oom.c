@@ -27,6 +27,7 @@
 #include "oom/render.h"
 #include "oom/watch.h"
 #include "sys/protect.h"
+#include "sys/signals.h"
 
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
@@ -307,24 +308,11 @@ static void close_books(const struct oom_cmd *c)
 		 (unsigned long long)s.lost_log_records);
 }
 
-static int block_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
 static int follow(struct oom_cmd *c)
 {
 	struct watch_options o = {.no_probe = c->no_probe, .no_kmsg = c->no_kmsg};
 	int probe_err = 0, kmsg_err = 0, err, status;
-	cleanup_fd int sig_fd = block_signals();
+	cleanup_fd int sig_fd = signals__fd();
 
 	status = read_log(c);
 	if (status)

@@ -11,6 +11,7 @@
 #include "session/attach.h"
 #include "session/hold.h"
 #include "session/monitor.h"
+#include "sys/signals.h"
 
 static const char doc[] =
 	"Start a command and profile it from its first allocation.\v"
@@ -67,7 +68,7 @@ int cmd_run(int argc, char **argv)
 	o.attach.from_start = true;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
-	monitor__block_signals();
+	signals__block();
 	status = attach__open(&o.attach, &s);
 	if (status)
 		return status;

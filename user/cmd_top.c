@@ -5,9 +5,7 @@
  */
 #include <argp.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 #include "cmd.h"
 #include "core/exit.h"
@@ -19,6 +17,7 @@
 #include "out/timeline_file.h"
 #include "session/attach.h"
 #include "session/monitor.h"
+#include "sys/signals.h"
 #include "sys/smaps.h"
 #include "top/top.h"
 
@@ -218,18 +217,11 @@ static void print_text(const struct top *t)
 
 static int run_text(struct top *t, bool json)
 {
-	cleanup_fd int sigfd = -1;
-	sigset_t set;
+	cleanup_fd int sigfd = signals__fd();
 	uint64_t next = util__now_ns();
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	sigfd = signalfd(-1, &set, SFD_CLOEXEC);
 	if (sigfd < 0) {
-		log_error("failed to take signals: %s", strerror(errno));
+		log_error("failed to take signals: %s", strerror(-sigfd));
 		return EXIT_FAILED;
 	}
 	for (;;) {
@@ -381,7 +373,7 @@ static int run_faults(struct options *o)
 	a->json = o->json;
 	a->timeline = o->timeline;
 	a->faults_all = !o->npids;
-	monitor__block_signals();
+	signals__block();
 	status = attach__open(a, &s);
 	if (status)
 		return status;

@@ -8,6 +8,7 @@
 #include "go/goroutines.h"
 #include "go/timeline.h"
 #include "out/output.h"
+#include "sys/signals.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -200,6 +201,8 @@ static void loop(struct session *s, int sigfd, int pidfd)
 
 	for (;;) {
 		tick(s);
+		if (ferror(stdout))
+			break; /* nobody reads any more */
 		next = max_of(next + s->o->interval_ns, util__now_ns());
 		if (!wait_for_more(s, sigfd, pidfd, min_of(next, end)))
 			break;
@@ -239,15 +242,8 @@ static int run_attached(struct session *s)
 {
 	uint64_t seen = 0, lost = 0, rate = 0;
 	char why[GO_WHY_LEN];
-	sigset_t set, old;
 	int status = EXIT_DONE;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &set, &old);
-	cleanup_fd int sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	cleanup_fd int sigfd = signals__fd();
 	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, s->t->pid, 0);
 
 	go_target__u64(s->t, s->t->sym.mem_profile_rate, 0, &rate);
@@ -262,8 +258,7 @@ static int run_attached(struct session *s)
 				: "");
 	if (s->o->gctrace && go_gctrace__attach(s->t, on_cycle, s, &s->trace, why)) {
 		log_error("%s", why);
-		status = EXIT_UNSUPPORTED;
-		goto out;
+		return EXIT_UNSUPPORTED;
 	}
 	log_info("attached to %d (%s, %s%s)", s->t->pid, s->t->comm, s->t->bin.version,
 		 s->t->bin.cgo ? ", cgo" : "");
@@ -288,8 +283,6 @@ static int run_attached(struct session *s)
 		"%lu goroutine stacks cut; %.1f ms of CPU time for reading, target not stopped%s",
 		s->snapshots, s->failed, s->torn, seen, lost, s->goroutines.unreadable,
 		(double)s->cost_ns / 1e6, s->gone ? "; the target ended" : "");
-out:
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	return status;
 }
 

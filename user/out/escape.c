@@ -85,6 +85,17 @@ static size_t plain_run(const char *s, const char *special)
 	return i;
 }
 
+/* One character as it is, or as \xNN if it is no UTF-8 or a control; *ret_n: the bytes of text. */
+static int put_char(struct escape_buf *b, const char *text, size_t *ret_n)
+{
+	size_t n = escape__utf8_len(text);
+
+	*ret_n = max_of(n, (size_t)1);
+	if (!n || is_control(text, n))
+		return put_hex(b, text, *ret_n);
+	return escape__raw(b, text, n);
+}
+
 int escape__plain(struct escape_buf *b, const char *text, const char *also)
 {
 	int err = escape__raw(b, "", 0);
@@ -97,11 +108,7 @@ int escape__plain(struct escape_buf *b, const char *text, const char *also)
 		} else if (strchr(also, *text)) {
 			err = escape__raw(b, "_", n = 1);
 		} else {
-			n = escape__utf8_len(text);
-			if (!n || is_control(text, n))
-				err = put_hex(b, text, n = max_of(n, (size_t)1));
-			else
-				err = escape__raw(b, text, n);
+			err = put_char(b, text, &n);
 		}
 		text += n;
 	}
@@ -171,11 +178,7 @@ int escape__xml(struct escape_buf *b, const char *text)
 			err = escape__raw(b, entity, strlen(entity));
 			n = 1;
 		} else {
-			n = escape__utf8_len(text);
-			if (!n || is_control(text, n))
-				err = put_hex(b, text, n = max_of(n, (size_t)1));
-			else
-				err = escape__raw(b, text, n);
+			err = put_char(b, text, &n);
 		}
 		text += n;
 	}

@@ -17,7 +17,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "session/attach.h"
-#include "session/monitor.h"
+#include "sys/signals.h"
 #include "sys/procmap.h"
 
 #define MAX_STOPS \
@@ -35,7 +35,7 @@ static void child(char **command, int report)
 {
 	int err;
 
-	monitor__child();
+	signals__unblock();
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL)) {
 		err = -errno;
 	} else {
@@ -207,7 +207,7 @@ int hold__wait(struct hold *h, int sig)
 {
 	int status = h->status;
 
-	monitor__child(); /* signals work as usual again */
+	signals__unblock(); /* signals work as usual again */
 	if (!h->ended && sig)
 		kill(h->pid, sig);
 	while (!h->ended && waitpid(h->pid, &status, 0) < 0 && errno == EINTR)

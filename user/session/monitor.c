@@ -22,6 +22,7 @@
 #include "session/recorder.h"
 #include "session/residency.h"
 #include "session/target.h"
+#include "sys/signals.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
 #define FIRST_REPORT_NS 100000000ULL  /* the first report does not wait for an interval */
@@ -37,47 +38,18 @@ struct monitor {
 	struct watch watch[MW_MAX_TARGETS]; /* of plain reports: verdicts */
 };
 
-static void handled_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGUSR1);
-}
-
-void monitor__block_signals(void)
-{
-	sigset_t set;
-
-	handled_signals(&set);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-}
-
-void monitor__child(void)
-{
-	sigset_t set;
-
-	handled_signals(&set);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_DFL);
-}
-
 int monitor__new(const struct attach_options *opts, struct session *s, struct monitor **ret)
 {
 	struct monitor *m = calloc(1, sizeof(*m));
-	sigset_t set;
 	int err;
 
 	if (!m)
 		return -ENOMEM;
 	m->opts = opts;
 	m->session = s;
-	handled_signals(&set);
-	m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	m->signal_fd = signals__fd();
 	if (m->signal_fd < 0) {
-		err = -errno;
+		err = m->signal_fd;
 		free(m);
 		return err;
 	}

@@ -12,11 +12,6 @@
 
 struct monitor;
 
-/* Blocks the signals that the loop handles (SIGINT, SIGTERM, SIGHUP, SIGUSR1; SIGPIPE is
- * ignored). Call before threads or children are made; children restore with monitor__child(). */
-void monitor__block_signals(void);
-void monitor__child(void);
-
 int monitor__new(const struct attach_options *opts, struct session *s, struct monitor **ret);
 void monitor__free(struct monitor *m);
 

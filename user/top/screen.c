@@ -6,14 +6,13 @@
  */
 #include <errno.h>
 #include <ncurses.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <poll.h>
 
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/util.h"
+#include "sys/signals.h"
 #include "top/top.h"
 #include "tui/term.h"
 
@@ -224,19 +223,6 @@ static void on_key(struct screen *s, int key)
 	}
 }
 
-/* Signals that end, as a descriptor. */
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return signalfd(-1, &set, SFD_CLOEXEC);
-}
-
 static int loop(struct screen *s, int sigfd)
 {
 	uint64_t next = 0;
@@ -275,7 +261,7 @@ static int loop(struct screen *s, int sigfd)
 int screen__run(struct top *t)
 {
 	struct screen s = {.t = t};
-	cleanup_fd int sigfd = open_signals();
+	cleanup_fd int sigfd = signals__fd();
 	int err;
 
 	if (sigfd < 0)
