@@ -184,6 +184,19 @@ def test_gctrace_json_and_no_trace_left(target, attach, tmp_path):
     round_of(t)  # goes on as before
 
 
+def test_closed_pipe_loses_nothing(target, tmp_path):
+    t = start(target, go_build("shapes", "-plain"), tmp_path)
+    round_of(t)
+    out = tmp_path / "p.pb.gz"
+    p = subprocess.Popen([BIN, "go", "-p", str(t.pid), "--memstats", "-i", "0.1", "-o", out],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    p.stdout.close()
+    p.stderr.read()
+    assert p.wait(20) == 0
+    assert out.stat().st_size
+
+
 def test_timeline(target, tmp_path):
     t = start(target, go_build("shapes", "-plain"), tmp_path)
     round_of(t)
