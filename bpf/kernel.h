@@ -204,6 +204,7 @@ struct cgroup___oom {
 struct cgroup_subsys_state___oom {
 	struct cgroup___oom *cgroup;
 	struct cgroup_subsys_state___oom *parent;
+	u64 serial_nr; /* never used twice */
 };
 struct css_set___oom {
 	struct cgroup_subsys_state___oom *subsys[16];
@@ -229,11 +230,13 @@ struct cred___oom {
 	struct kuid___oom uid;
 };
 struct task_struct___oom {
+	unsigned int flags;
 	int pid;
 	int tgid;
 	char comm[16];
 	struct mm_struct___oom *mm;
 	struct task_struct___oom *group_leader;
+	struct task_struct___oom *real_parent;
 	u64 start_boottime;
 	struct css_set___oom *cgroups;
 	struct signal_struct___oom *signal;

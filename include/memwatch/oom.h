@@ -16,17 +16,38 @@
 #define MW_OOM_NAME 128	 /* bytes kept of one path component, with its NUL */
 #define MW_OOM_CMDLINE 512
 #define MW_OOM_DAEMONS 8 /* names of userspace OOM daemons */
+#define MW_OOM_WINDOWS 2 /* of stalls: the last MW_OOM_SHORT_S and MW_OOM_LONG_S seconds */
+#define MW_OOM_SHORT_S 10
+#define MW_OOM_LONG_S 60
 
 enum mw_oom_kind {
 	MW_OOM_KERNEL = 1, /* the kernel's OOM killer */
 	MW_OOM_DAEMON,	   /* a signal from a userspace OOM daemon */
 };
 
+/* What ended within the last seconds before a kill, the one that runs included. */
+struct mw_oom_stall {
+	__u64 cnt[MW_OOM_WINDOWS];
+	__u64 ns[MW_OOM_WINDOWS];    /* summed over tasks */
+	__u64 pages[MW_OOM_WINDOWS]; /* freed; of reclaim alone */
+};
+
+/* Who last wrote an oom_score_adj. */
+struct mw_oom_writer {
+	__u64 time_ns; /* 0: not seen */
+	__u32 pid;     /* process that wrote */
+	__u32 target;  /* process whose value it was: the victim, or the parent it has it from */
+	__s32 value;
+	__u32 pad;
+	char comm[MW_OOM_COMM]; /* of the writer, then */
+};
+
 /* One memory cgroup. A max of ~0 pages (or LONG_MAX / page size) is no limit. */
 struct mw_oom_level {
 	__u64 usage, max;
-	__u64 swap_usage, swap_max; /* v1: memory+swap; v2: swap alone */
-	char name[MW_OOM_NAME];	    /* path component; "" in the root group */
+	__u64 swap_usage, swap_max;  /* v1: memory+swap; v2: swap alone */
+	struct mw_oom_stall reclaim; /* of the tasks in it and below */
+	char name[MW_OOM_NAME];	     /* path component; "" in the root group */
 };
 
 struct mw_oom_task {
@@ -49,6 +70,10 @@ struct mw_ev_oom {
 	struct mw_oom_task trigger; /* the task that needed memory; DAEMON: the sender */
 	struct mw_oom_level victim_cgroup[MW_OOM_LEVELS];
 	char trigger_cgroup[MW_OOM_LEVELS][MW_OOM_NAME];
+	struct mw_oom_stall machine_reclaim, machine_compaction;
+	struct mw_oom_stall victim_reclaim, victim_compaction; /* of the process */
+	struct mw_oom_stall trigger_reclaim, trigger_compaction;
+	struct mw_oom_writer score;   /* of the victim's oom_score_adj */
 	__u32 cmdline_len;	      /* 0: not readable from where the program ran */
 	char cmdline[MW_OOM_CMDLINE]; /* NUL-separated */
 };
@@ -58,6 +83,8 @@ enum mw_oom_counter {
 	MW_OOM_C_KILLS,	     /* kills seen */
 	MW_OOM_C_LOST_RING,  /* kills that found the ring full */
 	MW_OOM_C_LOST_STASH, /* kills whose victim could not be noted */
+	MW_OOM_C_LOST_STALL, /* stalls that no table had room for */
+	MW_OOM_C_LOST_SCORE, /* writers of an oom_score_adj that could not be noted */
 	MW_OOM_C_EXITING,    /* mark_victim for a process that was dying anyway: no kill */
 	MW_OOM_C_COUNT,
 };

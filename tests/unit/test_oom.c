@@ -371,6 +371,73 @@ static void merge_alone_and_late(void **state)
 	free(ev);
 }
 
+static struct mw_oom_stall stall_of(uint64_t n)
+{
+	return (struct mw_oom_stall){.cnt = {n, n + 1},
+				     .ns = {n * 1000000, (n + 1) * 1000000},
+				     .pages = {n * 2, n * 2 + 2}};
+}
+
+/* The group whose stalls are told is the one that hit its limit, whoever says so last. */
+static void merge_stalls(void **state)
+{
+	struct merge_options o = both;
+	struct mw_ev_oom *ev = probe_event(21207, 100 * SEC);
+	struct kmsg_parser p;
+	struct got g = {};
+	struct merge *m;
+
+	o.has_reclaim = true;
+	o.stalls_since_ns = 87 * SEC + SEC / 2;
+	ev->victim_cgroup[0].reclaim = stall_of(100);
+	ev->victim_cgroup[1].reclaim = stall_of(200);
+	ev->machine_reclaim = stall_of(300);
+	ev->victim_reclaim = stall_of(50);
+	ev->score = (struct mw_oom_writer){97 * SEC, 1, 21207, 500, 0, "systemd"};
+	kmsg_parser__init(&p, 4096);
+	assert_true(FEED(&p, memcg_618));
+	for (int log_first = 0; log_first < 2; log_first++) {
+		assert_int_equal(merge__new(&o, on_event, &g, &m), 0);
+		/* The probe would take the inner group; the log knows that it was the outer. */
+		ev->victim_cgroup[0].max = ev->victim_cgroup[0].usage = 5000;
+		if (log_first)
+			merge__kmsg(m, &p.cur, true, 100 * SEC, 1000000, no_enrich);
+		merge__probe(m, ev, 100 * SEC, 1000000, no_enrich);
+		if (!log_first)
+			merge__kmsg(m, &p.cur, true, 100 * SEC, 1000000, no_enrich);
+		assert_int_equal(g.n, log_first + 1);
+		assert_string_equal(g.last.stalls.group_path, "/a");
+		assert_int_equal(g.last.stalls.group.cnt[0], 200);
+		assert_int_equal(g.last.stalls.group.cnt[1], 201);
+		assert_int_equal(g.last.stalls.group.bytes[1], 402 * 4096);
+		assert_int_equal(g.last.stalls.machine.ns[0], 300 * 1000000ULL);
+		assert_int_equal(g.last.stalls.victim.cnt[0], 50);
+		assert_int_equal(g.last.stalls.watched_s, 13); /* 12.5 */
+		assert_true(g.last.stalls.has_reclaim && !g.last.stalls.has_compaction);
+		assert_int_equal(g.last.score.pid, 1);
+		assert_int_equal(g.last.score.time_unix_ms, 1000000 - 3000);
+		assert_string_equal(g.last.score.comm, "systemd");
+		merge__free(m);
+	}
+	/* The machine: the victim's own group. */
+	assert_int_equal(merge__new(&o, on_event, &g, &m), 0);
+	ev->victim_cgroup[0].max = ev->victim_cgroup[1].max = INT64_MAX / 4096;
+	merge__probe(m, ev, 100 * SEC, 0, no_enrich);
+	merge__flush(m);
+	assert_string_equal(g.last.memcg, "");
+	assert_string_equal(g.last.stalls.group_path, "/a/b");
+	assert_int_equal(g.last.stalls.group.cnt[0], 100);
+	/* No group above the root, no group. */
+	ev->victim.pid = 5;
+	ev->victim.nlevels = 1;
+	ev->victim_cgroup[0].name[0] = 0;
+	merge__probe(m, ev, 100 * SEC, 0, no_enrich);
+	merge__flush(m);
+	assert_string_equal(g.last.stalls.group_path, "");
+	merge__free(m);
+	free(ev);
+}
+
 static void merge_overflow(void **state)
 {
 	struct got g = {};
@@ -417,6 +484,12 @@ static void round_trip(void **state)
 	e->tasks[0].rss_bytes = 9;
 	e->npoints = 1;
 	e->timeline[0].rss_bytes = 5;
+	e->stalls.has_reclaim = true;
+	e->stalls.watched_s = 60;
+	strcpy(e->stalls.group_path, "/m\"\x1b");
+	e->stalls.group = (struct oom_stall){{0, 42}, {0, 3100000000}, {0, 12 << 20}};
+	e->stalls.machine = e->stalls.victim = e->stalls.group;
+	e->score = (struct oom_writer){1, 7, "sys\x1btemd", e->time_unix_ms - 3000};
 	assert_int_equal(render__reserve(&b), 0);
 	assert_int_equal(render__json(&b, e), 0);
 	assert_ptr_equal(strchr(b.text, '\n'), b.text + b.len - 1);
@@ -432,10 +505,16 @@ static void round_trip(void **state)
 	assert_string_equal(back->boot_id, "b");
 	assert_int_equal(back->ntasks, 1);
 	assert_int_equal(back->timeline[0].rss_bytes, 5);
+	assert_memory_equal(&back->stalls, &e->stalls, sizeof(e->stalls));
+	assert_int_equal(back->score.time_unix_ms, e->score.time_unix_ms);
+	assert_int_equal(back->score.pid, 1);
 	b.len = 0;
 	assert_int_equal(render__text(&b, e), 0);
 	assert_null(strchr(b.text, 0x1b));
 	assert_non_null(strstr(b.text, "pid 7"));
+	assert_non_null(strstr(b.text, "reclaim   in the 60 s before, in cgroup /m"));
+	assert_non_null(strstr(b.text, ": 42 direct reclaims, 3.1s stalled, 12.00MB freed\n"));
+	assert_non_null(strstr(b.text, "score     oom_score_adj -999, set 3.0s before by sys"));
 	/* any prefix is refused, not misread */
 	b.len = 0;
 	assert_int_equal(render__json(&b, e), 0);
@@ -518,6 +597,7 @@ int main(void)
 		cmocka_unit_test(merge_both),
 		cmocka_unit_test(merge_without_report),
 		cmocka_unit_test(merge_alone_and_late),
+		cmocka_unit_test(merge_stalls),
 		cmocka_unit_test(merge_overflow),
 		cmocka_unit_test(round_trip),
 		cmocka_unit_test(slopes),

@@ -70,6 +70,12 @@ test_oom() {
 		bad oom_numbers "$(field log 1 anon_rss_bytes) against ${kb}kB"
 	sed -n 1p log | grep -q "\"victim\":{\"pid\":$pid," && ok oom_victim || bad oom_victim "$pid"
 
+	# Reclaim before the kill: of the group at its limit, by the victim.
+	sed -n 1p log | grep -q '"stalls":{"watched_s":[0-9]*,"group":{"path":"/a","reclaim":{"last_10s":{"count":[1-9]' &&
+		ok oom_reclaim || bad oom_reclaim "$(grep -o '"stalls":.*' log)"
+	sed -n 1p log | grep -q '"victim":{"reclaim":{"last_10s":{"count":[1-9]' && ok oom_reclaim_of_victim ||
+		bad oom_reclaim_of_victim "$(grep -o '"stalls":.*' log)"
+
 	hog $CG/a/b -t 200 & h1=$!
 	hog $CG/a/b & h2=$!
 	hog $CG/a/c & h3=$!
@@ -113,15 +119,19 @@ test_machine() {
 	rm -f /t/log3
 	start_memwatch /t/log3 || { bad oom_machine "$(tail -3 /t/log3.err)"; return; }
 	n=$(grep -c memwatch.oom/1 log3)
-	echo 800 >/proc/self/oom_score_adj
+	echo 800 >/proc/$$/oom_score_adj
 	echo go | ./oom_hog -s 4096 -u 0 >/dev/null 2>&1
-	echo 0 >/proc/self/oom_score_adj
+	echo 0 >/proc/$$/oom_score_adj
 	await 100 events /t/log3 $((n + 1))
 	kill -0 "$mw" && ok oom_survives || bad oom_survives "memwatch is gone"
 	stop_memwatch
 	n=$((n + 1))
 	[ "$(field log3 $n constraint)" = none ] && sed -n ${n}p log3 | grep -q '"memcg":null' &&
 		[ "$(field log3 $n comm)" = oom_hog ] && ok oom_machine || bad oom_machine "$(sed -n ${n}p log3)"
+	sed -n ${n}p log3 | grep -q "\"oom_score_adj\":800,\"oom_score_adj_set\":{\"time_unix_ms\":[0-9]*,\"pid\":$$,\"comm\":\"sh\",\"of_pid\":$$}" &&
+		ok oom_score_writer || bad oom_score_writer "$(sed -n ${n}p log3)"
+	sed -n ${n}p log3 | grep -q '"machine":{"reclaim":{"last_10s":{"count":[1-9]' && ok oom_machine_reclaim ||
+		bad oom_machine_reclaim "$(sed -n ${n}p log3)"
 	kb=$(dmesg | grep 'Killed process' | tail -1 | sed 's/.*anon-rss:\([0-9]*\)kB.*/\1/')
 	[ "$(field log3 $n anon_rss_bytes)" = $((kb * 1024)) ] && ok oom_machine_numbers ||
 		bad oom_machine_numbers "$(field log3 $n anon_rss_bytes) against ${kb}kB"

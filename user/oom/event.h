@@ -43,6 +43,32 @@ struct oom_point {
 	uint64_t virt_bytes, rss_bytes, shared_bytes; /* shared: file and shmem */
 };
 
+/* What of one kind ended in the last 10 s [0] and in the last 60 s [1] before the kill. */
+#define OOM_WINDOWS 2
+struct oom_stall {
+	uint64_t cnt[OOM_WINDOWS];
+	uint64_t ns[OOM_WINDOWS];    /* summed over tasks */
+	uint64_t bytes[OOM_WINDOWS]; /* freed; of reclaim alone */
+};
+
+/* How those who needed memory were held up before the kill. */
+struct oom_stalls {
+	bool has_reclaim, has_compaction; /* false: not watched */
+	uint32_t watched_s;	   /* of the last 60, rounded up: less after memwatch's start */
+	char group_path[OOM_PATH]; /* that hit its limit, else the victim's; "": the root */
+	struct oom_stall group;	   /* reclaim by the tasks in it */
+	struct oom_stall machine, victim, trigger; /* reclaim */
+	struct oom_stall machine_compaction, victim_compaction, trigger_compaction;
+};
+
+/* Who wrote the victim's oom_score_adj, if memwatch saw it. */
+struct oom_writer {
+	uint32_t pid; /* 0: not seen */
+	uint32_t of;  /* process it was written for: the victim, or whom the victim has it from */
+	char comm[OOM_COMM];
+	int64_t time_unix_ms;
+};
+
 struct oom_event {
 	int64_t time_unix_ms;
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
@@ -62,6 +88,8 @@ struct oom_event {
 	/* the machine */
 	uint64_t mem_total_bytes, mem_free_bytes, mem_available_bytes;
 	struct psi psi;
+	struct oom_stalls stalls;
+	struct oom_writer score;
 	struct kmsg_task tasks[OOM_TASKS];
 	size_t ntasks;
 	bool tasks_from_kernel; /* candidates in the kernel's own report; else read just after */

@@ -16,6 +16,8 @@ struct slot {
 	uint64_t due_ns;
 	struct oom_event e;
 	struct kmsg_kill log; /* where the log came first */
+	bool has_ev;
+	struct mw_ev_oom ev;
 };
 
 struct recent {
@@ -52,12 +54,16 @@ void merge__free(struct merge *m)
 	free(m);
 }
 
+static void choose_group(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev);
+
 static void hand_on(struct merge *m, struct slot *s)
 {
 	struct recent *r = &m->recent[m->next_recent++ % MERGE_RECENT];
 
 	*r = (struct recent){s->e.victim.tid, s->e.signal, s->e.time_ns};
 	s->used = false;
+	if (s->has_ev)
+		choose_group(m, &s->e, &s->ev);
 	m->fn(m->arg, &s->e);
 }
 
@@ -215,6 +221,66 @@ static void read_level(const struct merge *m, struct oom_event *e, const struct 
 	}
 }
 
+static void from_stall(const struct merge *m, struct oom_stall *to, const struct mw_oom_stall *from)
+{
+	for (size_t i = 0; i < OOM_WINDOWS; i++) {
+		to->cnt[i] = from->cnt[i];
+		to->ns[i] = from->ns[i];
+		to->bytes[i] = from->pages[i] * m->o.page_bytes;
+	}
+}
+
+static void from_stalls(const struct merge *m, struct oom_stalls *s, const struct mw_ev_oom *ev)
+{
+	uint64_t since = m->o.stalls_since_ns;
+
+	s->has_reclaim = m->o.has_reclaim;
+	s->has_compaction = m->o.has_compaction;
+	if (ev->time_ns > since)
+		s->watched_s = min_of((ev->time_ns - since + 999999999) / 1000000000,
+				      (uint64_t)MW_OOM_LONG_S);
+	from_stall(m, &s->machine, &ev->machine_reclaim);
+	from_stall(m, &s->victim, &ev->victim_reclaim);
+	from_stall(m, &s->trigger, &ev->trigger_reclaim);
+	from_stall(m, &s->machine_compaction, &ev->machine_compaction);
+	from_stall(m, &s->victim_compaction, &ev->victim_compaction);
+	from_stall(m, &s->trigger_compaction, &ev->trigger_compaction);
+}
+
+/* The group whose reclaim is told: the one that hit its limit, which is known for sure only now,
+ * else the victim's own. */
+static void choose_group(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+{
+	size_t n = min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS), found = n;
+	struct oom_stalls *s = &e->stalls;
+
+	for (size_t i = 0; i < n && found == n && e->memcg[0]; i++) {
+		join_path(s->group_path, sizeof(s->group_path), ev->victim_cgroup[0].name,
+			  sizeof(ev->victim_cgroup[0]), n, i, ev->victim.cut);
+		if (!strcmp(s->group_path, e->memcg))
+			found = i;
+	}
+	if (found == n && n) {
+		found = 0;
+		snprintf(s->group_path, sizeof(s->group_path), "%s", e->victim.cgroup);
+	}
+	if (found == n || !strcmp(s->group_path, "/")) {
+		s->group_path[0] = 0;
+		return;
+	}
+	from_stall(m, &s->group, &ev->victim_cgroup[found].reclaim);
+}
+
+static void from_writer(struct oom_event *e, const struct mw_oom_writer *w, uint64_t time_ns)
+{
+	if (!w->time_ns)
+		return;
+	e->score.pid = w->pid;
+	e->score.of = w->target;
+	e->score.time_unix_ms = e->time_unix_ms - (int64_t)(time_ns - w->time_ns) / 1000000;
+	snprintf(e->score.comm, sizeof(e->score.comm), "%.*s", MW_OOM_COMM, w->comm);
+}
+
 static void join_cmdline(struct oom_proc *p, const char *raw, size_t len)
 {
 	len = min_of(len, sizeof(p->cmdline) - 1);
@@ -247,6 +313,8 @@ static void from_probe(const struct merge *m, struct oom_event *e, const struct 
 		guess_memcg(m, e, ev);
 	if (e->memcg[0])
 		read_level(m, e, ev);
+	from_stalls(m, &e->stalls, ev);
+	from_writer(e, &ev->score, ev->time_ns);
 }
 
 static void take(uint64_t *to, uint64_t v)
@@ -319,6 +387,8 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 	struct slot *s = find_waiting(m, ev->victim.pid, false);
 
 	if (s && ev->kind == MW_OOM_KERNEL) {
+		s->has_ev = true;
+		s->ev = *ev;
 		from_probe(m, &s->e, ev);
 		from_kmsg(&s->e, &s->log); /* what it knows better, whichever came first */
 		hand_on(m, s);
@@ -329,6 +399,8 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 	s = new_slot(m);
 	s->e.time_ns = ev->time_ns;
 	s->e.time_unix_ms = wall_ms - (int64_t)(now_ns - ev->time_ns) / 1000000;
+	s->has_ev = true;
+	s->ev = *ev;
 	from_probe(m, &s->e, ev);
 	enrich(m->arg, &s->e);
 	s->waits_kmsg = true;

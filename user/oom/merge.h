@@ -25,6 +25,9 @@ struct merge_options {
 	bool has_probe, has_kmsg; /* witnesses that exist */
 	int version;		  /* of the memory controller: 1 or 2 */
 	uint64_t page_bytes;
+	/* what the probe keeps of what led to a kill, and since when (monotonic) */
+	bool has_reclaim, has_compaction;
+	uint64_t stalls_since_ns;
 };
 
 int merge__new(const struct merge_options *o, merge_fn fn, void *arg, struct merge **ret);

@@ -124,6 +124,50 @@ static void get_machine(const json_t *o, struct oom_event *e)
 	get_psi_line(json_object_get(psi, "full"), &e->psi.full);
 }
 
+static void get_stall(const json_t *o, struct oom_stall *s, bool *ret_have)
+{
+	static const char *const window[OOM_WINDOWS] = {"last_10s", "last_60s"};
+
+	*ret_have = json_is_object(o);
+	for (size_t i = 0; i < OOM_WINDOWS; i++) {
+		const json_t *w = json_object_get(o, window[i]);
+
+		s->cnt[i] = (uint64_t)json_integer_value(json_object_get(w, "count"));
+		s->ns[i] = (uint64_t)json_integer_value(json_object_get(w, "stall_us")) * 1000;
+		s->bytes[i] = (uint64_t)json_integer_value(json_object_get(w, "freed_bytes"));
+	}
+}
+
+static void get_stalls(const json_t *o, struct oom_stalls *s)
+{
+	const json_t *group = json_object_get(o, "group");
+	const struct {
+		const char *name;
+		struct oom_stall *reclaim, *compaction;
+	} of[] = {{"machine", &s->machine, &s->machine_compaction},
+		  {"victim", &s->victim, &s->victim_compaction},
+		  {"trigger", &s->trigger, &s->trigger_compaction}};
+	bool have;
+
+	s->watched_s = get_id(o, "watched_s", 0);
+	get_text(group, "path", s->group_path, sizeof(s->group_path));
+	get_stall(json_object_get(group, "reclaim"), &s->group, &have);
+	for (size_t i = 0; i < ARRAY_SIZE(of); i++) {
+		const json_t *v = json_object_get(o, of[i].name);
+
+		get_stall(json_object_get(v, "reclaim"), of[i].reclaim, &s->has_reclaim);
+		get_stall(json_object_get(v, "compaction"), of[i].compaction, &s->has_compaction);
+	}
+}
+
+static void get_writer(const json_t *o, struct oom_writer *w)
+{
+	w->pid = get_id(o, "pid", 0);
+	w->of = get_id(o, "of_pid", 0);
+	w->time_unix_ms = json_integer_value(json_object_get(o, "time_unix_ms"));
+	get_text(o, "comm", w->comm, sizeof(w->comm));
+}
+
 static enum oom_constraint get_constraint(const char *text)
 {
 	if (text && !strcmp(text, "memcg"))
@@ -159,6 +203,8 @@ static void get_event(const json_t *o, struct oom_event *e)
 	get_proc(json_object_get(o, "victim"), &e->victim);
 	get_proc(json_object_get(o, "trigger"), &e->trigger);
 	get_machine(o, e);
+	get_stalls(json_object_get(o, "stalls"), &e->stalls);
+	get_writer(json_object_get(json_object_get(o, "victim"), "oom_score_adj_set"), &e->score);
 	get_lists(o, e);
 }
 

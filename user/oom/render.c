@@ -87,7 +87,19 @@ static int json_id(struct escape_buf *b, const char *key, uint32_t v)
 	return v == UINT32_MAX ? put(b, ",\"%s\":null", key) : put(b, ",\"%s\":%u", key, v);
 }
 
-static int json_victim(struct escape_buf *b, const struct oom_proc *p)
+static int json_writer(struct escape_buf *b, const struct oom_writer *w)
+{
+	int err;
+
+	if (!w->pid)
+		return put(b, ",\"oom_score_adj_set\":null");
+	err = put(b, ",\"oom_score_adj_set\":{\"time_unix_ms\":%" PRId64 ",\"pid\":%u",
+		  w->time_unix_ms, w->pid);
+	err = err ? err : json_text(b, "comm", w->comm);
+	return err ? err : put(b, ",\"of_pid\":%u}", w->of);
+}
+
+static int json_victim(struct escape_buf *b, const struct oom_proc *p, const struct oom_writer *w)
 {
 	int err = put(b, ",\"victim\":{\"pid\":%u,\"tid\":%u", p->pid, p->tid);
 
@@ -101,7 +113,9 @@ static int json_victim(struct escape_buf *b, const struct oom_proc *p)
 	err = err ? err : json_size(b, "shmem_rss_bytes", p->shmem_rss_bytes);
 	err = err ? err : json_size(b, "swap_bytes", p->swap_bytes);
 	err = err ? err : json_size(b, "pgtables_bytes", p->pgtables_bytes);
-	return err ? err : put(b, ",\"oom_score_adj\":%d}", p->oom_score_adj);
+	err = err ? err : put(b, ",\"oom_score_adj\":%d", p->oom_score_adj);
+	err = err ? err : json_writer(b, w);
+	return err ? err : put(b, "}");
 }
 
 static int json_trigger(struct escape_buf *b, const struct oom_proc *p)
@@ -169,6 +183,56 @@ static int json_psi(struct escape_buf *b, const struct psi *p)
 		   p->full.avg60, p->full.avg300, p->full.total_us);
 }
 
+static int json_stall(struct escape_buf *b, const char *key, const struct oom_stall *s, bool have,
+		      bool frees)
+{
+	static const char *const window[OOM_WINDOWS] = {"last_10s", "last_60s"};
+	int err;
+
+	if (!have)
+		return put(b, "%s:null", key);
+	err = put(b, "%s:{", key);
+	for (size_t i = 0; i < OOM_WINDOWS && !err; i++) {
+		err = put(b, "%s\"%s\":{\"count\":%" PRIu64 ",\"stall_us\":%" PRIu64, i ? "," : "",
+			  window[i], s->cnt[i], s->ns[i] / 1000);
+		if (!err && frees)
+			err = put(b, ",\"freed_bytes\":%" PRIu64, s->bytes[i]);
+		err = err ? err : put(b, "}");
+	}
+	return err ? err : put(b, "}");
+}
+
+static int json_staller(struct escape_buf *b, const char *key, const struct oom_stalls *s,
+			const struct oom_stall *reclaim, const struct oom_stall *compaction)
+{
+	int err = put(b, ",\"%s\":{", key);
+
+	err = err ? err : json_stall(b, "\"reclaim\"", reclaim, s->has_reclaim, true);
+	err = err ? err : json_stall(b, ",\"compaction\"", compaction, s->has_compaction, false);
+	return err ? err : put(b, "}");
+}
+
+static int json_stalls(struct escape_buf *b, const struct oom_stalls *s)
+{
+	int err;
+
+	if (!s->has_reclaim && !s->has_compaction)
+		return put(b, ",\"stalls\":null");
+	err = put(b, ",\"stalls\":{\"watched_s\":%u", s->watched_s);
+	if (!err && s->group_path[0]) {
+		err = put(b, ",\"group\":{\"path\":");
+		err = err ? err : escape__json(b, s->group_path);
+		err = err ? err : json_stall(b, ",\"reclaim\"", &s->group, s->has_reclaim, true);
+		err = err ? err : put(b, "}");
+	} else if (!err) {
+		err = put(b, ",\"group\":null");
+	}
+	err = err ? err : json_staller(b, "machine", s, &s->machine, &s->machine_compaction);
+	err = err ? err : json_staller(b, "victim", s, &s->victim, &s->victim_compaction);
+	err = err ? err : json_staller(b, "trigger", s, &s->trigger, &s->trigger_compaction);
+	return err ? err : put(b, "}");
+}
+
 static int json_timeline(struct escape_buf *b, const struct oom_event *e)
 {
 	int err = put(b, ",\"growth_bytes_per_s\":%.0f,\"timeline\":[", e->growth_bytes_per_s);
@@ -201,7 +265,7 @@ int render__json(struct escape_buf *b, const struct oom_event *e)
 	err = err ? err : put(b, ",\"killer\":\"%s\"", e->by_daemon ? "daemon" : "kernel");
 	err = err ? err : put(b, ",\"signal\":%d", e->signal);
 	err = err ? err : put(b, ",\"group_kill\":%s", e->is_group ? "true" : "false");
-	err = err ? err : json_victim(b, &e->victim);
+	err = err ? err : json_victim(b, &e->victim, &e->score);
 	err = err ? err : json_trigger(b, &e->trigger);
 	err = err ? err : put(b, ",\"constraint\":\"%s\"", render__constraint(e->constraint));
 	err = err ? err : json_memcg(b, e);
@@ -212,6 +276,7 @@ int render__json(struct escape_buf *b, const struct oom_event *e)
 	err = err ? err : put(b, "}");
 	err = err ? err : json_tasks(b, e);
 	err = err ? err : json_psi(b, &e->psi);
+	err = err ? err : json_stalls(b, &e->stalls);
 	err = err ? err : json_timeline(b, e);
 	err = err ? err : json_text(b, "profile", e->profile);
 	return err ? err : put(b, "}\n");
@@ -296,6 +361,65 @@ static int text_victim(struct escape_buf *b, const struct oom_event *e)
 			 v->oom_score_adj);
 }
 
+static int text_writer(struct escape_buf *b, const struct oom_event *e)
+{
+	const struct oom_writer *w = &e->score;
+	int64_t ago_ms = max_of(e->time_unix_ms - w->time_unix_ms, (int64_t)0);
+	char ago[UNITS_LEN];
+	int err;
+
+	if (!w->pid)
+		return 0;
+	err = put(b, "  score     oom_score_adj %d, set %s before by ", e->victim.oom_score_adj,
+		  units__time(ago, sizeof(ago), (uint64_t)ago_ms * 1000000));
+	err = err ? err : escape__plain(b, w->comm[0] ? w->comm : "?", "");
+	err = err ? err : put(b, " (pid %u)", w->pid);
+	if (!err && w->of != e->victim.pid)
+		err = put(b, " for its parent (pid %u)", w->of);
+	else if (!err && w->pid == e->victim.pid)
+		err = put(b, ", the victim itself");
+	return err ? err : put(b, "\n");
+}
+
+static const char *stalled(char *buf, uint64_t ns)
+{
+	return ns && ns < 1000000 ? "under 1ms" : units__time(buf, UNITS_LEN, ns);
+}
+
+static int text_stalls(struct escape_buf *b, const struct oom_event *e)
+{
+	const struct oom_stalls *s = &e->stalls;
+	const struct oom_stall *first = s->group_path[0] ? &s->group : &s->machine;
+	/* The shorter window says more, if there is something in it. */
+	size_t i = first->cnt[0] || s->machine.cnt[0] || s->machine_compaction.cnt[0] ? 0 : 1;
+	uint32_t span = min_of(s->watched_s, (uint32_t)(i ? 60 : 10));
+	char b1[UNITS_LEN], b2[UNITS_LEN];
+	int err;
+
+	if (!span || (!s->machine.cnt[i] && !s->machine_compaction.cnt[i]))
+		return 0;
+	err = put(b, "  reclaim   in the %u s before, %s", span,
+		  s->group_path[0] ? "in cgroup " : "on the machine");
+	if (!err && s->group_path[0])
+		err = escape__plain(b, s->group_path, "");
+	err = err ? err
+		  : put(b, ": %" PRIu64 " direct reclaims, %s stalled, %s freed\n", first->cnt[i],
+			stalled(b1, first->ns[i]), size_of(b2, first->bytes[i]));
+	err = err ? err
+		  : put(b, "            by the victim %" PRIu64 ", %s", s->victim.cnt[i],
+			stalled(b1, s->victim.ns[i]));
+	if (!err && e->trigger.pid != e->victim.pid)
+		err = put(b, "; by who asked %" PRIu64 ", %s", s->trigger.cnt[i],
+			  stalled(b1, s->trigger.ns[i]));
+	if (!err && s->group_path[0])
+		err = put(b, "; on the machine %" PRIu64 ", %s", s->machine.cnt[i],
+			  stalled(b1, s->machine.ns[i]));
+	if (!err && s->machine_compaction.cnt[i])
+		err = put(b, "; compaction %" PRIu64 " times, %s", s->machine_compaction.cnt[i],
+			  stalled(b1, s->machine_compaction.ns[i]));
+	return err ? err : put(b, "\n");
+}
+
 static int text_growth(struct escape_buf *b, const struct oom_event *e)
 {
 	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], span[UNITS_LEN];
@@ -353,7 +477,9 @@ int render__text(struct escape_buf *b, const struct oom_event *e)
 	}
 	err = err ? err : put(b, "\n");
 	err = err ? err : text_victim(b, e);
+	err = err ? err : text_writer(b, e);
 	err = err ? err : text_growth(b, e);
+	err = err ? err : text_stalls(b, e);
 	err = err ? err : text_tasks(b, e);
 	if (!err && e->psi.valid)
 		err = put(b, "  pressure  some %.2f%%, full %.2f%% of the last 10s\n",

@@ -173,6 +173,11 @@ static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_
 		return *ret_probe_err == -ECANCELED ? *ret_kmsg_err : *ret_probe_err;
 	mo.has_probe = !*ret_probe_err;
 	mo.has_kmsg = !*ret_kmsg_err;
+	if (w->probe) {
+		mo.has_reclaim = !oom_probe__extra(w->probe, OOM_PROBE_RECLAIM);
+		mo.has_compaction = !oom_probe__extra(w->probe, OOM_PROBE_COMPACTION);
+		mo.stalls_since_ns = oom_probe__since_ns(w->probe);
+	}
 	cgroup__mounts(&mounts);
 	mo.version = mounts.version;
 	err = merge__new(&mo, complete, w, &w->merge);

@@ -165,6 +165,23 @@ static int probe_mark_victim(void)
 	return tracepoint("oom/mark_victim");
 }
 
+static int probe_reclaim(void)
+{
+	int err = tracepoint("vmscan/mm_vmscan_direct_reclaim_end");
+
+	return err ? err : tracepoint("vmscan/mm_vmscan_memcg_reclaim_end");
+}
+
+static int probe_compaction(void)
+{
+	return tracepoint("compaction/mm_compaction_end");
+}
+
+static int probe_score(void)
+{
+	return tracepoint("oom/oom_score_adj_update");
+}
+
 static int probe_pagemap_scan(void)
 {
 	cleanup_fd int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -225,6 +242,18 @@ static const struct {
 	[FEATURE_MARK_VICTIM] = {{"oom:mark_victim", "4.13", "OOM kills at the moment of the kill",
 				  "the kernel log is read instead", false},
 				 probe_mark_victim},
+	[FEATURE_RECLAIM_TP] = {{"vmscan:reclaim", "2.6.36",
+				 "stalls in direct reclaim before an OOM kill",
+				 "kills are reported without", false},
+				probe_reclaim},
+	[FEATURE_COMPACTION_TP] = {{"compaction:compaction", "3.14",
+				    "stalls in compaction before an OOM kill",
+				    "kills are reported without", false},
+				   probe_compaction},
+	[FEATURE_SCORE_TP] = {{"oom:oom_score_adj_update", "3.4",
+			       "who set the oom_score_adj of an OOM victim",
+			       "kills are reported without", false},
+			      probe_score},
 	[FEATURE_PAGEMAP_SCAN] = {{"pagemap-scan", "6.7", "residency of live blocks",
 				   "pagemap is read", false},
 				  probe_pagemap_scan},

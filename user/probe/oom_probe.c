@@ -9,12 +9,16 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/util.h"
 #include "probe/bpfobj.h"
 
 struct oom_probe {
 	struct bpfobj *obj;
 	struct ring_buffer *ring;
 	struct bpf_link *signal, *mark;
+	struct bpf_link *extra[OOM_PROBE_EXTRAS][2];
+	int extra_err[OOM_PROBE_EXTRAS];
+	uint64_t since_ns;
 	oom_probe_fn fn;
 	void *arg;
 };
@@ -33,6 +37,48 @@ const char *oom_probe__why(void)
 	return bpfobj__last_log();
 }
 
+/* The end of a stall before its begin: what is begun is ended, and an end alone counts nothing. */
+static void extra_progs(const struct memwatch_bpf *skel, enum oom_probe_extra which,
+			struct bpf_program *ret[2])
+{
+	struct bpf_program *const all[OOM_PROBE_EXTRAS][2] = {
+		[OOM_PROBE_RECLAIM] = {skel->progs.mw_oom_reclaim_end,
+				       skel->progs.mw_oom_reclaim_begin},
+		[OOM_PROBE_MEMCG] = {skel->progs.mw_oom_memcg_end, skel->progs.mw_oom_memcg_begin},
+		[OOM_PROBE_COMPACTION] = {skel->progs.mw_oom_compaction_end,
+					  skel->progs.mw_oom_compaction_begin},
+		[OOM_PROBE_SCORE] = {skel->progs.mw_oom_score, NULL},
+	};
+
+	ret[0] = all[which][0];
+	ret[1] = all[which][1];
+}
+
+static void detach_extra(struct oom_probe *p, enum oom_probe_extra which)
+{
+	for (int i = 1; i >= 0; i--) {
+		bpf_link__destroy(p->extra[which][i]);
+		p->extra[which][i] = NULL;
+	}
+}
+
+static void attach_extra(struct oom_probe *p, enum oom_probe_extra which)
+{
+	struct bpf_program *progs[2];
+
+	extra_progs(p->obj->skel, which, progs);
+	for (int i = 0; i < 2 && progs[i] && !p->extra_err[which]; i++) {
+		p->extra[which][i] = bpf_program__attach(progs[i]);
+		if (!p->extra[which][i])
+			p->extra_err[which] = -errno;
+	}
+	if (p->extra_err[which]) {
+		detach_extra(p, which);
+		log_debug("no record of what led to a kill: %s: %s", bpf_program__name(progs[0]),
+			  strerror(-p->extra_err[which]));
+	}
+}
+
 static int attach(struct oom_probe *p)
 {
 	struct memwatch_bpf *skel = p->obj->skel;
@@ -44,11 +90,30 @@ static int attach(struct oom_probe *p)
 	p->mark = bpf_program__attach(skel->progs.mw_oom_mark);
 	if (!p->mark)
 		return -errno;
+	for (int i = 0; i < OOM_PROBE_EXTRAS; i++)
+		attach_extra(p, i);
+	p->since_ns = util__now_ns();
 	p->ring = ring_buffer__new(bpf_map__fd(skel->maps.oom_events), on_event, p, NULL);
 	return p->ring ? 0 : -errno;
 }
 
-static int load(struct oom_probe *p, const char *const *daemons)
+static int use_maps(const struct memwatch_bpf *skel)
+{
+	struct bpf_map *const maps[] = {skel->maps.oom_events,	 skel->maps.oom_stash,
+					skel->maps.oom_counters, skel->maps.oom_stalls,
+					skel->maps.oom_stalled,	 skel->maps.oom_scores};
+
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
+		int err = bpfobj__use_map(maps[i], 0);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* without_extras: 0, or why what leads to a kill is left out. */
+static int load(struct oom_probe *p, const char *const *daemons, int without_extras)
 {
 	struct memwatch_bpf *skel;
 	int err = bpfobj__open(&p->obj);
@@ -58,11 +123,15 @@ static int load(struct oom_probe *p, const char *const *daemons)
 	skel = p->obj->skel;
 	bpfobj__use_prog(skel->progs.mw_oom_signal);
 	bpfobj__use_prog(skel->progs.mw_oom_mark);
-	err = bpfobj__use_map(skel->maps.oom_events, 0);
-	if (!err)
-		err = bpfobj__use_map(skel->maps.oom_stash, 0);
-	if (!err)
-		err = bpfobj__use_map(skel->maps.oom_counters, 0);
+	for (int i = 0; i < OOM_PROBE_EXTRAS; i++) {
+		struct bpf_program *progs[2];
+
+		p->extra_err[i] = without_extras;
+		extra_progs(skel, i, progs);
+		for (int j = 0; j < 2 && progs[j] && !without_extras; j++)
+			bpfobj__use_prog(progs[j]);
+	}
+	err = use_maps(skel);
 	if (err)
 		return err;
 	for (int i = 0; daemons && daemons[i] && i < MW_OOM_DAEMONS; i++)
@@ -79,7 +148,14 @@ int oom_probe__new(const char *const *daemons, oom_probe_fn fn, void *arg, struc
 		return -ENOMEM;
 	p->fn = fn;
 	p->arg = arg;
-	err = load(p, daemons);
+	err = load(p, daemons, 0);
+	if (err && err != -EPERM && err != -EACCES) {
+		/* A kernel that refuses one of the others still reports kills. */
+		log_debug("no record of what leads to a kill: %s", strerror(-err));
+		bpfobj__free(p->obj);
+		p->obj = NULL;
+		err = load(p, daemons, err);
+	}
 	if (!err)
 		err = attach(p);
 	if (err) {
@@ -96,6 +172,8 @@ void oom_probe__free(struct oom_probe *p)
 	if (!p)
 		return;
 	ring_buffer__free(p->ring);
+	for (int i = 0; i < OOM_PROBE_EXTRAS; i++)
+		detach_extra(p, i);
 	bpf_link__destroy(p->mark);
 	bpf_link__destroy(p->signal);
 	bpfobj__free(p->obj);
@@ -110,6 +188,16 @@ int oom_probe__fd(const struct oom_probe *p)
 int oom_probe__drain(struct oom_probe *p)
 {
 	return ring_buffer__consume(p->ring);
+}
+
+int oom_probe__extra(const struct oom_probe *p, enum oom_probe_extra which)
+{
+	return p->extra_err[which];
+}
+
+uint64_t oom_probe__since_ns(const struct oom_probe *p)
+{
+	return p->since_ns;
 }
 
 uint64_t oom_probe__counter(const struct oom_probe *p, enum mw_oom_counter which)
