@@ -181,10 +181,10 @@ enum mw_counter {
  * The attach cookie of an allocator probe. Links are per process, so the process's index rides
  * in the cookie and the hot path needs no table look-up.
  */
-#define MW_COOKIE(target, fn, flags, site) \
-	((__u64)(target) | (__u64)(fn) << 16 | (__u64)(flags) << 24 | (__u64)(site) << 32)
-#define MW_COOKIE_STEPPED (1ULL << 24) /* flag 1: the probed instruction is single-stepped */
-#define MW_COOKIE_CALLER (2ULL << 24)  /* flag 2: the function calls others of the family */
+#define MW_COOKIE(target, fn, site) ((__u64)(target) | (__u64)(fn) << 16 | (__u64)(site) << 32)
+/* or'ed in: */
+#define MW_COOKIE_STEPPED (1ULL << 24) /* the probed instruction is single-stepped */
+#define MW_COOKIE_CALLER (2ULL << 24)  /* the function calls others of the family */
 #define MW_COOKIE_TARGET(c) ((__u32)((c)&0xffff))
 #define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
 #define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))

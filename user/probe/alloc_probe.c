@@ -302,11 +302,11 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 		if (s->calls_family)
 			flags |= MW_COOKIE_CALLER;
 		to->offsets[to->n] = s->off;
-		to->cookies[to->n++] = MW_COOKIE(target, s->func.fn, 0, site_row(p, s)) | flags;
+		to->cookies[to->n++] = MW_COOKIE(target, s->func.fn, site_row(p, s)) | flags;
 	}
 	for (size_t i = 0; i < nexits && i < ALLOCS_MAX; i++) {
 		b[EXITS].offsets[b[EXITS].n] = exits[i];
-		b[EXITS].cookies[b[EXITS].n++] = MW_COOKIE(target, MW_FN_NEW, 0, 0);
+		b[EXITS].cookies[b[EXITS].n++] = MW_COOKIE(target, MW_FN_NEW, 0);
 	}
 	err = attach_batch(p, path, &b[FREES], pid, target, true);
 	if (!err)
