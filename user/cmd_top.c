@@ -17,8 +17,8 @@
 #include "out/timeline_file.h"
 #include "session/attach.h"
 #include "session/monitor.h"
+#include "sys/heapwalk.h"
 #include "sys/signals.h"
-#include "sys/smaps.h"
 #include "top/top.h"
 
 struct options {
@@ -334,9 +334,10 @@ static int save_timeline(struct top *t, const char *path)
 
 static int print_ledger(uint32_t pid, bool json)
 {
-	struct ledger_input in;
+	const struct ledger_heap no_profile = {0};
 	struct ledger l;
-	int err = smaps__read(pid, &in);
+	char comm[17];
+	int err = heapwalk__ledger(pid, &no_profile, &l, comm);
 
 	if (err == -ESRCH) {
 		log_error("no such process: %u", pid);
@@ -346,17 +347,15 @@ static int print_ledger(uint32_t pid, bool json)
 		log_error("failed to read the mappings of %u: %s", pid, strerror(-err));
 		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 	}
-	ledger__make(&in, NULL, &l);
 	if (json) {
-		json_t *o = ledger_out__json(&l, pid, in.comm);
+		json_t *o = ledger_out__json(&l, pid, comm);
 
 		err = !o || json_dumpf(o, stdout, JSON_COMPACT);
 		putchar('\n');
 		json_decref(o);
 	} else {
-		ledger_out__text(stdout, &l, pid, in.comm);
+		ledger_out__text(stdout, &l, pid, comm);
 	}
-	smaps__free(&in);
 	return err || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 

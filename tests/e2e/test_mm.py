@@ -129,9 +129,13 @@ int main(void)
     # what is live and was never touched is not in RSS
     total = lines["live_heap"]["rss_bytes"] + d["untouched_bytes"]
     assert abs(total - live) <= MB
-    heap = lines["live_heap"]["rss_bytes"] + lines["heap_before_attach_and_retained"]["rss_bytes"]
+    heap = sum(lines[k]["rss_bytes"] for k in ("live_heap", "heap_before_attach",
+                                               "allocator_retained", "allocator_overhead"))
     assert abs(heap - 32 * MB) <= 2 * MB
+    assert abs(lines["allocator_retained"]["rss_bytes"] - 2048 * 8208) <= MB
+    assert lines["heap_before_attach"]["rss_bytes"] <= 16384
     assert lines["heap"]["rss_bytes"] == 0
+    assert lines["heap_before_attach_and_retained"]["virt_bytes"] == 0
 
 
 # --- the timeline beside a heap profile ---------------------------------------------------------

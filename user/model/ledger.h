@@ -35,23 +35,36 @@ struct ledger_input {
 	char comm[17];
 };
 
+struct ledger_bytes {
+	uint64_t virt, rss;
+};
+
 struct ledger_block { /* a live block of the heap profile */
 	uint64_t addr;
-	double bytes; /* that it stands for (its size times its weight) */
+	double bytes;  /* that it stands for (its size times its weight) */
+	uint64_t size; /* its own; 0: it stands for itself alone */
 };
+
+struct glibc_heap;
 
 struct ledger_heap {
 	bool known;			  /* a heap profile runs */
 	bool from_start;		  /* since the process began: nothing is from before */
 	const struct ledger_block *block; /* ascending addresses */
 	size_t nblocks;
+	/* glibc's heap, chunk by chunk; NULL: it was not walked, `why_not` says why (or is NULL) */
+	const struct glibc_heap *walk;
+	const char *why_not;
 };
 
 enum ledger_kind {
 	LEDGER_LIVE,	 /* live heap attributed to stacks */
-	LEDGER_BEFORE,	 /* heap from before the attach, and what the allocator retains */
+	LEDGER_OLD,	 /* heap in use that the profile has no stack of: from before the attach */
+	LEDGER_USED,	 /* heap in use where no profile runs */
+	LEDGER_BEFORE,	 /* where the heap was not walked: LEDGER_OLD and LEDGER_RETAINED in one */
 	LEDGER_RETAINED, /* what the allocator keeps but nobody uses */
-	LEDGER_HEAP,	 /* allocator's memory where no profile runs */
+	LEDGER_OVERHEAD, /* headers, rounding, the allocator's tables */
+	LEDGER_HEAP,	 /* allocator's memory where no profile runs and nothing was walked */
 	LEDGER_STACK_MAIN,
 	LEDGER_STACK_THREADS,
 	LEDGER_MODULE_CODE, /* executable mappings of modules */
@@ -78,11 +91,24 @@ struct ledger_reservation { /* a stretch of address space with little in it */
 };
 #define LEDGER_RESERVATIONS 8
 
+struct ledger_walk {  /* glibc's heap as walked, bytes of address space but for chunks */
+	bool done;    /* false: the rest is 0 and `note` says why */
+	bool partial; /* some heaps are not in it; they are in the combined line */
+	uint64_t chunks, arenas, heaps, retries;
+	uint64_t used, mmapped;		       /* mmapped: the part with mappings of its own */
+	uint64_t tcache, fastbin, binned, top; /* what is retained */
+	uint64_t own;
+	uint64_t took_ns; /* filled in by who walked */
+	char note[200];
+};
+
 struct ledger {
 	struct ledger_line line[LEDGER_KINDS];
 	uint64_t rss_bytes, virt_bytes, swap_bytes, pgtables_bytes, hugetlb_bytes;
 	uint64_t untouched_bytes; /* live heap beyond what is resident: allocated, never touched */
+	uint64_t over_bytes; /* by so much the live heap, an estimate, exceeds the heap in use */
 	bool has_heap, from_start, steady;
+	struct ledger_walk walk;
 	struct ledger_reservation reservation[LEDGER_RESERVATIONS]; /* largest first */
 	size_t nreservations;
 };

@@ -18,6 +18,37 @@ static bool is_empty(const struct ledger_line *l)
 	return !l->virt_bytes && !l->rss_bytes && !l->swap_bytes && !l->mappings;
 }
 
+/* What the allocator keeps, by where; what could not be walked, and why. */
+static void put_walk(FILE *f, const struct ledger_walk *w)
+{
+	char tcache[UNITS_LEN], fastbin[UNITS_LEN], binned[UNITS_LEN], top[UNITS_LEN];
+
+	if (w->done)
+		fprintf(f,
+			"the allocator keeps (VIRT): free chunks %s, ends of arenas %s, thread "
+			"caches "
+			"%s, fast bins %s\n",
+			units__size(binned, sizeof(binned), w->binned),
+			units__size(top, sizeof(top), w->top),
+			units__size(tcache, sizeof(tcache), w->tcache),
+			units__size(fastbin, sizeof(fastbin), w->fastbin));
+	if (*w->note)
+		fprintf(f, "heap %s: %s\n",
+			w->done ? w->partial ? "partly walked" : "walked" : "not walked", w->note);
+}
+
+static json_t *walk_json(const struct ledger_walk *w)
+{
+	return json_pack("{sb sb sI sI sI sI sI sI sI sI sI sI sI ss}", "done", (int)w->done,
+			 "partial", (int)w->partial, "chunks", (json_int_t)w->chunks, "arenas",
+			 (json_int_t)w->arenas, "heaps", (json_int_t)w->heaps, "retries",
+			 (json_int_t)w->retries, "used_bytes", (json_int_t)w->used, "mmapped_bytes",
+			 (json_int_t)w->mmapped, "thread_cache_bytes", (json_int_t)w->tcache,
+			 "fast_bin_bytes", (json_int_t)w->fastbin, "free_chunk_bytes",
+			 (json_int_t)w->binned, "top_bytes", (json_int_t)w->top, "own_bytes",
+			 (json_int_t)w->own, "note", w->note);
+}
+
 void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char *comm)
 {
 	struct escape_buf name = {0};
@@ -50,6 +81,11 @@ void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char 
 		fprintf(f, ", live heap that was never touched %s",
 			units__size(size, sizeof(size), l->untouched_bytes));
 	fputc('\n', f);
+	if (l->over_bytes)
+		fprintf(f,
+			"the live heap, an estimate from samples, exceeds the heap in use by %s\n",
+			units__size(size, sizeof(size), l->over_bytes));
+	put_walk(f, &l->walk);
 	for (size_t i = 0; i < l->nreservations; i++) {
 		const struct ledger_reservation *r = &l->reservation[i];
 
@@ -83,14 +119,15 @@ json_t *ledger_out__json(const struct ledger *l, uint32_t pid, const char *comm)
 				  "virt_bytes", (json_int_t)l->reservation[i].virt_bytes,
 				  "rss_bytes", (json_int_t)l->reservation[i].rss_bytes,
 				  "accessible", (int)l->reservation[i].accessible));
-	o = json_pack("{ss si ss sI sI sI sI sI sI sb sb so so}", "schema", "memwatch.ledger/1",
-		      "pid", (int)pid, "comm", name.text ? name.text : "", "virt_bytes",
-		      (json_int_t)l->virt_bytes, "rss_bytes", (json_int_t)l->rss_bytes,
-		      "swap_bytes", (json_int_t)l->swap_bytes, "pgtables_bytes",
-		      (json_int_t)l->pgtables_bytes, "hugetlb_bytes", (json_int_t)l->hugetlb_bytes,
-		      "untouched_bytes", (json_int_t)l->untouched_bytes, "heap_profile",
-		      (int)l->has_heap, "steady", (int)l->steady, "lines", lines, "reservations",
-		      reservations);
+	o = json_pack("{ss si ss sI sI sI sI sI sI sI sb sb so so so}", "schema",
+		      "memwatch.ledger/1", "pid", (int)pid, "comm", name.text ? name.text : "",
+		      "virt_bytes", (json_int_t)l->virt_bytes, "rss_bytes",
+		      (json_int_t)l->rss_bytes, "swap_bytes", (json_int_t)l->swap_bytes,
+		      "pgtables_bytes", (json_int_t)l->pgtables_bytes, "hugetlb_bytes",
+		      (json_int_t)l->hugetlb_bytes, "untouched_bytes",
+		      (json_int_t)l->untouched_bytes, "over_bytes", (json_int_t)l->over_bytes,
+		      "heap_profile", (int)l->has_heap, "steady", (int)l->steady, "lines", lines,
+		      "reservations", reservations, "heap_walk", walk_json(&l->walk));
 	escape__free(&name);
 	return o;
 }

@@ -11,9 +11,10 @@
 #include "out/timeline_file.h"
 #include "probe/proc_timeline.h"
 #include "session/go_part.h"
-#include "sys/smaps.h"
+#include "sys/heapwalk.h"
 
 #define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
+#define WALK_EVERY 50		      /* walking heaps takes at most this part of the time */
 
 struct residency {
 	const struct attach_options *opts;
@@ -135,6 +136,7 @@ static void collect_block(void *arg, const struct livemap_block *b)
 	if (c->err)
 		return;
 	c->block[c->n].addr = b->key & ((1ULL << MW_ADDR_BITS) - 1);
+	c->block[c->n].size = b->size;
 	c->block[c->n++].bytes = b->size * heap__weight(b->size, h->rates[b->rate].sample_bytes);
 }
 
@@ -145,16 +147,15 @@ static int by_addr(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
+int residency__ledger(struct session *s, struct session_target *t, bool from_start,
 		      struct ledger *ret)
 {
 	struct collect c = {.s = s, .target = t->index};
 	struct ledger_heap heap = {.known = true, .from_start = from_start};
-	struct ledger_input in;
-	int err = smaps__read(t->pid, &in);
+	int err;
 
-	if (err)
-		return err;
+	if (util__now_ns() < t->walk_due_ns)
+		heap.why_not = "its last walk is too recent for its size";
 	livemap__each(&s->heap->live, collect_block, &c);
 	err = c.err;
 	if (!err) {
@@ -162,19 +163,24 @@ int residency__ledger(struct session *s, const struct session_target *t, bool fr
 			qsort(c.block, c.n, sizeof(*c.block), by_addr);
 		heap.block = c.block;
 		heap.nblocks = c.n;
-		ledger__make(&in, &heap, ret);
+		err = heapwalk__ledger(t->pid, &heap, ret, NULL);
 	}
 	free(c.block);
-	smaps__free(&in);
+	if (!err && !heap.why_not)
+		t->walk_due_ns = util__now_ns() + ret->walk.took_ns * (WALK_EVERY - 1);
 	return err;
 }
 
 int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json)
 {
 	for (uint32_t i = 0; i < s->ntargets; i++) {
-		const struct session_target *t = s->targets[i];
+		struct session_target *t = s->targets[i];
 		struct ledger l;
-		int err = t->ended ? -ESRCH : residency__ledger(s, t, from_start, &l);
+		int err;
+
+		if (json || s->stopped) /* it is the last one */
+			t->walk_due_ns = 0;
+		err = t->ended ? -ESRCH : residency__ledger(s, t, from_start, &l);
 
 		if (err == -ESRCH) {
 			log_info("no ledger of %d: it has ended", t->pid);

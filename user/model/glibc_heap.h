@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * glibc_heap.h - the heap of glibc's malloc, chunk by chunk, from outside: what is in use, what is
+ * free and kept, what the caches of threads hold.
+ *
+ * The main arena is found in the data of libc (or of a static program) by its bins, the other
+ * arenas by the ring they form; neither symbols nor a table of versions is needed. Layouts of
+ * glibc 2.26 and later on 64-bit machines. The process runs while it is read: a contradiction
+ * between two chunks is read again a few times, then the heap it is in counts as not walked.
+ *
+ * All that is read belongs to somebody else: every size and pointer is checked before it is used,
+ * every chain is bounded, whatever the memory holds. Pages that are not resident are never read.
+ * Pure: memory comes through callbacks.
+ */
+#ifndef MODEL_GLIBC_HEAP_H
+#define MODEL_GLIBC_HEAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/ledger.h"
+
+#define GLIBC_HEAP_NOTE 200
+
+struct glibc_extent { /* [start, end) */
+	uint64_t start, end;
+};
+
+struct glibc_heap_input {
+	const struct ledger_input *maps;
+	const struct glibc_extent *present; /* resident pages of writable mappings, ascending */
+	size_t npresent;
+	const struct ledger_block *block; /* live blocks of the profile, ascending; may be NULL */
+	size_t nblocks;
+	unsigned version; /* 236 for 2.36; 0: not known */
+	/* Reads exactly len bytes: 0 or a negative errno. */
+	int (*read)(void *arg, uint64_t addr, void *buf, size_t len);
+	/* Is the page at addr resident by now? It was not when `present` was made. */
+	bool (*now_present)(void *arg, uint64_t addr);
+	void *arg;
+};
+
+struct glibc_heap {
+	struct ledger_bytes *cover; /* per mapping of the input: what was walked of it */
+	size_t ncover;
+	struct ledger_bytes used;	     /* chunks in use, headers included; mmapped ones too */
+	struct ledger_bytes tcache, fastbin; /* freed, kept by threads and in fast bins */
+	struct ledger_bytes binned, top;     /* free chunks; the unused ends of arenas */
+	struct ledger_bytes own;	     /* the allocator's tables, fence posts, alignment */
+	struct ledger_bytes mmapped;	     /* the part of used with a mapping of its own */
+	/* live blocks of the profile in used chunks, weighted: their bytes; header and rounding */
+	double live_virt, live_rss, live_own_virt, live_own_rss;
+	struct ledger_block *stray; /* live blocks in no walked heap */
+	size_t nstray;
+	uint64_t chunks, nmmapped, retries;
+	unsigned arenas, heaps, failed; /* failed: of the heaps, those that could not be walked */
+	bool cached_known;   /* the keys of the thread caches were found, or none is needed */
+	bool fastbins_known; /* chunks in fast bins can be told from used ones */
+	bool mmapped_exact;  /* as many mmapped chunks as glibc counts */
+	char note[GLIBC_HEAP_NOTE]; /* what was not possible, one sentence; "": nothing */
+};
+
+/*
+ * Walks. 0: something was walked (see failed and note); -ENOENT: no glibc heap is here;
+ * -EBADMSG: none of it could be walked; -ENOMEM. *ret is valid in any case (note says why) and is
+ * freed by glibc_heap__free.
+ */
+int glibc_heap__walk(const struct glibc_heap_input *in, struct glibc_heap *ret);
+void glibc_heap__free(struct glibc_heap *h);
+
+#endif

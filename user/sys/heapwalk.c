@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/heapwalk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "core/util.h"
+#include "model/glibc_find.h"
+#include "sys/procmap.h"
+#include "sys/procmem.h"
+#include "sys/smaps.h"
+
+#define PAGE 4096ULL
+#define PM_PRESENT (1ULL << 63)
+#define MAX_EXTENTS (16u << 20)
+#define REGIONS 4096 /* of one PAGEMAP_SCAN */
+#define ENTRIES 8192 /* of pagemap read at once */
+#define BANNER "stable release version 2."
+#define MAX_LIBC (32ULL << 20) /* of the file that is searched for the banner */
+#define TRIES 3
+#define FILE_WINDOW (256u << 10)
+
+/* include/uapi/linux/fs.h of Linux 6.7, commit 52526ca7fdb9; for builds on older headers. */
+struct scan_region {
+	uint64_t start, end, categories;
+};
+
+struct scan_arg {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+
+#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
+#define SCAN_PRESENT (1u << 3)
+#define SCAN_PFNZERO (1u << 5)
+
+_Static_assert(sizeof(struct scan_arg) == 96, "as the kernel has it");
+
+struct source {
+	struct procmem *mem;
+	int pagemap;
+	bool no_scan; /* PAGEMAP_SCAN is not there */
+	struct glibc_extent *extent;
+	size_t n, cap;
+};
+
+static int add_extent(struct source *s, uint64_t start, uint64_t end)
+{
+	int err;
+
+	if (s->n && s->extent[s->n - 1].end == start) {
+		s->extent[s->n - 1].end = end;
+		return 0;
+	}
+	if (s->n >= MAX_EXTENTS)
+		return -E2BIG;
+	err = array_reserve(s->extent, s->cap, s->n + 1);
+	if (!err)
+		s->extent[s->n++] = (struct glibc_extent){start, end};
+	return err;
+}
+
+static int scan_map(struct source *s, const struct ledger_map *m)
+{
+	struct scan_region region[REGIONS];
+	struct scan_arg arg = {.size = sizeof(arg),
+			       .start = m->start,
+			       .end = m->end,
+			       .vec = (uintptr_t)region,
+			       .vec_len = REGIONS,
+			       /* present, and not the zero page, which is in no RSS */
+			       .category_inverted = SCAN_PFNZERO,
+			       .category_mask = SCAN_PRESENT | SCAN_PFNZERO,
+			       .return_mask = SCAN_PRESENT};
+
+	while (arg.start < m->end) {
+		int n = ioctl(s->pagemap, SCAN_IOCTL, &arg);
+
+		if (n < 0)
+			return errno == EINTR ? -EAGAIN : -errno;
+		for (int i = 0; i < n; i++) {
+			int err = add_extent(s, region[i].start, region[i].end);
+
+			if (err)
+				return err;
+		}
+		if (arg.walk_end <= arg.start)
+			return -EIO;
+		arg.start = arg.walk_end;
+	}
+	return 0;
+}
+
+/* Linux before 6.7. */
+static int read_map(struct source *s, const struct ledger_map *m)
+{
+	static uint64_t entry[ENTRIES];
+
+	for (uint64_t at = m->start; at < m->end;) {
+		size_t want = min_of((m->end - at) / PAGE, (uint64_t)ENTRIES);
+		ssize_t n = pread(s->pagemap, entry, want * 8, (off_t)(at / PAGE * 8));
+
+		if (n < 8)
+			return n < 0 ? -errno : -ESRCH;
+		for (ssize_t i = 0; i < n / 8; i++, at += PAGE) {
+			int err = entry[i] & PM_PRESENT ? add_extent(s, at, at + PAGE) : 0;
+
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+static int find_present(struct source *s, const struct ledger_input *maps)
+{
+	for (size_t i = 0; i < maps->n; i++) {
+		const struct ledger_map *m = &maps->map[i];
+		int err = -ENOTTY;
+
+		if (m->perms[1] != 'w' || m->perms[3] != 'p' || m->hugetlb_vma || !m->rss)
+			continue;
+		if (!s->no_scan)
+			err = scan_map(s, m);
+		if (err == -ENOTTY) {
+			s->no_scan = true;
+			err = read_map(s, m);
+		}
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int read_memory(void *arg, uint64_t addr, void *buf, size_t len)
+{
+	struct source *s = arg;
+
+	return procmem__read(s->mem, addr, buf, len);
+}
+
+static bool now_present(void *arg, uint64_t addr)
+{
+	struct source *s = arg;
+	uint64_t entry;
+
+	return addr < 1ULL << 47 &&
+	       pread(s->pagemap, &entry, sizeof(entry), (off_t)(addr / PAGE * 8)) ==
+		       sizeof(entry) &&
+	       entry & PM_PRESENT;
+}
+
+/* The release that a libc file says it is: 236 for 2.36; 0: it does not say. */
+static unsigned version_of(int fd)
+{
+	cleanup_free char *buf = malloc(FILE_WINDOW + 1);
+	const size_t keep = sizeof(BANNER) + 4;
+	size_t have = 0;
+
+	for (uint64_t at = 0; buf && at < MAX_LIBC;) {
+		ssize_t n = pread(fd, buf + have, FILE_WINDOW - have, (off_t)at);
+		const char *found;
+
+		if (n <= 0)
+			return 0;
+		at += n;
+		have += n;
+		buf[have] = 0;
+		found = memmem(buf, have, BANNER, sizeof(BANNER) - 1);
+		if (found && found + keep < buf + have) {
+			unsigned minor = strtoul(found + sizeof(BANNER) - 1, NULL, 10);
+
+			return minor < 100 ? 200 + minor : 0;
+		}
+		if (have > keep) {
+			memmove(buf, buf + have - keep, keep);
+			have = keep;
+		}
+	}
+	return 0;
+}
+
+static unsigned libc_version(pid_t pid)
+{
+	struct procmap *maps;
+	unsigned version = 0;
+
+	if (procmap__read(pid, &maps))
+		return 0;
+	for (size_t i = 0; i < maps->n; i++) {
+		if (!glibc_find__is_libc(maps->entries[i].path))
+			continue;
+		cleanup_fd int fd = procmap__open(maps, &maps->entries[i]);
+
+		version = fd >= 0 ? version_of(fd) : 0;
+		break;
+	}
+	procmap__free(maps);
+	return version;
+}
+
+static int open_source(struct source *s, pid_t pid)
+{
+	char path[64];
+	int err = procmem__open(pid, &s->mem);
+
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	s->pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	return s->pagemap >= 0 ? 0 : errno == ENOENT ? -ESRCH : -errno;
+}
+
+/* Whose malloc it is where it is not glibc's. */
+static void name_allocator(const struct ledger_input *maps, struct glibc_heap *h)
+{
+	static const char *const names[] = {"/libjemalloc", "/libtcmalloc", "/libmimalloc",
+					    "/ld-musl", "/libc.musl"};
+
+	for (size_t i = 0; i < maps->n; i++) {
+		const char *base = strrchr(maps->map[i].path, '/');
+
+		for (size_t k = 0; base && k < ARRAY_SIZE(names); k++) {
+			if (strncmp(base, names[k], strlen(names[k])))
+				continue;
+			snprintf(h->note, sizeof(h->note),
+				 "no heap of glibc's malloc is here; %s is loaded", names[k] + 1);
+			return;
+		}
+	}
+}
+
+int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledger_block *block,
+		   size_t nblocks, struct glibc_heap *ret)
+{
+	struct source s = {.pagemap = -1};
+	struct glibc_heap_input in = {.maps = maps,
+				      .block = block,
+				      .nblocks = nblocks,
+				      .read = read_memory,
+				      .now_present = now_present,
+				      .arg = &s};
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+#if __SIZEOF_POINTER__ != 8
+	return -ENOENT;
+#endif
+	err = open_source(&s, pid);
+	if (!err)
+		err = find_present(&s, maps);
+	if (!err) {
+		in.present = s.extent;
+		in.npresent = s.n;
+		in.version = libc_version(pid);
+		err = glibc_heap__walk(&in, ret);
+		if (err == -ENOENT)
+			name_allocator(maps, ret);
+	} else {
+		snprintf(ret->note, sizeof(ret->note), "%s", strerror(-err));
+	}
+	if (s.pagemap >= 0)
+		close(s.pagemap);
+	procmem__close(s.mem);
+	free(s.extent);
+	return err;
+}
+
+int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *ret,
+		     char ret_comm[17])
+{
+	struct ledger_heap with = *heap;
+	struct glibc_heap walk = {0};
+	struct ledger_input in;
+	uint64_t took_ns = 0;
+	int err = smaps__read(pid, &in);
+
+	if (err)
+		return err;
+	for (int try = 0; !heap->why_not && try < TRIES; try++) {
+		uint64_t start_ns = util__now_ns();
+		struct ledger_input again;
+		int r;
+
+		glibc_heap__free(&walk);
+		r = heapwalk__read(pid, &in, heap->block, heap->nblocks, &walk);
+		took_ns += util__now_ns() - start_ns;
+		with.walk = r ? NULL : &walk;
+		with.why_not = walk.note;
+		if (r == -ENOENT || r == -EACCES || r == -EPERM || (!r && !walk.failed) ||
+		    try == TRIES - 1)
+			break;
+		err = smaps__read(pid, &again);
+		if (err)
+			break;
+		smaps__free(&in);
+		in = again;
+	}
+	if (!err) {
+		ledger__make(&in, &with, ret);
+		ret->walk.took_ns = took_ns;
+		if (ret_comm)
+			memcpy(ret_comm, in.comm, sizeof(in.comm));
+	}
+	glibc_heap__free(&walk);
+	smaps__free(&in);
+	return err;
+}
