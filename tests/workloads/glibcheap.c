@@ -11,6 +11,7 @@
  *   drop           frees all
  *   trim           malloc_trim
  *   churn T        T threads allocate and free until the end
+ *   wall           puts a mapping behind the brk area, which can then not grow
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -127,6 +128,9 @@ static void command(const char *word, size_t a, size_t b, size_t c)
 			let_go(i);
 	} else if (!strcmp(word, "trim")) {
 		malloc_trim(0);
+	} else if (!strcmp(word, "wall")) {
+		mmap((void *)(((uintptr_t)sbrk(0) + 4095) & ~(uintptr_t)4095), 4096, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	} else if (!strcmp(word, "churn")) {
 		for (size_t i = 0; i < a; i++)
 			pthread_create(&id, NULL, churn, (void *)(i + 1));

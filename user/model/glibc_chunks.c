@@ -16,7 +16,8 @@
 #define TRIES 8
 #define WHOLE_TRIES 3
 #define FASTBIN_MAX 0xb0
-#define TAIL 64 /* fence posts at the end of a heap take at most this */
+#define TAIL_OF_NEXT 8 /* a chunk's user has the first word of the next chunk, too */
+#define TAIL 64	       /* fence posts at the end of a heap take at most this */
 #define SMALL_WINDOW 8192
 
 struct chunk {
@@ -124,11 +125,11 @@ bool glibc_walker__live(struct glibc_walker *w, uint64_t addr, uint64_t size, ui
 		any = true;
 		if (!bytes)
 			bytes = b[w->at_block].bytes;
-		bytes = min_of(bytes, end - at);
+		bytes = min_of(bytes, end - at + TAIL_OF_NEXT);
 		resident = min_of(glibc_walker__resident(w, at, at + bytes), rss);
 		sums->live_virt += bytes * weight;
 		sums->live_rss += resident * weight;
-		sums->live_own_virt += (size - bytes) * weight;
+		sums->live_own_virt += (size - min_of(bytes, size)) * weight;
 		sums->live_own_rss += (rss - resident) * weight;
 	}
 	return any;

@@ -14,7 +14,8 @@
 #include "sys/heapwalk.h"
 
 #define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
-#define WALK_EVERY 50		      /* walking heaps takes at most this part of the time */
+#define MAX_POLLS 64
+#define WALK_EVERY 50 /* walking heaps takes at most this part of the time */
 
 struct residency {
 	const struct attach_options *opts;
@@ -173,6 +174,9 @@ int residency__ledger(struct session *s, struct session_target *t, bool from_sta
 
 int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json)
 {
+	/* what has happened so far; a busy program never lets the ring run dry */
+	for (int i = 0; json && i < MAX_POLLS && session__poll(s) > 0; i++)
+		;
 	for (uint32_t i = 0; i < s->ntargets; i++) {
 		struct session_target *t = s->targets[i];
 		struct ledger l;

@@ -52,6 +52,10 @@ static int add_extent(struct source *s, uint64_t start, uint64_t end)
 {
 	int err;
 
+	if (s->n) /* ascending, whatever the kernel says */
+		start = max_of(start, s->extent[s->n - 1].end);
+	if (start >= end)
+		return 0;
 	if (s->n && s->extent[s->n - 1].end == start) {
 		s->extent[s->n - 1].end = end;
 		return 0;
@@ -88,9 +92,13 @@ static int scan_map(struct source *s, const struct ledger_map *m)
 			if (err)
 				return err;
 		}
-		if (arg.walk_end <= arg.start)
+		/* With a full vector walk_end may lie before what was told already (6.18). */
+		if (n == REGIONS)
+			arg.start = max_of(region[n - 1].end, arg.start + PAGE);
+		else if (arg.walk_end > arg.start)
+			arg.start = arg.walk_end;
+		else
 			return -EIO;
-		arg.start = arg.walk_end;
 	}
 	return 0;
 }
