@@ -66,6 +66,7 @@ enum {
 	OPT_FROM,
 	OPT_TO,
 	OPT_GRAPH,
+	OPT_LEAK_AFTER,
 };
 
 struct names {
@@ -135,6 +136,9 @@ static const struct argp_option options[] = {
 	{"verdicts", OPT_VERDICTS, "N", OPTION_ARG_OPTIONAL,
 	 "What each stack's memory does over time: leaks first; the first N (default 20)"},
 	{"from", OPT_FROM, "TIME", 0, "What changed since TIME after the start (30s, 5m)"},
+	{"leak-after", OPT_LEAK_AFTER, "TIME", 0,
+	 "Verdicts: call a steady growth a likely leak after TIME (default 1m); until then it may "
+	 "be a cache that fills"},
 	{"to", OPT_TO, "TIME", 0, "As it was TIME after the start, instead of at the end"},
 	{0, 0, 0, 0, "Source for --list:", 6},
 	{"source-path", OPT_SOURCE_PATH, "DIR[:DIR]", 0,
@@ -231,6 +235,16 @@ static int set_moment(struct args *a, int key, const char *text, struct argp_sta
 	if (units__parse_time(text, from ? &a->window.from_ns : &a->window.to_ns))
 		argp_error(state, "--%s: '%s' is not a time", from ? "from" : "to", text);
 	*(from ? &a->window.has_from : &a->window.has_to) = true;
+	return 0;
+}
+
+static int set_leak_after(struct args *a, const char *text, struct argp_state *state)
+{
+	uint64_t ns;
+
+	if (units__parse_time(text, &ns))
+		argp_error(state, "--leak-after: '%s' is not a time", text);
+	a->window.leak_after_s = (double)ns / 1e9;
 	return 0;
 }
 
@@ -340,6 +354,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_VERDICTS: set_mode(a, MODE_VERDICTS, state); return set_top(a, arg, state);
 	case OPT_FROM:
 	case OPT_TO: return set_moment(a, key, arg, state);
+	case OPT_LEAK_AFTER: return set_leak_after(a, arg, state);
 	case OPT_GRAPH: return add_name(&a->graphs, arg);
 	case ARGP_KEY_ARG: return add_name(&a->files, arg);
 	case ARGP_KEY_END: check(a, state); return 0;
@@ -675,7 +690,8 @@ static char **join_top(int *argc, char **argv)
 
 int cmd_report(int argc, char **argv)
 {
-	struct args a = {.o = {.top = -1, .node_fraction = -1, .edge_fraction = -1}};
+	struct args a = {.o = {.top = -1, .node_fraction = -1, .edge_fraction = -1},
+			 .window.leak_after_s = TREND_LEAK_AFTER_S};
 	struct argp argp = {options, parse, "FILE...", doc};
 	char **joined, name[] = "memwatch report";
 	int rc;

@@ -136,7 +136,8 @@ def test_mark_and_pause(terminal, shapes):
 
 
 def test_verdicts_on_screen(terminal, shapes):
-    term = started(terminal, shapes, options="--exact -i 0.25s", cols=120, rows=30)
+    term = started(terminal, shapes, options="--exact -i 0.25s --leak-after 5s", cols=120, rows=30)
+    term.expect(r"leak\? +block < leak_steadily", timeout=40)
     term.expect(r"LEAK +block < leak_steadily", timeout=40)
     term.expect(r"startup +block < load_at_start", timeout=40)
     term.expect(r"churn +block < saw_tooth", timeout=40)

@@ -26,6 +26,7 @@ def run(tmp_path_factory):
         assert t.stdout.readline().startswith("ready")
         with open(d / "live.txt", "w") as out:
             m = subprocess.Popen([BIN, "-p", str(t.pid), "--exact", "-i", "0.25s", "--plain",
+                                  "--leak-after", "4s",
                                   "--record", d / "run.mwrec", "--peak", d / "peak.json",
                                   "--peak-rss", d / "peak-rss.json", "-o", d / "end.json"],
                                  stdout=out, stderr=subprocess.PIPE, text=True)
@@ -53,7 +54,7 @@ def verdicts(text):
 
 
 def test_recorded(run):
-    text = memwatch("report", "--verdicts", run / "run.mwrec", check=0).stdout
+    text = memwatch("report", "--verdicts", "--leak-after", "4s", run / "run.mwrec", check=0).stdout
     got = verdicts(text)
     for function, want in WANT.items():
         assert re.match(want, got.get(function, "none")), f"{function}: {got.get(function)}\n{text}"
@@ -64,6 +65,18 @@ def test_recorded(run):
     # leaks come first
     first = [m for m in re.findall(r"block < (\w+)$", text, re.M)][0]
     assert first.startswith("leak_")
+
+
+def test_too_early_to_tell(run):
+    """Ten seconds are not enough to tell a leak from a cache that fills, unless one says so."""
+    text = memwatch("report", "--verdicts", run / "run.mwrec", check=0).stdout
+    got = verdicts(text)
+    assert "likely leak" not in text
+    m = re.match(r"growing steadily for (\d+) seconds: .*; too early to tell a leak from a cache that fills$",
+                 got["leak_steadily"])
+    assert m and 8 <= int(m[1]) < 60, got["leak_steadily"]
+    assert "in an hour" in text
+    assert "not a time" in memwatch("report", "--leak-after", "x", run / "run.mwrec", check=2).stderr
 
 
 def test_live(run):
@@ -113,6 +126,29 @@ def test_cut_recording(run):
     assert memwatch("report", "--verdicts", cut, check=1).stdout == ""
     cut.write_bytes(b"no recording")
     assert "needs a recording" in memwatch("report", "--verdicts", cut, check=1).stderr
+
+
+def test_ages_decide(target, attach, tmp_path):
+    """What the ages of the blocks tell, live: a queue that filled in a line is no leak, nor is a
+    load that rises; one forgotten block in twenty is."""
+    t = target([build("ages.c", flags=["-O1"]), "10", "600"])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.1s", "--leak-after", "2s")
+    t.say()
+    t.expect("done")
+    status, out, _ = a.finish()
+    assert status == 0
+    last = out[out.rfind("watched "):]
+    got = {}
+    for stack in re.split(r"^ +\S+ +\S+%  \d+ blocks\n", last, flags=re.M)[1:]:
+        verdict, function = [line.strip() for line in stack.splitlines()[:2]]
+        got[function.split()[0]] = verdict
+    assert re.match("(saturating: filled to|start-up only)", got["bounded_queue"]), last
+    assert re.match(r"growing, but blocks are freed: .*, 0 % of blocks older than", got["rising_load"]), last
+    assert re.match(r"likely leak: .*, [45] % of blocks older than .* survive and pile up",
+                    got["forgets_some"]), last
+    # and the load that rises was never taken for one
+    assert not re.search(r"likely leak: .*\n(.*\n){1,2} +rising_load ", out)
 
 
 def test_record_cannot_be_written(target):

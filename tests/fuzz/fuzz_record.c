@@ -38,7 +38,7 @@ static void use(struct record *r)
 		profile__free(p);
 	if (n > 1 && !record__profile(r, 0, n - 1, &p))
 		profile__free(p);
-	if (!record__verdicts(r, 0, n - 1, 10, &v, &nv))
+	if (!record__verdicts(r, 0, n - 1, 10, 0, &v, &nv))
 		free(v);
 	record__tick_at(r, ticks[0].time_unix_ns);
 	record__damage(r);

@@ -165,7 +165,7 @@ static void verdicts(void **state)
 					TREND_STEP};
 
 	assert_int_equal(record__read(file, file_len, &r), 0);
-	assert_int_equal(record__verdicts(r, 0, TICKS - 1, 100, &v, &n), 0);
+	assert_int_equal(record__verdicts(r, 0, TICKS - 1, 100, 0, &v, &n), 0);
 	assert_int_equal(record__profile(r, SIZE_MAX, TICKS - 1, &p), 0);
 	assert_int_equal(n, STACKS);
 	for (size_t i = 0; i < n; i++) {

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <cmocka.h>
 
+#include "model/hist.h"
 #include "model/trend.h"
 
 #define MIB (1024.0 * 1024)
@@ -145,7 +146,7 @@ static void expect(shape_fn shape, const char *name, enum trend_kind kind, enum 
 			for (uint64_t seed = 1; seed <= 10; seed++) {
 				size_t n = make(p, lengths[l], shape, noises[k], seed);
 
-				assert_int_equal(trend__classify(p, n, &t), 0);
+				assert_int_equal(trend__judge(p, n, NULL, 0, 0, &t), 0);
 				if ((t.kind == kind || t.kind == other) && t.likely_leak == leak)
 					continue;
 				if (!wrong++)
@@ -279,11 +280,204 @@ static void slope_is_robust(void **state)
 	assert_true(trend__slope(p, 1) == 0 && trend__slope(p, 0) == 0);
 }
 
-static void survival(void **state)
+/*
+ * A stack whose blocks are followed one by one: allocated, freed, counted by when they were born,
+ * as the live heap does, with a snapshot every two seconds.
+ */
+#define BLOCKS (1 << 19)
+struct stack_sim {
+	struct hist_ages ages;
+	struct trend_series series;
+	uint32_t born_ms[BLOCKS]; /* of each block, in order of birth */
+	bool gone[BLOCKS];
+	size_t n, oldest;
+	double frees;
+	uint32_t now_ms;
+};
+static struct stack_sim sim;
+
+static void sim_alloc(void)
+{
+	assert_true(sim.n < BLOCKS);
+	sim.gone[sim.n] = false;
+	sim.born_ms[sim.n++] = sim.now_ms;
+	hist_ages__alloc(&sim.ages, sim.now_ms, 1);
+}
+
+static void sim_free(size_t i)
+{
+	if (sim.gone[i])
+		return;
+	sim.gone[i] = true;
+	sim.frees++;
+	hist_ages__free(&sim.ages, sim.born_ms[i], 1);
+}
+
+static void sim_free_oldest(void)
+{
+	while (sim.gone[sim.oldest])
+		sim.oldest++;
+	sim_free(sim.oldest);
+}
+
+/* Called once every 100 ms of simulated time. */
+typedef void (*sim_fn)(uint32_t step);
+
+static void sim_snapshot(struct trend *ret, double leak_after_s)
+{
+	struct trend_cohort c[HIST_AGES];
+	double allocs = (double)sim.n;
+
+	trend_series__add(&sim.series,
+			  (struct trend_point){sim.now_ms / 1000.0, (allocs - sim.frees) * 1024,
+					       allocs, sim.frees});
+	assert_int_equal(trend__judge(sim.series.p, sim.series.n, c,
+				      hist_ages__cohorts(&sim.ages, sim.now_ms, c), leak_after_s,
+				      ret),
+			 0);
+}
+
+/* How many of the snapshots from one time to another were called a leak; *ret: the last. */
+static int sim_run(sim_fn fn, uint32_t from_s, uint32_t to_s, double leak_after_s,
+		   struct trend *ret)
+{
+	int leaks = 0;
+
+	if (!from_s) {
+		memset(&sim, 0, sizeof(sim));
+		rng = 4711;
+	}
+	for (uint32_t step = from_s * 10; step < to_s * 10; step++) {
+		sim.now_ms = step * 100;
+		fn(step);
+		if (step % 20)
+			continue;
+		sim_snapshot(ret, leak_after_s);
+		leaks += ret->likely_leak;
+	}
+	return leaks;
+}
+
+static void keeps_all(uint32_t step)
+{
+	for (int i = 0; i < 5; i++)
+		sim_alloc();
+}
+
+/* One block of a hundred is lost; the others live for a fifth of a second. */
+static void keeps_one_percent(uint32_t step)
+{
+	for (size_t i = sim.n > 300 ? sim.n - 300 : 0; i < sim.n; i++)
+		if (i % 100 && sim.now_ms - sim.born_ms[i] >= 200)
+			sim_free(i);
+	for (int i = 0; i < 100; i++)
+		sim_alloc();
+}
+
+/* 3000 places, filled in a line in a minute, then the oldest goes for each that comes. */
+static void bounded_fifo(uint32_t step)
+{
+	for (int i = 0; i < 5; i++) {
+		if ((double)sim.n - sim.frees >= 3000)
+			sim_free_oldest();
+		sim_alloc();
+	}
+}
+
+/* 3000 places that random keys overwrite. */
+static void random_overwrites(uint32_t step)
+{
+	static size_t at[3000];
+
+	if (!sim.n)
+		memset(at, 0, sizeof(at));
+	for (int i = 0; i < 5; i++) {
+		size_t key = (size_t)(uniform() * 3000);
+
+		if (at[key])
+			sim_free(at[key] - 1);
+		sim_alloc();
+		at[key] = sim.n;
+	}
+}
+
+/* Requests live for ten seconds, and more come every second. */
+static void rising_load(uint32_t step)
+{
+	while (sim.oldest < sim.n && sim.now_ms - sim.born_ms[sim.oldest] >= 10000)
+		sim_free(sim.oldest++);
+	for (uint32_t i = 0; i < 2 + step / 100; i++)
+		sim_alloc();
+}
+
+/* Sessions of ten seconds, of which each fiftieth is forgotten. */
+static void sessions_and_leak(uint32_t step)
+{
+	while (sim.oldest < sim.n && sim.now_ms - sim.born_ms[sim.oldest] >= 10000) {
+		if (sim.oldest % 50)
+			sim_free(sim.oldest);
+		sim.oldest++;
+	}
+	for (int i = 0; i < 20; i++)
+		sim_alloc();
+}
+
+static void ages_decide(void **state)
+{
+	struct trend t;
+	char text[256];
+
+	assert_true(sim_run(keeps_all, 0, 300, 0, &t) >= 130);
+	assert_true(t.likely_leak && t.survival == 1 && t.held > 0.95 && !t.survival_is_bound);
+
+	assert_true(sim_run(keeps_one_percent, 0, 300, 0, &t) >= 120);
+	assert_true(t.likely_leak && t.survival < 0.02 && t.held > 0.9);
+	assert_non_null(
+		strstr(trend__verdict(text, sizeof(text), &t, NULL), "survive and pile up"));
+
+	sim_run(sessions_and_leak, 0, 600, 0, &t);
+	assert_true(t.likely_leak && t.survival < 0.1);
+
+	/* half a minute may pass before the first are gone whose stay would show */
+	sim_run(rising_load, 0, 40, 0, &t);
+	assert_int_equal(sim_run(rising_load, 40, 600, 0, &t), 0);
+	assert_true(t.kind == TREND_LINEAR && t.turnover && t.survival < 0.01);
+	assert_non_null(strstr(trend__verdict(text, sizeof(text), &t, NULL),
+			       "growing, but blocks are freed: "));
+}
+
+static void caches_are_no_leaks(void **state)
+{
+	struct trend t;
+	char text[256];
+
+	/* while it fills, with only the time against it */
+	assert_int_equal(sim_run(bounded_fifo, 0, 58, TREND_LEAK_AFTER_S, &t), 0);
+	assert_true(t.early);
+	assert_string_equal(trend__short(&t), "leak?");
+	/* full after a minute: three more snapshots, and it stands still; then its old blocks go */
+	sim_run(bounded_fifo, 58, 66, 0, &t);
+	assert_int_equal(sim_run(bounded_fifo, 66, 70, 0, &t), 0);
+	assert_non_null(strstr(trend__verdict(text, sizeof(text), &t, NULL),
+			       "nothing in the last 6 seconds"));
+	assert_int_equal(sim_run(bounded_fifo, 70, 76, 0, &t), 0);
+	assert_string_equal(trend__verdict(text, sizeof(text), &t, NULL),
+			    "saturating: filled to 2.9 MiB, growth has stopped, old blocks are "
+			    "freed");
+	assert_int_equal(sim_run(bounded_fifo, 76, 600, 0, &t), 0);
+	assert_true(t.kind == TREND_SATURATING || t.kind == TREND_STARTUP);
+
+	/* one that fills for ten minutes is called a leak once; not when it is full */
+	sim_run(random_overwrites, 0, 60, 0, &t);
+	assert_int_equal(sim_run(random_overwrites, 60, 600, 0, &t), 0);
+	assert_true(t.kind == TREND_SATURATING || t.kind == TREND_STARTUP);
+	assert_null(strstr(trend__verdict(text, sizeof(text), &t, NULL), "leak"));
+}
+
+static void too_early(void **state)
 {
 	struct trend_point p[60];
-	const struct trend_cohort keep[] = {{0, 500, 20}, {30, 100, 98}, {60, 100, 98}};
-	const struct trend_cohort freed[] = {{0, 500, 400}, {30, 500, 40}, {60, 500, 2}};
+	const struct trend_cohort keep[] = {{0, 150, 20}, {30, 150, 147}, {60, 290, 285}};
 	struct trend t;
 	char text[256];
 
@@ -291,15 +485,19 @@ static void survival(void **state)
 		p[i] = (struct trend_point){2.0 * i, i * 109000.0, 10.0 * i, 0};
 	trend__classify(p, 60, &t);
 	assert_true(t.likely_leak && t.survival == 1);
-	trend__add_cohorts(&t, keep, 3);
-	assert_true(t.likely_leak && fabs(t.survival - 0.98) < 1e-9 && t.survival_age_s == 30);
+	trend__judge(p, 60, keep, 3, TREND_LEAK_AFTER_S, &t);
+	assert_true(t.likely_leak && fabs(t.survival - 432.0 / 440) < 1e-9 &&
+		    t.survival_age_s == 30);
 	assert_string_equal(
 		trend__verdict(text, sizeof(text), &t, "main.c:42 store_session"),
 		"likely leak: 3.1 MiB/min, r² 1.00, 98 % of blocks older than 30 seconds "
 		"survive — main.c:42 store_session");
-	trend__add_cohorts(&t, freed, 3);
-	assert_false(t.likely_leak);
-	assert_non_null(strstr(trend__verdict(text, sizeof(text), &t, NULL), "growing: "));
+	trend__classify(p, 20, &t);
+	assert_true(t.early && !t.likely_leak && t.steady_s == 38);
+	assert_string_equal(trend__verdict(text, sizeof(text), &t, NULL),
+			    "growing steadily for 38 seconds: 3.1 MiB/min, r² 1.00, 100 % of "
+			    "blocks older than 18 seconds survive; too early to tell a leak from "
+			    "a cache that fills");
 	for (int i = 0; i < 60; i++)
 		p[i].frees = 0.1 * i;
 	trend__classify(p, 60, &t);
@@ -377,7 +575,9 @@ int main(void)
 					   cmocka_unit_test(rare_leak),
 					   cmocka_unit_test(random_cache),
 					   cmocka_unit_test(slope_is_robust),
-					   cmocka_unit_test(survival),
+					   cmocka_unit_test(ages_decide),
+					   cmocka_unit_test(caches_are_no_leaks),
+					   cmocka_unit_test(too_early),
 					   cmocka_unit_test(forecasts),
 					   cmocka_unit_test(odd_input),
 					   cmocka_unit_test(series_is_bounded)};

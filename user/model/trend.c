@@ -14,6 +14,11 @@
 #define JUMP_SHARE 0.80	 /* growth in one jump of at least this share is a step */
 #define DYING_RATE 0.40	 /* a fitted rate that falls to this share of its start is dying away */
 #define LEAK_POINTS 16	 /* fewer points are no evidence of a leak */
+#define HELD_LEAK 0.50	 /* growth of which less is old blocks is no leak */
+#define HELD_BLOCKS 20	 /* less growth than this many blocks says nothing of the kind … */
+#define HELD_PART 0.10	 /* … nor does less than this share of all growth */
+#define STOPPED_RATE 0.1 /* a rate that fell to this share of the growth's has stopped */
+#define STEADY_RATE 0.3	 /* one that never fell below this is steady */
 #define MAX_TURNS 256
 
 static int compare_doubles(const void *a, const void *b)
@@ -263,6 +268,11 @@ static void judge_rest(const struct trend_point *p, size_t n, size_t from, struc
 	judge(p + from, m, &rest, depth + 1);
 	if (rest.kind == TREND_LINEAR && rest.r2 >= 0.9) {
 		t->kind = rest.kind;
+		t->steady_s = rest.steady_s;
+		t->in_doubt = rest.in_doubt;
+		t->slowing = rest.slowing;
+		t->stalled = rest.stalled;
+		t->since_s = rest.stalled ? rest.since_s : t->since_s;
 		t->slope_bytes_s = rest.slope_bytes_s;
 		t->growth_bytes = rest.growth_bytes;
 		t->r2 = rest.r2;
@@ -323,6 +333,37 @@ static bool is_slower_lately(const struct growth *g)
 	return g->last < 0.25 - sqrt(3.0 / 16 / (double)g->events);
 }
 
+/* The least growth in k steps in a row that end before point `end`, as a share of the mean. */
+static double least_rise(const struct trend_point *r, size_t m, size_t end, size_t k, double total)
+{
+	double mean = total * (double)k / (double)(m - 1), least = INFINITY;
+
+	for (size_t i = k; i < end; i++)
+		least = fmin(least, (r[i].bytes - r[i - k].bytes) / mean);
+	return least;
+}
+
+/*
+ * Nothing came lately: in three steps, where there were never three with so little, or for as long
+ * as some four rises should have taken (chance makes that of one leak in fifty). *ret_s: for how
+ * long.
+ */
+static bool is_stalled(const struct trend_point *r, size_t m, const struct growth *g, double *ret_s)
+{
+	size_t k = 3;
+	double mean;
+
+	if (m < LEAK_POINTS)
+		return false;
+	if (least_rise(r, m, m - k, k, g->total) < STEADY_RATE)
+		k = max_of(k, (4 * m + g->events - 1) / g->events);
+	if (k > m / 2)
+		return false;
+	mean = g->total * (double)k / (double)(m - 1);
+	*ret_s = r[m - 1].t_s - r[m - 1 - k].t_s;
+	return r[m - 1].bytes - r[m - 1 - k].bytes < STOPPED_RATE * mean;
+}
+
 /* Nothing grew at first: what matters is how it grows since it does. False: it grew from the start.
  */
 static bool judge_late(const struct trend_point *p, size_t n, const struct trend_point *r, size_t m,
@@ -339,6 +380,7 @@ static bool judge_late(const struct trend_point *p, size_t n, const struct trend
 	if (n - from < TREND_MIN_POINTS) {
 		t->kind = TREND_LINEAR;
 		t->slope_bytes_s = trend__slope(p + from, n - from);
+		t->steady_s = p[n - 1].t_s - p[from].t_s;
 		t->in_doubt = true;
 		return true;
 	}
@@ -382,8 +424,9 @@ static void judge_growing(const struct trend_point *p, size_t n, struct trend *t
 		t->kind = TREND_LINEAR;
 		t->slope_bytes_s = trend__slope(p, n);
 		/* a cache that is half full: slower, but not enough to say so */
-		t->in_doubt =
-			n < LEAK_POINTS || (g.last < 0.25 && is_dying_away(p, n, 0.7, 0.6, &limit));
+		t->slowing = g.last < 0.25 && is_dying_away(p, n, 0.7, 0.6, &limit);
+		t->stalled = is_stalled(r, m, &g, &t->since_s);
+		t->in_doubt = n < LEAK_POINTS || t->slowing || t->stalled;
 	}
 }
 
@@ -400,6 +443,8 @@ static void judge(const struct trend_point *p, size_t n, struct trend *t, int de
 	}
 	range = t->high_bytes - t->low_bytes;
 	t->kind = TREND_FLAT;
+	t->steady_s = 0;
+	t->in_doubt = t->slowing = t->stalled = false;
 	/* behind a step the slope may be small against the level: there the fit decides */
 	if (range <= (depth ? 0.002 : FLAT_SHARE) * fabs(t->high_bytes) || range <= 0)
 		return;
@@ -418,20 +463,118 @@ static void judge(const struct trend_point *p, size_t n, struct trend *t, int de
 		t->growth_bytes = t->slope_bytes_s * (p[n - 1].t_s - p[0].t_s);
 		t->r2 = r_squared(p, n);
 	}
+	if (t->kind == TREND_LINEAR && !t->steady_s)
+		t->steady_s = p[n - 1].t_s - p[0].t_s;
 }
 
-static bool is_leak(const struct trend *t)
+/* Nothing speaks against a leak but, perhaps, that it is not known for long. */
+static bool looks_like_leak(const struct trend *t)
 {
-	return t->kind == TREND_LINEAR && !t->in_doubt && t->slope_bytes_s > 0 && t->r2 >= 0.7 &&
-	       (t->survival < 0 || t->survival >= 0.5);
+	return t->kind == TREND_LINEAR && !t->in_doubt && !t->turnover && t->slope_bytes_s > 0 &&
+	       t->r2 >= 0.7;
 }
 
 int trend__classify(const struct trend_point *p, size_t n, struct trend *ret)
 {
+	return trend__judge(p, n, NULL, 0, TREND_LEAK_AFTER_S, ret);
+}
+
+/* Blocks in use at a moment and at every later one: what could have stayed since. */
+static double kept_blocks(const struct trend_point *p, size_t n, double t_s)
+{
+	double least = INFINITY;
+	size_t i = n;
+
+	while (i-- > 0 && p[i].t_s >= t_s)
+		least = fmin(least, p[i].allocs - p[i].frees);
+	if (i != SIZE_MAX && i + 1 < n) { /* the moment itself, between two points */
+		double x = (t_s - p[i].t_s) / (p[i + 1].t_s - p[i].t_s);
+		double a = p[i].allocs - p[i].frees, b = p[i + 1].allocs - p[i + 1].frees;
+
+		least = fmin(least, a + x * (b - a));
+	}
+	return least;
+}
+
+/* Share of all blocks of an age that live: "98 % of blocks older than 2 minutes survive". */
+static void measure_survival(struct trend *t, const struct trend_cohort *c, size_t n)
+{
+	/* long enough ago that what is temporary would be gone: a quarter of the time, 2 minutes
+	 * at most; the oldest cohort where nothing is as old as that */
+	double age = fmin(120, t->span_s / 4), allocated = 0, alive = 0;
+	size_t from = n - 1;
+
+	for (size_t i = n; i-- > 0 && c[i].age_s >= age;)
+		from = i;
+	for (size_t i = from; i < n; i++) {
+		allocated += c[i].allocated;
+		alive += c[i].alive;
+	}
+	if (allocated < 1)
+		return;
+	t->survival = fmin(1, alive / allocated);
+	t->survival_age_s = c[from].age_s;
+	t->survival_is_bound = false;
+}
+
+/*
+ * How much of the growth up to some moment is blocks from before it, for each moment that a cohort
+ * ends at, a quarter of the time ago or longer: the least.
+ */
+static void measure_held(struct trend *t, const struct trend_point *p, size_t n,
+			 const struct trend_cohort *c, size_t nc)
+{
+	const struct trend_point *end = &p[n - 1];
+	double now = end->allocs - end->frees, old = 0;
+	/* what is in flight all the time comes at the start and is no growth */
+	double first = kept_blocks(p, n, p[0].t_s + t->span_s / 16);
+
+	if (p[0].allocs < 0 || p[0].frees < 0)
+		return;
+	for (size_t i = nc; i-- > 0 && c[i].age_s >= t->span_s / 4;) {
+		double growth = kept_blocks(p, n, end->t_s - c[i].age_s) - first;
+
+		old += c[i].alive;
+		/* a few blocks, or a small part of all, are no evidence */
+		if (growth < HELD_BLOCKS || growth < HELD_PART * (now - first))
+			continue;
+		if (t->held < 0 || old / growth < t->held)
+			t->held = fmin(1, old / growth);
+	}
+}
+
+/* A growth that ends while the oldest blocks go: a cache of limited size, filled in a line. */
+static bool has_stopped(const struct trend *t, const struct trend_point *p, size_t n)
+{
+	size_t from = n - 1 - max_of(n / 8, (size_t)3);
+	double span = p[n - 1].t_s - p[from].t_s;
+
+	return span > 0 && trend__slope(p + from, n - from) < STOPPED_RATE * t->slope_bytes_s;
+}
+
+static void judge_ages(struct trend *t, const struct trend_point *p, size_t n,
+		       const struct trend_cohort *c, size_t nc)
+{
+	measure_survival(t, c, nc);
+	measure_held(t, p, n, c, nc);
+	if ((t->kind != TREND_LINEAR && t->kind != TREND_SATURATING) || t->held < 0 ||
+	    t->held >= HELD_LEAK)
+		return;
+	t->turnover = true;
+	if (t->kind != TREND_LINEAR || !has_stopped(t, p, n))
+		return;
+	t->kind = TREND_SATURATING;
+	t->limit_bytes = t->bytes;
+	t->slope_bytes_s = 0;
+}
+
+int trend__judge(const struct trend_point *p, size_t n, const struct trend_cohort *c, size_t nc,
+		 double leak_after_s, struct trend *ret)
+{
 	double low = INFINITY, high = -INFINITY;
 
 	memset(ret, 0, sizeof(*ret));
-	ret->survival = -1;
+	ret->survival = ret->held = -1;
 	for (size_t i = 0; i < n; i++) {
 		if (!isfinite(p[i].t_s) || !isfinite(p[i].bytes) || (i && p[i].t_s < p[i - 1].t_s))
 			return -EINVAL;
@@ -450,43 +593,11 @@ int trend__classify(const struct trend_point *p, size_t n, struct trend *ret)
 	ret->low_bytes = low;
 	ret->high_bytes = high;
 	bound_survival(p, n, ret);
-	ret->likely_leak = is_leak(ret);
+	if (nc)
+		judge_ages(ret, p, n, c, nc);
+	ret->early = looks_like_leak(ret) && ret->steady_s < leak_after_s;
+	ret->likely_leak = looks_like_leak(ret) && !ret->early;
 	return 0;
-}
-
-void trend__add_cohorts(struct trend *t, const struct trend_cohort *c, size_t n)
-{
-	/* long enough ago that what is temporary would be gone: a quarter of the time, 2 minutes
-	 * at most; the oldest cohort where nothing is as old as that */
-	double age = fmin(120, t->span_s / 4), allocated = 0, alive = 0;
-	size_t from = n;
-
-	for (size_t i = 0; i < n && from == n; i++)
-		if (c[i].age_s >= age)
-			from = i;
-	for (size_t i = from; i < n; i++) {
-		allocated += c[i].allocated;
-		alive += c[i].alive;
-	}
-	if (allocated < 1)
-		return;
-	t->survival = fmin(1, alive / allocated);
-	t->survival_age_s = c[from].age_s;
-	t->survival_is_bound = false;
-	t->likely_leak = is_leak(t);
-}
-
-void trend__measure_survival(struct trend *t, const struct trend_cohort *c, size_t n)
-{
-	struct trend measured = *t;
-
-	measured.survival_age_s = -1;
-	trend__add_cohorts(&measured, c, n);
-	if (measured.survival_age_s < 0)
-		return;
-	t->survival = measured.survival;
-	t->survival_age_s = measured.survival_age_s;
-	t->survival_is_bound = false;
 }
 
 double trend__forecast(const struct trend *t, double ahead_s)

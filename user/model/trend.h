@@ -7,8 +7,11 @@
  * memory back from those that only grow; where memory is given back, the troughs decide. Growing
  * series are judged by how the growth is spread over time, and by least squares of a line against
  * a saturating exponential. Slopes are Theil-Sen medians: a third of the points may be outliers.
- * What is in doubt is called less than a leak. Pure; no allocation beyond the stack; O(n) plus a
- * constant for at most TREND_GRID points.
+ * Where the ages of the blocks are known they decide with: growth of which the old blocks do not
+ * stay is no leak, and what stopped growing while its oldest blocks go is a cache that is full.
+ * What is in doubt is called less than a leak: so is what has not grown for long, which a cache
+ * that fills does too. Pure; no allocation beyond the stack; O(n) plus a constant for at most
+ * TREND_GRID points.
  */
 #ifndef MODEL_TREND_H
 #define MODEL_TREND_H
@@ -19,6 +22,7 @@
 
 #define TREND_MIN_POINTS 8
 #define TREND_GRID 64
+#define TREND_LEAK_AFTER_S 60 /* steady growth for less than this may be a cache that fills */
 
 struct trend_point {
 	double t_s;	      /* seconds, ascending, any origin */
@@ -49,14 +53,23 @@ struct trend {
 	double bytes;  /* now */
 	double low_bytes, high_bytes;
 	double growth_bytes;  /* over the part that was judged */
+	double steady_s;      /* linear: how long it has grown so, as far as it was watched */
 	double slope_bytes_s; /* of the present trend; 0 unless growing */
 	double r2; /* of a straight line through what was judged (troughs of a saw-tooth) */
 	double limit_bytes; /* saturating: where it heads; others: bytes */
-	double since_s;	    /* seconds since it last changed shape (step, start-up, release) */
-	double survival;    /* share of blocks at least survival_age_s old that live; < 0 unknown */
+	double since_s;	 /* seconds since it last changed shape (step, start-up, release, stall) */
+	double survival; /* share of blocks at least survival_age_s old that live; < 0 unknown */
 	double survival_age_s;
 	bool survival_is_bound; /* at least that share */
-	bool in_doubt;		/* linear, but too short a time or slowing down: no leak yet */
+	/* Of the growth up to a moment in the past the share that is blocks from before it, at the
+	 * moment where that is least; < 0: not known. A leak keeps all, also where few of all
+	 * blocks survive; a population that only gets larger keeps little. */
+	double held;
+	bool turnover; /* linear or saturating: its old blocks get freed (held is small) */
+	bool in_doubt; /* linear, but too few points, slowing down or stalled: no leak yet */
+	bool stalled;  /* linear, but not in the last since_s seconds */
+	bool slowing;  /* linear, but less so lately: a cache that is half full does that */
+	bool early; /* nothing speaks against a leak but that it grows for less than leak_after */
 	bool likely_leak;
 };
 
@@ -64,16 +77,11 @@ struct trend {
 int trend__classify(const struct trend_point *p, size_t n, struct trend *ret);
 
 /*
- * Adds what is known of the blocks' ages (youngest cohort first) to a verdict; a steady growth
- * whose old blocks do get freed is no longer called a leak.
+ * The same, with the ages of the blocks as of the last point (youngest cohort first; nc 0: not
+ * known), and how long a growth must have been steady to be called a leak (seconds; 0: at once).
  */
-void trend__add_cohorts(struct trend *t, const struct trend_cohort *c, size_t n);
-
-/*
- * Puts the share that cohorts tell in the place of what the series only bounds. Changes no other
- * part of the verdict: where most old blocks are gone the few left may still be a leak.
- */
-void trend__measure_survival(struct trend *t, const struct trend_cohort *c, size_t n);
+int trend__judge(const struct trend_point *p, size_t n, const struct trend_cohort *c, size_t nc,
+		 double leak_after_s, struct trend *ret);
 
 /* Median of pairwise slopes, bytes per second; 0 for fewer than two points. */
 double trend__slope(const struct trend_point *p, size_t n);
@@ -85,7 +93,7 @@ double trend__reaches(const struct trend *t, double bytes);
 
 /* "linear growth", "step", … for tables. */
 const char *trend__kind_name(enum trend_kind k);
-/* One or two words for a narrow column: "LEAK", "growing", "cache", "churn", … */
+/* One word for a narrow column: "LEAK", "leak?" (too early), "growing", "cache", "churn", … */
 const char *trend__short(const struct trend *t);
 
 /*

@@ -23,8 +23,10 @@ static const char *size_text(char *buf, double bytes)
 
 static const char *time_text(char *buf, double s)
 {
-	if (s < 99.5)
-		snprintf(buf, NUMBER_LEN, "%.0f second%s", s, s >= 0.5 && s < 1.5 ? "" : "s");
+	if (s < 1.95)
+		snprintf(buf, NUMBER_LEN, "%.1f seconds", s);
+	else if (s < 99.5)
+		snprintf(buf, NUMBER_LEN, "%.0f seconds", s);
 	else if (s < 5400)
 		snprintf(buf, NUMBER_LEN, "%.0f minutes", s / 60);
 	else if (s < 172800)
@@ -64,7 +66,7 @@ const char *trend__short(const struct trend *t)
 	static const char *const name[] = {"...",   "flat",  "growing", "step",
 					   "cache", "churn", "startup", "released"};
 
-	return t->likely_leak ? "LEAK" : name[t->kind];
+	return t->likely_leak ? "LEAK" : t->early ? "leak?" : name[t->kind];
 }
 
 static int survival_text(char *buf, size_t len, const struct trend *t)
@@ -73,9 +75,40 @@ static int survival_text(char *buf, size_t len, const struct trend *t)
 
 	if (t->survival < 0)
 		return 0;
-	return snprintf(buf, len, ", %s%.0f %% of blocks older than %s survive",
+	return snprintf(buf, len, ", %s%.0f %% of blocks older than %s survive%s",
 			t->survival_is_bound ? "at least " : "", floor(t->survival * 100),
-			time_text(age, t->survival_age_s));
+			time_text(age, t->survival_age_s),
+			t->likely_leak && t->survival < 0.5 ? " and pile up" : "");
+}
+
+/* "growing: 3.2 MiB/min, r² 0.99, 98 % of blocks older than 2 minutes survive", and what is not
+ * known. */
+static int growth_text(char *buf, size_t len, const struct trend *t)
+{
+	char rate[NUMBER_LEN * 2], time[NUMBER_LEN], what[NUMBER_LEN * 2];
+	size_t n;
+
+	if (t->early)
+		snprintf(what, sizeof(what), "growing steadily for %s",
+			 time_text(time, t->steady_s));
+	else
+		snprintf(what, sizeof(what), "%s",
+			 t->likely_leak ? "likely leak"
+			 : t->turnover	? "growing, but blocks are freed"
+					: "growing");
+	n = snprintf(buf, len, "%s: %s, r² %.2f", what, rate_text(rate, t->slope_bytes_s),
+		     fmin(t->r2, t->r2 < 0.9999 ? 0.99 : 1));
+	if (n < len)
+		n += survival_text(buf + n, len - n, t);
+	if (n < len && t->early)
+		n += snprintf(buf + n, len - n,
+			      "; too early to tell a leak from a cache that fills");
+	else if (n < len && t->stalled && !t->turnover)
+		n += snprintf(buf + n, len - n, "; nothing in the last %s",
+			      time_text(time, t->since_s));
+	else if (n < len && t->slowing && !t->turnover)
+		n += snprintf(buf + n, len - n, "; slower lately, as a cache that fills");
+	return (int)n;
 }
 
 static int kind_text(char *buf, size_t len, const struct trend *t)
@@ -86,17 +119,15 @@ static int kind_text(char *buf, size_t len, const struct trend *t)
 	case TREND_TOO_EARLY:
 		return snprintf(buf, len, "too early to say: %s after %s", size_text(a, t->bytes),
 				time_text(b, t->span_s));
-	case TREND_LINEAR:
-		return snprintf(
-			buf, len, "%s: %s, r² %.2f", t->likely_leak ? "likely leak" : "growing",
-			rate_text(a, t->slope_bytes_s), fmin(t->r2, t->r2 < 0.9999 ? 0.99 : 1));
+	case TREND_LINEAR: return growth_text(buf, len, t);
 	case TREND_STEP:
 		return snprintf(buf, len, "step: grew by %s at once, no growth in the %s since",
 				size_text(a, t->growth_bytes), time_text(b, t->since_s));
 	case TREND_SATURATING:
 		if (t->limit_bytes <= t->bytes * 1.02)
-			return snprintf(buf, len, "saturating: filled to %s, growth has stopped",
-					size_text(a, t->bytes));
+			return snprintf(buf, len, "saturating: filled to %s, growth has stopped%s",
+					size_text(a, t->bytes),
+					t->turnover ? ", old blocks are freed" : "");
 		return snprintf(buf, len, "saturating: %s now, heading for about %s",
 				size_text(a, t->bytes), size_text(b, t->limit_bytes));
 	case TREND_CHURN:
@@ -117,8 +148,6 @@ char *trend__verdict(char *buf, size_t len, const struct trend *t, const char *w
 {
 	size_t n = kind_text(buf, len, t);
 
-	if (t->kind == TREND_LINEAR && n < len)
-		n += survival_text(buf + n, len - n, t);
 	if (where && *where && n < len)
 		snprintf(buf + n, len - n, " — %s", where);
 	return buf;

@@ -14,7 +14,7 @@ void watch__clear(struct watch *w)
 	free(w->series);
 	free(w->entries);
 	free(w->slot);
-	memset(w, 0, sizeof(*w));
+	*w = (struct watch){.leak_after_s = w->leak_after_s};
 }
 
 void watch__begin(struct watch *w, double t_s)
@@ -149,9 +149,8 @@ void watch__trend(const struct watch *w, const struct watch_entry *e, struct tre
 {
 	const struct trend_series *s = e->series ? w->series[e->series - 1] : NULL;
 
-	trend__classify(s ? s->p : NULL, s ? s->n : 0, ret);
-	if (s && s->ncohorts)
-		trend__measure_survival(ret, s->cohort, s->ncohorts);
+	trend__judge(s ? s->p : NULL, s ? s->n : 0, s ? s->cohort : NULL, s ? s->ncohorts : 0,
+		     w->leak_after_s, ret);
 	if (!s)
 		ret->bytes = (double)e->now[PROFILE_INUSE_SPACE];
 }

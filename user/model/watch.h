@@ -35,6 +35,7 @@ struct watch {
 	double now_s, before_s; /* times of the last two snapshots */
 	uint64_t dropped;
 	bool marked;
+	double leak_after_s; /* of trend__judge; the owner's to set, kept by watch__clear */
 };
 
 void watch__clear(struct watch *w);

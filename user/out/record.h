@@ -68,10 +68,11 @@ struct record_verdict {
 	struct trend trend;
 };
 /*
- * The `max` stacks with the most bytes ever in use, likely leaks first, then by slope and size.
+ * The `max` stacks with the most bytes ever in use, likely leaks first, then what may be one, then
+ * by slope and size. leak_after_s: of trend__judge.
  * *ret is malloc'ed. 0 or -errno.
  */
 int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
-		     struct record_verdict **ret, size_t *ret_n);
+		     double leak_after_s, struct record_verdict **ret, size_t *ret_n);
 
 #endif

@@ -505,6 +505,8 @@ static int worst_first(const void *a, const void *b)
 
 	if (x->likely_leak != y->likely_leak)
 		return x->likely_leak ? -1 : 1;
+	if (x->early != y->early)
+		return x->early ? -1 : 1;
 	if (x->slope_bytes_s != y->slope_bytes_s)
 		return x->slope_bytes_s < y->slope_bytes_s ? 1 : -1;
 	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : 0;
@@ -520,7 +522,7 @@ static struct trend_point point_at(const struct record *r, size_t tick, const in
 }
 
 int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
-		     struct record_verdict **ret, size_t *ret_n)
+		     double leak_after_s, struct record_verdict **ret, size_t *ret_n)
 {
 	size_t n = r->dict->nsamples;
 	int64_t(*value)[RECORD_VALUES] = calloc(n + 1, sizeof(*value));
@@ -557,7 +559,7 @@ int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
 	}
 	for (size_t k = 0; k < max && !err; k++) {
 		out[k].sample = c[k].stack;
-		err = trend__classify(series[k].p, series[k].n, &out[k].trend);
+		err = trend__judge(series[k].p, series[k].n, NULL, 0, leak_after_s, &out[k].trend);
 	}
 	if (!err) {
 		qsort(out, max, sizeof(*out), worst_first);

@@ -159,7 +159,7 @@ static int put_verdict(FILE *f, const struct profile *p, const struct record_ver
 	fprintf(f, "%12s  ", units__size(size, sizeof(size), (int64_t)v->trend.bytes));
 	err = escape__put_plain(f, text);
 	putc('\n', f);
-	if (!err && v->trend.likely_leak) {
+	if (!err && (v->trend.likely_leak || v->trend.early)) {
 		fprintf(f, "              in an hour: %s; in a day: %s\n",
 			units__size(size, sizeof(size), (int64_t)trend__forecast(&v->trend, 3600)),
 			units__size(text, UNITS_LEN, (int64_t)trend__forecast(&v->trend, 86400)));
@@ -202,7 +202,8 @@ int recording__verdicts(FILE *f, const void *buf, size_t len, const struct recor
 		from = from == SIZE_MAX ? 0 : from;
 		err = record__profile(r, SIZE_MAX, to, &p);
 		err = err ? err
-			  : record__verdicts(r, from, to, max_of(top * 4, (size_t)200), &v, &n);
+			  : record__verdicts(r, from, to, max_of(top * 4, (size_t)200),
+					     w->leak_after_s, &v, &n);
 		*ret_why = err ? strerror(-err) : "";
 	}
 	if (!err)

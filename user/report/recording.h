@@ -12,6 +12,7 @@
 struct recording_window {
 	bool has_from, has_to;
 	uint64_t from_ns, to_ns; /* since the start of the recording */
+	double leak_after_s;	 /* verdicts: of trend__judge */
 };
 
 /* The profile at the window's end, or with has_from what changed in the window. -EBADMSG,

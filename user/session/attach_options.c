@@ -29,12 +29,14 @@ enum {
 	OPT_FAULTS,
 	OPT_HISTOGRAMS,
 	OPT_TOUCHED,
+	OPT_LEAK_AFTER,
 };
 
 void attach_options__init(struct attach_options *o)
 {
 	memset(o, 0, sizeof(*o));
 	o->interval_ns = 2000000000ULL;
+	o->leak_after_ns = TREND_LEAK_AFTER_S * 1000000000ULL;
 	o->sample_bytes = 512 << 10;
 	o->sample_index = "inuse_space";
 	o->top = 10;
@@ -92,6 +94,10 @@ static const struct argp_option options[] = {
 	{"histograms", OPT_HISTOGRAMS, NULL, 0,
 	 "plain reports that end with sizes and lifetimes of blocks (.txt and .json always have "
 	 "them)",
+	 4},
+	{"leak-after", OPT_LEAK_AFTER, "TIME", 0,
+	 "call a steady growth a likely leak after TIME (default 1m): until then it may be a cache "
+	 "that fills",
 	 4},
 	{"plain", OPT_PLAIN, NULL, 0, "no full-screen view: a text report at each interval", 4},
 	{"json", OPT_JSON, NULL, 0, "the report on stdout as JSON, one profile at the end", 4},
@@ -218,6 +224,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			o->fault_period = n;
 		}
 		break;
+	case OPT_LEAK_AFTER: parse_time(state, "no time", arg, 0, &o->leak_after_ns); break;
 	case OPT_HISTOGRAMS: o->histograms = true; break;
 	case OPT_LEDGER: o->ledger = true; break;
 	case OPT_TOUCHED: o->touched = true; break;

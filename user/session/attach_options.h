@@ -18,6 +18,7 @@ struct attach_options {
 	size_t npids;
 	uint64_t duration_ns; /* 0: until interrupted or the target ends */
 	uint64_t interval_ns;
+	uint64_t leak_after_ns;			 /* of steady growth, until it is called a leak */
 	const char *outputs[ATTACH_MAX_OUTPUTS]; /* borrowed from argv */
 	size_t noutputs;
 	const char *timeline;

@@ -67,10 +67,11 @@ static void next_process(void *arg)
 	v->shown = (v->shown + 1) % v->s->ntargets;
 }
 
-int live_view__open(struct session *s, int type, struct live_view **ret)
+int live_view__open(struct session *s, int type, double leak_after_s, struct live_view **ret)
 {
 	struct live_view *v = calloc(1, sizeof(*v));
-	struct tui_source source = {.arg = v, .snapshot = snapshot, .next = next_process};
+	struct tui_source source = {
+		.arg = v, .snapshot = snapshot, .next = next_process, .leak_after_s = leak_after_s};
 	int err;
 
 	if (!v)

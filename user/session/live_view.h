@@ -8,8 +8,9 @@
 
 struct live_view;
 
-/* type: sample type shown first. -ENOTTY, -ENOTSUP: show plain reports instead. */
-int live_view__open(struct session *s, int type, struct live_view **ret);
+/* type: sample type shown first; leak_after_s: of trend__judge. -ENOTTY, -ENOTSUP: show plain
+ * reports instead. */
+int live_view__open(struct session *s, int type, double leak_after_s, struct live_view **ret);
 /* Gives the terminal back. NULL is fine. */
 void live_view__close(struct live_view *v);
 int live_view__update(struct live_view *v);

@@ -47,6 +47,8 @@ int monitor__new(const struct attach_options *opts, struct session *s, struct mo
 		return -ENOMEM;
 	m->opts = opts;
 	m->session = s;
+	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
+		m->watch[i].leak_after_s = (double)opts->leak_after_ns / 1e9;
 	m->signal_fd = signals__fd();
 	if (m->signal_fd < 0) {
 		err = m->signal_fd;
@@ -277,7 +279,8 @@ static void open_view(struct monitor *m)
 
 	if (o->plain || o->histograms || o->json || o->quiet || o->faults || o->shares_terminal)
 		return;
-	if (live_view__open(m->session, profile__heap_type(o->sample_index), &m->view))
+	if (live_view__open(m->session, profile__heap_type(o->sample_index),
+			    (double)o->leak_after_ns / 1e9, &m->view))
 		m->view = NULL;
 }
 

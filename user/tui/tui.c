@@ -22,6 +22,7 @@ int tui__open(const struct tui_source *source, int type, struct tui **ret)
 	if (!t)
 		return -ENOMEM;
 	t->source = *source;
+	t->stacks.leak_after_s = t->functions.leak_after_s = source->leak_after_s;
 	t->type = type >= 0 && type < WATCH_VALUES ? type : PROFILE_INUSE_SPACE;
 	err = term__open();
 	if (err) {

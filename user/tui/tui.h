@@ -34,6 +34,7 @@ struct tui_source {
 	int (*snapshot)(void *arg, struct profile **ret, struct tui_numbers *ret_numbers);
 	/* The next of several processes; NULL if there is one only. */
 	void (*next)(void *arg);
+	double leak_after_s; /* of trend__judge */
 };
 
 struct tui;

@@ -410,9 +410,9 @@ static void help_screen(void)
 		"h ?       this help             q    leave (the target goes on untouched)",
 		"",
 		"flat: in the function itself; cum: in it and what it calls; per min: growth",
-		"verdict: LEAK grows steadily and old blocks stay; cache fills and levels off;",
-		"         startup grew early only; step grew once; churn comes and goes; flat;",
-		"         released was given back; ... too early to say",
+		"verdict: LEAK grows steadily, old blocks stay (leak?: not for long yet); cache",
+		"         fills and levels off; startup grew early only; step grew once; flat;",
+		"         churn comes and goes; released was given back; ... too early to say",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(text) && HEADER_ROWS + (int)i < LINES - 1; i++) {
