@@ -12,6 +12,7 @@
 #include "out/callgraph.h"
 #include "out/output.h"
 #include "out/text.h"
+#include "out/hist_out.h"
 #include "out/record.h"
 #include "report/load.h"
 #include "report/merge.h"
@@ -32,6 +33,7 @@ enum mode {
 	MODE_TRACES,
 	MODE_RAW,
 	MODE_VERDICTS,
+	MODE_HISTOGRAMS,
 	MODE_JSON
 };
 
@@ -67,6 +69,7 @@ enum {
 	OPT_TO,
 	OPT_GRAPH,
 	OPT_LEAK_AFTER,
+	OPT_HISTOGRAMS,
 };
 
 struct names {
@@ -136,6 +139,8 @@ static const struct argp_option options[] = {
 	{"verdicts", OPT_VERDICTS, "N", OPTION_ARG_OPTIONAL,
 	 "What each stack's memory does over time: leaks first; the first N (default 20)"},
 	{"from", OPT_FROM, "TIME", 0, "What changed since TIME after the start (30s, 5m)"},
+	{"histograms", OPT_HISTOGRAMS, 0, 0,
+	 "Sizes and lifetimes of the blocks, and who makes temporary ones"},
 	{"leak-after", OPT_LEAK_AFTER, "TIME", 0,
 	 "Verdicts: call a steady growth a likely leak after TIME (default 1m); until then it may "
 	 "be a cache that fills"},
@@ -297,6 +302,14 @@ static int parse_filter(int key, char *arg, struct args *a, struct argp_state *s
 	return ARGP_ERR_UNKNOWN;
 }
 
+static bool is_filtered(const struct args *a)
+{
+	const struct filter *f = &a->o.filter;
+
+	return f->focus || f->ignore || f->hide || f->show || f->show_from || f->tag_focus ||
+	       f->tag_ignore;
+}
+
 static void check(struct args *a, struct argp_state *state)
 {
 	if (!a->files.n)
@@ -314,6 +327,8 @@ static void check(struct args *a, struct argp_state *state)
 				   "--graph: the name '%s' has none of the endings .svg .png .dot",
 				   a->graphs.name[i]);
 	}
+	if (a->mode == MODE_HISTOGRAMS && (is_filtered(a) || a->bases.n || a->survivors))
+		argp_error(state, "--histograms are of everything: no filter, no --base");
 	if (a->mode == MODE_VERDICTS && a->files.n != 1)
 		argp_error(state, "--verdicts reads one recording");
 }
@@ -354,6 +369,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_VERDICTS: set_mode(a, MODE_VERDICTS, state); return set_top(a, arg, state);
 	case OPT_FROM:
 	case OPT_TO: return set_moment(a, key, arg, state);
+	case OPT_HISTOGRAMS: return set_mode(a, MODE_HISTOGRAMS, state);
 	case OPT_LEAK_AFTER: return set_leak_after(a, arg, state);
 	case OPT_GRAPH: return add_name(&a->graphs, arg);
 	case ARGP_KEY_ARG: return add_name(&a->files, arg);
@@ -527,10 +543,9 @@ static int convert(const struct args *a, struct profile *p, int type)
 	unsigned unmatched;
 	char why[200] = "out of memory";
 	int failed = 0, err;
-	const struct filter *f = &a->o.filter;
 
-	if (f->focus || f->ignore || f->hide || f->show || f->show_from || f->tag_focus ||
-	    f->tag_ignore) {
+	if (is_filtered(a)) {
+		profile__drop_hists(p); /* they are of everything */
 		err = report__begin(&r, p, &a->o, &unmatched, why, sizeof(why));
 		if (err) {
 			log_error("failed to filter: %s", why);
@@ -573,6 +588,7 @@ static int print(const struct args *a, struct report *r)
 	case MODE_JSON:
 		err = json__write(stdout, r->p);
 		return err ? err : fflush(stdout) ? -errno : 0;
+	case MODE_HISTOGRAMS:
 	case MODE_VERDICTS:
 	case MODE_DEFAULT: break;
 	}
@@ -583,6 +599,16 @@ static int print(const struct args *a, struct report *r)
 	return err ? err : fflush(stdout) ? -errno : 0;
 }
 
+static int show_histograms(const struct profile *p)
+{
+	if (!p->hist_total) {
+		log_error("no histograms: only recordings (memwatch --record) have them");
+		return -ENOENT;
+	}
+	hist_out__text(stdout, p);
+	return fflush(stdout) ? -errno : 0;
+}
+
 static int show(struct args *a, struct profile *p)
 {
 	char why[200] = "out of memory";
@@ -590,6 +616,9 @@ static int show(struct args *a, struct profile *p)
 	struct report r;
 	/* JSON is for programs: all frames. */
 	int err = a->mode == MODE_JSON ? 0 : filter__drop_frames(p);
+
+	if (a->mode == MODE_HISTOGRAMS)
+		return err && err != -EINVAL ? err : show_histograms(p);
 
 	if (err == -EINVAL)
 		log_warn("the profile's drop_frames is no valid expression: all frames are shown");

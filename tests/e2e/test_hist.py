@@ -3,7 +3,7 @@
 import re
 
 from alloclib import Run, base_name, workload
-from conftest import load_json, memwatch
+from conftest import load_json, memwatch, wait_for
 
 TEMPORARY_US = 10000
 
@@ -97,6 +97,60 @@ def test_text_and_readers(target, attach, tmp_path):
     top = memwatch("report", "--sample-index", "alloc_objects", "--top", "5",
                    tmp_path / "h.json", check=0)
     assert "temporary" in top.stdout
+
+
+def test_recording_has_them(target, attach, tmp_path):
+    """The end of a recording says what the run's own file says; a window, what was in it."""
+    t = target([workload("lifetimes.c")])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "-q", "-i", "50ms", "--record", tmp_path / "r.mwrec",
+               "--peak", tmp_path / "peak.json", "-o", tmp_path / "end.json", ready=False)
+    wait_for(lambda: (tmp_path / "r.mwrec").exists() and (tmp_path / "r.mwrec").stat().st_size > 300)
+    t.say()
+    t.expect("done")
+    assert a.finish()[0] == 0
+    end = load_json(tmp_path / "end.json")
+    memwatch("report", "-o", tmp_path / "r.json", "-o", tmp_path / "r.txt", tmp_path / "r.mwrec", check=0)
+    recorded = load_json(tmp_path / "r.json")
+    for key in ("size_histogram", "lifetime_histogram", "temporary"):
+        assert recorded[key] == end[key], key
+    for function in ("medium", "temporary", "grown", "kept"):
+        for key, unit in (("size_histogram", "bytes"), ("lifetime_histogram", "us")):
+            assert sums(stacks_of(recorded, function), key, unit) == \
+                sums(stacks_of(end, function), key, unit), (function, key)
+    text = memwatch("report", "--histograms", tmp_path / "r.mwrec", check=0).stdout
+    assert re.search(r"^  16-31B +1000 ", text, re.M) and "Temporary (freed within 10ms)" in text
+    assert text in (tmp_path / "r.txt").read_text()
+
+    # 40 blocks were freed half a second after they were made: a window has the one or the other
+    seen = set()
+    for start in range(0, 2500, 100):
+        p = memwatch("report", "--from", f"{start}ms", "--to", f"{start + 250}ms", "-o",
+                     tmp_path / "w.json", tmp_path / "r.mwrec")
+        if p.returncode:  # no snapshot in this window, or behind the end
+            assert "nothing was recorded between" in p.stderr
+            continue
+        w = load_json(tmp_path / "w.json")
+        made = sums(stacks_of(w, "medium"), "size_histogram", "bytes")
+        freed = sums(stacks_of(w, "medium"), "lifetime_histogram", "us")
+        assert not (made and freed), start
+        seen |= {("made", n) for n in made.values()} | {("freed", n) for n in freed.values()}
+    assert ("made", 40) in seen and ("freed", 40) in seen
+    # the moment of the peak: nothing of what still lived had a lifetime
+    peak = load_json(tmp_path / "peak.json")
+    assert sums(stacks_of(peak, "kept"), "size_histogram", "bytes").get((1 << 20, 1 << 21)) == 7
+    assert not sums(stacks_of(peak, "kept"), "lifetime_histogram", "us")
+
+
+def test_histograms_need_a_recording(tmp_path):
+    from protogen import Profile
+    p = Profile()
+    p.value_type("inuse_space", "bytes")
+    p.sample([p.location(0, 1, [(p.function("f"), 1)])], [1])
+    p.write(tmp_path / "x.pb.gz")
+    assert "recordings" in memwatch("report", "--histograms", tmp_path / "x.pb.gz", check=1).stderr
+    assert "no filter" in memwatch("report", "--histograms", "--focus", "x", tmp_path / "x.pb.gz",
+                                   check=2).stderr
 
 
 def test_default_report_has_none(target, attach):

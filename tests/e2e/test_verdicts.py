@@ -133,7 +133,8 @@ def test_ages_decide(target, attach, tmp_path):
     load that rises; one forgotten block in twenty is."""
     t = target([build("ages.c", flags=["-O1"]), "10", "600"])
     t.expect("ready")
-    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.1s", "--leak-after", "2s")
+    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.1s", "--leak-after", "2s",
+               "--record", tmp_path / "ages.mwrec")
     t.say()
     t.expect("done")
     status, out, _ = a.finish()
@@ -147,6 +148,11 @@ def test_ages_decide(target, attach, tmp_path):
     assert re.match(r"growing, but blocks are freed: .*, 0 % of blocks older than", got["rising_load"]), last
     assert re.match(r"likely leak: .*, [45] % of blocks older than .* survive and pile up",
                     got["forgets_some"]), last
+    # a recording has the ages too, at any moment
+    end = memwatch("report", "--verdicts", "--leak-after", "2s", tmp_path / "ages.mwrec", check=0).stdout
+    assert re.search(r"  likely leak: .*, [45] % of blocks older than .* and pile up — ages.c:\d+ forgets_some", end)
+    assert re.search(r"  growing, but blocks are freed: .* 0 % of .* — ages.c:\d+ rising_load", end), end
+    assert re.search(r"  (saturating|start-up only).* bounded_queue", end)
     # and the load that rises was never taken for one
     assert not re.search(r"likely leak: .*\n(.*\n){1,2} +rising_load ", out)
 

@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(copy, data, size);
 	if (size >= sizeof(RECORD_MAGIC)) {
-		memcpy(copy, RECORD_MAGIC, sizeof(RECORD_MAGIC));
+		/* either version */
+		memcpy(copy, copy[5] == '1' ? RECORD_MAGIC_1 : RECORD_MAGIC, sizeof(RECORD_MAGIC));
 		mend(copy, size);
 	}
 	if (!record__read(copy, size, &r)) {

@@ -213,17 +213,17 @@ static void ages_of_a_site(void **state)
 	struct heap *h = heap_new(1);
 	struct heap_site *s = heap__find_site(h, 0, 77);
 
-	assert_int_equal(heap__cohorts(h, s, 0, c), 0);
+	assert_null(s->ages);
 	do_alloc(h, 0x1000, 64, 0);
 	do_alloc(h, 0x2000, 64, 1);
 	do_free(h, 0x2000, 5 * MS, 0);
 	do_free(h, 0x1000, 6 * MS, MW_FREE_REALLOC);
 	heap__undealloc(h, &back);
-	assert_int_equal(heap__cohorts(h, s, 15000 * MS, c), 1);
+	assert_int_equal(hist_ages__cohorts(s->ages, heap__time_ms(h, 15000 * MS), c), 1);
 	assert_true(c[0].allocated == 2 && c[0].alive == 1);
 	assert_float_equal(c[0].age_s, 10, 0.01);
 	heap__clear_target(h, 0);
-	assert_int_equal(heap__cohorts(h, s, 15000 * MS, c), 1);
+	assert_int_equal(hist_ages__cohorts(s->ages, heap__time_ms(h, 15000 * MS), c), 1);
 	assert_true(c[0].allocated == 2 && c[0].alive == 0);
 	heap__free(h);
 }

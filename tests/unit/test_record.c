@@ -75,6 +75,14 @@ static struct profile *snapshot(int t)
 	return p;
 }
 
+static void *memdup(const void *data, size_t len)
+{
+	void *copy = malloc(len);
+
+	assert_non_null(copy);
+	return memcpy(copy, data, len);
+}
+
 static char path[64];
 static uint8_t *file;
 static size_t file_len;
@@ -182,6 +190,139 @@ static void verdicts(void **state)
 	free(v);
 	profile__free(p);
 	record__free(r);
+}
+
+#define HIST_TICKS 12
+
+/* Three stacks at tick t: each allocates t + s blocks of 16 << s bytes a tick, and frees half of
+ * those of the tick before after 100 us << s; stack 2 comes at tick 5. */
+static struct profile *hist_snapshot(int t, struct hist *hist, struct hist_ages *ages,
+				     struct hist_total *total)
+{
+	struct profile *p;
+
+	assert_int_equal(profile__new(&p), 0);
+	assert_int_equal(profile__set_heap_types(p, 1), 0);
+	for (int s = 0; s < 3; s++) {
+		uint64_t size = 16 << s, life = 100 << s;
+		uint32_t loc;
+		char name[16];
+
+		if (s == 2 && t < 5)
+			continue;
+		snprintf(name, sizeof(name), "[stack %d]", s);
+		for (int i = 0; i < t + s; i++) {
+			assert_int_equal(hist__add_size(&hist[s], size, 1), 0);
+			hist_total__add_size(total, size, 1);
+			hist_ages__alloc(&ages[s], t * 1000, 1);
+		}
+		for (int i = 0; t && i < (t + s) / 2; i++) {
+			assert_int_equal(hist__add_life(&hist[s], size, life, 1), 0);
+			hist_total__add_life(total, size, life, 1);
+			hist_ages__free(&ages[s], t * 1000, 1);
+		}
+		assert_int_equal(profile__pseudo_location(p, name, &loc), 0);
+		assert_int_equal(profile__sample(p, &loc, 1,
+						 (int64_t[]){t + 1, t + 1, t + 1, t + 1}, NULL, 0),
+				 0);
+		assert_int_equal(profile__hist(p, &hist[s]), 0);
+		assert_int_equal(profile__ages(p, &ages[s]), 0);
+	}
+	assert_int_equal(profile__hist_total(p, total), 0);
+	p->ages_ms = t * 1000;
+	p->time_ns = 1700000000000000000LL + t * 1000000000LL;
+	return p;
+}
+
+static void same_hists(const struct profile *p, const struct hist *from, const struct hist *to)
+{
+	for (size_t i = 0; i < p->nsamples; i++) {
+		const struct profile_location *l = &p->locations[p->stack[p->samples[i].stack0]];
+		const char *name = profile__text(p, p->functions[p->lines[l->line0].function].name);
+		const struct hist *h = profile__find_hist(p, i);
+		int s = name[7] - '0';
+
+		assert_non_null(h);
+		for (int bit = 0; bit < HIST_BITS; bit++)
+			assert_true(hist__bit(h, bit) ==
+				    hist__bit(&to[s], bit) - hist__bit(&from[s], bit));
+		assert_true(h->temporary_bytes == to[s].temporary_bytes - from[s].temporary_bytes);
+	}
+}
+
+static void histograms(void **state)
+{
+	struct hist now[3] = {0}, at[HIST_TICKS][3] = {0};
+	struct hist_ages ages[3] = {0};
+	struct hist_total total[HIST_TICKS] = {0};
+	struct record_writer *w;
+	struct record_verdict *v;
+	struct record *r;
+	struct profile *p;
+	char name[] = "/tmp/record-XXXXXX", *text;
+	size_t len, n;
+
+	close(mkstemp(name));
+	assert_int_equal(record_writer__open(name, &w), 0);
+	for (int t = 0; t < HIST_TICKS; t++) {
+		if (t)
+			total[t] = total[t - 1];
+		p = hist_snapshot(t, now, ages, &total[t]);
+		assert_int_equal(record_writer__add(w, p, 1, 1), 0);
+		profile__free(p);
+		for (int s = 0; s < 3; s++)
+			assert_int_equal(hist__merge(&at[t][s], &now[s]), 0);
+	}
+	assert_int_equal(record_writer__close(w), 0);
+	len = util__read_file(name, 1 << 24, &text);
+	unlink(name);
+	assert_int_equal(record__read(text, len, &r), 0);
+	for (int to = 5; to < HIST_TICKS; to++) {
+		assert_int_equal(record__profile(r, SIZE_MAX, to, &p), 0);
+		assert_int_equal(p->nsamples, p->nhists);
+		same_hists(p, (struct hist[3]){0}, at[to]);
+		assert_memory_equal(p->hist_total, &total[to], sizeof(total[to]));
+		profile__free(p);
+	}
+	assert_int_equal(record__profile(r, 6, 10, &p), 0);
+	same_hists(p, at[6], at[10]);
+	assert_true(p->hist_total->life_bytes[hist__life_bucket(100)] ==
+		    total[10].life_bytes[hist__life_bucket(100)] -
+			    total[6].life_bytes[hist__life_bucket(100)]);
+	profile__free(p);
+	/* half of each tick's blocks are gone: the verdicts know */
+	assert_int_equal(record__verdicts(r, 0, HIST_TICKS - 1, 10, 0, &v, &n), 0);
+	assert_int_equal(n, 3);
+	for (size_t i = 0; i < n; i++) {
+		assert_false(v[i].trend.survival_is_bound);
+		assert_true(v[i].trend.survival >= 0.45 && v[i].trend.survival < 0.6);
+	}
+	free(v);
+	record__free(r);
+	free(text);
+	for (int t = 0; t < HIST_TICKS; t++)
+		for (int s = 0; s < 3; s++)
+			hist__clear(&at[t][s]);
+	for (int s = 0; s < 3; s++)
+		hist__clear(&now[s]);
+}
+
+/* What the version before wrote: another name, and no sections. */
+static void first_version(void **state)
+{
+	uint8_t *old = memdup(file, file_len);
+	struct record *r;
+	struct profile *p;
+
+	memcpy(old, "MWREC1\n", 8);
+	assert_int_equal(record__read(old, file_len, &r), 0);
+	assert_int_equal(record__damage(r), 0);
+	assert_int_equal(record__profile(r, SIZE_MAX, TICKS - 1, &p), 0);
+	assert_int_equal(p->nsamples, STACKS);
+	assert_null(p->hist_total);
+	profile__free(p);
+	record__free(r);
+	free(old);
 }
 
 static void small_when_nothing_changes(void **state)
@@ -293,6 +434,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip),
 					   cmocka_unit_test(verdicts),
+					   cmocka_unit_test(histograms),
+					   cmocka_unit_test(first_version),
 					   cmocka_unit_test(small_when_nothing_changes),
 					   cmocka_unit_test(truncated),
 					   cmocka_unit_test(damaged),

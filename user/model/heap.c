@@ -191,7 +191,7 @@ uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack)
 	return site;
 }
 
-static uint32_t rel_ms(const struct heap *h, uint64_t time_ns)
+uint32_t heap__time_ms(const struct heap *h, uint64_t time_ns)
 {
 	return time_ns > h->start_ns ? (time_ns - h->start_ns) / 1000000 : 0;
 }
@@ -204,20 +204,14 @@ static uint32_t ms_fraction(const struct heap *h, uint64_t time_ns)
 /* How long a block lived, microseconds. Events of two CPUs may come with their times swapped. */
 static uint64_t lifetime_us(const struct heap *h, const struct livemap_block *b, uint64_t free_ns)
 {
-	uint32_t ms =
-		rel_ms(h, free_ns) - b->time_ms; /* also when the counter of 49 days wrapped */
+	uint32_t ms = heap__time_ms(h, free_ns) -
+		      b->time_ms; /* also when the counter of 49 days wrapped */
 	int64_t us;
 
 	if (ms > UINT32_MAX - 1000)
 		return 0;
 	us = ((int64_t)ms * 1024 + ms_fraction(h, free_ns) - b->time_fraction) * 1000 / 1024;
 	return us > 0 ? us : 0;
-}
-
-size_t heap__cohorts(const struct heap *h, const struct heap_site *s, uint64_t now_ns,
-		     struct trend_cohort *ret)
-{
-	return s->ages ? hist_ages__cohorts(s->ages, rel_ms(h, now_ns), ret) : 0;
 }
 
 static double block_weight(const struct heap *h, const struct livemap_block *b)
@@ -313,7 +307,7 @@ void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
 	struct livemap_block b = {.key = MW_LIVE_KEY(ev->hdr.target, ev->addr),
 				  .size = ev->size,
 				  .rate = h->nrates - 1,
-				  .time_ms = rel_ms(h, ev->hdr.time_ns),
+				  .time_ms = heap__time_ms(h, ev->hdr.time_ns),
 				  .time_fraction = ms_fraction(h, ev->hdr.time_ns)};
 	struct heap_target *t;
 	struct livemap_block old;

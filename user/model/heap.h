@@ -115,9 +115,8 @@ void heap__clear_target(struct heap *h, uint32_t target);
 /* Blocks that are live, weighted; convenience of site numbers. */
 double heap_site__inuse_objects(const struct heap_site *s);
 double heap_site__inuse_bytes(const struct heap_site *s);
-/* The ages of a site's blocks at now_ns: ret[HIST_AGES], youngest first; their number. */
-size_t heap__cohorts(const struct heap *h, const struct heap_site *s, uint64_t now_ns,
-		     struct trend_cohort *ret);
+/* A moment on the clock of heap_site.ages. */
+uint32_t heap__time_ms(const struct heap *h, uint64_t time_ns);
 const uint32_t *heap__site_frames(const struct heap *h, const struct heap_site *s);
 /* Site of a stack, NULL if it has not arrived. */
 struct heap_site *heap__find_site(struct heap *h, uint32_t target, uint64_t stack);

@@ -10,7 +10,7 @@ static const uint64_t life_limit_us[HIST_LIVES] = {10,	      100,	1000,	  HIST_T
 						   600000000, HIST_OPEN};
 
 _Static_assert(HIST_AGES <= TREND_COHORTS, "every cohort has its place in a series");
-_Static_assert(HIST_SIZES + HIST_LIVES <= 64, "a bit for every bucket");
+_Static_assert(HIST_BITS <= 64, "a bit for every bucket");
 
 int hist__size_bucket(uint64_t bytes)
 {
@@ -82,6 +82,16 @@ static double get(const struct hist *h, int bit)
 	return h->mask >> bit & 1 ? h->count[place_of(h, bit)] : 0;
 }
 
+double hist__bit(const struct hist *h, int bit)
+{
+	return get(h, bit);
+}
+
+int hist__add_bit(struct hist *h, int bit, double blocks)
+{
+	return add(h, bit, blocks);
+}
+
 int hist__add_size(struct hist *h, uint64_t bytes, double weight)
 {
 	return add(h, hist__size_bucket(bytes), weight);
@@ -119,7 +129,7 @@ int hist__merge(struct hist *to, const struct hist *from)
 {
 	int err = 0;
 
-	for (int i = 0; i < HIST_SIZES + HIST_LIVES && !err; i++) {
+	for (int i = 0; i < HIST_BITS && !err; i++) {
 		if (from->mask >> i & 1)
 			err = add(to, i, get(from, i));
 	}
@@ -153,15 +163,20 @@ static void halve(double *slot)
 	memset(slot + HIST_AGES / 2, 0, HIST_AGES / 2 * sizeof(*slot));
 }
 
+void hist_ages__widen(struct hist_ages *a, uint32_t shift)
+{
+	for (; a->shift < shift && a->shift < 32; a->shift++) {
+		halve(a->allocated);
+		halve(a->alive);
+	}
+}
+
 void hist_ages__alloc(struct hist_ages *a, uint32_t time_ms, double weight)
 {
 	uint32_t slot;
 
-	while (time_ms >> a->shift >= HIST_AGES) {
-		halve(a->allocated);
-		halve(a->alive);
-		a->shift++;
-	}
+	while (time_ms >> a->shift >= HIST_AGES)
+		hist_ages__widen(a, a->shift + 1);
 	slot = age_slot(a, time_ms);
 	a->allocated[slot] += weight;
 	a->alive[slot] += weight;

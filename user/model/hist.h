@@ -27,6 +27,8 @@
 #define HIST_TEMPORARY_US 10000 /* a limit between two buckets */
 #define HIST_OPEN UINT64_MAX	/* limit of the last buckets */
 
+#define HIST_BITS (HIST_SIZES + HIST_LIVES)
+
 struct hist {
 	uint64_t mask; /* buckets present: sizes from bit 0, lifetimes from bit HIST_SIZES */
 	double *count; /* blocks, one for each bit in mask, in their order; owned */
@@ -64,6 +66,10 @@ int hist__add_life(struct hist *h, uint64_t bytes, uint64_t life_us, double weig
 double hist__size_objects(const struct hist *h, int bucket);
 double hist__life_objects(const struct hist *h, int bucket);
 double hist__temporary_objects(const struct hist *h);
+/* Any bucket by its bit: what hist__size_objects and hist__life_objects say, and a change to it
+ * (0 or -ENOMEM; temporary_bytes stays). */
+double hist__bit(const struct hist *h, int bit);
+int hist__add_bit(struct hist *h, int bit, double blocks);
 /* *to += *from. 0 or -ENOMEM (to is unchanged or has a part). */
 int hist__merge(struct hist *to, const struct hist *from);
 void hist__clear(struct hist *h);
@@ -72,6 +78,8 @@ size_t hist__memory(const struct hist *h); /* beside the struct itself, bytes */
 /* Blocks allocated at time_ms (of any clock from 0), and an end of some of those. */
 void hist_ages__alloc(struct hist_ages *a, uint32_t time_ms, double weight);
 void hist_ages__free(struct hist_ages *a, uint32_t time_ms, double weight);
+/* Merges neighbours until a slot is 2^shift ms wide (32 at most: less than 2^32). */
+void hist_ages__widen(struct hist_ages *a, uint32_t shift);
 /* Cohorts at now_ms, youngest first: ret[HIST_AGES]; those with no block are left out. Their
  * number. */
 size_t hist_ages__cohorts(const struct hist_ages *a, uint32_t now_ms, struct trend_cohort *ret);

@@ -159,11 +159,9 @@ void profile__free(struct profile *p)
 	free(p->samples);
 	free(p->comments);
 	free(p->losses);
-	for (size_t i = 0; i < p->nhists; i++)
-		hist__clear(&p->hists[i].hist);
+	profile__drop_hists(p);
 	free(p->hists);
 	free(p->ages);
-	free(p->hist_total);
 	free(p);
 }
 
@@ -438,21 +436,25 @@ int profile__hist(struct profile *p, const struct hist *h)
 	return hist__merge(&to->hist, h);
 }
 
-int profile__ages(struct profile *p, const struct trend_cohort *c, size_t n)
+void profile__drop_hists(struct profile *p)
 {
-	struct profile_ages *to;
+	for (size_t i = 0; i < p->nhists; i++)
+		hist__clear(&p->hists[i].hist);
+	p->nhists = 0;
+	free(p->hist_total);
+	p->hist_total = NULL;
+}
+
+int profile__ages(struct profile *p, const struct hist_ages *a)
+{
 	int err;
 
-	if (!p->nsamples || n > HIST_AGES)
+	if (!p->nsamples)
 		return -EINVAL;
 	err = array_reserve(p->ages, p->ages_cap, p->nages + 1);
-	if (err)
-		return err;
-	to = &p->ages[p->nages++];
-	to->sample = p->nsamples - 1;
-	to->n = n;
-	memcpy(to->cohort, c, n * sizeof(*c));
-	return 0;
+	if (!err)
+		p->ages[p->nages++] = (struct profile_ages){.sample = p->nsamples - 1, .ages = *a};
+	return err;
 }
 
 int profile__hist_total(struct profile *p, const struct hist_total *t)

@@ -90,8 +90,8 @@ struct profile_hist {
 
 /* How many blocks of each age still live, of a sample large enough for a verdict. */
 struct profile_ages {
-	uint32_t sample, n;
-	struct trend_cohort cohort[HIST_AGES]; /* youngest first */
+	uint32_t sample;
+	struct hist_ages ages;
 };
 
 struct profile {
@@ -138,6 +138,7 @@ struct profile {
 	size_t nhists, hists_cap;
 	struct profile_ages *ages; /* by sample, ascending */
 	size_t nages, ages_cap;
+	uint32_t ages_ms;	       /* the time of this profile on the clock of the ages */
 	struct hist_total *hist_total; /* NULL: no histograms; owned */
 
 	/* De-duplication tables, private to profile.c. They catch up by themselves with elements
@@ -174,8 +175,10 @@ int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t
 /* A copy of the histograms of the sample added last, or of some of all blocks. */
 int profile__hist(struct profile *p, const struct hist *h);
 int profile__hist_total(struct profile *p, const struct hist_total *t);
+/* Without histograms from now on: who takes samples away or changes their order calls it. */
+void profile__drop_hists(struct profile *p);
 /* Ages of the blocks of the sample added last. */
-int profile__ages(struct profile *p, const struct trend_cohort *c, size_t n);
+int profile__ages(struct profile *p, const struct hist_ages *a);
 /* NULL: this sample has none. */
 const struct hist *profile__find_hist(const struct profile *p, uint32_t sample);
 

@@ -214,16 +214,14 @@ int watch__stack_keys(const struct profile *p, uint64_t *keys)
 
 /* The ages of a stack's blocks, if it is in this snapshot once. */
 static void put_ages(struct watch *w, const struct watch_entry *e, const struct profile_ages *a,
-		     bool again)
+		     uint32_t now_ms, bool again)
 {
 	struct trend_series *s;
 
 	if (!e || !e->series)
 		return;
 	s = w->series[e->series - 1];
-	s->ncohorts = again || !a ? 0 : min_of(a->n, (uint32_t)TREND_COHORTS);
-	for (uint32_t i = 0; i < s->ncohorts; i++)
-		s->cohort[i] = a->cohort[i];
+	s->ncohorts = again || !a ? 0 : hist_ages__cohorts(&a->ages, now_ms, s->cohort);
 }
 
 int watch__profile(struct watch *w, const struct profile *p, double t_s)
@@ -245,7 +243,8 @@ int watch__profile(struct watch *w, const struct profile *p, double t_s)
 			       p->samples[i].value[PROFILE_INUSE_SPACE] > total / SERIES_SHARE);
 		while (k < p->nages && p->ages[k].sample < i)
 			k++;
-		put_ages(w, e, k < p->nages && p->ages[k].sample == i ? &p->ages[k] : NULL, again);
+		put_ages(w, e, k < p->nages && p->ages[k].sample == i ? &p->ages[k] : NULL,
+			 p->ages_ms, again);
 	}
 	return 0;
 }

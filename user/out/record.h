@@ -3,10 +3,12 @@
  * record.h - a recording: snapshots of one process in one append-only file, of which `report`
  * makes the profile at any moment, the change between any two, and a verdict for each stack.
  *
- * File: the 8 bytes "MWREC1\n\0", then blocks of {u32 magic, u32 payload length, u32 crc32 of the
+ * File: the 8 bytes "MWREC2\n\0", then blocks of {u32 magic, u32 payload length, u32 crc32 of the
  * payload} and payload, little-endian. A block is one tick: what is new of the dictionary
  * (strings, mappings, functions, lines, locations, stacks) and then, for each stack whose values
- * changed, its number and the four differences, as variable-length integers. A block is written
+ * changed, its number and the four differences, as variable-length integers. Behind these are
+ * sections, {number, length, bytes}: sizes and lifetimes of blocks, and how many of each age live
+ * (record_hist.h). "MWREC1\n\0" is the same without sections, and still read. A block is written
  * with one write: a recording that was cut (a crash, a full disk) reads up to the damage.
  */
 #ifndef OUT_RECORD_H
@@ -17,7 +19,7 @@
 #include "model/profile.h"
 #include "model/trend.h"
 
-#define RECORD_MAGIC "MWREC1\n" /* with its NUL: 8 bytes */
+#define RECORD_MAGIC "MWREC2\n" /* with its NUL: 8 bytes */
 #define RECORD_VALUES 4		/* the heap sample types in Go's order */
 
 struct record_tick {

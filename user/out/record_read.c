@@ -7,18 +7,15 @@
 
 #include "core/util.h"
 #include "out/record_format.h"
+#include "out/record_hist.h"
 
 #include <math.h>
 #include <string.h>
 #include <zlib.h>
 
-struct cursor {
-	const uint8_t *at, *end;
-	bool bad;
-};
-
 struct tick_data { /* where a tick's changes are, and what else it says */
 	const uint8_t *changes, *end;
+	struct record_cursor section[RECORD_SECTIONS];
 	size_t nstacks; /* stacks defined up to it */
 	int64_t duration_ns, period;
 	uint64_t sample_bytes;
@@ -32,52 +29,20 @@ struct record {
 	struct tick_data *data;
 	size_t ndata, data_cap;
 	size_t damage;
+	bool sectioned; /* the second version of the format */
 };
 
-static uint64_t get(struct cursor *c)
-{
-	uint64_t v = 0;
-
-	for (int shift = 0; shift < 64; shift += 7) {
-		uint8_t b;
-
-		if (c->at >= c->end)
-			break;
-		b = *c->at++;
-		v |= (uint64_t)(b & 0x7f) << shift;
-		if (b < 0x80)
-			return v;
-	}
-	c->bad = true;
-	return 0;
-}
-
-static int64_t get_signed(struct cursor *c)
-{
-	return record__unzigzag(get(c));
-}
-
-/* A count of things that take at least one byte each. */
-static uint64_t get_count(struct cursor *c)
-{
-	uint64_t n = get(c);
-
-	if (n > (uint64_t)(c->end - c->at))
-		c->bad = true;
-	return c->bad ? 0 : n;
-}
-
 /* A number below `limit`. */
-static uint32_t get_index(struct cursor *c, size_t limit)
+static uint32_t get_index(struct record_cursor *c, size_t limit)
 {
-	uint64_t v = get(c);
+	uint64_t v = record__get(c);
 
 	if (v >= limit)
 		c->bad = true;
 	return c->bad ? 0 : (uint32_t)v;
 }
 
-static double get_double(struct cursor *c)
+static double get_double(struct record_cursor *c)
 {
 	double v = 0;
 
@@ -97,13 +62,13 @@ static int check_new(int err, const uint32_t *got, size_t want)
 	return err ? err : *got == want ? 0 : -EBADMSG;
 }
 
-static int read_strings(struct cursor *c, struct profile *d)
+static int read_strings(struct record_cursor *c, struct profile *d)
 {
-	uint64_t n = get_count(c);
+	uint64_t n = record__get_count(c);
 	int err = 0;
 
 	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		uint64_t len = get_count(c);
+		uint64_t len = record__get_count(c);
 		size_t want = d->nstrings;
 		uint32_t id;
 
@@ -117,22 +82,22 @@ static int read_strings(struct cursor *c, struct profile *d)
 	return err ? err : c->bad ? -EBADMSG : 0;
 }
 
-static int read_mappings(struct cursor *c, struct profile *d)
+static int read_mappings(struct record_cursor *c, struct profile *d)
 {
-	uint64_t n = get_count(c);
+	uint64_t n = record__get_count(c);
 	int err = 0;
 
 	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		struct profile_mapping m = {.start = get(c)};
+		struct profile_mapping m = {.start = record__get(c)};
 		size_t want = d->nmappings;
 		uint32_t id;
 		uint64_t has;
 
-		m.limit = get(c);
-		m.offset = get(c);
+		m.limit = record__get(c);
+		m.offset = record__get(c);
 		m.file = get_index(c, d->nstrings);
 		m.build_id = get_index(c, d->nstrings);
-		has = get(c);
+		has = record__get(c);
 		m.has_functions = has & 1;
 		m.has_filenames = has & 2;
 		m.has_lines = has & 4;
@@ -143,9 +108,9 @@ static int read_mappings(struct cursor *c, struct profile *d)
 	return err ? err : c->bad ? -EBADMSG : 0;
 }
 
-static int read_functions(struct cursor *c, struct profile *d)
+static int read_functions(struct record_cursor *c, struct profile *d)
 {
-	uint64_t n = get_count(c);
+	uint64_t n = record__get_count(c);
 	int err = 0;
 
 	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
@@ -155,30 +120,30 @@ static int read_functions(struct cursor *c, struct profile *d)
 
 		f.system_name = get_index(c, d->nstrings);
 		f.file = get_index(c, d->nstrings);
-		f.start_line = get_signed(c);
+		f.start_line = record__get_signed(c);
 		if (!c->bad)
 			err = check_new(profile__function(d, &f, &id), &id, want);
 	}
 	return err ? err : c->bad ? -EBADMSG : 0;
 }
 
-static int read_locations(struct cursor *c, struct profile *d)
+static int read_locations(struct record_cursor *c, struct profile *d)
 {
-	uint64_t n = get_count(c);
+	uint64_t n = record__get_count(c);
 	cleanup_free struct profile_line *lines = NULL;
 	size_t cap = 0;
 	int err = 0;
 
 	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
 		uint32_t mapping = get_index(c, d->nmappings + 1), id;
-		uint64_t address = get(c), nlines = get_count(c);
+		uint64_t address = record__get(c), nlines = record__get_count(c);
 		size_t want = d->nlocations;
 
 		err = array_reserve(lines, cap, nlines + 1);
 		for (uint64_t k = 0; k < nlines && !err && !c->bad; k++) {
 			lines[k].function = get_index(c, d->nfunctions);
-			lines[k].line = get_signed(c);
-			lines[k].column = get_signed(c);
+			lines[k].line = record__get_signed(c);
+			lines[k].column = record__get_signed(c);
 		}
 		if (!err && !c->bad)
 			err = check_new(profile__location(d, mapping ? mapping - 1 : PROFILE_NONE,
@@ -188,28 +153,28 @@ static int read_locations(struct cursor *c, struct profile *d)
 	return err ? err : c->bad ? -EBADMSG : 0;
 }
 
-static int read_stacks(struct cursor *c, struct profile *d)
+static int read_stacks(struct record_cursor *c, struct profile *d)
 {
 	static const int64_t zero[PROFILE_MAX_VALUES];
-	uint64_t n = get_count(c);
+	uint64_t n = record__get_count(c);
 	cleanup_free uint32_t *stack = NULL;
 	cleanup_free struct profile_label *labels = NULL;
 	size_t stack_cap = 0, labels_cap = 0;
 	int err = 0;
 
 	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		uint64_t depth = get_count(c), nlabels;
+		uint64_t depth = record__get_count(c), nlabels;
 
 		err = array_reserve(stack, stack_cap, depth + 1);
 		for (uint64_t k = 0; k < depth && !err && !c->bad; k++)
 			stack[k] = get_index(c, d->nlocations);
-		nlabels = get_count(c);
+		nlabels = record__get_count(c);
 		if (!err)
 			err = array_reserve(labels, labels_cap, nlabels + 1);
 		for (uint64_t k = 0; k < nlabels && !err && !c->bad; k++) {
 			labels[k].key = get_index(c, d->nstrings);
 			labels[k].str = get_index(c, d->nstrings);
-			labels[k].num = get_signed(c);
+			labels[k].num = record__get_signed(c);
 			labels[k].unit = get_index(c, d->nstrings);
 		}
 		if (!err && !c->bad)
@@ -218,23 +183,36 @@ static int read_stacks(struct cursor *c, struct profile *d)
 	return err ? err : c->bad ? -EBADMSG : 0;
 }
 
-static int read_tick(struct record *r, struct cursor *c)
+static int read_section(struct record_cursor *c, struct tick_data *d)
+{
+	uint64_t id = record__get(c), len = record__get_count(c);
+	struct record_cursor section = {.at = c->at, .end = c->at + len};
+
+	if (c->bad || !record_hists__check(id, section, d->nstacks))
+		return -EBADMSG;
+	if (id < RECORD_SECTIONS)
+		d->section[id] = section;
+	c->at += len;
+	return 0;
+}
+
+static int read_tick(struct record *r, struct record_cursor *c)
 {
 	struct record_tick t = {0};
 	struct tick_data d = {0};
 	uint64_t n, at = 0;
 	int err;
 
-	t.time_unix_ns = get_signed(c);
-	d.duration_ns = get_signed(c);
-	d.pid = (uint32_t)get(c);
+	t.time_unix_ns = record__get_signed(c);
+	d.duration_ns = record__get_signed(c);
+	d.pid = (uint32_t)record__get(c);
 	d.comm = get_index(c, r->dict->nstrings);
 	d.cmdline = get_index(c, r->dict->nstrings);
-	d.sample_bytes = get(c);
-	d.period = get_signed(c);
-	t.rss_bytes = get_signed(c);
-	t.virt_bytes = get_signed(c);
-	t.lost = get(c);
+	d.sample_bytes = record__get(c);
+	d.period = record__get_signed(c);
+	t.rss_bytes = record__get_signed(c);
+	t.virt_bytes = record__get_signed(c);
+	t.lost = record__get(c);
 	t.totals = (struct profile_totals){.alloc_objects = get_double(c)};
 	t.totals.alloc_bytes = get_double(c);
 	t.totals.free_objects = get_double(c);
@@ -242,18 +220,23 @@ static int read_tick(struct record *r, struct cursor *c)
 	t.totals.inuse_objects = get_double(c);
 	t.totals.inuse_bytes = get_double(c);
 	d.changes = c->at;
-	d.end = c->end;
 	d.nstacks = r->dict->nsamples;
 	/* checked once here, so that replaying needs no checks */
-	n = get_count(c);
+	n = record__get_count(c);
 	for (uint64_t i = 0; i < n && !c->bad; i++) {
-		uint64_t step = get(c);
+		uint64_t step = record__get(c);
 
 		if (step >= d.nstacks - at)
 			return -EBADMSG;
 		at += step;
 		for (int v = 0; v < RECORD_VALUES; v++)
-			get(c);
+			record__get(c);
+	}
+	d.end = c->at;
+	while (r->sectioned && !c->bad && c->at < c->end) {
+		err = read_section(c, &d);
+		if (err)
+			return err;
 	}
 	if (c->bad || c->at != c->end)
 		return -EBADMSG;
@@ -272,7 +255,7 @@ static int read_tick(struct record *r, struct cursor *c)
 static int read_block(struct record *r, const uint8_t *data, size_t len, size_t *ret_used)
 {
 	struct record_block head;
-	struct cursor c;
+	struct record_cursor c;
 	int err;
 
 	if (len < sizeof(head))
@@ -284,7 +267,7 @@ static int read_block(struct record *r, const uint8_t *data, size_t len, size_t 
 	data += sizeof(head);
 	if (crc32(0, data, head.length) != head.crc)
 		return -EBADMSG;
-	c = (struct cursor){.at = data, .end = data + head.length};
+	c = (struct record_cursor){.at = data, .end = data + head.length};
 	err = read_strings(&c, r->dict);
 	err = err ? err : read_mappings(&c, r->dict);
 	err = err ? err : read_functions(&c, r->dict);
@@ -297,7 +280,9 @@ static int read_block(struct record *r, const uint8_t *data, size_t len, size_t 
 
 bool record__is(const void *data, size_t len)
 {
-	return len >= sizeof(RECORD_MAGIC) && !memcmp(data, RECORD_MAGIC, sizeof(RECORD_MAGIC));
+	return len >= sizeof(RECORD_MAGIC) &&
+	       (!memcmp(data, RECORD_MAGIC, sizeof(RECORD_MAGIC)) ||
+		!memcmp(data, RECORD_MAGIC_1, sizeof(RECORD_MAGIC_1)));
 }
 
 int record__read(const void *data, size_t len, struct record **ret)
@@ -310,6 +295,8 @@ int record__read(const void *data, size_t len, struct record **ret)
 		return -EBADMSG;
 	r = calloc(1, sizeof(*r));
 	err = r ? profile__new(&r->dict) : -ENOMEM;
+	if (r)
+		r->sectioned = !memcmp(data, RECORD_MAGIC, sizeof(RECORD_MAGIC));
 	while (!err && at < len) {
 		err = read_block(r, (const uint8_t *)data + at, len - at, &used);
 		if (!err)
@@ -361,14 +348,28 @@ size_t record__tick_at(const struct record *r, int64_t time_unix_ns)
 /* Adds the changes of one tick. Wrapping: the input may be anything. */
 static void replay(const struct tick_data *d, int64_t (*value)[RECORD_VALUES])
 {
-	struct cursor c = {.at = d->changes, .end = d->end};
-	uint64_t n = get(&c), at = 0;
+	struct record_cursor c = {.at = d->changes, .end = d->end};
+	uint64_t n = record__get(&c), at = 0;
 
 	for (uint64_t i = 0; i < n; i++) {
-		at += get(&c); /* read_tick has checked it */
+		at += record__get(&c); /* read_tick has checked it */
 		for (int v = 0; v < RECORD_VALUES; v++)
-			value[at][v] = (int64_t)((uint64_t)value[at][v] + (uint64_t)get_signed(&c));
+			value[at][v] = (int64_t)((uint64_t)value[at][v] +
+						 (uint64_t)record__get_signed(&c));
 	}
+}
+
+/* Adds what the ticks [from, to] say of sizes, lifetimes and ages. */
+static int replay_hists(const struct record *r, size_t from, size_t to, unsigned ids,
+			struct record_hists *h)
+{
+	int err = record_hists__reserve(h, r->dict->nsamples);
+
+	for (size_t i = from; i <= to && !err; i++)
+		for (unsigned id = 0; id < RECORD_SECTIONS && !err; id++)
+			if (ids >> id & 1 && r->data[i].section[id].at)
+				err = record_hists__add(h, id, r->data[i].section[id]);
+	return err;
 }
 
 static int copy_profile_head(const struct record *r, size_t from, size_t to, struct profile *p)
@@ -435,7 +436,7 @@ static int copy_tables(const struct profile *d, struct profile *p, uint32_t *str
 
 /* Every stack is a sample, also those without values: verdicts name stacks by their number. */
 static int copy_stacks(const struct profile *d, struct profile *p, const uint32_t *string,
-		       const int64_t (*value)[RECORD_VALUES])
+		       const int64_t (*value)[RECORD_VALUES], const struct record_hists *h)
 {
 	cleanup_free struct profile_label *labels = NULL;
 	size_t cap = 0;
@@ -454,15 +455,29 @@ static int copy_stacks(const struct profile *d, struct profile *p, const uint32_
 		if (!err)
 			err = profile__sample(p, s->nstack ? d->stack + s->stack0 : NULL, s->nstack,
 					      value[i], labels, s->nlabels);
+		if (!err && i < h->n && h->hist[i].mask)
+			err = profile__hist(p, &h->hist[i]);
 	}
 	return err;
+}
+
+/* Whether the recording says anything of sizes and lifetimes: one from before they were in does
+ * not. */
+static bool has_hists(const struct record *r)
+{
+	for (size_t i = 0; i < r->nticks; i++)
+		if (r->data[i].section[RECORD_TOTAL].at)
+			return true;
+	return false;
 }
 
 int record__profile(const struct record *r, size_t from, size_t to, struct profile **ret)
 {
 	int64_t(*value)[RECORD_VALUES] = NULL;
 	cleanup_free uint32_t *string = NULL;
+	struct record_hists hists = {0};
 	struct profile *p = NULL;
+	size_t first = from == SIZE_MAX ? 0 : from + 1;
 	int err;
 
 	if (to >= r->nticks || (from != SIZE_MAX && from >= to))
@@ -471,11 +486,17 @@ int record__profile(const struct record *r, size_t from, size_t to, struct profi
 	string = calloc(r->dict->nstrings + 1, sizeof(*string));
 	err = value && string ? profile__new(&p) : -ENOMEM;
 	/* changes after `from` alone make the difference */
-	for (size_t i = from == SIZE_MAX ? 0 : from + 1; i <= to && !err; i++)
+	for (size_t i = first; i <= to && !err; i++)
 		replay(&r->data[i], value);
+	if (!err && has_hists(r))
+		err = replay_hists(r, first, to, 1u << RECORD_HISTS | 1u << RECORD_TOTAL, &hists);
 	err = err ? err : copy_profile_head(r, from, to, p);
 	err = err ? err : copy_tables(r->dict, p, string);
-	err = err ? err : copy_stacks(r->dict, p, string, (const int64_t(*)[RECORD_VALUES])value);
+	err = err ? err
+		  : copy_stacks(r->dict, p, string, (const int64_t(*)[RECORD_VALUES])value, &hists);
+	if (!err && has_hists(r))
+		err = profile__hist_total(p, &hists.total);
+	record_hists__clear(&hists);
 	free(value);
 	if (err)
 		profile__free(p);
@@ -528,6 +549,7 @@ int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
 	int64_t(*value)[RECORD_VALUES] = calloc(n + 1, sizeof(*value));
 	cleanup_free struct candidate *c = calloc(n + 1, sizeof(*c));
 	struct trend_series *series = NULL;
+	struct record_hists hists = {0};
 	struct record_verdict *out = NULL;
 	int err = value && c ? 0 : -ENOMEM;
 
@@ -557,10 +579,18 @@ int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
 		for (size_t k = 0; k < max && i >= from; k++)
 			trend_series__add(&series[k], point_at(r, i, value[c[k].stack]));
 	}
+	if (!err && r->data[to].section[RECORD_AGES].at)
+		err = replay_hists(r, 0, to, 1u << RECORD_AGES, &hists);
 	for (size_t k = 0; k < max && !err; k++) {
+		const struct hist_ages *ages = c[k].stack < hists.n ? hists.ages[c[k].stack] : NULL;
+		struct trend_cohort cohort[HIST_AGES];
+
 		out[k].sample = c[k].stack;
-		err = trend__judge(series[k].p, series[k].n, NULL, 0, leak_after_s, &out[k].trend);
+		err = trend__judge(series[k].p, series[k].n, cohort,
+				   ages ? hist_ages__cohorts(ages, hists.ages_ms, cohort) : 0,
+				   leak_after_s, &out[k].trend);
 	}
+	record_hists__clear(&hists);
 	if (!err) {
 		qsort(out, max, sizeof(*out), worst_first);
 		*ret = take_ptr(out);

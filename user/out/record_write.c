@@ -7,6 +7,7 @@
 
 #include "core/util.h"
 #include "out/record_format.h"
+#include "out/record_hist.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -18,12 +19,6 @@ struct stack_state {
 	uint32_t sample; /* in the dictionary, of which samples are the stacks */
 };
 
-struct bytes {
-	uint8_t *data;
-	size_t n, cap;
-	int err;
-};
-
 struct record_writer {
 	int fd;
 	struct profile *dict;
@@ -33,37 +28,9 @@ struct record_writer {
 	size_t mask;
 	/* how much of dict is in the file */
 	size_t strings, mappings, functions, locations, samples;
-	struct bytes out;
-	bool begun;
+	struct record_bytes out;
+	struct record_hists hists;
 };
-
-static void put(struct bytes *b, uint64_t v)
-{
-	if (!b->err)
-		b->err = array_reserve(b->data, b->cap, b->n + 10);
-	if (b->err)
-		return;
-	while (v >= 0x80) {
-		b->data[b->n++] = (uint8_t)v | 0x80;
-		v >>= 7;
-	}
-	b->data[b->n++] = (uint8_t)v;
-}
-
-static void put_signed(struct bytes *b, int64_t v)
-{
-	put(b, record__zigzag(v));
-}
-
-static void put_raw(struct bytes *b, const void *data, size_t n)
-{
-	if (!b->err)
-		b->err = array_reserve(b->data, b->cap, b->n + n);
-	if (b->err)
-		return;
-	memcpy(b->data + b->n, data, n);
-	b->n += n;
-}
 
 int record_writer__open(const char *path, struct record_writer **ret)
 {
@@ -97,6 +64,7 @@ int record_writer__close(struct record_writer *w)
 	free(w->stacks);
 	free(w->slot);
 	free(w->out.data);
+	record_hists__clear(&w->hists);
 	free(w);
 	return err;
 }
@@ -243,78 +211,78 @@ static int intern_stack(struct record_writer *w, const uint32_t *loc, size_t n,
 static void put_dictionary(struct record_writer *w)
 {
 	const struct profile *d = w->dict;
-	struct bytes *b = &w->out;
+	struct record_bytes *b = &w->out;
 
-	put(b, d->nstrings - w->strings);
+	record__put(b, d->nstrings - w->strings);
 	for (; w->strings < d->nstrings; w->strings++) {
 		const char *text = profile__text(d, w->strings);
 		size_t len = strlen(text);
 
-		put(b, len);
-		put_raw(b, text, len);
+		record__put(b, len);
+		record__put_raw(b, text, len);
 	}
-	put(b, d->nmappings - w->mappings);
+	record__put(b, d->nmappings - w->mappings);
 	for (; w->mappings < d->nmappings; w->mappings++) {
 		const struct profile_mapping *m = &d->mappings[w->mappings];
 
-		put(b, m->start);
-		put(b, m->limit);
-		put(b, m->offset);
-		put(b, m->file);
-		put(b, m->build_id);
-		put(b, m->has_functions | m->has_filenames << 1 | m->has_lines << 2 |
-			       m->has_inlines << 3);
+		record__put(b, m->start);
+		record__put(b, m->limit);
+		record__put(b, m->offset);
+		record__put(b, m->file);
+		record__put(b, m->build_id);
+		record__put(b, m->has_functions | m->has_filenames << 1 | m->has_lines << 2 |
+				       m->has_inlines << 3);
 	}
-	put(b, d->nfunctions - w->functions);
+	record__put(b, d->nfunctions - w->functions);
 	for (; w->functions < d->nfunctions; w->functions++) {
 		const struct profile_function *f = &d->functions[w->functions];
 
-		put(b, f->name);
-		put(b, f->system_name);
-		put(b, f->file);
-		put_signed(b, f->start_line);
+		record__put(b, f->name);
+		record__put(b, f->system_name);
+		record__put(b, f->file);
+		record__put_signed(b, f->start_line);
 	}
-	put(b, d->nlocations - w->locations);
+	record__put(b, d->nlocations - w->locations);
 	for (; w->locations < d->nlocations; w->locations++) {
 		const struct profile_location *l = &d->locations[w->locations];
 
-		put(b, l->mapping == PROFILE_NONE ? 0 : (uint64_t)l->mapping + 1);
-		put(b, l->address);
-		put(b, l->nlines);
+		record__put(b, l->mapping == PROFILE_NONE ? 0 : (uint64_t)l->mapping + 1);
+		record__put(b, l->address);
+		record__put(b, l->nlines);
 		for (uint32_t i = 0; i < l->nlines; i++) {
-			put(b, d->lines[l->line0 + i].function);
-			put_signed(b, d->lines[l->line0 + i].line);
-			put_signed(b, d->lines[l->line0 + i].column);
+			record__put(b, d->lines[l->line0 + i].function);
+			record__put_signed(b, d->lines[l->line0 + i].line);
+			record__put_signed(b, d->lines[l->line0 + i].column);
 		}
 	}
-	put(b, d->nsamples - w->samples);
+	record__put(b, d->nsamples - w->samples);
 	for (; w->samples < d->nsamples; w->samples++) {
 		const struct profile_sample *s = &d->samples[w->samples];
 
-		put(b, s->nstack);
+		record__put(b, s->nstack);
 		for (uint32_t i = 0; i < s->nstack; i++)
-			put(b, d->stack[s->stack0 + i]);
-		put(b, s->nlabels);
+			record__put(b, d->stack[s->stack0 + i]);
+		record__put(b, s->nlabels);
 		for (uint32_t i = 0; i < s->nlabels; i++) {
 			const struct profile_label *l = &d->labels[s->label0 + i];
 
-			put(b, l->key);
-			put(b, l->str);
-			put_signed(b, l->num);
-			put(b, l->unit);
+			record__put(b, l->key);
+			record__put(b, l->str);
+			record__put_signed(b, l->num);
+			record__put(b, l->unit);
 		}
 	}
 }
 
-static void put_double(struct bytes *b, double v)
+static void put_double(struct record_bytes *b, double v)
 {
-	put_raw(b, &v, sizeof(v));
+	record__put_raw(b, &v, sizeof(v));
 }
 
 static void put_tick(struct record_writer *w, const struct profile *p, const uint32_t ids[3],
 		     int64_t rss, int64_t virt)
 {
-	struct bytes *b = &w->out;
+	struct record_bytes *b = &w->out;
 	const double t[] = {p->totals.alloc_objects, p->totals.alloc_bytes,
 			    p->totals.free_objects,  p->totals.free_bytes,
 			    p->totals.inuse_objects, p->totals.inuse_bytes};
@@ -322,16 +290,16 @@ static void put_tick(struct record_writer *w, const struct profile *p, const uin
 
 	for (size_t i = 0; i < p->nlosses; i++)
 		lost += p->losses[i].count;
-	put_signed(b, p->time_ns ? p->time_ns : util__wall_ms() * 1000000);
-	put_signed(b, p->duration_ns);
-	put(b, p->pid);
-	put(b, ids[0]);
-	put(b, ids[1]);
-	put(b, p->sample_bytes);
-	put_signed(b, p->period);
-	put_signed(b, rss);
-	put_signed(b, virt);
-	put(b, lost);
+	record__put_signed(b, p->time_ns ? p->time_ns : util__wall_ms() * 1000000);
+	record__put_signed(b, p->duration_ns);
+	record__put(b, p->pid);
+	record__put(b, ids[0]);
+	record__put(b, ids[1]);
+	record__put(b, p->sample_bytes);
+	record__put_signed(b, p->period);
+	record__put_signed(b, rss);
+	record__put_signed(b, virt);
+	record__put(b, lost);
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
 		put_double(b, t[i]);
 }
@@ -343,15 +311,15 @@ static void put_changes(struct record_writer *w, const int64_t (*now)[RECORD_VAL
 
 	for (size_t i = 0; i < w->nstacks; i++)
 		changed += memcmp(now[i], w->stacks[i].value, sizeof(now[i])) != 0;
-	put(&w->out, changed);
+	record__put(&w->out, changed);
 	for (size_t i = 0; i < w->nstacks; i++) {
 		if (!memcmp(now[i], w->stacks[i].value, sizeof(now[i])))
 			continue;
-		put(&w->out, i - before);
+		record__put(&w->out, i - before);
 		before = i;
 		for (int v = 0; v < RECORD_VALUES; v++)
-			put_signed(&w->out, (int64_t)((uint64_t)now[i][v] -
-						      (uint64_t)w->stacks[i].value[v]));
+			record__put_signed(&w->out, (int64_t)((uint64_t)now[i][v] -
+							      (uint64_t)w->stacks[i].value[v]));
 		memcpy(w->stacks[i].value, now[i], sizeof(now[i]));
 	}
 }
@@ -430,10 +398,11 @@ int record_writer__add(struct record_writer *w, const struct profile *p, int64_t
 				now[id[i]][v] += p->samples[i].value[v];
 		w->out.n = 0;
 		w->out.err = 0;
-		put_raw(&w->out, &blank, sizeof(blank));
+		record__put_raw(&w->out, &blank, sizeof(blank));
 		put_dictionary(w);
 		put_tick(w, p, names, rss_bytes, virt_bytes);
 		put_changes(w, (const int64_t(*)[RECORD_VALUES])now);
+		record_hists__put(&w->hists, &w->out, p, id, w->nstacks);
 		err = write_block(w);
 	}
 	free(now);

@@ -18,7 +18,18 @@ struct merger {
 	size_t key_cap;
 	struct profile_line *lines;
 	size_t lines_cap;
+	bool with_hists;    /* every source has them */
+	struct hist *hists; /* by dst's sample; all hists_cap are initialised */
+	size_t hists_cap;
 };
+
+static struct hist take_hist(struct hist *h)
+{
+	struct hist taken = *h;
+
+	*h = (struct hist){0};
+	return taken;
+}
 
 static int map_string(struct merger *m, uint32_t id, uint32_t *ret)
 {
@@ -168,11 +179,10 @@ static void sort_labels(struct profile_label *l, size_t n)
 	}
 }
 
-static int add_sample(struct merger *m, const struct profile_sample *s)
+static int add_sample(struct merger *m, const struct profile_sample *s, uint32_t *ret)
 {
 	struct profile_label label[64], sorted[64];
 	size_t nlabels = min_of((size_t)s->nlabels, ARRAY_SIZE(label)), k = 0;
-	uint32_t index;
 	bool fresh;
 	int err = array_reserve(m->key, m->key_cap, s->nstack + 1);
 
@@ -204,16 +214,44 @@ static int add_sample(struct merger *m, const struct profile_sample *s)
 		key[k++] = (uint64_t)sorted[i].num >> 32;
 		key[k++] = sorted[i].unit;
 	}
-	err = keytab__add(&m->samples, key, k, &index, &fresh);
+	err = keytab__add(&m->samples, key, k, ret, &fresh);
 	if (err)
 		return err;
 	if (fresh)
 		return profile__sample(m->dst, key, s->nstack, s->value, label, nlabels);
 	for (size_t i = 0; i < m->dst->nvalues; i++)
-		m->dst->samples[index].value[i] =
-			(int64_t)((uint64_t)m->dst->samples[index].value[i] +
-				  (uint64_t)s->value[i]);
+		m->dst->samples[*ret].value[i] =
+			(int64_t)((uint64_t)m->dst->samples[*ret].value[i] + (uint64_t)s->value[i]);
 	return 0;
+}
+
+/* The histograms of a sample that became dst's `index`. */
+static int add_hist(struct merger *m, const struct hist *h, uint32_t index)
+{
+	size_t had = m->hists_cap;
+	int err = array_reserve(m->hists, m->hists_cap, (size_t)index + 1);
+
+	if (err)
+		return err;
+	if (m->hists_cap > had)
+		memset(m->hists + had, 0, (m->hists_cap - had) * sizeof(*m->hists));
+	return hist__merge(&m->hists[index], h);
+}
+
+/* Those of dst's samples, in their order. */
+static int put_hists(struct merger *m)
+{
+	struct profile *d = m->dst;
+	int err = 0;
+
+	for (size_t i = 0; i < m->hists_cap && i < d->nsamples && !err; i++) {
+		if (!m->hists[i].mask)
+			continue;
+		err = array_reserve(d->hists, d->hists_cap, d->nhists + 1);
+		if (!err)
+			d->hists[d->nhists++] = (struct profile_hist){i, take_hist(&m->hists[i])};
+	}
+	return err;
 }
 
 static uint32_t *none_array(size_t n)
@@ -327,9 +365,17 @@ static int add_profile(struct merger *m, const struct profile *src, bool first)
 	if (!err && !m->dst->nmappings && src->nmappings)
 		err = map_mapping(m, 0, &unused);
 	for (size_t i = 0; i < src->nsamples && !err; i++) {
-		if (!is_zero(src, &src->samples[i]))
-			err = add_sample(m, &src->samples[i]);
+		const struct hist *h = m->with_hists ? profile__find_hist(src, i) : NULL;
+		uint32_t index;
+
+		if (is_zero(src, &src->samples[i]))
+			continue;
+		err = add_sample(m, &src->samples[i], &index);
+		if (!err && h)
+			err = add_hist(m, h, index);
 	}
+	if (!err && m->with_hists)
+		err = profile__hist_total(m->dst, src->hist_total);
 	drop_source(m);
 	return err;
 }
@@ -357,9 +403,12 @@ static const char *differ(const struct profile *a, const struct profile *b)
 int merge__profiles(struct profile *const *src, size_t n, struct profile **ret,
 		    const char **ret_why)
 {
-	struct merger m = {0};
+	struct merger m = {.with_hists = true};
 	bool zeros = false;
 	int err;
+
+	for (size_t i = 0; i < n; i++)
+		m.with_hists &= src[i]->hist_total != NULL;
 
 	for (size_t i = 1; i < n; i++) {
 		*ret_why = differ(src[0], src[i]);
@@ -370,6 +419,10 @@ int merge__profiles(struct profile *const *src, size_t n, struct profile **ret,
 	err = profile__new(&m.dst);
 	for (size_t i = 0; i < n && !err; i++)
 		err = add_profile(&m, src[i], i == 0);
+	err = err ? err : put_hists(&m);
+	for (size_t i = 0; i < m.hists_cap; i++)
+		hist__clear(&m.hists[i]);
+	free(m.hists);
 	drop_source(&m);
 	keytab__free(&m.mappings);
 	keytab__free(&m.locations);
@@ -395,6 +448,7 @@ void merge__negate(struct profile *p)
 	double *t[] = {&p->totals.alloc_objects, &p->totals.alloc_bytes,   &p->totals.free_objects,
 		       &p->totals.free_bytes,	 &p->totals.inuse_objects, &p->totals.inuse_bytes};
 
+	profile__drop_hists(p); /* they say nothing of a difference */
 	for (size_t i = 0; i < p->nsamples; i++) {
 		for (size_t k = 0; k < p->nvalues; k++)
 			p->samples[i].value[k] = (int64_t) - (uint64_t)p->samples[i].value[k];

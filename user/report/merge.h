@@ -2,6 +2,7 @@
 /*
  * merge.h - several profiles into one, by the rules of pprof: locations are equal by mapping
  * (build-id or file, size, offset), address within it and lines; samples by stack and labels.
+ * Histograms add up where every source has them, and are dropped else.
  * Samples whose values are all 0 disappear, and with them what only they referred to.
  */
 #ifndef REPORT_MERGE_H

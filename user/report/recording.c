@@ -48,17 +48,27 @@ static int window_ticks(const struct record *r, const struct recording_window *w
 /* Stacks of other moments, without values in this one. */
 static void drop_empty(struct profile *p)
 {
-	size_t n = 0;
+	size_t n = 0, hist = 0, nhists = 0;
 
 	for (size_t i = 0; i < p->nsamples; i++) {
 		bool any = false;
 
 		for (size_t v = 0; v < p->nvalues; v++)
 			any |= p->samples[i].value[v] != 0;
+		if (hist < p->nhists && p->hists[hist].sample == i) {
+			if (any) {
+				p->hists[nhists] = p->hists[hist];
+				p->hists[nhists++].sample = n;
+			} else {
+				hist__clear(&p->hists[hist].hist);
+			}
+			hist++;
+		}
 		if (any)
 			p->samples[n++] = p->samples[i];
 	}
 	p->nsamples = n;
+	p->nhists = nhists;
 }
 
 int recording__profile(const void *buf, size_t len, const struct recording_window *w,

@@ -92,10 +92,21 @@ static double inuse_now(const struct recorder *r)
 	return bytes;
 }
 
+/* With sizes and lifetimes: they are what a look afterwards can no longer ask for. */
+static int make_profile(struct recorder *r, struct profile **ret)
+{
+	int err;
+
+	r->s->histograms = true;
+	err = session__profile(r->s, NULL, r->opts->with_maps, ret);
+	r->s->histograms = false;
+	return err;
+}
+
 static void record(struct recorder *r, uint64_t rss, uint64_t virt)
 {
 	struct profile *p = NULL;
-	int err = session__profile(r->s, NULL, r->opts->with_maps, &p);
+	int err = make_profile(r, &p);
 
 	if (!err)
 		err = record_writer__add(r->writer, p, (int64_t)rss, (int64_t)virt);
@@ -114,7 +125,7 @@ static void look_at_peak(struct recorder *r, struct peak *k, double bytes, uint6
 
 	if (!k->path || now_ns < k->next_ns || bytes <= k->bytes * PEAK_STEP || bytes <= 0)
 		return;
-	if (session__profile(r->s, NULL, r->opts->with_maps, &p))
+	if (make_profile(r, &p))
 		return; /* at the next look again */
 	profile__free(k->profile);
 	k->profile = p;

@@ -237,14 +237,6 @@ static int64_t rounded(double v)
 	return v > 0 ? llround(v) : 0;
 }
 
-static int add_ages(struct build *b, const struct heap_site *site)
-{
-	struct trend_cohort c[HIST_AGES];
-	size_t n = heap__cohorts(b->s->heap, site, util__now_ns(), c);
-
-	return n ? profile__ages(b->p, c, n) : 0;
-}
-
 /* The fifth value of the sample added last; profile__sample takes those that all samples have. */
 static void set_resident(struct build *b, double bytes)
 {
@@ -274,8 +266,10 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 			set_resident(b, touched->heap_bytes);
 		if (!err && b->s->histograms)
 			err = profile__hist(b->p, &site->hist);
-		if (!err && heap_site__inuse_bytes(site) * AGES_SHARE > max_of(b->inuse_bytes, 0.0))
-			err = add_ages(b, site);
+		if (!err &&
+		    heap_site__inuse_bytes(site) * AGES_SHARE > max_of(b->inuse_bytes, 0.0) &&
+		    site->ages)
+			err = profile__ages(b->p, site->ages);
 	}
 	/* A Go runtime's mappings are its heap, which its own profile divides up. */
 	if (!err && with_maps && site->map_count && !site->internal && !t->go) {
@@ -638,6 +632,7 @@ int session__profile(struct session *s, const struct session_target *t, bool wit
 
 	if (err)
 		return err;
+	b->p->ages_ms = heap__time_ms(s->heap, util__now_ns());
 	err = add_first_mapping(b);
 	if (!err && s->touched)
 		err = look_at_pages(b);
