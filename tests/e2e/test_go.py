@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -519,7 +520,9 @@ def test_oom_victim_leaves_its_profile(target, attach, tmp_path):
         try:
             while t.proc.poll() is None:
                 t.say()
-                t.proc.stdout.readline()
+                if not t.proc.stdout.readline():
+                    break
+                time.sleep(0.02)  # a life of half a second, not of one tick
         except OSError:
             pass
         t.proc.wait()
