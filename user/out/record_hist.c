@@ -187,8 +187,8 @@ static void put_total(struct record_hists *h, struct record_bytes *out,
 	record__put(out, mask[1]);
 	for (int i = 0; i < 2 * HIST_SIZES + LIFE_CELLS; i++)
 		if (mask[i / 64] >> i % 64 & 1)
-			record__put_signed(out, (int64_t)(*total_cell(&copy, i) -
-							  *total_cell(&h->total, i)));
+			record__put_signed(
+				out, (int64_t)(*total_cell(&copy, i) - *total_cell(&h->total, i)));
 	h->total = copy;
 }
 

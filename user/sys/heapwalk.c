@@ -2,146 +2,58 @@
 #include "sys/heapwalk.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "core/util.h"
 #include "model/glibc_find.h"
+#include "sys/pagemap.h"
 #include "sys/procmap.h"
 #include "sys/procmem.h"
 #include "sys/smaps.h"
 
-#define PAGE 4096ULL
-#define PM_PRESENT (1ULL << 63)
 #define MAX_EXTENTS (16u << 20)
-#define REGIONS 4096 /* of one PAGEMAP_SCAN */
-#define ENTRIES 8192 /* of pagemap read at once */
 #define BANNER "stable release version 2."
 #define MAX_LIBC (32ULL << 20) /* of the file that is searched for the banner */
 #define TRIES 3
 #define FILE_WINDOW (256u << 10)
 
-/* include/uapi/linux/fs.h of Linux 6.7, commit 52526ca7fdb9; for builds on older headers. */
-struct scan_region {
-	uint64_t start, end, categories;
-};
-
-struct scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
-#define SCAN_PRESENT (1u << 3)
-#define SCAN_PFNZERO (1u << 5)
-
-_Static_assert(sizeof(struct scan_arg) == 96, "as the kernel has it");
-
 struct source {
 	struct procmem *mem;
-	int pagemap;
-	bool no_scan; /* PAGEMAP_SCAN is not there */
+	struct pagemap pages;
 	struct glibc_extent *extent;
 	size_t n, cap;
+	int err;
 };
 
-static int add_extent(struct source *s, uint64_t start, uint64_t end)
+static void add_extent(void *arg, uint64_t start, uint64_t end)
 {
-	int err;
+	struct source *s = arg;
 
-	if (s->n) /* ascending, whatever the kernel says */
-		start = max_of(start, s->extent[s->n - 1].end);
-	if (start >= end)
-		return 0;
 	if (s->n && s->extent[s->n - 1].end == start) {
 		s->extent[s->n - 1].end = end;
-		return 0;
+		return;
 	}
-	if (s->n >= MAX_EXTENTS)
-		return -E2BIG;
-	err = array_reserve(s->extent, s->cap, s->n + 1);
-	if (!err)
+	if (!s->err)
+		s->err = s->n < MAX_EXTENTS ? array_reserve(s->extent, s->cap, s->n + 1) : -E2BIG;
+	if (!s->err)
 		s->extent[s->n++] = (struct glibc_extent){start, end};
-	return err;
-}
-
-static int scan_map(struct source *s, const struct ledger_map *m)
-{
-	struct scan_region region[REGIONS];
-	struct scan_arg arg = {.size = sizeof(arg),
-			       .start = m->start,
-			       .end = m->end,
-			       .vec = (uintptr_t)region,
-			       .vec_len = REGIONS,
-			       /* present, and not the zero page, which is in no RSS */
-			       .category_inverted = SCAN_PFNZERO,
-			       .category_mask = SCAN_PRESENT | SCAN_PFNZERO,
-			       .return_mask = SCAN_PRESENT};
-
-	while (arg.start < m->end) {
-		int n = ioctl(s->pagemap, SCAN_IOCTL, &arg);
-
-		if (n < 0)
-			return errno == EINTR ? -EAGAIN : -errno;
-		for (int i = 0; i < n; i++) {
-			int err = add_extent(s, region[i].start, region[i].end);
-
-			if (err)
-				return err;
-		}
-		/* With a full vector walk_end may lie before what was told already (6.18). */
-		if (n == REGIONS)
-			arg.start = max_of(region[n - 1].end, arg.start + PAGE);
-		else if (arg.walk_end > arg.start)
-			arg.start = arg.walk_end;
-		else
-			return -EIO;
-	}
-	return 0;
-}
-
-/* Linux before 6.7. */
-static int read_map(struct source *s, const struct ledger_map *m)
-{
-	static uint64_t entry[ENTRIES];
-
-	for (uint64_t at = m->start; at < m->end;) {
-		size_t want = min_of((m->end - at) / PAGE, (uint64_t)ENTRIES);
-		ssize_t n = pread(s->pagemap, entry, want * 8, (off_t)(at / PAGE * 8));
-
-		if (n < 8)
-			return n < 0 ? -errno : -ESRCH;
-		for (ssize_t i = 0; i < n / 8; i++, at += PAGE) {
-			int err = entry[i] & PM_PRESENT ? add_extent(s, at, at + PAGE) : 0;
-
-			if (err)
-				return err;
-		}
-	}
-	return 0;
 }
 
 static int find_present(struct source *s, const struct ledger_input *maps)
 {
-	for (size_t i = 0; i < maps->n; i++) {
+	int err = 0;
+
+	for (size_t i = 0; i < maps->n && !err; i++) {
 		const struct ledger_map *m = &maps->map[i];
-		int err = -ENOTTY;
 
 		if (m->perms[1] != 'w' || m->perms[3] != 'p' || m->hugetlb_vma || !m->rss)
 			continue;
-		if (!s->no_scan)
-			err = scan_map(s, m);
-		if (err == -ENOTTY) {
-			s->no_scan = true;
-			err = read_map(s, m);
-		}
-		if (err)
-			return err;
+		err = pagemap__resident(&s->pages, m->start, m->end, add_extent, s);
+		err = err ? err : s->err;
 	}
-	return 0;
+	return err;
 }
 
 static int read_memory(void *arg, uint64_t addr, void *buf, size_t len)
@@ -154,12 +66,8 @@ static int read_memory(void *arg, uint64_t addr, void *buf, size_t len)
 static bool now_present(void *arg, uint64_t addr)
 {
 	struct source *s = arg;
-	uint64_t entry;
 
-	return addr < 1ULL << 47 &&
-	       pread(s->pagemap, &entry, sizeof(entry), (off_t)(addr / PAGE * 8)) ==
-		       sizeof(entry) &&
-	       entry & PM_PRESENT;
+	return addr < 1ULL << 47 && pagemap__is_present(&s->pages, addr);
 }
 
 /* The release that a libc file says it is: 236 for 2.36; 0: it does not say. */
@@ -211,18 +119,6 @@ static unsigned libc_version(pid_t pid)
 	return version;
 }
 
-static int open_source(struct source *s, pid_t pid)
-{
-	char path[64];
-	int err = procmem__open(pid, &s->mem);
-
-	if (err)
-		return err;
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
-	s->pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	return s->pagemap >= 0 ? 0 : errno == ENOENT ? -ESRCH : -errno;
-}
-
 /* Whose malloc it is where it is not glibc's. */
 static void name_allocator(const struct ledger_input *maps, struct glibc_heap *h)
 {
@@ -245,7 +141,7 @@ static void name_allocator(const struct ledger_input *maps, struct glibc_heap *h
 int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledger_block *block,
 		   size_t nblocks, struct glibc_heap *ret)
 {
-	struct source s = {.pagemap = -1};
+	struct source s = {.pages.fd = -1};
 	struct glibc_heap_input in = {.maps = maps,
 				      .block = block,
 				      .nblocks = nblocks,
@@ -258,7 +154,9 @@ int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledg
 #if __SIZEOF_POINTER__ != 8
 	return -ENOENT;
 #endif
-	err = open_source(&s, pid);
+	err = procmem__open(pid, &s.mem);
+	if (!err)
+		err = pagemap__open(pid, &s.pages);
 	if (!err)
 		err = find_present(&s, maps);
 	if (!err) {
@@ -271,8 +169,7 @@ int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledg
 	} else {
 		snprintf(ret->note, sizeof(ret->note), "%s", strerror(-err));
 	}
-	if (s.pagemap >= 0)
-		close(s.pagemap);
+	pagemap__close(&s.pages);
 	procmem__close(s.mem);
 	free(s.extent);
 	return err;

@@ -43,6 +43,8 @@ static int scan(const struct pagemap *m, uint64_t start, uint64_t end,
 		a.start = start;
 		a.end = end;
 		n = ioctl(m->fd, SCAN_IOCTL, &a);
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			return -errno;
 		for (int i = 0; i < n; i++)
@@ -118,4 +120,13 @@ int pagemap__resident(const struct pagemap *m, uint64_t start, uint64_t end,
 	start = start / m->page_bytes * m->page_bytes;
 	end = (end + m->page_bytes - 1) / m->page_bytes * m->page_bytes;
 	return m->scans ? scan(m, start, end, fn, arg) : read_entries(m, start, end, fn, arg);
+}
+
+bool pagemap__is_present(const struct pagemap *m, uint64_t addr)
+{
+	uint64_t entry;
+
+	return pread(m->fd, &entry, sizeof(entry), addr / m->page_bytes * sizeof(entry)) ==
+		       sizeof(entry) &&
+	       entry & PM_PRESENT;
 }

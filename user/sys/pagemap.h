@@ -27,5 +27,7 @@ void pagemap__close(struct pagemap *m);
  */
 int pagemap__resident(const struct pagemap *m, uint64_t start, uint64_t end,
 		      void (*fn)(void *arg, uint64_t start, uint64_t end), void *arg);
+/* Whether the page at addr is resident now (that of zeros, too). */
+bool pagemap__is_present(const struct pagemap *m, uint64_t addr);
 
 #endif
