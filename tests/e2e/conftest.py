@@ -102,10 +102,11 @@ def memwatch(*args, timeout=120, check=None, **kw):
 
 class Attached:
     """memwatch in the background; ready() returns once the probes are in. Both its outputs are
-    read by threads all the time, so that it never blocks and no line is lost."""
+    read by threads all the time, so that it never blocks and no line is lost. wrap: a command
+    that runs it."""
 
-    def __init__(self, args, **kw):
-        self.proc = subprocess.Popen([str(BIN), *[str(a) for a in args]], stdout=subprocess.PIPE,
+    def __init__(self, args, wrap=(), **kw):
+        self.proc = subprocess.Popen([*wrap, str(BIN), *[str(a) for a in args]], stdout=subprocess.PIPE,
                                      stderr=subprocess.PIPE, text=True, **kw)
         self.err = self.out = ""
         self.news = threading.Condition()

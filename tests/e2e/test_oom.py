@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, build, memwatch, wait_for
+from conftest import BIN, ROOT as REPO, build, memwatch, wait_for
 
 MIB = 1 << 20
 
@@ -634,6 +634,45 @@ def test_service_and_journal(group, hog, log, attach, datagram, tmp_path):
     assert fields["MEMWATCH_LIMIT_BYTES"] == str(16 * MIB)
     assert fields["MESSAGE"].startswith("OOM kill: oom_hog")
     assert event_of(log, pid)["victim"]["anon_rss_bytes"] == int(fields["MEMWATCH_ANON_RSS_BYTES"])
+
+
+def unit_file():
+    """The unit's lines, by key."""
+    text = (REPO / "tools/systemd/memwatch-oom.service").read_text()
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.M)), text
+
+
+def test_unit_file_is_understood(tmp_path):
+    """By systemd's own tools: no unknown key, no bad value, no program that is not there."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not here")
+    unit = tmp_path / "memwatch-oom.service"
+
+    def verify(text):
+        unit.write_text(text.replace("/usr/local/bin/memwatch", str(BIN)))
+        p = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True,
+                           text=True, timeout=60, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"})
+        return p.returncode, "".join(x + "\n" for x in p.stderr.splitlines() if unit.name in x)
+
+    text = unit_file()[1]
+    assert verify(text) == (0, "")
+    # It would have said so.
+    assert verify(text.replace("NoNewPrivileges=yes", "NoNewPrivileges=perhaps"))[1]
+    assert verify(text.replace("LogsDirectory=", "LoggingDirectory="))[1]
+
+
+def test_with_the_capabilities_of_the_unit(group, hog, log, attach):
+    """What the unit leaves it is enough to see a kill, with both witnesses, and to log it."""
+    names = unit_file()[0]["CapabilityBoundingSet"].split()
+    caps = ",".join(["-all", *("+" + n.removeprefix("CAP_").lower() for n in names)])
+    a = attach("oom", "--log", log, "-v",
+               wrap=["setpriv", "--no-new-privs", f"--bounding-set={caps}"])
+    assert "attached to the OOM killer: probe and kernel log" in a.err
+    status = Path(f"/proc/{a.proc.pid}/status").read_text()
+    assert bin(int(re.search(r"CapEff:\s+(\w+)", status)[1], 16)).count("1") <= len(names)
+    g = group(16 * MIB)
+    pid = kill_in(g, [hog])
+    check(event_of(log, pid), g, pid, "oom_hog", 16 * MIB)
 
 
 def test_since_and_list(group, hog, log):
