@@ -36,7 +36,7 @@ struct stash {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 19);
+	__uint(max_entries, 1 << 20);
 } oom_events SEC(".maps");
 
 /* By the sending thread. Entries are of use for microseconds; an LRU forgets the rest. */

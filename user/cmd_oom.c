@@ -31,6 +31,7 @@
 
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
+#define SAME_KILL_MS 60000 /* the kernel's log has a clock of its own */
 
 struct oom_cmd {
 	/* options */
@@ -48,8 +49,12 @@ struct oom_cmd {
 	/* what the log has of this boot */
 	uint64_t last_seq;
 	bool has_seq;
-	uint64_t *seqs;
-	size_t nseqs, seqs_cap;
+	struct known {
+		uint64_t seq; /* OOM_UNKNOWN: the probe alone told of it */
+		uint32_t tid;
+		int64_t time_unix_ms;
+	} * known;
+	size_t nknown, known_cap;
 };
 
 /* --- output --- */
@@ -83,10 +88,38 @@ static void write_log(struct oom_cmd *c)
 	}
 }
 
+static void remember(struct oom_cmd *c, const struct oom_event *e)
+{
+	if (e->seq != OOM_UNKNOWN) {
+		c->last_seq = c->has_seq ? max_of(c->last_seq, e->seq) : e->seq;
+		c->has_seq = true;
+	}
+	if (!array_reserve(c->known, c->known_cap, c->nknown + 1))
+		c->known[c->nknown++] = (struct known){e->seq, e->victim.tid, e->time_unix_ms};
+}
+
+/* Whether the log has a kill that the kernel's log tells of: under its number, or, if the probe
+ * alone told of it, at about its time. */
+static bool is_known(const struct oom_cmd *c, const struct oom_event *e)
+{
+	for (size_t i = 0; i < c->nknown; i++) {
+		const struct known *k = &c->known[i];
+
+		if (k->seq != OOM_UNKNOWN
+			    ? k->seq == e->seq
+			    : k->tid == e->victim.tid &&
+				      llabs(k->time_unix_ms - e->time_unix_ms) < SAME_KILL_MS)
+			return true;
+	}
+	return false;
+}
+
 static void report(void *arg, struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
 
+	if (e->from == OOM_FROM_KMSG && is_known(c, e))
+		return;
 	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
 	c->reported++;
 	c->line.len = c->text.len = c->summary.len = 0;
@@ -128,13 +161,8 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 {
 	struct oom_cmd *c = arg;
 
-	if (e->seq != OOM_UNKNOWN && !strcmp(e->boot_id, c->boot_id)) {
-		if (!c->has_seq || e->seq > c->last_seq)
-			c->last_seq = e->seq;
-		c->has_seq = true;
-		if (!array_reserve(c->seqs, c->seqs_cap, c->nseqs + 1))
-			c->seqs[c->nseqs++] = e->seq;
-	}
+	if (!strcmp(e->boot_id, c->boot_id))
+		remember(c, e);
 	if (!c->list || e->time_unix_ms < c->since_unix_ms)
 		return;
 	c->reported++;
@@ -150,10 +178,10 @@ static void list_past(void *arg, struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
 
-	for (size_t i = 0; i < c->nseqs; i++) {
-		if (c->seqs[i] == e->seq)
-			return;
-	}
+	if (is_known(c, e))
+		return;
+	if (!c->log_path)
+		remember(c, e); /* following goes on after it */
 	if (e->time_unix_ms < c->since_unix_ms)
 		return;
 	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
@@ -324,8 +352,9 @@ static int follow(struct oom_cmd *c)
 			return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 		}
 	}
-	/* A log continues where it ended; without one, what is past is past. */
-	o.from_seq = !c->log ? OOM_UNKNOWN : c->has_seq ? c->last_seq + 1 : 0;
+	/* A log continues where it ended, a list where it did; without them, what is past is past.
+	 */
+	o.from_seq = !c->log && !c->follow ? OOM_UNKNOWN : c->has_seq ? c->last_seq + 1 : 0;
 	protect();
 	err = watch__new(&o, report, c, &c->watch, &probe_err, &kmsg_err);
 	status = explain(c, err, probe_err, kmsg_err);
@@ -473,13 +502,14 @@ int cmd_oom(int argc, char **argv)
 	if (c.list)
 		status = list(&c);
 	if (!status && (!c.list || c.follow)) {
+		c.follow = c.list; /* what is listed is gone on with */
 		c.list = false;
 		c.reported = 0;
 		status = follow(&c);
 	}
 	jsonlog__close(c.log);
 	watch__free(c.watch);
-	free(c.seqs);
+	free(c.known);
 	escape__free(&c.line);
 	escape__free(&c.text);
 	escape__free(&c.summary);

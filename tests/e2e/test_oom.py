@@ -371,6 +371,31 @@ def test_restart_loses_nothing(group, hog, log, attach):
     assert [e["victim"]["pid"] for e in events(log)[log.seen:]] == [first, missed, last]
 
 
+def test_what_the_probe_alone_told_is_known(group, hog, log, attach):
+    """Its record has no number of the kernel's log, which has the kill all the same."""
+    mw = attach("oom", "--source", "probe", "--log", log)
+    pids = [kill_in(group(16 * MIB), [hog]) for _ in range(2)]
+    assert [event_of(log, pid)["kmsg_seq"] for pid in pids] == [None, None]
+    mw.finish()
+    memwatch("oom", "--log", log, "-d", "10ms", check=0)
+    assert [e["victim"]["pid"] for e in events(log)[log.seen:]] == pids
+    p = memwatch("oom", "--list", "--json", "--log", log, check=0)
+    listed = [json.loads(x)["victim"]["pid"] for x in p.stdout.splitlines()]
+    assert listed[-2:] == pids and len(set(listed)) == len(listed)
+
+
+def test_list_then_follow(group, hog, attach):
+    """Nothing is left out between the list and what follows, and nothing is told twice."""
+    g = group(16 * MIB)
+    first = kill_in(g, [hog])
+    mw = attach("oom", "--since", "30s", "--follow", "--json")
+    last = kill_in(g, [hog])
+    mw.wait_for(f'"victim":{{"pid":{last},', stream="out")
+    out = mw.finish()[1]
+    told = [json.loads(x)["victim"]["pid"] for x in out.splitlines()]
+    assert told.count(first) == told.count(last) == 1 and told[-1] == last
+
+
 def test_rotation_and_truncation(group, hog, log, attach):
     g = group(16 * MIB)
     attach("oom", "--log", log)

@@ -100,7 +100,7 @@ def test_reclaim_before_a_kill(group, thrash, log, attach, trace):
     """Count and freed pages are those of the kernel's own trace of the same process."""
     g = group(24 * MIB)
     mw = attach("oom", "--log", log)
-    p = thrash(g, 24 * MIB, 2048)
+    p = thrash(g, 24 * MIB, 4096)
     before = trace("vmscan/mm_vmscan_memcg_reclaim_end", p.pid)
     # What it took to write the file was before the trace: the window is all that follows.
     first = time.monotonic()

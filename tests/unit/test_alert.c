@@ -95,6 +95,30 @@ static void rss_of_the_lower_limit(void **state)
 	assert_true(step(&r, &s, 1, 50 * MIB)); /* of the cgroup's 100, not the machine's 1000 */
 }
 
+/* When the machine's memory cannot be read there is no share of it, and no end of it. */
+static void machine_unknown(void **state)
+{
+	struct rules r = {.on = {[ALERT_RSS] = true, [ALERT_OOM_IN] = true},
+			  .rss_share = 0.5,
+			  .oom_in_s = 3600};
+	struct rules_verdict v[ALERT_RULES];
+	struct rules_state s = {};
+
+	for (int i = 0; i < 100; i++) {
+		struct rules_sample x = {.t_s = i * 0.25,
+					 .rss_bytes = i * 10 * MIB,
+					 .cgroup_limit_bytes = RULES_NO_LIMIT,
+					 .machine_total_bytes = i < 90 ? 1000 * MIB : 0,
+					 .machine_available_bytes = i < 90 ? 1000 * MIB : 0,
+					 .psi_some10 = -1,
+					 .psi_full10 = -1};
+
+		if (i < 90)
+			x.rss_bytes = 0;
+		assert_int_equal(rules__step(&r, &s, &x, v), 0);
+	}
+}
+
 /* A spike, even of many samples, is no growth; a steady leak is. */
 static void robust_growth(void **state)
 {
@@ -204,6 +228,14 @@ static void cooldown(void **state)
 	assert_int_equal(runner__start(r, 2, env, "{}", 2), 0);
 	runner__finish(r);
 	assert_int_equal(runner__start(r, 1, env, "{}", 2), -EAGAIN);
+	/* More keys than are kept: those that end first are forgotten. */
+	for (uint32_t key = 3; key < 300; key++) {
+		assert_int_equal(runner__start(r, key, env, "{}", 2), 0);
+		runner__finish(r);
+	}
+	assert_int_equal(runner__start(r, 299, env, "{}", 2), -EAGAIN);
+	assert_int_equal(runner__start(r, 50, env, "{}", 2), -EAGAIN);
+	assert_int_equal(runner__start(r, 1, env, "{}", 2), 0);
 	runner__free(r);
 }
 
@@ -262,6 +294,7 @@ int main(void)
 		cmocka_unit_test(parse),
 		cmocka_unit_test(hysteresis),
 		cmocka_unit_test(rss_of_the_lower_limit),
+		cmocka_unit_test(machine_unknown),
 		cmocka_unit_test(robust_growth),
 		cmocka_unit_test(saw_tooth),
 		cmocka_unit_test(forecast),

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
+#include "core/util.h"
 #include "oom/finer.h"
 #include "oom/merge.h"
 #include "oom/record.h"
@@ -438,6 +440,70 @@ static void merge_stalls(void **state)
 	free(ev);
 }
 
+/* memwatch was held up: the log's line is read long after the kill was handed on alone. */
+static void merge_after_a_halt(void **state)
+{
+	struct got g = {};
+	struct kmsg_parser p;
+	struct merge *m;
+	struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
+
+	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	kmsg_parser__init(&p, 4096);
+	assert_true(FEED(&p, memcg_618));
+	merge__probe(m, ev, 60 * SEC, 0, no_enrich);
+	merge__tick(m, 61 * SEC);
+	assert_int_equal(g.n, 1);
+	merge__kmsg(m, &p.cur, true, 62 * SEC, 0, no_enrich);
+	merge__flush(m);
+	assert_int_equal(g.n, 1);
+	/* The pid is used again and killed again, at once. */
+	ev->victim.start_ns = 5 * SEC;
+	ev->time_ns = 63 * SEC;
+	merge__probe(m, ev, 63 * SEC, 0, no_enrich);
+	merge__flush(m);
+	assert_int_equal(g.n, 1); /* may be the same */
+	ev->time_ns = 90 * SEC;
+	merge__probe(m, ev, 90 * SEC, 0, no_enrich);
+	merge__flush(m);
+	assert_int_equal(g.n, 2);
+	ev->victim.start_ns = 91 * SEC;
+	ev->time_ns = 92 * SEC;
+	merge__probe(m, ev, 92 * SEC, 0, no_enrich);
+	merge__flush(m);
+	assert_int_equal(g.n, 3);
+	merge__free(m);
+	free(ev);
+}
+
+/* What was seen of a pid before its process began was another's. */
+static void tracker_and_reused_pids(void **state)
+{
+	struct oom_event *e = calloc(1, sizeof(*e));
+	struct tracker *t;
+
+	assert_int_equal(tracker__new(&t), 0);
+	for (int i = 0; i < 3; i++)
+		tracker__sample(t, util__now_ns(), util__wall_ms());
+	e->victim.pid = getpid();
+	e->victim.anon_rss_bytes = OOM_UNKNOWN;
+	tracker__describe(t, e);
+	assert_int_equal(e->npoints, 3);
+	assert_non_null(strstr(e->victim.cmdline, "test_oom"));
+	e->victim.cmdline[0] = 0;
+	e->victim.start_ns = 1; /* not ours: /proc is not asked, the passes were later */
+	tracker__describe(t, e);
+	assert_int_equal(e->npoints, 3);
+	assert_non_null(strstr(e->victim.cmdline, "test_oom"));
+	e->victim.cmdline[0] = 0;
+	e->victim.start_ns = util__boot_ns();
+	tracker__describe(t, e);
+	assert_int_equal(e->npoints, 0);
+	assert_string_equal(e->victim.cmdline, "");
+	tracker__free(t);
+	free(e);
+}
+
 static void merge_overflow(void **state)
 {
 	struct got g = {};
@@ -598,6 +664,8 @@ int main(void)
 		cmocka_unit_test(merge_without_report),
 		cmocka_unit_test(merge_alone_and_late),
 		cmocka_unit_test(merge_stalls),
+		cmocka_unit_test(merge_after_a_halt),
+		cmocka_unit_test(tracker_and_reused_pids),
 		cmocka_unit_test(merge_overflow),
 		cmocka_unit_test(round_trip),
 		cmocka_unit_test(slopes),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * thrash.c - walks over a mapped file, again and again. Usage: thrash FILE SIZE_KB [STEP_KB [WALKS]]
- * Makes FILE of SIZE_KB, says "ready" and waits for a line on stdin. In a memory cgroup whose limit
- * is below SIZE_KB every walk evicts what the next one needs. With STEP_KB it allocates and keeps
- * that much after each walk, in hoard(): in the end nothing is left to evict. With WALKS it ends after
- * as many, and FILE is one hole: nothing of it has to be read from a disk.
+ * thrash.c - walks over a mapped file, again and again. Usage: thrash FILE SIZE_KB [STEP_KB
+ * [WALKS]] Makes FILE of SIZE_KB, says "ready" and waits for a line on stdin. In a memory cgroup
+ * whose limit is below SIZE_KB every walk evicts what the next one needs. With STEP_KB it allocates
+ * and keeps that much after each walk, in hoard(): in the end nothing is left to evict. With WALKS
+ * it ends after as many, and FILE is one hole: nothing of it has to be read from a disk.
  */
 #include <fcntl.h>
 #include <stdio.h>

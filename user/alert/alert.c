@@ -47,6 +47,27 @@ struct alert {
 	struct escape_buf json;
 };
 
+static ssize_t read_file(const char *path, char *buf, size_t size)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
+
+	if (n < 0)
+		return -errno;
+	buf[n] = 0;
+	return n;
+}
+
+/* The file may be there and refuse to be read: psi=0. */
+static bool has_pressure(void)
+{
+	char text[512];
+	struct psi psi;
+
+	return read_file("/proc/pressure/memory", text, sizeof(text)) > 0 &&
+	       !psi__parse(text, &psi);
+}
+
 int alert__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn save, void *arg,
 	       struct alert **ret, const char **ret_why)
 {
@@ -56,6 +77,9 @@ int alert__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn
 	*ret_why = "out of memory";
 	if (!a)
 		return -ENOMEM;
+	if (o->rules.on[ALERT_PSI] && !has_pressure())
+		log_warn("this kernel gives no pressure stall information "
+			 "(/proc/pressure/memory): --alert-psi cannot fire; continuing without");
 	a->o = o;
 	a->log = log;
 	a->save = save;
@@ -130,17 +154,6 @@ void alert__remove(struct alert *a, int pid)
 }
 
 /* --- looking --- */
-
-static ssize_t read_file(const char *path, char *buf, size_t size)
-{
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (n < 0)
-		return -errno;
-	buf[n] = 0;
-	return n;
-}
 
 static uint64_t meminfo(const char *text, const char *key)
 {

@@ -168,7 +168,7 @@ double rules__forecast(const struct rules_state *s, const struct rules_sample *x
 	/* The machine: what is still available, against how fast that goes. */
 	slope = trend__slope(s->machine, s->n);
 	at = seconds_to((double)x->machine_available_bytes, slope);
-	if (at < ret->oom_in_s) {
+	if (x->machine_total_bytes && at < ret->oom_in_s) {
 		ret->oom_in_s = at;
 		ret->slope_bytes_s = slope;
 		ret->machine_limit = true;
@@ -268,7 +268,9 @@ unsigned rules__step(const struct rules *r, struct rules_state *s, const struct 
 	if (r->on[ALERT_RSS]) {
 		ret[ALERT_RSS].value = (double)x->rss_bytes;
 		ret[ALERT_RSS].threshold = rss_threshold(r, x);
-		if (step_above(s, ALERT_RSS, &ret[ALERT_RSS], 0.9, 1))
+		/* 0: a share, and the machine's memory cannot be read now */
+		if (ret[ALERT_RSS].threshold > 0 &&
+		    step_above(s, ALERT_RSS, &ret[ALERT_RSS], 0.9, 1))
 			fires |= 1u << ALERT_RSS;
 	}
 	if (r->on[ALERT_CGROUP] && x->cgroup_limit_bytes != RULES_NO_LIMIT &&

@@ -114,23 +114,32 @@ int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns, 
 	return 0;
 }
 
-static bool in_cooldown(struct runner *r, uint32_t key, uint64_t now)
+static bool in_cooldown(const struct runner *r, uint32_t key, uint64_t now)
 {
-	size_t i;
-
-	for (i = 0; i < r->ncooldown; i++) {
+	for (size_t i = 0; i < r->ncooldown; i++) {
 		if (r->cooldown[i].key == key)
-			break;
+			return r->cooldown[i].until_ns > now;
 	}
-	if (i < r->ncooldown && r->cooldown[i].until_ns > now)
-		return true;
-	if (i == COOLDOWN_KEYS) /* many keys: the oldest end first */
-		i = key % COOLDOWN_KEYS;
-	else if (i == r->ncooldown)
-		r->ncooldown++;
-	r->cooldown[i].key = key;
-	r->cooldown[i].until_ns = now + r->cooldown_ns;
 	return false;
+}
+
+static void start_cooldown(struct runner *r, uint32_t key, uint64_t now)
+{
+	size_t at = 0;
+
+	while (at < r->ncooldown && r->cooldown[at].key != key)
+		at++;
+	if (at == COOLDOWN_KEYS) { /* many keys: the one that ends first makes room */
+		at = 0;
+		for (size_t i = 1; i < COOLDOWN_KEYS; i++) {
+			if (r->cooldown[i].until_ns < r->cooldown[at].until_ns)
+				at = i;
+		}
+	} else if (at == r->ncooldown) {
+		r->ncooldown++;
+	}
+	r->cooldown[at].key = key;
+	r->cooldown[at].until_ns = now + r->cooldown_ns;
 }
 
 /* A file in memory: the command reads it at its own pace, or not at all, and nobody blocks. */
@@ -208,6 +217,7 @@ int runner__start(struct runner *r, uint32_t key, const char *const *env, const 
 		r->job[slot].pid = 0;
 		return err;
 	}
+	start_cooldown(r, key, now);
 	r->job[slot].start_ns = now;
 	r->job[slot].told = false;
 	return 0;

@@ -40,12 +40,22 @@ uint64_t util__hash(const void *data, size_t len)
 	return util__mix64(h);
 }
 
-uint64_t util__now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+uint64_t util__now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t util__boot_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
 }
 
 int64_t util__wall_ms(void)

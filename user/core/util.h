@@ -90,8 +90,9 @@ static inline uint64_t util__mix64(uint64_t x)
 /* FNV-1a with a final mix; good enough for tables, not for adversaries without a cap. */
 uint64_t util__hash(const void *data, size_t len);
 
-/* CLOCK_MONOTONIC, ns; CLOCK_REALTIME, ms. */
+/* CLOCK_MONOTONIC, ns; CLOCK_BOOTTIME, ns; CLOCK_REALTIME, ms. */
 uint64_t util__now_ns(void);
+uint64_t util__boot_ns(void);
 int64_t util__wall_ms(void);
 
 /* Makes the pages of freshly allocated memory present, so that using it later cannot need any. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 #include <systemd/sd-journal.h>
@@ -19,8 +20,18 @@ bool journal__runs(void)
 	return access("/run/systemd/journal/socket", W_OK) == 0;
 }
 
+static const char *number(char *buf, size_t size, uint64_t v)
+{
+	if (v == OOM_UNKNOWN || v == OOM_NO_LIMIT)
+		return "";
+	snprintf(buf, size, "%" PRIu64, v);
+	return buf;
+}
+
 int journal__send(const struct oom_event *e, const char *summary, const char *json)
 {
+	char anon[24], limit[24];
+
 	if (!journal__runs())
 		return -ENOENT;
 	return sd_journal_send(
@@ -29,14 +40,17 @@ int journal__send(const struct oom_event *e, const char *summary, const char *js
 		"MEMWATCH_VICTIM_CGROUP=%s", e->victim.cgroup, "MEMWATCH_TRIGGER_PID=%u",
 		e->trigger.pid, "MEMWATCH_TRIGGER_COMM=%s", e->trigger.comm,
 		"MEMWATCH_CONSTRAINT=%s", render__constraint(e->constraint), "MEMWATCH_MEMCG=%s",
-		e->memcg, "MEMWATCH_ANON_RSS_BYTES=%" PRIu64, e->victim.anon_rss_bytes,
-		"MEMWATCH_LIMIT_BYTES=%" PRIu64, e->limit_bytes, "MEMWATCH_EVENT=%s", json, NULL);
+		e->memcg, "MEMWATCH_ANON_RSS_BYTES=%s",
+		number(anon, sizeof(anon), e->victim.anon_rss_bytes), "MEMWATCH_LIMIT_BYTES=%s",
+		number(limit, sizeof(limit), e->limit_bytes), "MEMWATCH_EVENT=%s", json, NULL);
 }
 
 void journal__syslog(const struct oom_event *e, const char *summary)
 {
+	char anon[24];
+
 	syslog(LOG_DAEMON | LOG_ERR,
-	       "%s victim_pid=%u trigger_pid=%u constraint=%s anon_rss_bytes=%" PRIu64, summary,
+	       "%s victim_pid=%u trigger_pid=%u constraint=%s anon_rss_bytes=%s", summary,
 	       e->victim.pid, e->trigger.pid, render__constraint(e->constraint),
-	       e->victim.anon_rss_bytes);
+	       number(anon, sizeof(anon), e->victim.anon_rss_bytes));
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,21 @@ struct jsonlog {
 	uint64_t lost;
 	char backlog[JSONLOG_BACKLOG];
 };
+
+/* A new name is on disk when its directory is. */
+static void sync_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[4096];
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	fsync(fd);
+	close(fd);
+}
 
 static int open_file(struct jsonlog *l)
 {
@@ -39,6 +55,8 @@ static int open_file(struct jsonlog *l)
 	}
 	if (l->fd >= 0)
 		close(l->fd);
+	if (S_ISREG(st.st_mode) && !st.st_size)
+		sync_directory(l->path);
 	l->fd = fd;
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;

@@ -23,7 +23,8 @@ struct slot {
 struct recent {
 	uint32_t pid;
 	int signal;
-	uint64_t time_ns;
+	uint64_t start_ns;	     /* of the victim; 0: the log does not tell */
+	uint64_t time_ns, handed_ns; /* of the kill; when it was handed on */
 };
 
 struct merge {
@@ -33,6 +34,7 @@ struct merge {
 	struct slot slot[MERGE_PENDING];
 	struct recent recent[MERGE_RECENT];
 	size_t next_recent;
+	uint64_t now_ns; /* of the last call */
 };
 
 int merge__new(const struct merge_options *o, merge_fn fn, void *arg, struct merge **ret)
@@ -60,7 +62,8 @@ static void hand_on(struct merge *m, struct slot *s)
 {
 	struct recent *r = &m->recent[m->next_recent++ % MERGE_RECENT];
 
-	*r = (struct recent){s->e.victim.tid, s->e.signal, s->e.time_ns};
+	*r = (struct recent){s->e.victim.tid, s->e.signal, s->e.victim.start_ns, s->e.time_ns,
+			     m->now_ns};
 	s->used = false;
 	if (s->has_ev)
 		choose_group(m, &s->e, &s->ev);
@@ -72,12 +75,19 @@ static bool is_near(uint64_t a, uint64_t b)
 	return (a > b ? a - b : b - a) < SAME_KILL_NS;
 }
 
-static bool already_handed_on(const struct merge *m, uint32_t tid, int signal, uint64_t time_ns)
+/* start_ns 0: the log's word, at time_ns. It may come long after the kill, when memwatch itself was
+ * held up: then what was handed on just now counts too. */
+static bool already_handed_on(const struct merge *m, uint32_t tid, int signal, uint64_t start_ns,
+			      uint64_t time_ns)
 {
 	for (size_t i = 0; i < MERGE_RECENT; i++) {
 		const struct recent *r = &m->recent[i];
 
-		if (r->pid == tid && r->signal == signal && is_near(r->time_ns, time_ns))
+		if (r->pid != tid || r->signal != signal)
+			continue;
+		if (start_ns && r->start_ns && start_ns != r->start_ns)
+			continue; /* another process with the same pid */
+		if (is_near(r->time_ns, time_ns) || is_near(r->handed_ns, m->now_ns))
 			return true;
 	}
 	return false;
@@ -386,6 +396,7 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 {
 	struct slot *s = find_waiting(m, ev->victim.pid, false);
 
+	m->now_ns = now_ns;
 	if (s && ev->kind == MW_OOM_KERNEL) {
 		s->has_ev = true;
 		s->ev = *ev;
@@ -394,7 +405,7 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 		hand_on(m, s);
 		return;
 	}
-	if (already_handed_on(m, ev->victim.pid, ev->signal, ev->time_ns))
+	if (already_handed_on(m, ev->victim.pid, ev->signal, ev->victim.start_ns, ev->time_ns))
 		return;
 	s = new_slot(m);
 	s->e.time_ns = ev->time_ns;
@@ -415,12 +426,13 @@ void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t
 	struct slot *s = find_waiting(m, k->pid, true);
 	uint64_t time_ns = k->time_us * 1000;
 
+	m->now_ns = now_ns;
 	if (s) {
 		from_kmsg(&s->e, k);
 		hand_on(m, s);
 		return;
 	}
-	if (live && already_handed_on(m, k->pid, 9, now_ns))
+	if (live && already_handed_on(m, k->pid, 9, 0, now_ns))
 		return;
 	s = new_slot(m);
 	/* The log's clock runs close to, but not in step with, the monotonic clock. */
@@ -438,6 +450,8 @@ void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t
 
 void merge__tick(struct merge *m, uint64_t now_ns)
 {
+	if (now_ns != UINT64_MAX)
+		m->now_ns = now_ns;
 	for (size_t i = 0; i < MERGE_PENDING; i++) {
 		if (m->slot[i].used && m->slot[i].due_ns <= now_ns)
 			hand_on(m, &m->slot[i]);

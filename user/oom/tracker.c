@@ -26,6 +26,7 @@ struct proc {
 	uint32_t pid;  /* 0: free */
 	uint32_t seen; /* pass */
 	uint32_t n;    /* points ever added */
+	uint32_t told; /* pass that read the command line */
 	struct point p[OOM_POINTS];
 	char cmdline[CMDLINE_KEPT];
 };
@@ -34,10 +35,13 @@ struct tracker {
 	int proc_fd;
 	uint32_t pass;
 	uint64_t due_ns;
-	int64_t pass_wall_ms[OOM_POINTS * 4];
+	struct {
+		int64_t wall_ms;
+		uint64_t boot_ns;
+	} passes[OOM_POINTS * 4];
 	struct proc procs[TRACKER_PROCS];
 	uint32_t n;
-	char dents[16384];
+	_Alignas(8) char dents[16384];
 };
 
 struct dirent_raw {
@@ -179,8 +183,10 @@ static void track(struct tracker *t, uint32_t pid, const uint64_t *pages, void *
 
 	if (!p)
 		return;
-	if (p->n % CMDLINE_PASSES == 0)
+	if (p->n % CMDLINE_PASSES == 0) {
 		read_cmdline(t, pid, p->cmdline, sizeof(p->cmdline));
+		p->told = t->pass;
+	}
 	p->p[p->n++ % OOM_POINTS] = (struct point){
 		.virt_kb = min_of(pages[0] * page_kb, (uint64_t)UINT32_MAX),
 		.rss_kb = min_of(pages[1] * page_kb, (uint64_t)UINT32_MAX),
@@ -195,7 +201,8 @@ void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t wall_ms)
 	uint64_t page_kb = sysconf(_SC_PAGESIZE) / 1024, cost;
 
 	t->pass++;
-	t->pass_wall_ms[t->pass % ARRAY_SIZE(t->pass_wall_ms)] = wall_ms;
+	t->passes[t->pass % ARRAY_SIZE(t->passes)].wall_ms = wall_ms;
+	t->passes[t->pass % ARRAY_SIZE(t->passes)].boot_ns = util__boot_ns();
 	each_proc(t, track, &page_kb);
 	for (uint32_t i = 0; i < t->n;) {
 		if (t->procs[i].seen != t->pass)
@@ -248,14 +255,46 @@ static void add_last(struct oom_event *e)
 	e->npoints++;
 }
 
+/* Whether a pass saw the process that began at start_ns (0: not known), and not another that had
+ * its pid before. */
+static bool is_of(const struct tracker *t, uint32_t pass, uint64_t start_ns)
+{
+	return pass + ARRAY_SIZE(t->passes) > t->pass &&
+	       t->passes[pass % ARRAY_SIZE(t->passes)].boot_ns >= start_ns;
+}
+
+/* Whether the pid is still, or again, that of this process. */
+static bool is_there(const struct tracker *t, const struct oom_proc *p)
+{
+	uint64_t tick = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	unsigned long long ticks;
+	const char *after;
+	char text[512];
+
+	if (!p->start_ns)
+		return true;
+	if (read_at(t, p->pid, "stat", text, sizeof(text)) <= 0)
+		return false;
+	after = strrchr(text, ')'); /* the command may hold parentheses itself */
+	return after &&
+	       sscanf(after + 1,
+		      " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d"
+		      " %*d %llu",
+		      &ticks) == 1 &&
+	       ticks == p->start_ns / tick;
+}
+
 void tracker__describe(struct tracker *t, struct oom_event *e)
 {
 	struct proc *p = find(t, e->victim.pid);
+	uint64_t start_ns = e->victim.start_ns;
 	uint32_t n, first;
 
-	if (!e->victim.cmdline[0])
+	if (start_ns > util__boot_ns())
+		start_ns = 0; /* a time namespace: the clocks cannot be compared */
+	if (!e->victim.cmdline[0] && is_there(t, &e->victim))
 		read_cmdline(t, e->victim.pid, e->victim.cmdline, sizeof(e->victim.cmdline));
-	if (!e->victim.cmdline[0] && p)
+	if (!e->victim.cmdline[0] && p && is_of(t, p->told, start_ns))
 		snprintf(e->victim.cmdline, sizeof(e->victim.cmdline), "%s", p->cmdline);
 	e->npoints = 0;
 	n = p ? min_of(p->n, (uint32_t)OOM_POINTS - 1) : 0;
@@ -263,10 +302,10 @@ void tracker__describe(struct tracker *t, struct oom_event *e)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct point *q = &p->p[(first + i) % OOM_POINTS];
 
-		if (q->at + ARRAY_SIZE(t->pass_wall_ms) <= t->pass)
+		if (!is_of(t, q->at, start_ns))
 			continue;
 		e->timeline[e->npoints++] = (struct oom_point){
-			.time_unix_ms = t->pass_wall_ms[q->at % ARRAY_SIZE(t->pass_wall_ms)],
+			.time_unix_ms = t->passes[q->at % ARRAY_SIZE(t->passes)].wall_ms,
 			.virt_bytes = (uint64_t)q->virt_kb << 10,
 			.rss_bytes = (uint64_t)q->rss_kb << 10,
 			.shared_bytes = (uint64_t)q->shared_kb << 10,

@@ -36,11 +36,26 @@ struct guard {
 
 static struct session_target *find_target(struct guard *g, int pid)
 {
-	for (size_t i = 0; g->s && i < g->s->ntargets; i++) {
-		if (g->s->targets[i]->pid == pid)
-			return g->s->targets[i];
+	/* The newest: a pid comes back. */
+	for (size_t i = g->s ? g->s->ntargets : 0; i > 0; i--) {
+		if (g->s->targets[i - 1]->pid == pid)
+			return g->s->targets[i - 1];
 	}
 	return NULL;
+}
+
+/* The target that was killed: not an ended one whose pid another process has by now. */
+static struct session_target *find_victim(struct guard *g, const struct oom_proc *victim)
+{
+	struct session_target *t = find_target(g, (int)victim->pid);
+	uint64_t boot, mono;
+
+	if (!t || !victim->start_ns)
+		return t;
+	boot = util__boot_ns();
+	mono = util__now_ns();
+	/* A target runs before it is added. */
+	return victim->start_ns > t->start_ns + (boot - mono) ? NULL : t;
 }
 
 static int save_profile(void *arg, int pid, const char *base, char *ret, size_t size)
@@ -67,7 +82,7 @@ static int save_profile(void *arg, int pid, const char *base, char *ret, size_t 
 static void on_kill(void *arg, struct oom_event *e)
 {
 	struct guard *g = arg;
-	const struct session_target *t = find_target(g, e->victim.pid);
+	const struct session_target *t = find_victim(g, &e->victim);
 	char base[OOM_PATH - 16], name[OOM_PATH];
 	int err;
 
