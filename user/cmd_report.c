@@ -605,7 +605,7 @@ static int show_histograms(const struct profile *p)
 		log_error("no histograms: only recordings (memwatch --record) have them");
 		return -ENOENT;
 	}
-	hist_out__text(stdout, p);
+	hist_out__text(stdout, p, HIST_OUT_BAR);
 	return fflush(stdout) ? -errno : 0;
 }
 

@@ -116,6 +116,31 @@ def test_table_and_keys(terminal, shapes, tmp_path):
     term.expect(r"done: \d+ allocations[\s\S]*STATUS 0\nicanon")
 
 
+def test_histograms(terminal, shapes):
+    term = started(terminal, shapes)
+    term.keys("i")
+    term.expect(r"all stacks\n\n?Sizes of allocated blocks:\n  4kB to <8kB +\d+ +100.0% .*#\n\nLifetimes")
+    term.keys("b")
+    term.keys("/")
+    for c in "leak_steadily":
+        term.keys(c)
+    term.keys("Enter", "Enter")
+    term.expect(r" 1  leak_steadily ")
+    term.keys("i")
+    # nothing of a leak is ever freed: every age is whole
+    s = term.expect(r"block < leak_steadily[^\n]*\nBlocks by age: [\s\S]*(  up to \S+|\S+ to \S+) +\d+ +\d+  100.0%").string
+    ages = re.findall(r"^  (?:up|\S+) to \S+ +(\d+) +(\d+)  +(\S+)%", s, re.M)
+    assert ages and all(a == b and share == "100.0" for a, b, share in ages), s
+    assert "no free seen" in s or "Sizes of its blocks" in s
+    first = s.splitlines()[8]
+    term.keys("NPage")
+    wait_for(lambda: term.screen().splitlines()[8] != first)
+    term.keys("b")
+    term.expect(r" 1  leak_steadily ")
+    term.keys("b", "b", "q")
+    term.expect("STATUS 0\nicanon")
+
+
 def test_mark_and_pause(terminal, shapes):
     term = started(terminal, shapes, cols=110)
     term.keys("d")

@@ -482,6 +482,14 @@ const struct hist *profile__find_hist(const struct profile *p, uint32_t sample)
 	return lo < p->nhists && p->hists[lo].sample == sample ? &p->hists[lo].hist : NULL;
 }
 
+const struct hist_ages *profile__find_ages(const struct profile *p, uint32_t sample)
+{
+	for (size_t i = 0; i < p->nages; i++)
+		if (p->ages[i].sample == sample)
+			return &p->ages[i].ages;
+	return NULL;
+}
+
 const char *profile__text(const struct profile *p, uint32_t id)
 {
 	return id < p->nstrings ? p->strings + p->string0[id] : "";

@@ -181,6 +181,7 @@ void profile__drop_hists(struct profile *p);
 int profile__ages(struct profile *p, const struct hist_ages *a);
 /* NULL: this sample has none. */
 const struct hist *profile__find_hist(const struct profile *p, uint32_t sample);
+const struct hist_ages *profile__find_ages(const struct profile *p, uint32_t sample);
 
 /* Text of a string id; "" for an id out of range. Borrowed until the profile changes. */
 const char *profile__text(const struct profile *p, uint32_t id);

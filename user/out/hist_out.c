@@ -10,7 +10,6 @@
 #include "out/escape.h"
 #include "out/text.h"
 
-#define BAR 30		/* columns of the longest bar */
 #define TOP_TEMPORARY 5 /* stacks named */
 #define TOP_FRAMES 8
 #define NAME_LEN 80
@@ -79,19 +78,22 @@ static const char *life_label(char *buf, size_t len, int bucket)
 	return buf;
 }
 
-static void row(FILE *f, const char *label, double objects, double bytes, double all)
+/* bytes: NAN where they are not known. */
+static void row(FILE *f, const char *label, double objects, double bytes, double all, int width)
 {
-	char size[UNITS_LEN];
-	int bar = all > 0 ? (int)ceil(BAR * fmin(1, objects / all)) : 0;
+	char size[UNITS_LEN] = "";
+	int bar = all > 0 ? (int)ceil(width * fmin(1, objects / all)) : 0;
 
+	if (!isnan(bytes))
+		units__size(size, sizeof(size), llround(bytes));
 	fprintf(f, "  %-22s %12.0f %5.1f%% %10s  ", label, objects,
-		all > 0 ? 100 * objects / all : 0, units__size(size, sizeof(size), llround(bytes)));
+		all > 0 ? 100 * objects / all : 0, size);
 	while (bar-- > 0)
 		putc('#', f);
 	putc('\n', f);
 }
 
-static void all_rows(FILE *f, const struct hist_total *t)
+static void all_rows(FILE *f, const struct hist_total *t, int bar)
 {
 	double sizes = 0, lives = 0, size_bytes = 0, life_bytes = 0;
 	char label[NAME_LEN];
@@ -108,16 +110,16 @@ static void all_rows(FILE *f, const struct hist_total *t)
 	for (int i = 0; i < HIST_SIZES; i++) {
 		if (whole(t->size_objects[i]))
 			row(f, size_label(label, sizeof(label), i), whole(t->size_objects[i]),
-			    whole(t->size_bytes[i]), sizes);
+			    whole(t->size_bytes[i]), sizes, bar);
 	}
 	fputs("\nLifetimes of allocated blocks:\n", f);
 	for (int i = 0; i < HIST_LIVES; i++) {
 		if (whole(t->life_objects[i]))
 			row(f, life_label(label, sizeof(label), i), whole(t->life_objects[i]),
-			    whole(t->life_bytes[i]), sizes);
+			    whole(t->life_bytes[i]), sizes, bar);
 	}
 	if (sizes > lives)
-		row(f, "no free seen", sizes - lives, fmax(0, size_bytes - life_bytes), sizes);
+		row(f, "no free seen", sizes - lives, fmax(0, size_bytes - life_bytes), sizes, bar);
 }
 
 struct ranked {
@@ -202,12 +204,71 @@ static void temporary(FILE *f, const struct profile *p)
 	}
 }
 
-void hist_out__text(FILE *f, const struct profile *p)
+void hist_out__text(FILE *f, const struct profile *p, int bar)
 {
 	if (!p->hist_total)
 		return;
-	all_rows(f, p->hist_total);
+	all_rows(f, p->hist_total, bar);
 	temporary(f, p);
+}
+
+/* "98 of 100 blocks of these ages are still there" */
+static void age_rows(FILE *f, const struct hist_ages *ages, uint32_t now_ms, int bar)
+{
+	struct trend_cohort c[HIST_AGES];
+	size_t n = hist_ages__cohorts(ages, now_ms, c);
+	uint64_t width_ms = 1ULL << ages->shift;
+
+	fputs("\nBlocks by age:                     allocated  alive   share\n", f);
+	for (size_t i = 0; i < n; i++) {
+		char a[UNITS_LEN], b[UNITS_LEN], label[NAME_LEN];
+		double alive = fmin(whole(c[i].alive), whole(c[i].allocated));
+		int len = (int)ceil(bar * share(alive, whole(c[i].allocated)) / 100);
+
+		units__time(a, sizeof(a), (uint64_t)(c[i].age_s * 1e9));
+		/* the youngest are of the slot that time is in */
+		units__time(b, sizeof(b),
+			    (uint64_t)(c[i].age_s * 1e9) +
+				    (c[i].age_s > 0 ? width_ms : now_ms % width_ms) * 1000000);
+		snprintf(label, sizeof(label), "%s to %s", c[i].age_s > 0 ? a : "up", b);
+		fprintf(f, "  %-22s %19.0f %6.0f  %5.1f%%  ", label, whole(c[i].allocated), alive,
+			share(alive, whole(c[i].allocated)));
+		while (len-- > 0)
+			putc('#', f);
+		putc('\n', f);
+	}
+}
+
+void hist_out__stack_text(FILE *f, const struct profile *p, uint32_t sample, int bar)
+{
+	const struct hist *h = profile__find_hist(p, sample);
+	const struct hist_ages *ages = profile__find_ages(p, sample);
+	double all = h ? allocated(h) : 0, freed = 0;
+	char label[NAME_LEN], size[UNITS_LEN];
+
+	if (ages)
+		age_rows(f, ages, p->ages_ms, bar);
+	if (!h)
+		return;
+	fputs("\nSizes of its blocks:\n", f);
+	for (int i = 0; i < HIST_SIZES; i++) {
+		if (whole(hist__size_objects(h, i)))
+			row(f, size_label(label, sizeof(label), i), whole(hist__size_objects(h, i)),
+			    NAN, all, bar);
+	}
+	fputs("\nLifetimes of its blocks:\n", f);
+	for (int i = 0; i < HIST_LIVES; i++) {
+		freed += whole(hist__life_objects(h, i));
+		if (whole(hist__life_objects(h, i)))
+			row(f, life_label(label, sizeof(label), i), whole(hist__life_objects(h, i)),
+			    NAN, all, bar);
+	}
+	if (all > freed)
+		row(f, "no free seen", all - freed, NAN, all, bar);
+	fprintf(f, "\nTemporary (freed within %s): %.0f blocks, %.1f%% of all, %s\n",
+		life_time(label, sizeof(label), HIST_TEMPORARY_US),
+		whole(hist__temporary_objects(h)), share(hist__temporary_objects(h), all),
+		units__size(size, sizeof(size), llround(h->temporary_bytes)));
 }
 
 void hist_out__stack(FILE *f, const struct profile *p, uint32_t sample)

@@ -10,8 +10,12 @@
 
 #include "model/profile.h"
 
+#define HIST_OUT_BAR 30 /* columns of the longest bar */
+
 /* Sizes, lifetimes, temporary allocations and the stacks that make most of those. */
-void hist_out__text(FILE *f, const struct profile *p);
+void hist_out__text(FILE *f, const struct profile *p, int bar);
+/* Of one stack: how many blocks of each age live, sizes, lifetimes, temporary ones. */
+void hist_out__stack_text(FILE *f, const struct profile *p, uint32_t sample, int bar);
 /* One line under a stack: its usual sizes and lifetimes. */
 void hist_out__stack(FILE *f, const struct profile *p, uint32_t sample);
 

@@ -122,7 +122,7 @@ int text__write(FILE *f, const struct profile *p, int type)
 	err = err ? err : top_stacks(f, p, type);
 	err = err ? err : report__books(p, f);
 	if (!err)
-		hist_out__text(f, p);
+		hist_out__text(f, p, HIST_OUT_BAR);
 	errno = 0;
 	if (!err && (fflush(f) || ferror(f)))
 		err = errno ? -errno : -EIO;

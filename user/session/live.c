@@ -210,7 +210,7 @@ int live__report(FILE *f, struct session *s, const struct session_target *t,
 						 .watch = opts->watch,
 						 .start_ns = t->start_ns});
 	if (!err && opts->histograms)
-		hist_out__text(f, p);
+		hist_out__text(f, p, HIST_OUT_BAR);
 	profile__free(p);
 	putc('\n', f);
 	fflush(f);

@@ -24,14 +24,17 @@ static uint64_t lost_events(const struct session *s, const struct session_target
 	       s->heap->targets[t->index].lost_blocks;
 }
 
-static int snapshot(void *arg, struct profile **ret, struct tui_numbers *n)
+static int snapshot(void *arg, bool histograms, struct profile **ret, struct tui_numbers *n)
 {
 	struct live_view *v = arg;
 	struct session_target *t = v->s->targets[v->shown];
 	const struct heap_target *h = &v->s->heap->targets[t->index];
 	uint64_t c[MW_C_COUNT];
-	int err = session__profile(v->s, t, true, ret);
+	int err;
 
+	v->s->histograms = histograms;
+	err = session__profile(v->s, t, true, ret);
+	v->s->histograms = false;
 	if (err)
 		return err;
 	*n = (struct tui_numbers){.pid = t->pid,

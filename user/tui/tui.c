@@ -132,7 +132,7 @@ int tui__update(struct tui *t)
 
 	if (t->paused)
 		return 0;
-	err = t->source.snapshot(t->source.arg, &p, &t->numbers);
+	err = t->source.snapshot(t->source.arg, t->screen == TUI_HIST, &p, &t->numbers);
 	/* before the first snapshot everything was zero: the watch began with nothing */
 	if (!err && !t->profile) {
 		watch__begin(&t->stacks, now - (double)t->numbers.watched_ns / 1e9);
@@ -191,6 +191,8 @@ static void set_filter(struct tui *t)
 		t->filter = re;
 	snprintf(t->filter_text, sizeof(t->filter_text), "%s", t->input);
 	t->selected = t->top = 0;
+	t->selected_key = 0;
+	arrange(t); /* the next key may be here already, and means a row of these */
 }
 
 static void ask_key(struct tui *t, int key)
@@ -215,7 +217,7 @@ static void ask_key(struct tui *t, int key)
 
 static void go_into(struct tui *t)
 {
-	if (t->selected >= (int)t->rows.n || t->screen == TUI_STACK)
+	if (t->selected >= (int)t->rows.n || t->screen == TUI_STACK || t->screen == TUI_HIST)
 		return;
 	note_selected(t);
 	if (t->screen == TUI_TABLE && !t->functions_mode) {
@@ -229,8 +231,26 @@ static void go_into(struct tui *t)
 	t->selected_key = 0;
 }
 
+/* Snapshots have sizes and lifetimes while they are on show. */
+static void show_histograms(struct tui *t)
+{
+	if (t->paused && !(t->profile && t->profile->hist_total)) {
+		snprintf(t->message, sizeof(t->message), "paused: p goes on, then i shows sizes");
+		return;
+	}
+	t->back = t->screen == TUI_STACK ? TUI_STACK : TUI_TABLE;
+	t->screen = TUI_HIST;
+	t->top_stack = 0;
+	tui__update(t);
+}
+
 static void go_back(struct tui *t)
 {
+	if (t->screen == TUI_HIST) {
+		t->screen = t->back;
+		t->top_stack = 0;
+		return;
+	}
 	if (t->screen == TUI_TABLE && t->has_filter) {
 		t->input[0] = 0;
 		set_filter(t);
@@ -240,7 +260,8 @@ static void go_back(struct tui *t)
 
 static bool move_key(struct tui *t, int key)
 {
-	int *at = t->screen == TUI_STACK ? &t->top_stack : &t->selected;
+	bool scrolls = t->screen == TUI_STACK || t->screen == TUI_HIST;
+	int *at = scrolls ? &t->top_stack : &t->selected;
 
 	switch (key) {
 	case KEY_UP:
@@ -256,7 +277,7 @@ static bool move_key(struct tui *t, int key)
 	default: return false;
 	}
 	*at = max_of(*at, 0);
-	if (t->screen != TUI_STACK) {
+	if (!scrolls) {
 		t->selected = max_of(min_of(t->selected, (int)t->rows.n - 1), 0);
 		note_selected(t);
 	}
@@ -297,6 +318,12 @@ static void view_key(struct tui *t, int key)
 	case 'm': mark(t); break;
 	case 'd': diff(t); break;
 	case 's': save(t); break;
+	case 'i':
+		if (t->screen == TUI_HIST)
+			go_back(t);
+		else
+			show_histograms(t);
+		break;
 	case '/':
 		t->asking = true;
 		t->input[0] = 0;

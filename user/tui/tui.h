@@ -29,9 +29,10 @@ struct tui_numbers { /* the header */
 
 struct tui_source {
 	void *arg;
-	/* A profile with the four heap sample types (the view frees it) and the header. 0 or
-	 * -errno. */
-	int (*snapshot)(void *arg, struct profile **ret, struct tui_numbers *ret_numbers);
+	/* A profile with the four heap sample types (the view frees it), on demand with sizes and
+	 * lifetimes, and the header. 0 or -errno. */
+	int (*snapshot)(void *arg, bool histograms, struct profile **ret,
+			struct tui_numbers *ret_numbers);
 	/* The next of several processes; NULL if there is one only. */
 	void (*next)(void *arg);
 	double leak_after_s; /* of trend__judge */

@@ -6,6 +6,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "out/escape.h"
+#include "out/hist_out.h"
 #include "out/text.h"
 #include "tui/term.h"
 
@@ -328,26 +329,33 @@ static void table_screen(struct tui *t)
 	verdict_line(t, LINES - 2);
 }
 
+/* Row of the stack that was gone into; NULL: it is no longer there. */
+static const struct row *entered_row(struct tui *t)
+{
+	for (size_t i = 0; i < t->rows.n; i++) {
+		if (t->rows.row[i].key != t->selected_key)
+			continue;
+		t->selected = (int)i;
+		return &t->rows.row[i];
+	}
+	return NULL;
+}
+
 /* The whole stack of the selected row, innermost first, with the verdict above. */
 static void stack_screen(struct tui *t)
 {
 	const struct profile *p = t->profile;
-	const struct profile_sample *s = NULL;
+	const struct row *row = entered_row(t);
+	const struct profile_sample *s = row ? &p->samples[row->sample] : NULL;
 	int y = HEADER_ROWS + 2, at = 0;
 
 	state_line(t, 5);
-	for (size_t i = 0; i < t->rows.n && !s; i++) {
-		if (t->rows.row[i].key != t->selected_key)
-			continue;
-		t->selected = (int)i;
-		s = &p->samples[t->rows.row[i].sample];
-	}
 	if (!s) {
 		mvaddstr(y, 2, "this stack is no longer there");
 		return;
 	}
 	table_head(t, HEADER_ROWS, "");
-	put_row(t, HEADER_ROWS + 1, &t->rows.row[t->selected], true, false);
+	put_row(t, HEADER_ROWS + 1, row, true, false);
 	for (uint32_t k = 0; k < s->nstack; k++) {
 		const struct profile_location *l = &p->locations[p->stack[s->stack0 + k]];
 
@@ -378,6 +386,45 @@ static void stack_screen(struct tui *t)
 	verdict_line(t, LINES - 2);
 }
 
+/* Sizes and lifetimes of all blocks, or of one stack's, with what became of each age. */
+static void hist_screen(struct tui *t)
+{
+	bool one = t->back == TUI_STACK;
+	const struct row *row = one ? entered_row(t) : NULL;
+	char *text = NULL, *line, *rest;
+	int at = 0, y = HEADER_ROWS + 2, bar = max_of(min_of(COLS - 62, 60), 8);
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	state_line(t, 5);
+	if (!f)
+		return;
+	if (row)
+		hist_out__stack_text(f, t->profile, row->sample, bar);
+	else if (!one)
+		hist_out__text(f, t->profile, bar);
+	if (fclose(f))
+		return;
+	table_head(t, HEADER_ROWS, one ? "" : "all stacks");
+	if (row)
+		put_row(t, HEADER_ROWS + 1, row, true, false);
+	if (!len)
+		mvaddstr(y, 2,
+			 one ? "nothing is known of this stack's blocks" : "no block was seen yet");
+	/* (each section begins with an empty line; the first needs none) */
+	for (rest = text + (len && *text == '\n'); (line = strsep(&rest, "\n")) && rest; at++) {
+		if (at < t->top_stack || y >= LINES - 2)
+			continue;
+		move(y++, 0);
+		view__put_name(line, COLS);
+	}
+	free(text);
+	t->page = max_of(LINES - HEADER_ROWS - 4, 1);
+	t->top_stack = max_of(min_of(t->top_stack, at - t->page), 0);
+	if (one)
+		verdict_line(t, LINES - 2);
+}
+
 static void neighbours_screen(struct tui *t)
 {
 	int half = max_of((LINES - HEADER_ROWS - 4) / 2, 1);
@@ -406,6 +453,8 @@ static void help_screen(void)
 		"Esc b     back                  /    filter by a regular expression (empty: none)",
 		"p Space   pause, go on          n    next process, where several are watched",
 		"m         mark this moment      d    differences since the mark, or values",
+		"i         sizes, lifetimes and ages of the blocks: of all, or of the stack gone "
+		"into",
 		"s         save the profile      up down j k PgUp PgDn Home End",
 		"h ?       this help             q    leave (the target goes on untouched)",
 		"",
@@ -437,8 +486,13 @@ static void foot(const struct tui *t)
 		return;
 	}
 	attron(A_DIM);
-	view__put_name("q quit t type o sort f funcs / filter p pause m mark d diff s save h help",
-		       COLS - 1);
+	if (t->screen == TUI_STACK || t->screen == TUI_HIST)
+		view__put_name("q quit b back i sizes, lifetimes, ages p pause s save h help",
+			       COLS - 1);
+	else
+		view__put_name(
+			"q quit t type o sort f funcs / filter p pause m mark d diff s save h help",
+			COLS - 1);
 	attroff(A_DIM);
 }
 
@@ -455,6 +509,8 @@ void view__draw(struct tui *t)
 		help_screen();
 	else if (t->screen == TUI_STACK && t->profile)
 		stack_screen(t);
+	else if (t->screen == TUI_HIST && t->profile)
+		hist_screen(t);
 	else if (t->screen == TUI_NEIGHBOURS)
 		neighbours_screen(t);
 	else

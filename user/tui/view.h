@@ -9,7 +9,7 @@
 #define TUI_HISTORY 240 /* snapshots that the sparklines remember */
 #define TUI_TEXT 256
 
-enum tui_screen { TUI_TABLE, TUI_STACK, TUI_NEIGHBOURS, TUI_HELP };
+enum tui_screen { TUI_TABLE, TUI_STACK, TUI_NEIGHBOURS, TUI_HIST, TUI_HELP };
 
 struct tui {
 	struct tui_source source;
@@ -23,7 +23,7 @@ struct tui {
 	double alloc_rate, alloc_count_rate; /* since the snapshot before */
 	double last_alloc_bytes, last_alloc_objects, last_t;
 
-	enum tui_screen screen;
+	enum tui_screen screen, back; /* back: where the histograms were called from */
 	bool functions_mode, paused, since_mark, asking, has_filter;
 	int type;
 	enum rows_sort sort;
@@ -31,8 +31,8 @@ struct tui {
 	char filter_text[TUI_TEXT], input[TUI_TEXT];
 	struct rows rows, callers;
 	int selected, top, top_stack, page; /* page: rows that fit */
-	uint64_t selected_key;
-	char focus[TUI_TEXT]; /* function of the neighbours view */
+	uint64_t selected_key;		    /* the stack of the stack screen and its histograms */
+	char focus[TUI_TEXT];		    /* function of the neighbours view */
 	char message[TUI_TEXT];
 	double mark_t;
 };
