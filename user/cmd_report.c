@@ -574,13 +574,28 @@ static int convert(const struct args *a, struct profile *p, int type)
 	return failed;
 }
 
+/* Prints nothing, no header either, when no function matches: as pprof. */
+static int peek(struct report *r)
+{
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int err = f ? report__tree(r, f) : -ENOMEM;
+
+	if (f && fclose(f) && !err)
+		err = -ENOMEM;
+	if (!err && (fwrite(text, 1, len, stdout) != len || fflush(stdout)))
+		err = errno ? -errno : -EIO;
+	return err;
+}
+
 static int print(const struct args *a, struct report *r)
 {
 	int err;
 
 	switch (a->mode) {
-	case MODE_TREE:
-	case MODE_PEEK: return report__tree(r, stdout);
+	case MODE_TREE: return report__tree(r, stdout);
+	case MODE_PEEK: return peek(r);
 	case MODE_LIST: return report__list(r, stdout);
 	case MODE_TRACES: return report__traces(r, stdout);
 	case MODE_RAW: return report__raw(r, stdout);

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define BLOCK 4096
-#define KEEP 4096
+#define KEEP 16384
 #define NOINLINE __attribute__((noinline, noclone))
 
 static void *cache[512], *tooth[KEEP], *batch[KEEP];
