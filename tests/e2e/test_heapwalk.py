@@ -256,6 +256,8 @@ libc.mallinfo2.restype = Info
 kept = [bytearray(2000 + i % 3000) for i in range(20000)]
 small = [str(i) for i in range(300000)]
 del kept[::2]
+sys._debugmallocstats()
+sys.stderr.flush()
 libc.mallinfo2()
 m = libc.mallinfo2()
 print("info", m.uordblks, m.fordblks, m.hblkhd, flush=True)
@@ -264,7 +266,8 @@ sys.stdin.readline()
 
 
 def test_python(target):
-    t = target(["/usr/bin/python3", "-c", PYTHON])
+    t = target(["/usr/bin/python3", "-c", PYTHON], stderr=subprocess.STDOUT)
+    arenas = int(t.expect("# arenas allocated current").split("=")[1].replace(",", ""))
     used, free, mapped = map(int, t.expect("info").split()[1:])
     d, lines = ledger(t.pid)
     w = d["heap_walk"]
@@ -275,6 +278,10 @@ def test_python(target):
     assert abs(w["free_chunk_bytes"] + w["fast_bin_bytes"] + w["top_bytes"] - free) <= 64 * 1024
     assert w["mmapped_bytes"] == mapped
     assert w["free_chunk_bytes"] >= 10000 * 2000
+    # pymalloc's arenas of 1 MiB (Python 3.10 and later), as Python counts them
+    assert lines["python_arenas"]["virt_bytes"] == arenas * MB
+    assert 0.8 * arenas * MB < lines["python_arenas"]["rss_bytes"] <= arenas * MB
+    assert lines["unattributed"]["rss_bytes"] < MB
 
 
 def test_redis(redis_server):  # noqa: F811

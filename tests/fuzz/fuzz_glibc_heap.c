@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Heaps of any content: a whole one is made, and the input changes words of it (where, what; also
- * while it is walked) and says which of its pages are not resident.
+ * while it is walked) and says which of its pages are not resident. Python's arenas likewise.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../unit/glibc_image.h"
+#include "model/python_arenas.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const uint64_t starts[] = {I_LIBC, I_BRK, I_OLD, I_NEW, I_MMAP};
+static const uint64_t starts[] = {I_LIBC, I_BRK, I_OLD, I_NEW, I_MMAP, I_PYTHON};
 
 struct patch {
 	uint16_t where; /* in words, of the part `what` & 7 */
@@ -21,12 +22,12 @@ struct patch {
 
 static void apply(struct image *m, const struct patch *p)
 {
-	uint64_t at = starts[(p->what & 7) % 5] + (uint64_t)p->where * 8;
+	uint64_t at = starts[(p->what & 7) % 6] + (uint64_t)p->where * 8;
 	uint64_t old = image_get(m, at), v = p->value;
 
 	switch (p->what >> 3 & 3) {
 	case 1: v = old + (int64_t)v; break;
-	case 2: v = starts[v % 5] + (v >> 8 & 0xffff) * 8; break;
+	case 2: v = starts[v % 6] + (v >> 8 & 0xffff) * 8; break;
 	case 3: v = old ^ v << (p->shift & 63); break;
 	}
 	if (p->what & 0x20) {
@@ -38,9 +39,11 @@ static void apply(struct image *m, const struct patch *p)
 	}
 }
 
-static void check(const struct image *m, const struct glibc_heap *h)
+static void check(const struct image *m, const struct glibc_heap *h,
+		  const struct ledger_bytes *python)
 {
-	const struct ledger_heap heap = {.known = true, .walk = h->cover ? h : NULL};
+	const struct ledger_heap heap = {
+		.known = true, .walk = h->cover ? h : NULL, .python = python};
 	int64_t rss = 0, virt = 0;
 	struct ledger l;
 
@@ -62,10 +65,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					      {I_OLD + 0x1000, 1e9, 77},
 					      {I_MMAP + 16, 0x2ff0, 0x2ff0}};
 	struct glibc_heap_input in;
+	struct ledger_bytes *python;
 	struct glibc_heap h;
 	struct patch p;
+	size_t n;
 
 	image_make(&m);
+	image_add_python(&m);
 	in = image_input(&m);
 	in.block = blocks;
 	in.nblocks = sizeof(blocks) / sizeof(*blocks);
@@ -80,7 +86,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		apply(&m, &p);
 	}
 	glibc_heap__walk(&in, &h);
-	check(&m, &h);
+	python_arenas__find(&in, &python, &n);
+	check(&m, &h, python);
+	free(python);
 	glibc_heap__free(&h);
 	return 0;
 }

@@ -19,6 +19,8 @@
 #define I_OLD 0x7e0000000000ULL /* the arena's first heap */
 #define I_NEW 0x7e0010000000ULL
 #define I_MMAP 0x7f1000000000ULL
+#define I_ARENA 0x7f2000000000ULL
+#define I_PYTHON 0x7f3000000000ULL
 #define I_KEY 0x9e3779b97f4a7c15ULL
 #define I_BRK_LEN 0x10000
 #define I_HEAP_LEN 0x8000
@@ -27,9 +29,11 @@ enum { IMAGE_LIBC, IMAGE_BRK, IMAGE_OLD, IMAGE_NEW, IMAGE_MMAP, IMAGE_PARTS };
 
 struct image {
 	uint8_t libc[0x4000], brk[I_BRK_LEN], old[I_HEAP_LEN], new[I_HEAP_LEN], mmap[0x4000];
+	uint8_t python[0x1000];
 	struct ledger_map map[12];
 	struct ledger_input maps;
-	struct glibc_extent present[IMAGE_PARTS];
+	struct glibc_extent present[IMAGE_PARTS + 2];
+	size_t npresent;
 	unsigned reads, tear_at; /* the tear_at-th read sees tear_value at tear_addr */
 	uint64_t tear_addr, tear_value;
 };
@@ -40,11 +44,9 @@ static inline uint8_t *image_at(struct image *m, uint64_t addr, size_t len)
 		uint64_t start;
 		uint8_t *p;
 		size_t len;
-	} part[] = {{I_LIBC, m->libc, sizeof(m->libc)},
-		    {I_BRK, m->brk, sizeof(m->brk)},
-		    {I_OLD, m->old, sizeof(m->old)},
-		    {I_NEW, m->new, sizeof(m->new)},
-		    {I_MMAP, m->mmap, sizeof(m->mmap)}};
+	} part[] = {{I_LIBC, m->libc, sizeof(m->libc)}, {I_BRK, m->brk, sizeof(m->brk)},
+		    {I_OLD, m->old, sizeof(m->old)},	{I_NEW, m->new, sizeof(m->new)},
+		    {I_MMAP, m->mmap, sizeof(m->mmap)}, {I_PYTHON, m->python, sizeof(m->python)}};
 
 	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
 		if (addr >= part[i].start && addr - part[i].start <= part[i].len &&
@@ -138,6 +140,7 @@ static inline void image_map(struct image *m, uint64_t start, uint64_t len, cons
 
 #define IMAGE_USED (0x290 + 10 * 0x70 + 0x2000) /* of the brk area; without the caches */
 #define IMAGE_THREAD_USED (0x100 * 3 + 0x290)
+#define I_TABLE (IMAGE_FREE_AT + 0x400 + 0x50 + 2 * 0x30 + 16)
 #define IMAGE_FREE_AT (I_BRK + 0x290 + 10 * 0x70)
 
 /* Everything above; which sizes are what stands in the #defines and in the comments here. */
@@ -203,13 +206,31 @@ static inline void image_make(struct image *m)
 	m->present[2] = (struct glibc_extent){I_NEW, I_NEW + I_HEAP_LEN};
 	m->present[3] = (struct glibc_extent){I_LIBC, I_LIBC + 0x4000};
 	m->present[4] = (struct glibc_extent){I_MMAP, I_MMAP + 0x4000};
+	m->npresent = IMAGE_PARTS;
+}
+
+/* Makes it a Python with two arenas, of which 20 KiB are resident; its table fills the used chunk
+ * of 8 KiB. */
+static inline void image_add_python(struct image *m)
+{
+	for (int i = 0; i < 2; i++) {
+		image_put(m, I_TABLE + 48 * 7 * i, I_ARENA + (i << 20));
+		image_put(m, I_TABLE + 48 * 7 * i + 8, I_ARENA + (i << 20) + 0x8000);
+		image_put(m, I_TABLE + 48 * 7 * i + 16, 62 | 64ULL << 32);
+	}
+	image_put(m, I_PYTHON + 0x100, I_TABLE);
+	image_map(m, I_ARENA, 3 << 20, "rw-p", (char *)"", false);
+	image_map(m, I_PYTHON, 0x1000, "rw-p", (char *)"/usr/bin/python3.11", true);
+	m->maps.rss_bytes += m->map[m->maps.n - 2].rss = 0x5000;
+	m->present[m->npresent++] = (struct glibc_extent){I_ARENA + 0xff000, I_ARENA + 0x104000};
+	m->present[m->npresent++] = (struct glibc_extent){I_PYTHON, I_PYTHON + 0x1000};
 }
 
 static inline struct glibc_heap_input image_input(struct image *m)
 {
 	return (struct glibc_heap_input){.maps = &m->maps,
 					 .present = m->present,
-					 .npresent = IMAGE_PARTS,
+					 .npresent = m->npresent,
 					 .version = 236,
 					 .read = image_read,
 					 .now_present = image_now_present,

@@ -9,6 +9,7 @@
 
 #include "core/util.h"
 #include "glibc_image.h"
+#include "model/python_arenas.h"
 
 static struct image image;
 
@@ -111,7 +112,7 @@ static void test_what_is_not_resident(void **state)
 static void test_live_blocks(void **state)
 {
 	const struct ledger_block blocks[] = {
-		{I_BRK + 0x290 + 16, 0x68, 0x68},   /* a chunk of 0x70 */
+		{I_BRK + 0x290 + 16, 0x68, 0x68},   /* all of a chunk of 0x70 */
 		{I_BRK + 0x300 + 16, 0xb00, 0x58},  /* one that stands for 32 */
 		{IMAGE_FREE_AT + 16, 0x100, 0x100}, /* freed meanwhile */
 		{I_MMAP + 16, 0x2ff0, 0x2ff0},	    {I_MMAP + 0x3100, 0x50, 0x50}, /* not glibc's */
@@ -261,6 +262,14 @@ static void test_older_releases(void **state)
 	assert_int_equal(h.fastbin.virt, 0x30); /* the last of a list cannot be told */
 	assert_true(h.mmapped_exact);
 	glibc_heap__free(&h);
+	/* 2.43: the size of a chunk with a mapping of its own is that of the user's part */
+	image_make(&image);
+	in.version = 243;
+	image_put(&image, I_MMAP + 8, 0x2ff2);
+	assert_int_equal(glibc_heap__walk(&in, &h), 0);
+	assert_int_equal(h.mmapped.virt, 0x3000);
+	assert_true(h.mmapped_exact);
+	glibc_heap__free(&h);
 	/* nothing is known of the release: what could be anything counts as in use */
 	image_make(&image);
 	image_put(&image, I_LIBC + 0x2000, 0);
@@ -271,6 +280,60 @@ static void test_older_releases(void **state)
 	assert_false(h.mmapped_exact);
 	assert_int_equal(h.mmapped.virt, 0x3000);
 	glibc_heap__free(&h);
+}
+
+static void test_python(void **state)
+{
+	static const struct {
+		uint64_t addr, value;
+	} damages[] = {
+		{I_PYTHON + 0x100, I_TABLE + 16},
+		{I_TABLE - 8, 0x100}, /* a chunk too small for a table */
+		{I_TABLE - 8, UINT64_MAX - 14},
+		{I_TABLE, I_ARENA + 1},		/* not aligned */
+		{I_TABLE, I_ARENA + (5 << 20)}, /* not mapped */
+		{I_TABLE, I_ARENA + 0x80000},	/* overlaps */
+		{I_TABLE, I_BRK},		/* not anonymous memory */
+		{I_TABLE + 8, I_ARENA - 0x4000},
+		{I_TABLE + 16, 65 | 64ULL << 32}, /* more free pools than pools */
+		{I_TABLE + 16, 62 | 640ULL << 32},
+		{I_TABLE + 48 * 100, I_TABLE}, /* an entry that is no arena */
+	};
+	struct glibc_heap_input in;
+	struct ledger_bytes *cover;
+	struct glibc_heap h;
+	struct ledger l;
+	size_t n;
+
+	image_make(&image);
+	image_add_python(&image);
+	in = image_input(&image);
+	assert_int_equal(python_arenas__find(&in, &cover, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(cover[7].virt, 2 << 20);
+	assert_int_equal(cover[7].rss, 0x5000);
+	assert_int_equal(glibc_heap__walk(&in, &h), 0);
+	struct ledger_heap heap = {.walk = &h, .python = cover};
+
+	ledger__make(&image.maps, &heap, &l);
+	assert_int_equal(l.line[LEDGER_PYTHON].virt_bytes, 2 << 20);
+	assert_int_equal(l.line[LEDGER_PYTHON].rss_bytes, 0x5000);
+	assert_int_equal(l.line[LEDGER_OTHER].virt_bytes, (1 << 20) + 0x1000);
+	glibc_heap__free(&h);
+	free(cover);
+	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
+		image_make(&image);
+		image_add_python(&image);
+		in = image_input(&image);
+		image_put(&image, damages[i].addr, damages[i].value);
+		assert_int_equal(python_arenas__find(&in, &cover, &n), 0);
+		assert_int_equal(n, 0);
+		assert_null(cover);
+	}
+	assert_int_equal(python_arenas__version("/usr/bin/python3.11"), 11);
+	assert_int_equal(python_arenas__version("/usr/lib/libpython3.9.so.1.0"), 9);
+	assert_int_equal(python_arenas__version("/usr/bin/python3"), 0);
+	assert_int_equal(python_arenas__version(""), 0);
 }
 
 static void test_any_damage(void **state)
@@ -309,7 +372,7 @@ int main(void)
 		cmocka_unit_test(test_live_blocks), cmocka_unit_test(test_estimate_that_exceeds),
 		cmocka_unit_test(test_torn_read),   cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_no_glibc),    cmocka_unit_test(test_older_releases),
-		cmocka_unit_test(test_any_damage),
+		cmocka_unit_test(test_python),	    cmocka_unit_test(test_any_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

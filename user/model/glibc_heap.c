@@ -80,6 +80,7 @@ static int walk_segments(struct glibc_walker *w)
 		if (!err && w->arena[s->arena].main &&
 		    (sums.end - s->base) / 99 < w->arena[s->arena].system_mem / 100) {
 			w->out->failed++;
+			w->out->lasting++;
 			snprintf(w->out->note, sizeof(w->out->note),
 				 "the main arena is not contiguous");
 			continue;
@@ -122,6 +123,8 @@ static uint64_t mmapped_at(struct glibc_walker *w, uint64_t addr, uint64_t end)
 	if (end - addr < GLIBC_PAGE || glibc_walker__read(w, addr, head, sizeof(head)))
 		return 0;
 	size = head[1] & ~(uint64_t)CHUNK_FLAGS;
+	if ((size & (GLIBC_PAGE - 1)) == GLIBC_PAGE - 16)
+		size += 16; /* since 2.43 without the header */
 	if (head[0] || (head[1] & CHUNK_FLAGS) != CHUNK_MMAPPED || size & (GLIBC_PAGE - 1) ||
 	    !size || size > end - addr)
 		return 0;
@@ -362,6 +365,8 @@ static int walk(struct glibc_walker *w)
 		return err;
 	if (main_err)
 		w->out->failed++;
+	if (main_err == -EXDEV)
+		w->out->lasting++;
 	by_address = add_cache_addresses(w, version);
 	w->out->cached_known = !version || version >= 229 || version < 226;
 	w->out->fastbins_known = w->link != LINK_UNKNOWN;

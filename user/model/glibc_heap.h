@@ -54,7 +54,9 @@ struct glibc_heap {
 	struct ledger_block *stray; /* live blocks in no walked heap */
 	size_t nstray;
 	uint64_t chunks, nmmapped, retries;
-	unsigned arenas, heaps, failed; /* failed: of the heaps, those that could not be walked */
+	unsigned arenas, heaps;
+	unsigned failed;     /* heaps that could not be walked */
+	unsigned lasting;    /* of them, those that will not be walked at another time either */
 	bool cached_known;   /* the keys of the thread caches were found, or none is needed */
 	bool fastbins_known; /* chunks in fast bins can be told from used ones */
 	bool mmapped_exact;  /* as many mmapped chunks as glibc counts */

@@ -31,6 +31,7 @@ static const struct {
 	[LEDGER_SHARED] = {"shared", "shared memory"},
 	[LEDGER_GO] = {"go_heap", "Go heap and runtime"},
 	[LEDGER_JIT] = {"jit", "anonymous code (JIT)"},
+	[LEDGER_PYTHON] = {"python_arenas", "Python arenas"},
 	[LEDGER_RESERVED] = {"reserved", "reserved, not accessible"},
 	[LEDGER_KERNEL] = {"kernel", "kernel's own mappings (vdso, vvar)"},
 	[LEDGER_OTHER] = {"unattributed", "unattributed anonymous memory"},
@@ -291,23 +292,35 @@ static void add_map(struct ledger *l, const struct ledger_input *in, size_t i,
 		    const struct ledger_heap *rest, struct ledger_line *walked)
 {
 	const struct ledger_map *m = &in->map[i];
-	const struct glibc_heap *w = rest ? rest->walk : NULL;
+	const struct glibc_heap *w = rest->walk;
 	struct ledger_bytes c = w && i < w->ncover ? w->cover[i] : (struct ledger_bytes){0};
 	enum ledger_kind kind = ledger__classify(in, i, rest);
-	uint64_t virt = m->end - m->start, swap = m->swap;
+	uint64_t virt = m->end - m->start, rss = m->rss, swap = m->swap;
 
+	if (rest->python && rest->python[i].virt) {
+		struct ledger_bytes p = rest->python[i];
+
+		p.virt = min_of(p.virt, virt);
+		p.rss = min_of(p.rss, rss);
+		add_line(&l->line[LEDGER_PYTHON], p.virt, p.rss, p.virt > virt / 2 ? swap : 0);
+		swap = p.virt > virt / 2 ? 0 : swap;
+		virt -= p.virt;
+		rss -= p.rss;
+		if (!virt && !rss)
+			return;
+	}
 	c.virt = min_of(c.virt, virt);
-	c.rss = min_of(c.rss, m->rss);
+	c.rss = min_of(c.rss, rss);
 	if (c.virt) {
 		add_line(walked, c.virt, c.rss, c.virt > virt / 2 ? swap : 0);
 		swap = c.virt > virt / 2 ? 0 : swap;
-		if (c.virt == virt && c.rss == m->rss)
+		if (c.virt == virt && c.rss == rss)
 			return;
 		/* beside the heap: others' memory that the kernel joined to it */
 		if (kind == LEDGER_HEAP && !has_block(m, rest))
 			kind = LEDGER_OTHER;
 	}
-	add_line(&l->line[kind], virt - c.virt, m->rss - c.rss, swap);
+	add_line(&l->line[kind], virt - c.virt, rss - c.rss, swap);
 }
 
 void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap, struct ledger *ret)

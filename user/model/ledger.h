@@ -55,6 +55,7 @@ struct ledger_heap {
 	/* glibc's heap, chunk by chunk; NULL: it was not walked, `why_not` says why (or is NULL) */
 	const struct glibc_heap *walk;
 	const char *why_not;
+	const struct ledger_bytes *python; /* of each mapping what is Python's arenas, or NULL */
 };
 
 enum ledger_kind {
@@ -73,6 +74,7 @@ enum ledger_kind {
 	LEDGER_SHARED,	    /* shared memory: shm, memfd, tmpfs, anonymous shared */
 	LEDGER_GO,	    /* Go heap */
 	LEDGER_JIT,	    /* anonymous executable memory */
+	LEDGER_PYTHON,	    /* arenas of Python's allocator */
 	LEDGER_RESERVED,    /* PROT_NONE: address space only */
 	LEDGER_KERNEL,	    /* vdso, vvar */
 	LEDGER_OTHER,	    /* unattributed anonymous memory */

@@ -8,6 +8,7 @@
 
 #include "core/util.h"
 #include "model/glibc_find.h"
+#include "model/python_arenas.h"
 #include "sys/pagemap.h"
 #include "sys/procmap.h"
 #include "sys/procmem.h"
@@ -139,7 +140,7 @@ static void name_allocator(const struct ledger_input *maps, struct glibc_heap *h
 }
 
 int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledger_block *block,
-		   size_t nblocks, struct glibc_heap *ret)
+		   size_t nblocks, struct glibc_heap *ret, struct ledger_bytes **ret_python)
 {
 	struct source s = {.pages.fd = -1};
 	struct glibc_heap_input in = {.maps = maps,
@@ -148,8 +149,10 @@ int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledg
 				      .read = read_memory,
 				      .now_present = now_present,
 				      .arg = &s};
+	size_t narenas;
 	int err;
 
+	*ret_python = NULL;
 	memset(ret, 0, sizeof(*ret));
 #if __SIZEOF_POINTER__ != 8
 	return -ENOENT;
@@ -166,6 +169,7 @@ int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledg
 		err = glibc_heap__walk(&in, ret);
 		if (err == -ENOENT)
 			name_allocator(maps, ret);
+		python_arenas__find(&in, ret_python, &narenas);
 	} else {
 		snprintf(ret->note, sizeof(ret->note), "%s", strerror(-err));
 	}
@@ -179,6 +183,7 @@ int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *r
 		     char ret_comm[17])
 {
 	struct ledger_heap with = *heap;
+	struct ledger_bytes *python = NULL;
 	struct glibc_heap walk = {0};
 	struct ledger_input in;
 	uint64_t took_ns = 0;
@@ -192,11 +197,13 @@ int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *r
 		int r;
 
 		glibc_heap__free(&walk);
-		r = heapwalk__read(pid, &in, heap->block, heap->nblocks, &walk);
+		free(python);
+		r = heapwalk__read(pid, &in, heap->block, heap->nblocks, &walk, &python);
 		took_ns += util__now_ns() - start_ns;
 		with.walk = r ? NULL : &walk;
 		with.why_not = walk.note;
-		if (r == -ENOENT || r == -EACCES || r == -EPERM || (!r && !walk.failed) ||
+		with.python = python;
+		if (r == -ENOENT || r == -EACCES || r == -EPERM || walk.failed == walk.lasting ||
 		    try == TRIES - 1)
 			break;
 		err = smaps__read(pid, &again);
@@ -212,6 +219,7 @@ int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *r
 			memcpy(ret_comm, in.comm, sizeof(in.comm));
 	}
 	glibc_heap__free(&walk);
+	free(python);
 	smaps__free(&in);
 	return err;
 }

@@ -16,10 +16,11 @@
  * maps: of the process, just read (smaps__read). block: live blocks by ascending address, may be
  * NULL. 0: walked, see failed and note; -ENOENT: no glibc heap; -EBADMSG: it contradicts itself;
  * -ESRCH; -EACCES; other -errno. *ret is valid in any case: note says why. Free with
- * glibc_heap__free.
+ * glibc_heap__free. *ret_python: of each mapping what Python's arenas have of it, malloc'ed; NULL:
+ * nothing.
  */
 int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledger_block *block,
-		   size_t nblocks, struct glibc_heap *ret);
+		   size_t nblocks, struct glibc_heap *ret, struct ledger_bytes **ret_python);
 
 /*
  * The ledger of a process: its mappings are read (smaps__read), its heap is walked and what of it
