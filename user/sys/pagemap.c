@@ -47,8 +47,15 @@ static int scan(const struct pagemap *m, uint64_t start, uint64_t end,
 			continue;
 		if (n < 0)
 			return -errno;
-		for (int i = 0; i < n; i++)
-			fn(arg, r[i].start, r[i].end);
+		for (int i = 0; i < n; i++) {
+			uint64_t from = max_of(r[i].start, start); /* each page once */
+
+			if (from < r[i].end)
+				fn(arg, from, r[i].end);
+		}
+		/* With a full vector walk_end may lie before what was told already (seen in 6.18).
+		 */
+		a.walk_end = n == WINDOW ? r[n - 1].end : a.walk_end;
 		if (a.walk_end <= start)
 			break;
 		start = a.walk_end;
