@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ledger's walk through glibc's heap, against what glibc says of itself (mallinfo2)."""
+"""The ledger's walk through glibc's heap, against what glibc says of itself (mallinfo2).
+MEMWATCH_GLIBC names a directory with another libc.so.6 and its loader (make check-glibc)."""
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,9 +18,12 @@ KEPT = ("thread_cache_bytes", "fast_bin_bytes", "free_chunk_bytes", "top_bytes")
 @pytest.fixture
 def heap(target):
     """heap() starts the workload; .do(words) has it do something, .info() is mallinfo2."""
-    def start(*flags, suffix="", argv=(), **kw):
+    def start(*flags, suffix="", **kw):
         exe = build("glibcheap.c", flags=("-O1", "-fno-builtin", *flags), libs=("-lpthread",),
-                    suffix=suffix, cc=kw.pop("cc", "gcc"))
+                    suffix=suffix)
+        libc = os.environ.get("MEMWATCH_GLIBC")
+        loader = next(Path(libc).glob("ld-linux*")) if libc else None
+        argv = [loader, "--library-path", libc] if libc else []
         t = target([*argv, exe], **kw)
         t.expect("ready")
 

@@ -11,6 +11,7 @@
  *   drop           frees all
  *   trim           malloc_trim
  *   churn T        T threads allocate and free until the end
+ *   spin N         N hundred thousand times allocates a block and frees another
  *   wall           puts a mapping behind the brk area, which can then not grow
  */
 #include <malloc.h>
@@ -81,6 +82,20 @@ static void *churn(void *arg)
 	return NULL;
 }
 
+static void spin(size_t n)
+{
+	void *p[512] = {0};
+	unsigned x = 1;
+
+	for (size_t i = 0; i < n * 100000; i++) {
+		x = x * 1103515245 + 12345;
+		free(p[x >> 8 & 511]);
+		p[x >> 8 & 511] = malloc((x >> 17) % 3000);
+	}
+	for (size_t i = 0; i < 512; i++)
+		free(p[i]);
+}
+
 static void threads(size_t t, size_t n, size_t size)
 {
 	static pthread_barrier_t done;
@@ -128,6 +143,8 @@ static void command(const char *word, size_t a, size_t b, size_t c)
 			let_go(i);
 	} else if (!strcmp(word, "trim")) {
 		malloc_trim(0);
+	} else if (!strcmp(word, "spin")) {
+		spin(a);
 	} else if (!strcmp(word, "wall")) {
 		mmap((void *)(((uintptr_t)sbrk(0) + 4095) & ~(uintptr_t)4095), 4096, PROT_NONE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
