@@ -215,24 +215,6 @@ static void row_trend(const struct tui *t, const struct row *r, bool stack, stru
 		trend__classify(NULL, 0, ret);
 }
 
-/* Behind the innermost function those that called it, as far as the line is wide: stacks that end
- * in the same wrapper of malloc are told apart. */
-static void put_callers(const struct profile *p, const struct row *r, int y)
-{
-	const struct profile_sample *s = &p->samples[r->sample];
-
-	for (uint32_t k = 1; k < s->nstack && getcury(stdscr) == y && COLS - getcurx(stdscr) > 12;
-	     k++) {
-		cleanup_free char *name = text__frame_name(p, p->stack[s->stack0 + k], 0);
-
-		if (!name)
-			return;
-		shortname(name);
-		addstr(" < ");
-		view__put_name(name, COLS - getcurx(stdscr));
-	}
-}
-
 static void put_row(const struct tui *t, int y, const struct row *r, bool stack, bool selected)
 {
 	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN];
@@ -252,8 +234,6 @@ static void put_row(const struct tui *t, int y, const struct row *r, bool stack,
 	if (tr.likely_leak)
 		colour(RED, false);
 	view__put_name(r->name, COLS - getcurx(stdscr));
-	if (stack)
-		put_callers(t->profile, r, y);
 	if (*r->file && getcury(stdscr) == y && COLS - getcurx(stdscr) > 10) {
 		char where[128];
 
