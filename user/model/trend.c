@@ -561,7 +561,8 @@ static void judge_ages(struct trend *t, const struct trend_point *p, size_t n,
 	    t->held >= HELD_LEAK)
 		return;
 	t->turnover = true;
-	if (t->kind != TREND_LINEAR || !has_stopped(t, p, n))
+	/* (what no line explains, and keeps nothing, is noise about a level) */
+	if (t->kind != TREND_LINEAR || (t->r2 >= 0.5 && !has_stopped(t, p, n)))
 		return;
 	t->kind = TREND_SATURATING;
 	t->limit_bytes = t->bytes;

@@ -73,7 +73,9 @@ static int survival_text(char *buf, size_t len, const struct trend *t)
 {
 	char age[NUMBER_LEN];
 
-	if (t->survival < 0)
+	/* where few survive it matters what became of the growth; of one block that grows by
+	 * reallocation nothing is left but itself, and that tells nothing */
+	if (t->survival < 0 || (t->survival < 0.5 && t->held < 0))
 		return 0;
 	return snprintf(buf, len, ", %s%.0f %% of blocks older than %s survive%s",
 			t->survival_is_bound ? "at least " : "", floor(t->survival * 100),
