@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "core/log.h"
 #include "core/util.h"
+#include "probe/closer.h"
 #include "probe/uprobe_link.h"
 
 enum method { METHOD_SESSION, METHOD_MULTI, METHOD_SINGLE };
@@ -27,6 +27,7 @@ struct alloc_probe {
 	enum method method;
 	struct probe_link *links;
 	size_t nlinks, links_cap;
+	struct closer *closer;
 	uint32_t nsites; /* rows of alloc_sites in use; row 0 means "no callers" */
 };
 
@@ -80,6 +81,10 @@ int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
+	if (closer__new(&p->closer)) {
+		free(p);
+		return -ENOMEM;
+	}
 	p->obj = o;
 	p->nsites = 1;
 	p->method = pick_method(fs);
@@ -95,6 +100,7 @@ int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 	if (!err)
 		err = bpfobj__use_map(o->skel->maps.alloc_threads, opts->max_threads);
 	if (err) {
+		closer__free(p->closer);
 		free(p);
 		return err;
 	}
@@ -102,22 +108,21 @@ int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 	return 0;
 }
 
-static void link_close(struct probe_link *l)
+static void link_close(struct alloc_probe *p, const struct probe_link *l)
 {
-	if (l->fd >= 0)
-		close(l->fd);
-	bpf_link__destroy(l->link);
+	closer__push(p->closer, l->fd, l->link);
 }
 
 void alloc_probe__free(struct alloc_probe *p)
 {
 	if (!p)
 		return;
-	/* All at one moment: taking the probes out one by one lasts tens of milliseconds. */
+	/* All at one moment, whichever probe is out first: no free may go unseen while allocations
+	 * are seen. */
 	alloc_probe__set_rate(p, 0);
-	/* In the reverse order: while a free can no longer be seen, no allocation may be. */
 	while (p->nlinks)
-		link_close(&p->links[--p->nlinks]);
+		link_close(p, &p->links[--p->nlinks]);
+	closer__free(p->closer);
 	free(p->links);
 	free(p);
 }
@@ -129,7 +134,7 @@ void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target)
 	for (size_t i = p->nlinks; i-- > 0;) {
 		if (p->links[i].target != target)
 			continue;
-		link_close(&p->links[i]);
+		link_close(p, &p->links[i]);
 		p->links[i].target = UINT32_MAX;
 	}
 	for (size_t i = 0; i < p->nlinks; i++) {
@@ -150,7 +155,7 @@ static int add_link(struct alloc_probe *p, uint32_t target, int fd, struct bpf_l
 	int err = array_reserve(p->links, p->links_cap, p->nlinks + 1);
 
 	if (err) {
-		link_close(&l);
+		link_close(p, &l);
 		return err;
 	}
 	p->links[p->nlinks++] = l;
