@@ -14,42 +14,72 @@ static int stream_status(FILE *f)
 	return fflush(f) || ferror(f) ? -EIO : 0;
 }
 
-/* Of the timelines, the one whose next row is the earliest; n if all are written. */
-static size_t earliest(const struct timeline *const *t, const size_t *at, size_t n)
-{
-	size_t best = n;
+/* The timelines that still have rows, as a heap: the one whose next row is the earliest is first;
+ * of equal times the first timeline's. */
+struct merge {
+	const struct timeline *const *t;
+	size_t *at;   /* next row of each */
+	size_t *heap; /* indices of timelines */
+	size_t n;
+};
 
-	for (size_t i = 0; i < n; i++) {
-		if (at[i] < t[i]->nrows &&
-		    (best == n ||
-		     t[i]->rows[at[i]].time_unix_ms < t[best]->rows[at[best]].time_unix_ms))
-			best = i;
+static bool is_before(const struct merge *m, size_t a, size_t b)
+{
+	int64_t x = m->t[a]->rows[m->at[a]].time_unix_ms, y = m->t[b]->rows[m->at[b]].time_unix_ms;
+
+	return x != y ? x < y : a < b;
+}
+
+static void sift_down(struct merge *m, size_t i)
+{
+	for (size_t child; (child = 2 * i + 1) < m->n; i = child) {
+		size_t held = m->heap[i];
+
+		if (child + 1 < m->n && is_before(m, m->heap[child + 1], m->heap[child]))
+			child++;
+		if (!is_before(m, m->heap[child], held))
+			return;
+		m->heap[i] = m->heap[child];
+		m->heap[child] = held;
 	}
-	return best;
+}
+
+static void write_csv_row(FILE *f, uint32_t pid, const struct timeline_row *r)
+{
+	fprintf(f, "%" PRId64 ",%u", r->time_unix_ms, pid);
+	for (int c = 0; c < TIMELINE_COLUMNS; c++) {
+		if (r->value[c] == TIMELINE_UNKNOWN)
+			putc(',', f);
+		else
+			fprintf(f, ",%" PRId64, r->value[c]);
+	}
+	putc('\n', f);
 }
 
 int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
 {
-	cleanup_free size_t *at = calloc(n + 1, sizeof(*at));
-	size_t i;
+	cleanup_free size_t *at = calloc(n + 1, sizeof(*at)), *heap = calloc(n + 1, sizeof(*heap));
+	struct merge m = {.t = t, .at = at, .heap = heap};
 
-	if (!at)
+	if (!at || !heap)
 		return -ENOMEM;
 	fputs("time_unix_ms,pid", f);
 	for (int c = 0; c < TIMELINE_COLUMNS; c++)
 		fprintf(f, ",%s", timeline__column_name(c));
 	putc('\n', f);
-	while ((i = earliest(t, at, n)) < n) {
-		const struct timeline_row *r = &t[i]->rows[at[i]++];
+	for (size_t i = 0; i < n; i++) {
+		if (t[i]->nrows)
+			heap[m.n++] = i;
+	}
+	for (size_t i = m.n / 2; i-- > 0;)
+		sift_down(&m, i);
+	while (m.n) {
+		size_t first = heap[0];
 
-		fprintf(f, "%" PRId64 ",%u", r->time_unix_ms, t[i]->pid);
-		for (int c = 0; c < TIMELINE_COLUMNS; c++) {
-			if (r->value[c] == TIMELINE_UNKNOWN)
-				putc(',', f);
-			else
-				fprintf(f, ",%" PRId64, r->value[c]);
-		}
-		putc('\n', f);
+		write_csv_row(f, t[first]->pid, &t[first]->rows[at[first]]);
+		if (++at[first] == t[first]->nrows)
+			heap[0] = heap[--m.n];
+		sift_down(&m, 0);
 	}
 	return stream_status(f);
 }
