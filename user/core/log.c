@@ -19,6 +19,20 @@ enum log_level log__level(void)
 	return max_level;
 }
 
+/* Names of processes and files go into messages: what a terminal would obey (C0, DEL, C1) must not.
+ */
+static void make_printable(char *p, const char *end)
+{
+	for (; p < end; p++) {
+		unsigned char c = *p, next = p + 1 < end ? p[1] : 0;
+
+		if (c < 0x20 || c == 0x7f)
+			*p = '?';
+		else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+			*p = p[1] = '?';
+	}
+}
+
 void log__printf(enum log_level level, const char *fmt, ...)
 {
 	static const char *const prefix[] = {"", "", "warning: ", "", "debug: "};
@@ -35,6 +49,7 @@ void log__printf(enum log_level level, const char *fmt, ...)
 	if (m < 0)
 		m = 0;
 	n = n + m < (int)sizeof(line) - 1 ? n + m : (int)sizeof(line) - 2;
+	make_printable(line, line + n);
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, n) < 0)
 		(void)0; /* nowhere left to complain to */
