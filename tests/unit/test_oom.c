@@ -632,9 +632,9 @@ static void finer_timelines(void **state)
 		e->npoints = 2; /* the tracker's, the last from the kill itself */
 		e->timeline[0] = (struct oom_point){.time_unix_ms = 995000, .rss_bytes = 1};
 		e->timeline[1] = (struct oom_point){.time_unix_ms = 1000000, .rss_bytes = 9999};
-		finer__timeline(e, NULL);
+		finer__timeline(e, NULL, 0);
 		assert_int_equal(e->npoints, 2);
-		finer__timeline(e, &t);
+		finer__timeline(e, &t, 0);
 		assert_int_equal(e->npoints, sizes[k] < 63 ? sizes[k] + 1 : 64);
 		assert_int_equal(p[e->npoints - 1].rss_bytes, 9999);
 		assert_true(p[0].time_unix_ms >= 1000000 - FINER_SPAN_MS);

@@ -184,7 +184,7 @@ static void look_at_machine(struct rules_sample *x)
 
 static int look_at(struct alert *a, struct watched *w, struct rules_sample *x)
 {
-	struct timeline_row row = timeline__row(util__wall_ms());
+	struct timeline_row row = timeline__row(util__steady_ms());
 	uint64_t virt, rss, shared, cache;
 	char path[64], text[256];
 
@@ -368,11 +368,25 @@ static void run_command(struct alert *a, const struct watched *w, const struct f
 	free(e);
 }
 
+/* In the file the rows have the wall clock's times, as it is now. */
+static int save_timeline(struct watched *w, const char *path)
+{
+	struct timeline *t = &w->timeline;
+	int64_t step = util__wall_ms() - util__steady_ms();
+	int err;
+
+	for (size_t i = 0; i < t->nrows; i++)
+		t->rows[i].time_unix_ms += step;
+	err = timeline_file__save(path, &(const struct timeline *){t}, 1);
+	for (size_t i = 0; i < t->nrows; i++)
+		t->rows[i].time_unix_ms -= step;
+	return err;
+}
+
 static void fire(struct alert *a, struct watched *w, enum alert_rule rule,
 		 const struct rules_verdict *v, const struct rules_sample *x)
 {
 	struct firing f = {.rule = rule, .v = v, .x = x, .time_unix_ms = util__wall_ms()};
-	const struct timeline *t = &w->timeline;
 	char base[FIELD - 16];
 	int err;
 
@@ -384,7 +398,7 @@ static void fire(struct alert *a, struct watched *w, enum alert_rule rule,
 		f.profile[0] = 0;
 	}
 	snprintf(f.timeline, sizeof(f.timeline), "%s.csv", base);
-	err = timeline_file__save(f.timeline, &t, 1);
+	err = save_timeline(w, f.timeline);
 	if (err) {
 		log_warn("failed to save the timeline of an alert '%s': %s", f.timeline,
 			 strerror(-err));

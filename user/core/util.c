@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/util.h"
 
+#include <stdatomic.h>
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>
@@ -64,6 +65,16 @@ int64_t util__wall_ms(void)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t util__steady_ms(void)
+{
+	static _Atomic int64_t base; /* wall clock minus CLOCK_BOOTTIME */
+	int64_t none = 0, now = (int64_t)(util__boot_ns() / 1000000);
+
+	if (!base) /* of two threads that come here the first one's holds */
+		atomic_compare_exchange_strong(&base, &none, util__wall_ms() - now);
+	return base + now;
 }
 
 void util__prefault(void *p, size_t len)

@@ -95,6 +95,10 @@ uint64_t util__now_ns(void);
 uint64_t util__boot_ns(void);
 int64_t util__wall_ms(void);
 
+/* The wall clock as it was at the first call, carried on by CLOCK_BOOTTIME, ms: for series of
+ * times, which a step of the wall clock must not put out of order. */
+int64_t util__steady_ms(void);
+
 /* Makes the pages of freshly allocated memory present, so that using it later cannot need any. */
 void util__prefault(void *p, size_t len);
 

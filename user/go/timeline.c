@@ -64,7 +64,7 @@ int go_timeline__add(struct go_timeline *t, const struct go_memstats *m, uint64_
 	struct mw_task_row task;
 	int err;
 
-	row.base = timeline__row(util__wall_ms());
+	row.base = timeline__row(util__steady_ms());
 	row.base.value[TIMELINE_VIRT] = (int64_t)m->virt;
 	row.base.value[TIMELINE_RSS] = (int64_t)m->rss;
 	if (proc_task__read(t->pid, &task) == 0) {

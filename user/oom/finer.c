@@ -12,20 +12,21 @@ static bool is_whole(const struct timeline_row *r)
 	return r->value[TIMELINE_VIRT] > 0 && r->value[TIMELINE_RSS] > 0;
 }
 
-static struct oom_point point_of(const struct timeline_row *r)
+static struct oom_point point_of(const struct timeline_row *r, int64_t step_ms)
 {
 	int64_t file = r->value[TIMELINE_RSS_FILE], shmem = r->value[TIMELINE_RSS_SHMEM];
 
 	return (struct oom_point){
-		.time_unix_ms = r->time_unix_ms,
+		.time_unix_ms = r->time_unix_ms + step_ms,
 		.virt_bytes = (uint64_t)r->value[TIMELINE_VIRT],
 		.rss_bytes = (uint64_t)r->value[TIMELINE_RSS],
 		.shared_bytes = (uint64_t)(max_of(file, (int64_t)0) + max_of(shmem, (int64_t)0)),
 	};
 }
 
-void finer__timeline(struct oom_event *e, const struct timeline *t)
+void finer__timeline(struct oom_event *e, const struct timeline *t, int64_t step_ms)
 {
+	int64_t kill_ms = e->time_unix_ms - step_ms; /* on the timeline's clock */
 	struct oom_point at_kill = {0};
 	size_t first = 0, end = 0, n, old, room, kept = 0;
 	bool has_kill;
@@ -35,11 +36,11 @@ void finer__timeline(struct oom_event *e, const struct timeline *t)
 	has_kill = e->npoints && e->timeline[e->npoints - 1].time_unix_ms == e->time_unix_ms;
 	if (has_kill)
 		at_kill = e->timeline[e->npoints - 1];
-	while (end < t->nrows && t->rows[end].time_unix_ms <= e->time_unix_ms)
+	while (end < t->nrows && t->rows[end].time_unix_ms <= kill_ms)
 		end++;
 	while (end > 0 && !is_whole(&t->rows[end - 1]))
 		end--;
-	while (first < end && t->rows[first].time_unix_ms < e->time_unix_ms - FINER_SPAN_MS)
+	while (first < end && t->rows[first].time_unix_ms < kill_ms - FINER_SPAN_MS)
 		first++;
 	n = end - first;
 	if (!n || n + has_kill < e->npoints)
@@ -51,11 +52,11 @@ void finer__timeline(struct oom_event *e, const struct timeline *t)
 		const struct timeline_row *r = &t->rows[first + i * old / (room - NEWEST)];
 
 		if (is_whole(r))
-			e->timeline[kept++] = point_of(r);
+			e->timeline[kept++] = point_of(r, step_ms);
 	}
 	for (size_t i = old; i < n; i++) {
 		if (is_whole(&t->rows[first + i]))
-			e->timeline[kept++] = point_of(&t->rows[first + i]);
+			e->timeline[kept++] = point_of(&t->rows[first + i], step_ms);
 	}
 	if (has_kill)
 		e->timeline[kept++] = at_kill;

@@ -36,7 +36,7 @@ struct tracker {
 	uint32_t pass;
 	uint64_t due_ns;
 	struct {
-		int64_t wall_ms;
+		int64_t steady_ms;
 		uint64_t boot_ns;
 	} passes[OOM_POINTS * 4];
 	struct proc procs[TRACKER_PROCS];
@@ -196,12 +196,12 @@ static void track(struct tracker *t, uint32_t pid, const uint64_t *pages, void *
 	p->seen = t->pass;
 }
 
-void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t wall_ms)
+void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t steady_ms)
 {
 	uint64_t page_kb = sysconf(_SC_PAGESIZE) / 1024, cost;
 
 	t->pass++;
-	t->passes[t->pass % ARRAY_SIZE(t->passes)].wall_ms = wall_ms;
+	t->passes[t->pass % ARRAY_SIZE(t->passes)].steady_ms = steady_ms;
 	t->passes[t->pass % ARRAY_SIZE(t->passes)].boot_ns = util__boot_ns();
 	each_proc(t, track, &page_kb);
 	for (uint32_t i = 0; i < t->n;) {
@@ -286,6 +286,8 @@ static bool is_there(const struct tracker *t, const struct oom_proc *p)
 
 void tracker__describe(struct tracker *t, struct oom_event *e)
 {
+	/* the kill's time is the wall clock's */
+	int64_t step = util__wall_ms() - util__steady_ms();
 	struct proc *p = find(t, e->victim.pid);
 	uint64_t start_ns = e->victim.start_ns;
 	uint32_t n, first;
@@ -305,7 +307,7 @@ void tracker__describe(struct tracker *t, struct oom_event *e)
 		if (!is_of(t, q->at, start_ns))
 			continue;
 		e->timeline[e->npoints++] = (struct oom_point){
-			.time_unix_ms = t->passes[q->at % ARRAY_SIZE(t->passes)].wall_ms,
+			.time_unix_ms = t->passes[q->at % ARRAY_SIZE(t->passes)].steady_ms + step,
 			.virt_bytes = (uint64_t)q->virt_kb << 10,
 			.rss_bytes = (uint64_t)q->rss_kb << 10,
 			.shared_bytes = (uint64_t)q->shared_kb << 10,

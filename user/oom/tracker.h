@@ -17,8 +17,8 @@ struct tracker;
 int tracker__new(struct tracker **ret);
 void tracker__free(struct tracker *t);
 
-/* One pass over /proc. Allocates nothing. */
-void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t wall_ms);
+/* One pass over /proc; steady_ms: util__steady_ms(). Allocates nothing. */
+void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t steady_ms);
 /* When the next pass is due (monotonic): later when passes are costly, so that all of them stay
  * below 0.05 % of a core. */
 uint64_t tracker__due(const struct tracker *t);

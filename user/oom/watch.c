@@ -255,7 +255,7 @@ int watch__run(struct watch *w)
 		err = drain_kmsg(w);
 	merge__tick(w->merge, util__now_ns());
 	if (w->tracker && tracker__due(w->tracker) <= util__now_ns())
-		tracker__sample(w->tracker, util__now_ns(), util__wall_ms());
+		tracker__sample(w->tracker, util__now_ns(), util__steady_ms());
 	return err < 0 ? err : 0;
 }
 

@@ -8,7 +8,9 @@
 #include "sys/proc_task.h"
 
 #define CLOCK_STEP_MS 1000
-#define MAX_PROCESSES 4096
+#define MAX_PROCESSES 16384
+#define FULL_PROCESSES 4096 /* those beyond them get few rows each: the memory stays bounded */
+#define FEW_ROWS 128
 
 struct entry {
 	struct timeline line;
@@ -25,10 +27,13 @@ struct proc_timeline {
 	size_t n, cap;
 	struct entry **live; /* the entries that still record, by PID */
 	size_t nlive, live_cap;
+	struct entry **gone; /* ended by an event since the last rows */
+	size_t ngone, gone_cap;
 	uint64_t rejected;
 	const struct timeline **lines;
 	size_t lines_cap;
 	uint64_t mono0_ns, last_ns; /* of the start, of the last tick */
+	uint64_t last_boot_ns;	    /* of the last tick, CLOCK_BOOTTIME as start_ns is */
 	int64_t wall0_ms, step_ms;  /* wall clock at the start; how far it has stepped since */
 };
 
@@ -64,6 +69,7 @@ void proc_timeline__free(struct proc_timeline *t)
 	}
 	free(t->entry);
 	free(t->live);
+	free(t->gone);
 	free(t->lines);
 	free(t);
 }
@@ -137,7 +143,8 @@ static int add_entry(struct proc_timeline *t, pid_t pid, const char *name, struc
 		return -ENOMEM;
 	e->pid = pid;
 	e->inuse_bytes = e->alloc_bytes = TIMELINE_UNKNOWN;
-	timeline__init(&e->line, pid, name, t->opts.max_rows);
+	timeline__init(&e->line, pid, name,
+		       t->opts.all && t->n >= FULL_PROCESSES ? FEW_ROWS : t->opts.max_rows);
 	t->entry[t->n++] = e;
 	memmove(t->live + at + 1, t->live + at, (t->nlive - at) * sizeof(*t->live));
 	t->live[at] = e;
@@ -222,7 +229,8 @@ static struct entry *add_process(struct proc_timeline *t, pid_t pid, const char 
 
 	snprintf(name, sizeof(name), "%.*s", MW_MM_COMM_LEN, comm);
 	if (t->n >= max || add_entry(t, pid, name, &e)) {
-		t->rejected++;
+		/* it is met again at each tick; told once */
+		t->rejected += start_ns >= t->last_boot_ns;
 		return NULL;
 	}
 	e->start_ns = start_ns;
@@ -252,6 +260,8 @@ void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 		if (ev->rss_bytes) /* its last moment; before 6.16 the memory is gone by then */
 			append(t, e, &now);
 		end_entry(t, e);
+		if (!array_reserve(t->gone, t->gone_cap, t->ngone + 1))
+			t->gone[t->ngone++] = e;
 		if (ev->exit_code & 0x7f)
 			snprintf(text, sizeof(text), "killed by signal %d", ev->exit_code & 0x7f);
 		else
@@ -301,6 +311,16 @@ static int take_row(struct proc_timeline *t, struct entry *e, const struct mw_ta
 	return append(t, e, &now);
 }
 
+/* It ended after the pass that still saw it: its row comes later than its end. */
+static bool has_gone(const struct proc_timeline *t, const struct mw_task_row *row)
+{
+	for (size_t i = 0; i < t->ngone; i++) {
+		if (t->gone[i]->pid == (pid_t)row->tgid && t->gone[i]->start_ns == row->start_ns)
+			return true;
+	}
+	return false;
+}
+
 static void event_of_probe(void *arg, const struct mw_mm_ev *ev)
 {
 	proc_timeline__event(arg, ev);
@@ -322,7 +342,7 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 			end_entry(t, e);
 			e = NULL;
 		}
-		if (!e && !(row->flags & (MW_TASK_NO_MM | MW_TASK_TORN)))
+		if (!e && !(row->flags & (MW_TASK_NO_MM | MW_TASK_TORN)) && !has_gone(t, row))
 			add_process(t, row->tgid, row->comm, row->start_ns);
 	}
 	for (size_t i = 0; i < t->nlive;) { /* both are sorted by PID */
@@ -342,6 +362,8 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 			return err;
 		i++;
 	}
+	t->ngone = 0;
+	t->last_boot_ns = util__boot_ns();
 	return t->nlive;
 }
 
@@ -359,6 +381,11 @@ int proc_timeline__tick(struct proc_timeline *t)
 uint64_t proc_timeline__rejected(const struct proc_timeline *t)
 {
 	return t->rejected;
+}
+
+int64_t proc_timeline__step_ms(const struct proc_timeline *t)
+{
+	return util__wall_ms() - wall_of(t, util__now_ns());
 }
 
 size_t proc_timeline__all(struct proc_timeline *t, const struct timeline *const **ret)

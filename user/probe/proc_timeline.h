@@ -24,7 +24,7 @@ struct proc_timeline_opts {
 	bool no_bpf;
 	bool external;	      /* rows and events are fed by the caller's own mm_probe */
 	bool all;	      /* external: every process met is recorded, not only those added */
-	size_t max_processes; /* with all; 0: 4096. Beyond it they are counted, not recorded */
+	size_t max_processes; /* with all; 0: 16384. Beyond it they are counted, not recorded */
 };
 
 struct proc_timeline;
@@ -51,6 +51,9 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows);
 void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev);
 /* Processes that were not recorded for want of room. */
 uint64_t proc_timeline__rejected(const struct proc_timeline *t);
+
+/* How far the wall clock is by now from the clock of the rows, which never steps. */
+int64_t proc_timeline__step_ms(const struct proc_timeline *t);
 
 /* What was recorded, for out/timeline_file.h; borrowed until the next add or free. */
 size_t proc_timeline__all(struct proc_timeline *t, const struct timeline *const **ret);

@@ -88,7 +88,8 @@ static void on_kill(void *arg, struct oom_event *e)
 
 	memcpy(e->boot_id, g->boot_id, sizeof(e->boot_id));
 	if (g->residency)
-		finer__timeline(e, residency__timeline(g->residency, (int)e->victim.pid));
+		finer__timeline(e, residency__timeline(g->residency, (int)e->victim.pid),
+				residency__step_ms(g->residency));
 	if (t) {
 		if (g->s->faults)
 			faults__at_death(g->s->faults, t->index);

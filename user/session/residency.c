@@ -99,6 +99,11 @@ const struct timeline *residency__timeline(const struct residency *r, int pid)
 	return r->timeline ? proc_timeline__of(r->timeline, pid) : NULL;
 }
 
+int64_t residency__step_ms(const struct residency *r)
+{
+	return r->timeline ? proc_timeline__step_ms(r->timeline) : 0;
+}
+
 int residency__save(struct residency *r)
 {
 	const struct timeline *const *lines;

@@ -25,6 +25,8 @@ uint64_t residency__due(const struct residency *r);
 void residency__tick(struct residency *r, uint64_t now_ns);
 /* What was recorded of a process, borrowed until the next tick; NULL: nothing. */
 const struct timeline *residency__timeline(const struct residency *r, int pid);
+/* How far the wall clock is by now from the timeline's, which never steps. */
+int64_t residency__step_ms(const struct residency *r);
 /* Writes the timeline's file. 0 or -errno (logged). */
 int residency__save(struct residency *r);
 
