@@ -14,8 +14,8 @@
  *
  * Both end after a few instructions unless the shared part of the kernel's counters moved. Then the
  * address space is added up and the process's interval peak raised. Nothing is sent: the next pass
- * takes the peak. Fork, exec and exit send one small event each, so that processes that live and
- * die between two passes are seen, with their peak.
+ * takes the peak. Exec and exit send one small event each, so that processes that live and die
+ * between two passes are seen, with their peak.
  */
 #include "kernel.h"
 #include "mmstat.h"
@@ -137,10 +137,9 @@ int BPF_PROG(mw_mm_rss, struct mm_struct *mm, int member)
 }
 
 static __always_inline void mm_send(struct task_struct *task, u32 type, const struct mm_rss *rss,
-				    u64 virt_pages, const struct mm_moment *peak)
+				    u64 virt_pages, const struct mm_moment *peak, s64 max)
 {
 	struct mw_mm_ev *e = bpf_ringbuf_reserve(&mm_events, sizeof(*e), 0);
-	s64 max = task->signal->maxrss;
 
 	if (!e) {
 		mm_count(MW_MM_C_LOST_RING);
@@ -175,15 +174,32 @@ int BPF_PROG(mw_mm_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct mm_struct *mm = child->mm;
 	struct mm_rss rss = {};
-	struct mm_moment now = {};
 
 	/* of chosen processes only: userspace adds the children it follows */
 	if (child->tgid != child->pid || !mm || !mm_watch_all)
 		return 0;
 	mm_read_rss(mm, &rss);
-	mm_moment_now(mm, &rss, &now);
-	mm_slot_make(child->tgid, child->start_boottime, mm, &rss, 0);
-	mm_send(child, MW_MM_FORK, &rss, mm->total_vm, &now);
+	mm_slot_make(child, parent, mm, &rss, 0);
+	return 0;
+}
+
+/*
+ * The last moment of the old image, from 6.10 (5c5fad46e48c) on. Afterwards only signal->maxrss
+ * tells its mark, and only if no earlier image had more.
+ */
+SEC("?tp_btf/sched_prepare_exec")
+int BPF_PROG(mw_mm_prepare_exec, struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+	u32 tgid = task->tgid;
+	struct mm_slot *slot = bpf_map_lookup_elem(&mm_slots, &tgid);
+	struct mm_rss rss = {};
+
+	if (!mm || !slot || slot->borrowed)
+		return 0;
+	mm_read_rss(mm, &rss);
+	mm_slot_raise(mm, slot, &rss);
+	mm_slot_raise_by_mark(mm->hiwater_rss, slot);
 	return 0;
 }
 
@@ -195,6 +211,7 @@ int BPF_PROG(mw_mm_exec, struct task_struct *task)
 	struct mm_moment peak = {};
 	struct mm_rss rss = {};
 	struct mm_slot *slot;
+	s64 life = 0;
 
 	if (!mm)
 		return 0;
@@ -202,11 +219,15 @@ int BPF_PROG(mw_mm_exec, struct task_struct *task)
 	if (!slot && !mm_watched(tgid))
 		return 0;
 	mm_read_rss(mm, &rss);
-	if (slot)
+	if (slot && slot->start_ns == task->group_leader->start_boottime) {
+		mm_slot_end_image(task, slot);
 		peak = slot->peak;
-	else
+		life = slot->life;
+		mm_slot_new_image(task, mm, &rss, slot);
+	} else {
 		mm_moment_now(mm, &rss, &peak);
-	mm_send(task, MW_MM_EXEC, &rss, mm->total_vm, &peak);
+	}
+	mm_send(task, MW_MM_EXEC, &rss, mm->total_vm, &peak, life);
 	return 0;
 }
 
@@ -218,6 +239,7 @@ int BPF_PROG(mw_mm_exit, struct task_struct *task)
 	struct mm_moment peak = {};
 	struct mm_rss rss = {};
 	struct mm_slot *slot;
+	s64 life = 0;
 
 	if (task->signal->live.counter || (task->flags & PF_KTHREAD))
 		return 0;
@@ -229,14 +251,16 @@ int BPF_PROG(mw_mm_exit, struct task_struct *task)
 		mm_moment_now(mm, &rss, &peak);
 	}
 	if (slot && slot->start_ns == task->group_leader->start_boottime) {
+		mm_slot_end_image(task, slot);
 		if (mm)
-			mm_slot_raise_by_mark(mm, slot);
+			mm_slot_raise_by_mark(mm->hiwater_rss, slot);
+		life = slot->life;
 		if (peak.rss < slot->peak.rss)
 			peak = slot->peak;
 		/* Two threads that end at once both come here; one of them deletes. */
 		if (bpf_map_delete_elem(&mm_slots, &tgid))
 			return 0;
 	}
-	mm_send(task, MW_MM_EXIT, &rss, mm ? mm->total_vm : 0, &peak);
+	mm_send(task, MW_MM_EXIT, &rss, mm ? mm->total_vm : 0, &peak, life);
 	return 0;
 }

@@ -3,9 +3,10 @@
  * mmslot.h - one slot per watched process with its highest RSS since the last pass.
  *
  * Slots are keyed by tgid and carry the start time, so a reused PID never inherits one. Fork and
- * the first pass that meets a process make them, the exit of the last thread ends them, the tick
- * or rss_stat raises their peak, and so does the kernel's own high-water mark where it rose. A pass
- * takes the peak once: the iterator may show a task twice (when its buffer is full it is asked
+ * the first pass that meets a process make them, exec begins them anew, the exit of the last thread
+ * ends them, the tick or rss_stat raises their peak, and so does the kernel's own high-water mark
+ * where it rose: that one is exact but for the per-CPU parts that the kernel leaves out of it. A
+ * pass takes the peak once: the iterator may show a task twice (when its buffer is full it is asked
  * again), so the pass's session id says whether it was taken.
  */
 #ifndef BPF_MMSLOT_H
@@ -26,7 +27,10 @@ struct mm_slot {
 	struct mm_moment peak;	/* since the last pass */
 	struct mm_moment taken; /* what the pass `session` was given */
 	s64 hiwater;		/* the kernel's mark at the last pass, pages */
-	u64 known;		/* events were seen for all of the interval that was taken */
+	s64 ended;		/* signal->maxrss when this image began: of those before it */
+	s64 life;		/* the highest RSS of the images before, pages */
+	u32 known;		/* events were seen for all of the interval that was taken */
+	u32 borrowed;		/* born by vfork: until its exec the memory is the parent's */
 };
 
 struct mm_slots_map {
@@ -83,11 +87,16 @@ static __always_inline void mm_moment_now(struct mm_struct *mm, const struct mm_
 	m->time_ns = bpf_ktime_get_ns();
 }
 
-static __always_inline void mm_slot_make(u32 tgid, u64 start_ns, struct mm_struct *mm,
-					 const struct mm_rss *rss, u64 session)
+static __always_inline void mm_slot_make(struct task_struct *task, struct task_struct *parent,
+					 struct mm_struct *mm, const struct mm_rss *rss,
+					 u64 session)
 {
-	struct mm_slot slot = {.start_ns = start_ns, .session = session};
+	struct mm_slot slot = {.session = session};
+	u32 tgid = task->tgid;
 
+	slot.start_ns = task->group_leader->start_boottime;
+	slot.ended = task->signal->maxrss;
+	slot.borrowed = parent->mm == mm;
 	mm_moment_now(mm, rss, &slot.peak);
 	slot.taken = slot.peak;
 	slot.hiwater = mm->hiwater_rss;
@@ -106,9 +115,9 @@ static __always_inline void mm_slot_raise(struct mm_struct *mm, struct mm_slot *
  * The kernel notes RSS in mm->hiwater_rss before it unmaps anything. If the mark rose, that is the
  * interval's peak to the page; what it has more than we saw counts as anonymous.
  */
-static __always_inline void mm_slot_raise_by_mark(struct mm_struct *mm, struct mm_slot *slot)
+static __always_inline void mm_slot_raise_by_mark(s64 mark, struct mm_slot *slot)
 {
-	s64 mark = mm->hiwater_rss, more = mark - slot->peak.rss;
+	s64 more = mark - slot->peak.rss;
 
 	if (mark > slot->hiwater && more > 0) {
 		slot->peak.rss = mark;
@@ -117,21 +126,49 @@ static __always_inline void mm_slot_raise_by_mark(struct mm_struct *mm, struct m
 	slot->hiwater = mark;
 }
 
+/*
+ * The image ends. The kernel has put its mark into signal->maxrss, unless an earlier image's is
+ * higher: after a vfork that is the parent's, which says nothing of this process.
+ */
+static __always_inline void mm_slot_end_image(struct task_struct *task, struct mm_slot *slot)
+{
+	s64 mark = task->signal->maxrss;
+
+	if (mark > slot->ended && !slot->borrowed) {
+		mm_slot_raise_by_mark(mark, slot);
+		if (slot->life < mark)
+			slot->life = mark;
+	}
+	if (slot->life < slot->peak.rss && !slot->borrowed)
+		slot->life = slot->peak.rss;
+}
+
+/* A new image: nothing of the old one's counts any more. */
+static __always_inline void mm_slot_new_image(struct task_struct *task, struct mm_struct *mm,
+					      const struct mm_rss *rss, struct mm_slot *slot)
+{
+	mm_moment_now(mm, rss, &slot->peak);
+	slot->hiwater = mm->hiwater_rss;
+	slot->ended = task->signal->maxrss;
+	slot->borrowed = 0;
+}
+
 /* A pass met the process: its peak since the pass before goes into the row. */
-static __always_inline void mm_slot_take_peak(u64 session, struct mm_struct *mm,
-					      const struct mm_rss *rss, struct mw_task_row *row)
+static __always_inline void mm_slot_take_peak(u64 session, struct task_struct *task,
+					      struct mm_struct *mm, const struct mm_rss *rss,
+					      struct mw_task_row *row)
 {
 	u32 tgid = row->tgid;
 	struct mm_slot *slot = bpf_map_lookup_elem(&mm_slots, &tgid);
 
 	if (!slot || slot->start_ns != row->start_ns) {
 		if (mm_watched(tgid))
-			mm_slot_make(tgid, row->start_ns, mm, rss, session);
+			mm_slot_make(task, task->real_parent, mm, rss, session);
 		return;
 	}
 	if (slot->session != session) {
 		mm_slot_raise(mm, slot, rss);
-		mm_slot_raise_by_mark(mm, slot);
+		mm_slot_raise_by_mark(mm->hiwater_rss, slot);
 		slot->taken = slot->peak;
 		mm_moment_now(mm, rss, &slot->peak);
 		slot->session = session;

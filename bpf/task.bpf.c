@@ -45,7 +45,7 @@ static __always_inline void read_mm(u64 session, struct task_struct *task, struc
 	if (task->mm != mm)
 		row->flags |= MW_TASK_TORN;
 	else if (task_iter_peaks)
-		mm_slot_take_peak(session, mm, &rss, row);
+		mm_slot_take_peak(session, task, mm, &rss, row);
 }
 
 SEC("?iter/task")

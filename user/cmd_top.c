@@ -18,6 +18,7 @@
 #include "session/attach.h"
 #include "session/monitor.h"
 #include "sys/heapwalk.h"
+#include "sys/proc_task.h"
 #include "sys/signals.h"
 #include "top/top.h"
 
@@ -215,6 +216,19 @@ static void print_text(const struct top *t)
 	}
 }
 
+static int print_json(struct top *t)
+{
+	struct view_extra x = {
+		.gap_seconds = t->gap_seconds,
+		.clock_step_ms = t->clock_step_ms,
+		.lost_events = t->lost_events,
+		.note = mm_probe__note(t->probe),
+		.resident = t->stacks ? stacks__json(t->stacks) : NULL,
+	};
+
+	return view__json(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms, &x);
+}
+
 static int run_text(struct top *t, bool json)
 {
 	cleanup_fd int sigfd = signals__fd();
@@ -234,9 +248,7 @@ static int run_text(struct top *t, bool json)
 		if (t->view.pids && !t->view.n)
 			return t->ticks > 1 ? EXIT_DONE : EXIT_NO_PROCESS;
 		if (json)
-			err = view__json(stdout, &t->view, &t->table, &t->machine, t->rows,
-					 t->time_unix_ms, t->gap_seconds, mm_probe__note(t->probe),
-					 t->stacks ? stacks__json(t->stacks) : NULL);
+			err = print_json(t);
 		else
 			print_text(t);
 		if (err || fflush(stdout) || ferror(stdout))
@@ -254,7 +266,7 @@ static int set_up(struct top *t, const struct options *o, bool text)
 {
 	struct mm_probe_opts popts = {
 		.peaks = true,
-		.kthreads = o->kthreads || !text,
+		.kthreads = o->kthreads || !text || o->npids,
 		.no_bpf = o->no_bpf,
 		.pids = (const pid_t *)o->pids,
 		.npids = o->npids,
@@ -262,7 +274,7 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	int err, status;
 
 	table__init(&t->table);
-	t->kthreads = o->kthreads;
+	t->kthreads = o->kthreads || o->npids;
 	t->interval_ns = o->interval_ns;
 	t->max_ticks = o->iterations;
 	t->rows = o->rows != SIZE_MAX ? o->rows : o->json ? 0 : 40;
@@ -336,16 +348,23 @@ static int print_ledger(uint32_t pid, bool json)
 {
 	const struct ledger_heap no_profile = {0};
 	struct ledger l;
-	char comm[17];
+	char comm[17], why[PROC_TASK_WHY] = "";
 	int err = heapwalk__ledger(pid, &no_profile, &l, comm);
 
-	if (err == -ESRCH) {
-		log_error("no such process: %u", pid);
-		return EXIT_NO_PROCESS;
-	}
 	if (err) {
-		log_error("failed to read the mappings of %u: %s", pid, strerror(-err));
-		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
+		int reason = proc_task__check(pid, why);
+
+		if (reason && *why)
+			log_error("no ledger: %s", why);
+		else
+			log_error("failed to read the mappings of %u: %s", pid, strerror(-err));
+		switch (reason ? reason : err) {
+		case -ESRCH: return EXIT_NO_PROCESS;
+		case -EACCES:
+		case -EPERM:
+		case -EOPNOTSUPP: return EXIT_UNSUPPORTED;
+		default: return EXIT_FAILED;
+		}
 	}
 	if (json) {
 		json_t *o = ledger_out__json(&l, pid, comm);
@@ -390,6 +409,20 @@ static int run_faults(struct options *o)
 	return status;
 }
 
+/* None of the processes is there, or none is shown. */
+static int tell_missing(uint32_t pid)
+{
+	char why[PROC_TASK_WHY];
+	int err = proc_task__check(pid, why);
+
+	if (err == -EACCES) {
+		log_error("%s", why);
+		return EXIT_UNSUPPORTED;
+	}
+	log_error("no such process: %u", pid);
+	return EXIT_NO_PROCESS;
+}
+
 int cmd_top(int argc, char **argv)
 {
 	struct options o = {.interval_ns = 2000000000ULL, .rows = SIZE_MAX};
@@ -418,8 +451,9 @@ int cmd_top(int argc, char **argv)
 	if (!status)
 		status = text ? run_text(&t, o.json) : screen__run(&t);
 	if (status == EXIT_NO_PROCESS)
-		log_error("no such process: %u", o.pids[0]);
+		status = tell_missing(o.pids[0]);
 	top__unwatch(&t);
+	top__close_books(&t);
 	if (t.timeline && status == EXIT_DONE)
 		status = save_timeline(&t, o.timeline);
 	proc_timeline__free(t.timeline);

@@ -55,8 +55,7 @@ static inline __u64 mw_task_row__peak_rss(const struct mw_task_row *r)
 }
 
 enum mw_mm_ev_type {
-	MW_MM_FORK = 1, /* a process was born; rss: what it shares with its parent */
-	MW_MM_EXEC,	/* a new image; rss, peak: of the old one */
+	MW_MM_EXEC = 1, /* a new image; rss: of the new one, peak: of the old one */
 	MW_MM_EXIT,	/* the last thread is gone; rss: at the end, peak: since the pass before */
 };
 
@@ -70,7 +69,7 @@ struct mw_mm_ev {
 	__u64 anon_bytes, file_bytes, shmem_bytes, swap_bytes;
 	__u64 peak_anon_bytes, peak_file_bytes, peak_shmem_bytes; /* since the pass before */
 	__u64 peak_virt_bytes, peak_time_ns;
-	__u64 hiwater_rss_bytes; /* over the process's life */
+	__u64 hiwater_rss_bytes; /* of the process's life as far as it was seen */
 	char comm[MW_MM_COMM_LEN];
 };
 
@@ -78,7 +77,7 @@ struct mw_mm_ev {
 enum mw_mm_counter {
 	MW_MM_C_UPDATES,   /* ticks or rss_stat events that led to adding up an address space */
 	MW_MM_C_LOST_SLOT, /* address spaces without interval peaks: table full */
-	MW_MM_C_LOST_RING, /* fork, exec, exit events lost: ring full */
+	MW_MM_C_LOST_RING, /* exec and exit events lost: ring full */
 	MW_MM_C_COUNT,
 };
 

@@ -11,14 +11,16 @@
 #include "probe/bpfobj.h"
 #include "sys/proc_task.h"
 
-#define MIN_SLOTS 4096
+#define MIN_SLOTS 16384
 #define MAX_SLOTS (1 << 18)
+#define MIN_RING (1 << 20)
+#define MAX_RING (8 << 20)
 
 struct mm_probe {
 	struct mm_probe_opts opts;
 	struct bpfobj *obj; /* NULL: /proc */
 	struct task_iter *iter;
-	struct bpf_link *links[4];
+	struct bpf_link *links[5];
 	struct ring_buffer *ring;
 	struct task_rows rows;
 	pid_t *pids; /* with opts.pids: what is watched */
@@ -54,14 +56,29 @@ static uint32_t slots_wanted(const struct mm_probe_opts *opts)
 	return max_of(min_of(n * 4, (uint32_t)MAX_SLOTS), (uint32_t)MIN_SLOTS);
 }
 
+static bool kernel_has(const char *name, __u32 kind)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool has = btf && btf__find_by_name_kind(btf, name, kind) > 0;
+
+	btf__free(btf);
+	return has;
+}
+
 /* Up to 6.1 the kernel itself lets rss_stat fire once per 64 faults only. */
 static bool rss_stat_is_sparse(void)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool sparse = btf && btf__find_by_name_kind(btf, "mm_rss_stat", BTF_KIND_STRUCT) > 0;
+	return kernel_has("mm_rss_stat", BTF_KIND_STRUCT);
+}
 
-	btf__free(btf);
-	return sparse;
+/* Room for all to end between two passes. */
+static uint32_t ring_wanted(uint32_t slots)
+{
+	uint32_t bytes = MIN_RING;
+
+	while (bytes < MAX_RING && bytes / (sizeof(struct mw_mm_ev) + 8) < slots / 2)
+		bytes *= 2;
+	return bytes;
 }
 
 static struct bpf_program *peak_program(const struct mm_probe *p)
@@ -81,15 +98,17 @@ static int use_peaks(struct mm_probe *p)
 	bpfobj__use_prog(s->progs.mw_mm_fork);
 	bpfobj__use_prog(s->progs.mw_mm_exec);
 	bpfobj__use_prog(s->progs.mw_mm_exit);
+	if (kernel_has("btf_trace_sched_prepare_exec", BTF_KIND_TYPEDEF))
+		bpfobj__use_prog(s->progs.mw_mm_prepare_exec);
 	err = bpfobj__use_map(s->maps.mm_last, 0);
-	return err ? err : bpfobj__use_map(s->maps.mm_events, 0);
+	return err ? err : bpfobj__use_map(s->maps.mm_events, ring_wanted(slots_wanted(&p->opts)));
 }
 
 static int attach_peaks(struct mm_probe *p)
 {
 	struct memwatch_bpf *s = p->obj->skel;
 	struct bpf_program *progs[] = {peak_program(p), s->progs.mw_mm_fork, s->progs.mw_mm_exec,
-				       s->progs.mw_mm_exit};
+				       s->progs.mw_mm_exit, s->progs.mw_mm_prepare_exec};
 
 	p->ring = ring_buffer__new(bpf_map__fd(s->maps.mm_events), on_event, p, NULL);
 	if (!p->ring)
@@ -101,6 +120,8 @@ static int attach_peaks(struct mm_probe *p)
 			return -errno;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
+		if (!bpf_program__autoload(progs[i]))
+			continue;
 		p->links[i] = bpf_program__attach(progs[i]);
 		if (!p->links[i])
 			return -errno;

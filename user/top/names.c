@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/util.h"
@@ -174,7 +175,8 @@ static char *read_cmdline(uint32_t pid)
 		if (!text[i])
 			text[i] = ' ';
 	}
-	return names__printable(text);
+	text = names__printable(text);
+	return realloc(text, strlen(text) + 1) ?: text; /* kept: without the room for reading */
 }
 
 /* The memory controller's path (v1) or the unified one. */

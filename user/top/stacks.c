@@ -181,6 +181,7 @@ static int append_frame(void *arg, const char *name)
 
 json_t *stacks__json(const struct stacks *s)
 {
+	uint64_t lost = 0;
 	json_t *list = json_array();
 
 	for (size_t i = 0; list && i < s->n && i < JSON_STACKS; i++) {
@@ -199,6 +200,8 @@ json_t *stacks__json(const struct stacks *s)
 			return NULL;
 		}
 	}
-	return json_pack("{sisIso}", "period", STACKS_PERIOD, "lost",
-			 (json_int_t)faults__lost(s->session->faults), "stacks", list);
+	for (int i = 0; i < FAULTS_LOSSES; i++)
+		lost += faults__lost(s->session->faults, i);
+	return json_pack("{sisIso}", "period", STACKS_PERIOD, "lost", (json_int_t)lost, "stacks",
+			 list);
 }

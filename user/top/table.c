@@ -21,6 +21,7 @@ static void proc_free(struct table_proc *p)
 	free(p->cmdline);
 	free(p->cgroup);
 	free(p->container);
+	free(p->history);
 	free(p);
 }
 
@@ -65,6 +66,8 @@ static void add_point(struct table_proc *p, double seconds, uint64_t rss_bytes)
 			p->history[i] = p->history[2 * i];
 		p->nhistory = TABLE_HISTORY / 2;
 	}
+	if (array_reserve(p->history, p->history_cap, p->nhistory + 1))
+		return; /* a point less */
 	p->history[p->nhistory++] = (struct table_point){seconds, rss_bytes};
 }
 
@@ -85,7 +88,6 @@ static void take_row(struct table *t, struct table_proc *p, const struct mw_task
 		     double seconds)
 {
 	uint64_t peak = max_of(row->hiwater_rss_bytes, mw_task_row__peak_rss(row));
-
 	if (memcmp(p->row.comm, row->comm, sizeof(row->comm)) || p->row.uid != row->uid ||
 	    p->row.cgroup_id != row->cgroup_id)
 		p->stale = true;
@@ -95,6 +97,8 @@ static void take_row(struct table *t, struct table_proc *p, const struct mw_task
 	names__printable(p->comm);
 	p->seen = seconds;
 	p->peak_bytes = max_of(p->peak_bytes, peak);
+	p->interval_peak_bytes = max_of(mw_task_row__peak_rss(row), p->image_peak_bytes);
+	p->image_peak_bytes = 0;
 	add_peak(p, row, seconds);
 	add_point(p, seconds, mw_task_row__rss(row));
 	if (p->stale && t->name)
@@ -164,8 +168,12 @@ void table__event(struct table *t, const struct mw_mm_ev *ev)
 	if (!p || p->row.start_ns != ev->start_ns)
 		return;
 	p->peak_bytes = max_of(p->peak_bytes, ev->hiwater_rss_bytes);
-	if (ev->type == MW_MM_EXEC)
+	if (ev->type == MW_MM_EXEC) {
+		uint64_t peak = ev->peak_anon_bytes + ev->peak_file_bytes + ev->peak_shmem_bytes;
+
+		p->image_peak_bytes = max_of(p->image_peak_bytes, peak);
 		p->stale = true;
+	}
 }
 
 bool table_proc__growth(const struct table_proc *p, double *ret_bytes_per_minute)

@@ -28,11 +28,14 @@ struct table_proc {
 	struct mw_task_row row;
 	char comm[MW_MM_COMM_LEN + 1];		   /* safe to print */
 	char *user, *cmdline, *cgroup, *container; /* owned; may be NULL */
-	struct table_point history[TABLE_HISTORY];
-	uint32_t nhistory;	 /* points in use, oldest first */
-	double seen_first, seen; /* seconds of the passes */
-	uint64_t peak_bytes;	 /* highest RSS ever known: the kernel's mark and ours */
-	bool stale;		 /* its names are to be read again (exec) */
+	struct table_point *history;		   /* owned; at most TABLE_HISTORY */
+	size_t history_cap;
+	uint32_t nhistory;	      /* points in use, oldest first */
+	double seen_first, seen;      /* seconds of the passes */
+	uint64_t peak_bytes;	      /* highest RSS ever known: the kernel's mark and ours */
+	uint64_t image_peak_bytes;    /* of an image that ended since the last row */
+	uint64_t interval_peak_bytes; /* between the last two rows; valid with MW_TASK_PEAK */
+	bool stale;		      /* its names are to be read again (exec) */
 	/* for views */
 	uint32_t depth;
 	bool matches;

@@ -12,6 +12,8 @@
 #include "core/log.h"
 #include "core/util.h"
 
+#define CLOCK_STEP_MS 1000
+
 static void on_event(void *arg, const struct mw_mm_ev *ev)
 {
 	struct top *t = arg;
@@ -19,6 +21,38 @@ static void on_event(void *arg, const struct mw_mm_ev *ev)
 	table__event(&t->table, ev);
 	if (t->timeline)
 		proc_timeline__event(t->timeline, ev);
+}
+
+static void read_losses(struct top *t)
+{
+	uint64_t c[MW_MM_C_COUNT];
+
+	if (mm_probe__counters(t->probe, c))
+		return;
+	t->lost_events = c[MW_MM_C_LOST_RING];
+	t->lost_peaks = c[MW_MM_C_LOST_SLOT];
+}
+
+void top__close_books(const struct top *t)
+{
+	if (t->lost_events)
+		log_warn("%llu execs and ends of processes were not seen: the ring was full",
+			 (unsigned long long)t->lost_events);
+	if (t->lost_peaks)
+		log_warn("of some processes the peaks between two samples were not seen: the table "
+			 "was full (%llu times)",
+			 (unsigned long long)t->lost_peaks);
+}
+
+/* How far the wall clock went beyond the time that passed since the last pass; 0 if little. */
+static int64_t step_since(const struct top *t, double now)
+{
+	int64_t step;
+
+	if (!t->seconds)
+		return 0;
+	step = util__wall_ms() - t->time_unix_ms - (int64_t)((now - t->seconds) * 1000);
+	return step > CLOCK_STEP_MS || step < -CLOCK_STEP_MS ? step : 0;
 }
 
 int top__tick(struct top *t)
@@ -32,6 +66,7 @@ int top__tick(struct top *t)
 	err = mm_probe__events(t->probe, on_event, t);
 	if (err < 0)
 		return err;
+	read_losses(t);
 	if (t->timeline) {
 		err = proc_timeline__rows(t->timeline, rows);
 		if (err < 0)
@@ -40,8 +75,9 @@ int top__tick(struct top *t)
 	now = util__now_ns() / 1e9;
 	/* A suspended machine or a starved memwatch leaves a gap; it is told, not bridged. */
 	t->gap_seconds = before && now - before > 3 * t->interval_ns / 1e9 ? now - before : 0;
-	t->seconds = now;
+	t->clock_step_ms = step_since(t, now);
 	t->time_unix_ms = util__wall_ms();
+	t->seconds = now;
 	err = machine__read(&t->machine);
 	if (err)
 		return err;

@@ -28,12 +28,15 @@ struct top {
 	struct table table;
 	struct view view;
 	struct machine machine;
-	uint64_t interval_ns, end_ns; /* end_ns: monotonic, 0: no end */
-	uint64_t ticks, max_ticks;    /* max_ticks 0: no end */
-	size_t rows;		      /* shown; 0: all */
-	double seconds;		      /* of the last pass */
-	double gap_seconds;	      /* the time before the last pass, when it was unduly long */
+	uint64_t interval_ns, end_ns;	  /* end_ns: monotonic, 0: no end */
+	uint64_t ticks, max_ticks;	  /* max_ticks 0: no end */
+	size_t rows;			  /* shown; 0: all */
+	double seconds;			  /* of the last pass */
+	uint64_t lost_events, lost_peaks; /* execs and ends; peaks between two passes */
+	double gap_seconds; /* the time before the last pass, when it was unduly long */
 	int64_t time_unix_ms;
+	int64_t clock_step_ms; /* how far the wall clock stepped since the pass before; 0: it did
+				  not */
 	bool kthreads;
 };
 
@@ -45,6 +48,8 @@ void top__unwatch(struct top *t);
 /* Call at least every TOP_POLL_NS; top__wait_ns shortens a wait to that where need be. */
 void top__poll(struct top *t);
 uint64_t top__wait_ns(const struct top *t, uint64_t now_ns, uint64_t until_ns);
+/* Says what was lost, if anything. */
+void top__close_books(const struct top *t);
 /* True once -n or -d is reached. */
 bool top__done(const struct top *t);
 

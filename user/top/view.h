@@ -63,10 +63,19 @@ void view__row(char *buf, size_t len, const struct view *v, const struct table *
 /* The whole thing as text: at most `rows` processes (0: all). */
 void view__print(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
 		 size_t rows, int64_t time_unix_ms);
-/* One JSON object in one line. note: "" or what is missing; resident: by stack, taken over; NULL:
- * none. 0 or -ENOMEM. */
+
+/* What JSON says beside the table. */
+struct view_extra {
+	double gap_seconds;    /* the time before, when it was unduly long; else 0 */
+	int64_t clock_step_ms; /* how far the wall clock stepped since the line before; 0: it did
+				  not */
+	uint64_t lost_events;  /* execs and ends of processes that were not seen so far */
+	const char *note;      /* "" or what is missing */
+	json_t *resident;      /* by stack, taken over; NULL: none */
+};
+
+/* One JSON object in one line. 0 or -ENOMEM. */
 int view__json(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-	       size_t rows, int64_t time_unix_ms, double gap_seconds, const char *note,
-	       json_t *resident);
+	       size_t rows, int64_t time_unix_ms, const struct view_extra *x);
 
 #endif

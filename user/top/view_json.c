@@ -57,7 +57,7 @@ static json_t *proc_json(const struct table *t, const struct table_proc *p)
 	if (!o)
 		return NULL;
 	json_object_set_new(o, "interval_peak_rss_bytes",
-			    r->flags & MW_TASK_PEAK ? json_integer(mw_task_row__peak_rss(r))
+			    r->flags & MW_TASK_PEAK ? json_integer(p->interval_peak_bytes)
 						    : json_null());
 	json_object_set_new(o, "growth_bytes_per_minute",
 			    table_proc__growth_shown(p, &growth) ? json_integer((json_int_t)growth)
@@ -75,31 +75,33 @@ static json_t *proc_json(const struct table *t, const struct table_proc *p)
 }
 
 int view__json(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-	       size_t rows, int64_t time_unix_ms, double gap_seconds, const char *note,
-	       json_t *resident)
+	       size_t rows, int64_t time_unix_ms, const struct view_extra *x)
 {
 	json_t *list = json_array(), *o;
 	int err = -ENOMEM;
 
 	if (!list) {
-		json_decref(resident);
+		json_decref(x->resident);
 		return err;
 	}
 	for (size_t i = 0; i < v->n && (!rows || i < rows); i++)
 		json_array_append_new(list, proc_json(t, v->row[i]));
-	o = json_pack("{ss sI so sI sI so}", "schema", "memwatch.top/1", "time_unix_ms",
+	o = json_pack("{ss sI so sI sI sI so}", "schema", "memwatch.top/1", "time_unix_ms",
 		      (json_int_t)time_unix_ms, "machine", machine_json(m), "processes_total",
-		      (json_int_t)t->n, "torn_rows", (json_int_t)t->torn_rows, "processes", list);
+		      (json_int_t)t->n, "torn_rows", (json_int_t)t->torn_rows, "lost_events",
+		      (json_int_t)x->lost_events, "processes", list);
 	if (!o) {
-		json_decref(resident);
+		json_decref(x->resident);
 		return err;
 	}
-	if (gap_seconds > 0)
-		json_object_set_new(o, "gap_seconds", json_real(gap_seconds));
-	if (resident)
-		json_object_set_new(o, "resident", resident);
-	if (*note)
-		json_object_set_new(o, "note", json_string(note));
+	if (x->gap_seconds > 0)
+		json_object_set_new(o, "gap_seconds", json_real(x->gap_seconds));
+	if (x->clock_step_ms)
+		json_object_set_new(o, "clock_step_ms", json_integer(x->clock_step_ms));
+	if (x->resident)
+		json_object_set_new(o, "resident", x->resident);
+	if (*x->note)
+		json_object_set_new(o, "note", json_string(x->note));
 	if (!json_dumpf(o, f, JSON_COMPACT) && fputc('\n', f) != EOF && !fflush(f))
 		err = 0;
 	else
