@@ -15,6 +15,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "sys/nofile.h"
 
 #define KILL_AFTER_NS 2000000000ULL /* between TERM and KILL */
 #define COOLDOWN_KEYS 256
@@ -179,6 +180,8 @@ static int spawn(struct runner *r, char **env, int in_fd, pid_t *ret_pid)
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	err = -posix_spawnp(ret_pid, r->argv[0], &files, &attr, r->argv, env);
+	if (!err)
+		nofile__restore_of(*ret_pid);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
 	return err;

@@ -2,6 +2,7 @@
 #include "go/target.h"
 
 #include "core/util.h"
+#include "sys/proc_task.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -266,11 +267,16 @@ static void read_names(struct go_target *t)
 static int open_parts(struct go_target *t, char why[GO_WHY_LEN])
 {
 	cleanup_fd int fd = -1;
-	int err = procmem__open(t->pid, &t->mem);
+	char sentence[PROC_TASK_WHY];
+	int err = proc_task__check(t->pid, sentence);
 
 	if (err)
-		return fail(why, err, "failed to read the memory of process %d: %s", t->pid,
-			    strerror(-err));
+		return fail(why, err == -EOPNOTSUPP ? -ENOTSUP : err, "%s", sentence);
+	err = procmem__open(t->pid, &t->mem);
+	if (err)
+		return fail(why, err, "failed to read the memory of process %d: %s%s", t->pid,
+			    strerror(-err),
+			    err == -EACCES ? " (run as root, or with CAP_SYS_PTRACE)" : "");
 	t->reader = (struct go_reader){read_mem, t->mem};
 	read_names(t);
 	fd = open_exe(t->pid);

@@ -301,6 +301,13 @@ const char *features__missing(const struct features *fs)
 	for (size_t i = 0; i < FEATURE_COUNT; i++) {
 		if (!fs->f[i].required || fs->f[i].have)
 			continue;
+		if (fs->f[i].err == -EPERM || fs->f[i].err == -EACCES) {
+			snprintf(line, sizeof(line),
+				 "not permitted to use %s: run as root (sudo), or with CAP_BPF and "
+				 "CAP_PERFMON",
+				 fs->f[i].name);
+			return line;
+		}
 		snprintf(line, sizeof(line), "this kernel lacks %s (Linux %s; %s)", fs->f[i].name,
 			 fs->f[i].since, strerror(-fs->f[i].err));
 		return line;

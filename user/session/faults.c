@@ -46,7 +46,8 @@ struct faults {
 	struct bpf_link **links;
 	size_t nlinks;
 	uint32_t period;
-	uint64_t page_bytes, total, lost, last_look_ns;
+	uint64_t page_bytes, total, last_look_ns;
+	uint64_t lost[FAULTS_LOSSES];
 	int kpageflags_fd;
 };
 
@@ -145,16 +146,21 @@ void faults__free(struct faults *f)
 }
 
 /* A process that was no target when it was sampled becomes one. */
-static struct session_target *adopt(struct faults *f, uint32_t pid)
+static struct session_target *adopt(struct faults *f, uint32_t pid, enum faults_loss *ret_why)
 {
 	struct session *s = f->session;
 	struct session_target *t;
+	int err;
 
 	for (uint32_t i = s->ntargets; i-- > 0;) {
 		if (s->targets[i]->pid == (int)pid && !s->targets[i]->ended)
 			return s->targets[i];
 	}
-	return session__add(s, pid, &t) ? NULL : t;
+	err = session__add(s, pid, &t);
+	*ret_why = err == -ESRCH		     ? FAULTS_LOST_GONE
+		   : err == -EACCES || err == -EPERM ? FAULTS_LOST_DENIED
+						     : FAULTS_LOST_ROOM;
+	return err ? NULL : t;
 }
 
 void faults__on_stack(struct faults *f, const void *data, size_t size)
@@ -164,12 +170,13 @@ void faults__on_stack(struct faults *f, const void *data, size_t size)
 		char bytes[sizeof(struct mw_ev_stack) + MW_MAX_FRAMES * sizeof(uint64_t)];
 	} copy;
 	struct session_target *t;
+	enum faults_loss why;
 
 	if (size < sizeof(copy.ev))
 		return;
 	size = min_of(size, sizeof(copy));
 	memcpy(copy.bytes, data, size);
-	t = adopt(f, copy.ev.hdr.tid); /* the epoch is the PID here */
+	t = adopt(f, copy.ev.hdr.tid, &why); /* the epoch is the PID here */
 	if (!t)
 		return;
 	copy.ev.hdr.target = t->index;
@@ -195,10 +202,11 @@ void faults__event(struct faults *f, const struct mw_ev_fault *ev)
 	uint32_t target = ev->hdr.target, site;
 
 	if (target == MW_FAULT_NO_TARGET) {
-		struct session_target *t = adopt(f, ev->pid);
+		enum faults_loss why;
+		struct session_target *t = adopt(f, ev->pid, &why);
 
 		if (!t) {
-			f->lost++;
+			f->lost[why]++;
 			return;
 		}
 		target = t->index;
@@ -209,7 +217,7 @@ void faults__event(struct faults *f, const struct mw_ev_fault *ev)
 	sums = site_at(f, site);
 	p = &f->by_target[target];
 	if (!sums || f->total >= FAULTS_MAX_SAMPLES || array_reserve(p->s, p->cap, p->n + 1)) {
-		f->lost++;
+		f->lost[FAULTS_LOST_ROOM]++;
 		return;
 	}
 	sums->faults += f->period;
@@ -440,9 +448,9 @@ uint64_t faults__rest(const struct faults *f, uint32_t target)
 	return f->by_target[target].rest_bytes;
 }
 
-uint64_t faults__lost(const struct faults *f)
+uint64_t faults__lost(const struct faults *f, enum faults_loss cause)
 {
-	return f->lost;
+	return f->lost[cause];
 }
 
 uint32_t faults__period(const struct faults *f)

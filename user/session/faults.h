@@ -62,7 +62,15 @@ void faults__look_at_times(struct faults *f);
 const struct faults_site *faults__site(const struct faults *f, uint32_t site);
 /* What the target has resident beyond what is attributed, bytes; after an exact look. */
 uint64_t faults__rest(const struct faults *f, uint32_t target);
-uint64_t faults__lost(const struct faults *f);
+
+/* Samples that are in no profile, by cause. */
+enum faults_loss {
+	FAULTS_LOST_ROOM,   /* the tables are full */
+	FAULTS_LOST_GONE,   /* the process had ended before it was looked at */
+	FAULTS_LOST_DENIED, /* memwatch may not look into the process */
+	FAULTS_LOSSES,
+};
+uint64_t faults__lost(const struct faults *f, enum faults_loss cause);
 uint32_t faults__period(const struct faults *f);
 
 #endif

@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "session/attach.h"
+#include "sys/nofile.h"
 #include "sys/signals.h"
 #include "sys/procmap.h"
 
@@ -36,6 +37,7 @@ static void child(char **command, int report)
 	int err;
 
 	signals__unblock();
+	nofile__restore();
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL)) {
 		err = -errno;
 	} else {

@@ -244,6 +244,10 @@ void live__close(struct session *s)
 	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen, %" PRIu64
 		 " events lost%s, %" PRIu64 " stacks truncated, cost to the target %s",
 		 c[MW_C_ALLOCS], c[MW_C_FREES], lost, detail, cut, cost);
+	if (s->children_gone || s->children_missed)
+		log_warn("children not followed: %" PRIu64 " ended before they could be, %" PRIu64
+			 " for other reasons",
+			 s->children_gone, s->children_missed);
 	if (implied)
 		log_warn("%" PRIu64 " frees were inferred from reused addresses", implied);
 }

@@ -139,8 +139,9 @@ static void report_faults(struct monitor *m)
 /* The books of a page-fault recording. */
 static void close_faults(struct session *s)
 {
-	uint64_t c[MW_C_COUNT] = {0}, cut = 0;
+	uint64_t c[MW_C_COUNT] = {0}, cut = 0, lost, denied;
 	double faults = 0;
+	char why[96] = "";
 
 	session__counters(s, NULL, c);
 	for (uint32_t i = 0; i < s->heap->nsites; i++) {
@@ -150,12 +151,18 @@ static void close_faults(struct session *s)
 	}
 	for (int i = MW_STACK_TRUNCATED; i < MW_STACK_ENDS; i++)
 		cut += i == MW_STACK_FP_END ? 0 : c[MW_C_STACK_END + i];
+	lost = c[MW_C_LOST_MAP_RING];
+	for (int i = 0; i < FAULTS_LOSSES; i++)
+		lost += faults__lost(s->faults, i);
+	denied = faults__lost(s->faults, FAULTS_LOST_DENIED);
+	if (denied)
+		snprintf(why, sizeof(why),
+			 " (%llu of processes that only CAP_SYS_PTRACE may look into)",
+			 (unsigned long long)denied);
 	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %llu samples "
-		 "lost, "
-		 "%llu stacks truncated",
-		 faults, faults__period(s->faults), (unsigned)s->ntargets,
-		 (unsigned long long)(faults__lost(s->faults) + c[MW_C_LOST_MAP_RING]),
-		 (unsigned long long)cut);
+		 "lost%s, %llu stacks truncated",
+		 faults, faults__period(s->faults), (unsigned)s->ntargets, (unsigned long long)lost,
+		 why, (unsigned long long)cut);
 }
 
 static void report(struct monitor *m)

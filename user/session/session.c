@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -15,6 +14,7 @@
 #include "session/go_part.h"
 #include "session/faults.h"
 #include "session/target.h"
+#include "sys/nofile.h"
 
 #define DEFAULT_RING_BYTES (16u << 20)
 #define MAX_EVENTS_PER_POLL 200000
@@ -33,16 +33,6 @@ void session__set_error(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(error_text, sizeof(error_text), fmt, ap);
 	va_end(ap);
-}
-
-static void raise_nofile(void)
-{
-	struct rlimit r;
-
-	if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < r.rlim_max) {
-		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
-	}
 }
 
 static void use_programs(struct session *s)
@@ -83,9 +73,12 @@ static int attach_tracepoints(struct session *s)
 			continue;
 		link = bpf_program__attach(prog);
 		if (!link) {
-			session__set_error("failed to attach '%s': %s", bpf_program__name(prog),
-					   strerror(errno));
-			return -errno;
+			int saved = errno;
+
+			session__set_error("failed to attach '%s': %s%s", bpf_program__name(prog),
+					   strerror(saved),
+					   saved == EMFILE ? "; raise the limit (ulimit -n)" : "");
+			return -saved;
 		}
 		err = array_reserve(s->links, s->links_cap, s->nlinks + 1);
 		if (err) {
@@ -165,7 +158,7 @@ int session__new(const struct session_opts *opts, struct session **ret)
 	error_text[0] = 0;
 	if (!s)
 		return -ENOMEM;
-	raise_nofile();
+	nofile__raise();
 	s->opts = *opts;
 	if (!s->opts.ring_bytes)
 		s->opts.ring_bytes = DEFAULT_RING_BYTES;
@@ -278,6 +271,13 @@ static void on_fork(struct session *s, const struct mw_ev_proc *ev)
 		return;
 	err = session__add(s, ev->pid, &child);
 	if (err) {
+		if (err == -ESRCH) {
+			s->children_gone++;
+		} else if (!s->children_missed++) {
+			log_warn("failed to follow child %u of %u: %s; continuing without it",
+				 ev->pid, ev->parent,
+				 session__error()[0] ? session__error() : strerror(-err));
+		}
 		log_debug("child %u of %u not followed: %s", ev->pid, ev->parent, strerror(-err));
 		return;
 	}

@@ -97,8 +97,10 @@ struct session {
 	struct faults *faults;	    /* NULL: page faults are not sampled */
 	struct unwind_maps *unwind; /* NULL: frame-pointer stacks */
 	uint64_t events, events_this_poll;
-	bool histograms; /* profiles carry them, from now on */
-	bool touched;	 /* and a fifth value, resident_space */
+	uint64_t children_gone;	  /* had ended before they could be followed */
+	uint64_t children_missed; /* could not be followed for another reason */
+	bool histograms;	  /* profiles carry them, from now on */
+	bool touched;		  /* and a fifth value, resident_space */
 	bool stopped;
 	void (*on_end)(struct session *s,
 		       struct session_target *t); /* a target ended; may be NULL */

@@ -349,6 +349,12 @@ static int add_losses(struct build *b, const uint64_t *c)
 	err = err ? err
 		  : add_lost(b, NULL, "children not seen between their fork and the attach", gaps,
 			     0);
+	err = err ? err
+		  : add_lost(b, NULL, "children that ended before they could be followed",
+			     b->s->children_gone, 0);
+	err = err ? err
+		  : add_lost(b, NULL, "children that could not be followed", b->s->children_missed,
+			     0);
 	for (int i = 0; i < MW_STACK_ENDS && !err; i++) {
 		if (end_name[i] && c[MW_C_STACK_END + i])
 			err = profile__loss(p, end_name[i], c[MW_C_STACK_END + i], 0);
@@ -537,13 +543,21 @@ static int add_fault_rest(struct build *b, const struct session_target *t)
 
 static int add_fault_losses(struct build *b)
 {
-	uint64_t c[MW_C_COUNT], lost = faults__lost(b->s->faults);
+	static const char *const names[FAULTS_LOSSES] = {
+		[FAULTS_LOST_ROOM] = "page-fault samples lost: no room",
+		[FAULTS_LOST_GONE] = "page-fault samples lost: the process was gone",
+		[FAULTS_LOST_DENIED] = "page-fault samples lost: not permitted",
+	};
+	uint64_t c[MW_C_COUNT];
 	int err = session__counters(b->s, b->only, c);
 
-	lost += err ? 0 : c[MW_C_LOST_MAP_RING];
-	if (!err && lost)
-		err = profile__loss(b->p, "page-fault samples lost: no room", lost,
-				    lost * b->p->period);
+	for (int i = 0; i < FAULTS_LOSSES && !err; i++) {
+		uint64_t lost = faults__lost(b->s->faults, i) +
+				(i == FAULTS_LOST_ROOM ? c[MW_C_LOST_MAP_RING] : 0);
+
+		if (lost)
+			err = profile__loss(b->p, names[i], lost, lost * b->p->period);
+	}
 	if (!err && c[MW_C_LOST_STACK_RING])
 		err = profile__loss(b->p, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
 	return err;

@@ -14,8 +14,11 @@
 #include "core/util.h"
 #include "go/attached.h"
 #include "session/go_part.h"
+#include "sys/nofile.h"
+#include "sys/proc_task.h"
 
 #define MIN_FRAME_INDEX 4096
+#define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
 
 void target__free(struct session_target *t)
 {
@@ -37,8 +40,9 @@ void target__read_names(struct session_target *t)
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", t->pid);
-	if (util__read_file(path, 64, &comm) > 0) {
-		comm[strcspn(comm, "\n")] = 0;
+	n = util__read_file(path, 64, &comm);
+	if (n > 0) {
+		comm[n - 1] = 0; /* the last newline; a name may hold others */
 		snprintf(t->comm, sizeof(t->comm), "%s", comm);
 	}
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", t->pid);
@@ -355,40 +359,22 @@ static long status_value(int pid, const char *name)
 	return line ? strtol(line + strlen(name), NULL, 10) : -1;
 }
 
-static int check_process(int pid)
-{
-	cleanup_free char *stat = NULL;
-	char path[64], *p;
-	unsigned long flags = 0;
-	char state;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (util__read_file(path, 4096, &stat) <= 0) {
-		session__set_error("no process with PID %d", pid);
-		return -ESRCH;
-	}
-	p = strrchr(stat, ')');
-	if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %lu", &state, &flags) != 2)
-		return -EINVAL;
-	if (flags & 0x00200000) { /* PF_KTHREAD */
-		session__set_error("PID %d is a kernel thread: it has no user memory to profile",
-				   pid);
-		return -EOPNOTSUPP;
-	}
-	if (state == 'Z' || state == 'X') {
-		session__set_error("PID %d has ended (a zombie waits for its parent)", pid);
-		return -ESRCH;
-	}
-	return 0;
-}
-
 static int target_new(struct session *s, int pid, struct session_target **ret)
 {
 	struct session_target *t;
 	int err;
 
-	if (s->ntargets >= CALIBRATE_TARGET)
+	if (s->ntargets >= CALIBRATE_TARGET) {
+		session__set_error("failed to attach to PID %d: no room for more than %d processes",
+				   pid, CALIBRATE_TARGET);
 		return -ENOSPC;
+	}
+	if (!nofile__room(SPARE_FILES)) {
+		session__set_error("failed to attach to PID %d: too many open files; raise the "
+				   "limit (ulimit -n)",
+				   pid);
+		return -EMFILE;
+	}
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
@@ -415,11 +401,12 @@ int session__add(struct session *s, int pid, struct session_target **ret)
 	struct mw_target row = {0};
 	struct session_target *t;
 	long tgid = status_value(pid, "\nTgid:\t");
+	char why[PROC_TASK_WHY];
 	uint32_t key;
 	int err;
 
-	session__set_error("%s", "");
-	err = check_process(pid);
+	err = proc_task__check(pid, why);
+	session__set_error("%s", why);
 	if (err)
 		return err;
 	if (tgid > 0 && tgid != pid) {
@@ -442,7 +429,12 @@ int session__add(struct session *s, int pid, struct session_target **ret)
 		if (err == -ESRCH)
 			session__set_error("PID %d ended while attaching", pid);
 		else if (err == -EPERM || err == -EACCES)
-			session__set_error("not permitted to look into PID %d: run as root (sudo)",
+			session__set_error("not permitted to look into PID %d: run as root "
+					   "(sudo), or with CAP_SYS_PTRACE",
+					   pid);
+		else if (err == -EMFILE)
+			session__set_error("failed to attach to PID %d: too many open files; raise "
+					   "the limit (ulimit -n)",
 					   pid);
 		t->ended = true;
 		s->nlive--;

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/proc_task.h"
 
+#include <signal.h>
+#include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/util.h"
 
 #define MAX_STATUS (64 << 10)
+#define PF_KTHREAD 0x200000 /* include/linux/sched.h */
 
 /* The fields of /proc/PID/stat after the command's closing parenthesis. */
 struct stat_fields {
 	char state;
-	unsigned ppid, flags;
+	unsigned ppid, flags, nthreads;
 	unsigned long long start_ticks;
 };
 
@@ -27,10 +31,55 @@ static int read_stat(pid_t pid, struct stat_fields *f)
 		return n == -ENOENT ? -ESRCH : n;
 	p = strrchr(text, ')'); /* the command may hold parentheses itself */
 	if (!p || sscanf(p + 1,
-			 " %c %u %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d"
+			 " %c %u %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u"
 			 " %*d %llu",
-			 &f->state, &f->ppid, &f->flags, &f->start_ticks) != 4)
+			 &f->state, &f->ppid, &f->flags, &f->nthreads, &f->start_ticks) != 5)
 		return -EBADMSG;
+	return 0;
+}
+
+__attribute__((format(printf, 3, 4))) static int say(char *why, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, PROC_TASK_WHY, fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+int proc_task__check(pid_t pid, char why[PROC_TASK_WHY])
+{
+	struct stat_fields f;
+	char path[64], exe[8];
+	int err = read_stat(pid, &f);
+
+	why[0] = 0;
+	if (err == -ESRCH && kill(pid, 0) && errno == EPERM)
+		return say(why, -EACCES,
+			   "PID %d is not shown to this user (/proc is mounted with hidepid): run "
+			   "as root (sudo)",
+			   pid);
+	if (err == -ESRCH)
+		return say(why, err, "no process with PID %d", pid);
+	if (err)
+		return say(why, err, "failed to read /proc/%d/stat: %s", pid, strerror(-err));
+	if (f.flags & PF_KTHREAD)
+		return say(why, -EOPNOTSUPP, "PID %d is a kernel thread: it has no user memory",
+			   pid);
+	if ((f.state == 'Z' || f.state == 'X') && f.nthreads > 1)
+		return say(why, -EOPNOTSUPP,
+			   "the main thread of PID %d has ended before its others: /proc does not "
+			   "show its memory",
+			   pid);
+	if (f.state == 'Z' || f.state == 'X')
+		return say(why, -ESRCH, "PID %d has ended (a zombie waits for its parent)", pid);
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	if (readlink(path, exe, sizeof(exe)) < 0 && (errno == EACCES || errno == EPERM))
+		return say(why, -EACCES,
+			   "not permitted to look into PID %d: run as root (sudo), or with "
+			   "CAP_SYS_PTRACE",
+			   pid);
 	return 0;
 }
 
@@ -117,7 +166,7 @@ int proc_task__read(pid_t pid, struct mw_task_row *ret)
 	if (after.start_ticks != before.start_ticks)
 		return -ESRCH; /* two processes had the PID while we read */
 	parse_status(status, &row);
-	if (before.flags & 0x200000) /* PF_KTHREAD */
+	if (before.flags & PF_KTHREAD)
 		row.flags |= MW_TASK_KTHREAD;
 	row.ppid = before.ppid;
 	row.start_ns = ticks_to_ns(before.start_ticks);
