@@ -2,8 +2,8 @@
 /*
  * mm.c - does what it is told with its address space and says so. One command a line on stdin:
  *   grow MiB | shrink | reserve GiB | file PATH | share MiB | cow MiB | cowwrite | huge MiB |
- *   saw MiB N | spike MiB | threads N | drop MiB | advise MiB | loop MiB | exec | exit
- * Answers "ok COMMAND" when it is done.
+ *   saw MiB N | spike MiB | threads N | drop MiB | advise MiB | pageout MiB | loop MiB | exec |
+ * exit Answers "ok COMMAND" when it is done.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -15,6 +15,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
 
 #define MB(n) ((size_t)(n) << 20)
 
@@ -62,6 +66,16 @@ __attribute__((noinline)) void advises(size_t len)
 
 	touch(p, len);
 	madvise(p, len, MADV_DONTNEED);
+}
+
+/* Into swap, if there is any. */
+static void pages_out(size_t len)
+{
+	char *p = map(len, MAP_PRIVATE);
+
+	for (size_t i = 0; i < len; i++) /* the kernel keeps no swap for pages of one value */
+		p[i] = i * 2654435761u >> 13;
+	madvise(p, len, MADV_PAGEOUT);
 }
 
 static void huge(size_t len)
@@ -152,6 +166,8 @@ int main(int argc, char **argv)
 			drops(MB(v));
 		else if (!strcmp(word, "advise"))
 			advises(MB(v));
+		else if (!strcmp(word, "pageout"))
+			pages_out(MB(v));
 		else if (!strcmp(word, "saw")) {
 			for (int i = 0; i < n; i++) {
 				char *p = map(MB(v), MAP_PRIVATE);
