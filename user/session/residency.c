@@ -153,15 +153,16 @@ static int by_addr(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-int residency__ledger(struct session *s, struct session_target *t, bool from_start,
-		      struct ledger *ret)
+static int make_ledger(struct session *s, const struct session_target *t, bool from_start,
+		       const char *why_not, struct ledger *ret)
 {
 	struct collect c = {.s = s, .target = t->index};
-	struct ledger_heap heap = {.known = true, .from_start = from_start};
+	struct ledger_heap heap = {.known = true, .from_start = from_start, .why_not = why_not};
 	int err;
 
-	if (util__now_ns() < t->walk_due_ns)
-		heap.why_not = "its last walk is too recent for its size";
+	/* what has happened so far; a busy program never lets the ring run dry */
+	for (int i = 0; i < MAX_POLLS && session__poll(s) > 0; i++)
+		;
 	livemap__each(&s->heap->live, collect_block, &c);
 	err = c.err;
 	if (!err) {
@@ -172,24 +173,37 @@ int residency__ledger(struct session *s, struct session_target *t, bool from_sta
 		err = heapwalk__ledger(t->pid, &heap, ret, NULL);
 	}
 	free(c.block);
-	if (!err && !heap.why_not)
+	return err;
+}
+
+int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
+		      struct ledger *ret)
+{
+	return make_ledger(s, t, from_start, NULL, ret);
+}
+
+/* The same, but a large heap is not walked at each report: the ledger then says so. */
+static int paced_ledger(struct session *s, struct session_target *t, bool from_start, bool now,
+			struct ledger *ret)
+{
+	const char *why_not = NULL;
+	int err;
+
+	if (!now && util__now_ns() < t->walk_due_ns)
+		why_not = "its last walk is too recent for its size";
+	err = make_ledger(s, t, from_start, why_not, ret);
+	if (!err && !why_not)
 		t->walk_due_ns = util__now_ns() + ret->walk.took_ns * (WALK_EVERY - 1);
 	return err;
 }
 
 int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json)
 {
-	/* what has happened so far; a busy program never lets the ring run dry */
-	for (int i = 0; json && i < MAX_POLLS && session__poll(s) > 0; i++)
-		;
 	for (uint32_t i = 0; i < s->ntargets; i++) {
 		struct session_target *t = s->targets[i];
 		struct ledger l;
-		int err;
-
-		if (json || s->stopped) /* it is the last one */
-			t->walk_due_ns = 0;
-		err = t->ended ? -ESRCH : residency__ledger(s, t, from_start, &l);
+		bool last = json || s->stopped;
+		int err = t->ended ? -ESRCH : paced_ledger(s, t, from_start, last, &l);
 
 		if (err == -ESRCH) {
 			log_info("no ledger of %d: it has ended", t->pid);

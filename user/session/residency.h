@@ -30,12 +30,13 @@ int64_t residency__step_ms(const struct residency *r);
 /* Writes the timeline's file. 0 or -errno (logged). */
 int residency__save(struct residency *r);
 
-/* The ledger of a target with its live heap, walked unless that was just done (a large heap is not
- * walked at each report; the ledger says so). from_start: nothing is older than the profile. 0,
- * -ESRCH when it has ended, other -errno. */
-int residency__ledger(struct session *s, struct session_target *t, bool from_start,
+/* The ledger of a target with its live heap, as of now: reads the events that are there, then walks
+ * the heap (about 0.2 s per GiB). from_start: nothing is older than the profile. 0, -ESRCH when it
+ * has ended, other -errno. */
+int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
 		      struct ledger *ret);
-/* The ledgers of all targets that live, as text or as one JSON object a line. 0 or -errno. */
+/* The ledgers of all targets that live, as text or as one JSON object a line; large heaps are not
+ * walked each time. 0 or -errno. */
 int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json);
 
 #endif
