@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import build, memwatch
+from conftest import build, memwatch, wait_for
 from test_oom import (MIB, event_of, events, group, hog, kill_in, log,  # noqa: F401 (fixtures)
                       pytestmark as needs_cgroup)
 
@@ -80,7 +80,7 @@ def test_alert_on_real_pressure(group, thrash, tmp_path, attach):
     log = tmp_path / "log"
     p = thrash(group(24 * MIB), 24 * MIB)
     # Clear of what there is already; it decays from here.
-    threshold = some10() + 3
+    threshold = round(some10() + 3, 2)
     mw = attach("-p", p.pid, "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path,
                 "--alert-psi", f"some={threshold:.2f}%")
     assert events(log, "memwatch.alert/1") == []
@@ -130,6 +130,12 @@ def test_reclaim_before_a_kill(group, thrash, log, attach, trace):
     assert m[0] in shown
 
 
+def refaults(g):
+    """Pages that a group took in again after it had to let go of them."""
+    return int(re.search(r"^workingset_refault_file (\d+)", (g.dir / "memory.stat").read_text(),
+                         re.M)[1])
+
+
 def test_reclaim_of_others_is_not_the_victims(group, thrash, hog, log, attach):
     """A neighbour that thrashes counts for the machine and for the group above both."""
     outer = group()
@@ -137,17 +143,28 @@ def test_reclaim_of_others_is_not_the_victims(group, thrash, hog, log, attach):
     attach("oom", "--log", log)
     p = thrash(noisy, 24 * MIB)
     p.say()
-    pressure_of = lambda e: e["stalls"]["machine"]["reclaim"]["last_60s"]["count"]
-    # One kill follows the other until the neighbour has had its turns on the CPU.
-    for _ in range(20):
-        e = event_of(log, kill_in(quiet, [hog]))
-        if pressure_of(e) > 500:
-            break
-    s = e["stalls"]
-    assert s["group"]["path"] == quiet.path and s["group"]["reclaim"]["last_60s"]["count"] > 0
-    assert s["victim"]["reclaim"]["last_60s"]["freed_bytes"] < 16 * MIB
-    assert pressure_of(e) > 3 * s["group"]["reclaim"]["last_60s"]["count"]
+    wait_for(lambda: refaults(noisy) > 200000, timeout=60)
+    s = event_of(log, kill_in(quiet, [hog]))["stalls"]
+    mine = s["group"]["reclaim"]["last_60s"]
+    assert s["group"]["path"] == quiet.path and mine["count"] > 0
+    assert mine["freed_bytes"] < 16 * MIB
+    assert s["machine"]["reclaim"]["last_60s"]["count"] > 3 * mine["count"]
     assert p.proc.poll() is None
+
+
+def test_reclaim_below_a_groups_limit(group, thrash, hog, log, attach):
+    """Of the group that hit its limit, whichever of those in it stalled."""
+    outer = group(32 * MIB)
+    noisy, quiet = group(8 * MIB, outer), group(None, outer)
+    attach("oom", "--log", log)
+    p = thrash(noisy, 8 * MIB)
+    p.say()
+    wait_for(lambda: refaults(noisy) > 100000, timeout=60)
+    e = event_of(log, kill_in(quiet, [hog]))
+    s = e["stalls"]
+    assert e["memcg"]["path"] == s["group"]["path"] == outer.path
+    assert e["victim"]["cgroup"] == quiet.path
+    assert s["group"]["reclaim"]["last_60s"]["count"] > 500 + s["victim"]["reclaim"]["last_60s"]["count"]
 
 
 def test_compaction_before_a_kill(group, hog, log, attach):
@@ -158,7 +175,6 @@ def test_compaction_before_a_kill(group, hog, log, attach):
     compact.write_text("1")
     e = event_of(log, kill_in(group(16 * MIB), [hog]))
     assert e["stalls"]["machine"]["compaction"]["last_60s"]["count"] >= 1
-    assert e["stalls"]["victim"]["compaction"]["last_60s"]["count"] == 0
     assert re.search(r"; compaction \d+ times, ", mw.finish()[1])
 
 
