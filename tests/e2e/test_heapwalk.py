@@ -80,6 +80,35 @@ def test_agrees_with_glibc_at_each_step(heap, flags, suffix):
     assert lines["heap_used"]["rss_bytes"] < 32768
 
 
+SETTINGS = {"caches": {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000:"
+                                         "glibc.malloc.tcache_max=65000"},
+            "no_caches": {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"},
+            "huge_pages": {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"},
+            "mmap_max": {"MALLOC_MMAP_MAX_": "100"}, "perturb": {"MALLOC_PERTURB_": "85"},
+            "one_arena": {"MALLOC_ARENA_MAX": "1"}}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_agrees_with_glibc_as_it_is_set(heap, name):
+    t = heap(env={**os.environ, **SETTINGS[name]})
+    for step in (("fill", 20000, 72), ("large", 2, 1000000), ("threads", 3, 5000, 100),
+                 ("fill", 1000, 5000), ("holes", 3)):
+        t.do(*step)
+    _, d, _ = agrees(t)
+    assert (d["heap_walk"]["thread_cache_bytes"] > 0) == (name != "no_caches")
+    assert d["heap_walk"]["arenas"] == (1 if name == "one_arena" else 4)
+
+
+def test_a_layout_that_is_not_known(heap):
+    t = heap(env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=2"})
+    t.do("threads", 2, 5000, 100)  # arenas that are aligned otherwise
+    d, lines = ledger(t.pid)
+    if d["heap_walk"]["done"]:  # a glibc that does as always where no huge pages are set aside
+        agrees(t)
+    else:
+        not_walked(d, lines, "not known")
+
+
 def test_resident_parts(heap):
     t = heap()
     t.do("large", 4, 8 * MB)  # a page of each touched

@@ -147,6 +147,7 @@ static int find_bins(struct glibc_walker *w)
 	for (size_t i = 2; i + need <= w->data_words; i++) {
 		if (!are_bins(w, i))
 			continue;
+		w->saw_bins = true;
 		for (size_t k = 0; k < ARRAY_SIZE(bins_offsets); k++) {
 			int err = follow_ring(w, w->data_addr + i * 8, bins_offsets[k]);
 

@@ -399,7 +399,10 @@ int glibc_heap__walk(const struct glibc_heap_input *in, struct glibc_heap *ret)
 	if (w.window && w.key)
 		err = walk(&w);
 	if (err == -ENOENT)
-		snprintf(ret->note, sizeof(ret->note), "no heap of glibc's malloc is here");
+		snprintf(ret->note, sizeof(ret->note), "%s",
+			 w.saw_bins ? "the arenas of glibc's malloc are damaged, or laid out in a "
+				      "way that is not known"
+				    : "no heap of glibc's malloc is here");
 	else if (err == -ENOMEM)
 		snprintf(ret->note, sizeof(ret->note), "not enough memory");
 	free(w.window);

@@ -44,6 +44,7 @@ struct glibc_walker {
 	struct glibc_heap *out;
 	struct glibc_arena *arena;
 	size_t narenas, arenas_cap;
+	bool saw_bins; /* something looks like the main arena, found or not */
 	struct glibc_segment *seg;
 	size_t nsegs, segs_cap;
 	struct glibc_extent *done; /* what was walked */
