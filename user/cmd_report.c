@@ -545,7 +545,6 @@ static int convert(const struct args *a, struct profile *p, int type)
 	int failed = 0, err;
 
 	if (is_filtered(a)) {
-		profile__drop_hists(p); /* they are of everything */
 		err = report__begin(&r, p, &a->o, &unmatched, why, sizeof(why));
 		if (err) {
 			log_error("failed to filter: %s", why);
@@ -617,7 +616,8 @@ static int print(const struct args *a, struct report *r)
 static int show_histograms(const struct profile *p)
 {
 	if (!p->hist_total) {
-		log_error("no histograms: only recordings (memwatch --record) have them");
+		log_error("no histograms in this file: recordings (memwatch --record) and "
+			  "memwatch's .json have them");
 		return -ENOENT;
 	}
 	hist_out__text(stdout, p, HIST_OUT_BAR);
@@ -685,6 +685,8 @@ static int report(struct args *a)
 	const char *why;
 	int err = load(&a->files, &a->window, compact, &p);
 
+	if (!err && is_filtered(a))
+		profile__drop_hists(p); /* they are of everything */
 	if (!err && a->bases.n)
 		err = subtract(a, &p);
 	if (!err && a->survivors)

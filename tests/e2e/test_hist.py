@@ -121,6 +121,17 @@ def test_recording_has_them(target, attach, tmp_path):
     text = memwatch("report", "--histograms", tmp_path / "r.mwrec", check=0).stdout
     assert re.search(r"^  16-31B +1000 ", text, re.M) and "Temporary (freed within 10ms)" in text
     assert text in (tmp_path / "r.txt").read_text()
+    # .json too, read and written again
+    assert memwatch("report", "--histograms", tmp_path / "r.json", check=0).stdout == text
+    memwatch("report", "-o", tmp_path / "again.json", tmp_path / "r.json", check=0)
+    again = load_json(tmp_path / "again.json")
+    for key, unit in (("size_histogram", "bytes"), ("lifetime_histogram", "us")):
+        assert again[key] == recorded[key]
+        assert sums(again["stacks"], key, unit) == sums(recorded["stacks"], key, unit)
+    focused = memwatch("report", "--json", "--focus", "medium", tmp_path / "r.mwrec", check=0).stdout
+    assert '"stacks"' in focused and "histogram" not in focused
+    both = memwatch("report", "--histograms", tmp_path / "r.mwrec", tmp_path / "r.json", check=0).stdout
+    assert re.search(r"^  16-31B +2000 ", both, re.M)
 
     # 40 blocks were freed half a second after they were made: a window has the one or the other
     seen = set()

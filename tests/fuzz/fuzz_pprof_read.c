@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "out/hist_out.h"
 #include "out/output.h"
 #include "report/load.h"
 #include "report/merge.h"
@@ -46,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	output__write_stream(p, null, OUTPUT_FOLDED, -1);
 	both[0] = both[1] = p;
 	if (!merge__profiles(both, 2, &merged, &why)) {
+		hist_out__text(null, merged, HIST_OUT_BAR);
 		report_all(merged, null);
 		profile__free(merged);
 	}

@@ -10,6 +10,7 @@
 #include "out/text.h"
 
 #include "core/util.h"
+#include "out/hist_in.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -272,6 +273,7 @@ struct stack {
 	int64_t v[PROFILE_MAX_VALUES];
 	struct profile_label label[16];
 	size_t n, nlabels;
+	struct hist hist; /* owned */
 	bool values;
 };
 
@@ -292,21 +294,16 @@ static int stack_member(struct parser *r, const char *key, const json_t *v, stru
 		if (!strcmp(key, name[i]))
 			st->v[i] = integer(v);
 	}
-	return 0;
+	return hist_in__stack(&st->hist, key, v);
 }
 
-static int one_stack(struct parser *r)
+static int stack_members(struct parser *r, struct stack *st)
 {
-	struct stack st = {.n = 0};
 	size_t members = 0;
 	int err = 0;
 
 	if (!accept_char(r, '{'))
 		return bad(r, "a stack is no object");
-	if (r->p->nsamples >= MAX_STACKS) {
-		r->why = "too many stacks";
-		return -E2BIG;
-	}
 	for (bool more = !accept_char(r, '}'); more; more = accept_char(r, ',')) {
 		json_t *key, *v;
 
@@ -317,11 +314,11 @@ static int one_stack(struct parser *r)
 		if (!json_is_string(key) || !accept_char(r, ':')) {
 			err = bad(r, "no valid JSON");
 		} else if (!strcmp(json_string_value(key), "frames")) {
-			err = frames(r, &st.n);
+			err = frames(r, &st->n);
 		} else {
 			err = value(r, &v);
 			if (!err) {
-				err = stack_member(r, json_string_value(key), v, &st);
+				err = stack_member(r, json_string_value(key), v, st);
 				json_decref(v);
 			}
 		}
@@ -331,7 +328,25 @@ static int one_stack(struct parser *r)
 	}
 	if (members && !accept_char(r, '}')) /* an empty object has been closed already */
 		return bad(r, "no valid JSON");
-	return profile__sample(r->p, r->locs, st.n, st.v, st.label, st.nlabels);
+	return 0;
+}
+
+static int one_stack(struct parser *r)
+{
+	struct stack st = {.n = 0};
+	int err;
+
+	if (r->p->nsamples >= MAX_STACKS) {
+		r->why = "too many stacks";
+		return -E2BIG;
+	}
+	err = stack_members(r, &st);
+	if (!err)
+		err = profile__sample(r->p, r->locs, st.n, st.v, st.label, st.nlabels);
+	if (!err && st.hist.mask)
+		err = profile__hist(r->p, &st.hist);
+	hist__clear(&st.hist);
+	return err;
 }
 
 static int stacks(struct parser *r)
@@ -429,7 +444,7 @@ static int member(struct parser *r, const char *key, json_t *v)
 		return loss(p, v);
 	else if (!strcmp(key, "sample_types"))
 		return sample_types(r, v);
-	return 0;
+	return hist_in__total(p, key, v);
 }
 
 static int outer(struct parser *r)

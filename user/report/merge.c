@@ -580,6 +580,8 @@ int merge__survivors(struct profile *then, struct profile *now, struct profile *
 	*ret_why = not_one_run(then, now);
 	if (*ret_why)
 		return -EINVAL;
+	profile__drop_hists(then);
+	profile__drop_hists(now);
 	drop_labels(then);
 	drop_labels(now);
 	remember_in_use(then, false);
