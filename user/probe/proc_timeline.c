@@ -385,7 +385,10 @@ uint64_t proc_timeline__rejected(const struct proc_timeline *t)
 
 int64_t proc_timeline__step_ms(const struct proc_timeline *t)
 {
-	return util__wall_ms() - wall_of(t, util__now_ns());
+	int64_t step = util__wall_ms() - wall_of(t, util__now_ns());
+
+	/* less is the time between the two readings, and rounding */
+	return step > CLOCK_STEP_MS || step < -CLOCK_STEP_MS ? step : 0;
 }
 
 size_t proc_timeline__all(struct proc_timeline *t, const struct timeline *const **ret)

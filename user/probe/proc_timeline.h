@@ -52,7 +52,8 @@ void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev);
 /* Processes that were not recorded for want of room. */
 uint64_t proc_timeline__rejected(const struct proc_timeline *t);
 
-/* How far the wall clock is by now from the clock of the rows, which never steps. */
+/* How far the wall clock has stepped from the clock of the rows, which never steps; 0 if not by
+ * more than a second. */
 int64_t proc_timeline__step_ms(const struct proc_timeline *t);
 
 /* What was recorded, for out/timeline_file.h; borrowed until the next add or free. */
