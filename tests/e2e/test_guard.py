@@ -97,6 +97,15 @@ def test_alert_on_pressure(kind, leak, tmp_path, attach, pressure):
         assert Path(a["timeline"]).read_text().startswith("time_unix_ms,pid,")
 
 
+def test_alert_on_pressure_that_is_not_told(target, pressure):
+    """The file is there and has nothing in it, as where the kernel was booted with psi=0."""
+    pressure.path.write_text("")
+    p = target(["sleep", "100"])
+    r = memwatch("-p", p.pid, "--alert-psi", "some=20%", "-d", "100ms", check=0,
+                 preexec_fn=pressure.mount)
+    assert "--alert-psi cannot fire" in r.stderr
+
+
 def test_victims_timeline_is_the_runs(leak, tmp_path, attach):
     """With --timeline the record has the rows of the run, not one in five seconds."""
     log, csv = tmp_path / "log", tmp_path / "t.csv"
