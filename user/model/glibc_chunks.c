@@ -17,6 +17,7 @@
 #define WHOLE_TRIES 3
 #define FASTBIN_MAX 0xb0
 #define TAIL_OF_NEXT 8 /* a chunk's user has the first word of the next chunk, too */
+#define MAX_KEYS 64    /* that occur in one segment */
 #define TAIL 64	       /* fence posts at the end of a heap take at most this */
 #define SMALL_WINDOW 8192
 
@@ -34,7 +35,7 @@ struct run {
 	bool has_prev;
 	unsigned tries;
 	uint64_t top, limit;
-	struct glibc_key keys[GLIBC_KEYS / 64]; /* sums of this segment; few keys really occur */
+	struct glibc_key keys[MAX_KEYS]; /* sums of this segment; few keys really occur */
 	size_t nkeys;
 };
 
@@ -400,9 +401,13 @@ int glibc_walker__segment(struct glibc_walker *w, const struct glibc_segment *s,
 
 		memset(ret, 0, sizeof(*ret));
 		err = walk_once(&r);
-		for (size_t i = 0; !err && i < r.nkeys; i++)
-			ledger_bytes__add(&glibc_walker__key(w, r.keys[i].value)->sum,
-					  r.keys[i].sum.virt, r.keys[i].sum.rss);
+		for (size_t i = 0; !err && i < r.nkeys; i++) {
+			const struct ledger_bytes *b = &r.keys[i].sum;
+
+			ledger_bytes__add(&glibc_walker__key(w, r.keys[i].value)->sum, b->virt,
+					  b->rss);
+			ledger_bytes__add(&w->keyed, b->virt, b->rss);
+		}
 	}
 	return err;
 }

@@ -225,7 +225,9 @@ void glibc_find__add_key(struct glibc_walker *w, uint64_t value)
 {
 	struct glibc_key *k;
 
-	if (!value || w->nkeys >= GLIBC_KEYS / 2)
+	if (w->nkeys >= GLIBC_KEYS / 2)
+		w->keys_full = true;
+	if (!value || w->keys_full)
 		return;
 	k = glibc_walker__key(w, value);
 	w->nkeys += !k->value;

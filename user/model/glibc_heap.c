@@ -55,20 +55,11 @@ static void add_own(struct glibc_walker *w, const struct glibc_segment *s,
 		ledger_bytes__add(&w->out->own, virt - chunks->virt, rss - chunks->rss);
 }
 
-static struct ledger_bytes key_sum(const struct glibc_walker *w)
-{
-	struct ledger_bytes sum = {0};
-
-	for (size_t i = 0; i < GLIBC_KEYS; i++)
-		add_bytes(&sum, &w->key[i].sum);
-	return sum;
-}
-
 static int walk_segments(struct glibc_walker *w)
 {
 	for (size_t i = 0; i < w->nsegs; i++) {
 		struct glibc_segment *s = &w->seg[i];
-		struct ledger_bytes before = key_sum(w), after, chunks = {0};
+		struct ledger_bytes before = w->keyed, chunks = {0};
 		struct glibc_sums sums;
 		int err = glibc_walker__segment(w, s, &sums);
 
@@ -89,12 +80,11 @@ static int walk_segments(struct glibc_walker *w)
 			err = add_done(w, s->base, sums.end);
 		if (err)
 			return err;
-		after = key_sum(w);
 		add_bytes(&chunks, &sums.used);
 		add_bytes(&chunks, &sums.fastbin);
 		add_bytes(&chunks, &sums.binned);
 		add_bytes(&chunks, &sums.top);
-		ledger_bytes__add(&chunks, after.virt - before.virt, after.rss - before.rss);
+		ledger_bytes__add(&chunks, w->keyed.virt - before.virt, w->keyed.rss - before.rss);
 		add_bytes(&w->out->used, &sums.used);
 		add_bytes(&w->out->fastbin, &sums.fastbin);
 		add_bytes(&w->out->binned, &sums.binned);
@@ -313,6 +303,7 @@ static bool add_cache_addresses(struct glibc_walker *w, unsigned version)
 		return false;
 	memset(w->key, 0, GLIBC_KEYS * sizeof(*w->key));
 	w->nkeys = 0;
+	w->keys_full = false;
 	for (size_t i = 0; i < w->nsegs; i++)
 		glibc_find__add_key(w, w->seg[i].first + 16);
 	return true;
@@ -341,7 +332,7 @@ static void say_why(struct glibc_heap *h, int main_err)
 			 h->failed, h->failed + h->heaps);
 	else if (!h->cached_known)
 		snprintf(h->note, sizeof(h->note),
-			 "what thread caches hold counts as in use (an older glibc)");
+			 "what thread caches hold counts as in use: it cannot be told");
 }
 
 static int walk(struct glibc_walker *w)
@@ -368,7 +359,7 @@ static int walk(struct glibc_walker *w)
 	if (main_err == -EXDEV)
 		w->out->lasting++;
 	by_address = add_cache_addresses(w, version);
-	w->out->cached_known = !version || version >= 229 || version < 226;
+	w->out->cached_known = !w->keys_full && (!version || version >= 229 || version < 226);
 	w->out->fastbins_known = w->link != LINK_UNKNOWN;
 	w->out->arenas = w->narenas;
 	if (w->nsegs) {

@@ -9,7 +9,7 @@
 #define GLIBC_HEAP_MAX \
 	(64ULL << 20) /* heaps of threads' arenas: aligned to this, at most as long */
 #define GLIBC_WINDOW (1ULL << 20)
-#define GLIBC_KEYS 4096 /* slots of the table of possible tcache keys */
+#define GLIBC_KEYS 65536 /* slots of the table of possible tcache keys */
 
 enum { CHUNK_PREV_INUSE = 1, CHUNK_MMAPPED = 2, CHUNK_FLAGS = 7, CHUNK_MIN = 32 };
 
@@ -51,6 +51,8 @@ struct glibc_walker {
 	size_t ndone, done_cap;
 	struct glibc_key *key; /* GLIBC_KEYS slots, open addressing by value; 0: free */
 	size_t nkeys;
+	bool keys_full;
+	struct ledger_bytes keyed; /* sum over all keys */
 	enum glibc_link link;
 	uint64_t lowest, highest; /* all segments lie in here */
 	size_t lookups;		  /* left for looking at what a fast bin's link points to */
