@@ -123,6 +123,9 @@ static int kind_text(char *buf, size_t len, const struct trend *t)
 				time_text(b, t->span_s));
 	case TREND_LINEAR: return growth_text(buf, len, t);
 	case TREND_STEP:
+		if (t->since_s < 0.05)
+			return snprintf(buf, len, "step: grew by %s at once, just now",
+					size_text(a, t->growth_bytes));
 		return snprintf(buf, len, "step: grew by %s at once, no growth in the %s since",
 				size_text(a, t->growth_bytes), time_text(b, t->since_s));
 	case TREND_SATURATING:
