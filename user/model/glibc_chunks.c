@@ -138,10 +138,10 @@ bool glibc_walker__live(struct glibc_walker *w, uint64_t addr, uint64_t size, ui
 
 struct glibc_key *glibc_walker__key(struct glibc_walker *w, uint64_t value)
 {
-	size_t i = util__mix64(value) & (GLIBC_KEYS - 1);
+	size_t i = util__mix64(value) & (w->key_slots - 1);
 
 	while (w->key[i].value && w->key[i].value != value)
-		i = (i + 1) & (GLIBC_KEYS - 1);
+		i = (i + 1) & (w->key_slots - 1);
 	return &w->key[i];
 }
 

@@ -21,7 +21,9 @@
 #define OFF_END 2088 /* of the arena */
 #define MAX_HEAPS (1u << 16)
 #define MAX_DATA (32ULL << 20) /* of one module */
-#define MMAPS_MAX 65536	       /* mp_.n_mmaps_max unless somebody set it */
+#define MIN_KEY_SLOTS 64
+#define MAX_KEY_SLOTS (1u << 17)
+#define MMAPS_MAX 65536 /* mp_.n_mmaps_max unless somebody set it */
 
 static const uint32_t bins_offsets[] = {0x70, 0x68, 0x18};
 
@@ -221,11 +223,25 @@ static bool is_random(uint64_t v)
 	return v & 0xffff && v >> 16 & 0xffff && v >> 32 & 0xffff && v >> 48 && v >> 48 != 0xffff;
 }
 
+int glibc_find__make_keys(struct glibc_walker *w, size_t n)
+{
+	size_t slots = MIN_KEY_SLOTS;
+
+	while (slots < MAX_KEY_SLOTS && slots < n * 2)
+		slots *= 2;
+	free(w->key);
+	w->nkeys = 0;
+	w->keys_full = false;
+	w->key = calloc(slots, sizeof(*w->key));
+	w->key_slots = w->key ? slots : 0;
+	return w->key ? 0 : -ENOMEM;
+}
+
 void glibc_find__add_key(struct glibc_walker *w, uint64_t value)
 {
 	struct glibc_key *k;
 
-	if (w->nkeys >= GLIBC_KEYS / 2)
+	if (w->nkeys >= w->key_slots / 2)
 		w->keys_full = true;
 	if (!value || w->keys_full)
 		return;
@@ -234,12 +250,19 @@ void glibc_find__add_key(struct glibc_walker *w, uint64_t value)
 	k->value = value;
 }
 
-void glibc_find__keys(struct glibc_walker *w)
+int glibc_find__keys(struct glibc_walker *w)
 {
-	for (size_t i = 0; i < w->data_words; i++) {
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < w->data_words; i++)
+		n += is_random(w->data[i]);
+	err = glibc_find__make_keys(w, n + 1);
+	for (size_t i = 0; !err && i < w->data_words; i++) {
 		if (is_random(w->data[i]))
 			glibc_find__add_key(w, w->data[i]);
 	}
+	return err;
 }
 
 static int add_segment(struct glibc_walker *w, const struct glibc_segment *s)

@@ -19,8 +19,11 @@ int glibc_find__arenas(struct glibc_walker *w);
 /* malloc's parameters, told by where [heap] begins. heap may be NULL. */
 void glibc_find__params(struct glibc_walker *w, const struct ledger_map *heap,
 			struct glibc_params *ret);
-/* Values in libc's data that may be the key of the thread caches. */
-void glibc_find__keys(struct glibc_walker *w);
+/* A new table for the keys of thread caches, with room for n (there is a limit: w->keys_full says
+ * when it was reached). 0 or -ENOMEM. */
+int glibc_find__make_keys(struct glibc_walker *w, size_t n);
+/* Puts in what may be the key: values in libc's data. 0 or -ENOMEM. */
+int glibc_find__keys(struct glibc_walker *w);
 void glibc_find__add_key(struct glibc_walker *w, uint64_t value);
 /* Fills w->seg, ascending. *ret_main: 0, or why the main arena's heap is not among them (-EXDEV: it
  * is not, or not only, in [heap]). 0 or -ENOMEM. */

@@ -278,7 +278,7 @@ static void choose_key(struct glibc_walker *w, bool all)
 {
 	const struct glibc_key *best = NULL;
 
-	for (size_t i = 0; i < GLIBC_KEYS; i++) {
+	for (size_t i = 0; i < w->key_slots; i++) {
 		const struct glibc_key *k = &w->key[i];
 
 		if (!k->sum.virt)
@@ -288,7 +288,7 @@ static void choose_key(struct glibc_walker *w, bool all)
 		else if (!best || k->sum.virt > best->sum.virt)
 			best = k;
 	}
-	for (size_t i = 0; !all && i < GLIBC_KEYS; i++) {
+	for (size_t i = 0; !all && i < w->key_slots; i++) {
 		const struct glibc_key *k = &w->key[i];
 
 		add_bytes(k == best ? &w->out->tcache : &w->out->used, &k->sum);
@@ -297,16 +297,13 @@ static void choose_key(struct glibc_walker *w, bool all)
 
 /* Releases 2.29 to 2.33 marked a cached chunk with the address of the cache, which is the first
  * chunk of its thread's arena. */
-static bool add_cache_addresses(struct glibc_walker *w, unsigned version)
+static int add_cache_addresses(struct glibc_walker *w)
 {
-	if (version < 229 || version > 233)
-		return false;
-	memset(w->key, 0, GLIBC_KEYS * sizeof(*w->key));
-	w->nkeys = 0;
-	w->keys_full = false;
-	for (size_t i = 0; i < w->nsegs; i++)
+	int err = glibc_find__make_keys(w, w->nsegs + 1);
+
+	for (size_t i = 0; !err && i < w->nsegs; i++)
 		glibc_find__add_key(w, w->seg[i].first + 16);
-	return true;
+	return err;
 }
 
 static const struct ledger_map *brk_heap(const struct ledger_input *maps)
@@ -350,15 +347,20 @@ static int walk(struct glibc_walker *w)
 	if (!version && w->narenas > 1 && (w->arena[1].start & (GLIBC_HEAP_MAX - 1)) == 48)
 		version = 235; /* heaps' headers are longer since */
 	w->link = version >= 232 ? LINK_SAFE : version ? LINK_PLAIN : LINK_UNKNOWN;
-	glibc_find__keys(w);
-	err = glibc_find__segments(w, heap, &params, &main_err);
+	err = glibc_find__keys(w);
+	if (!err)
+		err = glibc_find__segments(w, heap, &params, &main_err);
 	if (err)
 		return err;
 	if (main_err)
 		w->out->failed++;
 	if (main_err == -EXDEV)
 		w->out->lasting++;
-	by_address = add_cache_addresses(w, version);
+	by_address = version >= 229 && version <= 233;
+	if (by_address)
+		err = add_cache_addresses(w);
+	if (err)
+		return err;
 	w->out->cached_known = !w->keys_full && (!version || version >= 229 || version < 226);
 	w->out->fastbins_known = w->link != LINK_UNKNOWN;
 	w->out->arenas = w->narenas;
@@ -386,8 +388,7 @@ int glibc_heap__walk(const struct glibc_heap_input *in, struct glibc_heap *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	w.window = malloc(GLIBC_WINDOW);
-	w.key = calloc(GLIBC_KEYS, sizeof(*w.key));
-	if (w.window && w.key)
+	if (w.window)
 		err = walk(&w);
 	if (err == -ENOENT)
 		snprintf(ret->note, sizeof(ret->note), "%s",

@@ -9,7 +9,6 @@
 #define GLIBC_HEAP_MAX \
 	(64ULL << 20) /* heaps of threads' arenas: aligned to this, at most as long */
 #define GLIBC_WINDOW (1ULL << 20)
-#define GLIBC_KEYS 65536 /* slots of the table of possible tcache keys */
 
 enum { CHUNK_PREV_INUSE = 1, CHUNK_MMAPPED = 2, CHUNK_FLAGS = 7, CHUNK_MIN = 32 };
 
@@ -49,8 +48,8 @@ struct glibc_walker {
 	size_t nsegs, segs_cap;
 	struct glibc_extent *done; /* what was walked */
 	size_t ndone, done_cap;
-	struct glibc_key *key; /* GLIBC_KEYS slots, open addressing by value; 0: free */
-	size_t nkeys;
+	struct glibc_key *key; /* open addressing by value; 0: free */
+	size_t nkeys, key_slots;
 	bool keys_full;
 	struct ledger_bytes keyed; /* sum over all keys */
 	enum glibc_link link;
@@ -78,6 +77,7 @@ uint64_t glibc_walker__resident(struct glibc_walker *w, uint64_t start, uint64_t
 /* Takes the live blocks of a used chunk into sums; true if there is one. */
 bool glibc_walker__live(struct glibc_walker *w, uint64_t addr, uint64_t size, uint64_t rss,
 			struct glibc_sums *sums);
+/* The slot of a value, or the free one where it would go; there must be slots. */
 struct glibc_key *glibc_walker__key(struct glibc_walker *w, uint64_t value);
 /* Walks one segment. 0; -EBADMSG: it contradicts itself; -ENODATA: a header is not resident. */
 int glibc_walker__segment(struct glibc_walker *w, const struct glibc_segment *s,
