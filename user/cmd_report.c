@@ -10,6 +10,7 @@
 #include "core/util.h"
 #include "core/units.h"
 #include "out/callgraph.h"
+#include "out/ledger_out.h"
 #include "out/output.h"
 #include "out/text.h"
 #include "out/hist_out.h"
@@ -34,7 +35,8 @@ enum mode {
 	MODE_RAW,
 	MODE_VERDICTS,
 	MODE_HISTOGRAMS,
-	MODE_JSON
+	MODE_JSON,
+	MODE_LEDGER
 };
 
 enum {
@@ -65,6 +67,7 @@ enum {
 	OPT_JSON,
 	OPT_VERSION,
 	OPT_VERDICTS,
+	OPT_LEDGER,
 	OPT_FROM,
 	OPT_TO,
 	OPT_GRAPH,
@@ -102,6 +105,8 @@ static const struct argp_option options[] = {
 	{"traces", OPT_TRACES, 0, 0, "Every stack with its value and labels"},
 	{"raw", OPT_RAW, 0, 0, "The whole profile as text"},
 	{"json", OPT_JSON, 0, 0, "The profile as JSON (memwatch.profile/1)"},
+	{"ledger", OPT_LEDGER, 0, 0,
+	 "Where every resident byte belonged, of a .json profile made with --ledger"},
 	{"output", 'o', "FILE", 0,
 	 "Convert: write FILE, the ending picks the format (.pb.gz .folded .svg .html .json .txt); "
 	 "may "
@@ -185,9 +190,9 @@ static int add_name(struct names *n, char *name)
 static int set_mode(struct args *a, enum mode mode, struct argp_state *state)
 {
 	if (a->mode != MODE_DEFAULT && a->mode != mode)
-		argp_error(
-			state,
-			"only one of --top, --tree, --peek, --list, --traces, --raw, --verdicts");
+		argp_error(state,
+			   "only one of --top, --tree, --peek, --list, --traces, --raw, --json, "
+			   "--ledger, --verdicts");
 	a->mode = mode;
 	return 0;
 }
@@ -350,6 +355,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_TRACES: return set_mode(a, MODE_TRACES, state);
 	case OPT_RAW: return set_mode(a, MODE_RAW, state);
 	case OPT_JSON: return set_mode(a, MODE_JSON, state);
+	case OPT_LEDGER: return set_mode(a, MODE_LEDGER, state);
 	case OPT_VERSION: puts("memwatch " MEMWATCH_VERSION); exit(EXIT_DONE);
 	case 'q': log__set_level(LOG_ERROR); return 0;
 	case 'v': log__set_level(LOG_DEBUG); return 0;
@@ -602,6 +608,9 @@ static int print(const struct args *a, struct report *r)
 	case MODE_JSON:
 		err = json__write(stdout, r->p);
 		return err ? err : fflush(stdout) ? -errno : 0;
+	case MODE_LEDGER:
+		err = ledger_out__profile(stdout, r->p, "");
+		return err ? err : fflush(stdout) ? -errno : 0;
 	case MODE_HISTOGRAMS:
 	case MODE_VERDICTS:
 	case MODE_DEFAULT: break;
@@ -610,6 +619,7 @@ static int print(const struct args *a, struct report *r)
 		r->o.top = 10;
 	err = report__top(r, stdout);
 	err = err ? err : report__books(r->p, stdout);
+	err = err ? err : ledger_out__profile(stdout, r->p, "\n");
 	return err ? err : fflush(stdout) ? -errno : 0;
 }
 
@@ -704,7 +714,12 @@ static int report(struct args *a)
 		err = err ? err : convert(a, copy, a->o.type);
 		profile__free(copy);
 	}
-	if (!err && text) {
+	if (!err && a->mode == MODE_LEDGER && !p->nledgers) {
+		log_error("no ledger in '%s': 'memwatch -p PID --ledger -o FILE.json' puts one "
+			  "into the profile",
+			  a->files.name[0]);
+		err = -ENOENT;
+	} else if (!err && text) {
 		err = fake_mapping(p);
 		err = err ? err : show(a, p);
 	}

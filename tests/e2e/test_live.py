@@ -186,6 +186,63 @@ def test_sizes(terminal, shapes, cols, rows):
     term.expect(r"q quit.*save h help")
 
 
+def test_ledger_page(terminal, shapes):
+    term = started(terminal, shapes, options="--exact -i 0.3s")
+    term.keys("l")
+    m = term.expect(r"ledger as of (\d+:\d+:\d+) \| read in \S+, pause 1\.0s\n +VIRT +RSS +of RSS +what")
+    s = term.expect(r"live heap, attributed[\s\S]*code of modules[\s\S]*100\.0% █+ total").string
+    assert all(len(line) <= 80 for line in s.splitlines())
+    assert re.search(r"█[▏▎▍▌▋▊▉]? +(live heap|code|data)", s)  # bars
+    # the lines are the sum, to what rounding to two digits hides
+    unit = {"B": 1, "kB": 1 << 10, "MB": 1 << 20}
+    rows = re.findall(r"^ *\S+ +(-?[0-9.]+)([kM]?B) +-?[0-9.]+% [█▏▎▍▌▋▊▉]* *(\S.*)$", s, re.M)
+    *lines, total = [(float(n) * unit[u], name) for n, u, name in rows]
+    assert total[1].startswith("total") and len(lines) >= 6
+    assert abs(sum(n for n, _ in lines) - total[0]) <= (len(lines) + 1) * 5300
+    term.expect(rf"as of (?!{m.group(1)})")  # kept fresh
+    term.keys("p")
+    term.expect(r"ledger as of [0-9:]+ \| PAUSED")
+    term.keys("p")
+    # fewer rows than lines: they scroll, the sum stays
+    term.tmux("resize-window", "-x", "60", "-y", "12")
+    term.expect(r"live heap, attributed.*\n[\s\S]*100\.0% total.*\napart: page tables.*\n.*q quit")
+    assert "kernel's counter" not in term.screen()
+    term.keys("End")
+    term.expect(r"kernel's counter.*\n.*100\.0% total")
+    term.tmux("resize-window", "-x", "130", "-y", "30")
+    term.expect(r"live heap, attributed[\s\S]*kernel's counter[\s\S]*total, as the kernel counts")
+    term.keys("l")
+    term.expect("stacks of inuse_space by flat")
+    term.keys("l")
+    term.expect("ledger as of")
+    term.keys("Escape")
+    term.expect("stacks of inuse_space by flat")
+    term.keys("h")
+    term.expect("l +where RSS belongs")
+    term.keys("l")  # a key of its own from any page
+    term.expect("ledger as of")
+    term.keys("q")
+    term.expect(r"STATUS 0\nicanon")
+
+
+def test_ledger_of_several_processes(terminal, target):
+    exe = build("shapes.c", flags=["-O1"])
+    two = [target([exe, "50", "2000"]) for _ in range(2)]
+    for t in two:
+        t.expect("ready")
+    term = terminal(f"{BIN} -p {two[0].pid} -p {two[1].pid} --exact --ledger -i 0.3s", cols=100)
+    term.expect(rf"PID {two[0].pid} [\s\S]*ledger as of [\s\S]*total, as the kernel")  # the first page
+    term.keys("n")
+    term.expect(rf"PID {two[1].pid} [\s\S]*ledger as of [\s\S]*total, as the kernel")
+    two[1].stop()
+    term.expect(rf"PID {two[1].pid} \(ended\)[\s\S]*ledger as of .* \| the process has ended")
+    assert "total, as the kernel counts" in term.screen()  # as it was
+    term.keys("n")
+    term.expect(rf"PID {two[0].pid} [\s\S]*ledger as of .* \| read in")
+    term.keys("q")
+    term.expect(r"STATUS 0\nicanon")
+
+
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "vt100"}, {"LC_ALL": "C"}])
 def test_plain_terminals(terminal, shapes, env):
     term = started(terminal, shapes, env=tuple(env.items()))
@@ -194,6 +251,13 @@ def test_plain_terminals(terminal, shapes, env):
         assert not re.search(r"\x1b\[3[1-6]m", raw)
     if "LC_ALL" in env:
         assert "▁" not in raw and raw.isascii()
+    term.keys("l")
+    term.expect(r"100\.0% \S+ total, as the kernel counts")
+    raw = term.tmux("capture-pane", "-p", "-e")
+    if "NO_COLOR" in env or "TERM" in env:
+        assert not re.search(r"\x1b\[3[1-6]m", raw)
+    if "LC_ALL" in env:
+        assert re.search("#{8}", raw) and raw.isascii()
     term.keys("q")
     term.expect("STATUS 0\nicanon")
 

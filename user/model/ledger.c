@@ -48,6 +48,14 @@ const char *ledger__key(enum ledger_kind k)
 	return kinds[k].key;
 }
 
+bool ledger__is_shown(const struct ledger *l, enum ledger_kind k)
+{
+	const struct ledger_line *line = &l->line[k];
+
+	return line->virt_bytes || line->rss_bytes || line->swap_bytes || line->mappings ||
+	       k == LEDGER_OTHER || k == LEDGER_DIFFERENCE;
+}
+
 static bool starts(const char *s, const char *with)
 {
 	return !strncmp(s, with, strlen(with));
@@ -335,6 +343,7 @@ void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap,
 	ret->swap_bytes = in->swap_bytes;
 	ret->pgtables_bytes = in->pgtables_bytes;
 	ret->steady = in->steady;
+	ret->unix_ms = in->unix_ms;
 	if (rest.walk) { /* blocks in walked heaps are accounted for by the walk */
 		rest.block = rest.walk->stray;
 		rest.nblocks = rest.walk->nstray;

@@ -30,7 +30,8 @@ struct ledger_input {
 	size_t n, cap;
 	/* the kernel's own figures of the same moment */
 	uint64_t rss_bytes, virt_bytes, swap_bytes, pgtables_bytes;
-	bool steady; /* RSS did not change while the mappings were read */
+	bool steady;	 /* RSS did not change while the mappings were read */
+	int64_t unix_ms; /* when that was */
 	uint32_t pid;
 	char comm[17];
 };
@@ -110,6 +111,7 @@ struct ledger {
 	uint64_t untouched_bytes; /* live heap beyond what is resident: allocated, never touched */
 	uint64_t over_bytes; /* by so much the live heap, an estimate, exceeds the heap in use */
 	bool has_heap, from_start, steady;
+	int64_t unix_ms; /* when the mappings were read; 0: not known */
 	struct ledger_walk walk;
 	struct ledger_reservation reservation[LEDGER_RESERVATIONS]; /* largest first */
 	size_t nreservations;
@@ -126,5 +128,8 @@ void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap,
 /* "live heap", "thread stacks", …; what it means in one sentence. */
 const char *ledger__name(enum ledger_kind k);
 const char *ledger__key(enum ledger_kind k); /* for JSON: "live_heap" */
+
+/* Whether the line is worth showing: it has anything, or says that all is accounted for. */
+bool ledger__is_shown(const struct ledger *l, enum ledger_kind k);
 
 #endif

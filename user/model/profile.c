@@ -162,6 +162,7 @@ void profile__free(struct profile *p)
 	profile__drop_hists(p);
 	free(p->hists);
 	free(p->ages);
+	free(p->ledgers);
 	free(p);
 }
 
@@ -418,6 +419,18 @@ int profile__loss(struct profile *p, const char *cause, uint64_t count, uint64_t
 	if (!err)
 		p->losses[p->nlosses++] =
 			(struct profile_loss){.cause = id, .count = count, .bytes = bytes};
+	return err;
+}
+
+int profile__ledger(struct profile *p, uint32_t pid, const char *comm, const struct ledger *l)
+{
+	uint32_t id;
+	int err = p->nledgers < PROFILE_MAX_LEDGERS ? profile__string(p, comm, &id) : -E2BIG;
+
+	err = err ? err : array_reserve(p->ledgers, p->ledgers_cap, p->nledgers + 1);
+	if (!err)
+		p->ledgers[p->nledgers++] =
+			(struct profile_ledger){.pid = pid, .comm = id, .ledger = *l};
 	return err;
 }
 

@@ -19,11 +19,13 @@
 #include <stdint.h>
 
 #include "model/hist.h"
+#include "model/ledger.h"
 
 #define PROFILE_NONE UINT32_MAX
 #define PROFILE_MAX_VALUES 8	     /* sample types of one profile */
 #define PROFILE_MAX_ITEMS (1u << 27) /* strings, functions, locations, samples, …: of each */
 #define PROFILE_MAX_LOSSES 1024	     /* causes */
+#define PROFILE_MAX_LEDGERS 4096     /* processes */
 #define PROFILE_MAX_STACK (1u << 30) /* stack entries of all samples together */
 #define PROFILE_MAX_TEXT ((size_t)4 << 30) /* bytes of all strings together */
 
@@ -94,6 +96,12 @@ struct profile_ages {
 	struct hist_ages ages;
 };
 
+/* Where the resident bytes of a process belonged at the moment of the profile. */
+struct profile_ledger {
+	uint32_t pid, comm; /* comm: a string */
+	struct ledger ledger;
+};
+
 struct profile {
 	/* strings: text of id i is at strings[string0[i]] */
 	char *strings;
@@ -138,6 +146,8 @@ struct profile {
 	size_t nhists, hists_cap;
 	struct profile_ages *ages; /* by sample, ascending */
 	size_t nages, ages_cap;
+	struct profile_ledger *ledgers;
+	size_t nledgers, ledgers_cap;
 	uint32_t ages_ms;	       /* the time of this profile on the clock of the ages */
 	struct hist_total *hist_total; /* NULL: no histograms; owned */
 
@@ -179,6 +189,8 @@ int profile__hist_total(struct profile *p, const struct hist_total *t);
 void profile__drop_hists(struct profile *p);
 /* Ages of the blocks of the sample added last. */
 int profile__ages(struct profile *p, const struct hist_ages *a);
+/* A copy of a process's ledger. */
+int profile__ledger(struct profile *p, uint32_t pid, const char *comm, const struct ledger *l);
 /* NULL: this sample has none. */
 const struct hist *profile__find_hist(const struct profile *p, uint32_t sample);
 const struct hist_ages *profile__find_ages(const struct profile *p, uint32_t sample);

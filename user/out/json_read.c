@@ -11,6 +11,7 @@
 
 #include "core/util.h"
 #include "out/hist_in.h"
+#include "out/ledger_out.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -416,6 +417,31 @@ static int loss(struct profile *p, json_t *o)
 	return err;
 }
 
+static int ledgers(struct parser *r, const json_t *list)
+{
+	const json_t *o;
+	size_t i;
+	int err = 0;
+
+	if (!json_is_array(list))
+		return bad(r, "\"ledger\" is no array");
+	json_array_foreach((json_t *)list, i, o)
+	{
+		const char *why, *comm;
+		struct ledger l;
+		uint32_t pid;
+
+		if (ledger_out__parse(o, &l, &pid, &comm, &why))
+			return bad(r, why);
+		err = profile__ledger(r->p, pid, comm, &l);
+		if (err == -E2BIG)
+			r->why = "too many ledgers";
+		if (err)
+			return err;
+	}
+	return err;
+}
+
 static int member(struct parser *r, const char *key, json_t *v)
 {
 	struct profile *p = r->p;
@@ -444,6 +470,8 @@ static int member(struct parser *r, const char *key, json_t *v)
 		return loss(p, v);
 	else if (!strcmp(key, "sample_types"))
 		return sample_types(r, v);
+	else if (!strcmp(key, "ledger"))
+		return ledgers(r, v);
 	return hist_in__total(p, key, v);
 }
 

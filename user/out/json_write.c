@@ -4,13 +4,15 @@
  * once, so that 100,000 stacks take a fraction of a second and no second copy of the profile.
  *
  * A profile of other sample types than the heap's four (a CPU profile) carries in addition
- * "sample_types" and per stack "values"; labels travel as "labels" where a stack has any.
+ * "sample_types" and per stack "values"; labels travel as "labels" where a stack has any,
+ * ledgers of the processes as "ledger" where the profile has some.
  */
 #include "out/text.h"
 
 #include "core/util.h"
 #include "out/escape.h"
 #include "out/hist_out.h"
+#include "out/ledger_out.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -130,6 +132,7 @@ static int head(const struct writer *w)
 	}
 	fputs("},\n", f);
 	hist_out__json_total(f, p);
+	err = err ? err : ledger_out__json_member(f, p);
 	if (!w->other_types)
 		return err;
 	fputs("\"sample_types\":[", f);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "out/ledger_out.h"
 
+#include <string.h>
+#include <time.h>
+
 #include "core/units.h"
 #include "core/util.h"
 #include "out/escape.h"
@@ -13,9 +16,16 @@ static void put_size(FILE *f, int64_t bytes)
 	fprintf(f, "%s%*s", bytes < 0 ? "-" : "", bytes < 0 ? 11 : 12, text);
 }
 
-static bool is_empty(const struct ledger_line *l)
+/* " at 2024-02-29 12:00:00", local time; "" for a moment that is not known. */
+static const char *moment(char *buf, size_t len, int64_t unix_ms)
 {
-	return !l->virt_bytes && !l->rss_bytes && !l->swap_bytes && !l->mappings;
+	time_t t = unix_ms / 1000;
+	struct tm tm;
+
+	if (unix_ms <= 0 || !localtime_r(&t, &tm) ||
+	    !strftime(buf, len, " at %Y-%m-%d %H:%M:%S", &tm))
+		return "";
+	return buf;
 }
 
 /* What the allocator keeps, by where; what could not be walked, and why. */
@@ -52,17 +62,18 @@ static json_t *walk_json(const struct ledger_walk *w)
 void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char *comm)
 {
 	struct escape_buf name = {0};
-	char size[UNITS_LEN], touched[UNITS_LEN];
+	char size[UNITS_LEN], touched[UNITS_LEN], at[64];
 
 	escape__plain(&name, comm, "");
-	fprintf(f, "Ledger of %u (%s)%s\n", pid, name.text ? name.text : "",
+	fprintf(f, "Ledger of %u (%s)%s%s\n", pid, name.text ? name.text : "",
+		moment(at, sizeof(at), l->unix_ms),
 		l->steady ? "" : ", whose memory changed while it was read");
 	escape__free(&name);
 	fprintf(f, "%12s%12s%12s  %s\n", "VIRT", "RSS", "SWAP", "WHAT");
 	for (int i = 0; i < LEDGER_KINDS; i++) {
 		const struct ledger_line *line = &l->line[i];
 
-		if (is_empty(line) && i != LEDGER_OTHER && i != LEDGER_DIFFERENCE)
+		if (!ledger__is_shown(l, i))
 			continue;
 		put_size(f, line->virt_bytes);
 		put_size(f, line->rss_bytes);
@@ -119,8 +130,9 @@ json_t *ledger_out__json(const struct ledger *l, uint32_t pid, const char *comm)
 				  "virt_bytes", (json_int_t)l->reservation[i].virt_bytes,
 				  "rss_bytes", (json_int_t)l->reservation[i].rss_bytes,
 				  "accessible", (int)l->reservation[i].accessible));
-	o = json_pack("{ss si ss sI sI sI sI sI sI sI sb sb so so so}", "schema",
-		      "memwatch.ledger/1", "pid", (int)pid, "comm", name.text ? name.text : "",
+	o = json_pack("{ss sI ss sI sI sI sI sI sI sI sI sb sb so so so}", "schema",
+		      "memwatch.ledger/1", "pid", (json_int_t)pid, "comm",
+		      name.text ? name.text : "", "time_unix_ms", (json_int_t)l->unix_ms,
 		      "virt_bytes", (json_int_t)l->virt_bytes, "rss_bytes",
 		      (json_int_t)l->rss_bytes, "swap_bytes", (json_int_t)l->swap_bytes,
 		      "pgtables_bytes", (json_int_t)l->pgtables_bytes, "hugetlb_bytes",
@@ -130,4 +142,32 @@ json_t *ledger_out__json(const struct ledger *l, uint32_t pid, const char *comm)
 		      "reservations", reservations, "heap_walk", walk_json(&l->walk));
 	escape__free(&name);
 	return o;
+}
+
+int ledger_out__profile(FILE *f, const struct profile *p, const char *before)
+{
+	for (size_t i = 0; i < p->nledgers; i++) {
+		const struct profile_ledger *l = &p->ledgers[i];
+
+		fputs(before, f);
+		ledger_out__text(f, &l->ledger, l->pid, profile__text(p, l->comm));
+	}
+	return ferror(f) ? -EIO : 0;
+}
+
+int ledger_out__json_member(FILE *f, const struct profile *p)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < p->nledgers && !err; i++) {
+		const struct profile_ledger *l = &p->ledgers[i];
+		json_t *o = ledger_out__json(&l->ledger, l->pid, profile__text(p, l->comm));
+
+		fputs(i ? ",\n" : "\"ledger\":[", f);
+		err = !o ? -ENOMEM : json_dumpf(o, f, JSON_COMPACT) ? -EIO : 0;
+		json_decref(o);
+	}
+	if (p->nledgers)
+		fputs("],\n", f);
+	return err;
 }

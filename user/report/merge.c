@@ -316,6 +316,10 @@ static int add_own(struct merger *m, const struct profile *src, bool first)
 	for (size_t i = 0; i < src->nlosses && !err; i++)
 		err = profile__loss(d, profile__text(src, src->losses[i].cause),
 				    src->losses[i].count, src->losses[i].bytes);
+	for (size_t i = 0; i < src->nledgers && !err; i++)
+		err = profile__ledger(d, src->ledgers[i].pid,
+				      profile__text(src, src->ledgers[i].comm),
+				      &src->ledgers[i].ledger);
 	return err;
 }
 
@@ -455,6 +459,7 @@ void merge__negate(struct profile *p)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
 		*t[i] = -*t[i];
+	p->nledgers = 0; /* of the other moment: no difference is made of them */
 }
 
 int merge__label(struct profile *p, const char *key, const char *value)

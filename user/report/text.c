@@ -6,6 +6,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "out/hist_out.h"
+#include "out/ledger_out.h"
 #include "report/merge.h"
 #include "report/report.h"
 
@@ -123,6 +124,7 @@ int text__write(FILE *f, const struct profile *p, int type)
 	err = err ? err : report__books(p, f);
 	if (!err)
 		hist_out__text(f, p, HIST_OUT_BAR);
+	err = err ? err : ledger_out__profile(f, p, "\n");
 	errno = 0;
 	if (!err && (fflush(f) || ferror(f)))
 		err = errno ? -errno : -EIO;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/util.h"
 #include "session/go_part.h"
@@ -11,6 +12,7 @@
 struct live_view {
 	struct session *s;
 	struct tui *tui;
+	struct ledgers *ledgers;
 	size_t shown; /* index of the process on show */
 	char cost[96];
 };
@@ -70,21 +72,45 @@ static void next_process(void *arg)
 	v->shown = (v->shown + 1) % v->s->ntargets;
 }
 
-int live_view__open(struct session *s, int type, double leak_after_s, struct live_view **ret)
+static void ledger(void *arg, struct tui_ledger *ret)
+{
+	struct live_view *v = arg;
+	const struct session_target *t = v->s->targets[v->shown];
+	const struct ledgers_entry *e = ledgers__refresh(v->ledgers, t, LEDGERS_VIEW_NS);
+
+	*ret = (struct tui_ledger){0};
+	if (e && e->has)
+		ret->ledger = &e->ledger;
+	if (t->ended)
+		ret->why = "the process has ended";
+	else if (!e || e->error)
+		ret->why = strerror(e ? -e->error : ENOMEM);
+	ret->took_ns = e ? e->took_ns : 0;
+	ret->pause_ns = e ? e->pause_ns : 0;
+}
+
+int live_view__open(struct session *s, struct ledgers *ledgers, int type, double leak_after_s,
+		    bool show_ledger, struct live_view **ret)
 {
 	struct live_view *v = calloc(1, sizeof(*v));
-	struct tui_source source = {
-		.arg = v, .snapshot = snapshot, .next = next_process, .leak_after_s = leak_after_s};
+	struct tui_source source = {.arg = v,
+				    .snapshot = snapshot,
+				    .next = next_process,
+				    .leak_after_s = leak_after_s,
+				    .ledger = ledger};
 	int err;
 
 	if (!v)
 		return -ENOMEM;
 	v->s = s;
+	v->ledgers = ledgers;
 	err = tui__open(&source, type, &v->tui);
 	if (err) {
 		free(v);
 		return err;
 	}
+	if (show_ledger)
+		tui__show_ledger(v->tui);
 	*ret = v;
 	return 0;
 }

@@ -3,14 +3,16 @@
 #ifndef SESSION_LIVE_VIEW_H
 #define SESSION_LIVE_VIEW_H
 
+#include "session/ledgers.h"
 #include "session/session.h"
 #include "tui/tui.h"
 
 struct live_view;
 
-/* type: sample type shown first; leak_after_s: of trend__judge. -ENOTTY, -ENOTSUP: show plain
- * reports instead. */
-int live_view__open(struct session *s, int type, double leak_after_s, struct live_view **ret);
+/* type: sample type shown first; leak_after_s: of trend__judge; show_ledger: the page of the ledger
+ * first. ledgers: borrowed. -ENOTTY, -ENOTSUP: show plain reports instead. */
+int live_view__open(struct session *s, struct ledgers *ledgers, int type, double leak_after_s,
+		    bool show_ledger, struct live_view **ret);
 /* Gives the terminal back. NULL is fine. */
 void live_view__close(struct live_view *v);
 int live_view__update(struct live_view *v);

@@ -17,6 +17,7 @@
 #include "session/faults.h"
 #include "session/governor.h"
 #include "session/guard.h"
+#include "session/ledgers.h"
 #include "session/live.h"
 #include "session/live_view.h"
 #include "session/recorder.h"
@@ -31,6 +32,7 @@ struct monitor {
 	const struct attach_options *opts;
 	struct session *session;
 	struct live_view *view; /* NULL: plain reports */
+	struct ledgers *ledgers;
 	int signal_fd;
 	bool stop, failed;
 	int signal;
@@ -49,9 +51,15 @@ int monitor__new(const struct attach_options *opts, struct session *s, struct mo
 	m->session = s;
 	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
 		m->watch[i].leak_after_s = (double)opts->leak_after_ns / 1e9;
+	err = ledgers__new(s, opts->from_start, &m->ledgers);
+	if (err) {
+		free(m);
+		return err;
+	}
 	m->signal_fd = signals__fd();
 	if (m->signal_fd < 0) {
 		err = m->signal_fd;
+		ledgers__free(m->ledgers);
 		free(m);
 		return err;
 	}
@@ -66,6 +74,7 @@ void monitor__free(struct monitor *m)
 	live_view__close(m->view);
 	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
 		watch__clear(&m->watch[i]);
+	ledgers__free(m->ledgers);
 	close(m->signal_fd);
 	free(m);
 }
@@ -75,12 +84,16 @@ static int make_profile(struct monitor *m, const struct session_target *t, struc
 {
 	int err;
 
-	if (m->opts->faults)
-		return session__fault_profile(m->session, t, ret);
-	m->session->histograms = true;
-	m->session->touched = m->opts->touched;
-	err = session__profile(m->session, t, m->opts->with_maps, ret);
-	m->session->histograms = m->session->touched = false;
+	if (m->opts->faults) {
+		err = session__fault_profile(m->session, t, ret);
+	} else {
+		m->session->histograms = true;
+		m->session->touched = m->opts->touched;
+		err = session__profile(m->session, t, m->opts->with_maps, ret);
+		m->session->histograms = m->session->touched = false;
+	}
+	if (!err && m->opts->ledger)
+		err = ledgers__add(m->ledgers, t, *ret);
 	return err;
 }
 
@@ -201,9 +214,15 @@ static void report(struct monitor *m)
 			return;
 		}
 	}
-	if (m->opts->ledger && s->nlive &&
-	    residency__print_ledgers(stdout, s, m->opts->from_start, false))
+	if (m->opts->ledger && ledgers__print(m->ledgers, stdout, s->stopped, false))
 		m->stop = true;
+}
+
+/* What is written is as the processes are at that moment (at_once). */
+static void look_at_ledgers(struct monitor *m, bool at_once)
+{
+	if (m->opts->ledger)
+		ledgers__refresh_all(m->ledgers, m->view ? LEDGERS_VIEW_NS : 0, at_once);
 }
 
 static void read_signals(struct monitor *m)
@@ -213,6 +232,7 @@ static void read_signals(struct monitor *m)
 	while (read(m->signal_fd, &si, sizeof(si)) == sizeof(si)) {
 		if (si.ssi_signo == SIGUSR1) {
 			session__poll(m->session);
+			look_at_ledgers(m, true);
 			write_outputs(m);
 			continue;
 		}
@@ -286,8 +306,8 @@ static void open_view(struct monitor *m)
 
 	if (o->plain || o->histograms || o->json || o->quiet || o->faults || o->shares_terminal)
 		return;
-	if (live_view__open(m->session, profile__heap_type(o->sample_index),
-			    (double)o->leak_after_ns / 1e9, &m->view))
+	if (live_view__open(m->session, m->ledgers, profile__heap_type(o->sample_index),
+			    (double)o->leak_after_ns / 1e9, o->ledger, &m->view))
 		m->view = NULL;
 }
 
@@ -311,7 +331,7 @@ int monitor__run(struct monitor *m)
 		guard__free(guard);
 		return EXIT_FAILED;
 	}
-	if (recorder__new(m->opts, s, &recorder)) {
+	if (recorder__new(m->opts, s, m->ledgers, &recorder)) {
 		residency__free(residency);
 		guard__free(guard);
 		return EXIT_FAILED;
@@ -334,13 +354,15 @@ int monitor__run(struct monitor *m)
 		if (now >= end)
 			break;
 		if (now >= next) {
+			look_at_ledgers(m, false);
 			report(m);
 			next = now + m->opts->interval_ns;
 		}
 	}
 	live_view__close(take_ptr(m->view));
-	if (m->opts->json && m->opts->ledger) /* while the process is as the profile says */
-		residency__print_ledgers(stdout, s, m->opts->from_start, true);
+	look_at_ledgers(m, true); /* while the process is as the profile says */
+	if (m->opts->json && m->opts->ledger)
+		ledgers__print(m->ledgers, stdout, true, true);
 	session__stop(s);
 	if (residency__save(residency))
 		m->failed = true;

@@ -25,6 +25,7 @@ struct peak {
 struct recorder {
 	const struct attach_options *opts;
 	struct session *s;
+	struct ledgers *ledgers;
 	struct record_writer *writer; /* NULL: no recording, or it failed */
 	uint64_t record_ns, look_ns;  /* due */
 	uint64_t begun_ns;
@@ -32,7 +33,8 @@ struct recorder {
 	bool failed;
 };
 
-int recorder__new(const struct attach_options *opts, struct session *s, struct recorder **ret)
+int recorder__new(const struct attach_options *opts, struct session *s, struct ledgers *ledgers,
+		  struct recorder **ret)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
 	int err;
@@ -41,6 +43,7 @@ int recorder__new(const struct attach_options *opts, struct session *s, struct r
 		return -ENOMEM;
 	r->opts = opts;
 	r->s = s;
+	r->ledgers = ledgers;
 	r->begun_ns = util__now_ns();
 	r->inuse.path = opts->peak;
 	r->rss.path = opts->peak_rss;
@@ -126,7 +129,11 @@ static void look_at_peak(struct recorder *r, struct peak *k, double bytes, uint6
 	if (!k->path || now_ns < k->next_ns || bytes <= k->bytes * PEAK_STEP || bytes <= 0)
 		return;
 	if (make_profile(r, &p))
-		return; /* at the next look again */
+		return;	       /* at the next look again */
+	if (r->opts->ledger) { /* as old as its cost demands; it tells its moment */
+		ledgers__refresh_all(r->ledgers, 0, false);
+		ledgers__add(r->ledgers, NULL, p);
+	}
 	profile__free(k->profile);
 	k->profile = p;
 	k->bytes = bytes;

@@ -9,12 +9,14 @@
 #include <stdint.h>
 
 #include "session/attach_options.h"
+#include "session/ledgers.h"
 #include "session/session.h"
 
 struct recorder;
 
-/* 0 or -errno (logged). */
-int recorder__new(const struct attach_options *opts, struct session *s, struct recorder **ret);
+/* ledgers: for the profiles of peaks, if ledgers are asked for; borrowed. 0 or -errno (logged). */
+int recorder__new(const struct attach_options *opts, struct session *s, struct ledgers *ledgers,
+		  struct recorder **ret);
 void recorder__free(struct recorder *r);
 /* Looks at the heap and at RSS; cheap unless there is a new peak or a recording is due. */
 void recorder__tick(struct recorder *r, uint64_t now_ns);

@@ -7,7 +7,6 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "out/ledger_out.h"
 #include "out/timeline_file.h"
 #include "probe/proc_timeline.h"
 #include "session/go_part.h"
@@ -15,7 +14,6 @@
 
 #define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
 #define MAX_POLLS 64
-#define WALK_EVERY 50 /* walking heaps takes at most this part of the time */
 
 struct residency {
 	const struct attach_options *opts;
@@ -153,11 +151,11 @@ static int by_addr(const void *a, const void *b)
 	return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-static int make_ledger(struct session *s, const struct session_target *t, bool from_start,
-		       const char *why_not, struct ledger *ret)
+int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
+		      struct ledger *ret)
 {
 	struct collect c = {.s = s, .target = t->index};
-	struct ledger_heap heap = {.known = true, .from_start = from_start, .why_not = why_not};
+	struct ledger_heap heap = {.known = !s->opts.faults_only, .from_start = from_start};
 	int err;
 
 	/* what has happened so far; a busy program never lets the ring run dry */
@@ -174,56 +172,4 @@ static int make_ledger(struct session *s, const struct session_target *t, bool f
 	}
 	free(c.block);
 	return err;
-}
-
-int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
-		      struct ledger *ret)
-{
-	return make_ledger(s, t, from_start, NULL, ret);
-}
-
-/* The same, but a large heap is not walked at each report: the ledger then says so. */
-static int paced_ledger(struct session *s, struct session_target *t, bool from_start, bool now,
-			struct ledger *ret)
-{
-	const char *why_not = NULL;
-	int err;
-
-	if (!now && util__now_ns() < t->walk_due_ns)
-		why_not = "its last walk is too recent for its size";
-	err = make_ledger(s, t, from_start, why_not, ret);
-	if (!err && !why_not)
-		t->walk_due_ns = util__now_ns() + ret->walk.took_ns * (WALK_EVERY - 1);
-	return err;
-}
-
-int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json)
-{
-	for (uint32_t i = 0; i < s->ntargets; i++) {
-		struct session_target *t = s->targets[i];
-		struct ledger l;
-		bool last = json || s->stopped;
-		int err = t->ended ? -ESRCH : paced_ledger(s, t, from_start, last, &l);
-
-		if (err == -ESRCH) {
-			log_info("no ledger of %d: it has ended", t->pid);
-			continue;
-		}
-		if (err) {
-			log_warn("no ledger of %d: %s", t->pid, strerror(-err));
-			continue;
-		}
-		if (json) {
-			json_t *o = ledger_out__json(&l, t->pid, t->comm);
-
-			if (!o)
-				return -ENOMEM;
-			json_dumpf(o, f, JSON_COMPACT);
-			fputc('\n', f);
-			json_decref(o);
-		} else {
-			ledger_out__text(f, &l, t->pid, t->comm);
-		}
-	}
-	return fflush(f) || ferror(f) ? -EIO : 0;
 }

@@ -6,7 +6,6 @@
 #define SESSION_RESIDENCY_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "model/ledger.h"
 #include "model/timeline.h"
@@ -35,8 +34,5 @@ int residency__save(struct residency *r);
  * has ended, other -errno. */
 int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
 		      struct ledger *ret);
-/* The ledgers of all targets that live, as text or as one JSON object a line; large heaps are not
- * walked each time. 0 or -errno. */
-int residency__print_ledgers(FILE *f, struct session *s, bool from_start, bool json);
 
 #endif

@@ -58,7 +58,6 @@ struct session_target {
 	size_t nprobes, nfiles;
 	uint64_t rescans;
 	struct go_attached *go; /* a Go program: its runtime's own heap profile; else NULL */
-	uint64_t walk_due_ns;	/* its heap is not walked again before, CLOCK_MONOTONIC */
 	uint32_t go_tries;	/* looks left: the program is still being started */
 };
 

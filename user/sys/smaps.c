@@ -202,6 +202,7 @@ int smaps__read(pid_t pid, struct ledger_input *ret)
 	}
 	find_stacks(pid, &in);
 	in.pid = pid;
+	in.unix_ms = util__wall_ms();
 	in.rss_bytes = mw_task_row__rss(&after);
 	in.virt_bytes = after.virt_bytes;
 	in.swap_bytes = after.swap_bytes;

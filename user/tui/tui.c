@@ -34,6 +34,20 @@ int tui__open(const struct tui_source *source, int type, struct tui **ret)
 	return 0;
 }
 
+static void update_ledger(struct tui *t)
+{
+	bool frozen = t->paused && t->ledger.ledger;
+
+	if (t->screen == TUI_LEDGER && t->source.ledger && !frozen)
+		t->source.ledger(t->source.arg, &t->ledger);
+}
+
+void tui__show_ledger(struct tui *t)
+{
+	if (t->source.ledger)
+		t->screen = TUI_LEDGER;
+}
+
 static void forget(struct tui *t)
 {
 	profile__free(t->profile);
@@ -46,6 +60,8 @@ static void forget(struct tui *t)
 	t->last_t = 0;
 	t->selected = t->top = 0;
 	t->since_mark = false;
+	t->ledger = (struct tui_ledger){0};
+	t->top_ledger = 0;
 }
 
 void tui__close(struct tui *t)
@@ -153,6 +169,7 @@ int tui__update(struct tui *t)
 	snprintf(t->name, sizeof(t->name), "%s", t->numbers.name ? t->numbers.name : "");
 	snprintf(t->cost, sizeof(t->cost), "%s", t->numbers.cost ? t->numbers.cost : "");
 	remember(t, now);
+	update_ledger(t);
 	err = arrange(t);
 	if (!err)
 		view__draw(t);
@@ -217,7 +234,8 @@ static void ask_key(struct tui *t, int key)
 
 static void go_into(struct tui *t)
 {
-	if (t->selected >= (int)t->rows.n || t->screen == TUI_STACK || t->screen == TUI_HIST)
+	if (t->selected >= (int)t->rows.n || t->screen == TUI_STACK || t->screen == TUI_HIST ||
+	    t->screen == TUI_LEDGER)
 		return;
 	note_selected(t);
 	if (t->screen == TUI_TABLE && !t->functions_mode) {
@@ -261,7 +279,7 @@ static void go_back(struct tui *t)
 static bool move_key(struct tui *t, int key)
 {
 	bool scrolls = t->screen == TUI_STACK || t->screen == TUI_HIST;
-	int *at = scrolls ? &t->top_stack : &t->selected;
+	int *at = t->screen == TUI_LEDGER ? &t->top_ledger : scrolls ? &t->top_stack : &t->selected;
 
 	switch (key) {
 	case KEY_UP:
@@ -277,7 +295,7 @@ static bool move_key(struct tui *t, int key)
 	default: return false;
 	}
 	*at = max_of(*at, 0);
-	if (!scrolls) {
+	if (at == &t->selected) {
 		t->selected = max_of(min_of(t->selected, (int)t->rows.n - 1), 0);
 		note_selected(t);
 	}
@@ -298,6 +316,14 @@ static void diff(struct tui *t)
 		snprintf(t->message, sizeof(t->message), "no mark yet: m sets one");
 	else
 		t->since_mark = !t->since_mark;
+}
+
+static void toggle_ledger(struct tui *t)
+{
+	if (!t->source.ledger)
+		return;
+	t->screen = t->screen == TUI_LEDGER ? TUI_TABLE : TUI_LEDGER;
+	update_ledger(t);
 }
 
 /* Keys that change what is shown. */
@@ -324,6 +350,7 @@ static void view_key(struct tui *t, int key)
 		else
 			show_histograms(t);
 		break;
+	case 'l': toggle_ledger(t); break;
 	case '/':
 		t->asking = true;
 		t->input[0] = 0;
@@ -332,7 +359,8 @@ static void view_key(struct tui *t, int key)
 		if (t->source.next) {
 			t->source.next(t->source.arg);
 			forget(t);
-			t->screen = TUI_TABLE;
+			if (t->screen != TUI_LEDGER)
+				t->screen = TUI_TABLE;
 			t->paused = false;
 			tui__update(t);
 		}

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/ledger.h"
 #include "model/profile.h"
 
 struct tui_numbers { /* the header */
@@ -27,6 +28,12 @@ struct tui_numbers { /* the header */
 	const char *cost; /* "0.3 % of one CPU", borrowed; NULL or "" if not known */
 };
 
+struct tui_ledger {
+	const struct ledger *ledger; /* borrowed until the next call; NULL: there is none */
+	const char *why;	     /* there is none, or no newer one; borrowed; NULL: it is new */
+	uint64_t took_ns, pause_ns;  /* to read it; from one reading to the next */
+};
+
 struct tui_source {
 	void *arg;
 	/* A profile with the four heap sample types (the view frees it), on demand with sizes and
@@ -35,6 +42,8 @@ struct tui_source {
 			struct tui_numbers *ret_numbers);
 	/* The next of several processes; NULL if there is one only. */
 	void (*next)(void *arg);
+	/* The process's ledger, not older than its cost allows; NULL: no page of it. */
+	void (*ledger)(void *arg, struct tui_ledger *ret);
 	double leak_after_s; /* of trend__judge */
 };
 
@@ -44,6 +53,9 @@ struct tui;
  * known or too dumb to move the cursor (fall back to plain text). */
 int tui__open(const struct tui_source *source, int type, struct tui **ret);
 void tui__close(struct tui *t); /* NULL is fine */
+
+/* Begins with the page of the ledger. */
+void tui__show_ledger(struct tui *t);
 
 /* Takes a snapshot and draws. 0 or a negative errno of the source. */
 int tui__update(struct tui *t);

@@ -15,10 +15,7 @@
 #include <string.h>
 #include <wchar.h>
 
-enum { RED = 1, YELLOW, GREEN, CYAN, MAGENTA };
-#define HEADER_ROWS 6
-
-static void colour(int pair, bool on)
+void view__colour(int pair, bool on)
 {
 	if (!term__has_colour())
 		return;
@@ -138,18 +135,18 @@ static void meter(const struct tui *t, int y, const char *name, int which, doubl
 	int room = max_of(min_of(COLS - 46, TUI_HISTORY), 8);
 
 	mvprintw(y, 0, "%-7s %10s ", name, units__size(b, sizeof(b), (int64_t)bytes));
-	colour(which == 0 ? YELLOW : which == 1 ? MAGENTA : CYAN, true);
+	view__colour(which == 0 ? VIEW_YELLOW : which == 1 ? VIEW_MAGENTA : VIEW_CYAN, true);
 	sparkline(t->history[which], t->nhistory, room);
-	colour(which == 0 ? YELLOW : which == 1 ? MAGENTA : CYAN, false);
+	view__colour(which == 0 ? VIEW_YELLOW : which == 1 ? VIEW_MAGENTA : VIEW_CYAN, false);
 	history_trend(t, which, &tr);
 	if (tr.kind == TREND_TOO_EARLY)
 		return;
 	move(y, 20 + room);
 	if (tr.kind == TREND_LINEAR) {
-		colour(RED, true);
+		view__colour(VIEW_RED, true);
 		printw("%s%s/min %s", tr.slope_bytes_s >= 0 ? "+" : "",
 		       units__size(r, sizeof(r), (int64_t)(tr.slope_bytes_s * 60)), "growing");
-		colour(RED, false);
+		view__colour(VIEW_RED, false);
 	} else {
 		printw("%s", trend__kind_name(tr.kind));
 	}
@@ -174,9 +171,9 @@ static void header(const struct tui *t)
 		 units__size(a, sizeof(a), (int64_t)t->alloc_rate), t->alloc_count_rate);
 	printw("  total %s  lost ", units__size(b, sizeof(b), (int64_t)n->alloc_bytes));
 	if (n->lost) {
-		colour(RED, true);
+		view__colour(VIEW_RED, true);
 		printw("%llu", (unsigned long long)n->lost);
-		colour(RED, false);
+		view__colour(VIEW_RED, false);
 	} else {
 		addstr("0");
 	}
@@ -229,10 +226,10 @@ static void put_row(const struct tui *t, int y, const struct row *r, bool stack,
 		 100 * (double)r->shown_flat / total, value_text(t, (double)r->shown_cum, b),
 		 100 * (double)r->shown_cum / total, rate_text(t, r->rate, c));
 	if (tr.likely_leak)
-		colour(RED, true);
+		view__colour(VIEW_RED, true);
 	printw("%-8s ", trend__short(&tr));
 	if (tr.likely_leak)
-		colour(RED, false);
+		view__colour(VIEW_RED, false);
 	view__put_name(r->name, COLS - getcurx(stdscr));
 	if (*r->file && getcury(stdscr) == y && COLS - getcurx(stdscr) > 10) {
 		char where[128];
@@ -295,17 +292,18 @@ static void verdict_line(const struct tui *t, int y)
 	trend__verdict(text, sizeof(text), &tr, place_of(r, where, sizeof(where)));
 	move(y, 0);
 	if (tr.likely_leak)
-		colour(RED, true);
+		view__colour(VIEW_RED, true);
 	view__put_name(text, COLS);
 	if (tr.likely_leak)
-		colour(RED, false);
+		view__colour(VIEW_RED, false);
 }
 
 static void table_screen(struct tui *t)
 {
 	state_line(t, 5);
-	table_head(t, HEADER_ROWS, t->functions_mode ? "function" : "stack");
-	rows_window(t, &t->rows, HEADER_ROWS + 1, LINES - HEADER_ROWS - 3, !t->functions_mode);
+	table_head(t, VIEW_HEADER_ROWS, t->functions_mode ? "function" : "stack");
+	rows_window(t, &t->rows, VIEW_HEADER_ROWS + 1, LINES - VIEW_HEADER_ROWS - 3,
+		    !t->functions_mode);
 	verdict_line(t, LINES - 2);
 }
 
@@ -327,15 +325,15 @@ static void stack_screen(struct tui *t)
 	const struct profile *p = t->profile;
 	const struct row *row = entered_row(t);
 	const struct profile_sample *s = row ? &p->samples[row->sample] : NULL;
-	int y = HEADER_ROWS + 2, at = 0;
+	int y = VIEW_HEADER_ROWS + 2, at = 0;
 
 	state_line(t, 5);
 	if (!s) {
 		mvaddstr(y, 2, "this stack is no longer there");
 		return;
 	}
-	table_head(t, HEADER_ROWS, "");
-	put_row(t, HEADER_ROWS + 1, row, true, false);
+	table_head(t, VIEW_HEADER_ROWS, "");
+	put_row(t, VIEW_HEADER_ROWS + 1, row, true, false);
 	for (uint32_t k = 0; k < s->nstack; k++) {
 		const struct profile_location *l = &p->locations[p->stack[s->stack0 + k]];
 
@@ -361,7 +359,7 @@ static void stack_screen(struct tui *t)
 			view__put_name(text, COLS - 6);
 		}
 	}
-	t->page = max_of(LINES - HEADER_ROWS - 4, 1);
+	t->page = max_of(LINES - VIEW_HEADER_ROWS - 4, 1);
 	t->top_stack = max_of(min_of(t->top_stack, at - t->page), 0);
 	verdict_line(t, LINES - 2);
 }
@@ -372,7 +370,7 @@ static void hist_screen(struct tui *t)
 	bool one = t->back == TUI_STACK;
 	const struct row *row = one ? entered_row(t) : NULL;
 	char *text = NULL, *line, *rest;
-	int at = 0, y = HEADER_ROWS + 2, bar = max_of(min_of(COLS - 62, 60), 8);
+	int at = 0, y = VIEW_HEADER_ROWS + 2, bar = max_of(min_of(COLS - 62, 60), 8);
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
 
@@ -385,9 +383,9 @@ static void hist_screen(struct tui *t)
 		hist_out__text(f, t->profile, bar);
 	if (fclose(f))
 		return;
-	table_head(t, HEADER_ROWS, one ? "" : "all stacks");
+	table_head(t, VIEW_HEADER_ROWS, one ? "" : "all stacks");
 	if (row)
-		put_row(t, HEADER_ROWS + 1, row, true, false);
+		put_row(t, VIEW_HEADER_ROWS + 1, row, true, false);
 	if (!len)
 		mvaddstr(y, 2,
 			 one ? "nothing is known of this stack's blocks" : "no block was seen yet");
@@ -399,7 +397,7 @@ static void hist_screen(struct tui *t)
 		view__put_name(line, COLS);
 	}
 	free(text);
-	t->page = max_of(LINES - HEADER_ROWS - 4, 1);
+	t->page = max_of(LINES - VIEW_HEADER_ROWS - 4, 1);
 	t->top_stack = max_of(min_of(t->top_stack, at - t->page), 0);
 	if (one)
 		verdict_line(t, LINES - 2);
@@ -407,21 +405,22 @@ static void hist_screen(struct tui *t)
 
 static void neighbours_screen(struct tui *t)
 {
-	int half = max_of((LINES - HEADER_ROWS - 4) / 2, 1);
+	int half = max_of((LINES - VIEW_HEADER_ROWS - 4) / 2, 1);
 
 	state_line(t, 5);
 	attron(A_BOLD);
-	mvaddstr(HEADER_ROWS, 0, "called by");
+	mvaddstr(VIEW_HEADER_ROWS, 0, "called by");
 	attroff(A_BOLD);
 	for (int i = 0; i < half && i < (int)t->callers.n; i++)
-		put_row(t, HEADER_ROWS + 1 + i, &t->callers.row[i], false, false);
+		put_row(t, VIEW_HEADER_ROWS + 1 + i, &t->callers.row[i], false, false);
 	attron(A_BOLD | A_REVERSE);
-	mvhline(HEADER_ROWS + 1 + half, 0, ' ', COLS);
-	move(HEADER_ROWS + 1 + half, 0);
+	mvhline(VIEW_HEADER_ROWS + 1 + half, 0, ' ', COLS);
+	move(VIEW_HEADER_ROWS + 1 + half, 0);
 	view__put_name(t->focus, COLS - 12);
 	addstr(" calls");
 	attroff(A_BOLD | A_REVERSE);
-	rows_window(t, &t->rows, HEADER_ROWS + 2 + half, LINES - HEADER_ROWS - 3 - half, false);
+	rows_window(t, &t->rows, VIEW_HEADER_ROWS + 2 + half, LINES - VIEW_HEADER_ROWS - 3 - half,
+		    false);
 }
 
 static void help_screen(void)
@@ -436,6 +435,7 @@ static void help_screen(void)
 		"i         sizes, lifetimes and ages of the blocks: of all, or of the stack gone "
 		"into",
 		"s         save the profile      up down j k PgUp PgDn Home End",
+		"l         where RSS belongs: the ledger; l, Esc back to the table",
 		"h ?       this help             q    leave (the target goes on untouched)",
 		"",
 		"flat: in the function itself; cum: in it and what it calls; per min: growth",
@@ -444,8 +444,8 @@ static void help_screen(void)
 		"         churn comes and goes; released was given back; ... too early to say",
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(text) && HEADER_ROWS + (int)i < LINES - 1; i++) {
-		move(HEADER_ROWS + (int)i, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(text) && VIEW_HEADER_ROWS + (int)i < LINES - 1; i++) {
+		move(VIEW_HEADER_ROWS + (int)i, 1);
 		view__put_name(text[i], COLS - 2);
 	}
 }
@@ -470,9 +470,9 @@ static void foot(const struct tui *t)
 		view__put_name("q quit b back i sizes, lifetimes, ages p pause s save h help",
 			       COLS - 1);
 	else
-		view__put_name(
-			"q quit t type o sort f funcs / filter p pause m mark d diff s save h help",
-			COLS - 1);
+		view__put_name("q quit t type o sort f funcs l ledger / filter p pause m mark s "
+			       "save h help",
+			       COLS - 1);
 	attroff(A_DIM);
 }
 
@@ -491,6 +491,8 @@ void view__draw(struct tui *t)
 		stack_screen(t);
 	else if (t->screen == TUI_HIST && t->profile)
 		hist_screen(t);
+	else if (t->screen == TUI_LEDGER)
+		view__ledger(t);
 	else if (t->screen == TUI_NEIGHBOURS)
 		neighbours_screen(t);
 	else

@@ -9,7 +9,7 @@
 #define TUI_HISTORY 240 /* snapshots that the sparklines remember */
 #define TUI_TEXT 256
 
-enum tui_screen { TUI_TABLE, TUI_STACK, TUI_NEIGHBOURS, TUI_HIST, TUI_HELP };
+enum tui_screen { TUI_TABLE, TUI_STACK, TUI_NEIGHBOURS, TUI_HIST, TUI_LEDGER, TUI_HELP };
 
 struct tui {
 	struct tui_source source;
@@ -30,15 +30,23 @@ struct tui {
 	regex_t filter;
 	char filter_text[TUI_TEXT], input[TUI_TEXT];
 	struct rows rows, callers;
-	int selected, top, top_stack, page; /* page: rows that fit */
-	uint64_t selected_key;		    /* the stack of the stack screen and its histograms */
-	char focus[TUI_TEXT];		    /* function of the neighbours view */
+	struct tui_ledger ledger;
+	int selected, top, top_stack, top_ledger, page; /* page: rows that fit */
+	uint64_t selected_key; /* the stack of the stack screen and its histograms */
+	char focus[TUI_TEXT];  /* function of the neighbours view */
 	char message[TUI_TEXT];
 	double mark_t;
 };
 
 /* Draws everything; the terminal is ncurses's. */
 void view__draw(struct tui *t);
+/* The page of the ledger, below the header. */
+void view__ledger(struct tui *t);
+
+enum { VIEW_RED = 1, VIEW_YELLOW, VIEW_GREEN, VIEW_CYAN, VIEW_MAGENTA };
+#define VIEW_HEADER_ROWS 6
+/* Turns a colour on or off where the terminal has colours. */
+void view__colour(int pair, bool on);
 /* Fits a name into `width` columns of the screen: escaped, cut with "..". */
 void view__put_name(const char *name, int width);
 
