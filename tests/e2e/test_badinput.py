@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import BIN, WORKLOADS, build, load_json, memwatch
+from conftest import BIN, WORKLOADS, build, load_json, memwatch, wait_for
 from test_mm import check_sums
 from test_top import MB, Top, do, mm, one_row, status, top  # noqa: F401 (mm and top are fixtures)
 
@@ -317,20 +317,26 @@ def test_the_wall_clock_steps(mm, attach, clock, tmp_path):
     a = attach("-p", t.pid, "--timeline", out, "-i", "0.1", "--plain", "--alert-growth", "1M/min",
                "--alert-oom-in", "1h", "--oom-log", log)
     w = Top("-i", "0.1", "-p", t.pid, "--timeline", tmp_path / "top.json")
-    ticks = [w.tick() for _ in range(12)]
-    clock.step(+5)
-    ticks += [w.tick() for _ in range(3)]
-    clock.step(-5)
-    ticks += [w.tick() for _ in range(3)]
-    clock.step(0)
-    ticks += [w.tick() for _ in range(3)]
+    begin = time.monotonic()
+
+    def ticks_of_both(n):
+        reports = a.out.count("watched")
+        got = [w.tick() for _ in range(n)]
+        wait_for(lambda: a.out.count("watched") >= reports + 3)
+        return got
+
+    ticks = ticks_of_both(12)
+    for seconds in (+5, -5, 0):
+        clock.step(seconds)
+        ticks += ticks_of_both(3)
+    waited = time.monotonic() - begin
     w.stop()
     w.proc.stdout.close()
     code, _, err = a.finish()
     assert code == 0, err
     steps = [d["clock_step_ms"] for d in ticks if "clock_step_ms" in d]
     assert [round(s / 1000) for s in steps] == [5, -10, 5]
-    assert not any("gap_seconds" in d for d in ticks)
+    assert sum(d.get("gap_seconds", 0) for d in ticks) <= waited  # of a busy machine alone
     rows = [r for d in ticks for r in d["processes"]]
     growth = [r["growth_bytes_per_minute"] for r in rows if r["growth_bytes_per_minute"]]
     assert all(abs(g) < MB for g in growth)
@@ -338,7 +344,7 @@ def test_the_wall_clock_steps(mm, attach, clock, tmp_path):
     for path in (out, tmp_path / "top.json"):
         line = load_json(path)["processes"][0]
         at = [r["time_unix_ms"] for r in line["rows"]]
-        assert at == sorted(at) and at[-1] - at[0] < 30000 and len(set(at)) > len(at) // 2
+        assert at == sorted(at) and at[-1] - at[0] < (waited + 60) * 1000 and len(set(at)) > len(at) // 2
         told = [float(re.search(r"stepped by ([-+][\d.]+) s", m["text"]).group(1))
                 for m in line["marks"] if "wall clock" in m["text"]]
         assert [round(s) for s in told] == [5, -10, 5], line["marks"]
