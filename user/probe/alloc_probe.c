@@ -127,7 +127,7 @@ void alloc_probe__free(struct alloc_probe *p)
 	free(p);
 }
 
-void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target)
+void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wait)
 {
 	size_t n = 0;
 
@@ -142,6 +142,8 @@ void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target)
 			p->links[n++] = p->links[i];
 	}
 	p->nlinks = n;
+	if (wait)
+		closer__flush(p->closer);
 }
 
 void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes)

@@ -40,7 +40,8 @@ void alloc_probe__free(struct alloc_probe *p);
 int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			const struct site *sites, size_t n, const uint64_t *exits, size_t nexits,
 			size_t *ret_n);
-void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target);
+/* Takes the probes of a process out; wait: they are out when it returns, else soon. */
+void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wait);
 /* Changes the rate while running (adaptive cost). */
 void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes);
 

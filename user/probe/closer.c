@@ -20,9 +20,10 @@ struct item {
 
 struct closer {
 	pthread_mutex_t lock; /* of all that follows */
-	pthread_cond_t news;
+	pthread_cond_t news, done;
 	struct item *item;
 	size_t n, cap;
+	size_t busy; /* being closed */
 	bool end;
 	pthread_t thread[MAX_THREADS];
 	unsigned nthreads;
@@ -48,9 +49,12 @@ static void *work(void *arg)
 		if (!c->n)
 			break;
 		i = c->item[--c->n];
+		c->busy++;
 		pthread_mutex_unlock(&c->lock);
 		close_item(&i);
 		pthread_mutex_lock(&c->lock);
+		if (!--c->busy && !c->n)
+			pthread_cond_broadcast(&c->done);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
@@ -80,6 +84,7 @@ int closer__new(struct closer **ret)
 		return -ENOMEM;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->news, NULL);
+	pthread_cond_init(&c->done, NULL);
 	*ret = c;
 	return 0;
 }
@@ -101,6 +106,14 @@ void closer__push(struct closer *c, int fd, struct bpf_link *link)
 		close_item(&i);
 }
 
+void closer__flush(struct closer *c)
+{
+	pthread_mutex_lock(&c->lock);
+	while (c->n || c->busy)
+		pthread_cond_wait(&c->done, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+}
+
 void closer__free(struct closer *c)
 {
 	if (!c)
@@ -112,6 +125,7 @@ void closer__free(struct closer *c)
 	for (unsigned i = 0; i < c->nthreads; i++)
 		pthread_join(c->thread[i], NULL);
 	pthread_cond_destroy(&c->news);
+	pthread_cond_destroy(&c->done);
 	pthread_mutex_destroy(&c->lock);
 	free(c->item);
 	free(c);

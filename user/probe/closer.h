@@ -17,7 +17,9 @@ int closer__new(struct closer **ret);
  * at once if there is no thread to be had. */
 void closer__push(struct closer *c, int fd, struct bpf_link *link);
 
-/* Returns when everything is closed. NULL is accepted. */
+/* Returns when everything pushed so far is closed. */
+void closer__flush(struct closer *c);
+/* The same, and frees it. NULL is accepted. */
 void closer__free(struct closer *c);
 
 #endif

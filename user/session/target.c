@@ -323,7 +323,8 @@ void target__on_stack(struct session *s, const void *data, size_t size)
 void target__exec(struct session *s, struct session_target *t, bool by_thread)
 {
 	if (by_thread && s->probe) {
-		alloc_probe__detach_target(s->probe, t->index);
+		/* the old ones would count the new image's calls a second time */
+		alloc_probe__detach_target(s->probe, t->index, true);
 		t->nprobed = t->nprobes = t->nfiles = 0;
 	}
 	session__rescan(s, t);
@@ -339,7 +340,7 @@ void target__ended(struct session *s, struct session_target *t)
 	s->nlive--;
 	session__forget_live(s, t->index);
 	if (s->probe)
-		alloc_probe__detach_target(s->probe, t->index);
+		alloc_probe__detach_target(s->probe, t->index, false);
 	/* The number may be given to another process. */
 	bpf_map_delete_elem(bpf_map__fd(s->obj->skel->maps.targets), &pid);
 	if (s->on_end)
