@@ -18,7 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/util.h"
 #include "sys/procmap.h"
+#include "sys/statm.h"
 
 static struct procmap *own(void)
 {
@@ -217,12 +219,33 @@ static void hostile_text(void **state)
 	procmap__free(m);
 }
 
+/* VIRT and RSS of this process move by what it maps and touches. */
+static void sizes(void **state)
+{
+	size_t len = 32 << 20, half = len / 2;
+	struct statm before, mapped, touched;
+	char *p;
+
+	assert_int_equal(statm__read(getpid(), &before), 0);
+	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(p != MAP_FAILED);
+	assert_int_equal(statm__read(getpid(), &mapped), 0);
+	memset(p, 1, half);
+	assert_int_equal(statm__read(getpid(), &touched), 0);
+	munmap(p, len);
+	assert_int_equal(mapped.virt - before.virt, len);
+	assert_in_range(touched.rss - mapped.rss, half - (1 << 20), half + (1 << 20));
+	assert_in_range(touched.shared - mapped.shared, half - (1 << 20), half + (1 << 20));
+	assert_int_equal(statm__read(0x7ffffff0, &mapped), -ESRCH);
+	assert_int_equal(mapped.virt | mapped.rss | mapped.shared, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(own_mappings), cmocka_unit_test(deleted_and_replaced),
 		cmocka_unit_test(odd_names),	cmocka_unit_test(no_process),
-		cmocka_unit_test(hostile_text),
+		cmocka_unit_test(hostile_text), cmocka_unit_test(sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 #include "out/timeline_file.h"
 #include "sys/cgroup.h"
 #include "sys/psi.h"
+#include "sys/statm.h"
 
 #define TIMELINE_ROWS 1024
 #define FIELD 1200
@@ -43,7 +44,7 @@ struct alert {
 	struct cgroup_mounts mounts;
 	struct watched **procs;
 	size_t nprocs, procs_cap;
-	uint64_t due_ns, page;
+	uint64_t due_ns;
 	struct escape_buf json;
 };
 
@@ -84,7 +85,6 @@ int alert__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn
 	a->log = log;
 	a->save = save;
 	a->arg = arg;
-	a->page = sysconf(_SC_PAGESIZE);
 	cgroup__mounts(&a->mounts);
 	if (o->command) {
 		*ret_why = "the command of --on-alert cannot be run";
@@ -185,17 +185,15 @@ static void look_at_machine(struct rules_sample *x)
 static int look_at(struct alert *a, struct watched *w, struct rules_sample *x)
 {
 	struct timeline_row row = timeline__row(util__steady_ms());
-	uint64_t virt, rss, shared, cache;
-	char path[64], text[256];
+	struct statm s;
+	uint64_t cache;
 
-	snprintf(path, sizeof(path), "/proc/%d/statm", w->pid);
-	if (read_file(path, text, sizeof(text)) <= 0 ||
-	    sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &virt, &rss, &shared) != 3 || !virt)
+	if (statm__read(w->pid, &s))
 		return -ESRCH;
-	x->rss_bytes = rss * a->page;
-	row.value[TIMELINE_VIRT] = virt * a->page;
-	row.value[TIMELINE_RSS] = rss * a->page;
-	row.value[TIMELINE_RSS_ANON] = (rss - min_of(rss, shared)) * a->page;
+	x->rss_bytes = s.rss;
+	row.value[TIMELINE_VIRT] = s.virt;
+	row.value[TIMELINE_RSS] = s.rss;
+	row.value[TIMELINE_RSS_ANON] = s.rss - min_of(s.rss, s.shared);
 	timeline__append(&w->timeline, &row);
 	if (!a->mounts.version || cgroup__of(&a->mounts, w->pid, w->cgroup, sizeof(w->cgroup)) ||
 	    cgroup__tightest(&a->mounts, w->cgroup, &w->memory))

@@ -3,6 +3,7 @@
 
 #include "core/units.h"
 #include "core/util.h"
+#include "sys/statm.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -126,16 +127,11 @@ static void from_memstats(const uint8_t *ms, const struct go_layout *l, struct g
 
 static void from_kernel(int pid, struct go_memstats *m)
 {
-	cleanup_free char *text = NULL;
-	unsigned long virt, rss;
-	char path[64];
+	struct statm s;
 
-	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-	if (util__read_file(path, 4096, &text) > 0 && sscanf(text, "%lu %lu", &virt, &rss) == 2) {
-		uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-		m->virt = virt * page;
-		m->rss = rss * page;
+	if (!statm__read(pid, &s)) {
+		m->virt = s.virt;
+		m->rss = s.rss;
 	}
 }
 

@@ -15,19 +15,15 @@
 #include "out/hist_out.h"
 #include "session/go_part.h"
 #include "out/text.h"
+#include "sys/statm.h"
 
 void live__memory(int pid, uint64_t *ret_rss, uint64_t *ret_virt)
 {
-	cleanup_free char *text = NULL;
-	char path[64];
-	unsigned long long virt = 0, rss = 0;
-	long page = sysconf(_SC_PAGESIZE);
+	struct statm s;
 
-	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-	if (util__read_file(path, 256, &text) <= 0 || sscanf(text, "%llu %llu", &virt, &rss) != 2)
-		virt = rss = 0;
-	*ret_rss = rss * page;
-	*ret_virt = virt * page;
+	statm__read(pid, &s);
+	*ret_rss = s.rss;
+	*ret_virt = s.virt;
 }
 
 static int header(FILE *f, struct session *s, const struct session_target *t,

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* statm.h - VIRT and RSS of a process, the cheap way: /proc/PID/statm. */
+#ifndef SYS_STATM_H
+#define SYS_STATM_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct statm { /* bytes */
+	uint64_t virt, rss, shared; /* shared: of RSS, what is file or shared memory */
+};
+
+/* Allocates nothing. 0; -ESRCH: no such process, or one without memory of its own (a kernel thread,
+ * one that has just ended); other negative errno. *ret is zeros on failure. */
+int statm__read(pid_t pid, struct statm *ret);
+
+#endif
