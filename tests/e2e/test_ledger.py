@@ -4,6 +4,7 @@ children, and one that has ended."""
 import json
 import os
 import re
+import shutil
 import signal
 
 import pytest
@@ -169,3 +170,22 @@ def test_damaged_ledger_is_refused(mm, attach, tmp_path, damage):
     r = memwatch("report", out, check=1)
     assert r.stdout == "" and "not a valid profile: " in r.stderr and "ledger" in r.stderr
     os.unlink(out)
+
+
+@pytest.mark.parametrize("letters", [0, 40, 80, 120])
+def test_mapping_that_grows_while_it_is_read(target, tmp_path, letters):
+    """The kernel may tell of it again, from its start, where a page of text ends: it counts once.
+    Pages end where the length of names has it."""
+    exe = tmp_path / ("grows" + "x" * letters)
+    shutil.copy(build("grows.c"), exe)
+    t = target([exe])
+    t.expect("ready")
+    large = 0
+    while large < 5:
+        d = json.loads(memwatch("top", "--ledger", "--json", "-p", t.pid, check=0).stdout)
+        kinds = by_kind(d)
+        heap = sum(kinds[k]["virt_bytes"] for k in ("heap", "heap_used", "retained") if k in kinds)
+        assert sum(x["rss_bytes"] for x in d["lines"]) == d["rss_bytes"]
+        if heap > 200 * MB:
+            large += 1
+            assert abs(kinds["difference"]["virt_bytes"]) < heap / 2

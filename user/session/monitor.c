@@ -360,6 +360,7 @@ int monitor__run(struct monitor *m)
 		}
 	}
 	live_view__close(take_ptr(m->view));
+	session__freeze(s);
 	look_at_ledgers(m, true); /* while the process is as the profile says */
 	if (m->opts->json && m->opts->ledger)
 		ledgers__print(m->ledgers, stdout, true, true);

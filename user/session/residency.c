@@ -10,10 +10,13 @@
 #include "out/timeline_file.h"
 #include "probe/proc_timeline.h"
 #include "session/go_part.h"
+#include "session/live.h"
 #include "sys/heapwalk.h"
 
 #define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
 #define MAX_POLLS 64
+/* RSS: a walk of more takes so long that events would be lost */
+#define WALK_LIVE_BYTES (4ULL << 30)
 
 struct residency {
 	const struct attach_options *opts;
@@ -156,8 +159,12 @@ int residency__ledger(struct session *s, const struct session_target *t, bool fr
 {
 	struct collect c = {.s = s, .target = t->index};
 	struct ledger_heap heap = {.known = !s->opts.faults_only, .from_start = from_start};
+	uint64_t rss, virt;
 	int err;
 
+	live__memory(t->pid, &rss, &virt);
+	if (!s->frozen && rss > WALK_LIVE_BYTES)
+		heap.why_not = "it is large, and walked when the profile ends";
 	/* what has happened so far; a busy program never lets the ring run dry */
 	for (int i = 0; i < MAX_POLLS && session__poll(s) > 0; i++)
 		;

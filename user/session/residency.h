@@ -30,8 +30,8 @@ int64_t residency__step_ms(const struct residency *r);
 int residency__save(struct residency *r);
 
 /* The ledger of a target with its live heap, as of now: reads the events that are there, then walks
- * the heap (about 0.2 s per GiB). from_start: nothing is older than the profile. 0, -ESRCH when it
- * has ended, other -errno. */
+ * the heap (about 0.2 s per GiB; a large one only once the session is frozen, the ledger says so).
+ * from_start: nothing is older than the profile. 0, -ESRCH when it has ended, other -errno. */
 int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
 		      struct ledger *ret);
 

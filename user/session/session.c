@@ -381,14 +381,22 @@ int session__poll(struct session *s)
 	return n < 0 && n != -EAGAIN ? n : (int)s->events_this_poll;
 }
 
+void session__freeze(struct session *s)
+{
+	if (s->probe)
+		alloc_probe__set_rate(s->probe, 0);
+	while (session__poll(s) > 0)
+		;
+	s->frozen = true;
+}
+
 void session__stop(struct session *s)
 {
 	if (s->stopped)
 		return;
 	s->stopped = true;
 	detach(s);
-	while (session__poll(s) > 0)
-		;
+	session__freeze(s);
 }
 
 int session__counters(struct session *s, const struct session_target *t, uint64_t *ret)

@@ -100,7 +100,7 @@ struct session {
 	uint64_t children_missed; /* could not be followed for another reason */
 	bool histograms;	  /* profiles carry them, from now on */
 	bool touched;		  /* and a fifth value, resident_space */
-	bool stopped;
+	bool frozen, stopped;
 	void (*on_end)(struct session *s,
 		       struct session_target *t); /* a target ended; may be NULL */
 	void *on_end_arg;
@@ -123,7 +123,9 @@ struct symbolizer_jit *session__jit(struct session *s, const struct session_targ
 
 /* Reads the events that are there, at most a bounded number. The number read or -errno. */
 int session__poll(struct session *s);
-/* Takes the probes out, then reads what is left in the ring. */
+/* From this moment on nothing more is counted; what is left in the ring is read. */
+void session__freeze(struct session *s);
+/* The same, and takes the probes out. */
 void session__stop(struct session *s);
 
 /* Takes only the allocator probes out, for good. */

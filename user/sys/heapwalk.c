@@ -212,6 +212,8 @@ int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *r
 		smaps__free(&in);
 		in = again;
 	}
+	if (!with.walk && !heap->why_not && !in.steady)
+		snprintf(walk.note, sizeof(walk.note), "it changes faster than it can be read");
 	if (!err) {
 		ledger__make(&in, &with, ret);
 		ret->walk.took_ns = took_ns;

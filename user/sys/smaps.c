@@ -74,6 +74,27 @@ static void parse_field(const char *line, struct ledger_map *m)
 	}
 }
 
+/*
+ * The kernel lets go of the process between pages of text and goes on behind the end that the last
+ * mapping had: one that has grown meanwhile comes again, whole. What is newer stands.
+ */
+static void drop_older(struct ledger_input *in)
+{
+	struct ledger_map *m = &in->map[in->n - 1], *old = m - 1;
+
+	while (in->n > 1 && old->start >= m->start) {
+		free(old->path);
+		*old = *m;
+		m = old--;
+		in->n--;
+	}
+	if (in->n > 1 && old->end > m->start) {
+		old->end = m->start;
+		old->rss = min_of(old->rss, old->end - old->start);
+		old->swap = min_of(old->swap, old->end - old->start);
+	}
+}
+
 static int read_maps(pid_t pid, struct ledger_input *in)
 {
 	cleanup_free char *line = NULL;
@@ -99,7 +120,9 @@ static int read_maps(pid_t pid, struct ledger_input *in)
 			return -ENOMEM;
 		if (parse_head(line, &in->map[in->n]))
 			return -EBADMSG;
-		m = &in->map[in->n++];
+		in->n++;
+		drop_older(in);
+		m = &in->map[in->n - 1];
 		if (!strcmp(m->path, "[vsyscall]")) { /* in no process's VIRT */
 			free(m->path);
 			in->n--;
