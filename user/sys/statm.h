@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct statm { /* bytes */
+struct statm {			    /* bytes */
 	uint64_t virt, rss, shared; /* shared: of RSS, what is file or shared memory */
 };
 
