@@ -110,8 +110,9 @@ def test_victims_timeline_is_the_runs(leak, tmp_path, attach):
     """With --timeline the record has the rows of the run, not one in five seconds."""
     log, csv = tmp_path / "log", tmp_path / "t.csv"
     p = leak(24 * MIB, "-s", "128", "-u", "20000")
-    mw = attach("-p", p.pid, "-q", "-v", "-i", "100ms", "--oom-log", log, "--alert-dir", tmp_path,
+    mw = attach("-p", p.pid, "-v", "-i", "100ms", "--oom-log", log, "--alert-dir", tmp_path,
                 "--timeline", csv)
+    mw.wait_for("watched", stream="out")  # the rows begin
     leak.go(p)
     assert p.wait(60) == -signal.SIGKILL
     assert mw.finish(sig=None)[0] == 0
