@@ -516,20 +516,23 @@ def test_oom_victim_leaves_its_profile(target, attach, tmp_path):
         t = target([go_build("hog")], preexec_fn=g.join)
         t.expect("ready")
         log = tmp_path / "oom.log"
-        m = attach("-p", t.pid, "--plain", "--oom-log", log, cwd=tmp_path)
+        m = attach("-p", t.pid, "--plain", "-i", "0.2", "--oom-log", log, cwd=tmp_path)
+        for _ in range(12):
+            t.say()
+            t.expect("ready")
+        # the runtime publishes what was held at a GC cycle before; memwatch looks at times
+        m.wait_for(r"in use (1[1-9]|[2-9]\d)(\.\d+)?MB", stream="out")
         try:
             while t.proc.poll() is None:
                 t.say()
                 if not t.proc.stdout.readline():
                     break
-                time.sleep(0.02)  # a life of half a second, not of one tick
         except OSError:
             pass
         t.proc.wait()
         assert t.proc.returncode == -signal.SIGKILL
         m.finish(sig=None)
-        event = json.loads(log.read_text().splitlines()[-1])
-        assert event["victim"]["pid"] == t.pid
+        event = test_oom.event_of(log, t.pid)
         stacks = Pprof(tmp_path / event["profile"]).multiset()
         held = sum(v[3] * n for (s, v, _), n in stacks.items() if "main.hoard" in str(s))
         assert held > 10 << 20
