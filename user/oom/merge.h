@@ -13,7 +13,9 @@
 
 #define MERGE_PENDING 32
 #define MERGE_RECENT 128
-#define MERGE_WAIT_KMSG_NS 80000000ULL	 /* the log line is written right after the mark */
+/* The log line is written right after the mark, but on a busy machine by a task that has to wait.
+ */
+#define MERGE_WAIT_KMSG_NS 500000000ULL
 #define MERGE_WAIT_PROBE_NS 300000000ULL /* the log line came first: our own wake-up is late */
 
 struct merge;
