@@ -10,7 +10,6 @@
 
 #define DEFAULT_MAX_BLOCKS (64u << 20)
 #define DEFAULT_MAX_SITES (1u << 20)
-#define MIN_INDEX 1024
 #define MAX_REALLOCS 65536
 
 int heap__new(const struct heap_opts *opts, struct heap **ret)
@@ -22,10 +21,8 @@ int heap__new(const struct heap_opts *opts, struct heap **ret)
 	livemap__init(&h->live, opts->max_blocks ? opts->max_blocks : DEFAULT_MAX_BLOCKS);
 	h->max_sites = opts->max_sites ? opts->max_sites : DEFAULT_MAX_SITES;
 	h->start_ns = opts->start_ns;
-	h->index_mask = MIN_INDEX - 1;
-	h->index = calloc(MIN_INDEX, sizeof(*h->index));
 	h->targets = calloc(MW_MAX_TARGETS, sizeof(*h->targets));
-	if (!h->index || !h->targets) {
+	if (!h->targets) {
 		heap__free(h);
 		return -ENOMEM;
 	}
@@ -47,7 +44,7 @@ void heap__free(struct heap *h)
 		free(h->targets[i].hist);
 	free(h->sites);
 	free(h->frames);
-	free(h->index);
+	hash_index__fini(&h->index);
 	free(h->targets);
 	free(h->reallocs);
 	free(h);
@@ -93,40 +90,16 @@ static uint64_t site_hash(uint32_t target, uint64_t stack)
 	return util__mix64(stack ^ (uint64_t)target << 32);
 }
 
-static size_t index_slot(const struct heap *h, uint32_t target, uint64_t stack)
-{
-	size_t i = site_hash(target, stack) & h->index_mask;
-
-	while (h->index[i]) {
-		const struct heap_site *s = &h->sites[h->index[i] - 1];
-
-		if (s->stack == stack && s->target == target)
-			break;
-		i = (i + 1) & h->index_mask;
-	}
-	return i;
-}
-
-static int index_grow(struct heap *h)
-{
-	size_t n = (h->index_mask + 1) * 2;
-	uint32_t *index = calloc(n, sizeof(*index));
-
-	if (!index)
-		return -ENOMEM;
-	free(h->index);
-	h->index = index;
-	h->index_mask = n - 1;
-	for (size_t i = 0; i < h->nsites; i++)
-		h->index[index_slot(h, h->sites[i].target, h->sites[i].stack)] = i + 1;
-	return 0;
-}
-
 struct heap_site *heap__find_site(struct heap *h, uint32_t target, uint64_t stack)
 {
-	uint32_t i = h->index[index_slot(h, target, stack)];
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
 
-	return i ? &h->sites[i - 1] : NULL;
+	while (hash_index__next(&h->index, site_hash(target, stack), &at, &i)) {
+		if (h->sites[i].stack == stack && h->sites[i].target == target)
+			return &h->sites[i];
+	}
+	return NULL;
 }
 
 static int site_add(struct heap *h, uint32_t target, uint64_t stack, uint8_t end,
@@ -137,12 +110,9 @@ static int site_add(struct heap *h, uint32_t target, uint64_t stack, uint8_t end
 
 	if (stack && h->nsites >= h->max_sites)
 		return -ENOSPC;
-	if (h->nsites * 4 > h->index_mask * 3) {
-		err = index_grow(h);
-		if (err)
-			return err;
-	}
-	err = array_reserve(h->sites, h->sites_cap, h->nsites + 1);
+	err = hash_index__reserve(&h->index);
+	if (!err)
+		err = array_reserve(h->sites, h->sites_cap, h->nsites + 1);
 	if (!err)
 		err = array_reserve(h->frames, h->frames_cap, h->nframes + n);
 	if (err)
@@ -158,7 +128,7 @@ static int site_add(struct heap *h, uint32_t target, uint64_t stack, uint8_t end
 	if (n)
 		memcpy(h->frames + h->nframes, frames, n * sizeof(*frames));
 	h->nframes += n;
-	h->index[index_slot(h, target, stack)] = h->nsites + 1;
+	hash_index__add(&h->index, site_hash(target, stack));
 	*ret = h->nsites++;
 	return 0;
 }
@@ -166,10 +136,10 @@ static int site_add(struct heap *h, uint32_t target, uint64_t stack, uint8_t end
 int heap__stack(struct heap *h, uint32_t target, uint64_t stack, uint8_t end,
 		const uint32_t *frames, size_t n, uint32_t *ret)
 {
-	uint32_t i = h->index[index_slot(h, target, stack)];
+	const struct heap_site *s = heap__find_site(h, target, stack);
 
-	if (i) {
-		*ret = i - 1;
+	if (s) {
+		*ret = s - h->sites;
 		return 0;
 	}
 	return site_add(h, target, stack, end, frames, n, ret);
@@ -177,15 +147,15 @@ int heap__stack(struct heap *h, uint32_t target, uint64_t stack, uint8_t end,
 
 uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack)
 {
-	uint32_t i = stack ? h->index[index_slot(h, target, stack)] : 0, site;
+	const struct heap_site *s = heap__find_site(h, target, stack);
+	uint32_t site;
 
-	if (i)
-		return i - 1;
-	if (stack)
+	if (!s && stack) {
 		h->lost_stacks++;
-	i = h->index[index_slot(h, target, 0)];
-	if (i)
-		return i - 1;
+		s = heap__find_site(h, target, 0);
+	}
+	if (s)
+		return s - h->sites;
 	if (site_add(h, target, 0, MW_STACK_OK, NULL, 0, &site))
 		return UINT32_MAX;
 	return site;
@@ -471,6 +441,6 @@ size_t heap__memory(const struct heap *h)
 		hists += hist__memory(&h->sites[i].hist) +
 			 (h->sites[i].ages ? sizeof(*h->sites[i].ages) : 0);
 	return hists + livemap__memory(&h->live) + h->sites_cap * sizeof(*h->sites) +
-	       h->frames_cap * sizeof(*h->frames) + (h->index_mask + 1) * sizeof(*h->index) +
+	       h->frames_cap * sizeof(*h->frames) + hash_index__bytes(&h->index) +
 	       MW_MAX_TARGETS * sizeof(*h->targets) + sizeof(*h);
 }

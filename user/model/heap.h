@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/hash_index.h"
 #include "memwatch/wire.h"
 #include "model/hist.h"
 #include "model/livemap.h"
@@ -70,8 +71,7 @@ struct heap {
 	size_t nsites, sites_cap, max_sites;
 	uint32_t *frames;
 	size_t nframes, frames_cap;
-	uint32_t *index; /* (target, stack) → site + 1 */
-	size_t index_mask;
+	struct hash_index index;     /* sites by target and stack */
 	struct heap_target *targets; /* MW_MAX_TARGETS */
 	struct heap_rate rates[64];  /* livemap_block.rate has six bits */
 	size_t nrates;

@@ -13,7 +13,7 @@ void watch__clear(struct watch *w)
 		free(w->series[i]);
 	free(w->series);
 	free(w->entries);
-	free(w->slot);
+	hash_index__fini(&w->index);
 	*w = (struct watch){.leak_after_s = w->leak_after_s};
 }
 
@@ -30,52 +30,26 @@ void watch__tick(struct watch *w, double t_s)
 	w->now_s = t_s;
 }
 
-static int grow_table(struct watch *w)
-{
-	size_t n = w->slot ? (w->mask + 1) * 2 : 1024;
-	uint32_t *slot;
-
-	if (w->slot && (w->n + 1) * 2 <= w->mask + 1)
-		return 0;
-	slot = calloc(n, sizeof(*slot));
-	if (!slot)
-		return -ENOMEM;
-	for (size_t i = 0; i < w->n; i++) {
-		size_t s = util__mix64(w->entries[i].key) & (n - 1);
-
-		while (slot[s])
-			s = (s + 1) & (n - 1);
-		slot[s] = i + 1;
-	}
-	free(w->slot);
-	w->slot = slot;
-	w->mask = n - 1;
-	return 0;
-}
-
 struct watch_entry *watch__find(const struct watch *w, uint64_t key)
 {
-	if (!w->slot)
-		return NULL;
-	for (size_t s = util__mix64(key) & w->mask; w->slot[s]; s = (s + 1) & w->mask)
-		if (w->entries[w->slot[s] - 1].key == key)
-			return &w->entries[w->slot[s] - 1];
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
+
+	while (hash_index__next(&w->index, util__mix64(key), &at, &i))
+		if (w->entries[i].key == key)
+			return &w->entries[i];
 	return NULL;
 }
 
 static struct watch_entry *add_entry(struct watch *w, uint64_t key)
 {
-	size_t s;
-
-	if (w->n >= WATCH_MAX_ENTRIES || grow_table(w) ||
+	if (w->n >= WATCH_MAX_ENTRIES || hash_index__reserve(&w->index) ||
 	    array_reserve(w->entries, w->cap, w->n + 1)) {
 		w->dropped++;
 		return NULL;
 	}
-	for (s = util__mix64(key) & w->mask; w->slot[s];)
-		s = (s + 1) & w->mask;
-	w->entries[w->n] = (struct watch_entry){.key = key};
-	w->slot[s] = ++w->n;
+	w->entries[w->n++] = (struct watch_entry){.key = key};
+	hash_index__add(&w->index, util__mix64(key));
 	return &w->entries[w->n - 1];
 }
 

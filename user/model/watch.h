@@ -10,6 +10,7 @@
 #ifndef MODEL_WATCH_H
 #define MODEL_WATCH_H
 
+#include "core/hash_index.h"
 #include "model/profile.h"
 #include "model/trend.h"
 
@@ -27,8 +28,7 @@ struct watch_entry {
 struct watch {
 	struct watch_entry *entries;
 	size_t n, cap;
-	uint32_t *slot; /* entry + 1 */
-	size_t mask;
+	struct hash_index index; /* entries by key */
 	struct trend_series **series;
 	size_t nseries, series_cap;
 	uint32_t tick;

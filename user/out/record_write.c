@@ -5,6 +5,7 @@
  */
 #include "out/record.h"
 
+#include "core/hash_index.h"
 #include "core/util.h"
 #include "out/record_format.h"
 #include "out/record_hist.h"
@@ -14,7 +15,6 @@
 #include <zlib.h>
 
 struct stack_state {
-	uint64_t hash;
 	int64_t value[RECORD_VALUES];
 	uint32_t sample; /* in the dictionary, of which samples are the stacks */
 };
@@ -24,8 +24,7 @@ struct record_writer {
 	struct profile *dict;
 	struct stack_state *stacks; /* one for each sample of dict */
 	size_t nstacks, stacks_cap;
-	uint32_t *slot;
-	size_t mask;
+	struct hash_index index; /* stacks */
 	/* how much of dict is in the file */
 	size_t strings, mappings, functions, locations, samples;
 	struct record_bytes out;
@@ -62,7 +61,7 @@ int record_writer__close(struct record_writer *w)
 		err = -errno;
 	profile__free(w->dict);
 	free(w->stacks);
-	free(w->slot);
+	hash_index__fini(&w->index);
 	free(w->out.data);
 	record_hists__clear(&w->hists);
 	free(w);
@@ -137,29 +136,6 @@ static uint64_t stack_hash(const uint32_t *loc, size_t n, const struct profile_l
 	return h;
 }
 
-static int stacks_grow(struct record_writer *w)
-{
-	size_t n = w->slot ? (w->mask + 1) * 2 : 1024;
-	uint32_t *slot;
-
-	if (w->slot && (w->nstacks + 1) * 2 <= w->mask + 1)
-		return 0;
-	slot = calloc(n, sizeof(*slot));
-	if (!slot)
-		return -ENOMEM;
-	for (size_t i = 0; i < w->nstacks; i++) {
-		size_t s = w->stacks[i].hash & (n - 1);
-
-		while (slot[s])
-			s = (s + 1) & (n - 1);
-		slot[s] = i + 1;
-	}
-	free(w->slot);
-	w->slot = slot;
-	w->mask = n - 1;
-	return 0;
-}
-
 static bool same_stack(const struct profile *d, const struct profile_sample *s, const uint32_t *loc,
 		       size_t n, const struct profile_label *l, size_t nl)
 {
@@ -181,28 +157,23 @@ static int intern_stack(struct record_writer *w, const uint32_t *loc, size_t n,
 {
 	static const int64_t zero[PROFILE_MAX_VALUES];
 	uint64_t h = stack_hash(loc, n, l, nl);
-	size_t s;
-	int err = stacks_grow(w);
+	size_t at = HASH_INDEX_START;
+	int err;
 
-	if (err)
-		return err;
-	for (s = h & w->mask; w->slot[s]; s = (s + 1) & w->mask) {
-		const struct stack_state *st = &w->stacks[w->slot[s] - 1];
-
-		if (st->hash == h &&
-		    same_stack(w->dict, &w->dict->samples[st->sample], loc, n, l, nl)) {
-			*ret = w->slot[s] - 1;
+	while (hash_index__next(&w->index, h, &at, ret)) {
+		if (same_stack(w->dict, &w->dict->samples[w->stacks[*ret].sample], loc, n, l, nl))
 			return 0;
-		}
 	}
-	err = array_reserve(w->stacks, w->stacks_cap, w->nstacks + 1);
+	err = hash_index__reserve(&w->index);
+	if (!err)
+		err = array_reserve(w->stacks, w->stacks_cap, w->nstacks + 1);
 	if (!err)
 		err = profile__sample(w->dict, loc, n, zero, l, nl);
 	if (err)
 		return err;
-	w->stacks[w->nstacks] = (struct stack_state){.hash = h, .sample = w->dict->nsamples - 1};
+	w->stacks[w->nstacks] = (struct stack_state){.sample = w->dict->nsamples - 1};
 	*ret = w->nstacks++;
-	w->slot[s] = w->nstacks;
+	hash_index__add(&w->index, h);
 	return 0;
 }
 

@@ -223,7 +223,7 @@ void session__free(struct session *s)
 	heap__free(s->heap);
 	free(s->maps);
 	free(s->frames);
-	free(s->frame_index);
+	hash_index__fini(&s->frame_index);
 	free(s);
 }
 

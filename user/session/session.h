@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/hash_index.h"
 #include "model/anon.h"
 #include "model/heap.h"
 #include "model/profile.h"
@@ -88,8 +89,7 @@ struct session {
 	size_t nmaps, maps_cap;
 	struct session_frame *frames;
 	size_t nframes, frames_cap;
-	uint32_t *frame_index;
-	size_t frame_mask;
+	struct hash_index frame_index; /* by map and address */
 	struct session_target *targets[MW_MAX_TARGETS];
 	size_t ntargets, nlive;
 	struct calibration calibration;

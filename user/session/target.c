@@ -17,7 +17,6 @@
 #include "sys/nofile.h"
 #include "sys/proc_task.h"
 
-#define MIN_FRAME_INDEX 4096
 #define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
 
 void target__free(struct session_target *t)
@@ -216,52 +215,23 @@ int session__rescan(struct session *s, struct session_target *t)
 	return first_err;
 }
 
-static int frame_index_grow(struct session *s)
-{
-	size_t n = s->frame_index ? (s->frame_mask + 1) * 2 : MIN_FRAME_INDEX;
-	uint32_t *index = calloc(n, sizeof(*index));
-
-	if (!index)
-		return -ENOMEM;
-	free(s->frame_index);
-	s->frame_index = index;
-	s->frame_mask = n - 1;
-	for (size_t i = 0; i < s->nframes; i++) {
-		const struct session_frame *f = &s->frames[i];
-		size_t k = util__mix64(f->address ^ (uint64_t)f->map << 48) & s->frame_mask;
-
-		while (s->frame_index[k])
-			k = (k + 1) & s->frame_mask;
-		s->frame_index[k] = i + 1;
-	}
-	return 0;
-}
-
 static int intern_frame(struct session *s, uint32_t map, uint64_t address, uint32_t *ret)
 {
-	size_t k;
+	uint64_t hash = util__mix64(address ^ (uint64_t)map << 48);
+	size_t at = HASH_INDEX_START;
 	int err;
 
-	if (!s->frame_index || s->nframes * 2 > s->frame_mask) {
-		err = frame_index_grow(s);
-		if (err)
-			return err;
-	}
-	k = util__mix64(address ^ (uint64_t)map << 48) & s->frame_mask;
-	while (s->frame_index[k]) {
-		const struct session_frame *f = &s->frames[s->frame_index[k] - 1];
-
-		if (f->address == address && f->map == map) {
-			*ret = s->frame_index[k] - 1;
+	while (hash_index__next(&s->frame_index, hash, &at, ret)) {
+		if (s->frames[*ret].address == address && s->frames[*ret].map == map)
 			return 0;
-		}
-		k = (k + 1) & s->frame_mask;
 	}
-	err = array_reserve(s->frames, s->frames_cap, s->nframes + 1);
+	err = hash_index__reserve(&s->frame_index);
+	if (!err)
+		err = array_reserve(s->frames, s->frames_cap, s->nframes + 1);
 	if (err)
 		return err;
 	s->frames[s->nframes] = (struct session_frame){.map = map, .address = address};
-	s->frame_index[k] = s->nframes + 1;
+	hash_index__add(&s->frame_index, hash);
 	*ret = s->nframes++;
 	return 0;
 }

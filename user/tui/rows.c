@@ -5,6 +5,7 @@
  */
 #include "tui/rows.h"
 
+#include "core/hash_index.h"
 #include "core/util.h"
 #include "out/text.h"
 
@@ -16,8 +17,7 @@ struct names { /* names of all frames of the profile, by (location, line) */
 	uint32_t *first; /* per location: index of its innermost frame in id[] */
 	uint32_t *id;	 /* row of the frame's function */
 	size_t nframes;
-	uint32_t *slot; /* name → row + 1 */
-	size_t mask;
+	struct hash_index index; /* rows by name */
 };
 
 void rows__clear(struct rows *r)
@@ -82,50 +82,23 @@ static int frame_name(struct names *n, uint32_t loc, size_t line, struct row *re
 	return err;
 }
 
-static int names_grow(struct names *n)
-{
-	size_t size = n->slot ? (n->mask + 1) * 2 : 1024;
-	uint32_t *slot;
-
-	if (n->slot && (n->r->n + 1) * 2 <= n->mask + 1)
-		return 0;
-	slot = calloc(size, sizeof(*slot));
-	if (!slot)
-		return -ENOMEM;
-	for (size_t i = 0; i < n->r->n; i++) {
-		size_t s = n->r->row[i].key & (size - 1);
-
-		while (slot[s])
-			s = (s + 1) & (size - 1);
-		slot[s] = i + 1;
-	}
-	free(n->slot);
-	n->slot = slot;
-	n->mask = size - 1;
-	return 0;
-}
-
 static int intern(struct names *n, const struct row *r, uint32_t *ret)
 {
 	uint64_t key = name_key(r->name);
-	size_t s;
-	int err = names_grow(n);
+	size_t at = HASH_INDEX_START;
+	int err;
 
-	if (err)
-		return err;
-	for (s = key & n->mask; n->slot[s]; s = (s + 1) & n->mask) {
-		if (n->r->row[n->slot[s] - 1].key == key) {
-			*ret = n->slot[s] - 1;
-			return 0;
-		}
-	}
-	err = array_reserve(n->r->row, n->r->cap, n->r->n + 1);
+	if (hash_index__next(&n->index, key, &at, ret))
+		return 0; /* the hash is the key */
+	err = hash_index__reserve(&n->index);
+	if (!err)
+		err = array_reserve(n->r->row, n->r->cap, n->r->n + 1);
 	if (err)
 		return err;
 	n->r->row[n->r->n] = *r;
 	n->r->row[n->r->n].key = key;
 	*ret = n->r->n++;
-	n->slot[s] = n->r->n;
+	hash_index__add(&n->index, key);
 	return 0;
 }
 
@@ -133,7 +106,7 @@ static void names_free(struct names *n)
 {
 	free(n->first);
 	free(n->id);
-	free(n->slot);
+	hash_index__fini(&n->index);
 }
 
 static size_t frames_of(const struct profile_location *l)
