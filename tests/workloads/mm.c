@@ -120,6 +120,7 @@ static void cow(size_t len)
 		abort();
 	pid = fork();
 	if (!pid) {
+		close(to_child[1]); /* so that it ends with its parent */
 		while (read(to_child[0], &c, 1) == 1) {
 			touch(p, len);
 			if (write(from_child[1], "k", 1) != 1)
