@@ -208,33 +208,21 @@ static int look_at(struct alert *a, struct watched *w, struct rules_sample *x)
 
 /* --- telling --- */
 
-__attribute__((format(printf, 2, 3))) static void put(struct escape_buf *b, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	escape__raw(b, text, min_of((size_t)n, sizeof(text) - 1));
-}
-
 static void put_number(struct escape_buf *b, const char *key, double v)
 {
 	if (isfinite(v))
-		put(b, ",\"%s\":%.*f", key, v == floor(v) ? 0 : 3, v);
+		escape__format(b, ",\"%s\":%.*f", key, v == floor(v) ? 0 : 3, v);
 	else
-		put(b, ",\"%s\":null", key);
+		escape__format(b, ",\"%s\":null", key);
 }
 
 static void put_path(struct escape_buf *b, const char *key, const char *text)
 {
-	put(b, ",\"%s\":", key);
+	escape__format(b, ",\"%s\":", key);
 	if (*text)
 		escape__json(b, text);
 	else
-		put(b, "null");
+		escape__format(b, "null");
 }
 
 struct firing {
@@ -250,34 +238,34 @@ static void render_json(struct escape_buf *b, const struct watched *w, const str
 	char when[32];
 
 	b->len = 0;
-	put(b,
-	    "{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
-	    ",\"rule\":\"%s\"",
-	    render__time(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
-	    rules__name(f->rule));
+	escape__format(b,
+		       "{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
+		       ",\"rule\":\"%s\"",
+		       render__time(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
+		       rules__name(f->rule));
 	put_number(b, "value", f->v->value);
 	put_number(b, "threshold", f->v->threshold);
-	put(b, ",\"unit\":\"%s\",\"pid\":%d", rules__unit(f->rule), w->pid);
+	escape__format(b, ",\"unit\":\"%s\",\"pid\":%d", rules__unit(f->rule), w->pid);
 	put_path(b, "comm", w->comm);
 	put_path(b, "cgroup", w->cgroup);
-	put(b, ",\"rss_bytes\":%" PRIu64, f->x->rss_bytes);
+	escape__format(b, ",\"rss_bytes\":%" PRIu64, f->x->rss_bytes);
 	if (f->x->cgroup_limit_bytes != RULES_NO_LIMIT) {
 		put_path(b, "limit_path", w->memory.path);
 		put_number(b, "limit_bytes", (double)f->x->cgroup_limit_bytes);
 		put_number(b, "used_bytes", (double)f->x->cgroup_used_bytes);
 	} else {
-		put(b, ",\"limit_path\":null,\"limit_bytes\":null,\"used_bytes\":null");
+		escape__format(b, ",\"limit_path\":null,\"limit_bytes\":null,\"used_bytes\":null");
 	}
 	put_number(b, "available_bytes", (double)f->x->machine_available_bytes);
 	put_number(b, "slope_bytes_per_s", f->v->slope_bytes_s);
 	put_number(b, "oom_in_s", f->v->oom_in_s);
-	put(b, ",\"first_limit\":%s",
-	    !isfinite(f->v->oom_in_s) ? "null"
-	    : f->v->machine_limit     ? "\"machine\""
-				      : "\"cgroup\"");
+	escape__format(b, ",\"first_limit\":%s",
+		       !isfinite(f->v->oom_in_s) ? "null"
+		       : f->v->machine_limit	 ? "\"machine\""
+						 : "\"cgroup\"");
 	put_path(b, "profile", f->profile);
 	put_path(b, "timeline", f->timeline);
-	put(b, "}\n");
+	escape__format(b, "}\n");
 }
 
 static void say(const struct watched *w, const struct firing *f)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * hash_index.h - finds the elements of an array by their hash: the array is its user's, elements are
- * numbered in the order in which they were added and stay. Open addressing, linear probing, at most
- * half full; 16 to 24 bytes an element. A zeroed one is empty.
+ * hash_index.h - finds the elements of an array by their hash: the array is its user's, elements
+ * are numbered in the order in which they were added and stay. Open addressing, linear probing, at
+ * most half full; 16 to 24 bytes an element. A zeroed one is empty.
  */
 #ifndef CORE_HASH_INDEX_H
 #define CORE_HASH_INDEX_H
@@ -27,8 +27,8 @@ int hash_index__reserve(struct hash_index *x);
 void hash_index__add(struct hash_index *x, uint64_t hash);
 
 /*
- * The next element with this hash, which the caller compares; *at is HASH_INDEX_START at first. false:
- * there is none (any more).
+ * The next element with this hash, which the caller compares; *at is HASH_INDEX_START at first.
+ * false: there is none (any more).
  */
 bool hash_index__next(const struct hash_index *x, uint64_t hash, size_t *at, uint32_t *ret);
 

@@ -30,18 +30,6 @@ int render__reserve(struct escape_buf *b)
 	return 0;
 }
 
-__attribute__((format(printf, 2, 3))) static int put(struct escape_buf *b, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return escape__raw(b, text, min_of((size_t)n, sizeof(text) - 1));
-}
-
 const char *render__constraint(enum oom_constraint c)
 {
 	static const char *const name[] = {[OOM_CONSTRAINT_NONE] = "none",
@@ -69,22 +57,23 @@ const char *render__time(char *buf, size_t size, int64_t unix_ms)
 static int json_size(struct escape_buf *b, const char *key, uint64_t v)
 {
 	if (v == OOM_UNKNOWN || v == OOM_NO_LIMIT)
-		return put(b, ",\"%s\":null", key);
-	return put(b, ",\"%s\":%" PRIu64, key, v);
+		return escape__format(b, ",\"%s\":null", key);
+	return escape__format(b, ",\"%s\":%" PRIu64, key, v);
 }
 
 static int json_text(struct escape_buf *b, const char *key, const char *text)
 {
-	int err = put(b, ",\"%s\":", key);
+	int err = escape__format(b, ",\"%s\":", key);
 
 	if (err)
 		return err;
-	return *text ? escape__json(b, text) : put(b, "null");
+	return *text ? escape__json(b, text) : escape__format(b, "null");
 }
 
 static int json_id(struct escape_buf *b, const char *key, uint32_t v)
 {
-	return v == UINT32_MAX ? put(b, ",\"%s\":null", key) : put(b, ",\"%s\":%u", key, v);
+	return v == UINT32_MAX ? escape__format(b, ",\"%s\":null", key)
+			       : escape__format(b, ",\"%s\":%u", key, v);
 }
 
 static int json_writer(struct escape_buf *b, const struct oom_writer *w)
@@ -92,16 +81,16 @@ static int json_writer(struct escape_buf *b, const struct oom_writer *w)
 	int err;
 
 	if (!w->pid)
-		return put(b, ",\"oom_score_adj_set\":null");
-	err = put(b, ",\"oom_score_adj_set\":{\"time_unix_ms\":%" PRId64 ",\"pid\":%u",
-		  w->time_unix_ms, w->pid);
+		return escape__format(b, ",\"oom_score_adj_set\":null");
+	err = escape__format(b, ",\"oom_score_adj_set\":{\"time_unix_ms\":%" PRId64 ",\"pid\":%u",
+			     w->time_unix_ms, w->pid);
 	err = err ? err : json_text(b, "comm", w->comm);
-	return err ? err : put(b, ",\"of_pid\":%u}", w->of);
+	return err ? err : escape__format(b, ",\"of_pid\":%u}", w->of);
 }
 
 static int json_victim(struct escape_buf *b, const struct oom_proc *p, const struct oom_writer *w)
 {
-	int err = put(b, ",\"victim\":{\"pid\":%u,\"tid\":%u", p->pid, p->tid);
+	int err = escape__format(b, ",\"victim\":{\"pid\":%u,\"tid\":%u", p->pid, p->tid);
 
 	err = err ? err : json_text(b, "comm", p->comm);
 	err = err ? err : json_text(b, "cmdline", p->cmdline);
@@ -113,9 +102,9 @@ static int json_victim(struct escape_buf *b, const struct oom_proc *p, const str
 	err = err ? err : json_size(b, "shmem_rss_bytes", p->shmem_rss_bytes);
 	err = err ? err : json_size(b, "swap_bytes", p->swap_bytes);
 	err = err ? err : json_size(b, "pgtables_bytes", p->pgtables_bytes);
-	err = err ? err : put(b, ",\"oom_score_adj\":%d", p->oom_score_adj);
+	err = err ? err : escape__format(b, ",\"oom_score_adj\":%d", p->oom_score_adj);
 	err = err ? err : json_writer(b, w);
-	return err ? err : put(b, "}");
+	return err ? err : escape__format(b, "}");
 }
 
 static int json_trigger(struct escape_buf *b, const struct oom_proc *p)
@@ -123,13 +112,13 @@ static int json_trigger(struct escape_buf *b, const struct oom_proc *p)
 	int err;
 
 	if (!p->pid && !p->comm[0])
-		return put(b, ",\"trigger\":null");
-	err = p->pid ? put(b, ",\"trigger\":{\"pid\":%u,\"tid\":%u", p->pid, p->tid)
-		     : put(b, ",\"trigger\":{\"pid\":null,\"tid\":null");
+		return escape__format(b, ",\"trigger\":null");
+	err = p->pid ? escape__format(b, ",\"trigger\":{\"pid\":%u,\"tid\":%u", p->pid, p->tid)
+		     : escape__format(b, ",\"trigger\":{\"pid\":null,\"tid\":null");
 	err = err ? err : json_text(b, "comm", p->comm);
 	err = err ? err : json_id(b, "uid", p->uid);
 	err = err ? err : json_text(b, "cgroup", p->cgroup);
-	return err ? err : put(b, "}");
+	return err ? err : escape__format(b, "}");
 }
 
 static int json_memcg(struct escape_buf *b, const struct oom_event *e)
@@ -137,8 +126,8 @@ static int json_memcg(struct escape_buf *b, const struct oom_event *e)
 	int err;
 
 	if (!e->memcg[0])
-		return put(b, ",\"memcg\":null");
-	err = put(b, ",\"memcg\":{\"path\":");
+		return escape__format(b, ",\"memcg\":null");
+	err = escape__format(b, ",\"memcg\":{\"path\":");
 	err = err ? err : escape__json(b, e->memcg);
 	err = err ? err : json_size(b, "limit_bytes", e->limit_bytes);
 	err = err ? err : json_size(b, "usage_bytes", e->usage_bytes);
@@ -146,41 +135,41 @@ static int json_memcg(struct escape_buf *b, const struct oom_event *e)
 	err = err ? err : json_size(b, "swap_usage_bytes", e->swap_usage_bytes);
 	err = err ? err : json_size(b, "memsw_limit_bytes", e->memsw_limit_bytes);
 	err = err ? err : json_size(b, "memsw_usage_bytes", e->memsw_usage_bytes);
-	return err ? err : put(b, "}");
+	return err ? err : escape__format(b, "}");
 }
 
 static int json_tasks(struct escape_buf *b, const struct oom_event *e)
 {
-	int err = put(b, ",\"tasks_from\":\"%s\",\"tasks\":[",
-		      !e->ntasks	     ? "none"
-		      : e->tasks_from_kernel ? "kernel"
-					     : "proc");
+	int err = escape__format(b, ",\"tasks_from\":\"%s\",\"tasks\":[",
+				 !e->ntasks		? "none"
+				 : e->tasks_from_kernel ? "kernel"
+							: "proc");
 
 	for (size_t i = 0; i < e->ntasks && !err; i++) {
 		const struct kmsg_task *t = &e->tasks[i];
 
-		err = put(b, "%s{\"pid\":%u", i ? "," : "", t->tgid);
+		err = escape__format(b, "%s{\"pid\":%u", i ? "," : "", t->tgid);
 		err = err ? err : json_text(b, "comm", t->comm);
 		err = err ? err : json_id(b, "uid", t->uid);
 		err = err ? err : json_size(b, "rss_bytes", t->rss_bytes);
 		err = err ? err : json_size(b, "total_vm_bytes", t->total_vm_bytes);
 		err = err ? err : json_size(b, "pgtables_bytes", t->pgtables_bytes);
 		err = err ? err : json_size(b, "swap_bytes", t->swap_bytes);
-		err = err ? err : put(b, ",\"oom_score_adj\":%d}", t->oom_score_adj);
+		err = err ? err : escape__format(b, ",\"oom_score_adj\":%d}", t->oom_score_adj);
 	}
-	return err ? err : put(b, "]");
+	return err ? err : escape__format(b, "]");
 }
 
 static int json_psi(struct escape_buf *b, const struct psi *p)
 {
 	if (!p->valid)
-		return put(b, ",\"psi\":null");
-	return put(b,
-		   ",\"psi\":{\"some\":{\"avg10\":%.2f,\"avg60\":%.2f,\"avg300\":%.2f,"
-		   "\"total_us\":%" PRIu64 "},\"full\":{\"avg10\":%.2f,\"avg60\":%.2f,"
-		   "\"avg300\":%.2f,\"total_us\":%" PRIu64 "}}",
-		   p->some.avg10, p->some.avg60, p->some.avg300, p->some.total_us, p->full.avg10,
-		   p->full.avg60, p->full.avg300, p->full.total_us);
+		return escape__format(b, ",\"psi\":null");
+	return escape__format(b,
+			      ",\"psi\":{\"some\":{\"avg10\":%.2f,\"avg60\":%.2f,\"avg300\":%.2f,"
+			      "\"total_us\":%" PRIu64 "},\"full\":{\"avg10\":%.2f,\"avg60\":%.2f,"
+			      "\"avg300\":%.2f,\"total_us\":%" PRIu64 "}}",
+			      p->some.avg10, p->some.avg60, p->some.avg300, p->some.total_us,
+			      p->full.avg10, p->full.avg60, p->full.avg300, p->full.total_us);
 }
 
 static int json_stall(struct escape_buf *b, const char *key, const struct oom_stall *s, bool have,
@@ -190,26 +179,26 @@ static int json_stall(struct escape_buf *b, const char *key, const struct oom_st
 	int err;
 
 	if (!have)
-		return put(b, "%s:null", key);
-	err = put(b, "%s:{", key);
+		return escape__format(b, "%s:null", key);
+	err = escape__format(b, "%s:{", key);
 	for (size_t i = 0; i < OOM_WINDOWS && !err; i++) {
-		err = put(b, "%s\"%s\":{\"count\":%" PRIu64 ",\"stall_us\":%" PRIu64, i ? "," : "",
-			  window[i], s->cnt[i], s->ns[i] / 1000);
+		err = escape__format(b, "%s\"%s\":{\"count\":%" PRIu64 ",\"stall_us\":%" PRIu64,
+				     i ? "," : "", window[i], s->cnt[i], s->ns[i] / 1000);
 		if (!err && frees)
-			err = put(b, ",\"freed_bytes\":%" PRIu64, s->bytes[i]);
-		err = err ? err : put(b, "}");
+			err = escape__format(b, ",\"freed_bytes\":%" PRIu64, s->bytes[i]);
+		err = err ? err : escape__format(b, "}");
 	}
-	return err ? err : put(b, "}");
+	return err ? err : escape__format(b, "}");
 }
 
 static int json_staller(struct escape_buf *b, const char *key, const struct oom_stalls *s,
 			const struct oom_stall *reclaim, const struct oom_stall *compaction)
 {
-	int err = put(b, ",\"%s\":{", key);
+	int err = escape__format(b, ",\"%s\":{", key);
 
 	err = err ? err : json_stall(b, "\"reclaim\"", reclaim, s->has_reclaim, true);
 	err = err ? err : json_stall(b, ",\"compaction\"", compaction, s->has_compaction, false);
-	return err ? err : put(b, "}");
+	return err ? err : escape__format(b, "}");
 }
 
 static int json_stalls(struct escape_buf *b, const struct oom_stalls *s)
@@ -217,69 +206,74 @@ static int json_stalls(struct escape_buf *b, const struct oom_stalls *s)
 	int err;
 
 	if (!s->has_reclaim && !s->has_compaction)
-		return put(b, ",\"stalls\":null");
-	err = put(b, ",\"stalls\":{\"watched_s\":%u", s->watched_s);
+		return escape__format(b, ",\"stalls\":null");
+	err = escape__format(b, ",\"stalls\":{\"watched_s\":%u", s->watched_s);
 	if (!err && s->group_path[0]) {
-		err = put(b, ",\"group\":{\"path\":");
+		err = escape__format(b, ",\"group\":{\"path\":");
 		err = err ? err : escape__json(b, s->group_path);
 		err = err ? err : json_stall(b, ",\"reclaim\"", &s->group, s->has_reclaim, true);
-		err = err ? err : put(b, "}");
+		err = err ? err : escape__format(b, "}");
 	} else if (!err) {
-		err = put(b, ",\"group\":null");
+		err = escape__format(b, ",\"group\":null");
 	}
 	err = err ? err : json_staller(b, "machine", s, &s->machine, &s->machine_compaction);
 	err = err ? err : json_staller(b, "victim", s, &s->victim, &s->victim_compaction);
 	err = err ? err : json_staller(b, "trigger", s, &s->trigger, &s->trigger_compaction);
-	return err ? err : put(b, "}");
+	return err ? err : escape__format(b, "}");
 }
 
 static int json_timeline(struct escape_buf *b, const struct oom_event *e)
 {
-	int err = put(b, ",\"growth_bytes_per_s\":%.0f,\"timeline\":[", e->growth_bytes_per_s);
+	int err = escape__format(b, ",\"growth_bytes_per_s\":%.0f,\"timeline\":[",
+				 e->growth_bytes_per_s);
 
 	for (size_t i = 0; i < e->npoints && !err; i++) {
 		const struct oom_point *p = &e->timeline[i];
 
-		err = put(b,
-			  "%s{\"time_unix_ms\":%" PRId64 ",\"virt_bytes\":%" PRIu64
-			  ",\"rss_bytes\":%" PRIu64 ",\"rss_shared_bytes\":%" PRIu64 "}",
-			  i ? "," : "", p->time_unix_ms, p->virt_bytes, p->rss_bytes,
-			  p->shared_bytes);
+		err = escape__format(b,
+				     "%s{\"time_unix_ms\":%" PRId64 ",\"virt_bytes\":%" PRIu64
+				     ",\"rss_bytes\":%" PRIu64 ",\"rss_shared_bytes\":%" PRIu64 "}",
+				     i ? "," : "", p->time_unix_ms, p->virt_bytes, p->rss_bytes,
+				     p->shared_bytes);
 	}
-	return err ? err : put(b, "]");
+	return err ? err : escape__format(b, "]");
 }
 
 int render__json(struct escape_buf *b, const struct oom_event *e)
 {
 	char when[32];
-	int err = put(b,
-		      "{\"schema\":\"memwatch.oom/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
-		      ",\"source\":\"%s\"",
-		      render__time(when, sizeof(when), e->time_unix_ms), e->time_unix_ms,
-		      e->from == OOM_FROM_KMSG	  ? "kmsg"
-		      : e->from == OOM_FROM_PROBE ? "probe"
-						  : "probe+kmsg");
+	int err = escape__format(
+		b,
+		"{\"schema\":\"memwatch.oom/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
+		",\"source\":\"%s\"",
+		render__time(when, sizeof(when), e->time_unix_ms), e->time_unix_ms,
+		e->from == OOM_FROM_KMSG    ? "kmsg"
+		: e->from == OOM_FROM_PROBE ? "probe"
+					    : "probe+kmsg");
 
 	err = err ? err : json_size(b, "kmsg_seq", e->seq);
 	err = err ? err : json_text(b, "boot_id", e->boot_id);
-	err = err ? err : put(b, ",\"killer\":\"%s\"", e->by_daemon ? "daemon" : "kernel");
-	err = err ? err : put(b, ",\"signal\":%d", e->signal);
-	err = err ? err : put(b, ",\"group_kill\":%s", e->is_group ? "true" : "false");
+	err = err ? err
+		  : escape__format(b, ",\"killer\":\"%s\"", e->by_daemon ? "daemon" : "kernel");
+	err = err ? err : escape__format(b, ",\"signal\":%d", e->signal);
+	err = err ? err : escape__format(b, ",\"group_kill\":%s", e->is_group ? "true" : "false");
 	err = err ? err : json_victim(b, &e->victim, &e->score);
 	err = err ? err : json_trigger(b, &e->trigger);
-	err = err ? err : put(b, ",\"constraint\":\"%s\"", render__constraint(e->constraint));
+	err = err ? err
+		  : escape__format(b, ",\"constraint\":\"%s\"", render__constraint(e->constraint));
 	err = err ? err : json_memcg(b, e);
-	err = err ? err : put(b, ",\"machine\":{\"time_unix_ms\":%" PRId64, e->time_unix_ms);
+	err = err ? err
+		  : escape__format(b, ",\"machine\":{\"time_unix_ms\":%" PRId64, e->time_unix_ms);
 	err = err ? err : json_size(b, "total_bytes", e->mem_total_bytes);
 	err = err ? err : json_size(b, "free_bytes", e->mem_free_bytes);
 	err = err ? err : json_size(b, "available_bytes", e->mem_available_bytes);
-	err = err ? err : put(b, "}");
+	err = err ? err : escape__format(b, "}");
 	err = err ? err : json_tasks(b, e);
 	err = err ? err : json_psi(b, &e->psi);
 	err = err ? err : json_stalls(b, &e->stalls);
 	err = err ? err : json_timeline(b, e);
 	err = err ? err : json_text(b, "profile", e->profile);
-	return err ? err : put(b, "}\n");
+	return err ? err : escape__format(b, "}\n");
 }
 
 /* --- text --- */
@@ -297,10 +291,12 @@ static int text_who(struct escape_buf *b, const struct oom_proc *p)
 {
 	int err = escape__plain(b, p->comm[0] ? p->comm : "?", "");
 
-	err = err ? err : p->pid ? put(b, " (pid %u", p->pid) : put(b, " (pid unknown");
+	err = err      ? err
+	      : p->pid ? escape__format(b, " (pid %u", p->pid)
+		       : escape__format(b, " (pid unknown");
 	if (!err && p->uid != UINT32_MAX)
-		err = put(b, ", uid %u", p->uid);
-	return err ? err : put(b, ")");
+		err = escape__format(b, ", uid %u", p->uid);
+	return err ? err : escape__format(b, ")");
 }
 
 static int text_cause(struct escape_buf *b, const struct oom_event *e)
@@ -309,27 +305,30 @@ static int text_cause(struct escape_buf *b, const struct oom_event *e)
 	int err;
 
 	if (e->by_daemon)
-		return put(b, "  why       the OOM daemon sent signal %d\n", e->signal);
+		return escape__format(b, "  why       the OOM daemon sent signal %d\n", e->signal);
 	if (!e->memcg[0])
-		return put(b, "  why       %s: %s of %s free\n",
-			   e->constraint == OOM_CONSTRAINT_NONE ? "the machine ran out of memory"
-			   : e->constraint == OOM_CONSTRAINT_CPUSET
-				   ? "the cpuset's nodes ran out of memory"
-			   : e->constraint == OOM_CONSTRAINT_MEMPOLICY
-				   ? "the nodes of its memory policy ran out of memory"
-				   : "a memory cgroup hit its limit",
-			   size_of(b1, e->mem_free_bytes), size_of(b2, e->mem_total_bytes));
-	err = put(b, "  why       cgroup ");
+		return escape__format(
+			b, "  why       %s: %s of %s free\n",
+			e->constraint == OOM_CONSTRAINT_NONE ? "the machine ran out of memory"
+			: e->constraint == OOM_CONSTRAINT_CPUSET
+				? "the cpuset's nodes ran out of memory"
+			: e->constraint == OOM_CONSTRAINT_MEMPOLICY
+				? "the nodes of its memory policy ran out of memory"
+				: "a memory cgroup hit its limit",
+			size_of(b1, e->mem_free_bytes), size_of(b2, e->mem_total_bytes));
+	err = escape__format(b, "  why       cgroup ");
 	err = err ? err : escape__plain(b, e->memcg, "");
 	err = err ? err
-		  : put(b, " hit its limit: %s used of %s\n", size_of(b1, e->usage_bytes),
-			size_of(b2, e->limit_bytes));
+		  : escape__format(b, " hit its limit: %s used of %s\n",
+				   size_of(b1, e->usage_bytes), size_of(b2, e->limit_bytes));
 	if (!err && e->memsw_limit_bytes < OOM_NO_LIMIT)
-		err = put(b, "            memory and swap: %s of %s\n",
-			  size_of(b1, e->memsw_usage_bytes), size_of(b2, e->memsw_limit_bytes));
+		err = escape__format(b, "            memory and swap: %s of %s\n",
+				     size_of(b1, e->memsw_usage_bytes),
+				     size_of(b2, e->memsw_limit_bytes));
 	if (!err && e->swap_usage_bytes && e->swap_usage_bytes < OOM_NO_LIMIT)
-		err = put(b, "            swap: %s of %s\n", size_of(b1, e->swap_usage_bytes),
-			  size_of(b2, e->swap_limit_bytes));
+		err = escape__format(b, "            swap: %s of %s\n",
+				     size_of(b1, e->swap_usage_bytes),
+				     size_of(b2, e->swap_limit_bytes));
 	return err;
 }
 
@@ -341,24 +340,25 @@ static int text_victim(struct escape_buf *b, const struct oom_event *e)
 	int err = 0;
 
 	if (v->cmdline[0]) {
-		err = put(b, "  command   ");
+		err = escape__format(b, "  command   ");
 		err = err ? err : escape__plain(b, v->cmdline, "");
-		err = err ? err : put(b, "\n");
+		err = err ? err : escape__format(b, "\n");
 	}
 	if (!err && v->cgroup[0]) {
-		err = put(b, "  cgroup    ");
+		err = escape__format(b, "  cgroup    ");
 		err = err ? err : escape__plain(b, v->cgroup, "");
-		err = err ? err : put(b, "\n");
+		err = err ? err : escape__format(b, "\n");
 	}
 	return err ? err
-		   : put(b,
-			 "  held      anon %s, file %s, shmem %s, swap %s, page tables %s; VIRT "
-			 "%s; "
-			 "oom_score_adj %d\n",
-			 size_of(b1, v->anon_rss_bytes), size_of(b2, v->file_rss_bytes),
-			 size_of(b3, v->shmem_rss_bytes), size_of(b4, v->swap_bytes),
-			 size_of(b5, v->pgtables_bytes), size_of(b6, v->total_vm_bytes),
-			 v->oom_score_adj);
+		   : escape__format(b,
+				    "  held      anon %s, file %s, shmem %s, swap %s, page tables "
+				    "%s; VIRT "
+				    "%s; "
+				    "oom_score_adj %d\n",
+				    size_of(b1, v->anon_rss_bytes), size_of(b2, v->file_rss_bytes),
+				    size_of(b3, v->shmem_rss_bytes), size_of(b4, v->swap_bytes),
+				    size_of(b5, v->pgtables_bytes), size_of(b6, v->total_vm_bytes),
+				    v->oom_score_adj);
 }
 
 static int text_writer(struct escape_buf *b, const struct oom_event *e)
@@ -370,15 +370,16 @@ static int text_writer(struct escape_buf *b, const struct oom_event *e)
 
 	if (!w->pid)
 		return 0;
-	err = put(b, "  score     oom_score_adj %d, set %s before by ", e->victim.oom_score_adj,
-		  units__time(ago, sizeof(ago), (uint64_t)ago_ms * 1000000));
+	err = escape__format(b, "  score     oom_score_adj %d, set %s before by ",
+			     e->victim.oom_score_adj,
+			     units__time(ago, sizeof(ago), (uint64_t)ago_ms * 1000000));
 	err = err ? err : escape__plain(b, w->comm[0] ? w->comm : "?", "");
-	err = err ? err : put(b, " (pid %u)", w->pid);
+	err = err ? err : escape__format(b, " (pid %u)", w->pid);
 	if (!err && w->of != e->victim.pid)
-		err = put(b, " for its parent (pid %u)", w->of);
+		err = escape__format(b, " for its parent (pid %u)", w->of);
 	else if (!err && w->pid == e->victim.pid)
-		err = put(b, ", the victim itself");
-	return err ? err : put(b, "\n");
+		err = escape__format(b, ", the victim itself");
+	return err ? err : escape__format(b, "\n");
 }
 
 static const char *stalled(char *buf, uint64_t ns)
@@ -398,26 +399,28 @@ static int text_stalls(struct escape_buf *b, const struct oom_event *e)
 
 	if (!span || (!s->machine.cnt[i] && !s->machine_compaction.cnt[i]))
 		return 0;
-	err = put(b, "  reclaim   in the %u s before, %s", span,
-		  s->group_path[0] ? "in cgroup " : "on the machine");
+	err = escape__format(b, "  reclaim   in the %u s before, %s", span,
+			     s->group_path[0] ? "in cgroup " : "on the machine");
 	if (!err && s->group_path[0])
 		err = escape__plain(b, s->group_path, "");
 	err = err ? err
-		  : put(b, ": %" PRIu64 " direct reclaims, %s stalled, %s freed\n", first->cnt[i],
-			stalled(b1, first->ns[i]), size_of(b2, first->bytes[i]));
+		  : escape__format(b, ": %" PRIu64 " direct reclaims, %s stalled, %s freed\n",
+				   first->cnt[i], stalled(b1, first->ns[i]),
+				   size_of(b2, first->bytes[i]));
 	err = err ? err
-		  : put(b, "            by the victim %" PRIu64 ", %s", s->victim.cnt[i],
-			stalled(b1, s->victim.ns[i]));
+		  : escape__format(b, "            by the victim %" PRIu64 ", %s", s->victim.cnt[i],
+				   stalled(b1, s->victim.ns[i]));
 	if (!err && e->trigger.pid != e->victim.pid)
-		err = put(b, "; by who asked %" PRIu64 ", %s", s->trigger.cnt[i],
-			  stalled(b1, s->trigger.ns[i]));
+		err = escape__format(b, "; by who asked %" PRIu64 ", %s", s->trigger.cnt[i],
+				     stalled(b1, s->trigger.ns[i]));
 	if (!err && s->group_path[0])
-		err = put(b, "; on the machine %" PRIu64 ", %s", s->machine.cnt[i],
-			  stalled(b1, s->machine.ns[i]));
+		err = escape__format(b, "; on the machine %" PRIu64 ", %s", s->machine.cnt[i],
+				     stalled(b1, s->machine.ns[i]));
 	if (!err && s->machine_compaction.cnt[i])
-		err = put(b, "; compaction %" PRIu64 " times, %s", s->machine_compaction.cnt[i],
-			  stalled(b1, s->machine_compaction.ns[i]));
-	return err ? err : put(b, "\n");
+		err = escape__format(b, "; compaction %" PRIu64 " times, %s",
+				     s->machine_compaction.cnt[i],
+				     stalled(b1, s->machine_compaction.ns[i]));
+	return err ? err : escape__format(b, "\n");
 }
 
 static int text_growth(struct escape_buf *b, const struct oom_event *e)
@@ -430,11 +433,12 @@ static int text_growth(struct escape_buf *b, const struct oom_event *e)
 	last = &e->timeline[e->npoints - 1];
 	if (last->time_unix_ms <= first->time_unix_ms)
 		return 0;
-	return put(b, "  grew      from %s to %s in %s (%s/min)\n", size_of(b1, first->rss_bytes),
-		   size_of(b2, last->rss_bytes),
-		   units__time(span, sizeof(span),
-			       (uint64_t)(last->time_unix_ms - first->time_unix_ms) * 1000000),
-		   units__size(b3, sizeof(b3), llround(e->growth_bytes_per_s * 60)));
+	return escape__format(
+		b, "  grew      from %s to %s in %s (%s/min)\n", size_of(b1, first->rss_bytes),
+		size_of(b2, last->rss_bytes),
+		units__time(span, sizeof(span),
+			    (uint64_t)(last->time_unix_ms - first->time_unix_ms) * 1000000),
+		units__size(b3, sizeof(b3), llround(e->growth_bytes_per_s * 60)));
 }
 
 static int text_tasks(struct escape_buf *b, const struct oom_event *e)
@@ -443,16 +447,18 @@ static int text_tasks(struct escape_buf *b, const struct oom_event *e)
 	int err = 0;
 
 	if (e->ntasks)
-		err = put(b, "  largest   %10s %10s %6s  %s\n", "RSS", "VIRT", "adj",
-			  e->tasks_from_kernel ? "pid and name, of those that could be chosen"
-					       : "pid and name, just after the kill");
+		err = escape__format(b, "  largest   %10s %10s %6s  %s\n", "RSS", "VIRT", "adj",
+				     e->tasks_from_kernel
+					     ? "pid and name, of those that could be chosen"
+					     : "pid and name, just after the kill");
 	for (size_t i = 0; i < e->ntasks && i < 8 && !err; i++) {
 		const struct kmsg_task *t = &e->tasks[i];
 
-		err = put(b, "            %10s %10s %6d  %u ", size_of(b1, t->rss_bytes),
-			  size_of(b2, t->total_vm_bytes), t->oom_score_adj, t->tgid);
+		err = escape__format(b, "            %10s %10s %6d  %u ", size_of(b1, t->rss_bytes),
+				     size_of(b2, t->total_vm_bytes), t->oom_score_adj, t->tgid);
 		err = err ? err : escape__plain(b, t->comm, "");
-		err = err ? err : put(b, "%s\n", t->pid == e->victim.tid ? "  (killed)" : "");
+		err = err ? err
+			  : escape__format(b, "%s\n", t->pid == e->victim.tid ? "  (killed)" : "");
 	}
 	return err;
 }
@@ -460,58 +466,60 @@ static int text_tasks(struct escape_buf *b, const struct oom_event *e)
 int render__text(struct escape_buf *b, const struct oom_event *e)
 {
 	char when[32];
-	int err = put(b, "%s  OOM kill: ", render__time(when, sizeof(when), e->time_unix_ms));
+	int err = escape__format(
+		b, "%s  OOM kill: ", render__time(when, sizeof(when), e->time_unix_ms));
 
 	err = err ? err : text_who(b, &e->victim);
 	if (!err && e->is_group)
-		err = put(b, ", with the rest of its group");
-	err = err ? err : put(b, "\n");
+		err = escape__format(b, ", with the rest of its group");
+	err = err ? err : escape__format(b, "\n");
 	err = err ? err : text_cause(b, e);
-	err = err ? err : put(b, "  asked by  ");
+	err = err ? err : escape__format(b, "  asked by  ");
 	err = err ? err : text_who(b, &e->trigger);
 	if (!err && e->trigger.pid && e->trigger.pid == e->victim.pid)
-		err = put(b, ", the victim itself");
+		err = escape__format(b, ", the victim itself");
 	else if (!err && e->trigger.cgroup[0]) {
-		err = put(b, " in ");
+		err = escape__format(b, " in ");
 		err = err ? err : escape__plain(b, e->trigger.cgroup, "");
 	}
-	err = err ? err : put(b, "\n");
+	err = err ? err : escape__format(b, "\n");
 	err = err ? err : text_victim(b, e);
 	err = err ? err : text_writer(b, e);
 	err = err ? err : text_growth(b, e);
 	err = err ? err : text_stalls(b, e);
 	err = err ? err : text_tasks(b, e);
 	if (!err && e->psi.valid)
-		err = put(b, "  pressure  some %.2f%%, full %.2f%% of the last 10s\n",
-			  e->psi.some.avg10, e->psi.full.avg10);
+		err = escape__format(b, "  pressure  some %.2f%%, full %.2f%% of the last 10s\n",
+				     e->psi.some.avg10, e->psi.full.avg10);
 	if (!err && e->profile[0]) {
-		err = put(b, "  profile   ");
+		err = escape__format(b, "  profile   ");
 		err = err ? err : escape__plain(b, e->profile, "");
-		err = err ? err : put(b, "\n");
+		err = err ? err : escape__format(b, "\n");
 	}
 	if (!err && e->from == OOM_FROM_KMSG)
-		err = put(b,
-			  "  source    the kernel's log alone: memwatch did not see this kill\n");
-	return err ? err : put(b, "\n");
+		err = escape__format(
+			b, "  source    the kernel's log alone: memwatch did not see this kill\n");
+	return err ? err : escape__format(b, "\n");
 }
 
 int render__summary(struct escape_buf *b, const struct oom_event *e)
 {
 	char b1[UNITS_LEN], b2[UNITS_LEN];
 	uint64_t anon = e->victim.anon_rss_bytes;
-	int err = put(b, "OOM kill: ");
+	int err = escape__format(b, "OOM kill: ");
 
 	err = err ? err : text_who(b, &e->victim);
-	err = err ? err : put(b, " with %s anonymous memory, ", size_of(b1, anon));
+	err = err ? err : escape__format(b, " with %s anonymous memory, ", size_of(b1, anon));
 	if (!err && e->memcg[0]) {
-		err = put(b, "cgroup ");
+		err = escape__format(b, "cgroup ");
 		err = err ? err : escape__plain(b, e->memcg, "");
-		err = err ? err : put(b, " at its limit of %s", size_of(b2, e->limit_bytes));
+		err = err ? err
+			  : escape__format(b, " at its limit of %s", size_of(b2, e->limit_bytes));
 	} else if (!err && e->by_daemon) {
-		err = put(b, "by ");
+		err = escape__format(b, "by ");
 		err = err ? err : text_who(b, &e->trigger);
 	} else if (!err) {
-		err = put(b, "machine out of memory");
+		err = escape__format(b, "machine out of memory");
 	}
 	return err;
 }

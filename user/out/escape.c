@@ -4,6 +4,7 @@
 
 #include "core/util.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 void escape__free(struct escape_buf *b)
@@ -22,6 +23,18 @@ int escape__raw(struct escape_buf *b, const char *text, size_t len)
 	b->len += len;
 	b->text[b->len] = 0;
 	return 0;
+}
+
+int escape__format(struct escape_buf *b, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return escape__raw(b, text, min_of((size_t)n, sizeof(text) - 1));
 }
 
 size_t escape__utf8_len(const char *s)

@@ -18,6 +18,9 @@ struct escape_buf {
 
 void escape__free(struct escape_buf *b);
 int escape__raw(struct escape_buf *b, const char *text, size_t len);
+/* As printf, at most 511 bytes; not for text that is untrusted. */
+__attribute__((format(printf, 2, 3))) int escape__format(struct escape_buf *b, const char *fmt,
+							 ...);
 
 /* For terminals and text files: control characters (C0, DEL, C1), bidirectional overrides and
  * bytes that are no UTF-8 become \xNN; a character of `also` becomes '_' ("" for none). */
