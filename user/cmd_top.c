@@ -262,6 +262,30 @@ static int run_text(struct top *t, bool json)
 	}
 }
 
+static int start_timeline(struct top *t, const struct options *o)
+{
+	struct proc_timeline_opts topts = {
+		.interval_ns = o->interval_ns,
+		.external = true,
+		.all = !o->npids,
+		.max_rows = o->npids ? 0 : 512,
+	};
+	int err;
+
+	if (!o->timeline)
+		return EXIT_DONE;
+	err = proc_timeline__new(&topts, &t->timeline);
+	for (size_t i = 0; i < o->npids && !err; i++)
+		err = proc_timeline__add(t->timeline, o->pids[i]);
+	if (err == -ESRCH)
+		return EXIT_NO_PROCESS;
+	if (err && err != -EEXIST) {
+		log_error("failed to start the timeline: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
 static int set_up(struct top *t, const struct options *o, bool text)
 {
 	struct mm_probe_opts popts = {
@@ -302,24 +326,9 @@ static int set_up(struct top *t, const struct options *o, bool text)
 		log_warn("%s", mm_probe__note(t->probe));
 		t->wants_stacks = false;
 	}
-	if (o->timeline) {
-		struct proc_timeline_opts topts = {
-			.interval_ns = o->interval_ns,
-			.external = true,
-			.all = !o->npids,
-			.max_rows = o->npids ? 0 : 512,
-		};
-
-		err = proc_timeline__new(&topts, &t->timeline);
-		for (size_t i = 0; i < o->npids && !err; i++)
-			err = proc_timeline__add(t->timeline, o->pids[i]);
-		if (err == -ESRCH)
-			return EXIT_NO_PROCESS;
-		if (err && err != -EEXIST) {
-			log_error("failed to start the timeline: %s", strerror(-err));
-			return EXIT_FAILED;
-		}
-	}
+	status = start_timeline(t, o);
+	if (status)
+		return status;
 	status = top__watch(t, &o->faults.alert);
 	if (status)
 		return status;

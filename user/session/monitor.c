@@ -311,45 +311,54 @@ static void open_view(struct monitor *m)
 		m->view = NULL;
 }
 
-int monitor__run(struct monitor *m)
-{
-	struct session *s = m->session;
-	uint64_t start = util__now_ns(), now = start;
-	uint64_t end = m->opts->duration_ns ? start + m->opts->duration_ns : UINT64_MAX;
-	uint64_t next = start + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
+struct parts {
 	struct residency *residency;
 	struct recorder *recorder;
-	struct governor governor;
 	struct guard *guard;
-	int status = guard__new(&m->opts->alert, s, &guard);
+	struct governor governor;
+};
+
+static void free_parts(struct parts *p)
+{
+	recorder__free(p->recorder);
+	guard__free(p->guard);
+	residency__free(p->residency);
+}
+
+static int start_parts(struct monitor *m, struct parts *p, uint64_t now)
+{
+	struct session *s = m->session;
+	int err, status = guard__new(&m->opts->alert, s, &p->guard);
 
 	if (status)
 		return status;
-	status = residency__new(m->opts, s, &residency);
-	if (status) {
-		log_error("failed to start the timeline: %s", strerror(-status));
-		guard__free(guard);
+	err = residency__new(m->opts, s, &p->residency);
+	if (err) {
+		log_error("failed to start the timeline: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	if (recorder__new(m->opts, s, m->ledgers, &recorder)) {
-		residency__free(residency);
-		guard__free(guard);
+	if (recorder__new(m->opts, s, m->ledgers, &p->recorder))
 		return EXIT_FAILED;
-	}
+	guard__use_timeline(p->guard, p->residency);
+	governor__init(&p->governor, m->opts->max_overhead, now);
+	return EXIT_DONE;
+}
 
-	guard__use_timeline(guard, residency);
-	governor__init(&governor, m->opts->max_overhead, start);
-	open_view(m);
-	residency__tick(residency, util__now_ns());
+static void watch_targets(struct monitor *m, struct parts *p, uint64_t now)
+{
+	uint64_t end = m->opts->duration_ns ? now + m->opts->duration_ns : UINT64_MAX;
+	uint64_t next = now + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
+	struct session *s = m->session;
+
 	while (!m->stop && (s->nlive || m->opts->faults_all)) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
 		session__poll(s);
-		residency__tick(residency, util__now_ns());
-		recorder__tick(recorder, util__now_ns());
+		residency__tick(p->residency, util__now_ns());
+		recorder__tick(p->recorder, util__now_ns());
 		if (s->faults)
 			faults__look_at_times(s->faults);
-		guard__tick(guard);
-		governor__tick(&governor, s, util__now_ns());
+		guard__tick(p->guard);
+		governor__tick(&p->governor, s, util__now_ns());
 		now = util__now_ns();
 		if (now >= end)
 			break;
@@ -359,20 +368,34 @@ int monitor__run(struct monitor *m)
 			next = now + m->opts->interval_ns;
 		}
 	}
+}
+
+int monitor__run(struct monitor *m)
+{
+	struct session *s = m->session;
+	uint64_t start = util__now_ns();
+	struct parts p = {0};
+	int status = start_parts(m, &p, start);
+
+	if (status) {
+		free_parts(&p);
+		return status;
+	}
+	open_view(m);
+	residency__tick(p.residency, util__now_ns());
+	watch_targets(m, &p, start);
 	live_view__close(take_ptr(m->view));
 	session__freeze(s);
 	look_at_ledgers(m, true); /* while the process is as the profile says */
 	if (m->opts->json && m->opts->ledger)
 		ledgers__print(m->ledgers, stdout, true, true);
 	session__stop(s);
-	if (residency__save(residency))
+	if (residency__save(p.residency))
 		m->failed = true;
-	if (recorder__save(recorder))
+	if (recorder__save(p.recorder))
 		m->failed = true;
-	recorder__free(recorder);
-	guard__finish(guard);
-	guard__free(guard);
-	residency__free(residency);
+	guard__finish(p.guard);
+	free_parts(&p);
 	report(m);
 	if (m->opts->json && print_json(m))
 		m->failed = true;

@@ -18,6 +18,7 @@
 
 #define DEFAULT_RING_BYTES (16u << 20)
 #define MAX_EVENTS_PER_POLL 200000
+#define FREEZE_POLLS 64
 
 static char error_text[512];
 
@@ -385,7 +386,9 @@ void session__freeze(struct session *s)
 {
 	if (s->probe)
 		alloc_probe__set_rate(s->probe, 0);
-	while (session__poll(s) > 0)
+	/* Mappings and processes go on being told of: the ring of a busy program may never run dry.
+	 */
+	for (int i = 0; i < FREEZE_POLLS && session__poll(s) > 0; i++)
 		;
 	s->frozen = true;
 }
@@ -396,7 +399,9 @@ void session__stop(struct session *s)
 		return;
 	s->stopped = true;
 	detach(s);
-	session__freeze(s);
+	while (session__poll(s) > 0)
+		;
+	s->frozen = true;
 }
 
 int session__counters(struct session *s, const struct session_target *t, uint64_t *ret)
