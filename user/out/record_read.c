@@ -238,7 +238,7 @@ static int read_tick(struct record *r, struct record_cursor *c)
 		if (err)
 			return err;
 	}
-	if (c->bad || c->at != c->end)
+	if (c->bad || c->at != c->end || t.time_unix_ns < 0 || d.duration_ns < 0)
 		return -EBADMSG;
 	if (r->nticks && t.time_unix_ns < r->ticks[r->nticks - 1].time_unix_ns)
 		t.time_unix_ns = r->ticks[r->nticks - 1].time_unix_ns; /* the clock was set back */

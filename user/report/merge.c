@@ -597,7 +597,8 @@ int merge__survivors(struct profile *then, struct profile *now, struct profile *
 	if (err)
 		return err;
 	diff->time_ns = now->time_ns;
-	if (then->duration_ns && now->duration_ns > then->duration_ns) /* snapshots of one watch */
+	if (then->duration_ns > 0 &&
+	    now->duration_ns > then->duration_ns) /* snapshots of one watch */
 		diff->duration_ns = now->duration_ns - then->duration_ns;
 	err = reduce_to_survivors(diff);
 	if (!err)
