@@ -444,3 +444,51 @@ size_t heap__memory(const struct heap *h)
 	       h->frames_cap * sizeof(*h->frames) + hash_index__bytes(&h->index) +
 	       MW_MAX_TARGETS * sizeof(*h->targets) + sizeof(*h);
 }
+
+struct blocks {
+	const struct heap *heap;
+	uint32_t target;
+	struct ledger_block *block;
+	size_t n, cap;
+	int err;
+};
+
+static void collect_block(void *arg, const struct livemap_block *b)
+{
+	struct blocks *c = arg;
+
+	if (b->key >> MW_ADDR_BITS != c->target || c->err)
+		return;
+	c->err = array_reserve(c->block, c->cap, c->n + 1);
+	if (c->err)
+		return;
+	c->block[c->n++] = (struct ledger_block){
+		.addr = b->key & ((1ULL << MW_ADDR_BITS) - 1),
+		.size = b->size,
+		.bytes = b->size * heap__weight(b->size, c->heap->rates[b->rate].sample_bytes),
+		.site = b->site,
+	};
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct ledger_block *x = a, *y = b;
+
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
+int heap__blocks(const struct heap *h, uint32_t target, struct ledger_block **ret, size_t *ret_n)
+{
+	struct blocks c = {.heap = h, .target = target};
+
+	livemap__each(&h->live, collect_block, &c);
+	if (c.err) {
+		free(c.block);
+		return c.err;
+	}
+	if (c.n)
+		qsort(c.block, c.n, sizeof(*c.block), by_address);
+	*ret = c.block;
+	*ret_n = c.n;
+	return 0;
+}

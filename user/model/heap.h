@@ -23,6 +23,7 @@
 #include "core/hash_index.h"
 #include "memwatch/wire.h"
 #include "model/hist.h"
+#include "model/ledger.h"
 #include "model/livemap.h"
 
 struct heap_site {
@@ -125,5 +126,8 @@ uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack);
 
 /* memwatch's own memory in this heap, bytes. */
 size_t heap__memory(const struct heap *h);
+
+/* A target's live blocks by ascending address, to be freed by the caller. 0 or -ENOMEM. */
+int heap__blocks(const struct heap *h, uint32_t target, struct ledger_block **ret, size_t *ret_n);
 
 #endif

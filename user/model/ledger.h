@@ -44,6 +44,7 @@ struct ledger_block { /* a live block of the heap profile */
 	uint64_t addr;
 	double bytes;  /* that it stands for (its size times its weight) */
 	uint64_t size; /* its own; 0: it stands for itself alone */
+	uint32_t site; /* of the heap: who allocated it */
 };
 
 struct glibc_heap;

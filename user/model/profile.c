@@ -6,18 +6,13 @@
  */
 #include "model/profile.h"
 
+#include "core/hash_index.h"
 #include "core/util.h"
 
 #include <string.h>
 
-struct table {
-	uint32_t *slot; /* id + 1; 0 is empty */
-	size_t nslots;	/* power of two, or 0 */
-	size_t nindexed;
-};
-
 struct profile_index {
-	struct table strings, mappings, functions, locations;
+	struct hash_index strings, mappings, functions, locations;
 };
 
 typedef uint64_t (*hash_fn)(const struct profile *p, uint32_t id);
@@ -81,43 +76,17 @@ static uint64_t hash_location(const struct profile *p, uint32_t id)
 				 l->nlines);
 }
 
-static void table_put(struct table *t, uint64_t hash, uint32_t id)
+/* Every element up to n indexed, and room for one more. */
+static int catch_up(struct hash_index *x, const struct profile *p, size_t n, hash_fn hash)
 {
-	size_t mask = t->nslots - 1, i = hash & mask;
+	int err = hash_index__reserve(x);
 
-	while (t->slot[i])
-		i = (i + 1) & mask;
-	t->slot[i] = id + 1;
-}
-
-/* Room for one element more than `n`, and every element up to n indexed. */
-static int table_prepare(struct table *t, const struct profile *p, size_t n, hash_fn hash)
-{
-	if ((n + 1) * 2 > t->nslots) {
-		size_t want = t->nslots ? t->nslots : 64;
-		uint32_t *slot;
-
-		while (want < (n + 1) * 2)
-			want *= 2;
-		slot = calloc(want, sizeof(*slot));
-		if (!slot)
-			return -ENOMEM;
-		free(t->slot);
-		t->slot = slot;
-		t->nslots = want;
-		t->nindexed = 0;
+	while (!err && x->n < n) {
+		hash_index__add(x, hash(p, x->n));
+		err = hash_index__reserve(x);
 	}
-	while (t->nindexed < n) {
-		table_put(t, hash(p, t->nindexed), t->nindexed);
-		t->nindexed++;
-	}
-	return 0;
+	return err;
 }
-
-/* Goes through the ids whose hash leads here: for (...) if (match) return found. */
-#define table_each(t, hash, i, id)                      \
-	for (size_t i = (hash) & ((t)->nslots - 1), id; \
-	     (t)->slot[i] && (id = (t)->slot[i] - 1, true); i = (i + 1) & ((t)->nslots - 1))
 
 int profile__new(struct profile **ret)
 {
@@ -142,10 +111,10 @@ void profile__free(struct profile *p)
 	if (!p)
 		return;
 	if (p->index) {
-		free(p->index->strings.slot);
-		free(p->index->mappings.slot);
-		free(p->index->functions.slot);
-		free(p->index->locations.slot);
+		hash_index__fini(&p->index->strings);
+		hash_index__fini(&p->index->mappings);
+		hash_index__fini(&p->index->functions);
+		hash_index__fini(&p->index->locations);
 		free(p->index);
 	}
 	free(p->strings);
@@ -173,22 +142,20 @@ int profile__string(struct profile *p, const char *text, uint32_t *ret)
 
 int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t *ret)
 {
-	struct table *t = &p->index->strings;
+	struct hash_index *x = &p->index->strings;
+	size_t at = HASH_INDEX_START;
 	uint64_t hash;
 	int err;
 
 	/* Texts are C strings: what follows a NUL could not be read back. */
 	len = strnlen(text, len);
-	err = table_prepare(t, p, p->nstrings, hash_string);
+	err = catch_up(x, p, p->nstrings, hash_string);
 	if (err)
 		return err;
 	hash = util__hash(text, len);
-	table_each(t, hash, i, id)
-	{
-		if (string_len(p, id) == len && !memcmp(p->strings + p->string0[id], text, len)) {
-			*ret = id;
+	while (hash_index__next(x, hash, &at, ret)) {
+		if (string_len(p, *ret) == len && !memcmp(p->strings + p->string0[*ret], text, len))
 			return 0;
-		}
 	}
 	if (p->nstrings >= PROFILE_MAX_ITEMS || len >= PROFILE_MAX_TEXT - p->strings_len)
 		return -E2BIG;
@@ -201,29 +168,26 @@ int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t 
 	p->strings[p->strings_len + len] = 0;
 	p->string0[p->nstrings] = p->strings_len;
 	p->strings_len += len + 1;
-	table_put(t, hash, p->nstrings);
-	t->nindexed++;
+	hash_index__add(x, hash);
 	*ret = p->nstrings++;
 	return 0;
 }
 
 int profile__mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret)
 {
-	struct table *t = &p->index->mappings;
+	struct hash_index *x = &p->index->mappings;
+	size_t at = HASH_INDEX_START;
 	uint64_t hash = hash_mapping_key(m);
-	int err = table_prepare(t, p, p->nmappings, hash_mapping);
+	int err = catch_up(x, p, p->nmappings, hash_mapping);
 
 	if (err)
 		return err;
-	table_each(t, hash, i, id)
-	{
-		const struct profile_mapping *o = &p->mappings[id];
+	while (hash_index__next(x, hash, &at, ret)) {
+		const struct profile_mapping *o = &p->mappings[*ret];
 
 		if (o->start == m->start && o->limit == m->limit && o->offset == m->offset &&
-		    o->file == m->file && o->build_id == m->build_id) {
-			*ret = id;
+		    o->file == m->file && o->build_id == m->build_id)
 			return 0;
-		}
 	}
 	if (p->nmappings >= PROFILE_MAX_ITEMS)
 		return -E2BIG;
@@ -231,29 +195,26 @@ int profile__mapping(struct profile *p, const struct profile_mapping *m, uint32_
 	if (err)
 		return err;
 	p->mappings[p->nmappings] = *m;
-	table_put(t, hash, p->nmappings);
-	t->nindexed++;
+	hash_index__add(x, hash);
 	*ret = p->nmappings++;
 	return 0;
 }
 
 int profile__function(struct profile *p, const struct profile_function *f, uint32_t *ret)
 {
-	struct table *t = &p->index->functions;
+	struct hash_index *x = &p->index->functions;
+	size_t at = HASH_INDEX_START;
 	uint64_t hash = hash_function_key(f);
-	int err = table_prepare(t, p, p->nfunctions, hash_function);
+	int err = catch_up(x, p, p->nfunctions, hash_function);
 
 	if (err)
 		return err;
-	table_each(t, hash, i, id)
-	{
-		const struct profile_function *o = &p->functions[id];
+	while (hash_index__next(x, hash, &at, ret)) {
+		const struct profile_function *o = &p->functions[*ret];
 
 		if (o->name == f->name && o->system_name == f->system_name && o->file == f->file &&
-		    o->start_line == f->start_line) {
-			*ret = id;
+		    o->start_line == f->start_line)
 			return 0;
-		}
 	}
 	if (p->nfunctions >= PROFILE_MAX_ITEMS)
 		return -E2BIG;
@@ -261,8 +222,7 @@ int profile__function(struct profile *p, const struct profile_function *f, uint3
 	if (err)
 		return err;
 	p->functions[p->nfunctions] = *f;
-	table_put(t, hash, p->nfunctions);
-	t->nindexed++;
+	hash_index__add(x, hash);
 	*ret = p->nfunctions++;
 	return 0;
 }
@@ -291,18 +251,16 @@ static bool same_location(const struct profile *p, uint32_t id, uint32_t mapping
 int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
 		      const struct profile_line *lines, size_t nlines, uint32_t *ret)
 {
-	struct table *t = &p->index->locations;
+	struct hash_index *x = &p->index->locations;
+	size_t at = HASH_INDEX_START;
 	uint64_t hash = hash_location_key(mapping, address, lines, nlines);
-	int err = table_prepare(t, p, p->nlocations, hash_location);
+	int err = catch_up(x, p, p->nlocations, hash_location);
 
 	if (err)
 		return err;
-	table_each(t, hash, i, id)
-	{
-		if (same_location(p, id, mapping, address, lines, nlines)) {
-			*ret = id;
+	while (hash_index__next(x, hash, &at, ret)) {
+		if (same_location(p, *ret, mapping, address, lines, nlines))
 			return 0;
-		}
 	}
 	if (p->nlocations >= PROFILE_MAX_ITEMS || nlines > PROFILE_MAX_ITEMS - p->nlines)
 		return -E2BIG;
@@ -316,8 +274,7 @@ int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
 	if (nlines)
 		memcpy(p->lines + p->nlines, lines, nlines * sizeof(*lines));
 	p->nlines += nlines;
-	table_put(t, hash, p->nlocations);
-	t->nindexed++;
+	hash_index__add(x, hash);
 	*ret = p->nlocations++;
 	return 0;
 }
@@ -325,16 +282,14 @@ int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
 bool profile__find_location(const struct profile *p, uint32_t mapping, uint64_t address,
 			    uint32_t *ret)
 {
-	struct table *t = &p->index->locations;
+	struct hash_index *x = &p->index->locations;
+	size_t at = HASH_INDEX_START;
 
-	if (!address || table_prepare(t, p, p->nlocations, hash_location))
+	if (!address || catch_up(x, p, p->nlocations, hash_location))
 		return false;
-	table_each(t, hash_location_key(mapping, address, NULL, 0), i, id)
-	{
-		if (p->locations[id].mapping == mapping && p->locations[id].address == address) {
-			*ret = id;
+	while (hash_index__next(x, hash_location_key(mapping, address, NULL, 0), &at, ret)) {
+		if (p->locations[*ret].mapping == mapping && p->locations[*ret].address == address)
 			return true;
-		}
 	}
 	return false;
 }
@@ -480,27 +435,35 @@ int profile__hist_total(struct profile *p, const struct hist_total *t)
 	return 0;
 }
 
-const struct hist *profile__find_hist(const struct profile *p, uint32_t sample)
+/* The first of n elements of `size` bytes, ascending by their sample, which they begin with. */
+static const void *find_by_sample(const void *base, size_t n, size_t size, uint32_t sample)
 {
-	size_t lo = 0, hi = p->nhists;
+	size_t lo = 0, hi = n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (p->hists[mid].sample < sample)
+		if (*(const uint32_t *)((const char *)base + mid * size) < sample)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return lo < p->nhists && p->hists[lo].sample == sample ? &p->hists[lo].hist : NULL;
+	base = (const char *)base + lo * size;
+	return lo < n && *(const uint32_t *)base == sample ? base : NULL;
+}
+
+const struct hist *profile__find_hist(const struct profile *p, uint32_t sample)
+{
+	const struct profile_hist *h = find_by_sample(p->hists, p->nhists, sizeof(*h), sample);
+
+	return h ? &h->hist : NULL;
 }
 
 const struct hist_ages *profile__find_ages(const struct profile *p, uint32_t sample)
 {
-	for (size_t i = 0; i < p->nages; i++)
-		if (p->ages[i].sample == sample)
-			return &p->ages[i].ages;
-	return NULL;
+	const struct profile_ages *a = find_by_sample(p->ages, p->nages, sizeof(*a), sample);
+
+	return a ? &a->ages : NULL;
 }
 
 const char *profile__text(const struct profile *p, uint32_t id)

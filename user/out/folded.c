@@ -30,6 +30,24 @@ char *text__frame_name(const struct profile *p, uint32_t location, size_t line)
 	return asprintf(&out, "0x%" PRIx64, l->address) < 0 ? NULL : out;
 }
 
+int text__each_frame(const struct profile *p, const struct profile_sample *s,
+		     int (*fn)(void *arg, uint32_t location, size_t line, char *name), void *arg)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->nstack && !err; i++) {
+		uint32_t location = p->stack[s->stack0 + i];
+		size_t n = p->locations[location].nlines;
+
+		for (size_t k = 0; k < (n ? n : 1) && !err; k++) {
+			cleanup_free char *name = text__frame_name(p, location, k);
+
+			err = name ? fn(arg, location, k, name) : -ENOMEM;
+		}
+	}
+	return err;
+}
+
 /* "outer;inner" for one location: inlined frames are frames of their own. */
 static int render(const struct profile *p, uint32_t location, struct escape_buf *b)
 {

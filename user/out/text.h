@@ -30,5 +30,9 @@ void text__not_resident(FILE *f, const struct profile *p, const struct profile_s
 /* Appends the name of one line of a location as people read it to an escape_buf-like consumer:
  * function, else module+offset, else the address. Returns a malloc'ed text or NULL. */
 char *text__frame_name(const struct profile *p, uint32_t location, size_t line);
+/* Calls fn with the name of each frame of a sample, innermost first, inlined ones too, until it
+ * returns other than 0; the name may be changed. 0, what fn returned, or -ENOMEM. */
+int text__each_frame(const struct profile *p, const struct profile_sample *s,
+		     int (*fn)(void *arg, uint32_t location, size_t line, char *name), void *arg);
 
 #endif

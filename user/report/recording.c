@@ -135,27 +135,26 @@ static void place(const struct profile *p, const struct profile_sample *s, char 
 	}
 }
 
+struct shown {
+	FILE *f;
+	int n;
+};
+
+static int put_frame(void *arg, uint32_t location, size_t line, char *name)
+{
+	struct shown *s = arg;
+	bool more = s->n++ < FRAMES_SHOWN;
+	int err;
+
+	fputs("        ", s->f);
+	err = escape__put_plain(s->f, more ? name : "...");
+	putc('\n', s->f);
+	return err ? err : !more;
+}
+
 static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s)
 {
-	int shown = 0, err = 0;
-
-	for (uint32_t k = 0; k < s->nstack && !err; k++) {
-		uint32_t loc = p->stack[s->stack0 + k];
-
-		for (uint32_t j = 0; j < max_of(p->locations[loc].nlines, 1u) && !err; j++) {
-			cleanup_free char *name = NULL;
-
-			if (shown++ == FRAMES_SHOWN) {
-				fputs("        ...\n", f);
-				return 0;
-			}
-			name = text__frame_name(p, loc, j);
-			fputs("        ", f);
-			err = name ? escape__put_plain(f, name) : -ENOMEM;
-			putc('\n', f);
-		}
-	}
-	return err;
+	return min_of(text__each_frame(p, s, put_frame, &(struct shown){.f = f}), 0);
 }
 
 static int put_verdict(FILE *f, const struct profile *p, const struct record_verdict *v)

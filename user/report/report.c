@@ -15,17 +15,6 @@
 #define EDGE_FRACTION 0.001
 #define TREE_NODES 80
 
-int report__name(FILE *f, const char *name)
-{
-	struct escape_buf b = {0};
-	int err = escape__plain(&b, name, "");
-
-	if (!err)
-		fwrite(b.text, 1, b.len, f);
-	escape__free(&b);
-	return err;
-}
-
 void report__value(const struct report *r, int64_t v, char *buf, size_t len)
 {
 	const char *unit = profile__text(r->p, r->p->sample_type[r->o.type].unit);
@@ -136,7 +125,7 @@ static int line_with(FILE *f, const char *label, const char *text)
 	int err;
 
 	fputs(label, f);
-	err = report__name(f, text);
+	err = escape__put_plain(f, text);
 	putc('\n', f);
 	return err;
 }
@@ -302,7 +291,7 @@ int report__top(struct report *r, FILE *f)
 		sum = (int64_t)((uint64_t)sum + (uint64_t)n->flat);
 		columns(r, f, n->flat, sum, n->cum);
 		fputs("  ", f);
-		err = report__name(f, graph__label(&g, g.order[i]));
+		err = escape__put_plain(f, graph__label(&g, g.order[i]));
 		fputs(!(h & INLINED) ? "\n"
 		      : h & CALLED   ? " (partial-inline)\n"
 				     : " (inline)\n",
@@ -347,7 +336,7 @@ static int edge_lines(const struct report *r, FILE *f, struct graph *g, const st
 		report__value(r, e->weight, value, sizeof(value));
 		fprintf(f, "%50s %s |   ", value,
 			measure__percent(percent, sizeof(percent), e->weight, g->nodes[node].cum));
-		err = report__name(f, graph__label(g, in ? e->src : e->dst));
+		err = escape__put_plain(f, graph__label(g, in ? e->src : e->dst));
 		fputs(e->inlined ? " (inline)\n" : "\n", f);
 	}
 	return err;
@@ -377,7 +366,7 @@ static int print_tree(struct report *r, FILE *f, struct graph *g)
 		sum = (int64_t)((uint64_t)sum + (uint64_t)n->flat);
 		columns(r, f, n->flat, sum, n->cum);
 		fputs("                | ", f);
-		err = err ? err : report__name(f, graph__label(g, node));
+		err = err ? err : escape__put_plain(f, graph__label(g, node));
 		putc('\n', f);
 		err = err ? err : edge_lines(r, f, g, &out, node, false);
 	}
@@ -437,7 +426,7 @@ int report__books(const struct profile *p, FILE *f)
 		if (i == 0)
 			fputs("\nNot seen or not attributed:\n", f);
 		fprintf(f, "%12" PRIu64 "  ", l->count);
-		err = report__name(f, profile__text(p, l->cause));
+		err = escape__put_plain(f, profile__text(p, l->cause));
 		if (l->bytes)
 			fprintf(f, " (%" PRIu64 " bytes)", l->bytes);
 		putc('\n', f);

@@ -51,7 +51,6 @@ int report__books(const struct profile *p, FILE *f);
 
 /* shared between report.c, traces.c and list.c */
 void report__value(const struct report *r, int64_t v, char *buf, size_t len);
-int report__name(FILE *f, const char *name); /* harmless */
 int report__header(const struct report *r, FILE *f);
 int report__graph(struct report *r, struct graph *g, const struct graph_options *base);
 

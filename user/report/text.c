@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* text.c - a profile as a text for people, see text.h. */
 
+#include "out/escape.h"
 #include "out/text.h"
 
 #include "core/units.h"
@@ -43,6 +44,17 @@ void text__not_resident(FILE *f, const struct profile *p, const struct profile_s
 
 #define TOP_STACKS 20
 
+static int put_frame(void *arg, uint32_t location, size_t line, char *name)
+{
+	FILE *f = arg;
+	int err;
+
+	fputs("        ", f);
+	err = escape__put_plain(f, name);
+	putc('\n', f);
+	return err;
+}
+
 static int top_stacks(FILE *f, const struct profile *p, int type)
 {
 	cleanup_free struct ranked *r = calloc(p->nsamples + 1, sizeof(*r));
@@ -64,18 +76,7 @@ static int top_stacks(FILE *f, const struct profile *p, int type)
 			fprintf(f, "%" PRId64, r[i].value);
 		text__not_resident(f, p, s, type);
 		putc('\n', f);
-		for (size_t j = 0; j < s->nstack && !err; j++) {
-			uint32_t loc = p->stack[s->stack0 + j];
-			size_t n = p->locations[loc].nlines;
-
-			for (size_t k = 0; k < (n ? n : 1) && !err; k++) {
-				cleanup_free char *name = text__frame_name(p, loc, k);
-
-				fputs("        ", f);
-				err = name ? report__name(f, name) : -ENOMEM;
-				putc('\n', f);
-			}
-		}
+		err = text__each_frame(p, s, put_frame, f);
 	}
 	return err;
 }
@@ -110,12 +111,12 @@ int text__write(FILE *f, const struct profile *p, int type)
 
 	if (p->pid) {
 		fprintf(f, "PID: %u (", p->pid);
-		err = report__name(f, profile__text(p, p->comm));
+		err = escape__put_plain(f, profile__text(p, p->comm));
 		fputs(")\n", f);
 	}
 	if (p->cmdline) {
 		fputs("Command: ", f);
-		err = err ? err : report__name(f, profile__text(p, p->cmdline));
+		err = err ? err : escape__put_plain(f, profile__text(p, p->cmdline));
 		putc('\n', f);
 	}
 	err = err ? err : top_functions(f, p, type);

@@ -155,7 +155,7 @@ static int trace(struct report *r, FILE *f, struct graph *g, const struct profil
 		for (uint32_t k = g->location0[loc]; k < end && !err; k++) {
 			fprintf(f, "%10s   ", value);
 			*value = 0;
-			err = report__name(f, graph__label(g, g->line_node[k]));
+			err = escape__put_plain(f, graph__label(g, g->line_node[k]));
 			fputs(k + 1 < end ? " (inline)\n" : "\n", f);
 		}
 	}
@@ -226,14 +226,14 @@ static int raw_head(FILE *f, const struct profile *p)
 
 	for (size_t i = 0; i < p->ncomments && !err; i++) {
 		fputs("Comment: ", f);
-		err = report__name(f, profile__text(p, p->comments[i]));
+		err = escape__put_plain(f, profile__text(p, p->comments[i]));
 		putc('\n', f);
 	}
 	if (p->period_type.type || p->period_type.unit) {
 		fputs("PeriodType: ", f);
-		err = err ? err : report__name(f, profile__text(p, p->period_type.type));
+		err = err ? err : escape__put_plain(f, profile__text(p, p->period_type.type));
 		putc(' ', f);
-		err = err ? err : report__name(f, profile__text(p, p->period_type.unit));
+		err = err ? err : escape__put_plain(f, profile__text(p, p->period_type.unit));
 		putc('\n', f);
 	}
 	fprintf(f, "Period: %" PRId64 "\n", p->period);
@@ -246,9 +246,9 @@ static int raw_head(FILE *f, const struct profile *p)
 		const struct profile_value_type *t = &p->sample_type[i];
 
 		fputs(i ? " " : "", f);
-		err = report__name(f, profile__text(p, t->type));
+		err = escape__put_plain(f, profile__text(p, t->type));
 		putc('/', f);
-		err = err ? err : report__name(f, profile__text(p, t->unit));
+		err = err ? err : escape__put_plain(f, profile__text(p, t->unit));
 		if (t->type == p->default_sample_type)
 			fputs("[dflt]", f);
 	}
@@ -306,14 +306,14 @@ static int raw_location(FILE *f, const struct profile *p, size_t i)
 
 		if (j) /* further lines of one location */
 			fputs("\n             ", f);
-		err = report__name(f, profile__text(p, fn->name));
+		err = escape__put_plain(f, profile__text(p, fn->name));
 		putc(' ', f);
-		err = err ? err : report__name(f, profile__text(p, fn->file));
+		err = err ? err : escape__put_plain(f, profile__text(p, fn->file));
 		fprintf(f, ":%" PRId64 " s=%" PRId64, line->line, fn->start_line);
 		if (fn->name == fn->system_name)
 			continue;
 		putc('(', f);
-		err = err ? err : report__name(f, profile__text(p, fn->system_name));
+		err = err ? err : escape__put_plain(f, profile__text(p, fn->system_name));
 		putc(')', f);
 	}
 	putc('\n', f);
@@ -327,9 +327,9 @@ static int raw_mapping(FILE *f, const struct profile *p, size_t i)
 
 	fprintf(f, "%zu: 0x%" PRIx64 "/0x%" PRIx64 "/0x%" PRIx64 " ", i + 1, m->start, m->limit,
 		m->offset);
-	err = report__name(f, profile__text(p, m->file));
+	err = escape__put_plain(f, profile__text(p, m->file));
 	putc(' ', f);
-	err = err ? err : report__name(f, profile__text(p, m->build_id));
+	err = err ? err : escape__put_plain(f, profile__text(p, m->build_id));
 	fprintf(f, " %s%s%s%s\n", m->has_functions ? "[FN]" : "", m->has_filenames ? "[FL]" : "",
 		m->has_lines ? "[LN]" : "", m->has_inlines ? "[IN]" : "");
 	return err;

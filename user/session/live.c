@@ -81,41 +81,40 @@ static int by_value(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
+struct shown {
+	FILE *f;
+	const struct profile *p;
+	int n, max;
+};
+
+static int put_frame(void *arg, uint32_t location, size_t k, char *name)
+{
+	struct shown *s = arg;
+	const struct profile_location *l = &s->p->locations[location];
+	const struct profile_line *line = l->nlines ? &s->p->lines[l->line0 + k] : NULL;
+	const char *file = line ? profile__text(s->p, s->p->functions[line->function].file) : "";
+	int err;
+
+	if (s->n++ == s->max) {
+		fputs("                ...\n", s->f);
+		return 1;
+	}
+	shortname(name);
+	fputs("                ", s->f);
+	err = escape__put_plain(s->f, name);
+	if (!err && file[0]) {
+		fputs("  ", s->f);
+		err = escape__put_plain(s->f, file);
+		fprintf(s->f, ":%" PRId64, line->line);
+	}
+	putc('\n', s->f);
+	return err;
+}
+
 static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s, int max)
 {
-	int shown = 0, err = 0;
-
-	for (size_t j = 0; j < s->nstack && !err; j++) {
-		uint32_t loc = p->stack[s->stack0 + j];
-		size_t n = p->locations[loc].nlines;
-
-		for (size_t k = 0; k < (n ? n : 1) && !err; k++) {
-			cleanup_free char *name = NULL;
-			const struct profile_line *line;
-			const char *file;
-
-			if (shown++ == max) {
-				fputs("                ...\n", f);
-				return 0;
-			}
-			name = text__frame_name(p, loc, k);
-			if (name)
-				shortname(name);
-			fputs("                ", f);
-			err = name ? escape__put_plain(f, name) : -ENOMEM;
-			if (!err && n) {
-				line = &p->lines[p->locations[loc].line0 + k];
-				file = profile__text(p, p->functions[line->function].file);
-				if (file[0]) {
-					fputs("  ", f);
-					err = escape__put_plain(f, file);
-					fprintf(f, ":%" PRId64, line->line);
-				}
-			}
-			putc('\n', f);
-		}
-	}
-	return err;
+	return min_of(
+		text__each_frame(p, s, put_frame, &(struct shown){.f = f, .p = p, .max = max}), 0);
 }
 
 /* What the stack's bytes in use have been doing, once there is something to say. */

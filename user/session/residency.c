@@ -124,41 +124,11 @@ int residency__save(struct residency *r)
 	return err;
 }
 
-struct collect {
-	struct session *s;
-	uint32_t target;
-	struct ledger_block *block;
-	size_t n, cap;
-	int err;
-};
-
-static void collect_block(void *arg, const struct livemap_block *b)
-{
-	struct collect *c = arg;
-	const struct heap *h = c->s->heap;
-
-	if (b->key >> MW_ADDR_BITS != c->target || c->err)
-		return;
-	c->err = array_reserve(c->block, c->cap, c->n + 1);
-	if (c->err)
-		return;
-	c->block[c->n].addr = b->key & ((1ULL << MW_ADDR_BITS) - 1);
-	c->block[c->n].size = b->size;
-	c->block[c->n++].bytes = b->size * heap__weight(b->size, h->rates[b->rate].sample_bytes);
-}
-
-static int by_addr(const void *a, const void *b)
-{
-	const struct ledger_block *x = a, *y = b;
-
-	return x->addr < y->addr ? -1 : x->addr > y->addr;
-}
-
 int residency__ledger(struct session *s, const struct session_target *t, bool from_start,
 		      struct ledger *ret)
 {
-	struct collect c = {.s = s, .target = t->index};
 	struct ledger_heap heap = {.known = !s->opts.faults_only, .from_start = from_start};
+	struct ledger_block *block = NULL;
 	uint64_t rss, virt;
 	int err;
 
@@ -168,15 +138,10 @@ int residency__ledger(struct session *s, const struct session_target *t, bool fr
 	/* what has happened so far; a busy program never lets the ring run dry */
 	for (int i = 0; i < MAX_POLLS && session__poll(s) > 0; i++)
 		;
-	livemap__each(&s->heap->live, collect_block, &c);
-	err = c.err;
-	if (!err) {
-		if (c.n)
-			qsort(c.block, c.n, sizeof(*c.block), by_addr);
-		heap.block = c.block;
-		heap.nblocks = c.n;
+	err = heap__blocks(s->heap, t->index, &block, &heap.nblocks);
+	heap.block = block;
+	if (!err)
 		err = heapwalk__ledger(t->pid, &heap, ret, NULL);
-	}
-	free(c.block);
+	free(block);
 	return err;
 }

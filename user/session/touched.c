@@ -9,56 +9,32 @@
 
 #define GAP (256 << 10) /* blocks closer than this are looked up together */
 
-struct block {
-	uint64_t start, end;
-	double weight;
-	uint32_t site;
-};
-
 struct touched {
 	const struct session *s;
 	uint32_t target;
-	struct block *block;
-	size_t n, cap, at; /* blocks before `at` end before the ranges to come */
-	int err;
+	struct ledger_block *block;
+	size_t n, at; /* blocks before `at` end before the ranges to come */
 	struct touched_site *sum;
 };
 
-static void collect(void *arg, const struct livemap_block *b)
+static uint64_t end_of(const struct ledger_block *b)
 {
-	struct touched *t = arg;
-	const struct heap *h = t->s->heap;
-
-	if (b->key >> MW_ADDR_BITS != t->target || !b->size || t->err)
-		return;
-	t->err = array_reserve(t->block, t->cap, t->n + 1);
-	if (t->err)
-		return;
-	t->block[t->n].start = b->key & ((1ULL << MW_ADDR_BITS) - 1);
-	t->block[t->n].end = t->block[t->n].start + b->size;
-	t->block[t->n].weight = heap__weight(b->size, h->rates[b->rate].sample_bytes);
-	t->block[t->n++].site = b->site;
-}
-
-static int by_start(const void *a, const void *b)
-{
-	const struct block *x = a, *y = b;
-
-	return x->start < y->start ? -1 : x->start > y->start;
+	return b->addr + b->size;
 }
 
 static void take_blocks(void *arg, uint64_t start, uint64_t end)
 {
 	struct touched *t = arg;
 
-	while (t->at < t->n && t->block[t->at].end <= start)
+	while (t->at < t->n && end_of(&t->block[t->at]) <= start)
 		t->at++;
-	for (size_t i = t->at; i < t->n && t->block[i].start < end; i++) {
-		const struct block *b = &t->block[i];
-		uint64_t from = max_of(b->start, start), to = min_of(b->end, end);
+	for (size_t i = t->at; i < t->n && t->block[i].addr < end; i++) {
+		const struct ledger_block *b = &t->block[i];
+		uint64_t from = max_of(b->addr, start), to = min_of(end_of(b), end);
 
 		if (from < to)
-			t->sum[b->site].heap_bytes += b->weight * (double)(to - from);
+			t->sum[b->site].heap_bytes +=
+				b->bytes / (double)b->size * (double)(to - from);
 	}
 }
 
@@ -67,12 +43,12 @@ static int look_at_blocks(struct touched *t, const struct pagemap *m)
 	int err = 0;
 
 	for (size_t i = 0, next; i < t->n && !err; i = next) {
-		uint64_t end = t->block[i].end;
+		uint64_t end = end_of(&t->block[i]);
 
-		for (next = i + 1; next < t->n && t->block[next].start <= end + GAP; next++)
-			end = max_of(end, t->block[next].end);
+		for (next = i + 1; next < t->n && t->block[next].addr <= end + GAP; next++)
+			end = max_of(end, end_of(&t->block[next]));
 		t->at = i;
-		err = pagemap__resident(m, t->block[i].start, end, take_blocks, t);
+		err = pagemap__resident(m, t->block[i].addr, end, take_blocks, t);
 	}
 	return err;
 }
@@ -101,12 +77,9 @@ int touched__sum(struct session *s, const struct session_target *target, struct 
 
 	if (err)
 		return err;
-	livemap__each(&s->heap->live, collect, &t);
-	err = t.err;
-	if (!err && t.n) {
-		qsort(t.block, t.n, sizeof(*t.block), by_start);
+	err = heap__blocks(s->heap, t.target, &t.block, &t.n);
+	if (!err)
 		err = look_at_blocks(&t, &m);
-	}
 	if (!err)
 		err = look_at_mappings(&t, &m);
 	free(t.block);

@@ -118,42 +118,28 @@ size_t stacks__lines(const struct stacks *s)
 	return s->n ? 1 + min_of(s->n, (size_t)STACKS_SHOWN) : 0;
 }
 
-/* Names of a stack's frames, innermost first, until fn says to stop (not 0). */
-static int each_frame(const struct profile *p, const struct profile_sample *s,
-		      int (*fn)(void *arg, const char *name), void *arg)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < s->nstack && !err; i++) {
-		uint32_t loc = p->stack[s->stack0 + i];
-		size_t n = p->locations[loc].nlines;
-
-		for (size_t k = 0; k < (n ? n : 1) && !err; k++) {
-			cleanup_free char *name = text__frame_name(p, loc, k);
-
-			struct escape_buf text = {0};
-
-			if (name)
-				shortname(name);
-			err = name ? escape__plain(&text, name, "") : -ENOMEM;
-			err = err ? err : fn(arg, text.text);
-			escape__free(&text);
-		}
-	}
-	return err;
-}
-
 struct line {
 	char *buf;
 	size_t len, at;
 };
 
-static int put_frame(void *arg, const char *name)
+/* As a view of limited width shows it. */
+static int plain(char *name, struct escape_buf *ret)
 {
-	struct line *l = arg;
+	shortname(name);
+	return escape__plain(ret, name, "");
+}
 
-	l->at += snprintf(l->buf + l->at, l->len - l->at, "  %s", name);
-	return l->at >= l->len; /* full */
+static int put_frame(void *arg, uint32_t location, size_t line, char *name)
+{
+	struct escape_buf text = {0};
+	struct line *l = arg;
+	int err = plain(name, &text);
+
+	if (!err)
+		l->at += snprintf(l->buf + l->at, l->len - l->at, "  %s", text.text);
+	escape__free(&text);
+	return err ? err : l->at >= l->len; /* full */
 }
 
 void stacks__line(const struct stacks *s, size_t i, char *buf, size_t len)
@@ -171,12 +157,18 @@ void stacks__line(const struct stacks *s, size_t i, char *buf, size_t len)
 	r = &s->rank[i - 1];
 	l.at = snprintf(buf, len, "%8s  %5.1f", units__size(size, sizeof(size), r->bytes),
 			100.0 * (double)r->bytes / (double)s->total);
-	each_frame(s->profile, &s->profile->samples[r->sample], put_frame, &l);
+	text__each_frame(s->profile, &s->profile->samples[r->sample], put_frame, &l);
 }
 
-static int append_frame(void *arg, const char *name)
+static int append_frame(void *arg, uint32_t location, size_t line, char *name)
 {
-	return json_array_append_new(arg, json_string(name)) ? -ENOMEM : 0;
+	struct escape_buf text = {0};
+	int err = plain(name, &text);
+
+	if (!err)
+		err = json_array_append_new(arg, json_string(text.text)) ? -ENOMEM : 0;
+	escape__free(&text);
+	return err;
 }
 
 json_t *stacks__json(const struct stacks *s)
@@ -187,8 +179,8 @@ json_t *stacks__json(const struct stacks *s)
 	for (size_t i = 0; list && i < s->n && i < JSON_STACKS; i++) {
 		json_t *frames = json_array(), *o;
 
-		if (each_frame(s->profile, &s->profile->samples[s->rank[i].sample], append_frame,
-			       frames)) {
+		if (text__each_frame(s->profile, &s->profile->samples[s->rank[i].sample],
+				     append_frame, frames)) {
 			json_decref(frames);
 			json_decref(list);
 			return NULL;
