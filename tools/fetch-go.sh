@@ -1,33 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Fetches the Go toolchains of other Debian suites as package files and unpacks them below
-# build/go/VERSION, for `make check-go`. The machine's own package sources stay as they are: apt
-# runs on a private directory, with the mirror and the keyring that the machine uses for Debian.
+# build/go/VERSION, for `make check-go`. The machine's own package sources stay as they are.
 # Usage: tools/fetch-go.sh [SUITE:VERSION…]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 want=("$@")
 [ $# -gt 0 ] || want=(bookworm-backports:1.22 bookworm-backports:1.23 trixie:1.24 sid:1.25 sid:1.26 sid:1.27)
 out=$PWD/build/go
-apt=$out/.apt
-mkdir -p "$apt"/{etc/preferences,etc/conf,state/lists/partial,cache/archives/partial,debs}
-
-mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(SUITE) $(CODENAME)' 'Created-By: Packages' 2>/dev/null |
-	awk '$2 == "Debian" && $0 !~ /security|updates/ { print $1; exit }')
-if [ -z "$mirror" ]; then
-	echo "fetch-go: no Debian mirror among this machine's package sources" >&2
-	exit 3
-fi
-arch=$(dpkg --print-architecture)
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-: >"$apt/etc/sources.list"
-for s in $(printf '%s\n' "${want[@]%%:*}" | sort -u); do
-	echo "deb [arch=$arch signed-by=$keyring] $mirror $s main" >>"$apt/etc/sources.list"
-done
-: >"$apt/state/status"
-opts=(-o Dir::Etc="$apt/etc" -o Dir::Etc::sourcelist="$apt/etc/sources.list"
-	-o Dir::Etc::sourceparts=- -o Dir::Etc::parts=conf -o Dir::Etc::preferencesparts=preferences -o Dir::State="$apt/state" -o Dir::State::status="$apt/state/status"
-	-o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none)
+. tools/apt-elsewhere.sh
+apt_elsewhere "$out/.apt"
+mapfile -t suites < <(printf '%s\n' "${want[@]%%:*}" | sort -u)
+apt_add_suites "${suites[@]}"
 apt-get "${opts[@]}" -qq update
 
 cd "$apt/debs"

@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchlib import line
+
 ROOT = Path(__file__).resolve().parents[2]
 B = ROOT / "build"
 BIN = os.environ.get("MEMWATCH", str(B / "memwatch"))
@@ -69,10 +71,6 @@ class Probe:
         err = self.p.stderr.read()
         self.p.wait()
         return err
-
-
-def line(name, value, what):
-    print(f"{name:<34} {value:>10}  ({what})", flush=True)
 
 
 def cost(rounds):

@@ -10,14 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+from benchlib import line
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / "build" / "memwatch"
 OUT = ROOT / "build" / "workloads"
 PROCESSES = 1000
-
-
-def line(name, value, what):
-    print(f"{name:<34} {value:<12} ({what})", flush=True)
 
 
 def cpu_of_child(argv):

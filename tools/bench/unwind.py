@@ -16,6 +16,8 @@ import time
 from glob import glob
 from pathlib import Path
 
+from benchlib import line
+
 ROOT = Path(__file__).resolve().parents[2]
 B = ROOT / "build"
 BIN = os.environ.get("MEMWATCH", str(B / "memwatch"))
@@ -54,10 +56,6 @@ class Attached:
         self.p.send_signal(signal.SIGINT)
         self.p.stderr.read()
         self.p.wait()
-
-
-def line(name, value, what):
-    print(f"{name:<40} {value:>10}  ({what})", flush=True)
 
 
 def per_frame(rounds):
