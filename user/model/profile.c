@@ -448,8 +448,10 @@ static const void *find_by_sample(const void *base, size_t n, size_t size, uint3
 		else
 			hi = mid;
 	}
+	if (lo == n)
+		return NULL;
 	base = (const char *)base + lo * size;
-	return lo < n && *(const uint32_t *)base == sample ? base : NULL;
+	return *(const uint32_t *)base == sample ? base : NULL;
 }
 
 const struct hist *profile__find_hist(const struct profile *p, uint32_t sample)
