@@ -6,8 +6,8 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "go/session.h"
-#include "out/output.h"
-#include "out/timeline_file.h"
+#include "format/output.h"
+#include "format/timeline_file.h"
 
 #include <argp.h>
 #include <string.h>

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "out/hist_out.h"
-#include "out/output.h"
+#include "format/hist_out.h"
+#include "format/output.h"
 #include "report/load.h"
 #include "report/merge.h"
 #include "report/report.h"

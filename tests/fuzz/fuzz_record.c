@@ -6,8 +6,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "out/record.h"
-#include "out/record_format.h"
+#include "format/record.h"
+#include "format/record_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "core/util.h"
-#include "out/ledger_out.h"
-#include "out/text.h"
+#include "format/ledger_out.h"
+#include "format/text.h"
 #include "report/merge.h"
 
 /* A ledger with something in every line. */

@@ -13,11 +13,11 @@
 
 #include "core/util.h"
 #include "model/profile.h"
-#include "out/escape.h"
-#include "out/output.h"
-#include "out/pprof.h"
-#include "out/profile.pb-c.h"
-#include "out/text.h"
+#include "format/escape.h"
+#include "format/output.h"
+#include "format/pprof.h"
+#include "format/profile.pb-c.h"
+#include "format/text.h"
 
 /* main → store → malloc, main → [mmap]; names with everything that must be escaped. */
 static struct profile *sample_profile(void)

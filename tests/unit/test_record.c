@@ -12,7 +12,7 @@
 
 #include "core/util.h"
 #include "model/watch.h"
-#include "out/record.h"
+#include "format/record.h"
 
 #define STACKS 5
 #define TICKS 40

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "core/util.h"
-#include "out/inflate.h"
-#include "out/output.h"
-#include "out/wire.h"
+#include "format/inflate.h"
+#include "format/output.h"
+#include "format/wire.h"
 #include "report/filter.h"
 #include "report/graph.h"
 #include "report/keytab.h"

@@ -10,8 +10,8 @@
 
 #include "core/util.h"
 #include "model/timeline.h"
-#include "out/emit.h"
-#include "out/timeline_file.h"
+#include "format/emit.h"
+#include "format/timeline_file.h"
 
 static struct timeline_row row(int64_t ms, int64_t rss)
 {

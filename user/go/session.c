@@ -7,7 +7,7 @@
 #include "go/gctrace.h"
 #include "go/goroutines.h"
 #include "go/timeline.h"
-#include "out/output.h"
+#include "format/output.h"
 #include "sys/signals.h"
 
 #include <poll.h>

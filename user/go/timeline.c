@@ -2,8 +2,8 @@
 #include "go/timeline.h"
 
 #include "core/util.h"
-#include "out/output.h"
-#include "out/timeline_file.h"
+#include "format/output.h"
+#include "format/timeline_file.h"
 #include "sys/proc_task.h"
 
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * profile.h - one profile at one moment, as plain data: what the live heap, the Go reader, the
- * page-fault recorder and the pprof and json readers produce, and what out/ and report consume.
+ * page-fault recorder and the pprof and json readers produce, and what format/ and report consume.
  *
  * The shape is pprof's (profile.proto of github.com/google/pprof): samples with a stack of
  * locations, locations with inlined lines, functions, mappings, labels; everything else that

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * timeline.h - one process's memory over time: what the mm and attach parts record at each tick
- * and what out/timeline_file and out/timeline_plot write.
+ * and what format/timeline_file and format/timeline_plot write.
  *
  * Bounded: beyond max_rows the rows are put into time buckets of equal width and each bucket keeps
  * the rows with its highest and its lowest RSS, so that spikes and troughs survive, and the row in

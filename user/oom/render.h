@@ -8,7 +8,7 @@
 #define OOM_RENDER_H
 
 #include "oom/event.h"
-#include "out/escape.h"
+#include "format/escape.h"
 
 #define RENDER_RESERVE (128 << 10)
 

@@ -56,7 +56,7 @@ uint64_t proc_timeline__rejected(const struct proc_timeline *t);
  * more than a second. */
 int64_t proc_timeline__step_ms(const struct proc_timeline *t);
 
-/* What was recorded, for out/timeline_file.h; borrowed until the next add or free. */
+/* What was recorded, for format/timeline_file.h; borrowed until the next add or free. */
 size_t proc_timeline__all(struct proc_timeline *t, const struct timeline *const **ret);
 const struct timeline *proc_timeline__of(struct proc_timeline *t, pid_t pid);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* list.c - source annotated with flat and cum per line; see report.h. */
 #include "core/util.h"
-#include "out/escape.h"
+#include "format/escape.h"
 #include "report/measure.h"
 #include "report/report.h"
 

@@ -3,9 +3,9 @@
 #include "report/load.h"
 
 #include "core/util.h"
-#include "out/pprof.h"
-#include "out/record.h"
-#include "out/text.h"
+#include "format/pprof.h"
+#include "format/record.h"
+#include "format/text.h"
 
 #include <fcntl.h>
 #include <string.h>

@@ -4,9 +4,9 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "out/escape.h"
-#include "out/record.h"
-#include "out/text.h"
+#include "format/escape.h"
+#include "format/record.h"
+#include "format/text.h"
 
 #include <inttypes.h>
 #include <string.h>

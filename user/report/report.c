@@ -3,7 +3,7 @@
 #include "report/report.h"
 
 #include "core/util.h"
-#include "out/escape.h"
+#include "format/escape.h"
 #include "report/measure.h"
 
 #include <inttypes.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* text.c - a profile as a text for people, see text.h. */
 
-#include "out/escape.h"
-#include "out/text.h"
+#include "format/escape.h"
+#include "format/text.h"
 
 #include "core/units.h"
 #include "core/util.h"
-#include "out/hist_out.h"
-#include "out/ledger_out.h"
+#include "format/hist_out.h"
+#include "format/ledger_out.h"
 #include "report/merge.h"
 #include "report/report.h"
 

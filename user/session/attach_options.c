@@ -9,7 +9,7 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "model/profile.h"
-#include "out/output.h"
+#include "format/output.h"
 
 enum {
 	OPT_TIMELINE = 0x100,

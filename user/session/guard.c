@@ -17,7 +17,7 @@
 #include "oom/record.h"
 #include "oom/render.h"
 #include "oom/watch.h"
-#include "out/output.h"
+#include "format/output.h"
 #include "session/faults.h"
 #include "sys/protect.h"
 

@@ -7,7 +7,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "out/ledger_out.h"
+#include "format/ledger_out.h"
 #include "session/residency.h"
 
 #define PAUSE_PER_COST 19 /* readings take a twentieth of the time at most */

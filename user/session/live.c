@@ -11,10 +11,10 @@
 #include "core/shortname.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "out/escape.h"
-#include "out/hist_out.h"
+#include "format/escape.h"
+#include "format/hist_out.h"
 #include "session/go_part.h"
-#include "out/text.h"
+#include "format/text.h"
 #include "sys/statm.h"
 
 void live__memory(int pid, uint64_t *ret_rss, uint64_t *ret_virt)

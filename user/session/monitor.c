@@ -13,7 +13,7 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/util.h"
-#include "out/output.h"
+#include "format/output.h"
 #include "session/faults.h"
 #include "session/governor.h"
 #include "session/guard.h"

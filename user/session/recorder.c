@@ -7,8 +7,8 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "out/output.h"
-#include "out/record.h"
+#include "format/output.h"
+#include "format/record.h"
 #include "session/live.h"
 
 #define PEAK_INTERVAL_NS 250000000ULL /* between snapshots at a rising peak */

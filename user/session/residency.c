@@ -7,7 +7,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "out/timeline_file.h"
+#include "format/timeline_file.h"
 #include "probe/proc_timeline.h"
 #include "session/go_part.h"
 #include "session/live.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/util.h"
-#include "out/escape.h"
+#include "format/escape.h"
 
 #define MAX_USERS 4096
 #define MAX_CMDLINE 512

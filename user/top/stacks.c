@@ -10,8 +10,8 @@
 #include "core/shortname.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "out/escape.h"
-#include "out/text.h"
+#include "format/escape.h"
+#include "format/text.h"
 #include "session/attach.h"
 #include "session/faults.h"
 

@@ -7,7 +7,7 @@
 
 #include "core/hash_index.h"
 #include "core/util.h"
-#include "out/text.h"
+#include "format/text.h"
 
 #include <string.h>
 

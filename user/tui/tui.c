@@ -3,7 +3,7 @@
 #include "tui/tui.h"
 
 #include "core/util.h"
-#include "out/output.h"
+#include "format/output.h"
 #include "tui/term.h"
 #include "tui/view.h"
 

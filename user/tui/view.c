@@ -5,9 +5,9 @@
 #include "core/shortname.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "out/escape.h"
-#include "out/hist_out.h"
-#include "out/text.h"
+#include "format/escape.h"
+#include "format/hist_out.h"
+#include "format/text.h"
 #include "tui/term.h"
 
 #include <math.h>

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * flame.h - flame graphs of a profile as pictures. The SVG is static: hover titles, search, flame
+ * or icicle. The HTML page is self-contained and interactive: zoom, search, every sample type,
+ * filter by module. Differences (negative values) get widths by the size of the change and
+ * colours by its direction. Names are escaped; nothing in them can act.
+ */
+#ifndef FORMAT_FLAME_H
+#define FORMAT_FLAME_H
+
+#include "model/profile.h"
+
+#include <stdio.h>
+
+/* type: index of the sample type that gives the widths. 0 or a negative errno. */
+int flame__write_svg(FILE *f, const struct profile *p, int type);
+int flame__write_html(FILE *f, const struct profile *p, int type);
+
+#endif

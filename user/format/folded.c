@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* folded.c - folded stacks, see text.h. Each location is rendered once. */
+#include "format/text.h"
+
+#include "core/util.h"
+#include "format/escape.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+char *text__frame_name(const struct profile *p, uint32_t location, size_t line)
+{
+	const struct profile_location *l = &p->locations[location];
+	const char *name = "";
+	char *out = NULL;
+
+	if (line < l->nlines && p->lines[l->line0 + line].function < p->nfunctions)
+		name = profile__text(p, p->functions[p->lines[l->line0 + line].function].name);
+	if (*name)
+		return strdup(name);
+	if (l->mapping < p->nmappings) {
+		const struct profile_mapping *m = &p->mappings[l->mapping];
+		const char *file = profile__text(p, m->file), *slash = strrchr(file, '/');
+		int n = *file ? asprintf(&out, "%s+0x%" PRIx64, slash ? slash + 1 : file,
+					 l->address - m->start + m->offset)
+			      : asprintf(&out, "0x%" PRIx64, l->address);
+
+		return n < 0 ? NULL : out;
+	}
+	return asprintf(&out, "0x%" PRIx64, l->address) < 0 ? NULL : out;
+}
+
+int text__each_frame(const struct profile *p, const struct profile_sample *s,
+		     int (*fn)(void *arg, uint32_t location, size_t line, char *name), void *arg)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->nstack && !err; i++) {
+		uint32_t location = p->stack[s->stack0 + i];
+		size_t n = p->locations[location].nlines;
+
+		for (size_t k = 0; k < (n ? n : 1) && !err; k++) {
+			cleanup_free char *name = text__frame_name(p, location, k);
+
+			err = name ? fn(arg, location, k, name) : -ENOMEM;
+		}
+	}
+	return err;
+}
+
+/* "outer;inner" for one location: inlined frames are frames of their own. */
+static int render(const struct profile *p, uint32_t location, struct escape_buf *b)
+{
+	size_t n = p->locations[location].nlines;
+	int err = 0;
+
+	for (size_t i = n ? n : 1; i-- > 0 && !err;) {
+		cleanup_free char *name = text__frame_name(p, location, i);
+
+		err = name ? escape__plain(b, name, ";") : -ENOMEM;
+		if (!err && i)
+			err = escape__raw(b, ";", 1);
+	}
+	return err;
+}
+
+static int render_all(const struct profile *p, struct escape_buf *b, size_t *at)
+{
+	for (size_t i = 0; i < p->nlocations; i++) {
+		int err;
+
+		at[i] = b->len;
+		err = render(p, i, b);
+		if (err)
+			return err;
+	}
+	at[p->nlocations] = b->len;
+	return 0;
+}
+
+int folded__write(FILE *f, const struct profile *p, int type)
+{
+	cleanup_free size_t *at = calloc(p->nlocations + 1, sizeof(*at));
+	struct escape_buf b = {0};
+	int err = at ? render_all(p, &b, at) : -ENOMEM;
+
+	for (size_t i = 0; i < p->nsamples && !err; i++) {
+		const struct profile_sample *s = &p->samples[i];
+
+		if (!s->value[type])
+			continue;
+		for (size_t j = s->nstack; j-- > 0;) {
+			uint32_t loc = p->stack[s->stack0 + j];
+
+			fwrite(b.text + at[loc], 1, at[loc + 1] - at[loc], f);
+			if (j)
+				putc_unlocked(';', f);
+		}
+		if (!s->nstack)
+			fputs("[no stack]", f);
+		errno = 0;
+		if (fprintf(f, " %" PRId64 "\n", s->value[type]) < 0)
+			err = errno ? -errno : -EIO;
+	}
+	escape__free(&b);
+	return err;
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pprof_read.c - profile.proto into struct profile.
+ *
+ * Samples come before the tables they refer to, so the message is walked several times: the
+ * tables first, the samples last; a walk over top-level fields touches only their lengths. The
+ * rules of validity are pprof's own: unique ids, every reference resolved, as many values as
+ * sample types. Caps bound the memory that a small hostile file can ask for.
+ */
+#include "format/pprof.h"
+
+#include "core/util.h"
+#include "format/inflate.h"
+#include "format/wire.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#define MAX_RAW ((size_t)1 << 30) /* bytes of the inflated message */
+#define MAX_SAMPLES (16u << 20)
+#define MAX_FRAMES (256u << 20) /* of all samples */
+#define MAX_COMMENTS (1u << 16)
+#define MAX_ELEMENTS (16u << 20) /* functions, locations, mappings, lines, labels: of each */
+
+/* Ids of the file to our indices: a plain array while ids are dense, else a hash table. */
+struct ids {
+	uint32_t *dense; /* index + 1 */
+	size_t ndense;
+	uint64_t *key; /* sparse: id, 0 empty */
+	uint32_t *val;
+	size_t nslots, used;
+};
+
+struct reader {
+	struct profile *p;
+	const uint8_t *raw;
+	size_t len;
+	uint32_t *string; /* the file's string index to ours */
+	size_t nstring, string_cap;
+	struct ids mappings, functions, locations;
+	uint32_t *stack; /* scratch: one sample */
+	size_t stack_cap;
+	struct profile_label *labels;
+	size_t labels_cap;
+	const char *why;
+};
+
+static int bad(struct reader *r, const char *why)
+{
+	r->why = why;
+	return -EBADMSG;
+}
+
+static int too_big(struct reader *r, const char *why)
+{
+	r->why = why;
+	return -E2BIG;
+}
+
+static int ids_grow(struct ids *t)
+{
+	size_t n = t->nslots ? t->nslots * 2 : 64;
+	uint64_t *key = calloc(n, sizeof(*key));
+	uint32_t *val = calloc(n, sizeof(*val));
+
+	if (!key || !val) {
+		free(key);
+		free(val);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < t->nslots; i++) {
+		size_t j = util__mix64(t->key[i]) & (n - 1);
+
+		if (!t->key[i])
+			continue;
+		while (key[j])
+			j = (j + 1) & (n - 1);
+		key[j] = t->key[i];
+		val[j] = t->val[i];
+	}
+	free(t->key);
+	free(t->val);
+	t->key = key;
+	t->val = val;
+	t->nslots = n;
+	return 0;
+}
+
+static bool ids_find(const struct ids *t, uint64_t id, uint32_t *ret)
+{
+	if (id < t->ndense) {
+		*ret = t->dense[id] - 1;
+		return t->dense[id];
+	}
+	if (!t->nslots || !id)
+		return false;
+	for (size_t i = util__mix64(id) & (t->nslots - 1); t->key[i];
+	     i = (i + 1) & (t->nslots - 1)) {
+		if (t->key[i] == id) {
+			*ret = t->val[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* 0, -EEXIST, -ENOMEM. Ids up to twice the number of elements so far (and a bit) stay dense. */
+static int ids_add(struct ids *t, uint64_t id, uint32_t index)
+{
+	uint32_t other;
+	int err;
+
+	if (ids_find(t, id, &other))
+		return -EEXIST;
+	if (id >= t->ndense && id < (uint64_t)index * 2 + 1024) {
+		size_t n = (size_t)index * 2 + 1024;
+		uint32_t *dense = realloc(t->dense, n * sizeof(*dense));
+
+		if (!dense)
+			return -ENOMEM;
+		memset(dense + t->ndense, 0, (n - t->ndense) * sizeof(*dense));
+		/* What was sparse and is now in reach moves over. */
+		for (size_t i = 0; i < t->nslots; i++) {
+			if (t->key[i] && t->key[i] < n)
+				dense[t->key[i]] = t->val[i] + 1;
+		}
+		t->dense = dense;
+		t->ndense = n;
+		if (dense[id])
+			return -EEXIST;
+	}
+	if (id < t->ndense) {
+		t->dense[id] = index + 1;
+		return 0;
+	}
+	err = (t->used + 1) * 2 > t->nslots ? ids_grow(t) : 0;
+	if (err)
+		return err;
+	for (size_t i = util__mix64(id) & (t->nslots - 1);; i = (i + 1) & (t->nslots - 1)) {
+		if (!t->key[i]) {
+			t->key[i] = id;
+			t->val[i] = index;
+			t->used++;
+			return 0;
+		}
+	}
+}
+
+static void ids_free(struct ids *t)
+{
+	free(t->dense);
+	free(t->key);
+	free(t->val);
+}
+
+static int add_id(struct reader *r, struct ids *t, uint64_t id, size_t index, const char *dup)
+{
+	int err = id ? ids_add(t, id, index) : -EEXIST;
+
+	return err == -EEXIST ? bad(r, dup) : err;
+}
+
+static int string_of(struct reader *r, uint64_t i, uint32_t *ret)
+{
+	if (i >= r->nstring)
+		return bad(r, "a string index is out of range");
+	*ret = r->string[i];
+	return 0;
+}
+
+static int read_strings(struct reader *r)
+{
+	struct wire w = wire__of(r->raw, r->len);
+	int more, err;
+
+	while ((more = wire__next(&w)) > 0) {
+		if (w.field != 6 || w.type != WIRE_BYTES)
+			continue;
+		if (!r->nstring && w.len)
+			return bad(r, "the first string is not empty");
+		if (r->nstring >= PROFILE_MAX_ITEMS / 4)
+			return too_big(r, "too many strings");
+		err = array_reserve(r->string, r->string_cap, r->nstring + 1);
+		if (!err)
+			err = profile__string_n(r->p, (const char *)w.data, w.len,
+						&r->string[r->nstring]);
+		if (err)
+			return err;
+		r->nstring++;
+	}
+	return more < 0 ? bad(r, "damaged message") : 0;
+}
+
+static int read_value_type(struct reader *r, const struct wire *from, struct profile_value_type *t)
+{
+	struct wire w = wire__of(from->data, from->len);
+	int more, err = 0;
+
+	while ((more = wire__next(&w)) > 0 && !err) {
+		if (w.field == 1)
+			err = string_of(r, w.num, &t->type);
+		else if (w.field == 2)
+			err = string_of(r, w.num, &t->unit);
+	}
+	return err ? err : more < 0 ? bad(r, "damaged value type") : 0;
+}
+
+static int read_mapping(struct reader *r, const struct wire *from)
+{
+	struct wire w = wire__of(from->data, from->len);
+	struct profile_mapping m = {0};
+	struct profile *p = r->p;
+	uint64_t id = 0;
+	int more, err = 0;
+
+	while ((more = wire__next(&w)) > 0 && !err) {
+		switch (w.field) {
+		case 1: id = w.num; break;
+		case 2: m.start = w.num; break;
+		case 3: m.limit = w.num; break;
+		case 4: m.offset = w.num; break;
+		case 5: err = string_of(r, w.num, &m.file); break;
+		case 6: err = string_of(r, w.num, &m.build_id); break;
+		case 7: m.has_functions = w.num; break;
+		case 8: m.has_filenames = w.num; break;
+		case 9: m.has_lines = w.num; break;
+		case 10: m.has_inlines = w.num; break;
+		}
+	}
+	if (more < 0)
+		return bad(r, "damaged mapping");
+	if (!err && p->nmappings >= MAX_ELEMENTS)
+		return too_big(r, "too many mappings");
+	err = err ? err : add_id(r, &r->mappings, id, p->nmappings, "mapping ids are not unique");
+	err = err ? err : array_reserve(p->mappings, p->mappings_cap, p->nmappings + 1);
+	if (!err)
+		p->mappings[p->nmappings++] = m;
+	return err;
+}
+
+static int read_function(struct reader *r, const struct wire *from)
+{
+	struct wire w = wire__of(from->data, from->len);
+	struct profile_function f = {0};
+	struct profile *p = r->p;
+	uint64_t id = 0;
+	int more, err = 0;
+
+	while ((more = wire__next(&w)) > 0 && !err) {
+		switch (w.field) {
+		case 1: id = w.num; break;
+		case 2: err = string_of(r, w.num, &f.name); break;
+		case 3: err = string_of(r, w.num, &f.system_name); break;
+		case 4: err = string_of(r, w.num, &f.file); break;
+		case 5: f.start_line = w.num; break;
+		}
+	}
+	if (more < 0)
+		return bad(r, "damaged function");
+	if (!err && p->nfunctions >= MAX_ELEMENTS)
+		return too_big(r, "too many functions");
+	err = err ? err
+		  : add_id(r, &r->functions, id, p->nfunctions, "function ids are not unique");
+	err = err ? err : array_reserve(p->functions, p->functions_cap, p->nfunctions + 1);
+	if (!err)
+		p->functions[p->nfunctions++] = f;
+	return err;
+}
+
+static int read_line(struct reader *r, const struct wire *from)
+{
+	struct wire w = wire__of(from->data, from->len);
+	struct profile_line line = {.function = PROFILE_NONE};
+	struct profile *p = r->p;
+	int more, err;
+
+	while ((more = wire__next(&w)) > 0) {
+		if (w.field == 1 && !ids_find(&r->functions, w.num, &line.function))
+			return bad(r, "a line refers to an unknown function");
+		if (w.field == 2)
+			line.line = w.num;
+		else if (w.field == 3)
+			line.column = w.num;
+	}
+	if (more < 0)
+		return bad(r, "damaged line");
+	if (line.function == PROFILE_NONE)
+		return bad(r, "a line without a function");
+	if (p->nlines >= MAX_ELEMENTS)
+		return too_big(r, "too many lines");
+	err = array_reserve(p->lines, p->lines_cap, p->nlines + 1);
+	if (!err)
+		p->lines[p->nlines++] = line;
+	return err;
+}
+
+static int read_location(struct reader *r, const struct wire *from)
+{
+	struct wire w = wire__of(from->data, from->len);
+	struct profile *p = r->p;
+	struct profile_location l = {.mapping = PROFILE_NONE, .line0 = p->nlines};
+	uint64_t id = 0;
+	int more, err = 0;
+
+	while ((more = wire__next(&w)) > 0 && !err) {
+		switch (w.field) {
+		case 1: id = w.num; break;
+		case 2:
+			/* pprof takes an unknown mapping for none. */
+			if (!ids_find(&r->mappings, w.num, &l.mapping))
+				l.mapping = PROFILE_NONE;
+			break;
+		case 3: l.address = w.num; break;
+		case 4: err = w.type == WIRE_BYTES ? read_line(r, &w) : 0; break;
+		case 5: l.is_folded = w.num; break;
+		}
+	}
+	if (more < 0)
+		return bad(r, "damaged location");
+	if (!err && p->nlocations >= MAX_ELEMENTS)
+		return too_big(r, "too many locations");
+	l.nlines = p->nlines - l.line0;
+	err = err ? err
+		  : add_id(r, &r->locations, id, p->nlocations, "location ids are not unique");
+	err = err ? err : array_reserve(p->locations, p->locations_cap, p->nlocations + 1);
+	if (!err)
+		p->locations[p->nlocations++] = l;
+	return err;
+}
+
+/* Mappings, functions and the header in one walk, locations in the next. */
+static int read_tables(struct reader *r)
+{
+	struct wire w = wire__of(r->raw, r->len);
+	struct profile *p = r->p;
+	int more, err = 0;
+
+	while (!err && (more = wire__next(&w)) > 0) {
+		uint64_t v;
+
+		switch (w.field) {
+		case 1:
+			if (p->nvalues >= PROFILE_MAX_VALUES)
+				return too_big(r, "too many sample types");
+			err = read_value_type(r, &w, &p->sample_type[p->nvalues++]);
+			break;
+		case 3: err = w.type == WIRE_BYTES ? read_mapping(r, &w) : 0; break;
+		case 5: err = w.type == WIRE_BYTES ? read_function(r, &w) : 0; break;
+		case 7: err = string_of(r, w.num, &p->drop_frames); break;
+		case 8: err = string_of(r, w.num, &p->keep_frames); break;
+		case 9: p->time_ns = w.num; break;
+		case 10: p->duration_ns = w.num; break;
+		case 11: err = read_value_type(r, &w, &p->period_type); break;
+		case 12: p->period = w.num; break;
+		case 13:
+			for (struct wire_list l = wire__list(&w);
+			     !err && wire__list_next(&l, &v);) {
+				uint32_t id;
+
+				if (p->ncomments >= MAX_COMMENTS)
+					return too_big(r, "too many comments");
+				err = string_of(r, v, &id);
+				err = err ? err
+					  : array_reserve(p->comments, p->comments_cap,
+							  p->ncomments + 1);
+				if (!err)
+					p->comments[p->ncomments++] = id;
+			}
+			break;
+		case 14: err = string_of(r, w.num, &p->default_sample_type); break;
+		case 15: err = string_of(r, w.num, &p->doc_url); break;
+		}
+	}
+	w = wire__of(r->raw, r->len);
+	while (!err && (more = wire__next(&w)) > 0) {
+		if (w.field == 4 && w.type == WIRE_BYTES)
+			err = read_location(r, &w);
+	}
+	return err;
+}
+
+static int read_label(struct reader *r, const struct wire *from, struct profile_label *l,
+		      bool *keep)
+{
+	struct wire w = wire__of(from->data, from->len);
+	int more, err = 0;
+
+	*l = (struct profile_label){0};
+	while ((more = wire__next(&w)) > 0 && !err) {
+		switch (w.field) {
+		case 1: err = string_of(r, w.num, &l->key); break;
+		case 2: err = string_of(r, w.num, &l->str); break;
+		case 3: l->num = w.num; break;
+		case 4: err = string_of(r, w.num, &l->unit); break;
+		}
+	}
+	*keep = l->str || l->num || l->unit; /* pprof forgets labels without a value */
+	return err ? err : more < 0 ? bad(r, "damaged label") : 0;
+}
+
+static int read_stack(struct reader *r, const struct wire *w, size_t *n)
+{
+	struct wire_list l = wire__list(w);
+	uint64_t id;
+
+	/* A packed id takes a byte at least. */
+	if (array_reserve(r->stack, r->stack_cap, *n + (w->type == WIRE_BYTES ? w->len : 1)))
+		return -ENOMEM;
+	while (wire__list_next(&l, &id)) {
+		if (!ids_find(&r->locations, id, &r->stack[*n]))
+			return bad(r, "a sample refers to an unknown location");
+		(*n)++;
+	}
+	return l.bad ? bad(r, "damaged stack") : 0;
+}
+
+static int read_sample(struct reader *r, const struct wire *from)
+{
+	struct wire w = wire__of(from->data, from->len);
+	size_t n = 0, nlabels = 0, nvalues = 0;
+	int64_t value[PROFILE_MAX_VALUES];
+	uint64_t v;
+	int more, err = 0;
+
+	while (!err && (more = wire__next(&w)) > 0) {
+		if (w.field == 1) {
+			err = read_stack(r, &w, &n);
+		} else if (w.field == 2) {
+			struct wire_list l = wire__list(&w);
+
+			while (wire__list_next(&l, &v)) {
+				if (nvalues >= r->p->nvalues)
+					return bad(r, "more values than sample types");
+				value[nvalues++] = v;
+			}
+			err = l.bad ? bad(r, "damaged values") : 0;
+		} else if (w.field == 3 && w.type == WIRE_BYTES) {
+			bool keep;
+
+			err = array_reserve(r->labels, r->labels_cap, nlabels + 1);
+			err = err ? err : read_label(r, &w, &r->labels[nlabels], &keep);
+			nlabels += !err && keep;
+		}
+	}
+	if (err)
+		return err;
+	if (more < 0)
+		return bad(r, "damaged sample");
+	if (!r->p->nvalues)
+		return bad(r, "samples without sample types");
+	if (nvalues != r->p->nvalues)
+		return bad(r, "fewer values than sample types");
+	if (r->p->nsamples >= MAX_SAMPLES || n > MAX_FRAMES - r->p->nstack ||
+	    nlabels > MAX_ELEMENTS - r->p->nlabels)
+		return too_big(r, "too many samples, frames or labels");
+	return profile__sample(r->p, r->stack, n, value, r->labels, nlabels);
+}
+
+static int read_samples(struct reader *r)
+{
+	struct wire w = wire__of(r->raw, r->len);
+	int err = 0;
+
+	while (!err && wire__next(&w) > 0) {
+		if (w.field == 2 && w.type == WIRE_BYTES)
+			err = read_sample(r, &w);
+	}
+	return err;
+}
+
+static double number(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+/* What memwatch added in a comment of its own; see pprof.h. Nonsense is ignored. */
+static int read_private(struct profile *p, const char *text)
+{
+	json_t *o = json_loads(text, 0, NULL), *loss = json_object_get(o, "loss"), *l;
+	const char *comm = json_string_value(json_object_get(o, "comm"));
+	const char *cmdline = json_string_value(json_object_get(o, "cmdline"));
+	size_t i;
+	int err = 0;
+
+	p->pid = (uint32_t)json_integer_value(json_object_get(o, "pid"));
+	p->sample_bytes = json_integer_value(json_object_get(o, "sample_bytes"));
+	p->totals = (struct profile_totals){number(o, "alloc_objects"), number(o, "alloc_bytes"),
+					    number(o, "free_objects"),	number(o, "free_bytes"),
+					    number(o, "inuse_objects"), number(o, "inuse_bytes")};
+	if (comm)
+		err = profile__string(p, comm, &p->comm);
+	if (!err && cmdline)
+		err = profile__string(p, cmdline, &p->cmdline);
+	json_array_foreach(loss, i, l)
+	{
+		const char *cause = json_string_value(json_array_get(l, 0));
+
+		if (!err && cause)
+			err = profile__loss(p, cause, json_integer_value(json_array_get(l, 1)),
+					    json_integer_value(json_array_get(l, 2)));
+	}
+	json_decref(o);
+	return err;
+}
+
+static int read_comments(struct profile *p)
+{
+	for (size_t i = 0; i < p->ncomments; i++) {
+		const char *text = profile__text(p, p->comments[i]);
+
+		if (!strncmp(text, "#memwatch {", 11)) {
+			/* Adding strings may move the text. */
+			cleanup_free char *copy = strdup(text + 10);
+
+			return copy ? read_private(p, copy) : -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static int read_message(struct reader *r)
+{
+	int err = r->len ? read_strings(r) : bad(r, "empty");
+
+	if (!err && !r->nstring)
+		err = bad(r, "no string table");
+	err = err ? err : read_tables(r);
+	err = err ? err : read_samples(r);
+	if (!err && !r->p->nvalues)
+		err = bad(r, "no sample types");
+	return err ? err : read_comments(r->p);
+}
+
+int pprof__read(const void *buf, size_t len, struct profile **ret, const char **ret_why)
+{
+	cleanup_free uint8_t *inflated = NULL;
+	struct reader r = {.raw = buf, .len = len, .why = "out of memory"};
+	int err = 0;
+
+	if (inflate__is_gzip(buf, len)) {
+		err = inflate__gzip(buf, len, MAX_RAW, &inflated, &r.len);
+		r.raw = inflated;
+		r.why = err == -E2BIG ? "inflates beyond 1 GiB" : "damaged or truncated gzip data";
+	} else if (len > MAX_RAW) {
+		err = too_big(&r, "larger than 1 GiB");
+	}
+	err = err ? err : profile__new(&r.p);
+	if (!err) {
+		r.why = "out of memory";
+		err = read_message(&r);
+	}
+	ids_free(&r.mappings);
+	ids_free(&r.functions);
+	ids_free(&r.locations);
+	free(r.string);
+	free(r.stack);
+	free(r.labels);
+	if (err) {
+		profile__free(r.p);
+		if (ret_why)
+			*ret_why = r.why;
+		return err;
+	}
+	*ret = r.p;
+	return 0;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "format/timeline_file.h"
+
+#include "core/util.h"
+#include "format/emit.h"
+#include "format/output.h"
+#include "format/timeline_plot.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static int stream_status(FILE *f)
+{
+	return fflush(f) || ferror(f) ? -EIO : 0;
+}
+
+/* The timelines that still have rows, as a heap: the one whose next row is the earliest is first;
+ * of equal times the first timeline's. */
+struct merge {
+	const struct timeline *const *t;
+	size_t *at;   /* next row of each */
+	size_t *heap; /* indices of timelines */
+	size_t n;
+};
+
+static bool is_before(const struct merge *m, size_t a, size_t b)
+{
+	int64_t x = m->t[a]->rows[m->at[a]].time_unix_ms, y = m->t[b]->rows[m->at[b]].time_unix_ms;
+
+	return x != y ? x < y : a < b;
+}
+
+static void sift_down(struct merge *m, size_t i)
+{
+	for (size_t child; (child = 2 * i + 1) < m->n; i = child) {
+		size_t held = m->heap[i];
+
+		if (child + 1 < m->n && is_before(m, m->heap[child + 1], m->heap[child]))
+			child++;
+		if (!is_before(m, m->heap[child], held))
+			return;
+		m->heap[i] = m->heap[child];
+		m->heap[child] = held;
+	}
+}
+
+static void write_csv_row(FILE *f, uint32_t pid, const struct timeline_row *r)
+{
+	fprintf(f, "%" PRId64 ",%u", r->time_unix_ms, pid);
+	for (int c = 0; c < TIMELINE_COLUMNS; c++) {
+		if (r->value[c] == TIMELINE_UNKNOWN)
+			putc(',', f);
+		else
+			fprintf(f, ",%" PRId64, r->value[c]);
+	}
+	putc('\n', f);
+}
+
+int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
+{
+	cleanup_free size_t *at = calloc(n + 1, sizeof(*at)), *heap = calloc(n + 1, sizeof(*heap));
+	struct merge m = {.t = t, .at = at, .heap = heap};
+
+	if (!at || !heap)
+		return -ENOMEM;
+	fputs("time_unix_ms,pid", f);
+	for (int c = 0; c < TIMELINE_COLUMNS; c++)
+		fprintf(f, ",%s", timeline__column_name(c));
+	putc('\n', f);
+	for (size_t i = 0; i < n; i++) {
+		if (t[i]->nrows)
+			heap[m.n++] = i;
+	}
+	for (size_t i = m.n / 2; i-- > 0;)
+		sift_down(&m, i);
+	while (m.n) {
+		size_t first = heap[0];
+
+		write_csv_row(f, t[first]->pid, &t[first]->rows[at[first]]);
+		if (++at[first] == t[first]->nrows)
+			heap[0] = heap[--m.n];
+		sift_down(&m, 0);
+	}
+	return stream_status(f);
+}
+
+static void write_json_row(FILE *f, const struct timeline_row *r)
+{
+	fprintf(f, "{\"time_unix_ms\":%" PRId64, r->time_unix_ms);
+	for (int c = 0; c < TIMELINE_COLUMNS; c++) {
+		fprintf(f, ",\"%s\":", timeline__column_name(c));
+		if (r->value[c] == TIMELINE_UNKNOWN)
+			fputs("null", f);
+		else
+			fprintf(f, "%" PRId64, r->value[c]);
+	}
+	putc('}', f);
+}
+
+int timeline_file__write_json(FILE *f, const struct timeline *const *t, size_t n)
+{
+	fputs("{\"schema\":\"memwatch.timeline/1\",\"processes\":[", f);
+	for (size_t i = 0; i < n; i++) {
+		fprintf(f, "%s\n{\"pid\":%u,\"name\":", i ? "," : "", t[i]->pid);
+		emit__json(f, t[i]->name);
+		fputs(",\"rows\":[", f);
+		for (size_t r = 0; r < t[i]->nrows; r++) {
+			fputs(r ? ",\n" : "\n", f);
+			write_json_row(f, &t[i]->rows[r]);
+		}
+		fputs("],\"marks\":[", f);
+		for (size_t m = 0; m < t[i]->nmarks; m++) {
+			fprintf(f, "%s{\"time_unix_ms\":%" PRId64 ",\"text\":", m ? "," : "",
+				t[i]->marks[m].time_unix_ms);
+			emit__json(f, t[i]->marks[m].text);
+			putc('}', f);
+		}
+		fputs("]}", f);
+	}
+	fputs("]}\n", f);
+	return stream_status(f);
+}
+
+typedef int (*write_fn)(FILE *f, const struct timeline *const *t, size_t n);
+
+static write_fn writer_of(const char *path)
+{
+	static const struct {
+		const char *ending;
+		write_fn write;
+	} known[] = {
+		{".csv", timeline_file__write_csv},
+		{".json", timeline_file__write_json},
+		{".svg", timeline_plot__write_svg},
+		{".html", timeline_plot__write_html},
+	};
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		size_t e = strlen(known[i].ending);
+
+		if (len > e && !strcmp(path + len - e, known[i].ending))
+			return known[i].write;
+	}
+	return NULL;
+}
+
+bool timeline_file__known(const char *path)
+{
+	return writer_of(path);
+}
+
+struct job {
+	write_fn write;
+	const struct timeline *const *t;
+	size_t n;
+};
+
+static int run_job(FILE *f, void *arg)
+{
+	const struct job *job = arg;
+
+	return job->write(f, job->t, job->n);
+}
+
+int timeline_file__save(const char *path, const struct timeline *const *t, size_t n)
+{
+	struct job job = {.write = writer_of(path), .t = t, .n = n};
+
+	return job.write ? output__atomic(path, run_job, &job) : -EINVAL;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * timeline_plot.h - timelines as pictures: RSS by kind stacked (anonymous, shared, file), the
+ * in-use heap as a line over it, VIRT in a strip with a scale of its own below, marks as
+ * vertical lines. One pair of plots for each process. Legible on dark and light pages.
+ */
+#ifndef FORMAT_TIMELINE_PLOT_H
+#define FORMAT_TIMELINE_PLOT_H
+
+#include <stdio.h>
+
+#include "model/timeline.h"
+
+/* 0 or a negative errno (-EIO: the stream failed). */
+int timeline_plot__write_svg(FILE *f, const struct timeline *const *t, size_t n);
+int timeline_plot__write_html(FILE *f, const struct timeline *const *t, size_t n);
+
+#endif
