@@ -10,9 +10,9 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/units.h"
-#include "session/attach.h"
-#include "session/attach_options.h"
-#include "session/monitor.h"
+#include "run/attach.h"
+#include "run/attach_options.h"
+#include "run/monitor.h"
 #include "sys/signals.h"
 
 static const char doc[] =
@@ -53,7 +53,7 @@ int cmd_attach(int argc, char **argv)
 					 NULL, NULL};
 	struct attach_options opts;
 	struct monitor *m = NULL;
-	struct session *s;
+	struct observer *s;
 	int err, status;
 
 	attach_options__init(&opts);
@@ -72,6 +72,6 @@ int cmd_attach(int argc, char **argv)
 		status = err ? EXIT_FAILED : monitor__run(m);
 	}
 	monitor__free(m);
-	session__free(s);
+	observer__free(s);
 	return status;
 }

@@ -5,7 +5,7 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "go/session.h"
+#include "run/go_watch.h"
 #include "format/output.h"
 #include "format/timeline_file.h"
 
@@ -44,7 +44,7 @@ static const struct argp_option options[] = {
 };
 
 struct args {
-	struct go_session_opts o;
+	struct go_watch_opts o;
 	const char *outputs[MAX_OUTPUTS];
 	bool have_interval;
 };
@@ -129,5 +129,5 @@ int cmd_go(int argc, char **argv)
 	a.o.once = !a.o.duration_ns && !a.have_interval && !a.o.gctrace && !a.o.timeline;
 	if (a.o.timeline && !a.have_interval)
 		a.o.interval_ns = 1000000000;
-	return go_session__run(&a.o);
+	return go_watch__run(&a.o);
 }

@@ -8,9 +8,9 @@
 
 #include "core/exit.h"
 #include "core/log.h"
-#include "session/attach.h"
-#include "session/hold.h"
-#include "session/monitor.h"
+#include "run/attach.h"
+#include "run/hold.h"
+#include "run/monitor.h"
 #include "sys/signals.h"
 
 static const char doc[] =
@@ -59,7 +59,7 @@ int cmd_run(int argc, char **argv)
 					 NULL, NULL};
 	struct run_options o = {.command = NULL};
 	struct monitor *m = NULL;
-	struct session *s;
+	struct observer *s;
 	struct hold *h = NULL;
 	int err, status;
 
@@ -83,6 +83,6 @@ int cmd_run(int argc, char **argv)
 	}
 	monitor__free(m);
 	hold__free(h);
-	session__free(s);
+	observer__free(s);
 	return status;
 }

@@ -15,8 +15,8 @@
 #include "format/ledger_out.h"
 #include "format/output.h"
 #include "format/timeline_file.h"
-#include "session/attach.h"
-#include "session/monitor.h"
+#include "run/attach.h"
+#include "run/monitor.h"
 #include "sys/heapwalk.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
@@ -392,7 +392,7 @@ static int run_faults(struct options *o)
 {
 	struct attach_options *a = &o->faults;
 	struct monitor *m = NULL;
-	struct session *s;
+	struct observer *s;
 	int status;
 
 	a->duration_ns = o->duration_ns;
@@ -414,7 +414,7 @@ static int run_faults(struct options *o)
 	if (!status)
 		status = monitor__run(m);
 	monitor__free(m);
-	session__free(s);
+	observer__free(s);
 	return status;
 }
 

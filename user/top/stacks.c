@@ -12,8 +12,9 @@
 #include "core/util.h"
 #include "format/escape.h"
 #include "format/text.h"
-#include "session/attach.h"
-#include "session/faults.h"
+#include "run/attach.h"
+#include "observe/faults.h"
+#include "snapshot/snapshot.h"
 
 #define RESIDENT 3	/* value of a page-fault profile: resident_space */
 #define JSON_STACKS 100 /* at most, largest first */
@@ -24,7 +25,7 @@ struct ranked {
 };
 
 struct stacks {
-	struct session *session;
+	struct observer *observer;
 	struct profile *profile; /* of the last update; NULL: none yet */
 	struct ranked *rank;	 /* stacks with resident bytes, largest first */
 	size_t n;
@@ -42,15 +43,15 @@ int stacks__new(const uint32_t *pids, size_t n, struct stacks **ret)
 	attach_options__init(&o);
 	o.faults = true;
 	o.fault_period = STACKS_PERIOD;
-	if (attach__open(&o, &s->session)) {
+	if (attach__open(&o, &s->observer)) {
 		free(s);
 		return -EOPNOTSUPP;
 	}
 	for (size_t i = 0; i < n; i++) {
-		struct session_target *t;
+		struct target *t;
 
 		/* One that has ended has no row either. */
-		added += session__add(s->session, (int)pids[i], &t) == 0;
+		added += observer__add(s->observer, (int)pids[i], &t) == 0;
 	}
 	if (!added) {
 		stacks__free(s);
@@ -64,7 +65,7 @@ void stacks__free(struct stacks *s)
 {
 	if (!s)
 		return;
-	session__free(s->session);
+	observer__free(s->observer);
 	profile__free(s->profile);
 	free(s->rank);
 	free(s);
@@ -72,7 +73,7 @@ void stacks__free(struct stacks *s)
 
 void stacks__poll(struct stacks *s)
 {
-	while (session__poll(s->session) > 0)
+	while (observer__poll(s->observer) > 0)
 		;
 }
 
@@ -90,7 +91,7 @@ int stacks__update(struct stacks *s)
 	int err;
 
 	stacks__poll(s);
-	err = session__fault_profile(s->session, NULL, &p);
+	err = snapshot__faults(s->observer, NULL, &p);
 	if (err)
 		return err;
 	r = calloc(p->nsamples + 1, sizeof(*r));
@@ -193,7 +194,7 @@ json_t *stacks__json(const struct stacks *s)
 		}
 	}
 	for (int i = 0; i < FAULTS_LOSSES; i++)
-		lost += faults__lost(s->session->faults, i);
+		lost += faults__lost(s->observer->faults, i);
 	return json_pack("{sisIso}", "period", STACKS_PERIOD, "lost", (json_int_t)lost, "stacks",
 			 list);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * stacks.h - which stacks made the memory of the watched processes resident, beside their rows:
- * page faults sampled at a low rate (session/faults.h).
+ * page faults sampled at a low rate (observe/faults.h).
  */
 #ifndef TOP_STACKS_H
 #define TOP_STACKS_H

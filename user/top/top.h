@@ -8,7 +8,7 @@
 
 #include "probe/mm_probe.h"
 #include "probe/proc_timeline.h"
-#include "session/guard.h"
+#include "alert/guard.h"
 #include "top/machine.h"
 #include "top/names.h"
 #include "top/stacks.h"

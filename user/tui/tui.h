@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tui.h - the live view of one process in a terminal. Knows nothing of sessions and probes: it is
+ * tui.h - the live view of one process in a terminal. Knows nothing of observers and probes: it is
  * given a source of snapshots. The caller owns the loop: it calls tui__update when an interval is
  * over and tui__input when the terminal may have something (also after a signal interrupted its
  * wait: the window may have changed its size).

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "alert/guard.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alert/alert.h"
+#include "core/exit.h"
+#include "core/log.h"
+#include "core/util.h"
+#include "oom/finer.h"
+#include "oom/jsonlog.h"
+#include "oom/record.h"
+#include "oom/render.h"
+#include "oom/watch.h"
+#include "observe/faults.h"
+#include "format/output.h"
+#include "probe/proc_timeline.h"
+#include "snapshot/snapshot.h"
+#include "sys/protect.h"
+
+#define KILL_GRACE_NS 150000000ULL /* a target ended: a kill's record may still be on its way */
+
+struct guard {
+	const struct alert_options *o;
+	struct observer *s;		/* NULL: processes are added by guard__add */
+	struct proc_timeline *timeline; /* NULL: no finer timeline */
+	struct jsonlog *log;
+	struct watch *watch;
+	struct alert *alert;
+	struct escape_buf line;
+	char boot_id[40];
+};
+
+static struct target *find_target(struct guard *g, int pid)
+{
+	/* The newest: a pid comes back. */
+	for (size_t i = g->s ? g->s->ntargets : 0; i > 0; i--) {
+		if (g->s->targets[i - 1]->pid == pid)
+			return g->s->targets[i - 1];
+	}
+	return NULL;
+}
+
+/* The target that was killed: not an ended one whose pid another process has by now. */
+static struct target *find_victim(struct guard *g, const struct oom_proc *victim)
+{
+	struct target *t = find_target(g, (int)victim->pid);
+	uint64_t boot, mono;
+
+	if (!t || !victim->start_ns)
+		return t;
+	boot = util__boot_ns();
+	mono = util__now_ns();
+	/* A target runs before it is added. */
+	return victim->start_ns > t->start_ns + (boot - mono) ? NULL : t;
+}
+
+static int save_profile(void *arg, int pid, const char *base, char *ret, size_t size)
+{
+	struct guard *g = arg;
+	struct target *t = find_target(g, pid);
+	struct profile *p = NULL;
+	int err;
+
+	if (!t)
+		return -ESRCH;
+	while (observer__poll(g->s) > 0)
+		;
+	snprintf(ret, size, "%s.pb.gz", base);
+	err = g->s->opts.faults_only ? snapshot__faults(g->s, t, &p)
+				     : snapshot__heap(g->s, t, true, &p);
+	if (!err)
+		err = output__write(p, ret);
+	profile__free(p);
+	return err;
+}
+
+/* A kill, of a target or of anybody else. */
+static void on_kill(void *arg, struct oom_event *e)
+{
+	struct guard *g = arg;
+	const struct target *t = find_victim(g, &e->victim);
+	char base[OOM_PATH - 16], name[OOM_PATH];
+	int err;
+
+	memcpy(e->boot_id, g->boot_id, sizeof(e->boot_id));
+	if (g->timeline)
+		finer__timeline(e, proc_timeline__of(g->timeline, (int)e->victim.pid),
+				proc_timeline__step_ms(g->timeline));
+	if (t) {
+		if (g->s->faults)
+			faults__at_death(g->s->faults, t->index);
+		snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, g->o->dir,
+			 e->victim.pid, e->time_unix_ms);
+		err = save_profile(g, e->victim.pid, base, name, sizeof(name));
+		if (err)
+			log_warn("failed to save the profile of the OOM victim %u: %s",
+				 e->victim.pid, strerror(-err));
+		else
+			snprintf(e->profile, sizeof(e->profile), "%s", name);
+		log_warn("PID %u (%s) was killed: out of memory%s%s%s%s", e->victim.pid,
+			 e->victim.comm, e->memcg[0] ? ", limit of cgroup " : "", e->memcg,
+			 e->profile[0] ? "; its profile at death is in " : "", e->profile);
+	}
+	g->line.len = 0;
+	err = render__json(&g->line, e);
+	if (!err)
+		err = jsonlog__write(g->log, g->line.text, g->line.len);
+	if (err)
+		log_error("failed to write to '%s': %s", g->o->oom_log, strerror(-err));
+}
+
+static int start_watch(struct guard *g)
+{
+	struct watch_options o = {.no_tracker = false, .from_seq = OOM_UNKNOWN};
+	int probe_err = 0, kmsg_err = 0;
+	int err = jsonlog__open(g->o->oom_log, &g->log);
+
+	if (err) {
+		log_error("failed to open '%s': %s", g->o->oom_log, strerror(-err));
+		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
+	}
+	record__boot_id(g->boot_id);
+	if (render__reserve(&g->line))
+		return EXIT_FAILED;
+	err = watch__new(&o, on_kill, g, &g->watch, &probe_err, &kmsg_err);
+	if (err) {
+		log_error("failed to watch for OOM kills: %s", strerror(-err));
+		return EXIT_UNSUPPORTED;
+	}
+	if (protect__oom_score_adj(-999))
+		log_info("not permitted to lower its own oom_score_adj: memwatch itself may be "
+			 "chosen "
+			 "by the OOM killer; continuing");
+	return 0;
+}
+
+int guard__new(const struct alert_options *o, struct observer *s, struct guard **ret)
+{
+	const char *why;
+	struct guard *g;
+	int err, status = 0;
+
+	*ret = NULL;
+	if (!o->oom_log && !rules__any(&o->rules))
+		return 0;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return EXIT_FAILED;
+	g->o = o;
+	g->s = s;
+	if (o->oom_log)
+		status = start_watch(g);
+	if (!status) {
+		err = alert__new(o, g->log, s ? save_profile : NULL, g, &g->alert, &why);
+		if (err) {
+			log_error("%s: %s", why, strerror(-err));
+			status = err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+		}
+	}
+	if (status) {
+		guard__free(g);
+		return status;
+	}
+	*ret = g;
+	return 0;
+}
+
+void guard__use_timeline(struct guard *g, struct proc_timeline *t)
+{
+	if (g)
+		g->timeline = t;
+}
+
+int guard__add(struct guard *g, int pid, const char *comm)
+{
+	return alert__add(g->alert, pid, comm);
+}
+
+void guard__remove(struct guard *g, int pid)
+{
+	alert__remove(g->alert, pid);
+}
+
+void guard__free(struct guard *g)
+{
+	if (!g)
+		return;
+	alert__free(g->alert);
+	watch__free(g->watch);
+	jsonlog__close(g->log);
+	escape__free(&g->line);
+	free(g);
+}
+
+void guard__tick(struct guard *g)
+{
+	if (!g)
+		return;
+	for (size_t i = 0; g->s && i < g->s->ntargets; i++) {
+		const struct target *t = g->s->targets[i];
+
+		if (t->ended)
+			alert__remove(g->alert, t->pid);
+		else
+			alert__add(g->alert, t->pid, t->comm);
+	}
+	alert__tick(g->alert);
+	if (!g->watch)
+		return;
+	watch__run(g->watch);
+	if (jsonlog__waiting(g->log))
+		jsonlog__retry(g->log);
+}
+
+void guard__finish(struct guard *g)
+{
+	uint64_t end = util__now_ns() + KILL_GRACE_NS;
+
+	if (!g)
+		return;
+	while (g->watch && util__now_ns() < end) {
+		struct pollfd fd = {.fd = watch__fd(g->watch), .events = POLLIN};
+
+		poll(&fd, 1, 20);
+		watch__run(g->watch);
+	}
+	if (g->watch)
+		watch__flush(g->watch);
+	alert__finish(g->alert);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * faults.h - the page-fault profile: which stacks made the resident pages resident.
+ *
+ * Every n-th page fault is sampled with its stack and address and stands for n. Whether the page
+ * is still there is looked up in pagemap, at intervals and when a profile is made: pages given back
+ * by munmap, madvise, exec and exit go out of resident_space. A fault that brought a huge page
+ * counts as one; a fault on a file counts the pages that came around it. No process gets more than
+ * it has: where the estimates exceed the kernel's figures (huge pages are few and weigh much), they
+ * are scaled down to them. Needs no probes, works for every language and allocator. One thread.
+ *
+ * Bounds: FAULTS_MAX_SAMPLES pages; beyond them samples are counted as lost.
+ */
+#ifndef OBSERVE_FAULTS_H
+#define OBSERVE_FAULTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memwatch/wire.h"
+
+#define FAULTS_MAX_SAMPLES (1u << 21)
+#define FAULTS_DEFAULT_PERIOD 1024 /* one sample stands for 4 MiB of small pages */
+
+struct observer;
+struct faults;
+
+/* Per site of the observer's heap: what the profile is made of. */
+struct faults_site {
+	double faults, faulted_bytes;	       /* ever */
+	double resident_pages, resident_bytes; /* now, by the last faults__look */
+};
+
+/* Before bpfobj__load: switches the program on. all: processes that are no targets too. */
+void faults__use(struct observer *s, bool all);
+/* After load: opens the counters, one per CPU. period: faults per sample. 0 or -errno. */
+int faults__new(struct observer *s, uint32_t period, struct faults **ret);
+void faults__free(struct faults *f);
+/* Stops sampling; what is recorded stays. */
+void faults__stop(struct faults *f);
+
+/* Events. on_stack: a stack of a process that had no index when it was taken. */
+void faults__event(struct faults *f, const struct mw_ev_fault *ev);
+void faults__on_stack(struct faults *f, const void *data, size_t size);
+/* A range is no longer mapped: its samples are no longer resident, whatever comes there next. */
+void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t size);
+/* The address space is gone (exec, exit). */
+void faults__clear_target(struct faults *f, uint32_t target);
+
+/* The process was killed: from now on its samples count as resident as they were at the last look
+ * before its end, and those not looked at by then as small pages. */
+void faults__at_death(struct faults *f, uint32_t target);
+
+/* Looks which of the sampled pages are still there. exact: scale down to the kernel's figures too
+ * (dearer: before a profile). */
+void faults__look(struct faults *f, bool exact);
+/* The same if the last look is older than about a second. */
+void faults__look_at_times(struct faults *f);
+
+/* Sums by site index (NULL beyond the end). */
+const struct faults_site *faults__site(const struct faults *f, uint32_t site);
+/* What the target has resident beyond what is attributed, bytes; after an exact look. */
+uint64_t faults__rest(const struct faults *f, uint32_t target);
+
+/* Samples that are in no profile, by cause. */
+enum faults_loss {
+	FAULTS_LOST_ROOM,   /* the tables are full */
+	FAULTS_LOST_GONE,   /* the process had ended before it was looked at */
+	FAULTS_LOST_DENIED, /* memwatch may not look into the process */
+	FAULTS_LOSSES,
+};
+uint64_t faults__lost(const struct faults *f, enum faults_loss cause);
+uint32_t faults__period(const struct faults *f);
+
+#endif

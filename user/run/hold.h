@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * hold.h - starts a command and holds it until the probes are in.
+ *
+ * The child stops at its exec (ptrace), then at every mmap of the dynamic linker that maps a file
+ * executable: each time its allocators are probed before it goes on. At the first system call
+ * from outside the dynamic linker the libraries it was linked with are all there, and it is let
+ * go. If memwatch dies before that, the kernel lets it go.
+ */
+#ifndef RUN_HOLD_H
+#define RUN_HOLD_H
+
+#include "run/attach_options.h"
+#include "observe/observer.h"
+
+struct hold;
+
+/* Forks and execs. EXIT_DONE, or 126/127 as a shell, or EXIT_FAILED (message given). */
+int hold__start(char **command, struct hold **ret);
+/* Takes the held process into the observer and lets it run. An exit status. */
+int hold__attach(struct hold *h, struct observer *s, const struct attach_options *o);
+/* Waits for the command's end; its status as a shell gives it. A signal that ended memwatch's loop
+ * (0: none) is passed on to the command first; the next one ends memwatch itself. */
+int hold__wait(struct hold *h, int sig);
+/* Kills a child that was never let go; a running one goes on. NULL is fine. */
+void hold__free(struct hold *h);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "run/live.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/shortname.h"
+#include "core/units.h"
+#include "core/util.h"
+#include "format/escape.h"
+#include "format/hist_out.h"
+#include "snapshot/go_part.h"
+#include "format/text.h"
+#include "snapshot/snapshot.h"
+#include "sys/statm.h"
+
+static int header(FILE *f, struct observer *s, const struct target *t, struct live_previous *prev)
+{
+	const struct heap_target *h = &s->heap->targets[t->index];
+	uint64_t now = util__now_ns();
+	struct go_part_numbers n = {h->alloc_bytes - h->free_bytes,
+				    h->alloc_objects - h->free_objects, h->alloc_bytes,
+				    h->alloc_objects};
+	struct statm mem;
+	double inuse, dt;
+	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN];
+	int err;
+
+	go_part__numbers(t, &n);
+	inuse = n.inuse_bytes;
+	statm__read(t->pid, &mem);
+	err = escape__put_plain(f, t->cmdline ? t->cmdline : t->comm);
+	fprintf(f, "  PID %d%s  watched %s\n", t->pid, t->ended ? " (ended)" : "",
+		units__time(a, sizeof(a), now - t->start_ns));
+	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
+		units__size(a, sizeof(a), mem.rss), units__size(b, sizeof(b), mem.virt),
+		units__size(c, sizeof(c), (int64_t)inuse), max_of(n.inuse_objects, 0) + 0.0,
+		units__size(d, sizeof(d), (int64_t)n.alloc_bytes), n.alloc_objects);
+	dt = prev->time_ns ? (double)(now - prev->time_ns) / 1e9 : 0;
+	if (dt > 0) {
+		double grow = (inuse - prev->inuse_bytes) / dt;
+
+		fprintf(f, "\n  in use %s%s/s  allocating %s/s in %.0f blocks/s",
+			grow >= 0 ? "+" : "", units__size(a, sizeof(a), (int64_t)grow),
+			units__size(b, sizeof(b),
+				    (int64_t)((n.alloc_bytes - prev->alloc_bytes) / dt)),
+			(n.alloc_objects - prev->alloc_objects) / dt);
+	}
+	if (s->opts.sample_bytes > 1)
+		fprintf(f, "  (sampled every %s)", units__size(a, sizeof(a), s->opts.sample_bytes));
+	go_part__print(f, t);
+	fputs("\n\n", f);
+	*prev = (struct live_previous){.time_ns = now,
+				       .alloc_objects = n.alloc_objects,
+				       .alloc_bytes = n.alloc_bytes,
+				       .inuse_bytes = inuse};
+	return err;
+}
+
+struct ranked {
+	int64_t value;
+	uint32_t sample;
+};
+
+static int by_value(const void *a, const void *b)
+{
+	int64_t x = ((const struct ranked *)a)->value, y = ((const struct ranked *)b)->value;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+struct shown {
+	FILE *f;
+	const struct profile *p;
+	int n, max;
+};
+
+static int put_frame(void *arg, uint32_t location, size_t k, char *name)
+{
+	struct shown *s = arg;
+	const struct profile_location *l = &s->p->locations[location];
+	const struct profile_line *line = l->nlines ? &s->p->lines[l->line0 + k] : NULL;
+	const char *file = line ? profile__text(s->p, s->p->functions[line->function].file) : "";
+	int err;
+
+	if (s->n++ == s->max) {
+		fputs("                ...\n", s->f);
+		return 1;
+	}
+	shortname(name);
+	fputs("                ", s->f);
+	err = escape__put_plain(s->f, name);
+	if (!err && file[0]) {
+		fputs("  ", s->f);
+		err = escape__put_plain(s->f, file);
+		fprintf(s->f, ":%" PRId64, line->line);
+	}
+	putc('\n', s->f);
+	return err;
+}
+
+static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s, int max)
+{
+	return min_of(
+		text__each_frame(p, s, put_frame, &(struct shown){.f = f, .p = p, .max = max}), 0);
+}
+
+/* What the stack's bytes in use have been doing, once there is something to say. */
+static void put_verdict(FILE *f, const struct watch *w, uint64_t key)
+{
+	const struct watch_entry *e = watch__find(w, key);
+	struct trend t;
+	char text[256];
+
+	if (!e)
+		return;
+	watch__trend(w, e, &t);
+	if (t.kind != TREND_TOO_EARLY && t.kind != TREND_FLAT)
+		fprintf(f, "                %s\n", trend__verdict(text, sizeof(text), &t, NULL));
+}
+
+static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts)
+{
+	cleanup_free uint64_t *keys = opts->watch ? calloc(p->nsamples + 1, sizeof(*keys)) : NULL;
+	cleanup_free struct ranked *r = calloc(p->nsamples + 1, sizeof(*r));
+	bool bytes = opts->type == PROFILE_ALLOC_SPACE || opts->type == PROFILE_INUSE_SPACE;
+	int objects =
+		opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS : PROFILE_ALLOC_OBJECTS;
+	int64_t total = 0;
+	int err = r ? 0 : -ENOMEM;
+
+	if (keys)
+		watch__begin(opts->watch, (double)opts->start_ns / 1e9);
+	if (keys && (watch__profile(opts->watch, p, (double)util__now_ns() / 1e9) ||
+		     watch__stack_keys(p, keys))) {
+		free(keys);
+		keys = NULL;
+	}
+	for (size_t i = 0; r && i < p->nsamples; i++) {
+		r[i] = (struct ranked){p->samples[i].value[opts->type], i};
+		total += r[i].value;
+	}
+	if (r)
+		qsort(r, p->nsamples, sizeof(*r), by_value);
+	for (size_t i = 0; !err && i < p->nsamples && (int)i < opts->top && r[i].value; i++) {
+		const struct profile_sample *s = &p->samples[r[i].sample];
+		char size[UNITS_LEN];
+
+		if (bytes)
+			units__size(size, sizeof(size), r[i].value);
+		else
+			snprintf(size, sizeof(size), "%" PRId64, r[i].value);
+		fprintf(f, "%12s %5.1f%%  %" PRId64 " blocks", size,
+			total ? 100.0 * (double)r[i].value / (double)total : 0, s->value[objects]);
+		text__not_resident(f, p, s, opts->type);
+		for (size_t l = 0; l < s->nlabels; l++) {
+			const struct profile_label *label = &p->labels[s->label0 + l];
+
+			if (label->str)
+				fprintf(f, "  [%s %s]", profile__text(p, label->key),
+					profile__text(p, label->str));
+		}
+		putc('\n', f);
+		if (keys)
+			put_verdict(f, opts->watch, keys[r[i].sample]);
+		if (opts->histograms)
+			hist_out__stack(f, p, r[i].sample);
+		err = put_stack(f, p, s, opts->max_frames);
+	}
+	for (size_t i = 0; i < p->nlosses && !err; i++)
+		fprintf(f, "%s%12" PRIu64 "  %s\n", i ? "" : "\nnot in the numbers above:\n",
+			p->losses[i].count, profile__text(p, p->losses[i].cause));
+	return err;
+}
+
+int live__report(FILE *f, struct observer *s, const struct target *t, const struct live_opts *opts,
+		 struct live_previous *prev)
+{
+	struct profile *p = NULL;
+	int err = header(f, s, t, prev);
+
+	s->histograms = opts->histograms;
+	s->touched = opts->touched;
+	if (!err)
+		err = snapshot__heap(s, t, true, &p);
+	s->histograms = s->touched = false;
+	if (!err)
+		err = stacks(f, p,
+			     &(struct live_opts){.type = opts->type,
+						 .top = opts->top,
+						 .max_frames = opts->max_frames,
+						 .histograms = opts->histograms,
+						 .watch = opts->watch,
+						 .start_ns = t->start_ns});
+	if (!err && opts->histograms)
+		hist_out__text(f, p, HIST_OUT_BAR);
+	profile__free(p);
+	putc('\n', f);
+	fflush(f);
+	return err ? err : ferror(f) ? -EIO : 0;
+}
+
+void live__close(struct observer *s)
+{
+	uint64_t c[MW_C_COUNT], lost, cut = 0, blocks = 0, implied = 0;
+	char detail[256] = "", cost[64];
+
+	if (observer__counters(s, NULL, c))
+		return;
+	for (uint32_t i = 0; i < s->ntargets; i++) {
+		blocks += s->heap->targets[i].lost_blocks;
+		implied += s->heap->targets[i].implied_frees;
+	}
+	lost = c[MW_C_LOST_ALLOC_RING] + c[MW_C_LOST_FREE_RING] + c[MW_C_LOST_STACK_RING] +
+	       c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING] + c[MW_C_LOST_LIVE_FULL] +
+	       c[MW_C_LOST_THREAD_FULL] + c[MW_C_LOST_ADDR] + blocks;
+	if (lost)
+		snprintf(detail, sizeof(detail),
+			 " (ring full: %" PRIu64 " allocations, %" PRIu64 " frees, %" PRIu64
+			 " stacks, %" PRIu64 " others; tables full: %" PRIu64 ")",
+			 c[MW_C_LOST_ALLOC_RING], c[MW_C_LOST_FREE_RING], c[MW_C_LOST_STACK_RING],
+			 c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING],
+			 c[MW_C_LOST_LIVE_FULL] + c[MW_C_LOST_THREAD_FULL] + blocks);
+	for (int i = MW_STACK_TRUNCATED; i < MW_STACK_ENDS; i++)
+		cut += i == MW_STACK_FP_END ? 0 : c[MW_C_STACK_END + i];
+	observer__cost(s, c, cost, sizeof(cost));
+	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen, %" PRIu64
+		 " events lost%s, %" PRIu64 " stacks truncated, cost to the target %s",
+		 c[MW_C_ALLOCS], c[MW_C_FREES], lost, detail, cut, cost);
+	if (s->children_gone || s->children_missed)
+		log_warn("children not followed: %" PRIu64 " ended before they could be, %" PRIu64
+			 " for other reasons",
+			 s->children_gone, s->children_missed);
+	if (implied)
+		log_warn("%" PRIu64 " frees were inferred from reused addresses", implied);
+}

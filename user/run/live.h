@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * live.h - the plain live report: what the process is and holds, then its top stacks.
+ */
+#ifndef RUN_LIVE_H
+#define RUN_LIVE_H
+
+#include <stdio.h>
+
+#include "model/profile.h"
+#include "model/watch.h"
+#include "observe/observer.h"
+
+/* What was true at the report before, to tell rates. One per target. */
+struct live_previous {
+	uint64_t time_ns;
+	double alloc_objects, alloc_bytes, inuse_bytes;
+};
+
+struct live_opts {
+	int type; /* sample type shown: PROFILE_INUSE_SPACE … */
+	int top;  /* stacks shown */
+	int max_frames;
+	bool histograms;     /* sizes and lifetimes too */
+	bool touched;	     /* what of it is not resident */
+	uint64_t start_ns;   /* filled in by live__report */
+	struct watch *watch; /* what was seen before, for verdicts; NULL: none */
+};
+
+/* Writes one report. prev is read and brought up to date. */
+int live__report(FILE *f, struct observer *s, const struct target *t, const struct live_opts *opts,
+		 struct live_previous *prev);
+
+/* The line that closes the books of a run. */
+void live__close(struct observer *s);
+
+#endif

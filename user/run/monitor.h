@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * monitor.h - the loop of attach and run: events, reports, signals, the end, the outputs.
+ */
+#ifndef RUN_MONITOR_H
+#define RUN_MONITOR_H
+
+#include <sys/types.h>
+
+#include "run/attach_options.h"
+#include "observe/observer.h"
+
+struct monitor;
+
+int monitor__new(const struct attach_options *opts, struct observer *s, struct monitor **ret);
+void monitor__free(struct monitor *m);
+
+/*
+ * Runs until a signal, the duration, or the end of all targets; then takes the probes out, writes
+ * the outputs and closes the books. The exit status (enum mw_exit).
+ */
+int monitor__run(struct monitor *m);
+/* The signal that ended the loop, 0 if none did. */
+int monitor__signal(const struct monitor *m);
+
+#endif

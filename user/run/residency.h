@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * residency.h - RSS and VIRT beside a heap profile: the timeline of attach and run.
+ */
+#ifndef RUN_RESIDENCY_H
+#define RUN_RESIDENCY_H
+
+#include <stdint.h>
+
+#include "observe/observer.h"
+#include "run/attach_options.h"
+
+struct proc_timeline;
+struct residency;
+
+/* Starts the timeline if one is asked for. 0 or -errno. */
+int residency__new(const struct attach_options *opts, struct observer *s, struct residency **ret);
+void residency__free(struct residency *r);
+
+/* When residency__tick is due next, CLOCK_MONOTONIC ns; UINT64_MAX: never. */
+uint64_t residency__due(const struct residency *r);
+/* Records a row per process if it is time. */
+void residency__tick(struct residency *r, uint64_t now_ns);
+/* What it records to, borrowed; NULL: no timeline was asked for. */
+struct proc_timeline *residency__timeline(const struct residency *r);
+/* Writes the timeline's file. 0 or -errno (logged). */
+int residency__save(struct residency *r);
+
+#endif

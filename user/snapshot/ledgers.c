@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "snapshot/ledgers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "format/ledger_out.h"
+#include "sys/heapwalk.h"
+#include "sys/statm.h"
+
+#define MAX_POLLS 64
+/* RSS: a walk of more takes so long that events would be lost */
+#define WALK_LIVE_BYTES (4ULL << 30)
+#define PAUSE_PER_COST 19 /* readings take a twentieth of the time at most */
+
+struct ledgers {
+	struct observer *s;
+	bool from_start;
+	struct ledgers_entry *entry[MW_MAX_TARGETS]; /* by the target's index; NULL: never read */
+};
+
+int ledgers__new(struct observer *s, bool from_start, struct ledgers **ret)
+{
+	struct ledgers *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->s = s;
+	l->from_start = from_start;
+	*ret = l;
+	return 0;
+}
+
+void ledgers__free(struct ledgers *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(l->entry); i++)
+		free(l->entry[i]);
+	free(l);
+}
+
+/* The ledger of a target with its live heap, as of now: reads the events that are there, then walks
+ * the heap (about 0.2 s per GiB; a large one only once the session is frozen, the ledger says so).
+ * from_start: nothing is older than the profile. 0, -ESRCH when it has ended, other -errno. */
+static int read_ledger(struct observer *s, const struct target *t, bool from_start,
+		       struct ledger *ret)
+{
+	struct ledger_heap heap = {.known = !s->opts.faults_only, .from_start = from_start};
+	struct ledger_block *block = NULL;
+	struct statm mem;
+	int err;
+
+	statm__read(t->pid, &mem);
+	if (!s->frozen && mem.rss > WALK_LIVE_BYTES)
+		heap.why_not = "it is large, and walked when the profile ends";
+	/* what has happened so far; a busy program never lets the ring run dry */
+	for (int i = 0; i < MAX_POLLS && observer__poll(s) > 0; i++)
+		;
+	err = heap__blocks(s->heap, t->index, &block, &heap.nblocks);
+	heap.block = block;
+	if (!err)
+		err = heapwalk__ledger(t->pid, &heap, ret, NULL);
+	free(block);
+	return err;
+}
+
+const struct ledgers_entry *ledgers__refresh(struct ledgers *l, const struct target *t,
+					     uint64_t min_ns)
+{
+	struct ledgers_entry *e = l->entry[t->index];
+	uint64_t begin = util__now_ns();
+	struct ledger now;
+
+	if (!e) {
+		e = l->entry[t->index] = calloc(1, sizeof(*e));
+		if (!e)
+			return NULL;
+	}
+	if (t->ended || begin < e->refresh_ns)
+		return e;
+	e->error = read_ledger(l->s, t, l->from_start, &now);
+	if (!e->error) {
+		e->ledger = now;
+		memcpy(e->comm, t->comm, sizeof(e->comm));
+		e->has = true;
+	} else if (e->error != -ESRCH) {
+		log_debug("no ledger of %d: %s", t->pid, strerror(-e->error));
+	}
+	e->took_ns = util__now_ns() - begin;
+	e->pause_ns = max_of(min_ns, e->took_ns * PAUSE_PER_COST);
+	e->refresh_ns = begin + e->took_ns + e->pause_ns;
+	return e;
+}
+
+void ledgers__refresh_all(struct ledgers *l, uint64_t min_ns, bool at_once)
+{
+	for (uint32_t i = 0; i < l->s->ntargets; i++) {
+		const struct target *t = l->s->targets[i];
+
+		if (at_once && l->entry[t->index])
+			l->entry[t->index]->refresh_ns = 0;
+		ledgers__refresh(l, t, min_ns);
+	}
+}
+
+static int print(FILE *f, const struct ledgers_entry *e, uint32_t pid, bool json)
+{
+	json_t *o;
+
+	if (!json) {
+		ledger_out__text(f, &e->ledger, pid, e->comm);
+		return 0;
+	}
+	o = ledger_out__json(&e->ledger, pid, e->comm);
+	if (!o)
+		return -ENOMEM;
+	json_dumpf(o, f, JSON_COMPACT);
+	fputc('\n', f);
+	json_decref(o);
+	return 0;
+}
+
+int ledgers__print(struct ledgers *l, FILE *f, bool ended, bool json)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < l->s->ntargets && !err; i++) {
+		const struct target *t = l->s->targets[i];
+		const struct ledgers_entry *e = l->entry[t->index];
+
+		if (t->ended && !ended)
+			continue;
+		if (e && e->has)
+			err = print(f, e, t->pid, json);
+		else if (t->ended)
+			log_info("no ledger of %d: it has ended", t->pid);
+		else
+			log_warn("no ledger of %d: %s", t->pid,
+				 strerror(e && e->error ? -e->error : ENOMEM));
+	}
+	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+}
+
+int ledgers__add(struct ledgers *l, const struct target *t, struct profile *p)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < l->s->ntargets && !err; i++) {
+		const struct target *of = l->s->targets[i];
+		const struct ledgers_entry *e = l->entry[of->index];
+
+		if ((!t || t == of) && e && e->has)
+			err = profile__ledger(p, of->pid, e->comm, &e->ledger);
+	}
+	return err;
+}

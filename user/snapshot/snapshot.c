@@ -1,0 +1,682 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * snapshot.c - the live heap of an observer as a struct profile: frames get names, weights
+ * become counts, and everything that was lost gets its line and, where bytes are known, its
+ * bracketed frame.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "snapshot/go_part.h"
+#include "observe/faults.h"
+#include "observe/observer.h"
+#include "snapshot/snapshot.h"
+#include "snapshot/touched.h"
+
+#define AGES_SHARE 2000 /* stacks with 1/2000 of the bytes in use tell the ages of their blocks */
+
+struct named_frame {
+	struct symbolizer_module *module;
+	uint64_t off;
+};
+
+struct build {
+	struct observer *s;
+	struct profile *p;
+	const struct target *only; /* NULL: all */
+	uint32_t *location;	   /* by frame id: index + 1 */
+	uint32_t *mapping;	   /* by observer map: index + 1 */
+	struct symbolizer_jit *jit[MW_MAX_TARGETS];
+	bool jit_tried[MW_MAX_TARGETS];
+	uint32_t class_key, class_mmap, pid_key, comm_key;
+	double inuse_bytes;	      /* of all targets in the profile */
+	struct touched_site *touched; /* by site; NULL: not looked at */
+};
+
+static const char *const end_frame[MW_STACK_ENDS] = {
+	[MW_STACK_TRUNCATED] = "[stack cut: too deep]",
+	[MW_STACK_NO_MAPPING] = "[stack cut: address in no mapping]",
+	[MW_STACK_NO_TABLE] = "[stack cut: no unwind table]",
+	[MW_STACK_NO_ROW] = "[stack cut: no unwind rule]",
+	[MW_STACK_UNSUPPORTED] = "[stack cut: unsupported unwind rule]",
+	[MW_STACK_READ_FAULT] = "[stack cut: stack not readable]",
+	[MW_STACK_VMA_BUSY] = "[stack cut: mappings locked]",
+	[MW_STACK_JIT] = "[stack cut: generated code]",
+};
+
+static const char *const end_name[MW_STACK_ENDS] = {
+	[MW_STACK_TRUNCATED] = "stack cut: too deep",
+	[MW_STACK_NO_MAPPING] = "stack cut: address in no mapping",
+	[MW_STACK_NO_TABLE] = "stack cut: no unwind table",
+	[MW_STACK_NO_ROW] = "stack cut: no unwind rule",
+	[MW_STACK_UNSUPPORTED] = "stack cut: unsupported unwind rule",
+	[MW_STACK_READ_FAULT] = "stack cut: stack not readable",
+	[MW_STACK_VMA_BUSY] = "stack cut: mappings locked",
+	[MW_STACK_JIT] = "stack cut: generated code",
+	[MW_STACK_NO_SCRATCH] = "no stack: every buffer in use",
+	[MW_STACK_FAULT] = "no stack: not readable",
+};
+
+static struct symbolizer_module *symbols_of(struct observer *s, struct module *m)
+{
+	if (!m->symbols && !m->symbols_failed && m->fd >= 0 &&
+	    symbolizer__module(s->symbolizer, m->fd, m->path, m->root, &m->symbols))
+		m->symbols_failed = true;
+	return m->symbols;
+}
+
+static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
+{
+	const struct observer_map *sm = &b->s->maps[map];
+	struct profile_mapping m = {.start = sm->start, .limit = sm->end, .offset = sm->offset};
+	uint32_t id;
+	int err;
+
+	if (b->mapping[map]) {
+		*ret = b->mapping[map] - 1;
+		return 0;
+	}
+	if (!sm->module) {
+		*ret = PROFILE_NONE;
+		return 0;
+	}
+	err = profile__string(b->p, sm->module->path, &m.file);
+	if (!err)
+		err = profile__string(b->p, sm->module->build_id, &m.build_id);
+	if (!err && symbols_of(b->s, sm->module)) {
+		m.has_functions = true;
+		m.has_filenames = m.has_lines = m.has_inlines = !b->s->opts.no_lines;
+	}
+	if (!err)
+		err = profile__mapping(b->p, &m, &id);
+	if (err)
+		return err;
+	b->mapping[map] = id + 1;
+	*ret = id;
+	return 0;
+}
+
+static int add_line(struct profile *p, const struct symbolizer_frame *f, struct profile_line *ret)
+{
+	struct profile_function fn = {.start_line = f->start_line};
+	const char *sys = f->system_name ? f->system_name : f->name;
+	int err = profile__string(p, f->name ? f->name : sys, &fn.name);
+
+	if (!err)
+		err = profile__string(p, sys, &fn.system_name);
+	if (!err && f->file)
+		err = profile__string(p, f->file, &fn.file);
+	if (!err)
+		err = profile__function(p, &fn, &ret->function);
+	ret->line = f->line;
+	ret->column = 0;
+	return err;
+}
+
+struct symbolizer_jit *snapshot__jit(struct observer *s, const struct target *t)
+{
+	struct symbolizer_jit *jit = NULL;
+	char root[64];
+
+	snprintf(root, sizeof(root), "/proc/%d/root", t->pid);
+	return symbolizer__jit(s->symbolizer, t->pid, root, &jit) ? NULL : jit;
+}
+
+/* Names of code that is in no file: what a JIT wrote down about itself. */
+static int lookup_jit(struct build *b, const struct observer_map *m, uint64_t addr,
+		      struct symbolizer_frame *frames)
+{
+	if (!b->jit_tried[m->target]) {
+		b->jit_tried[m->target] = true;
+		b->jit[m->target] = snapshot__jit(b->s, b->s->targets[m->target]);
+	}
+	if (!b->jit[m->target])
+		return 0;
+	return symbolizer_jit__lookup(b->jit[m->target], addr, frames, SYMBOLIZER_MAX_INLINE);
+}
+
+static int by_module(const void *pa, const void *pb)
+{
+	const struct named_frame *a = pa, *b = pb;
+
+	return a->module < b->module ? -1 : a->module > b->module;
+}
+
+/* Asks for the names of all frames at once: a question for each would cost a round trip to the
+ * process that reads debug information. Only an optimisation, so that failures do not matter. */
+static void prefetch_names(struct build *b)
+{
+	cleanup_free struct named_frame *f = calloc(b->s->nframes + 1, sizeof(*f));
+	cleanup_free uint64_t *offs = calloc(b->s->nframes + 1, sizeof(*offs));
+	size_t n = 0;
+
+	for (size_t i = 0; f && i < b->s->nframes; i++) {
+		const struct observer_map *m = &b->s->maps[b->s->frames[i].map];
+
+		if (!m->module || (b->only && m->target != b->only->index) ||
+		    !symbols_of(b->s, m->module))
+			continue;
+		f[n].module = m->module->symbols;
+		f[n++].off = b->s->frames[i].address - m->start + m->offset;
+	}
+	if (!n || !offs)
+		return;
+	qsort(f, n, sizeof(*f), by_module);
+	for (size_t i = 0, first = 0; i < n; i++) {
+		offs[i - first] = f[i].off;
+		if (i + 1 < n && f[i + 1].module == f[i].module)
+			continue;
+		symbolizer__prefetch(b->s->symbolizer, f[i].module, offs, i + 1 - first);
+		first = i + 1;
+	}
+}
+
+static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
+{
+	const struct observer_frame *f = &b->s->frames[frame];
+	const struct observer_map *m = &b->s->maps[f->map];
+	struct symbolizer_frame names[SYMBOLIZER_MAX_INLINE];
+	struct profile_line lines[SYMBOLIZER_MAX_INLINE];
+	struct symbolizer_module *sym;
+	uint32_t mapping;
+	int n = 0, err;
+
+	if (b->location[frame]) {
+		*ret = b->location[frame] - 1;
+		return 0;
+	}
+	err = map_mapping(b, f->map, &mapping);
+	if (err)
+		return err;
+	if (!m->module)
+		n = lookup_jit(b, m, f->address, names);
+	else if ((sym = symbols_of(b->s, m->module)))
+		n = symbolizer__lookup(b->s->symbolizer, sym, f->address - m->start + m->offset,
+				       names, SYMBOLIZER_MAX_INLINE);
+	for (int i = 0; i < n && !err; i++)
+		err = add_line(b->p, &names[i], &lines[i]);
+	if (!err)
+		err = profile__location(b->p, mapping, f->address, lines, n > 0 ? n : 0, ret);
+	if (!err)
+		b->location[frame] = *ret + 1;
+	return err;
+}
+
+static int site_stack(struct build *b, const struct heap_site *site, uint32_t *locs, size_t *ret_n)
+{
+	const uint32_t *frames = heap__site_frames(b->s->heap, site);
+	size_t n = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < site->nframes && !err; i++)
+		err = frame_location(b, frames[i], &locs[n++]);
+	if (!err && site->unknown)
+		err = profile__pseudo_location(b->p, "[no stack]", &locs[n++]);
+	else if (!err && site->end < MW_STACK_ENDS && end_frame[site->end])
+		err = profile__pseudo_location(b->p, end_frame[site->end], &locs[n++]);
+	*ret_n = n;
+	return err;
+}
+
+static size_t target_labels(struct build *b, const struct target *t, struct profile_label *labels)
+{
+	if (b->only)
+		return 0;
+	labels[0] = (struct profile_label){.key = b->pid_key, .num = t->pid};
+	labels[1] = (struct profile_label){.key = b->comm_key};
+	return profile__string(b->p, t->comm, &labels[1].str) ? 1 : 2;
+}
+
+static int64_t rounded(double v)
+{
+	return v > 0 ? llround(v) : 0;
+}
+
+/* The fifth value of the sample added last; profile__sample takes those that all samples have. */
+static void set_resident(struct build *b, double bytes)
+{
+	b->p->samples[b->p->nsamples - 1].value[PROFILE_RESIDENT_SPACE] = rounded(bytes);
+}
+
+static int add_site(struct build *b, const struct heap_site *site, bool with_maps)
+{
+	const struct touched_site *touched =
+		b->touched ? &b->touched[site - b->s->heap->sites] : NULL;
+	const struct target *t = b->s->targets[site->target];
+	struct profile_label labels[4];
+	uint32_t locs[MW_MAX_FRAMES + 2];
+	int64_t v[4];
+	size_t n, nlabels;
+	int err = site_stack(b, site, locs, &n);
+
+	nlabels = target_labels(b, t, labels);
+	nlabels += go_part__c_label(t, b->p, &labels[nlabels]);
+	if (!err && site->alloc_samples) {
+		v[PROFILE_ALLOC_OBJECTS] = rounded(site->alloc_objects);
+		v[PROFILE_ALLOC_SPACE] = rounded(site->alloc_bytes);
+		v[PROFILE_INUSE_OBJECTS] = rounded(heap_site__inuse_objects(site));
+		v[PROFILE_INUSE_SPACE] = rounded(heap_site__inuse_bytes(site));
+		err = profile__sample(b->p, locs, n, v, labels, nlabels);
+		if (!err && touched)
+			set_resident(b, touched->heap_bytes);
+		if (!err && b->s->histograms)
+			err = profile__hist(b->p, &site->hist);
+		if (!err &&
+		    heap_site__inuse_bytes(site) * AGES_SHARE > max_of(b->inuse_bytes, 0.0) &&
+		    site->ages)
+			err = profile__ages(b->p, site->ages);
+	}
+	/* A Go runtime's mappings are its heap, which its own profile divides up. */
+	if (!err && with_maps && site->map_count && !site->internal && !t->go) {
+		labels[nlabels++] =
+			(struct profile_label){.key = b->class_key, .str = b->class_mmap};
+		v[PROFILE_ALLOC_OBJECTS] = site->map_count;
+		v[PROFILE_ALLOC_SPACE] = site->map_bytes;
+		v[PROFILE_INUSE_OBJECTS] =
+			site->map_bytes > site->unmap_bytes ? site->map_count : 0;
+		v[PROFILE_INUSE_SPACE] = site->map_bytes - site->unmap_bytes;
+		err = profile__sample(b->p, locs, n, v, labels, nlabels);
+		if (!err && touched)
+			set_resident(b, touched->map_bytes);
+	}
+	return err;
+}
+
+/* Allocations that were seen but could not be kept: a frame of their own, so that alloc totals
+ * stay whole. Whether they still live is not known, so they count nothing in use. */
+static int add_lost(struct build *b, const char *frame, const char *cause, uint64_t count,
+		    uint64_t bytes)
+{
+	int64_t v[4] = {0};
+	uint32_t loc;
+	double w;
+	int err;
+
+	if (!count)
+		return 0;
+	err = profile__loss(b->p, cause, count, bytes);
+	if (err || !frame)
+		return err;
+	w = heap__weight(bytes / count, b->s->opts.sample_bytes);
+	v[PROFILE_ALLOC_OBJECTS] = rounded(w * count);
+	v[PROFILE_ALLOC_SPACE] = rounded(w * bytes);
+	err = profile__pseudo_location(b->p, frame, &loc);
+	return err ? err : profile__sample(b->p, &loc, 1, v, NULL, 0);
+}
+
+static int add_losses(struct build *b, const uint64_t *c)
+{
+	const struct heap *h = b->s->heap;
+	uint64_t gaps = 0, unknown = 0, implied = 0, lost = 0, lost_bytes = 0;
+	struct profile *p = b->p;
+	int err;
+
+	for (uint32_t i = 0; i < b->s->ntargets; i++) {
+		if (b->only && b->only->index != i)
+			continue;
+		unknown += h->targets[i].unknown_frees;
+		implied += h->targets[i].implied_frees;
+		gaps += h->targets[i].follow_gap_ns > 0;
+		lost += h->targets[i].lost_blocks;
+		lost_bytes += h->targets[i].lost_bytes;
+	}
+	err = add_lost(b, "[lost: ring full]", "allocations lost: ring full",
+		       c[MW_C_LOST_ALLOC_RING], c[MW_C_LOST_ALLOC_BYTES]);
+	err = err ? err
+		  : add_lost(b, "[lost: table of live blocks full]",
+			     "allocations lost: table of live blocks full",
+			     c[MW_C_LOST_LIVE_FULL] + lost, c[MW_C_LOST_LIVE_BYTES] + lost_bytes);
+	err = err ? err : add_lost(b, NULL, "frees lost: ring full", c[MW_C_LOST_FREE_RING], 0);
+	err = err ? err : add_lost(b, NULL, "frees lost: block reused", implied, 0);
+	err = err ? err : add_lost(b, NULL, "frees of blocks from before the attach", unknown, 0);
+	err = err ? err : add_lost(b, NULL, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
+	err = err ? err : add_lost(b, NULL, "mappings lost: ring full", c[MW_C_LOST_MAP_RING], 0);
+	err = err ? err
+		  : add_lost(b, NULL, "process events lost: ring full", c[MW_C_LOST_PROC_RING], 0);
+	err = err ? err
+		  : add_lost(b, NULL, "allocations lost: table of threads full",
+			     c[MW_C_LOST_THREAD_FULL], 0);
+	err = err ? err
+		  : add_lost(b, NULL, "calls whose return was not seen", c[MW_C_LOST_PENDING], 0);
+	err = err ? err
+		  : add_lost(b, NULL, "allocations lost: address out of range", c[MW_C_LOST_ADDR],
+			     0);
+	err = err ? err
+		  : add_lost(b, NULL, "children not seen between their fork and the attach", gaps,
+			     0);
+	err = err ? err
+		  : add_lost(b, NULL, "children that ended before they could be followed",
+			     b->s->children_gone, 0);
+	err = err ? err
+		  : add_lost(b, NULL, "children that could not be followed", b->s->children_missed,
+			     0);
+	for (int i = 0; i < MW_STACK_ENDS && !err; i++) {
+		if (end_name[i] && c[MW_C_STACK_END + i])
+			err = profile__loss(p, end_name[i], c[MW_C_STACK_END + i], 0);
+	}
+	return err;
+}
+
+static void add_totals(struct build *b)
+{
+	struct profile_totals *t = &b->p->totals;
+
+	for (uint32_t i = 0; i < b->s->ntargets; i++) {
+		const struct heap_target *h = &b->s->heap->targets[i];
+
+		if (b->only && b->only->index != i)
+			continue;
+		t->alloc_objects += h->alloc_objects;
+		t->alloc_bytes += h->alloc_bytes;
+		t->free_objects += h->free_objects;
+		t->free_bytes += h->free_bytes;
+	}
+	/* (a Go runtime's share is in there already, with its frees) */
+	t->inuse_objects = t->alloc_objects - t->free_objects;
+	t->inuse_bytes = t->alloc_bytes - t->free_bytes;
+}
+
+static int add_histograms(struct build *b)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < b->s->ntargets && !err; i++) {
+		const struct heap_target *h = &b->s->heap->targets[i];
+
+		if (h->hist && (!b->only || b->only->index == i))
+			err = profile__hist_total(b->p, h->hist);
+	}
+	return err ? err
+		   : add_lost(b, NULL, "blocks missing in histograms: no memory",
+			      b->s->heap->lost_hist, 0);
+}
+
+/* Why the pages of a process cannot be looked at. */
+static const char *no_pages(const struct target *t, int err)
+{
+	if (t->go)
+		return "is a Go program, whose profile has no addresses";
+	return err == -ESRCH ? "has ended, and its pages with it" : strerror(-err);
+}
+
+/*
+ * Looks at the pages of every process in the profile. Where they cannot be seen the value is left
+ * out: a zero would say that nothing is resident. Of a process that has ended that is true, but
+ * says nothing if there is no other.
+ */
+static int look_at_pages(struct build *b)
+{
+	cleanup_free struct touched_site *sum = calloc(b->s->heap->nsites + 1, sizeof(*sum));
+	const struct target *blind = NULL;
+	bool seen = false;
+	int err = 0;
+
+	if (!sum)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < b->s->ntargets; i++) {
+		const struct target *t = b->s->targets[i];
+
+		if (b->only && b->only->index != i)
+			continue;
+		err = t->go ? -EOPNOTSUPP : touched__sum(b->s, t, sum);
+		if (err == -ENOMEM)
+			return err;
+		seen |= !err;
+		if (err)
+			blind = t;
+		if (err && err != -ESRCH)
+			break;
+	}
+	if (err && err != -ESRCH)
+		seen = false;
+	if (seen)
+		b->touched = take_ptr(sum);
+	else if (blind)
+		log_warn("no resident_space: %s (%d) %s", blind->comm, blind->pid,
+			 no_pages(blind, err));
+	return 0;
+}
+
+static int add_go(struct build *b, const struct target *t)
+{
+	struct profile_label labels[2];
+	size_t n = target_labels(b, t, labels);
+
+	return go_part__add(t, b->p, labels, n);
+}
+
+static int describe(struct build *b)
+{
+	const struct target *t = b->only ? b->only : b->s->targets[0];
+	struct profile *p = b->p;
+	int err = profile__set_heap_types(p, b->s->opts.sample_bytes);
+
+	err = err ? err : profile__string(p, "class", &b->class_key);
+	err = err ? err : profile__string(p, "mmap", &b->class_mmap);
+	err = err ? err : profile__string(p, "pid", &b->pid_key);
+	err = err ? err : profile__string(p, "comm", &b->comm_key);
+	if (err || !t)
+		return err;
+	p->pid = t->pid;
+	p->time_ns = util__wall_ms() * 1000000;
+	p->duration_ns = util__now_ns() - t->start_ns;
+	err = profile__string(p, t->comm, &p->comm);
+	return err ? err : profile__string(p, t->cmdline ? t->cmdline : "", &p->cmdline);
+}
+
+/* faulted: ever; resident: still there. Values in the order of a heap profile. */
+static int set_fault_types(struct build *b)
+{
+	static const char *const types[4][2] = {{"faulted_pages", "count"},
+						{"faulted_space", "bytes"},
+						{"resident_pages", "count"},
+						{"resident_space", "bytes"}};
+	struct profile *p = b->p;
+	int err = 0;
+
+	for (int i = 0; i < 4 && !err; i++) {
+		err = profile__string(p, types[i][0], &p->sample_type[i].type);
+		if (!err)
+			err = profile__string(p, types[i][1], &p->sample_type[i].unit);
+	}
+	p->nvalues = 4;
+	p->default_sample_type = p->sample_type[3].type;
+	if (!err)
+		err = profile__string(p, "space", &p->period_type.type);
+	if (!err)
+		err = profile__string(p, "bytes", &p->period_type.unit);
+	p->period = (int64_t)faults__period(b->s->faults) * sysconf(_SC_PAGESIZE);
+	p->sample_bytes = p->period;
+	return err;
+}
+
+static int add_fault_site(struct build *b, uint32_t index)
+{
+	const struct heap_site *site = &b->s->heap->sites[index];
+	const struct faults_site *sums = faults__site(b->s->faults, index);
+	struct profile_totals *totals = &b->p->totals;
+	uint32_t locs[MW_MAX_FRAMES + 2];
+	struct profile_label labels[3];
+	int64_t v[4];
+	size_t n;
+	int err;
+
+	if (!sums || !sums->faults)
+		return 0;
+	err = site_stack(b, site, locs, &n);
+	if (err)
+		return err;
+	v[0] = rounded(sums->faulted_bytes / sysconf(_SC_PAGESIZE));
+	v[1] = rounded(sums->faulted_bytes);
+	v[2] = rounded(sums->resident_pages);
+	v[3] = rounded(sums->resident_bytes);
+	totals->alloc_objects += v[0];
+	totals->alloc_bytes += v[1];
+	totals->inuse_objects += v[2];
+	totals->inuse_bytes += v[3];
+	return profile__sample(b->p, locs, n, v, labels,
+			       target_labels(b, b->s->targets[site->target], labels));
+}
+
+/* What is resident from before the recording, or came with faults that were not sampled. */
+static int add_fault_rest(struct build *b, const struct target *t)
+{
+	int64_t v[4] = {0}, rest = faults__rest(b->s->faults, t->index);
+	struct profile_label labels[3];
+	uint32_t loc;
+	int err;
+
+	if (rest <= 0)
+		return 0;
+	v[2] = rest / sysconf(_SC_PAGESIZE);
+	v[3] = rest;
+	b->p->totals.inuse_objects += v[2];
+	b->p->totals.inuse_bytes += v[3];
+	err = profile__pseudo_location(b->p, "[resident, not attributed]", &loc);
+	return err ? err : profile__sample(b->p, &loc, 1, v, labels, target_labels(b, t, labels));
+}
+
+static int add_fault_losses(struct build *b)
+{
+	static const char *const names[FAULTS_LOSSES] = {
+		[FAULTS_LOST_ROOM] = "page-fault samples lost: no room",
+		[FAULTS_LOST_GONE] = "page-fault samples lost: the process was gone",
+		[FAULTS_LOST_DENIED] = "page-fault samples lost: not permitted",
+	};
+	uint64_t c[MW_C_COUNT];
+	int err = observer__counters(b->s, b->only, c);
+
+	for (int i = 0; i < FAULTS_LOSSES && !err; i++) {
+		uint64_t lost = faults__lost(b->s->faults, i) +
+				(i == FAULTS_LOST_ROOM ? c[MW_C_LOST_MAP_RING] : 0);
+
+		if (lost)
+			err = profile__loss(b->p, names[i], lost, lost * b->p->period);
+	}
+	if (!err && c[MW_C_LOST_STACK_RING])
+		err = profile__loss(b->p, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
+	return err;
+}
+
+static void build_free(struct build *b)
+{
+	profile__free(b->p);
+	free(b->touched);
+	free(b->location);
+	free(b->mapping);
+	free(b);
+}
+
+static int build_new(struct observer *s, const struct target *t, struct build **ret)
+{
+	struct build *b = calloc(1, sizeof(*b));
+	int err = -ENOMEM;
+
+	if (!b)
+		return err;
+	b->s = s;
+	b->only = t ? t : s->ntargets == 1 ? s->targets[0] : NULL;
+	b->location = calloc(s->nframes + 1, sizeof(*b->location));
+	b->mapping = calloc(s->nmaps + 1, sizeof(*b->mapping));
+	if (b->location && b->mapping)
+		err = profile__new(&b->p);
+	if (!err)
+		err = describe(b);
+	if (err)
+		build_free(b);
+	else
+		*ret = b;
+	return err;
+}
+
+/* The executable's mapping first: its is the lowest address. */
+static int add_first_mapping(struct build *b)
+{
+	uint32_t unused;
+
+	for (uint32_t i = 0; i < b->s->nmaps; i++) {
+		if (b->s->maps[i].module && (!b->only || b->s->maps[i].target == b->only->index))
+			return map_mapping(b, i, &unused);
+	}
+	return 0;
+}
+
+int snapshot__faults(struct observer *s, const struct target *t, struct profile **ret)
+{
+	struct build *b;
+	int err;
+
+	if (!s->faults)
+		return -EINVAL;
+	faults__look(s->faults, true);
+	err = build_new(s, t, &b);
+	if (err)
+		return err;
+	err = set_fault_types(b);
+	if (!err)
+		err = add_first_mapping(b);
+	prefetch_names(b);
+	for (uint32_t i = 0; i < s->heap->nsites && !err; i++) {
+		if (!b->only || s->heap->sites[i].target == b->only->index)
+			err = add_fault_site(b, i);
+	}
+	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
+		if (!b->only || b->only->index == i)
+			err = add_fault_rest(b, s->targets[i]);
+	}
+	if (!err)
+		err = add_fault_losses(b);
+	if (!err)
+		*ret = take_ptr(b->p);
+	build_free(b);
+	return err;
+}
+
+int snapshot__heap(struct observer *s, const struct target *t, bool with_maps, struct profile **ret)
+{
+	uint64_t counters[MW_C_COUNT];
+	struct build *b;
+	int err = build_new(s, t, &b);
+
+	if (err)
+		return err;
+	b->p->ages_ms = heap__time_ms(s->heap, util__now_ns());
+	err = add_first_mapping(b);
+	if (!err && s->touched)
+		err = look_at_pages(b);
+	prefetch_names(b);
+	/* Go's own first: its tables name code that the symbols of a stripped file do not. */
+	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
+		if (!b->only || b->only->index == i)
+			err = add_go(b, s->targets[i]);
+	}
+	for (uint32_t i = 0; i < s->ntargets; i++) {
+		if (!b->only || b->only->index == i)
+			b->inuse_bytes +=
+				s->heap->targets[i].alloc_bytes - s->heap->targets[i].free_bytes;
+	}
+	for (size_t i = 0; i < s->heap->nsites && !err; i++) {
+		if (!b->only || s->heap->sites[i].target == b->only->index)
+			err = add_site(b, &s->heap->sites[i], with_maps);
+	}
+	if (!err)
+		err = observer__counters(s, b->only, counters);
+	if (!err)
+		err = add_losses(b, counters);
+	if (!err && s->histograms)
+		err = add_histograms(b);
+	if (!err) {
+		add_totals(b);
+		if (b->touched)
+			err = profile__add_resident_type(b->p);
+	}
+	if (!err)
+		*ret = take_ptr(b->p);
+	build_free(b);
+	return err;
+}
