@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cmd_oom.c - memwatch oom: follows OOM kills, or lists what was recorded. The order of work per
- * kill: the log file first (synced), then journal and syslog, then stdout, whose reader may be
+ * cmd_oom.c - memwatch oom: follows OOM kills, lists what was recorded, or explains those of a saved
+ * log. The order of work per kill: the log file first (synced), then journal and syslog, then stdout, whose reader may be
  * slow.
  */
 #include <argp.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,32 +17,41 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alert/runner.h"
 #include "cmd.h"
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "core/when.h"
 #include "oom/journal.h"
 #include "oom/jsonlog.h"
 #include "oom/record.h"
 #include "oom/render.h"
+#include "oom/rotated.h"
+#include "oom/saved.h"
 #include "oom/watch.h"
 #include "sys/protect.h"
 #include "sys/signals.h"
 
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
+#define COMMAND_NS 30000000000ULL /* a command of --on-kill is ended after that */
 #define SAME_KILL_MS 60000 /* the kernel's log has a clock of its own */
 
 struct oom_cmd {
 	/* options */
 	bool json, quiet, follow, list, journal, syslog, no_probe, no_kmsg;
-	const char *log_path;
-	int64_t since_unix_ms; /* of list */
+	const char *log_path, *command;
+	const char **files; /* saved logs */
+	size_t nfiles, files_cap;
+	int64_t since_unix_ms, until_unix_ms; /* of lists */
 	uint64_t duration_ns;
 	/* state */
 	struct jsonlog *log;
 	struct watch *watch;
+	struct runner *runner; /* of --on-kill */
+	uint64_t not_run;
 	struct escape_buf line, text, summary;
 	char boot_id[40];
 	uint64_t reported, recorded;
@@ -61,7 +71,7 @@ struct oom_cmd {
 
 static void print_out(struct oom_cmd *c, const struct escape_buf *b)
 {
-	if (c->stdout_gone || (c->quiet && !c->list))
+	if (c->stdout_gone || (c->quiet && !c->list && !c->nfiles))
 		return;
 	if (util__write_all(STDOUT_FILENO, b->text, b->len))
 		c->stdout_gone = true;
@@ -114,6 +124,32 @@ static bool is_known(const struct oom_cmd *c, const struct oom_event *e)
 	return false;
 }
 
+/* The facts in the environment and as JSON on standard input; names are cleaned of what could steer
+ * a terminal. */
+static void run_command(struct oom_cmd *c, const struct oom_event *e)
+{
+	char comm[4 * OOM_COMM + 32], pid[48], anon[64], memcg[OOM_PATH + 32], time[64];
+	const char *const env[] = {pid, comm, anon, memcg, time, NULL};
+	struct escape_buf clean = {};
+	int err;
+
+	escape__plain(&clean, e->victim.comm, "");
+	snprintf(pid, sizeof(pid), "MEMWATCH_KILL_PID=%u", e->victim.pid);
+	snprintf(comm, sizeof(comm), "MEMWATCH_KILL_COMM=%s", clean.text ? clean.text : "");
+	snprintf(anon, sizeof(anon), "MEMWATCH_KILL_ANON_BYTES=%" PRIu64,
+		 e->victim.anon_rss_bytes == OOM_UNKNOWN ? 0 : e->victim.anon_rss_bytes);
+	clean.len = 0;
+	escape__plain(&clean, e->memcg, "");
+	snprintf(memcg, sizeof(memcg), "MEMWATCH_KILL_CGROUP=%s",
+		 e->memcg[0] && clean.text ? clean.text : "");
+	snprintf(time, sizeof(time), "MEMWATCH_KILL_TIME_UNIX_MS=%" PRId64, e->time_unix_ms);
+	escape__free(&clean);
+	err = runner__start(c->runner, 0, env, c->line.text, c->line.len);
+	if (err && !c->not_run++)
+		log_warn("failed to run the command of --on-kill: %s",
+			 err == -EBUSY ? "too many of them run already" : strerror(-err));
+}
+
 static void report(void *arg, struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
@@ -133,6 +169,8 @@ static void report(void *arg, struct oom_event *e)
 		if (c->syslog)
 			journal__syslog(e, c->summary.text);
 	}
+	if (c->runner)
+		run_command(c, e);
 	if (c->json) {
 		print_out(c, &c->line);
 	} else {
@@ -157,20 +195,28 @@ static void retry_log(struct oom_cmd *c)
 
 /* --- what was recorded --- */
 
+static bool is_in_window(const struct oom_cmd *c, const struct oom_event *e)
+{
+	return !e->has_time ||
+	       (e->time_unix_ms >= c->since_unix_ms && e->time_unix_ms <= c->until_unix_ms);
+}
+
 static void list_recorded(void *arg, const char *line, size_t len, const struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
 
 	if (!strcmp(e->boot_id, c->boot_id))
 		remember(c, e);
-	if (!c->list || e->time_unix_ms < c->since_unix_ms)
+	if (!c->list || !is_in_window(c, e))
 		return;
 	c->reported++;
 	c->text.len = 0;
-	if (c->json)
+	if (c->json) {
 		escape__raw(&c->text, line, len);
-	else
+		escape__raw(&c->text, "\n", 1);
+	} else {
 		render__text(&c->text, e);
+	}
 	print_out(c, &c->text);
 }
 
@@ -182,7 +228,7 @@ static void list_past(void *arg, struct oom_event *e)
 		return;
 	if (!c->log_path)
 		remember(c, e); /* following goes on after it */
-	if (e->time_unix_ms < c->since_unix_ms)
+	if (!is_in_window(c, e))
 		return;
 	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
 	c->reported++;
@@ -194,24 +240,50 @@ static void list_past(void *arg, struct oom_event *e)
 	print_out(c, &c->text);
 }
 
+/* The words for a file that cannot be read. */
+static const char *file_reason(int err)
+{
+	return err == -EINVAL ? "it is not a regular file" : strerror(-err);
+}
+
+static int read_file(struct oom_cmd *c, const char *path)
+{
+	struct record_stats stats;
+	int err = record__each(path, list_recorded, c, &stats);
+
+	/* A terminal or a pipe can be written, but tells nothing of the past. */
+	if ((err == -ENOENT || err == -EINVAL) && !c->list)
+		return 0;
+	if (err) {
+		log_error("failed to read '%s': %s", path, file_reason(err));
+		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
+	}
+	if (stats.bad)
+		log_warn("'%s' has %llu lines that are no events, or damaged; left out", path,
+			 (unsigned long long)stats.bad);
+	if (stats.cut)
+		log_warn("'%s' goes on after the first 1 GiB; the rest was not read", path);
+	return 0;
+}
+
+/* What was rotated away is known too: else the kernel's log, which goes back further than the new
+ * file, would have it written again. */
 static int read_log(struct oom_cmd *c)
 {
-	uint64_t bad;
-	int err;
+	struct rotated old;
+	int status = 0, err;
 
 	if (!c->log_path)
 		return 0;
-	err = record__each(c->log_path, list_recorded, c, &bad);
-	if (err == -ENOENT && !c->list)
-		return 0;
-	if (err) {
-		log_error("failed to read '%s': %s", c->log_path, strerror(-err));
-		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
-	}
-	if (bad)
-		log_warn("'%s' has %llu lines that are no events; left out", c->log_path,
-			 (unsigned long long)bad);
-	return 0;
+	err = rotated__list(c->log_path, &old);
+	if (err)
+		log_warn("failed to look for rotated files of '%s': %s; continuing without",
+			 c->log_path, strerror(-err));
+	for (size_t i = 0; !err && i < old.n && !status; i++)
+		status = read_file(c, old.path[i]);
+	if (!err)
+		rotated__free(&old);
+	return status ? status : read_file(c, c->log_path);
 }
 
 static int list(struct oom_cmd *c)
@@ -233,6 +305,52 @@ static int list(struct oom_cmd *c)
 			 strerror(-err), c->log_path);
 	if (!c->quiet)
 		log_info("%llu kills", (unsigned long long)c->reported);
+	return EXIT_DONE;
+}
+
+/* --- saved logs --- */
+
+static void list_saved(void *arg, struct oom_event *e)
+{
+	struct oom_cmd *c = arg;
+
+	if (!is_in_window(c, e))
+		return;
+	c->reported++;
+	c->text.len = 0;
+	if (c->json)
+		render__json(&c->text, e);
+	else
+		render__text(&c->text, e);
+	print_out(c, &c->text);
+}
+
+static int explain_file(struct oom_cmd *c, const char *path)
+{
+	uint64_t before = c->reported;
+	struct saved_stats s;
+	int err = saved__read(path, list_saved, c, &s);
+
+	if (err) {
+		log_error("failed to read '%s': %s", path, file_reason(err));
+		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
+	}
+	if (s.damaged)
+		log_warn("'%s': %llu damaged lines were left out", path,
+			 (unsigned long long)s.damaged);
+	if (s.cut)
+		log_warn("'%s': it goes on after the first 1 GiB, or is a cut archive; the rest was "
+			 "not read",
+			 path);
+	if (s.assumed_year)
+		log_info("'%s': its times have no year; the latest before the file was written is "
+			 "assumed",
+			 path);
+	if (!c->quiet)
+		log_info("'%s': %llu kill%s in %llu lines, %llu of them the kernel's", path,
+			 (unsigned long long)(c->reported - before),
+			 c->reported - before == 1 ? "" : "s", (unsigned long long)s.lines,
+			 (unsigned long long)s.kernel_lines);
 	return EXIT_DONE;
 }
 
@@ -281,6 +399,8 @@ static int loop(struct oom_cmd *c, int sig_fd)
 		if (err)
 			return err;
 		retry_log(c);
+		if (c->runner)
+			runner__tick(c->runner);
 		if (c->stdout_gone && !c->log && !c->journal && !c->syslog)
 			return 0;
 	}
@@ -327,6 +447,9 @@ static void close_books(const struct oom_cmd *c)
 	struct watch_stats s;
 
 	watch__stats(c->watch, &s);
+	if (c->not_run)
+		log_warn("%llu kills without the command of --on-kill",
+			 (unsigned long long)c->not_run);
 	log_info("%llu kills reported, %llu written to the log, %zu not written; lost: %llu ring "
 		 "full, "
 		 "%llu victim not noted, %llu log records overwritten",
@@ -379,6 +502,8 @@ static int follow(struct oom_cmd *c)
 
 enum {
 	OPT_SINCE = 256,
+	OPT_UNTIL,
+	OPT_ON_KILL,
 	OPT_LIST,
 	OPT_FOLLOW,
 	OPT_LOG,
@@ -395,11 +520,14 @@ static const struct argp_option options[] = {
 	 0},
 	{"json", OPT_JSON, NULL, 0, "JSON lines on standard output", 0},
 	{"since", OPT_SINCE, "TIME", 0,
-	 "list the kills since TIME (2h, 3d, 2026-01-31, "
-	 "'2026-01-31 08:00') and exit",
-	 0},
+	 "list the kills since TIME and exit: " WHEN_FORMS "; local time, as printed", 0},
+	{"until", OPT_UNTIL, "TIME", 0, "list the kills until TIME and exit", 0},
 	{"list", OPT_LIST, NULL, 0, "list all recorded kills and exit", 0},
 	{"follow", OPT_FOLLOW, NULL, 0, "with --since or --list: go on with new kills", 0},
+	{"on-kill", OPT_ON_KILL, "CMD", 0,
+	 "run CMD for each kill: no shell; the facts are in MEMWATCH_KILL_* of its environment and "
+	 "as JSON on its standard input",
+	 0},
 	{"journal", OPT_JOURNAL, NULL, 0, "to the systemd journal too, with structured fields", 0},
 	{"syslog", OPT_SYSLOG, NULL, 0, "to syslog too", 0},
 	{"source", OPT_SOURCE, "NAME", 0, "probe, kmsg (the kernel's log) or both (default)", 0},
@@ -408,30 +536,6 @@ static const struct argp_option options[] = {
 	{"verbose", 'v', NULL, 0, "more messages", 0},
 	{0},
 };
-
-/* "2h" ago, or a local date and time. */
-static int parse_since(const char *text, int64_t *ret_unix_ms)
-{
-	static const char *const formats[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S",
-					      "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
-	uint64_t ns;
-
-	if (!units__parse_time(text, &ns)) {
-		*ret_unix_ms = util__wall_ms() - (int64_t)(ns / 1000000);
-		return 0;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-		struct tm tm = {.tm_isdst = -1};
-		const char *end = strptime(text, formats[i], &tm);
-		bool utc = end && !strcmp(end, "Z");
-
-		if (!end || (*end && !utc))
-			continue;
-		*ret_unix_ms = (int64_t)(utc ? timegm(&tm) : mktime(&tm)) * 1000;
-		return 0;
-	}
-	return -EINVAL;
-}
 
 static error_t parse_source(struct oom_cmd *c, const char *text)
 {
@@ -452,10 +556,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_LOG: c->log_path = arg; break;
 	case OPT_JSON: c->json = true; break;
 	case OPT_SINCE:
-		if (parse_since(arg, &c->since_unix_ms))
-			argp_error(state, "--since: '%s' is no time", arg);
+	case OPT_UNTIL:
+		if (when__parse(arg, util__wall_ms(),
+				key == OPT_SINCE ? &c->since_unix_ms : &c->until_unix_ms))
+			argp_error(state, "--%s: '%s' is no time; write it as %s",
+				   key == OPT_SINCE ? "since" : "until", arg, WHEN_FORMS);
 		c->list = true;
 		break;
+	case OPT_ON_KILL: c->command = arg; break;
 	case OPT_LIST: c->list = true; break;
 	case OPT_FOLLOW: c->follow = true; break;
 	case OPT_JOURNAL: c->journal = true; break;
@@ -470,10 +578,51 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case 'q': c->quiet = true; break;
 	case 'v': log__set_level(LOG_DEBUG); break;
-	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;
+	case ARGP_KEY_ARG:
+		if (array_reserve(c->files, c->files_cap, c->nfiles + 1))
+			return ENOMEM;
+		c->files[c->nfiles++] = arg;
+		break;
+	case ARGP_KEY_END:
+		if (c->nfiles && (c->log_path || c->follow || c->command))
+			argp_error(state, "a saved log is explained once: --log, --follow and --on-kill "
+					  "do not go with it");
+		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
+}
+
+static int start_runner(struct oom_cmd *c)
+{
+	int err = c->command ? runner__new(c->command, COMMAND_NS, 0, &c->runner) : 0;
+
+	if (!err)
+		return EXIT_DONE;
+	log_error("the command of --on-kill cannot be run: %s", strerror(-err));
+	return err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int run(struct oom_cmd *c)
+{
+	int status = start_runner(c);
+
+	for (size_t i = 0; i < c->nfiles; i++) {
+		int one = explain_file(c, c->files[i]);
+
+		status = status ? status : one;
+	}
+	if (status || c->nfiles)
+		return status;
+	if (c->list)
+		status = list(c);
+	if (!status && (!c->list || c->follow)) {
+		c->follow = c->list; /* what is listed is gone on with */
+		c->list = false;
+		c->reported = 0;
+		status = follow(c);
+	}
+	return status;
 }
 
 int cmd_oom(int argc, char **argv)
@@ -481,14 +630,16 @@ int cmd_oom(int argc, char **argv)
 	static const struct argp argp = {
 		options,
 		parse_option,
-		NULL,
+		"[FILE...]",
 		"Follow OOM kills: who was killed, who asked for memory, which limit was hit, what "
-		"the largest processes were. With --since or --list: what was recorded.",
+		"the largest processes were. With --since, --until or --list: what was recorded. With "
+		"FILE (- is standard input): explain the kills in a saved log of a kernel: dmesg, "
+		"journalctl -k (also -o json), syslog, compressed by gzip or not.",
 		NULL,
 		NULL,
 		NULL};
-	struct oom_cmd c = {};
-	int status = EXIT_DONE;
+	struct oom_cmd c = {.until_unix_ms = INT64_MAX};
+	int status;
 
 	argp_err_exit_status = EXIT_USAGE;
 	argv[0] = (char *)"memwatch oom";
@@ -499,17 +650,14 @@ int cmd_oom(int argc, char **argv)
 		log_error("out of memory");
 		return EXIT_FAILED;
 	}
-	if (c.list)
-		status = list(&c);
-	if (!status && (!c.list || c.follow)) {
-		c.follow = c.list; /* what is listed is gone on with */
-		c.list = false;
-		c.reported = 0;
-		status = follow(&c);
-	}
+	status = run(&c);
+	if (c.runner)
+		runner__finish(c.runner);
+	runner__free(c.runner);
 	jsonlog__close(c.log);
 	watch__free(c.watch);
 	free(c.known);
+	free(c.files);
 	escape__free(&c.line);
 	escape__free(&c.text);
 	escape__free(&c.summary);

@@ -430,7 +430,7 @@ static void merge_stalls(void **state)
 	assert_string_equal(g.last.stalls.group_path, "/a/b");
 	assert_int_equal(g.last.stalls.group.cnt[0], 100);
 	/* No group above the root, no group. */
-	ev->victim.pid = 5;
+	ev->victim.pid = ev->victim.tgid = 5;
 	ev->victim.nlevels = 1;
 	ev->victim_cgroup[0].name[0] = 0;
 	merge__probe(m, ev, 100 * SEC, 0, no_enrich);
@@ -438,6 +438,98 @@ static void merge_stalls(void **state)
 	assert_string_equal(g.last.stalls.group_path, "");
 	merge__free(m);
 	free(ev);
+}
+
+/* memory.oom.group: the kernel goes through the whole group and names the first victim twice; a
+ * victim whose main thread has ended is named by another thread. */
+static void merge_by_process(void **state)
+{
+	static const char again[] =
+		"Memory cgroup out of memory: Killed process 21207 (hog) total-vm:8kB, anon-rss:4kB, "
+		"file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0";
+	static const char thread[] =
+		"Memory cgroup out of memory: Killed process 90 (hog) total-vm:8kB, anon-rss:4kB, "
+		"file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0";
+	struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
+
+	for (int log_first = 0; log_first < 2; log_first++) {
+		struct kmsg_parser p;
+		struct got g = {};
+		struct merge *m;
+
+		ev->victim.pid = ev->victim.tgid = 21207;
+		assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+		kmsg_parser__init(&p, 4096);
+		assert_true(FEED(&p, memcg_618));
+		for (int twice = 0; twice < 2; twice++) {
+			if (log_first)
+				merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+			else
+				merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+		}
+		assert_int_equal(g.n, 0);
+		if (log_first) {
+			merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+			merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+		} else {
+			merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+			assert_true(kmsg_parser__feed(&p, again, 501, 1));
+			merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+		}
+		merge__flush(m);
+		assert_int_equal(g.n, 1);
+		assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
+		/* process 80, named by its thread 90 */
+		ev->victim.tgid = 80;
+		ev->victim.pid = 90;
+		assert_true(kmsg_parser__feed(&p, thread, 502, 1));
+		merge__probe(m, ev, 11 * SEC, 0, no_enrich);
+		merge__kmsg(m, &p.cur, true, 11 * SEC, 0, no_enrich);
+		merge__flush(m);
+		assert_int_equal(g.n, 2);
+		assert_int_equal(g.last.victim.pid, 80);
+		merge__free(m);
+	}
+	free(ev);
+}
+
+/* Nobody to kill, again and again: the first, and after a while the number of the others. */
+static void merge_without_victim(void **state)
+{
+	static const char *const lines[] = {
+		"dd invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=-1000",
+		"memory: usage 16384kB, limit 16384kB, failcnt 22",
+		"Memory cgroup stats for /a: b:",
+		"anon 1048576",
+		"shmem 12582912",
+		"Out of memory and no killable processes...",
+	};
+	struct kmsg_parser p;
+	struct got g = {};
+	struct merge *m;
+
+	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	kmsg_parser__init(&p, 4096);
+	for (uint64_t i = 0; i < 1309; i++) {
+		assert_true(FEED(&p, lines));
+		assert_true(p.cur.no_victim && p.cur.is_memcg);
+		assert_string_equal(p.cur.oom_memcg, "/a: b");
+		merge__kmsg(m, &p.cur, true, 10 * SEC + i * 1000000, 0, no_enrich);
+		assert_int_equal(g.n, 1);
+	}
+	assert_true(g.last.no_victim);
+	assert_int_equal(g.last.repeats, 0);
+	assert_int_equal(g.last.stat.bytes[CGROUP_STAT_SHMEM], 12 << 20);
+	assert_int_equal(merge__due(m), 10 * SEC + MERGE_FUTILE_NS);
+	merge__tick(m, 10 * SEC + MERGE_FUTILE_NS);
+	assert_int_equal(g.n, 2);
+	assert_int_equal(g.last.repeats, 1308);
+	/* and it can begin again */
+	merge__kmsg(m, &p.cur, true, 100 * SEC, 0, no_enrich);
+	assert_int_equal(g.n, 3);
+	merge__flush(m);
+	assert_int_equal(g.n, 3);
+	merge__free(m);
 }
 
 /* memwatch was held up: the log's line is read long after the kill was handed on alone. */
@@ -530,8 +622,15 @@ static void round_trip(void **state)
 	static const char odd[] = "{\"schema\":\"memwatch.oom/1\",\"victim\":3}";
 	struct escape_buf b = {};
 
+	oom_event__init(e);
 	e->time_unix_ms = 1795231711383;
 	e->seq = 42;
+	e->has_constraint = true;
+	e->has_stat = true;
+	e->stat.bytes[CGROUP_STAT_SHMEM] = 36 << 20;
+	e->ntmpfs = 1;
+	strcpy(e->tmpfs[0].path, "/dev/s\x1bhm");
+	e->tmpfs[0].used_bytes = 35 << 20;
 	e->from = OOM_FROM_KMSG;
 	e->signal = 9;
 	e->constraint = OOM_CONSTRAINT_CPUSET;
@@ -568,6 +667,10 @@ static void round_trip(void **state)
 	assert_int_equal(back->victim.uid, UINT32_MAX);
 	assert_int_equal(back->victim.swap_bytes, OOM_UNKNOWN);
 	assert_string_equal(back->memcg, "/m");
+	assert_true(back->has_time && back->has_constraint && !back->no_victim);
+	assert_memory_equal(&back->stat, &e->stat, sizeof(e->stat));
+	assert_int_equal(back->ntmpfs, 1);
+	assert_int_equal(back->tmpfs[0].used_bytes, 35 << 20);
 	assert_string_equal(back->boot_id, "b");
 	assert_int_equal(back->ntasks, 1);
 	assert_int_equal(back->timeline[0].rss_bytes, 5);
@@ -664,6 +767,8 @@ int main(void)
 		cmocka_unit_test(merge_without_report),
 		cmocka_unit_test(merge_alone_and_late),
 		cmocka_unit_test(merge_stalls),
+		cmocka_unit_test(merge_by_process),
+		cmocka_unit_test(merge_without_victim),
 		cmocka_unit_test(merge_after_a_halt),
 		cmocka_unit_test(tracker_and_reused_pids),
 		cmocka_unit_test(merge_overflow),

@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "core/when.h"
 #include "model/timeline.h"
 #include "oom/render.h"
 #include "format/escape.h"
@@ -185,8 +186,8 @@ static void look_at_machine(struct rules_sample *x)
 static int look_at(struct alert *a, struct watched *w, struct rules_sample *x)
 {
 	struct timeline_row row = timeline__row(util__steady_ms());
+	struct cgroup_stat stat;
 	struct statm s;
-	uint64_t cache;
 
 	if (statm__read(w->pid, &s))
 		return -ESRCH;
@@ -200,9 +201,11 @@ static int look_at(struct alert *a, struct watched *w, struct rules_sample *x)
 		return 0;
 	if (w->memory.limit_bytes == CGROUP_NO_LIMIT)
 		return 0;
-	cache = cgroup__inactive_file(&a->mounts, w->memory.path);
+	cgroup__stat(&a->mounts, w->memory.path, &stat);
 	x->cgroup_limit_bytes = w->memory.limit_bytes;
-	x->cgroup_used_bytes = w->memory.usage_bytes - min_of(cache, w->memory.usage_bytes);
+	x->cgroup_reclaimable_bytes =
+		min_of(cgroup_stat__reclaimable(&stat), w->memory.usage_bytes);
+	x->cgroup_used_bytes = w->memory.usage_bytes - x->cgroup_reclaimable_bytes;
 	return 0;
 }
 
@@ -235,13 +238,13 @@ struct firing {
 
 static void render_json(struct escape_buf *b, const struct watched *w, const struct firing *f)
 {
-	char when[32];
+	char when[WHEN_LEN];
 
 	b->len = 0;
 	escape__format(b,
 		       "{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
 		       ",\"rule\":\"%s\"",
-		       render__time(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
+		       when__utc(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
 		       rules__name(f->rule));
 	put_number(b, "value", f->v->value);
 	put_number(b, "threshold", f->v->threshold);

@@ -65,8 +65,8 @@ bool rules__any(const struct rules *r);
 struct rules_sample {
 	double t_s; /* monotonic */
 	uint64_t rss_bytes;
-	uint64_t cgroup_used_bytes,
-		cgroup_limit_bytes; /* used: without what reclaim frees at once */
+	uint64_t cgroup_used_bytes; /* without what can be reclaimed */
+	uint64_t cgroup_reclaimable_bytes, cgroup_limit_bytes;
 	uint64_t machine_total_bytes, machine_available_bytes;
 	double psi_some10, psi_full10; /* percent; negative: not known */
 };

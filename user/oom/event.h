@@ -15,8 +15,11 @@
 
 #define OOM_UNKNOWN UINT64_MAX
 #define OOM_NO_LIMIT (UINT64_MAX - 1)
+#define OOM_NO_ADJ INT32_MIN
 #define OOM_TASKS KMSG_TASKS
 #define OOM_POINTS 64
+#define OOM_TMPFS 6
+#define OOM_TMPFS_PATH 128
 #define OOM_COMM 32
 #define OOM_CMDLINE 512
 #define OOM_PATH 1024
@@ -30,7 +33,7 @@ struct oom_proc {
 	uint32_t tid;	   /* thread */
 	uint32_t uid;	   /* UINT32_MAX: unknown */
 	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown */
-	int32_t oom_score_adj;
+	int32_t oom_score_adj; /* OOM_NO_ADJ: not told */
 	char comm[OOM_COMM];
 	char cmdline[OOM_CMDLINE]; /* arguments joined by spaces; "" unknown */
 	char cgroup[OOM_PATH];	   /* memory cgroup; "" unknown */
@@ -75,7 +78,15 @@ struct oom_event {
 	uint64_t seq;	  /* of the kernel's log record; OOM_UNKNOWN: none */
 	char boot_id[40]; /* the boot whose log that is; "" unknown */
 	unsigned from;	  /* OOM_FROM_* */
+	bool has_time;	  /* false: a saved log that counts from the boot alone; see boot_us */
+	uint64_t boot_us; /* of a saved log: since its boot; OOM_UNKNOWN: not told */
 	bool by_daemon;	  /* a userspace OOM daemon (the trigger) did it */
+	bool no_victim;	  /* nobody could be killed */
+	uint32_t repeats; /* of no_victim: further ones of the same group that this stands for */
+	uint32_t chosen_pid; /* kernels before 5.0: the victim is a child of this one; 0: no */
+	bool has_order;
+	int32_t order; /* of the allocation, log2 pages; -1: by hand (SysRq-f) */
+	bool has_constraint; /* false: the kernel's log did not say */
 	int signal;
 	struct oom_proc victim, trigger;
 	enum oom_constraint constraint;
@@ -85,8 +96,18 @@ struct oom_event {
 	uint64_t limit_bytes, usage_bytes;
 	uint64_t swap_limit_bytes, swap_usage_bytes;   /* v2: swap alone */
 	uint64_t memsw_limit_bytes, memsw_usage_bytes; /* v1: memory and swap */
+	/* what was in that group, or in the machine */
+	bool has_stat, stat_from_kernel; /* from its report; else read a moment later */
+	struct cgroup_stat stat;
+	struct oom_tmpfs {
+		char path[OOM_TMPFS_PATH]; /* where it is mounted, as the victim or memwatch saw it */
+		uint64_t used_bytes;
+	} tmpfs[OOM_TMPFS]; /* largest first; they are charged to whoever wrote to them */
+	size_t ntmpfs;
 	/* the machine */
 	uint64_t mem_total_bytes, mem_free_bytes, mem_available_bytes;
+	uint64_t swap_total_bytes, swap_free_bytes;
+	bool free_from_kernel; /* at the kill; else read a moment later */
 	struct psi psi;
 	struct oom_stalls stalls;
 	struct oom_writer score;
@@ -98,5 +119,11 @@ struct oom_event {
 	double growth_bytes_per_s; /* over the timeline; 0 unknown */
 	char profile[OOM_PATH];	   /* file with its in-use profile; "": none */
 };
+
+/* Nothing known. */
+void oom_event__init(struct oom_event *e);
+
+/* Adds what the kernel's log alone knows, or knows better than the probe. Not the time. */
+void oom_event__from_log(struct oom_event *e, const struct kmsg_kill *k);
 
 #endif

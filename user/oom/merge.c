@@ -21,10 +21,17 @@ struct slot {
 };
 
 struct recent {
-	uint32_t pid;
+	uint32_t pid, tid;
 	int signal;
 	uint64_t start_ns;	     /* of the victim; 0: the log does not tell */
 	uint64_t time_ns, handed_ns; /* of the kill; when it was handed on */
+};
+
+struct futile {
+	bool used;
+	uint64_t since_ns;
+	uint32_t repeats;
+	struct oom_event e;
 };
 
 struct merge {
@@ -34,6 +41,7 @@ struct merge {
 	struct slot slot[MERGE_PENDING];
 	struct recent recent[MERGE_RECENT];
 	size_t next_recent;
+	struct futile futile[MERGE_FUTILE];
 	uint64_t now_ns; /* of the last call */
 };
 
@@ -62,7 +70,7 @@ static void hand_on(struct merge *m, struct slot *s)
 {
 	struct recent *r = &m->recent[m->next_recent++ % MERGE_RECENT];
 
-	*r = (struct recent){s->e.victim.tid, s->e.signal, s->e.victim.start_ns, s->e.time_ns,
+	*r = (struct recent){s->e.victim.pid, s->e.victim.tid, s->e.signal, s->e.victim.start_ns, s->e.time_ns,
 			     m->now_ns};
 	s->used = false;
 	if (s->has_ev)
@@ -77,13 +85,13 @@ static bool is_near(uint64_t a, uint64_t b)
 
 /* start_ns 0: the log's word, at time_ns. It may come long after the kill, when memwatch itself was
  * held up: then what was handed on just now counts too. */
-static bool already_handed_on(const struct merge *m, uint32_t tid, int signal, uint64_t start_ns,
-			      uint64_t time_ns)
+static bool already_handed_on(const struct merge *m, uint32_t pid, uint32_t tid, int signal,
+			      uint64_t start_ns, uint64_t time_ns)
 {
 	for (size_t i = 0; i < MERGE_RECENT; i++) {
 		const struct recent *r = &m->recent[i];
 
-		if (r->pid != tid || r->signal != signal)
+		if ((r->pid != pid && r->tid != tid) || r->signal != signal)
 			continue;
 		if (start_ns && r->start_ns && start_ns != r->start_ns)
 			continue; /* another process with the same pid */
@@ -111,22 +119,22 @@ static struct slot *new_slot(struct merge *m)
 		hand_on(m, oldest);
 	memset(oldest, 0, sizeof(*oldest));
 	oldest->used = true;
-	oldest->e.seq = OOM_UNKNOWN;
-	oldest->e.limit_bytes = oldest->e.usage_bytes = OOM_UNKNOWN;
-	oldest->e.swap_limit_bytes = oldest->e.swap_usage_bytes = OOM_UNKNOWN;
-	oldest->e.memsw_limit_bytes = oldest->e.memsw_usage_bytes = OOM_UNKNOWN;
-	oldest->e.mem_total_bytes = oldest->e.mem_free_bytes = OOM_UNKNOWN;
-	oldest->e.mem_available_bytes = OOM_UNKNOWN;
-	oldest->e.victim.uid = oldest->e.trigger.uid = UINT32_MAX;
+	oom_event__init(&oldest->e);
 	return oldest;
 }
 
-static struct slot *find_waiting(struct merge *m, uint32_t tid, bool waits_kmsg)
+/* The log names a thread of the victim, which need not be its main thread. */
+static bool is_of(const struct oom_event *e, uint32_t pid, uint32_t tid)
+{
+	return e->victim.tid == tid || e->victim.pid == pid;
+}
+
+static struct slot *find_waiting(struct merge *m, uint32_t pid, uint32_t tid, bool waits_kmsg)
 {
 	for (size_t i = 0; i < MERGE_PENDING; i++) {
 		struct slot *s = &m->slot[i];
 
-		if (s->used && s->waits_kmsg == waits_kmsg && s->e.victim.tid == tid &&
+		if (s->used && s->waits_kmsg == waits_kmsg && is_of(&s->e, pid, tid) &&
 		    !s->e.by_daemon)
 			return s;
 	}
@@ -199,6 +207,7 @@ static void guess_memcg(const struct merge *m, struct oom_event *e, const struct
 		if (l->usage + NEAR_LIMIT_PAGES < l->max && !swap_hit)
 			continue;
 		e->constraint = OOM_CONSTRAINT_MEMCG;
+		e->has_constraint = true;
 		join_path(e->memcg, sizeof(e->memcg), ev->victim_cgroup[0].name,
 			  sizeof(ev->victim_cgroup[0]), n, i, ev->victim.cut);
 		return;
@@ -327,85 +336,73 @@ static void from_probe(const struct merge *m, struct oom_event *e, const struct 
 	from_writer(e, &ev->score, ev->time_ns);
 }
 
-static void take(uint64_t *to, uint64_t v)
+/* --- nobody to be killed: thousands in a row, of which the first and a count are told --- */
+
+/* Whether the event goes into the count of an earlier one of the same group. */
+static bool counted_with_another(struct merge *m, const struct kmsg_kill *k, uint64_t time_ns)
 {
-	if (v != KMSG_NONE)
-		*to = v;
+	for (size_t i = 0; i < MERGE_FUTILE; i++) {
+		struct futile *f = &m->futile[i];
+
+		if (!f->used || strcmp(f->e.memcg, k->oom_memcg) ||
+		    time_ns >= f->since_ns + MERGE_FUTILE_NS)
+			continue;
+		f->repeats++;
+		return true;
+	}
+	return false;
 }
 
-static uint64_t log_limit(uint64_t v)
+static void end_futile(struct merge *m, struct futile *f)
 {
-	return v != KMSG_NONE && v >= (uint64_t)INT64_MAX / 4096 * 4096 - (1 << 20) ? OOM_NO_LIMIT
-										    : v;
+	f->used = false;
+	if (!f->repeats)
+		return;
+	f->e.repeats = f->repeats;
+	m->fn(m->arg, &f->e);
 }
 
-/* What the log alone knows, or knows better. */
-static void from_kmsg(struct oom_event *e, const struct kmsg_kill *k)
+/* Hands the first of them on and remembers it for the count. */
+static void hand_on_futile(struct merge *m, struct slot *s, uint64_t time_ns)
 {
-	bool alone = !(e->from & OOM_FROM_PROBE);
+	struct futile *f = &m->futile[0];
 
-	e->from |= OOM_FROM_KMSG;
-	e->seq = k->seq;
-	e->is_group = k->is_group;
-	e->signal = 9;
-	e->constraint = k->constraint;
-	if (k->constraint != OOM_CONSTRAINT_MEMCG)
-		e->memcg[0] = 0;
-	if (k->oom_memcg[0] && strcmp(e->memcg, k->oom_memcg)) {
-		e->limit_bytes = e->usage_bytes = OOM_UNKNOWN;
-		snprintf(e->memcg, sizeof(e->memcg), "%s", k->oom_memcg);
+	for (size_t i = 0; i < MERGE_FUTILE && f->used; i++) {
+		struct futile *other = &m->futile[i];
+
+		if (!other->used || other->since_ns < f->since_ns)
+			f = other;
 	}
-	if (alone) {
-		e->victim.tid = e->victim.pid = k->pid;
-		e->victim.uid = k->uid;
-		e->victim.oom_score_adj = k->oom_score_adj;
-		e->victim.swap_bytes = OOM_UNKNOWN;
-		snprintf(e->victim.comm, OOM_COMM, "%s", k->comm);
-		snprintf(e->victim.cgroup, OOM_PATH, "%s", k->task_memcg);
-		e->trigger.pid = e->trigger.tid = k->trigger_pid;
-		snprintf(e->trigger.comm, OOM_COMM, "%s", k->trigger_comm);
-		e->trigger.total_vm_bytes = e->trigger.anon_rss_bytes = OOM_UNKNOWN;
-		for (size_t i = 0; i < k->ntasks; i++) {
-			if (k->tasks[i].pid == k->pid)
-				e->victim.swap_bytes = k->tasks[i].swap_bytes;
-		}
-	}
-	take(&e->victim.total_vm_bytes, k->total_vm_bytes);
-	take(&e->victim.anon_rss_bytes, k->anon_rss_bytes);
-	take(&e->victim.file_rss_bytes, k->file_rss_bytes);
-	take(&e->victim.shmem_rss_bytes, k->shmem_rss_bytes);
-	if (alone)
-		e->victim.pgtables_bytes = k->pgtables_bytes;
-	/* Usage before the kill, as the report has it: the probe's is from after it was written. */
-	take(&e->usage_bytes, k->usage_bytes);
-	take(&e->limit_bytes, log_limit(k->limit_bytes));
-	take(&e->swap_usage_bytes, k->swap_usage_bytes);
-	take(&e->swap_limit_bytes, log_limit(k->swap_limit_bytes));
-	take(&e->memsw_usage_bytes, k->memsw_usage_bytes);
-	take(&e->memsw_limit_bytes, log_limit(k->memsw_limit_bytes));
-	take(&e->mem_free_bytes, k->free_bytes);
-	if (k->ntasks) {
-		memcpy(e->tasks, k->tasks, sizeof(e->tasks));
-		e->ntasks = k->ntasks;
-		e->tasks_from_kernel = true;
-	}
+	if (f->used)
+		end_futile(m, f);
+	f->used = true;
+	f->repeats = 0;
+	f->since_ns = time_ns;
+	f->e = s->e;
+	hand_on(m, s);
 }
 
 void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, int64_t wall_ms,
 		  void (*enrich)(void *arg, struct oom_event *e))
 {
-	struct slot *s = find_waiting(m, ev->victim.pid, false);
+	struct slot *s = find_waiting(m, ev->victim.tgid, ev->victim.pid, false);
+	const struct slot *twin;
 
 	m->now_ns = now_ns;
 	if (s && ev->kind == MW_OOM_KERNEL) {
 		s->has_ev = true;
 		s->ev = *ev;
 		from_probe(m, &s->e, ev);
-		from_kmsg(&s->e, &s->log); /* what it knows better, whichever came first */
+		oom_event__from_log(&s->e, &s->log); /* what it knows better, whichever came first */
 		hand_on(m, s);
 		return;
 	}
-	if (already_handed_on(m, ev->victim.pid, ev->signal, ev->victim.start_ns, ev->time_ns))
+	/* With memory.oom.group the kernel goes through the whole group, the victim included. */
+	twin = find_waiting(m, ev->victim.tgid, ev->victim.pid, true);
+	if (twin && ev->kind == MW_OOM_KERNEL && twin->e.victim.start_ns == ev->victim.start_ns)
+		return;
+	if (already_handed_on(m, ev->victim.tgid, ev->victim.pid, ev->signal, ev->victim.start_ns,
+			      ev->time_ns))
 		return;
 	s = new_slot(m);
 	s->e.time_ns = ev->time_ns;
@@ -423,28 +420,34 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t now_ns,
 		 int64_t wall_ms, void (*enrich)(void *arg, struct oom_event *e))
 {
-	struct slot *s = find_waiting(m, k->pid, true);
+	struct slot *s = k->no_victim ? NULL : find_waiting(m, k->pid, k->pid, true);
 	uint64_t time_ns = k->time_us * 1000;
 
 	m->now_ns = now_ns;
+	if (k->no_victim && counted_with_another(m, k, live ? now_ns : time_ns))
+		return;
 	if (s) {
-		from_kmsg(&s->e, k);
+		oom_event__from_log(&s->e, k);
 		hand_on(m, s);
 		return;
 	}
-	if (live && already_handed_on(m, k->pid, 9, 0, now_ns))
+	if (!k->no_victim && find_waiting(m, k->pid, k->pid, false))
+		return; /* told twice: the victim of a group that is killed as a whole */
+	if (!k->no_victim && live && already_handed_on(m, k->pid, k->pid, 9, 0, now_ns))
 		return;
 	s = new_slot(m);
 	/* The log's clock runs close to, but not in step with, the monotonic clock. */
 	s->e.time_ns = live ? now_ns : time_ns;
 	s->e.time_unix_ms =
 		live ? wall_ms : wall_ms - ((int64_t)now_ns - (int64_t)time_ns) / 1000000;
-	from_kmsg(&s->e, k);
+	oom_event__from_log(&s->e, k);
 	s->log = *k;
 	if (live)
 		enrich(m->arg, &s->e);
 	s->due_ns = now_ns + MERGE_WAIT_PROBE_NS;
-	if (!live || !m->o.has_probe)
+	if (k->no_victim)
+		hand_on_futile(m, s, s->e.time_ns);
+	else if (!live || !m->o.has_probe)
 		hand_on(m, s);
 }
 
@@ -456,6 +459,12 @@ void merge__tick(struct merge *m, uint64_t now_ns)
 		if (m->slot[i].used && m->slot[i].due_ns <= now_ns)
 			hand_on(m, &m->slot[i]);
 	}
+	for (size_t i = 0; i < MERGE_FUTILE; i++) {
+		struct futile *f = &m->futile[i];
+
+		if (f->used && (now_ns == UINT64_MAX || f->since_ns + MERGE_FUTILE_NS <= now_ns))
+			end_futile(m, f);
+	}
 }
 
 uint64_t merge__due(const struct merge *m)
@@ -465,6 +474,10 @@ uint64_t merge__due(const struct merge *m)
 	for (size_t i = 0; i < MERGE_PENDING; i++) {
 		if (m->slot[i].used && m->slot[i].due_ns < due)
 			due = m->slot[i].due_ns;
+	}
+	for (size_t i = 0; i < MERGE_FUTILE; i++) {
+		if (m->futile[i].used && m->futile[i].since_ns + MERGE_FUTILE_NS < due)
+			due = m->futile[i].since_ns + MERGE_FUTILE_NS;
 	}
 	return due;
 }

@@ -3,7 +3,8 @@
  * merge.h - one record per kill from two witnesses: the probe (at the moment of the kill) and the
  * kernel's log. A kill waits briefly for the other witness and is handed on with what both said;
  * one that stays alone is handed on as such. Pure: time comes as an argument, nothing is allocated
- * after merge__new.
+ * after merge__new. Records are by process: of a group that is killed as a whole the kernel may
+ * name the first victim twice, and a victim by any of its threads.
  */
 #ifndef OOM_MERGE_H
 #define OOM_MERGE_H
@@ -11,8 +12,12 @@
 #include "memwatch/oom.h"
 #include "oom/event.h"
 
-#define MERGE_PENDING 32
-#define MERGE_RECENT 128
+#define MERGE_PENDING 96
+#define MERGE_RECENT 256
+/* "No killable processes" comes thousands of times in a row: the first of a group is handed on, and
+ * after this time one more event with the number of those that followed. */
+#define MERGE_FUTILE 8
+#define MERGE_FUTILE_NS 60000000000ULL
 /* The log line is written right after the mark, but on a busy machine by a task that has to wait.
  */
 #define MERGE_WAIT_KMSG_NS 500000000ULL

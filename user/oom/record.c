@@ -3,13 +3,16 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/lines.h"
 #include "core/util.h"
 
-#define LINE_MAX_BYTES (1 << 20)
+#define LINE_BYTES (1 << 20)
+#define FILE_BYTES (1ULL << 30)
 
 void record__boot_id(char *buf)
 {
@@ -48,7 +51,7 @@ static void get_proc(const json_t *o, struct oom_proc *p)
 	p->pid = get_id(o, "pid", 0);
 	p->tid = get_id(o, "tid", p->pid);
 	p->uid = get_id(o, "uid", UINT32_MAX);
-	p->oom_score_adj = (int32_t)get_id(o, "oom_score_adj", 0);
+	p->oom_score_adj = (int32_t)get_id(o, "oom_score_adj", (uint32_t)OOM_NO_ADJ);
 	get_text(o, "comm", p->comm, sizeof(p->comm));
 	get_text(o, "cmdline", p->cmdline, sizeof(p->cmdline));
 	get_text(o, "cgroup", p->cgroup, sizeof(p->cgroup));
@@ -107,6 +110,7 @@ static void get_machine(const json_t *o, struct oom_event *e)
 {
 	const json_t *m = json_object_get(o, "memcg"), *all = json_object_get(o, "machine");
 	const json_t *psi = json_object_get(o, "psi");
+	const char *from;
 
 	if (json_is_object(m))
 		get_text(m, "path", e->memcg, sizeof(e->memcg));
@@ -119,9 +123,39 @@ static void get_machine(const json_t *o, struct oom_event *e)
 	e->mem_total_bytes = get_size(all, "total_bytes");
 	e->mem_free_bytes = get_size(all, "free_bytes");
 	e->mem_available_bytes = get_size(all, "available_bytes");
+	e->swap_total_bytes = get_size(all, "swap_total_bytes");
+	e->swap_free_bytes = get_size(all, "swap_free_bytes");
+	from = json_string_value(json_object_get(all, "free_from"));
+	e->free_from_kernel = from && !strcmp(from, "kernel");
 	e->psi.valid = json_is_object(psi);
 	get_psi_line(json_object_get(psi, "some"), &e->psi.some);
 	get_psi_line(json_object_get(psi, "full"), &e->psi.full);
+}
+
+static void get_stat(const json_t *o, struct oom_event *e)
+{
+	const json_t *stat = json_object_get(o, "stat"), *v;
+	const char *from = json_string_value(json_object_get(stat, "from"));
+	size_t i;
+
+	e->has_stat = json_is_object(stat);
+	e->stat_from_kernel = from && !strcmp(from, "kernel");
+	for (i = 0; i < CGROUP_STATS; i++) {
+		char key[64];
+
+		snprintf(key, sizeof(key), "%s_bytes", cgroup_stat__name(i));
+		e->stat.bytes[i] = get_size(stat, key);
+	}
+	json_array_foreach(json_object_get(o, "tmpfs"), i, v)
+	{
+		struct oom_tmpfs *t = &e->tmpfs[e->ntmpfs];
+
+		if (e->ntmpfs == OOM_TMPFS)
+			break;
+		e->ntmpfs++;
+		t->used_bytes = get_size(v, "used_bytes");
+		get_text(v, "path", t->path, sizeof(t->path));
+	}
 }
 
 static void get_stall(const json_t *o, struct oom_stall *s, bool *ret_have)
@@ -184,9 +218,20 @@ static void get_event(const json_t *o, struct oom_event *e)
 	const char *from = json_string_value(json_object_get(o, "source"));
 	const char *killer = json_string_value(json_object_get(o, "killer"));
 	const char *tasks = json_string_value(json_object_get(o, "tasks_from"));
+	const json_t *boot = json_object_get(o, "since_boot_s");
 
 	memset(e, 0, sizeof(*e));
+	e->has_time = json_is_integer(json_object_get(o, "time_unix_ms"));
 	e->time_unix_ms = json_integer_value(json_object_get(o, "time_unix_ms"));
+	e->boot_us = OOM_UNKNOWN;
+	if (json_is_number(boot) && json_number_value(boot) >= 0 && json_number_value(boot) < 1e12)
+		e->boot_us = (uint64_t)llround(json_number_value(boot) * 1e6);
+	e->no_victim = json_is_null(json_object_get(o, "victim"));
+	e->repeats = get_id(o, "repeats", 0);
+	e->chosen_pid = get_id(o, "sacrificed_for_pid", 0);
+	e->has_order = json_is_integer(json_object_get(o, "order"));
+	e->order = (int32_t)json_integer_value(json_object_get(o, "order"));
+	e->has_constraint = json_is_string(json_object_get(o, "constraint"));
 	e->seq = get_size(o, "kmsg_seq");
 	e->from = !from			   ? OOM_FROM_PROBE
 		  : !strcmp(from, "kmsg")  ? OOM_FROM_KMSG
@@ -203,6 +248,7 @@ static void get_event(const json_t *o, struct oom_event *e)
 	get_proc(json_object_get(o, "victim"), &e->victim);
 	get_proc(json_object_get(o, "trigger"), &e->trigger);
 	get_machine(o, e);
+	get_stat(o, e);
 	get_stalls(json_object_get(o, "stalls"), &e->stalls);
 	get_writer(json_object_get(json_object_get(o, "victim"), "oom_score_adj_set"), &e->score);
 	get_lists(o, e);
@@ -218,7 +264,8 @@ int record__parse(const char *line, size_t len, struct oom_event *ret)
 		err = -EBADMSG;
 	else if (strcmp(schema, "memwatch.oom/1"))
 		err = -ENOMSG;
-	else if (!json_is_object(json_object_get(o, "victim")))
+	else if (!json_is_object(json_object_get(o, "victim")) &&
+		 !json_is_null(json_object_get(o, "victim")))
 		err = -EBADMSG;
 	else
 		get_event(o, ret);
@@ -228,26 +275,31 @@ int record__parse(const char *line, size_t len, struct oom_event *ret)
 
 int record__each(const char *path,
 		 void (*fn)(void *arg, const char *line, size_t len, const struct oom_event *e),
-		 void *arg, uint64_t *ret_bad)
+		 void *arg, struct record_stats *ret)
 {
-	cleanup_file FILE *f = fopen(path, "re");
+	const struct lines_limits limits = {LINE_BYTES, FILE_BYTES};
 	cleanup_free struct oom_event *e = malloc(sizeof(*e));
-	cleanup_free char *line = NULL;
-	size_t cap = 0;
-	ssize_t len;
+	struct lines *l;
+	char *line;
+	size_t len;
+	int err;
 
-	*ret_bad = 0;
-	if (!f)
-		return -errno;
+	*ret = (struct record_stats){0};
 	if (!e)
 		return -ENOMEM;
-	while ((len = getline(&line, &cap, f)) > 0) {
-		int err = len > LINE_MAX_BYTES ? -EBADMSG : record__parse(line, len, e);
+	err = lines__open(path, &limits, &l);
+	if (err)
+		return err;
+	while ((err = lines__next(l, &line, &len)) > 0) {
+		int bad = len ? record__parse(line, len, e) : 0;
 
-		if (!err)
+		if (!bad && len)
 			fn(arg, line, len, e);
-		else if (err == -EBADMSG)
-			(*ret_bad)++;
+		else if (bad == -EBADMSG)
+			ret->bad++;
 	}
-	return ferror(f) ? -EIO : 0;
+	ret->bad += lines__damaged(l);
+	ret->cut = lines__cut(l);
+	lines__close(l);
+	return err;
 }

@@ -9,10 +9,16 @@
 /* One line. 0, or -EBADMSG if it is no event; -ENOMSG for a line of another schema. */
 int record__parse(const char *line, size_t len, struct oom_event *ret);
 
-/* Calls fn for every event in the file, in order. 0 or -errno; *ret_bad counts unreadable lines. */
+struct record_stats {
+	uint64_t bad; /* lines that are no events, or damaged */
+	bool cut;     /* the file is larger than what is read of it (1 GiB) */
+};
+
+/* Calls fn for every event in the file, in order; `line` without its newline. 0; -EINVAL: not a
+ * regular file; other -errno. */
 int record__each(const char *path,
 		 void (*fn)(void *arg, const char *line, size_t len, const struct oom_event *e),
-		 void *arg, uint64_t *ret_bad);
+		 void *arg, struct record_stats *ret);
 
 /* This boot's id, "" if it cannot be read. buf holds at least 40 bytes. */
 void record__boot_id(char *buf);

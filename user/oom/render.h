@@ -23,7 +23,5 @@ int render__summary(struct escape_buf *b, const struct oom_event *e);
 
 /* "memcg", "none", "cpuset", "mempolicy" */
 const char *render__constraint(enum oom_constraint c);
-/* "2026-11-21T03:12:05.123Z"; buf holds at least 32 bytes. */
-const char *render__time(char *buf, size_t size, int64_t unix_ms);
 
 #endif

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -19,6 +21,9 @@
 
 static const char *const daemons[] = {"systemd-oomd", "earlyoom", "oomd", "nohang", NULL};
 
+#define MOUNTINFO_BYTES (64 << 10) /* of the mounts, looked through for tmpfs */
+#define SHMEM_SHARE 8		   /* mounts are told where an eighth of the memory is shared */
+
 struct watch {
 	watch_fn fn;
 	void *arg;
@@ -27,6 +32,8 @@ struct watch {
 	struct merge *merge;
 	struct tracker *tracker;
 	int epoll_fd, psi_fd, meminfo_fd;
+	struct cgroup_mounts mounts;
+	char mountinfo[MOUNTINFO_BYTES];
 	uint64_t live_from; /* log records from this one on are new */
 	uint64_t from_seq;
 };
@@ -60,9 +67,91 @@ static void add_victim(struct oom_event *e)
 	e->tasks[at] = t;
 }
 
+static bool is_seen(const struct oom_event *e, const dev_t *dev, dev_t d)
+{
+	for (size_t i = 0; i < e->ntmpfs; i++) {
+		if (dev[i] == d)
+			return true;
+	}
+	return false;
+}
+
+/* One line of mountinfo: "… dev root mountpoint options … - type source …". */
+static void add_tmpfs(struct oom_event *e, dev_t *dev, char *line)
+{
+	char *point = line, *type = strstr(line, " - tmpfs "), *end;
+	struct oom_tmpfs t;
+	struct statvfs fs;
+	struct stat st;
+	size_t at;
+
+	for (int i = 0; point && i < 4; i++) {
+		point = strchr(point, ' ');
+		point = point ? point + 1 : NULL;
+	}
+	end = point ? strchr(point, ' ') : NULL;
+	if (!type || !end || end - point >= OOM_TMPFS_PATH)
+		return;
+	*end = 0;
+	if (stat(point, &st) || is_seen(e, dev, st.st_dev) || statvfs(point, &fs))
+		return;
+	t.used_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+	snprintf(t.path, sizeof(t.path), "%s", point);
+	if (!t.used_bytes || (e->ntmpfs == OOM_TMPFS &&
+			      e->tmpfs[OOM_TMPFS - 1].used_bytes >= t.used_bytes))
+		return;
+	at = e->ntmpfs < OOM_TMPFS ? e->ntmpfs++ : OOM_TMPFS - 1;
+	for (; at > 0 && e->tmpfs[at - 1].used_bytes < t.used_bytes; at--) {
+		e->tmpfs[at] = e->tmpfs[at - 1];
+		dev[at] = dev[at - 1];
+	}
+	e->tmpfs[at] = t;
+	dev[at] = st.st_dev;
+}
+
+/* Files in tmpfs are memory that no process holds: they stay when the victim is gone. */
+static void find_tmpfs(struct watch *w, struct oom_event *e)
+{
+	cleanup_fd int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	dev_t dev[OOM_TMPFS];
+	size_t len = 0;
+	ssize_t n;
+
+	while (fd >= 0 && len < sizeof(w->mountinfo) - 1 &&
+	       (n = read(fd, w->mountinfo + len, sizeof(w->mountinfo) - 1 - len)) > 0)
+		len += n;
+	w->mountinfo[len] = 0;
+	for (char *line = w->mountinfo, *next; line; line = next) {
+		next = strchr(line, '\n');
+		if (!next)
+			break; /* the end, or cut */
+		*next++ = 0;
+		add_tmpfs(e, dev, line);
+	}
+}
+
+/* What the group that hit its limit, or the machine, holds besides the processes. */
+static void explain_memory(struct watch *w, struct oom_event *e)
+{
+	uint64_t shmem, all = 0;
+
+	if (!e->has_stat && e->memcg[0] && w->mounts.version &&
+	    !cgroup__stat(&w->mounts, e->memcg, &e->stat))
+		e->has_stat = true;
+	if (!e->has_stat)
+		return;
+	shmem = e->stat.bytes[CGROUP_STAT_SHMEM];
+	all = e->memcg[0] && e->usage_bytes < OOM_NO_LIMIT ? e->usage_bytes : e->mem_total_bytes;
+	if (shmem != CGROUP_STAT_UNKNOWN && all < OOM_NO_LIMIT && shmem >= all / SHMEM_SHARE)
+		find_tmpfs(w, e);
+}
+
 static void complete(void *arg, struct oom_event *e)
 {
 	struct watch *w = arg;
+
+	if (e->from & OOM_FROM_PROBE || e->no_victim)
+		explain_memory(w, e);
 
 	if (!e->ntasks && w->tracker && e->from & OOM_FROM_PROBE) {
 		e->ntasks = tracker__largest(w->tracker, e->tasks, OOM_TASKS);
@@ -157,7 +246,6 @@ static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_
 		 int *ret_kmsg_err)
 {
 	struct merge_options mo = {.page_bytes = sysconf(_SC_PAGESIZE)};
-	struct cgroup_mounts mounts = {};
 	int err;
 
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -178,8 +266,8 @@ static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_
 		mo.has_compaction = !oom_probe__extra(w->probe, OOM_PROBE_COMPACTION);
 		mo.stalls_since_ns = oom_probe__since_ns(w->probe);
 	}
-	cgroup__mounts(&mounts);
-	mo.version = mounts.version;
+	cgroup__mounts(&w->mounts);
+	mo.version = w->mounts.version;
 	err = merge__new(&mo, complete, w, &w->merge);
 	if (!err && !o->no_tracker)
 		err = tracker__new(&w->tracker);

@@ -218,15 +218,79 @@ int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgr
 	return found ? 0 : -ENOENT;
 }
 
-uint64_t cgroup__inactive_file(const struct cgroup_mounts *m, const char *path)
-{
-	const char *key = m->version == 2 ? "\ninactive_file " : "\ntotal_inactive_file ";
-	char full[3 * CGROUP_PATH], text[8192];
-	const char *at;
+static const struct {
+	const char *name, *v1, *label;
+} stat_rows[CGROUP_STATS] = {
+#define X(id, v2, v1, label) {v2, v1, label},
+	CGROUP_STAT_ROWS(X)
+#undef X
+};
 
+void cgroup_stat__init(struct cgroup_stat *s)
+{
+	for (size_t i = 0; i < CGROUP_STATS; i++)
+		s->bytes[i] = CGROUP_STAT_UNKNOWN;
+}
+
+const char *cgroup_stat__name(enum cgroup_stat_row row)
+{
+	return stat_rows[row].name;
+}
+
+const char *cgroup_stat__label(enum cgroup_stat_row row)
+{
+	return stat_rows[row].label;
+}
+
+bool cgroup_stat__line(struct cgroup_stat *s, const char *line)
+{
+	size_t len = strcspn(line, " ");
+	char *end;
+
+	if (!len || !isdigit((unsigned char)line[len + (line[len] == ' ')]))
+		return false;
+	for (size_t i = 0; i < CGROUP_STATS; i++) {
+		const char *v2 = stat_rows[i].name, *v1 = stat_rows[i].v1;
+
+		if ((strlen(v2) == len && !memcmp(v2, line, len)) ||
+		    (*v1 && strlen(v1) == len && !memcmp(v1, line, len))) {
+			s->bytes[i] = strtoull(line + len + 1, &end, 10);
+			return true;
+		}
+	}
+	return false;
+}
+
+static uint64_t known(const struct cgroup_stat *s, enum cgroup_stat_row row)
+{
+	return s->bytes[row] == CGROUP_STAT_UNKNOWN ? 0 : s->bytes[row];
+}
+
+uint64_t cgroup_stat__reclaimable(const struct cgroup_stat *s)
+{
+	return known(s, CGROUP_STAT_ACTIVE_FILE) + known(s, CGROUP_STAT_INACTIVE_FILE) +
+	       known(s, CGROUP_STAT_SLAB_RECLAIMABLE);
+}
+
+int cgroup__stat(const struct cgroup_mounts *m, const char *path, struct cgroup_stat *ret)
+{
+	char full[3 * CGROUP_PATH], text[8192];
+	ssize_t n;
+
+	cgroup_stat__init(ret);
 	snprintf(full, sizeof(full), "%s%s/memory.stat", m->memory, path);
-	if (read_small(full, text, sizeof(text)) < 0)
-		return 0;
-	at = strstr(text, key);
-	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+	n = read_small(full, text, sizeof(text));
+	if (n < 0)
+		return n;
+	for (char *line = text, *next; line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		/* Version 1 has the same names for the group alone; the sums carry "total_". */
+		if (m->version == 2 || !strncmp(line, "total_", 6))
+			cgroup_stat__line(ret, line);
+	}
+	if (m->version == 1)
+		read_value(m, path, "memory.kmem.usage_in_bytes", &ret->bytes[CGROUP_STAT_KERNEL]);
+	return 0;
 }

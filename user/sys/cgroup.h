@@ -41,9 +41,47 @@ struct cgroup_memory {
  */
 int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret);
 
-/* Page cache of the group (hierarchy) that reclaim takes first: no sign of memory running out. 0 if
- * it cannot be read. */
-uint64_t cgroup__inactive_file(const struct cgroup_mounts *m, const char *path);
+/*
+ * What a group's memory is, in bytes: a row per kind with its name in memory.stat of version 2 (and
+ * in the kernel's OOM reports), in version 1 ("": not told there), and for people.
+ */
+#define CGROUP_STAT_ROWS(X)                                                              \
+	X(ANON, "anon", "total_rss", "anonymous")                                        \
+	X(FILE, "file", "total_cache", "page cache") /* tmpfs included */                \
+	X(SHMEM, "shmem", "total_shmem", "shared and tmpfs")                             \
+	X(ACTIVE_FILE, "active_file", "total_active_file", "cache in use")               \
+	X(INACTIVE_FILE, "inactive_file", "total_inactive_file", "cache not in use")     \
+	X(UNEVICTABLE, "unevictable", "total_unevictable", "locked")                     \
+	X(SLAB_RECLAIMABLE, "slab_reclaimable", "", "reclaimable slab")                  \
+	X(SLAB_UNRECLAIMABLE, "slab_unreclaimable", "", "unreclaimable slab")            \
+	X(KERNEL_STACK, "kernel_stack", "", "kernel stacks")                             \
+	X(PAGETABLES, "pagetables", "", "page tables")                                   \
+	X(SOCK, "sock", "", "sockets")                                                   \
+	X(PERCPU, "percpu", "", "per-CPU data")                                          \
+	X(VMALLOC, "vmalloc", "", "vmalloc")                                             \
+	X(KERNEL, "kernel", "", "kernel") /* all of the kernel's; version 1: memory.kmem */
+enum cgroup_stat_row {
+#define X(id, v2, v1, label) CGROUP_STAT_##id,
+	CGROUP_STAT_ROWS(X)
+#undef X
+	CGROUP_STATS,
+};
+#define CGROUP_STAT_UNKNOWN UINT64_MAX
+struct cgroup_stat {
+	uint64_t bytes[CGROUP_STATS]; /* CGROUP_STAT_UNKNOWN: not told */
+};
+
+void cgroup_stat__init(struct cgroup_stat *s);
+/* "anon", … of version 2, as files and records have it; for people. */
+const char *cgroup_stat__name(enum cgroup_stat_row row);
+const char *cgroup_stat__label(enum cgroup_stat_row row);
+/* Takes one line "key value" of memory.stat of either version. False: no row of ours. Pure. */
+bool cgroup_stat__line(struct cgroup_stat *s, const char *line);
+/* Bytes that reclaim can give back: page cache (tmpfs and what is locked are not on these lists)
+ * and reclaimable slab. What else a group uses can go to swap at best. Pure. */
+uint64_t cgroup_stat__reclaimable(const struct cgroup_stat *s);
+/* The group and all below it. 0 or -errno. */
+int cgroup__stat(const struct cgroup_mounts *m, const char *path, struct cgroup_stat *ret);
 
 /* Reads one limit or usage file's text: "max", a number, v1's page-aligned LONG_MAX. Pure. */
 int cgroup__parse_value(const char *text, uint64_t *ret);

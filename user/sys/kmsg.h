@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * kmsg.h - the kernel log: a reader of /dev/kmsg with sequence numbers, and a pure parser of what
- * the kernel writes about an OOM kill (mm/oom_kill.c, mm/memcontrol.c; 5.10 to 7.x).
+ * the kernel writes about an OOM kill (mm/oom_kill.c, mm/memcontrol.c; 3.10 to 7.x).
  *
  * The parser keeps the context of one report (who asked for memory, limits, candidates) and gives
  * a kill when its "Killed process" line arrives. The kernel rate-limits the context, never that
@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "sys/cgroup.h"
 
 #define KMSG_RECORD_MAX 8192 /* longest record the kernel gives */
 #define KMSG_TASKS 16	     /* largest candidates kept of a report */
@@ -43,37 +45,63 @@ struct kmsg_kill {
 	int32_t oom_score_adj;
 	char comm[32];
 	uint64_t total_vm_bytes, anon_rss_bytes, file_rss_bytes, shmem_rss_bytes, pgtables_bytes;
-	bool is_memcg; /* a limit was hit, not the machine's end of memory */
+	bool has_adj;
+	bool no_victim; /* "no killable processes": nobody was killed; pid is 0 */
+	bool is_memcg;	/* a limit was hit, not the machine's end of memory */
 	bool is_group; /* a further member of a group that is killed as a whole */
 	/* from the context */
 	bool has_context;
+	bool has_constraint; /* false: which of them is not told (before 5.0, or rate-limited) */
 	enum oom_constraint constraint;
 	char trigger_comm[32];
 	uint32_t trigger_pid; /* 0: not known */
-	int32_t order;
+	uint32_t chosen_pid;  /* before 5.0: who was chosen; a child of it may have been killed */
+	bool has_order;
+	int32_t order; /* of the allocation, log2 pages; -1: SysRq-f */
 	char oom_memcg[KMSG_PATH], task_memcg[KMSG_PATH]; /* "" if not known */
 	uint64_t usage_bytes, limit_bytes;		  /* of oom_memcg */
 	uint64_t memsw_usage_bytes, memsw_limit_bytes;	  /* v1 */
 	uint64_t swap_usage_bytes, swap_limit_bytes;	  /* v2 */
-	uint64_t free_bytes;				  /* of the machine */
+	uint64_t free_bytes, total_bytes;		  /* of the machine */
+	uint64_t swap_free_bytes, swap_total_bytes;	  /* of the machine */
+	bool has_stat;
+	struct cgroup_stat stat; /* of oom_memcg; without one, of the machine */
+	bool has_table;		 /* of candidates */
 	struct kmsg_task tasks[KMSG_TASKS];		  /* largest RSS first */
 	size_t ntasks, ntasks_seen;
 };
 
+/* Columns of the table of candidates that are kept. */
+enum kmsg_column {
+	KMSG_COL_OTHER,
+	KMSG_COL_UID,
+	KMSG_COL_TGID,
+	KMSG_COL_TOTAL_VM,
+	KMSG_COL_RSS,
+	KMSG_COL_PTES,
+	KMSG_COL_PGTABLES,
+	KMSG_COL_SWAP,
+	KMSG_COL_ADJ,
+	KMSG_COLUMNS,
+};
+#define KMSG_COLUMNS_MAX 16
+
 struct kmsg_parser {
 	struct kmsg_kill cur;
 	uint64_t page_bytes;
-	bool split_rss;	 /* the table of candidates has rss_anon, rss_file and rss_shmem columns */
+	bool lenient;	 /* a cut line is a kill too: saved logs may be damaged */
 	bool group;	 /* "are going to be killed due to memory.oom.group" */
 	bool after_kill; /* the context has had its kill */
-	bool in_table;
+	bool in_stat, in_meminfo;
+	size_t ncolumns; /* of the table that is being read; 0: none is */
+	uint8_t column[KMSG_COLUMNS_MAX];
 };
 
 void kmsg_parser__init(struct kmsg_parser *p, uint64_t page_bytes);
 
 /*
- * Takes one line of the log (without priority or time stamp). True if it completed a kill: p->cur
- * describes it until the next call.
+ * Takes one line of the log (without priority or time stamp). True if it completed a kill, or an
+ * OOM in which nobody could be killed: p->cur describes it until the next call.
  */
 bool kmsg_parser__feed(struct kmsg_parser *p, const char *line, uint64_t seq, uint64_t time_us);
 
