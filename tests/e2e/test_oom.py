@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """OOM kills: real ones, in small memory cgroups, against the kernel's own words about them."""
+import gzip
 import json
 import os
 import re
@@ -484,7 +485,8 @@ def test_without_privileges(tmp_path):
 
 
 def test_usage():
-    for bad in (["--since", "yesterweek"], ["--source", "tea-leaves"], ["-d", "-1"], ["extra"]):
+    for bad in (["--since", "yesterweek"], ["--until", "25:00"], ["--source", "tea-leaves"],
+                ["-d", "-1"], ["file", "--log", "x"], ["file", "--on-kill", "true"]):
         assert memwatch("oom", *bad, check=2).stderr
     p = memwatch("-p", "1", "--on-alert", "true", check=2)
     assert "--on-alert" in p.stderr
@@ -716,3 +718,147 @@ def test_since_and_list(group, hog, log):
     assert memwatch("oom", "--since", "1us", check=0).stdout == ""
     p = memwatch("oom", "--list", "--log", "/nonexistent", check=1)
     assert "failed to read '/nonexistent'" in p.stderr
+
+
+def test_until_and_the_clocks_zone(group, hog, log):
+    """What is printed can be given back, in whichever zone."""
+    pid = kill_in(group(16 * MIB), [hog])
+    zone = {**os.environ, "TZ": "XYZ-03:30"}
+    text = memwatch("oom", "--since", "1h", check=0, env=zone).stdout
+    when = re.findall(rf"^(\S+ \S+ \+0330)  OOM kill: oom_hog \(pid {pid},", text, re.M)[0]
+    told = memwatch("oom", "--since", when, "--until", when, check=0, env=zone).stdout
+    assert f"(pid {pid}," in told
+    before = memwatch("oom", "--until", "2020-01-01", check=0)
+    assert before.stdout == ""
+    assert f"(pid {pid}," in memwatch("oom", "--since", "today", check=0).stdout
+
+
+def test_what_was_rotated_away_is_known(group, hog, log):
+    """A new file after a rotation is not filled with what the old ones have."""
+    pid = kill_in(group(16 * MIB), [hog])
+    memwatch("oom", "--log", log, "-q", "-d", "10ms", check=0)
+    before = len(events(log))
+    assert pid in [e["victim"]["pid"] for e in events(log)]
+    for name in (".1", "-20261125"):
+        os.rename(log, log + name)
+        memwatch("oom", "--log", log, "-q", "-d", "10ms", check=0)
+        assert events(log) == []
+        os.rename(log + name, log)
+    subprocess.run(["gzip", log], check=True)
+    os.rename(log + ".gz", log + ".2.gz")
+    memwatch("oom", "--log", log, "-q", "-d", "10ms", check=0)
+    assert events(log) == []
+    p = memwatch("oom", "--list", "--json", "--log", log, check=0)
+    assert sum(f'"victim":{{"pid":{pid},' in x for x in p.stdout.splitlines()) == 1
+    assert before > 0
+
+
+def test_command_per_kill(group, hog, log, attach, tmp_path):
+    out = tmp_path / "told"
+    tell = tmp_path / "tell"
+    tell.write_text(f"#!/bin/sh\n(env | grep ^MEMWATCH_KILL; cat) >> {out}\n")
+    tell.chmod(0o755)
+    g = group(16 * MIB)
+    mw = attach("oom", "--log", log, "--on-kill", str(tell))
+    pid = kill_in(g, [hog])
+    wait_for(lambda: out.exists() and out.read_text().endswith("}\n"))
+    mw.finish()
+    text = out.read_text()
+    assert f"MEMWATCH_KILL_PID={pid}\n" in text and f"MEMWATCH_KILL_CGROUP={g.path}\n" in text
+    assert json.loads(text.splitlines()[-1])["victim"]["pid"] == pid
+    assert "cannot be run" in memwatch("oom", "--on-kill", "/nonexistent", check=1).stderr
+
+
+def test_group_full_of_tmpfs(group, hog, log, attach, tmp_path):
+    """The victim is small: what fills the group is no process's."""
+    disk = tmp_path / "shm"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
+    try:
+        g = group(40 * MIB)
+        subprocess.run(["dd", "if=/dev/zero", f"of={disk}/file", "bs=1M", "count=30"],
+                       preexec_fn=g.join, check=True, capture_output=True)
+        mw = attach("oom", "--log", log)
+        pid = kill_in(g, [hog])
+        e = event_of(log, pid)
+        out = mw.finish()[1]
+        assert e["stat"]["shmem_bytes"] >= 30 * MIB
+        assert any(t["path"] == str(disk) and t["used_bytes"] == 30 * MIB for t in e["tmpfs"])
+        assert f"{disk} 30.00MB" in out and "shared and tmpfs 30" in out
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+# --- saved logs ---
+
+LOGS = REPO / "tests" / "oomlogs"
+
+
+def test_saved_logs(tmp_path):
+    """Every log of the corpus by name, on standard input and compressed: the same kills."""
+    utc = {**os.environ, "TZ": "UTC"}
+    files = sorted(LOGS.iterdir())
+    assert len(files) >= 9
+    p = memwatch("oom", "--json", *files, check=0, env=utc)
+    all_at_once = p.stdout.splitlines()
+    one_by_one = []
+    for f in files:
+        listed = memwatch("oom", "--json", f, check=0, env=utc)
+        assert listed.stdout and "the kernel's" in listed.stderr
+        one_by_one += listed.stdout.splitlines()
+        packed = tmp_path / (f.name + ".gz")
+        packed.write_bytes(gzip.compress(f.read_bytes()))
+        assert memwatch("oom", "--json", packed, check=0, env=utc).stdout == listed.stdout or \
+            "no year" in listed.stderr
+        with open(f) as stdin:
+            again = memwatch("oom", "--json", "-", check=0, env=utc, stdin=stdin)
+        assert again.stdout == listed.stdout
+        text = memwatch("oom", f, check=0, env=utc).stdout
+        assert text.count("  why       ") == len(listed.stdout.splitlines())
+    assert all_at_once == one_by_one
+    kills = [json.loads(x) for x in all_at_once]
+    assert {k["constraint"] for k in kills} == {"memcg", "none", "cpuset", "mempolicy", None}
+    # memwatch's own log is a saved log too
+    own = tmp_path / "own.jsonl"
+    own.write_text(p.stdout)
+    assert memwatch("oom", "--json", own, check=0).stdout == p.stdout
+
+
+def test_live_and_saved_agree(group, hog, log, attach, tmp_path):
+    """The same kill from the kernel's live log and from dmesg's text."""
+    let_the_kernel_talk()
+    mw = attach("oom", "--log", log)
+    pid = kill_in(group(16 * MIB), [hog])
+    live = event_of(log, pid)
+    mw.finish()
+    for option in ([], ["-T"], ["-x"], ["--time-format=iso"], ["--raw"]):
+        text = subprocess.run(["dmesg", *option], capture_output=True, check=True).stdout
+        saved = tmp_path / "dmesg"
+        saved.write_bytes(text)
+        p = memwatch("oom", "--json", saved, check=0)
+        found = [json.loads(x) for x in p.stdout.splitlines()]
+        mine = [e for e in found if e["victim"] and e["victim"]["pid"] == pid][-1]
+        for key in ("comm", "total_vm_bytes", "anon_rss_bytes", "file_rss_bytes", "uid"):
+            assert mine["victim"][key] == live["victim"][key], (option, key)
+        assert mine["memcg"] == live["memcg"], option
+        assert mine["tasks"] == live["tasks"], option
+
+
+def test_input_without_end(tmp_path):
+    """Memory and time are bounded whatever is named as a log."""
+    nuls = tmp_path / "nuls"
+    nuls.write_bytes((LOGS / "3.10-uid.dmesg").read_bytes())
+    os.truncate(nuls, 300 * MIB)  # as after a crash
+    long = tmp_path / "long"
+    long.write_bytes(b"x" * (100 * MIB) + b"\n" + (LOGS / "3.10-uid.dmesg").read_bytes())
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path, log in [("/dev/zero", 1), ("/dev/full", 1), (fifo, 1), (tmp_path, 1), (nuls, 0), (long, 0)]:
+        for args in ([path], ["--list", "--log", path]):
+            p = subprocess.run(["prlimit", f"--as={512 * MIB}", BIN, "oom", *map(str, args)],
+                               capture_output=True, text=True, timeout=60)
+            assert p.returncode == log, p.stderr
+            assert "not a regular file" in p.stderr or "directory" in p.stderr or not log
+            if not log and len(args) == 1:
+                assert "mysqld (pid 900, uid 27)" in p.stdout
+                assert "damaged lines were left out" in p.stderr

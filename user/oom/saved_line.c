@@ -335,7 +335,8 @@ bool saved__decode(char *line, int64_t near_ms, struct saved_line *ret)
 	if (*text == '[')
 		return parse_bracket(text, near_ms, ret);
 	if (parse_iso(text, ret, &at)) {
-		if (!parse_sender(at, ret)) { /* dmesg --time-format=iso names none */
+		/* dmesg --time-format=iso names no sender, and alone writes a comma. */
+		if (memchr(text, ',', (size_t)(at - text)) || !parse_sender(at, ret)) {
 			ret->form = SAVED_DMESG_CLOCK;
 			ret->is_kernel = true;
 			ret->text = at;
