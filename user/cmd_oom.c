@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cmd_oom.c - memwatch oom: follows OOM kills, lists what was recorded, or explains those of a saved
- * log. The order of work per kill: the log file first (synced), then journal and syslog, then stdout, whose reader may be
- * slow.
+ * cmd_oom.c - memwatch oom: follows OOM kills, lists what was recorded, or explains those of a
+ * saved log. The order of work per kill: the log file first (synced), then journal and syslog, then
+ * stdout, whose reader may be slow.
  */
 #include <argp.h>
 #include <errno.h>
@@ -37,7 +37,7 @@
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
 #define COMMAND_NS 30000000000ULL /* a command of --on-kill is ended after that */
-#define SAME_KILL_MS 60000 /* the kernel's log has a clock of its own */
+#define SAME_KILL_MS 60000	  /* the kernel's log has a clock of its own */
 
 struct oom_cmd {
 	/* options */
@@ -51,7 +51,7 @@ struct oom_cmd {
 	struct jsonlog *log;
 	struct watch *watch;
 	struct runner *runner; /* of --on-kill */
-	uint64_t not_run;
+	uint64_t not_run, undelivered;
 	struct escape_buf line, text, summary;
 	char boot_id[40];
 	uint64_t reported, recorded;
@@ -164,10 +164,9 @@ static void report(void *arg, struct oom_event *e)
 	write_log(c);
 	if (c->journal || c->syslog) {
 		render__summary(&c->summary, e);
-		if (c->journal)
-			journal__send(e, c->summary.text, c->line.text);
-		if (c->syslog)
-			journal__syslog(e, c->summary.text);
+		if ((c->journal && journal__send(e, c->summary.text, c->line.text)) ||
+		    (c->syslog && journal__syslog(e, c->summary.text)))
+			c->undelivered++;
 	}
 	if (c->runner)
 		run_command(c, e);
@@ -177,6 +176,17 @@ static void report(void *arg, struct oom_event *e)
 		render__text(&c->text, e);
 		print_out(c, &c->text);
 	}
+}
+
+static void report_throttle(void *arg, const struct throttle_event *e)
+{
+	struct oom_cmd *c = arg;
+
+	c->line.len = c->text.len = 0;
+	if (throttle__json(&c->line, e) || throttle__text(&c->text, e))
+		return;
+	write_log(c);
+	print_out(c, c->json ? &c->line : &c->text);
 }
 
 static void retry_log(struct oom_cmd *c)
@@ -201,9 +211,28 @@ static bool is_in_window(const struct oom_cmd *c, const struct oom_event *e)
 	       (e->time_unix_ms >= c->since_unix_ms && e->time_unix_ms <= c->until_unix_ms);
 }
 
+/* Other events of the log: groups that were held up. */
+static void list_other(void *arg, const char *line, size_t len)
+{
+	struct throttle_event e;
+	struct oom_cmd *c = arg;
+
+	if (!c->list || throttle__parse(line, len, &e) || e.time_unix_ms < c->since_unix_ms ||
+	    e.time_unix_ms > c->until_unix_ms)
+		return;
+	c->text.len = 0;
+	if (!(c->json ? throttle__json(&c->text, &e) : throttle__text(&c->text, &e)))
+		print_out(c, &c->text);
+}
+
 static void list_recorded(void *arg, const char *line, size_t len, const struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
+
+	if (!e) {
+		list_other(c, line, len);
+		return;
+	}
 
 	if (!strcmp(e->boot_id, c->boot_id))
 		remember(c, e);
@@ -339,9 +368,10 @@ static int explain_file(struct oom_cmd *c, const char *path)
 		log_warn("'%s': %llu damaged lines were left out", path,
 			 (unsigned long long)s.damaged);
 	if (s.cut)
-		log_warn("'%s': it goes on after the first 1 GiB, or is a cut archive; the rest was "
-			 "not read",
-			 path);
+		log_warn(
+			"'%s': it goes on after the first 1 GiB, or is a cut archive; the rest was "
+			"not read",
+			path);
 	if (s.assumed_year)
 		log_info("'%s': its times have no year; the latest before the file was written is "
 			 "assumed",
@@ -447,6 +477,9 @@ static void close_books(const struct oom_cmd *c)
 	struct watch_stats s;
 
 	watch__stats(c->watch, &s);
+	if (c->undelivered)
+		log_warn("%llu kills that neither journal nor syslog took",
+			 (unsigned long long)c->undelivered);
 	if (c->not_run)
 		log_warn("%llu kills without the command of --on-kill",
 			 (unsigned long long)c->not_run);
@@ -461,7 +494,8 @@ static void close_books(const struct oom_cmd *c)
 
 static int follow(struct oom_cmd *c)
 {
-	struct watch_options o = {.no_probe = c->no_probe, .no_kmsg = c->no_kmsg};
+	struct watch_options o = {
+		.no_probe = c->no_probe, .no_kmsg = c->no_kmsg, .throttle_fn = report_throttle};
 	int probe_err = 0, kmsg_err = 0, err, status;
 	cleanup_fd int sig_fd = signals__fd();
 
@@ -478,6 +512,12 @@ static int follow(struct oom_cmd *c)
 	/* A log continues where it ended, a list where it did; without them, what is past is past.
 	 */
 	o.from_seq = !c->log && !c->follow ? OOM_UNKNOWN : c->has_seq ? c->last_seq + 1 : 0;
+	if (c->journal && !journal__runs())
+		log_warn("no systemd journal takes messages (/run/systemd/journal/socket): "
+			 "--journal "
+			 "delivers nothing for now");
+	if (c->syslog && !journal__syslog_runs())
+		log_warn("no syslog takes messages (/dev/log): --syslog delivers nothing for now");
 	protect();
 	err = watch__new(&o, report, c, &c->watch, &probe_err, &kmsg_err);
 	status = explain(c, err, probe_err, kmsg_err);
@@ -585,8 +625,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_END:
 		if (c->nfiles && (c->log_path || c->follow || c->command))
-			argp_error(state, "a saved log is explained once: --log, --follow and --on-kill "
-					  "do not go with it");
+			argp_error(state,
+				   "a saved log is explained once: --log, --follow and --on-kill "
+				   "do not go with it");
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -632,7 +673,8 @@ int cmd_oom(int argc, char **argv)
 		parse_option,
 		"[FILE...]",
 		"Follow OOM kills: who was killed, who asked for memory, which limit was hit, what "
-		"the largest processes were. With --since, --until or --list: what was recorded. With "
+		"the largest processes were. With --since, --until or --list: what was recorded. "
+		"With "
 		"FILE (- is standard input): explain the kills in a saved log of a kernel: dmesg, "
 		"journalctl -k (also -o json), syslog, compressed by gzip or not.",
 		NULL,

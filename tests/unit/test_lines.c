@@ -53,8 +53,8 @@ static void whole_and_damaged(void **state)
 	static const char nuls[] = "one\n\0\0\0\ntwo\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 	expect(plain, sizeof(plain) - 1, (const char *[]){"one", "", "two", "three", NULL}, 0);
-	expect(longer, sizeof(longer) - 1,
-	       (const char *[]){"one", "two", "0123456789abcdef", NULL}, 1);
+	expect(longer, sizeof(longer) - 1, (const char *[]){"one", "two", "0123456789abcdef", NULL},
+	       1);
 	expect(nuls, sizeof(nuls) - 1, (const char *[]){"one", "two", NULL}, 2);
 	expect("", 0, (const char *[]){NULL}, 0);
 }

@@ -445,7 +445,8 @@ static void merge_stalls(void **state)
 static void merge_by_process(void **state)
 {
 	static const char again[] =
-		"Memory cgroup out of memory: Killed process 21207 (hog) total-vm:8kB, anon-rss:4kB, "
+		"Memory cgroup out of memory: Killed process 21207 (hog) total-vm:8kB, "
+		"anon-rss:4kB, "
 		"file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:4kB oom_score_adj:0";
 	static const char thread[] =
 		"Memory cgroup out of memory: Killed process 90 (hog) total-vm:8kB, anon-rss:4kB, "

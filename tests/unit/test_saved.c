@@ -280,8 +280,9 @@ static void stamps(void **state)
 		{"Dec 31 23:59:59 h kernel: words", "words", true, 1735689599000}, /* last year */
 		{"[Jun 1 08:00:00] words", "words", true, 1748764800000},
 	};
-	static const char *const none[] = {"[  4711]     0 4711", "words", "[", "[1.5] x",
-					   "Jun 99 08:00:00 h kernel: x", "{", "6,x;y"};
+	static const char *const none[] = {
+		"[  4711]     0 4711",	       "words", "[",	"[1.5] x",
+		"Jun 99 08:00:00 h kernel: x", "{",	"6,x;y"};
 	struct saved_line d;
 	char line[128];
 
@@ -302,11 +303,11 @@ static void stamps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(old_child),	     cmocka_unit_test(old_machine),
-		cmocka_unit_test(uid_in_the_line),   cmocka_unit_test(cpuset),
-		cmocka_unit_test(group_kill),	     cmocka_unit_test(order_and_wrapped),
-		cmocka_unit_test(by_hand),	     cmocka_unit_test(other_pages_and_cut),
-		cmocka_unit_test(nobody),	     cmocka_unit_test(hurt),
+		cmocka_unit_test(old_child),	   cmocka_unit_test(old_machine),
+		cmocka_unit_test(uid_in_the_line), cmocka_unit_test(cpuset),
+		cmocka_unit_test(group_kill),	   cmocka_unit_test(order_and_wrapped),
+		cmocka_unit_test(by_hand),	   cmocka_unit_test(other_pages_and_cut),
+		cmocka_unit_test(nobody),	   cmocka_unit_test(hurt),
 		cmocka_unit_test(stamps),
 	};
 

@@ -56,7 +56,8 @@ static void one_zone(void **state)
 	assert_int_equal(at("2026-01-31 08:00"), 1769817600000LL + 7 * 3600000);
 	assert_int_equal(at("2026-07-01 08:00"), 1782885600000LL); /* summer: UTC+2 */
 	assert_int_equal(at("2026-01-31T08:00:00Z"), 1769817600000LL + 8 * 3600000);
-	assert_string_equal(when__local(text, sizeof(text), NOW + 7), "2026-03-10 13:30:00.007 +0100");
+	assert_string_equal(when__local(text, sizeof(text), NOW + 7),
+			    "2026-03-10 13:30:00.007 +0100");
 	assert_string_equal(when__utc(text, sizeof(text), NOW + 7), "2026-03-10T12:30:00.007Z");
 	/* What is printed can be read. */
 	assert_int_equal(when__parse(when__local(text, sizeof(text), NOW + 7), 0, &back), 0);
@@ -66,11 +67,21 @@ static void one_zone(void **state)
 
 static void refused(void **state)
 {
-	static const char *const bad[] = {"",	     "x",	     "25:00",	     "12:60",
-					  "12:",     "2026-13-01",   "2026-1",	     "2026-01-31 ",
-					  "@",	     "@x",	     "@99999999999999999999",
-					  "2026-01-31 08:00 CET", "2026-01-31T08:00+99:00",
-					  "yesterdayish", "-5m"};
+	static const char *const bad[] = {"",
+					  "x",
+					  "25:00",
+					  "12:60",
+					  "12:",
+					  "2026-13-01",
+					  "2026-1",
+					  "2026-01-31 ",
+					  "@",
+					  "@x",
+					  "@99999999999999999999",
+					  "2026-01-31 08:00 CET",
+					  "2026-01-31T08:00+99:00",
+					  "yesterdayish",
+					  "-5m"};
 	int64_t ms;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

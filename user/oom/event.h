@@ -29,10 +29,10 @@
 #define OOM_FROM_KMSG 2	 /* read from the kernel's log */
 
 struct oom_proc {
-	uint32_t pid;	   /* process; 0: unknown */
-	uint32_t tid;	   /* thread */
-	uint32_t uid;	   /* UINT32_MAX: unknown */
-	uint64_t start_ns; /* CLOCK_BOOTTIME; 0: unknown */
+	uint32_t pid;	       /* process; 0: unknown */
+	uint32_t tid;	       /* thread */
+	uint32_t uid;	       /* UINT32_MAX: unknown */
+	uint64_t start_ns;     /* CLOCK_BOOTTIME; 0: unknown */
 	int32_t oom_score_adj; /* OOM_NO_ADJ: not told */
 	char comm[OOM_COMM];
 	char cmdline[OOM_CMDLINE]; /* arguments joined by spaces; "" unknown */
@@ -74,18 +74,18 @@ struct oom_writer {
 
 struct oom_event {
 	int64_t time_unix_ms;
-	uint64_t time_ns; /* CLOCK_MONOTONIC */
-	uint64_t seq;	  /* of the kernel's log record; OOM_UNKNOWN: none */
-	char boot_id[40]; /* the boot whose log that is; "" unknown */
-	unsigned from;	  /* OOM_FROM_* */
-	bool has_time;	  /* false: a saved log that counts from the boot alone; see boot_us */
-	uint64_t boot_us; /* of a saved log: since its boot; OOM_UNKNOWN: not told */
-	bool by_daemon;	  /* a userspace OOM daemon (the trigger) did it */
-	bool no_victim;	  /* nobody could be killed */
-	uint32_t repeats; /* of no_victim: further ones of the same group that this stands for */
+	uint64_t time_ns;    /* CLOCK_MONOTONIC */
+	uint64_t seq;	     /* of the kernel's log record; OOM_UNKNOWN: none */
+	char boot_id[40];    /* the boot whose log that is; "" unknown */
+	unsigned from;	     /* OOM_FROM_* */
+	bool has_time;	     /* false: a saved log that counts from the boot alone; see boot_us */
+	uint64_t boot_us;    /* of a saved log: since its boot; OOM_UNKNOWN: not told */
+	bool by_daemon;	     /* a userspace OOM daemon (the trigger) did it */
+	bool no_victim;	     /* nobody could be killed */
+	uint32_t repeats;    /* of no_victim: further ones of the same group that this stands for */
 	uint32_t chosen_pid; /* kernels before 5.0: the victim is a child of this one; 0: no */
 	bool has_order;
-	int32_t order; /* of the allocation, log2 pages; -1: by hand (SysRq-f) */
+	int32_t order;	     /* of the allocation, log2 pages; -1: by hand (SysRq-f) */
 	bool has_constraint; /* false: the kernel's log did not say */
 	int signal;
 	struct oom_proc victim, trigger;
@@ -100,7 +100,8 @@ struct oom_event {
 	bool has_stat, stat_from_kernel; /* from its report; else read a moment later */
 	struct cgroup_stat stat;
 	struct oom_tmpfs {
-		char path[OOM_TMPFS_PATH]; /* where it is mounted, as the victim or memwatch saw it */
+		char path[OOM_TMPFS_PATH]; /* where it is mounted, as the victim or memwatch saw it
+					    */
 		uint64_t used_bytes;
 	} tmpfs[OOM_TMPFS]; /* largest first; they are charged to whoever wrote to them */
 	size_t ntmpfs;

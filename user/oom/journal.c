@@ -45,12 +45,21 @@ int journal__send(const struct oom_event *e, const char *summary, const char *js
 		number(limit, sizeof(limit), e->limit_bytes), "MEMWATCH_EVENT=%s", json, NULL);
 }
 
-void journal__syslog(const struct oom_event *e, const char *summary)
+bool journal__syslog_runs(void)
+{
+	return access("/dev/log", W_OK) == 0;
+}
+
+int journal__syslog(const struct oom_event *e, const char *summary)
 {
 	char anon[24];
+
+	if (!journal__syslog_runs())
+		return -ENOENT;
 
 	syslog(LOG_DAEMON | LOG_ERR,
 	       "%s victim_pid=%u trigger_pid=%u constraint=%s anon_rss_bytes=%s", summary,
 	       e->victim.pid, e->trigger.pid, render__constraint(e->constraint),
 	       number(anon, sizeof(anon), e->victim.anon_rss_bytes));
+	return 0;
 }

@@ -11,7 +11,9 @@ int journal__send(const struct oom_event *e, const char *summary, const char *js
 /* Whether a journal takes messages. */
 bool journal__runs(void);
 
-/* One line with key=value pairs to syslog(3), facility daemon. */
-void journal__syslog(const struct oom_event *e, const char *summary);
+bool journal__syslog_runs(void);
+
+/* One line with key=value pairs to syslog(3), facility daemon. 0; -ENOENT: no syslog runs. */
+int journal__syslog(const struct oom_event *e, const char *summary);
 
 #endif

@@ -70,8 +70,8 @@ static void hand_on(struct merge *m, struct slot *s)
 {
 	struct recent *r = &m->recent[m->next_recent++ % MERGE_RECENT];
 
-	*r = (struct recent){s->e.victim.pid, s->e.victim.tid, s->e.signal, s->e.victim.start_ns, s->e.time_ns,
-			     m->now_ns};
+	*r = (struct recent){s->e.victim.pid,	   s->e.victim.tid, s->e.signal,
+			     s->e.victim.start_ns, s->e.time_ns,    m->now_ns};
 	s->used = false;
 	if (s->has_ev)
 		choose_group(m, &s->e, &s->ev);
@@ -393,7 +393,8 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 		s->has_ev = true;
 		s->ev = *ev;
 		from_probe(m, &s->e, ev);
-		oom_event__from_log(&s->e, &s->log); /* what it knows better, whichever came first */
+		oom_event__from_log(&s->e,
+				    &s->log); /* what it knows better, whichever came first */
 		hand_on(m, s);
 		return;
 	}

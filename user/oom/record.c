@@ -293,8 +293,8 @@ int record__each(const char *path,
 	while ((err = lines__next(l, &line, &len)) > 0) {
 		int bad = len ? record__parse(line, len, e) : 0;
 
-		if (!bad && len)
-			fn(arg, line, len, e);
+		if (len && (!bad || bad == -ENOMSG))
+			fn(arg, line, len, bad ? NULL : e);
 		else if (bad == -EBADMSG)
 			ret->bad++;
 	}

@@ -14,8 +14,8 @@ struct record_stats {
 	bool cut;     /* the file is larger than what is read of it (1 GiB) */
 };
 
-/* Calls fn for every event in the file, in order; `line` without its newline. 0; -EINVAL: not a
- * regular file; other -errno. */
+/* Calls fn for every event in the file, in order; `line` without its newline; `e` NULL: an object
+ * of another schema. 0; -EINVAL: not a regular file; other -errno. */
 int record__each(const char *path,
 		 void (*fn)(void *arg, const char *line, size_t len, const struct oom_event *e),
 		 void *arg, struct record_stats *ret);

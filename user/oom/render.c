@@ -367,10 +367,11 @@ static int text_wider_cause(struct escape_buf *b, const struct oom_event *e)
 	if (e->has_order && e->order < 0)
 		err = escape__format(b, "the OOM killer was called by hand (SysRq-f)");
 	else if (!e->has_constraint)
-		err = escape__format(b, e->from & OOM_FROM_KMSG
-						? "no cgroup's limit; the kernel's log says no more"
-						: "not known: there is no line of the kernel's log, "
-						  "and no group of the victim was at its limit");
+		err = escape__format(b,
+				     e->from & OOM_FROM_KMSG
+					     ? "no cgroup's limit; the kernel's log says no more"
+					     : "not known: there is no line of the kernel's log, "
+					       "and no group of the victim was at its limit");
 	else if (e->constraint == OOM_CONSTRAINT_CPUSET)
 		err = escape__format(b, "the cpuset's nodes ran out of memory");
 	else if (e->constraint == OOM_CONSTRAINT_MEMPOLICY)
@@ -417,13 +418,18 @@ static int text_cause(struct escape_buf *b, const struct oom_event *e)
  * first. */
 static int text_stat(struct escape_buf *b, const struct oom_event *e)
 {
-	static const enum cgroup_stat_row rows[] = {
-		CGROUP_STAT_ANON,	      CGROUP_STAT_SHMEM,
-		CGROUP_STAT_ACTIVE_FILE,      CGROUP_STAT_INACTIVE_FILE,
-		CGROUP_STAT_SLAB_RECLAIMABLE, CGROUP_STAT_SLAB_UNRECLAIMABLE,
-		CGROUP_STAT_KERNEL_STACK,     CGROUP_STAT_PAGETABLES,
-		CGROUP_STAT_SOCK,	      CGROUP_STAT_PERCPU,
-		CGROUP_STAT_VMALLOC,	      CGROUP_STAT_KERNEL};
+	static const enum cgroup_stat_row rows[] = {CGROUP_STAT_ANON,
+						    CGROUP_STAT_SHMEM,
+						    CGROUP_STAT_ACTIVE_FILE,
+						    CGROUP_STAT_INACTIVE_FILE,
+						    CGROUP_STAT_SLAB_RECLAIMABLE,
+						    CGROUP_STAT_SLAB_UNRECLAIMABLE,
+						    CGROUP_STAT_KERNEL_STACK,
+						    CGROUP_STAT_PAGETABLES,
+						    CGROUP_STAT_SOCK,
+						    CGROUP_STAT_PERCPU,
+						    CGROUP_STAT_VMALLOC,
+						    CGROUP_STAT_KERNEL};
 	bool told[ARRAY_SIZE(rows)] = {false}, first = true;
 	char b1[UNITS_LEN];
 	int err = 0;
@@ -483,12 +489,12 @@ static int text_victim(struct escape_buf *b, const struct oom_event *e)
 	}
 	err = err ? err
 		  : escape__format(b,
-				    "  held      anon %s, file %s, shmem %s, swap %s, page tables "
-				    "%s; VIRT "
-				    "%s",
-				    size_of(b1, v->anon_rss_bytes), size_of(b2, v->file_rss_bytes),
-				    size_of(b3, v->shmem_rss_bytes), size_of(b4, v->swap_bytes),
-				    size_of(b5, v->pgtables_bytes), size_of(b6, v->total_vm_bytes));
+				   "  held      anon %s, file %s, shmem %s, swap %s, page tables "
+				   "%s; VIRT "
+				   "%s",
+				   size_of(b1, v->anon_rss_bytes), size_of(b2, v->file_rss_bytes),
+				   size_of(b3, v->shmem_rss_bytes), size_of(b4, v->swap_bytes),
+				   size_of(b5, v->pgtables_bytes), size_of(b6, v->total_vm_bytes));
 	if (!err && v->oom_score_adj != OOM_NO_ADJ)
 		err = escape__format(b, "; oom_score_adj %d", v->oom_score_adj);
 	return err ? err : escape__format(b, "\n");
@@ -593,7 +599,8 @@ static int text_growth(struct escape_buf *b, const struct oom_event *e)
 		err = escape__format(
 			b, "flat for %s, then ",
 			units__time(flat, sizeof(flat),
-				    (uint64_t)(from->time_unix_ms - first->time_unix_ms) * 1000000));
+				    (uint64_t)(from->time_unix_ms - first->time_unix_ms) *
+					    1000000));
 	return err ? err
 		   : escape__format(
 			     b, "from %s to %s in %s (%s/min)\n", size_of(b1, from->rss_bytes),
@@ -601,11 +608,11 @@ static int text_growth(struct escape_buf *b, const struct oom_event *e)
 			     units__time(span, sizeof(span),
 					 (uint64_t)(last->time_unix_ms - from->time_unix_ms) *
 						 1000000),
-			     units__size(b3, sizeof(b3),
-					 llround(((double)last->rss_bytes -
-						  (double)from->rss_bytes) *
-						 60000 /
-						 (double)(last->time_unix_ms - from->time_unix_ms))));
+			     units__size(
+				     b3, sizeof(b3),
+				     llround(((double)last->rss_bytes - (double)from->rss_bytes) *
+					     60000 /
+					     (double)(last->time_unix_ms - from->time_unix_ms))));
 }
 
 static int text_tasks(struct escape_buf *b, const struct oom_event *e)

@@ -48,8 +48,8 @@ static bool is_rotation(const char *name, const char *base, size_t len)
 int rotated__list(const char *path, struct rotated *ret)
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-	cleanup_free char *dir_path = slash ? strndup(path, (size_t)(slash - path) + 1)
-					    : strdup("./");
+	cleanup_free char *dir_path =
+		slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
 	cleanup_dir DIR *dir = dir_path ? opendir(dir_path) : NULL;
 	struct found found[ROTATED_MAX];
 	size_t n = 0, seen = 0;
@@ -70,8 +70,7 @@ int rotated__list(const char *path, struct rotated *ret)
 			continue;
 		if (asprintf(&full, "%s%s", dir_path, d->d_name) < 0)
 			break;
-		keep(found, &n, full,
-		     (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+		keep(found, &n, full, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
 	}
 	for (size_t i = 0; i < n; i++)
 		ret->path[ret->n++] = found[i].path;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * saved.h - explains the OOM kills in a saved log of a kernel: dmesg (with and without times, -T, -x,
- * -e, --time-format=iso), /dev/kmsg as it stands, journalctl -k (short forms, json), syslog (RFC 3164
- * and 5424), of kernels 3.10 to the newest. Untrusted: whatever the lines say, reading is bounded;
- * lines that are no kernel's are skipped; lines that were wrapped are joined; what is cut off stays
- * unknown.
+ * saved.h - explains the OOM kills in a saved log of a kernel: dmesg (with and without times, -T,
+ * -x, -e, --time-format=iso), /dev/kmsg as it stands, journalctl -k (short forms, json), syslog
+ * (RFC 3164 and 5424), of kernels 3.10 to the newest. Untrusted: whatever the lines say, reading is
+ * bounded; lines that are no kernel's are skipped; lines that were wrapped are joined; what is cut
+ * off stays unknown.
  */
 #ifndef OOM_SAVED_H
 #define OOM_SAVED_H
@@ -31,8 +31,9 @@ struct saved_line {
 };
 
 /*
- * Takes the time stamp off a line (modified). False: there is none that is known; it may be the rest
- * of a wrapped line. near_ms: a moment soon after the log was written, for stamps without a year.
+ * Takes the time stamp off a line (modified). False: there is none that is known; it may be the
+ * rest of a wrapped line. near_ms: a moment soon after the log was written, for stamps without a
+ * year.
  */
 bool saved__decode(char *line, int64_t near_ms, struct saved_line *ret);
 

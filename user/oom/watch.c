@@ -31,6 +31,7 @@ struct watch {
 	struct kmsg kmsg;
 	struct merge *merge;
 	struct tracker *tracker;
+	struct throttle *throttle; /* NULL: cgroups of version 1 */
 	int epoll_fd, psi_fd, meminfo_fd;
 	struct cgroup_mounts mounts;
 	char mountinfo[MOUNTINFO_BYTES];
@@ -97,8 +98,8 @@ static void add_tmpfs(struct oom_event *e, dev_t *dev, char *line)
 		return;
 	t.used_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
 	snprintf(t.path, sizeof(t.path), "%s", point);
-	if (!t.used_bytes || (e->ntmpfs == OOM_TMPFS &&
-			      e->tmpfs[OOM_TMPFS - 1].used_bytes >= t.used_bytes))
+	if (!t.used_bytes ||
+	    (e->ntmpfs == OOM_TMPFS && e->tmpfs[OOM_TMPFS - 1].used_bytes >= t.used_bytes))
 		return;
 	at = e->ntmpfs < OOM_TMPFS ? e->ntmpfs++ : OOM_TMPFS - 1;
 	for (; at > 0 && e->tmpfs[at - 1].used_bytes < t.used_bytes; at--) {
@@ -271,6 +272,10 @@ static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_
 	err = merge__new(&mo, complete, w, &w->merge);
 	if (!err && !o->no_tracker)
 		err = tracker__new(&w->tracker);
+	if (!err && o->throttle_fn) {
+		err = throttle__new(&w->mounts, o->throttle_fn, w->arg, &w->throttle);
+		err = err == -EOPNOTSUPP ? 0 : err;
+	}
 	if (!err && w->probe)
 		err = watch_fd(w, oom_probe__fd(w->probe));
 	if (!err && w->kmsg.fd >= 0)
@@ -308,6 +313,7 @@ void watch__free(struct watch *w)
 	kmsg__close(&w->kmsg);
 	merge__free(w->merge);
 	tracker__free(w->tracker);
+	throttle__free(w->throttle);
 	if (w->psi_fd >= 0)
 		close(w->psi_fd);
 	if (w->meminfo_fd >= 0)
@@ -328,6 +334,8 @@ int watch__timeout_ms(const struct watch *w)
 
 	if (w->tracker && tracker__due(w->tracker) < due)
 		due = tracker__due(w->tracker);
+	if (w->throttle && throttle__due(w->throttle) < due)
+		due = throttle__due(w->throttle);
 	if (due == UINT64_MAX)
 		return -1;
 	return due <= now ? 0 : (int)min_of((due - now) / 1000000 + 1, (uint64_t)60000);
@@ -344,6 +352,8 @@ int watch__run(struct watch *w)
 	merge__tick(w->merge, util__now_ns());
 	if (w->tracker && tracker__due(w->tracker) <= util__now_ns())
 		tracker__sample(w->tracker, util__now_ns(), util__steady_ms());
+	if (w->throttle && throttle__due(w->throttle) <= util__now_ns())
+		throttle__tick(w->throttle, util__now_ns(), util__wall_ms());
 	return err < 0 ? err : 0;
 }
 

@@ -8,8 +8,12 @@
 #define OOM_WATCH_H
 
 #include "oom/event.h"
+#include "oom/throttle.h"
 
 struct watch;
+
+typedef void (*watch_fn)(void *arg, struct oom_event *e);
+typedef void (*watch_throttle_fn)(void *arg, const struct throttle_event *e);
 
 struct watch_options {
 	bool no_probe, no_kmsg; /* leave a witness out */
@@ -17,9 +21,8 @@ struct watch_options {
 	/* Kills in the log from this sequence number on are reported as past ones; OOM_UNKNOWN:
 	 * none. */
 	uint64_t from_seq;
+	watch_throttle_fn throttle_fn; /* of groups held up at memory.high; NULL: not looked for */
 };
-
-typedef void (*watch_fn)(void *arg, struct oom_event *e);
 
 /*
  * 0, or -errno if no witness is to be had (-EPERM: not permitted). *ret_probe_err and *ret_kmsg_err

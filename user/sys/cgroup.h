@@ -45,26 +45,26 @@ int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgr
  * What a group's memory is, in bytes: a row per kind with its name in memory.stat of version 2 (and
  * in the kernel's OOM reports), in version 1 ("": not told there), and for people.
  */
-#define CGROUP_STAT_ROWS(X)                                                              \
-	X(ANON, "anon", "total_rss", "anonymous")                                        \
-	X(FILE, "file", "total_cache", "page cache") /* tmpfs included */                \
-	X(SHMEM, "shmem", "total_shmem", "shared and tmpfs")                             \
-	X(ACTIVE_FILE, "active_file", "total_active_file", "cache in use")               \
-	X(INACTIVE_FILE, "inactive_file", "total_inactive_file", "cache not in use")     \
-	X(UNEVICTABLE, "unevictable", "total_unevictable", "locked")                     \
-	X(SLAB_RECLAIMABLE, "slab_reclaimable", "", "reclaimable slab")                  \
-	X(SLAB_UNRECLAIMABLE, "slab_unreclaimable", "", "unreclaimable slab")            \
-	X(KERNEL_STACK, "kernel_stack", "", "kernel stacks")                             \
-	X(PAGETABLES, "pagetables", "", "page tables")                                   \
-	X(SOCK, "sock", "", "sockets")                                                   \
-	X(PERCPU, "percpu", "", "per-CPU data")                                          \
-	X(VMALLOC, "vmalloc", "", "vmalloc")                                             \
+#define CGROUP_STAT_ROWS(X)                                                          \
+	X(ANON, "anon", "total_rss", "anonymous")                                    \
+	X(FILE, "file", "total_cache", "page cache") /* tmpfs included */            \
+	X(SHMEM, "shmem", "total_shmem", "shared and tmpfs")                         \
+	X(ACTIVE_FILE, "active_file", "total_active_file", "cache in use")           \
+	X(INACTIVE_FILE, "inactive_file", "total_inactive_file", "cache not in use") \
+	X(UNEVICTABLE, "unevictable", "total_unevictable", "locked")                 \
+	X(SLAB_RECLAIMABLE, "slab_reclaimable", "", "reclaimable slab")              \
+	X(SLAB_UNRECLAIMABLE, "slab_unreclaimable", "", "unreclaimable slab")        \
+	X(KERNEL_STACK, "kernel_stack", "", "kernel stacks")                         \
+	X(PAGETABLES, "pagetables", "", "page tables")                               \
+	X(SOCK, "sock", "", "sockets")                                               \
+	X(PERCPU, "percpu", "", "per-CPU data")                                      \
+	X(VMALLOC, "vmalloc", "", "vmalloc")                                         \
 	X(KERNEL, "kernel", "", "kernel") /* all of the kernel's; version 1: memory.kmem */
 enum cgroup_stat_row {
 #define X(id, v2, v1, label) CGROUP_STAT_##id,
 	CGROUP_STAT_ROWS(X)
 #undef X
-	CGROUP_STATS,
+		CGROUP_STATS,
 };
 #define CGROUP_STAT_UNKNOWN UINT64_MAX
 struct cgroup_stat {

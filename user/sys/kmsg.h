@@ -48,7 +48,7 @@ struct kmsg_kill {
 	bool has_adj;
 	bool no_victim; /* "no killable processes": nobody was killed; pid is 0 */
 	bool is_memcg;	/* a limit was hit, not the machine's end of memory */
-	bool is_group; /* a further member of a group that is killed as a whole */
+	bool is_group;	/* a further member of a group that is killed as a whole */
 	/* from the context */
 	bool has_context;
 	bool has_constraint; /* false: which of them is not told (before 5.0, or rate-limited) */
@@ -65,9 +65,9 @@ struct kmsg_kill {
 	uint64_t free_bytes, total_bytes;		  /* of the machine */
 	uint64_t swap_free_bytes, swap_total_bytes;	  /* of the machine */
 	bool has_stat;
-	struct cgroup_stat stat; /* of oom_memcg; without one, of the machine */
-	bool has_table;		 /* of candidates */
-	struct kmsg_task tasks[KMSG_TASKS];		  /* largest RSS first */
+	struct cgroup_stat stat;	    /* of oom_memcg; without one, of the machine */
+	bool has_table;			    /* of candidates */
+	struct kmsg_task tasks[KMSG_TASKS]; /* largest RSS first */
 	size_t ntasks, ntasks_seen;
 };
 

@@ -133,14 +133,10 @@ static void add_task(struct kmsg_kill *k, const struct kmsg_task *t)
 }
 
 static const char *const column_name[KMSG_COLUMNS] = {
-	[KMSG_COL_UID] = "uid",
-	[KMSG_COL_TGID] = "tgid",
-	[KMSG_COL_TOTAL_VM] = "total_vm",
-	[KMSG_COL_RSS] = "rss",
-	[KMSG_COL_PTES] = "nr_ptes",
-	[KMSG_COL_PGTABLES] = "pgtables_bytes",
-	[KMSG_COL_SWAP] = "swapents",
-	[KMSG_COL_ADJ] = "oom_score_adj",
+	[KMSG_COL_UID] = "uid",		  [KMSG_COL_TGID] = "tgid",
+	[KMSG_COL_TOTAL_VM] = "total_vm", [KMSG_COL_RSS] = "rss",
+	[KMSG_COL_PTES] = "nr_ptes",	  [KMSG_COL_PGTABLES] = "pgtables_bytes",
+	[KMSG_COL_SWAP] = "swapents",	  [KMSG_COL_ADJ] = "oom_score_adj",
 };
 
 /*
@@ -360,7 +356,8 @@ static void parse_choice(struct kmsg_parser *p, const char *line, const char *at
 
 /* --- the context --- */
 
-/* "cache:0KB rss:65536KB … inactive_file:4KB …": kernels before 5.2, a line per group of the tree. */
+/* "cache:0KB rss:65536KB … inactive_file:4KB …": kernels before 5.2, a line per group of the tree.
+ */
 static void add_old_stat(struct kmsg_kill *k, const char *text)
 {
 	static const struct {
@@ -429,7 +426,8 @@ static bool parse_machine(struct kmsg_parser *p, const char *line)
 	}
 	if (starts(line, "Node ") || starts(line, "lowmem_reserve"))
 		p->in_meminfo = false;
-	else if ((p->in_meminfo && strchr(line, ':')) || (strstr(line, " free:") && strstr(line, " free_pcp:")))
+	else if ((p->in_meminfo && strchr(line, ':')) ||
+		 (strstr(line, " free:") && strstr(line, " free_pcp:")))
 		parse_meminfo(p, line);
 	else if (starts(line, "Free swap "))
 		k->swap_free_bytes = get_kb(line, "= ");
@@ -458,7 +456,8 @@ static bool parse_group(struct kmsg_parser *p, const char *line)
 		parse_usage(line, &k->swap_usage_bytes, &k->swap_limit_bytes);
 	} else if (starts(line, "Memory cgroup stats for ")) {
 		at = find_last(line, ": cache:");
-		if (!k->oom_memcg[0]) { /* the line to come that names it does so only with a victim */
+		if (!k->oom_memcg[0]) { /* the line to come that names it does so only with a victim
+					 */
 			const char *path = line + strlen("Memory cgroup stats for ");
 			size_t len = at ? (size_t)(at - path) : strlen(path);
 
