@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -726,8 +727,12 @@ def test_until_and_the_clocks_zone(group, hog, log):
     zone = {**os.environ, "TZ": "XYZ-03:30"}
     text = memwatch("oom", "--since", "1h", check=0, env=zone).stdout
     when = re.findall(rf"^(\S+ \S+ \+0330)  OOM kill: oom_hog \(pid {pid},", text, re.M)[0]
-    told = memwatch("oom", "--since", when, "--until", when, check=0, env=zone).stdout
+    at = datetime.strptime(when, "%Y-%m-%d %H:%M:%S.%f %z")
+    around = [(at + timedelta(seconds=s)).strftime("%Y-%m-%d %H:%M:%S.%f %z") for s in (-1, 1)]
+    told = memwatch("oom", "--since", around[0], "--until", around[1], check=0, env=zone).stdout
     assert f"(pid {pid}," in told
+    late = memwatch("oom", "--since", around[1], check=0, env=zone).stdout
+    assert f"(pid {pid}," not in late
     before = memwatch("oom", "--until", "2020-01-01", check=0)
     assert before.stdout == ""
     assert f"(pid {pid}," in memwatch("oom", "--since", "today", check=0).stdout
