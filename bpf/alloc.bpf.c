@@ -38,6 +38,7 @@ struct pending {
 	u64 arg;  /* realloc: old block; posix_memalign: where the result goes; new: return address
 		   */
 	u64 old_size; /* realloc, sampled mode: size of the old block if it was in the profile */
+	u64 extra;    /* a resize in place: how many bytes more would be welcome */
 	u16 target;
 	u8 fn;
 	u8 flags;
@@ -234,9 +235,38 @@ static __always_inline u64 page_up(u64 size)
 	return (size + 4095) & ~4095ULL;
 }
 
+/* Functions with a given property in their row of MW_SIGNATURES, one bit each. */
+#define BIT_DOES(name, does, size, times, old, out) | (u64)(MW_DOES_##does == WANT) << MW_FN_##name
+#define BIT_SIZE(name, does, size, times, old, out) | (u64)(size == WANT) << MW_FN_##name
+#define BIT_TIMES(name, does, size, times, old, out) | (u64)(times == WANT) << MW_FN_##name
+_Static_assert(MW_FN_COUNT <= 64, "one bit per function");
+/* Both are read as the first argument. */
+#define FIRST_ONLY(name, does, size, times, old, out)                                              \
+	_Static_assert(old <= 1 && out <= 1, "a block or its place beyond the first argument");
+MW_SIGNATURES(FIRST_ONLY)
+
+static __always_inline bool fn_in(u64 set, u8 fn)
+{
+	return set >> (fn & 63) & 1;
+}
+
+static __always_inline bool does(u8 fn, enum mw_does what)
+{
+	switch (what) {
+#define WANT MW_DOES_REALLOC
+	case MW_DOES_REALLOC: return fn_in(0 MW_SIGNATURES(BIT_DOES), fn);
+#undef WANT
+#define WANT MW_DOES_RESIZE
+	case MW_DOES_RESIZE: return fn_in(0 MW_SIGNATURES(BIT_DOES), fn);
+#undef WANT
+	default: return false;
+	}
+}
+
+/* Does it give back or change a block that it is given? */
 static __always_inline bool is_realloc(u8 fn)
 {
-	return fn == MW_FN_REALLOC || fn == MW_FN_REALLOCARRAY || fn == MW_FN_RALLOCX;
+	return does(fn, MW_DOES_REALLOC) || does(fn, MW_DOES_RESIZE);
 }
 
 /* a * b, or 0 beyond any address space: such a call fails. */
@@ -251,18 +281,25 @@ static __always_inline u64 product(u64 a, u64 b)
 /* Bytes asked for. */
 static __always_inline u64 requested(struct pt_regs *ctx, u8 fn)
 {
-	u64 a = PT_REGS_PARM1(ctx), b = PT_REGS_PARM2(ctx), c = PT_REGS_PARM3(ctx);
+	u64 a = PT_REGS_PARM1(ctx), b = PT_REGS_PARM2(ctx), c = PT_REGS_PARM3(ctx), size = a;
 
-	switch (fn) {
-	case MW_FN_CALLOC: return product(a, b);
-	case MW_FN_REALLOCARRAY: return product(b, c);
-	case MW_FN_REALLOC:
-	case MW_FN_MEMALIGN:
-	case MW_FN_RALLOCX: return b;
-	case MW_FN_POSIX_MEMALIGN: return c;
-	case MW_FN_PVALLOC: return page_up(a);
-	default: return a;
-	}
+#define WANT 2
+	if (fn_in(0 MW_SIGNATURES(BIT_SIZE), fn))
+		size = b;
+#undef WANT
+#define WANT 3
+	if (fn_in(0 MW_SIGNATURES(BIT_SIZE), fn))
+		size = c;
+#undef WANT
+#define WANT 2
+	if (fn_in(0 MW_SIGNATURES(BIT_TIMES), fn))
+		return product(b, size);
+#undef WANT
+#define WANT 3
+	if (fn_in(0 MW_SIGNATURES(BIT_TIMES), fn))
+		return product(c, size);
+#undef WANT
+	return fn == MW_FN_PVALLOC ? page_up(size) : size;
 }
 
 /* Forgets a sampled block; its size in *size if it was there. */
@@ -320,6 +357,7 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	p->fn = fn;
 	p->flags = sampled ? PENDING_SAMPLED : 0;
 	p->arg = PT_REGS_PARM1(ctx);
+	p->extra = PT_REGS_PARM3(ctx);
 	if (fn == MW_FN_NEW)
 		bpf_probe_read_user(&p->arg, sizeof(p->arg), (void *)sp);
 	p->old_size = 0;
@@ -368,7 +406,7 @@ static __always_inline bool goes_on(struct pt_regs *ctx, u8 fn, u32 site)
 /* 0: settle this call at its return. 1: nothing more to do. */
 static __always_inline int alloc_enter(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx), size;
+	u64 cookie = bpf_get_attach_cookie(ctx), size, old;
 	u32 target = MW_COOKIE_TARGET(cookie);
 	u8 fn = MW_COOKIE_FN(cookie);
 	struct mw_counters *c;
@@ -390,8 +428,9 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	if (!sampled) {
 		if (!is_realloc(fn))
 			return 1;
-		if (!old_is_live(target, PT_REGS_PARM1(ctx))) {
-			if (PT_REGS_PARM1(ctx))
+		old = PT_REGS_PARM1(ctx);
+		if (!old_is_live(target, old)) {
+			if (old)
 				__sync_fetch_and_add(&c->v[MW_C_FREES], 1);
 			return 1;
 		}
@@ -416,6 +455,21 @@ static __always_inline void restore_old(struct pending *p)
 	key = MW_LIVE_KEY(p->target, p->arg);
 	if (bpf_map_update_elem(&alloc_live, &key, &p->old_size, BPF_ANY))
 		count(p->target, MW_C_LOST_LIVE_FULL, 1);
+}
+
+/*
+ * What a resize in place came to: *size is what the block holds now of what was asked for. False
+ * if it was refused and the block is as it was. The allocator tells the size of its class, which
+ * is at most a quarter above what was asked for; more is what the block had before.
+ */
+static __always_inline bool resized(const struct pending *p, u64 real, u64 *size)
+{
+	u64 most = p->size + p->extra;
+
+	if (real < p->size || most < p->size || real > most + most / 4 + 64)
+		return false;
+	*size = real < most ? real : most;
+	return true;
 }
 
 static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u64 addr,
@@ -446,7 +500,7 @@ static __noinline int alloc_exit(struct pt_regs *ctx, u32 at_ret)
 	u64 sp = PT_REGS_SP(ctx) - (at_ret ? 0 : 8), addr = PT_REGS_RC(ctx);
 	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
 	struct pending p;
-	u64 began;
+	u64 began, asked;
 
 	if (!t)
 		return 0;
@@ -471,13 +525,18 @@ static __noinline int alloc_exit(struct pt_regs *ctx, u32 at_ret)
 		if ((int)addr || bpf_probe_read_user(&addr, sizeof(addr), (void *)p.arg))
 			addr = 0;
 	}
+	if (does(p.fn, MW_DOES_RESIZE)) {
+		asked = p.size;
+		addr = resized(&p, addr, &p.size) ? p.arg : 0;
+		count(p.target, MW_C_ALLOC_BYTES, p.size - asked);
+	}
 	if (!addr) {
 		count(p.target, MW_C_ALLOCS, -1);
 		count(p.target, MW_C_ALLOC_BYTES, -p.size);
 		/* realloc(p, 0) that returns NULL has freed p; any other NULL is a failure. */
 		if (is_realloc(p.fn) && (p.size || !p.arg))
 			restore_old(&p);
-		if (p.size)
+		if (p.size && !does(p.fn, MW_DOES_RESIZE))
 			count(p.target, MW_C_FAILED_ALLOCS, 1);
 		return 0;
 	}

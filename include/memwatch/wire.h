@@ -18,6 +18,8 @@
 #include <assert.h>
 #endif
 
+#include "memwatch/allocators.h"
+
 #define MW_WIRE_VERSION 1
 
 #define MW_MAX_TARGETS 1024
@@ -48,22 +50,9 @@ struct mw_ev_hdr {
 	__u64 time_ns;
 };
 
-/* Functions of the allocator family, by what they do to memory. */
-enum mw_fn {
-	MW_FN_NONE = 0,
-	MW_FN_MALLOC,	      /* p = f(size) */
-	MW_FN_CALLOC,	      /* p = f(n, size) */
-	MW_FN_REALLOC,	      /* p = f(old, size) */
-	MW_FN_REALLOCARRAY,   /* p = f(old, n, size) */
-	MW_FN_POSIX_MEMALIGN, /* err = f(&p, align, size) */
-	MW_FN_MEMALIGN,	      /* p = f(align, size): memalign, aligned_alloc */
-	MW_FN_VALLOC,	      /* p = f(size): valloc */
-	MW_FN_PVALLOC,	      /* p = f(size), the size rounded up to a page */
-	MW_FN_NEW,	      /* p = f(size[, align][, nothrow]) or throws */
-	MW_FN_FREE,    /* f(p[, …]): free, cfree, delete, sized and aligned forms, sdallocx */
-	MW_FN_RALLOCX, /* p = f(old, size, flags): jemalloc's rallocx */
-	MW_FN_COUNT,
-};
+/* Functions of the allocator family, by their signatures: allocators.h. */
+#define MW_FN_ENUM_(name, ...) MW_FN_##name,
+enum mw_fn { MW_FN_NONE = 0, MW_SIGNATURES(MW_FN_ENUM_) MW_FN_COUNT };
 
 struct mw_ev_alloc {
 	struct mw_ev_hdr hdr;

@@ -57,6 +57,8 @@ EXACT = {
     "threads-musl": ("threads.c", "musl-gcc", ("-static",), (), {}),
     "reuse": ("reuse.c", None, (), (), {}),
     "before-attach": ("before.c", None, (), (), {}),
+    "jemalloc-own-api": ("ownapi.c", None, (), ("-ljemalloc",), {}),
+    "mimalloc-own-api": ("ownapi.c", None, ("-DMIMALLOC",), ("-lmimalloc",), {}),
 }
 
 

@@ -9,85 +9,39 @@
 
 #include "core/util.h"
 
+struct known_name {
+	const char *name;
+	enum mw_fn fn;
+};
+
 /* Order matters only for speed: a name is looked up once per symbol that might be one. */
-static const struct {
-	const char *name;
-	enum mw_fn fn;
-} family[] = {
-	{"malloc", MW_FN_MALLOC},
-	{"calloc", MW_FN_CALLOC},
-	{"realloc", MW_FN_REALLOC},
-	{"reallocarray", MW_FN_REALLOCARRAY},
-	{"posix_memalign", MW_FN_POSIX_MEMALIGN},
-	{"aligned_alloc", MW_FN_MEMALIGN},
-	{"memalign", MW_FN_MEMALIGN},
-	{"valloc", MW_FN_VALLOC},
-	{"pvalloc", MW_FN_PVALLOC},
-	{"free", MW_FN_FREE},
-	{"cfree", MW_FN_FREE},
-	{"free_sized", MW_FN_FREE},
-	{"free_aligned_sized", MW_FN_FREE},
-	{"mallocx", MW_FN_MALLOC},
-	{"rallocx", MW_FN_RALLOCX},
-	{"dallocx", MW_FN_FREE},
-	{"sdallocx", MW_FN_FREE},
-};
+#define NAME_ROW(name, fn) {#name, MW_FN_##fn},
+static const struct known_name family[] = {MW_ALLOC_NAMES(NAME_ROW)};
+static const struct known_name special[] = {MW_ALLOC_SPECIAL(NAME_ROW)};
 
-/* Names that exist with one allocator only. */
-static const struct {
-	const char *name;
-	enum mw_fn fn;
-} special[] = {
-	/* mimalloc: its own forms beside the standard ones */
-	{"mi_zalloc", MW_FN_MALLOC},
-	{"mi_malloc_small", MW_FN_MALLOC},
-	{"mi_zalloc_small", MW_FN_MALLOC},
-	{"mi_mallocn", MW_FN_CALLOC},
-	{"mi_malloc_aligned", MW_FN_MALLOC},
-	{"mi_malloc_aligned_at", MW_FN_MALLOC},
-	{"mi_zalloc_aligned", MW_FN_MALLOC},
-	{"mi_calloc_aligned", MW_FN_CALLOC},
-	{"mi_realloc_aligned", MW_FN_REALLOC},
-	{"mi_rezalloc", MW_FN_REALLOC},
-	{"mi_reallocn", MW_FN_REALLOCARRAY},
-	{"mi_recalloc", MW_FN_REALLOCARRAY},
-	{"mi_reallocf", MW_FN_REALLOC},
-	{"mi_heap_malloc", MW_FN_MEMALIGN}, /* (heap, size): the size is second */
-	{"mi_heap_zalloc", MW_FN_MEMALIGN},
-	{"mi_new", MW_FN_NEW},
-	{"mi_new_aligned", MW_FN_NEW},
-	{"mi_new_n", MW_FN_CALLOC},
-	{"mi_new_nothrow", MW_FN_MALLOC},
-	{"mi_new_aligned_nothrow", MW_FN_MALLOC},
-	{"mi_free_size", MW_FN_FREE},
-	{"mi_free_aligned", MW_FN_FREE},
-	{"mi_free_size_aligned", MW_FN_FREE},
-	/* tcmalloc */
-	{"tc_new", MW_FN_NEW},
-	{"tc_newarray", MW_FN_NEW},
-	{"tc_new_aligned", MW_FN_NEW},
-	{"tc_newarray_aligned", MW_FN_NEW},
-	{"tc_new_nothrow", MW_FN_MALLOC},
-	{"tc_newarray_nothrow", MW_FN_MALLOC},
-	{"tc_malloc_skip_new_handler", MW_FN_MALLOC},
-	{"tc_delete", MW_FN_FREE},
-	{"tc_deletearray", MW_FN_FREE},
-	{"tc_delete_sized", MW_FN_FREE},
-	{"tc_deletearray_sized", MW_FN_FREE},
-	{"tc_delete_aligned", MW_FN_FREE},
-	{"tc_deletearray_aligned", MW_FN_FREE},
-	/* rpmalloc runs its prefix into the name */
-	{"rpmalloc", MW_FN_MALLOC},
-	{"rpcalloc", MW_FN_CALLOC},
-	{"rprealloc", MW_FN_REALLOC},
-	{"rpaligned_alloc", MW_FN_MEMALIGN},
-	{"rpmemalign", MW_FN_MEMALIGN},
-	{"rpposix_memalign", MW_FN_POSIX_MEMALIGN},
-	{"rpfree", MW_FN_FREE},
-};
+#define MANGLED_ROW(name, fn) {name, MW_FN_##fn},
+static const struct known_name mangled[] = {MW_ALLOC_MANGLED(MANGLED_ROW)};
 
-static const char *const prefixes[] = {"",    "__libc_", "je_",	      "_rjem_", "mi_",
-				       "tc_", "sn_",	 "scalable_", "__",	"jemalloc_"};
+#define PREFIX_ROW(prefix) prefix,
+static const char *const prefixes[] = {MW_ALLOC_PREFIXES(PREFIX_ROW)};
+
+#define SIGNATURE_ROW(name, does, size, times, old, out)                                           \
+	[MW_FN_##name] = {MW_DOES_##does, size, times, old, out},
+static const struct signature signatures[MW_FN_COUNT] = {MW_SIGNATURES(SIGNATURE_ROW)};
+
+const struct signature *allocs__signature(enum mw_fn fn)
+{
+	return &signatures[fn];
+}
+
+unsigned int signature__args(const struct signature *s)
+{
+	unsigned int bits = 1u << s->size | 1u << s->times | 1u << s->old | 1u << s->out;
+
+	if (s->does == MW_DOES_RESIZE)
+		bits |= 2u << s->size; /* how much more is welcome: the argument behind the size */
+	return bits & ~1u;
+}
 
 static enum mw_fn family_find(const char *name)
 {
@@ -98,17 +52,18 @@ static enum mw_fn family_find(const char *name)
 	return MW_FN_NONE;
 }
 
-/* operator new: _Znwm, _Znam (size_t is unsigned long); delete: _ZdlPv, _ZdaPv; then any of the
- * aligned, sized, nothrow and hot/cold parameters. A nothrow form returns NULL instead. */
+/* operator new and delete, then any of the aligned, sized, nothrow and hot/cold parameters. */
 static enum mw_fn classify_cxx(const char *name)
 {
 	/* _Znwm.cold is the middle of a function, .isra and .constprop have other arguments. */
 	if (strchr(name, '.'))
 		return MW_FN_NONE;
-	if (!strncmp(name, "_Znwm", 5) || !strncmp(name, "_Znam", 5))
-		return strstr(name, "nothrow") ? MW_FN_MALLOC : MW_FN_NEW;
-	if (!strncmp(name, "_ZdlPv", 6) || !strncmp(name, "_ZdaPv", 6))
-		return MW_FN_FREE;
+	for (size_t i = 0; i < ARRAY_SIZE(mangled); i++) {
+		if (strncmp(name, mangled[i].name, strlen(mangled[i].name)))
+			continue;
+		return mangled[i].fn == MW_FN_NEW && strstr(name, "nothrow") ? MW_FN_MALLOC
+									     : mangled[i].fn;
+	}
 	return MW_FN_NONE;
 }
 

@@ -3,7 +3,7 @@
  * allocs.h - the allocators in an ELF file, found by their symbols.
  *
  * Knows the C family, C++ operator new and delete, and the prefixed forms of the allocators in
- * use (je_, _rjem_, mi_, tc_, …); any other prefix counts when the file defines the whole family
+ * use (memwatch/allocators.h); any other prefix counts when the file defines the whole family
  * with it. operator new and delete are taken only where the file has an allocator of its own
  * beneath them: elsewhere (libstdc++) they call malloc, which is seen anyway.
  */
@@ -18,6 +18,12 @@
 
 #define ALLOCS_MAX 1024 /* functions of one file */
 
+/* A row of MW_SIGNATURES: numbers of arguments from 1, 0: none. */
+struct signature {
+	enum mw_does does;
+	uint8_t size, times, old, out;
+};
+
 struct alloc_func {
 	char name[64];
 	enum mw_fn fn;
@@ -30,6 +36,11 @@ struct alloc_func {
  * found before is in *ret), other negative errno.
  */
 int allocs__find(const struct elfobj *e, struct alloc_func **ret, size_t *ret_n);
+
+/* What a call of fn does and where its arguments are. */
+const struct signature *allocs__signature(enum mw_fn fn);
+/* The arguments that are looked at: bit N for argument N. */
+unsigned int signature__args(const struct signature *s);
 
 /* What a symbol name stands for; MW_FN_NONE if it is no allocator function. */
 enum mw_fn allocs__classify(const char *name);

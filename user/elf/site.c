@@ -45,21 +45,7 @@ static bool is_flow(const cs_insn *in)
 	       insn__in_group(in, CS_GRP_IRET);
 }
 
-enum { ARG1 = 1, ARG2 = 2, ARG3 = 4 };
-
-/* The arguments that the BPF programs read; any other register may change before the site. */
-static unsigned int args_read(enum mw_fn fn)
-{
-	switch (fn) {
-	case MW_FN_CALLOC:
-	case MW_FN_REALLOC:
-	case MW_FN_RALLOCX: return ARG1 | ARG2;
-	case MW_FN_REALLOCARRAY: return ARG1 | ARG2 | ARG3;
-	case MW_FN_MEMALIGN: return ARG2;
-	case MW_FN_POSIX_MEMALIGN: return ARG1 | ARG3;
-	default: return ARG1;
-	}
-}
+enum { ARG1 = 2, ARG2 = 4, ARG3 = 8 }; /* as in signature__args */
 
 /* Does the instruction change one of these arguments, or the stack pointer? */
 static bool clobbers(csh cs, const cs_insn *in, unsigned int args)
@@ -168,6 +154,7 @@ static bool is_null_test(const cs_insn *test, const cs_insn *jump)
 static void choose_one(struct body *b, struct site *s)
 {
 	const char *why = "no emulated instruction before the arguments change";
+	unsigned int args = signature__args(allocs__signature(s->func.fn));
 	const cs_insn *best = NULL;
 
 	for (size_t i = 0; i < b->n && i < MAX_LEAD; i++) {
@@ -181,7 +168,7 @@ static void choose_one(struct body *b, struct site *s)
 			best = in;
 			break;
 		}
-		if (is_flow(in) || (!is_nop(in) && clobbers(b->cs, in, args_read(s->func.fn))))
+		if (is_flow(in) || (!is_nop(in) && clobbers(b->cs, in, args)))
 			break;
 	}
 	if (best) {
@@ -225,10 +212,12 @@ static void note_caller(struct site *callee, const struct body *b)
  * realloc that goes on to malloc or free in some cases is more than they are. */
 static bool stands_for(enum mw_fn onward, enum mw_fn fn)
 {
-	bool re = fn == MW_FN_REALLOC || fn == MW_FN_REALLOCARRAY || fn == MW_FN_RALLOCX;
-	bool onward_re = onward == MW_FN_REALLOC || onward == MW_FN_RALLOCX;
+	enum mw_does a = allocs__signature(onward)->does, b = allocs__signature(fn)->does;
 
-	return onward == fn || ((fn == MW_FN_FREE) == (onward == MW_FN_FREE) && re == onward_re);
+	if (onward == MW_FN_REALLOCARRAY)
+		return onward == fn;
+	return onward == fn || (a == MW_DOES_THROW ? MW_DOES_ALLOC : a) ==
+				       (b == MW_DOES_THROW ? MW_DOES_ALLOC : b);
 }
 
 static bool is_cxx(const struct site *s)

@@ -8,6 +8,7 @@
 
 #include "core/hash_index.h"
 #include "core/util.h"
+#include "memwatch/allocators.h"
 
 #include <string.h>
 
@@ -498,12 +499,7 @@ int profile__find_type(const struct profile *p, const char *name)
 }
 
 /* Frames of allocators, which pprof and report leave out below the code that called them. */
-static const char alloc_frames[] =
-	"(__libc_|je_|jemalloc_|mi_|tc_|_rjem_)?(malloc|calloc|realloc|reallocarray|free|cfree|"
-	"memalign|posix_memalign|aligned_alloc|valloc|pvalloc|free_sized|free_aligned_sized)|"
-	"(je_|_rjem_)?(mallocx|rallocx|xallocx|dallocx|sdallocx)|"
-	"(do_|__)(memalign|posix_memalign)|tc_(new|delete|newarray|deletearray).*|tcmalloc::.*|"
-	"operator (new|delete)(\\[\\])?";
+static const char alloc_frames[] = MW_ALLOC_FRAMES;
 
 /* In Go's order; indices as the PROFILE_* names. */
 static const char *const heap_types[][2] = {{"alloc_objects", "count"},
