@@ -111,9 +111,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 int cmd_go(int argc, char **argv)
 {
+	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
+		.children = children,
 		.doc = "Reads a running Go program from outside: its own heap profile, MemStats, "
 		       "GC "
 		       "trace and goroutines.\vWithout -d, -i, --gctrace and --timeline it looks "

@@ -24,6 +24,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "core/when.h"
+#include "format/output.h"
 #include "oom/journal.h"
 #include "oom/jsonlog.h"
 #include "oom/record.h"
@@ -31,6 +32,7 @@
 #include "oom/rotated.h"
 #include "oom/saved.h"
 #include "oom/watch.h"
+#include "sys/outfile.h"
 #include "sys/protect.h"
 #include "sys/signals.h"
 
@@ -505,7 +507,8 @@ static int follow(struct oom_cmd *c)
 	if (c->log_path) {
 		err = jsonlog__open(c->log_path, &c->log);
 		if (err) {
-			log_error("failed to open the log '%s': %s", c->log_path, strerror(-err));
+			log_error("failed to open the log '%s': %s", c->log_path,
+				  outfile__strerror(err));
 			return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 		}
 	}
@@ -668,6 +671,7 @@ static int run(struct oom_cmd *c)
 
 int cmd_oom(int argc, char **argv)
 {
+	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
 	static const struct argp argp = {
 		options,
 		parse_option,
@@ -677,7 +681,7 @@ int cmd_oom(int argc, char **argv)
 		"With "
 		"FILE (- is standard input): explain the kills in a saved log of a kernel: dmesg, "
 		"journalctl -k (also -o json), syslog, compressed by gzip or not.",
-		NULL,
+		children,
 		NULL,
 		NULL};
 	struct oom_cmd c = {.until_unix_ms = INT64_MAX};

@@ -18,6 +18,7 @@
 #include "report/load.h"
 #include "report/merge.h"
 #include "report/report.h"
+#include "sys/outfile.h"
 
 #include <argp.h>
 #include <ctype.h>
@@ -562,7 +563,7 @@ static int convert(const struct args *a, struct profile *p, int type)
 		if (!err)
 			continue;
 		failed = err;
-		log_error("failed to write '%s': %s", a->outputs.name[i], strerror(-err));
+		log_error("failed to write '%s': %s", a->outputs.name[i], outfile__strerror(err));
 	}
 	for (size_t i = 0; i < a->graphs.n; i++) {
 		double node = a->o.node_fraction >= 0 ? a->o.node_fraction : 0.005;
@@ -574,7 +575,7 @@ static int convert(const struct args *a, struct profile *p, int type)
 		failed = err;
 		log_error("failed to draw '%s': %s", a->graphs.name[i],
 			  err == -ENOPKG ? "graphviz's dot is not installed (package graphviz)"
-					 : strerror(-err));
+					 : outfile__strerror(err));
 	}
 	return failed;
 }
@@ -753,7 +754,8 @@ int cmd_report(int argc, char **argv)
 {
 	struct args a = {.o = {.top = -1, .node_fraction = -1, .edge_fraction = -1},
 			 .window.leak_after_s = TREND_LEAK_AFTER_S};
-	struct argp argp = {options, parse, "FILE...", doc};
+	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
+	struct argp argp = {options, parse, "FILE...", doc, children, NULL, NULL};
 	char **joined, name[] = "memwatch report";
 	int rc;
 

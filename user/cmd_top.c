@@ -18,6 +18,7 @@
 #include "run/attach.h"
 #include "run/monitor.h"
 #include "sys/heapwalk.h"
+#include "sys/outfile.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
 #include "top/top.h"
@@ -174,7 +175,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp_child children[] = {{&alert_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {
+	{&alert_options_argp, 0, NULL, 0}, {&output_mode_argp, 0, NULL, 0}, {0}};
 
 static const struct argp argp = {
 	option_list,
@@ -344,7 +346,7 @@ static int save_timeline(struct top *t, const char *path)
 	int err = timeline_file__save(path, lines, n);
 
 	if (err) {
-		log_error("failed to write '%s': %s", path, strerror(-err));
+		log_error("failed to write '%s': %s", path, outfile__strerror(err));
 		return EXIT_FAILED;
 	}
 	if (proc_timeline__rejected(t->timeline))

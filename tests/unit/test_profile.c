@@ -18,6 +18,7 @@
 #include "format/pprof.h"
 #include "format/profile.pb-c.h"
 #include "format/text.h"
+#include "sys/outfile.h"
 
 /* main → store → malloc, main → [mmap]; names with everything that must be escaped. */
 static struct profile *sample_profile(void)
@@ -236,7 +237,7 @@ static void files(void **state)
 	snprintf(name, sizeof(name), "%s/77.json", dir);
 	assert_int_equal(output__write(p, path), 0);
 	assert_int_equal(stat(name, &st), 0);
-	assert_int_equal(output__atomic(name, fails, NULL), -EIO);
+	assert_int_equal(outfile__write(name, fails, NULL), -EIO);
 	struct stat after;
 	assert_int_equal(stat(name, &after), 0);
 	assert_int_equal(after.st_ino, st.st_ino); /* the old file is untouched */

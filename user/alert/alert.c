@@ -21,6 +21,7 @@
 #include "format/escape.h"
 #include "format/timeline_file.h"
 #include "sys/cgroup.h"
+#include "sys/outfile.h"
 #include "sys/psi.h"
 #include "sys/statm.h"
 
@@ -383,14 +384,14 @@ static void fire(struct alert *a, struct watched *w, enum alert_rule rule,
 		 rules__name(rule), f.time_unix_ms);
 	err = a->save ? a->save(a->arg, w->pid, base, f.profile, sizeof(f.profile)) : 0;
 	if (err) {
-		log_warn("failed to save the profile of an alert: %s", strerror(-err));
+		log_warn("failed to save the profile of an alert: %s", outfile__strerror(err));
 		f.profile[0] = 0;
 	}
 	snprintf(f.timeline, sizeof(f.timeline), "%s.csv", base);
 	err = save_timeline(w, f.timeline);
 	if (err) {
 		log_warn("failed to save the timeline of an alert '%s': %s", f.timeline,
-			 strerror(-err));
+			 outfile__strerror(err));
 		f.timeline[0] = 0;
 	}
 	render_json(&a->json, w, &f);

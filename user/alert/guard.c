@@ -21,6 +21,7 @@
 #include "format/output.h"
 #include "probe/proc_timeline.h"
 #include "snapshot/snapshot.h"
+#include "sys/outfile.h"
 #include "sys/protect.h"
 
 #define KILL_GRACE_NS 150000000ULL /* a target ended: a kill's record may still be on its way */
@@ -100,7 +101,7 @@ static void on_kill(void *arg, struct oom_event *e)
 		err = save_profile(g, e->victim.pid, base, name, sizeof(name));
 		if (err)
 			log_warn("failed to save the profile of the OOM victim %u: %s",
-				 e->victim.pid, strerror(-err));
+				 e->victim.pid, outfile__strerror(err));
 		else
 			snprintf(e->profile, sizeof(e->profile), "%s", name);
 		log_warn("PID %u (%s) was killed: out of memory%s%s%s%s", e->victim.pid,
@@ -112,7 +113,7 @@ static void on_kill(void *arg, struct oom_event *e)
 	if (!err)
 		err = jsonlog__write(g->log, g->line.text, g->line.len);
 	if (err)
-		log_error("failed to write to '%s': %s", g->o->oom_log, strerror(-err));
+		log_error("failed to write to '%s': %s", g->o->oom_log, outfile__strerror(err));
 }
 
 static int start_watch(struct guard *g)
@@ -122,7 +123,7 @@ static int start_watch(struct guard *g)
 	int err = jsonlog__open(g->o->oom_log, &g->log);
 
 	if (err) {
-		log_error("failed to open '%s': %s", g->o->oom_log, strerror(-err));
+		log_error("failed to open '%s': %s", g->o->oom_log, outfile__strerror(err));
 		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 	}
 	record__boot_id(g->boot_id);

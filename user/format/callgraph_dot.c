@@ -3,11 +3,11 @@
 #include "format/callgraph.h"
 
 #include "core/util.h"
-#include "format/output.h"
+#include "sys/outfile.h"
 
-#include <fcntl.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 extern char **environ;
@@ -62,6 +62,16 @@ static int run_dot(int from, int to, const char *format)
 	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EPROTO;
 }
 
+static FILE *in_memory(void)
+{
+	int fd = memfd_create("memwatch-graph", MFD_CLOEXEC);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w+");
+
+	if (!f)
+		util__close_fd(&fd);
+	return f;
+}
+
 static int copy_out(FILE *from, FILE *to)
 {
 	char buf[1 << 15];
@@ -86,8 +96,8 @@ static int write_picture(FILE *f, void *arg)
 	if (!strcmp(job->format, "dot"))
 		return callgraph__write_dot(f, job->p, job->type, job->node_fraction,
 					    job->edge_fraction);
-	text = tmpfile();
-	picture = tmpfile();
+	text = in_memory();
+	picture = in_memory();
 	if (!text || !picture)
 		return -errno;
 	err = callgraph__write_dot(text, job->p, job->type, job->node_fraction, job->edge_fraction);
@@ -107,5 +117,5 @@ int callgraph__save(const char *path, const struct profile *p, int type, double 
 			  .edge_fraction = edge_fraction,
 			  .format = format_of(path)};
 
-	return job.format ? output__atomic(path, write_picture, &job) : -EINVAL;
+	return job.format ? outfile__write(path, write_picture, &job) : -EINVAL;
 }

@@ -6,11 +6,10 @@
 #include "format/flame.h"
 #include "format/pprof.h"
 #include "format/text.h"
+#include "sys/outfile.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const struct {
 	const char *ending;
@@ -65,104 +64,6 @@ int output__expand(const char *path, uint32_t pid, char **ret)
 	return 0;
 }
 
-/* Flushes and closes; the first failure wins. */
-static int close_stream(FILE *f, int err)
-{
-	errno = 0;
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
-	if (fclose(f) && !err)
-		err = errno ? -errno : -EIO;
-	return err;
-}
-
-static int write_direct(const char *path, int (*fn)(FILE *f, void *arg), void *arg)
-{
-	FILE *f;
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-
-	if (fd < 0)
-		return -errno;
-	f = fdopen(fd, "w");
-	if (!f) {
-		close(fd);
-		return -ENOMEM;
-	}
-	return close_stream(f, fn(f, arg));
-}
-
-/* Creates "DIR/.NAME.XXXXXX" beside path with the permissions that path has or would get. */
-static int open_beside(const char *path, mode_t mode, char **ret_name, int *ret_fd)
-{
-	const char *slash = strrchr(path, '/');
-	int dir = slash ? (int)(slash - path) + 1 : 0, fd;
-	char *name;
-
-	if (asprintf(&name, "%.*s.%.200s.XXXXXX", dir, path, path + dir) < 0)
-		return -ENOMEM;
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd < 0 || fchmod(fd, mode)) {
-		int err = -errno;
-
-		if (fd >= 0) {
-			unlink(name);
-			close(fd);
-		}
-		free(name);
-		return err;
-	}
-	*ret_name = name;
-	*ret_fd = fd;
-	return 0;
-}
-
-static int write_beside(const char *path, mode_t mode, int (*fn)(FILE *f, void *arg), void *arg)
-{
-	cleanup_free char *name = NULL;
-	FILE *f;
-	int fd = -1, err = open_beside(path, mode, &name, &fd);
-
-	if (err)
-		return err;
-	f = fdopen(fd, "w");
-	if (!f) {
-		close(fd);
-		err = -ENOMEM;
-	} else {
-		err = close_stream(f, fn(f, arg));
-	}
-	if (!err && rename(name, path))
-		err = -errno;
-	if (err)
-		unlink(name);
-	return err;
-}
-
-int output__atomic(const char *path, int (*fn)(FILE *f, void *arg), void *arg)
-{
-	cleanup_free char *real = NULL;
-	struct stat st;
-	mode_t mask;
-
-	if (stat(path, &st)) {
-		if (errno != ENOENT)
-			return -errno;
-		mask = umask(0);
-		umask(mask);
-		return write_beside(path, 0666 & ~mask, fn, arg);
-	}
-	if (S_ISDIR(st.st_mode))
-		return -EISDIR;
-	if (!S_ISREG(st.st_mode))
-		return write_direct(path, fn, arg);
-	if (access(path, W_OK)) /* a rename would get past the file's own permissions */
-		return -errno;
-	real = realpath(path, NULL); /* a symbolic link goes on pointing to the file */
-	if (!real)
-		return -errno;
-	return write_beside(real, st.st_mode & 07777, fn, arg);
-}
-
 struct job {
 	const struct profile *p;
 	enum output_format format;
@@ -205,7 +106,7 @@ int output__write_type(const struct profile *p, const char *path, int type)
 	if (format < 0)
 		return format;
 	job.format = format;
-	return output__atomic(name, run_job, &job);
+	return outfile__write(name, run_job, &job);
 }
 
 int output__write(const struct profile *p, const char *path)

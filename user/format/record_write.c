@@ -9,8 +9,8 @@
 #include "core/util.h"
 #include "format/record_format.h"
 #include "format/record_hist.h"
+#include "sys/outfile.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -38,8 +38,10 @@ int record_writer__open(const char *path, struct record_writer **ret)
 
 	if (!w)
 		return -ENOMEM;
-	w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-	err = w->fd < 0 ? -errno : profile__new(&w->dict);
+	w->fd = -1;
+	err = outfile__create(path, &w->fd);
+	if (!err)
+		err = profile__new(&w->dict);
 	w->strings = 1; /* "" is there in every profile */
 	if (!err)
 		err = util__write_all(w->fd, RECORD_MAGIC, sizeof(RECORD_MAGIC));

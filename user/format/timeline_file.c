@@ -3,8 +3,8 @@
 
 #include "core/util.h"
 #include "format/emit.h"
-#include "format/output.h"
 #include "format/timeline_plot.h"
+#include "sys/outfile.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -167,5 +167,5 @@ int timeline_file__save(const char *path, const struct timeline *const *t, size_
 {
 	struct job job = {.write = writer_of(path), .t = t, .n = n};
 
-	return job.write ? output__atomic(path, run_job, &job) : -EINVAL;
+	return job.write ? outfile__write(path, run_job, &job) : -EINVAL;
 }

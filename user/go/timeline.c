@@ -2,8 +2,8 @@
 #include "go/timeline.h"
 
 #include "core/util.h"
-#include "format/output.h"
 #include "format/timeline_file.h"
+#include "sys/outfile.h"
 #include "sys/proc_task.h"
 
 #include <inttypes.h>
@@ -160,8 +160,8 @@ int go_timeline__save(const struct go_timeline *t, const char *path)
 	const struct timeline *plain = &t->plain;
 
 	if (ends_with(path, ".csv"))
-		return output__atomic(path, write_csv, (void *)t);
+		return outfile__write(path, write_csv, (void *)t);
 	if (ends_with(path, ".json"))
-		return output__atomic(path, write_json, (void *)t);
+		return outfile__write(path, write_json, (void *)t);
 	return timeline_file__save(path, &plain, 1);
 }

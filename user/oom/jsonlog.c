@@ -2,7 +2,6 @@
 #include "oom/jsonlog.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/outfile.h"
 
 struct jsonlog {
 	char *path;
@@ -22,41 +22,20 @@ struct jsonlog {
 	char backlog[JSONLOG_BACKLOG];
 };
 
-/* A new name is on disk when its directory is. */
-static void sync_directory(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char dir[4096];
-	int fd;
-
-	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	fsync(fd);
-	close(fd);
-}
-
 static int open_file(struct jsonlog *l)
 {
 	struct stat st;
-	int fd = open(l->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	int fd, err = outfile__append(l->path, &fd);
 
-	/* A pipe or a terminal cannot be read back, and need not be. */
-	if (fd < 0 && (errno == EACCES || errno == EPERM))
-		fd = open(l->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
+	if (err)
+		return err;
 	if (fstat(fd, &st)) {
-		int err = -errno;
-
+		err = -errno;
 		close(fd);
 		return err;
 	}
 	if (l->fd >= 0)
 		close(l->fd);
-	if (S_ISREG(st.st_mode) && !st.st_size)
-		sync_directory(l->path);
 	l->fd = fd;
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;

@@ -262,7 +262,8 @@ static error_t parse_pid(int key, char *arg, struct argp_state *state)
 static const struct argp_option pid_options[] = {
 	{"pid", 'p', "PID", 0, "the process to attach to; may repeat", 0}, {0}};
 
-static const struct argp_child children[] = {{&alert_options_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {
+	{&alert_options_argp, 0, NULL, 0}, {&output_mode_argp, 0, NULL, 0}, {0}};
 
 const struct argp attach_options_argp = {options, parse_opt, NULL, NULL, children, NULL, NULL};
 const struct argp attach_pid_argp = {pid_options, parse_pid, NULL, NULL, NULL, NULL, NULL};

@@ -8,6 +8,7 @@
 #include "go/goroutines.h"
 #include "go/timeline.h"
 #include "format/output.h"
+#include "sys/outfile.h"
 #include "sys/signals.h"
 
 #include <poll.h>
@@ -149,14 +150,16 @@ static int write_outputs(struct go_watch *s)
 	for (size_t i = 0; s->last && i < s->o->noutputs; i++) {
 		err = output__write_type(s->last, s->o->outputs[i], type);
 		if (err) {
-			log_error("failed to write '%s': %s", s->o->outputs[i], strerror(-err));
+			log_error("failed to write '%s': %s", s->o->outputs[i],
+				  outfile__strerror(err));
 			failed = err;
 		}
 	}
 	if (s->o->timeline) {
 		err = go_timeline__save(&s->timeline, s->o->timeline);
 		if (err) {
-			log_error("failed to write '%s': %s", s->o->timeline, strerror(-err));
+			log_error("failed to write '%s': %s", s->o->timeline,
+				  outfile__strerror(err));
 			failed = err;
 		}
 	}

@@ -23,6 +23,7 @@
 #include "run/recorder.h"
 #include "run/residency.h"
 #include "observe/target.h"
+#include "sys/outfile.h"
 #include "sys/signals.h"
 #include "snapshot/snapshot.h"
 
@@ -113,7 +114,7 @@ static int write_one(struct monitor *m, const struct target *t, const char *path
 		err = output__write_type(p, path, shown_type(m));
 	profile__free(p);
 	if (err) {
-		log_error("failed to write '%s': %s", path, strerror(-err));
+		log_error("failed to write '%s': %s", path, outfile__strerror(err));
 		m->failed = true;
 	}
 	return err;

@@ -10,6 +10,7 @@
 #include "format/output.h"
 #include "format/record.h"
 #include "snapshot/snapshot.h"
+#include "sys/outfile.h"
 #include "sys/statm.h"
 
 #define PEAK_INTERVAL_NS 250000000ULL /* between snapshots at a rising peak */
@@ -51,7 +52,7 @@ int recorder__new(const struct attach_options *opts, struct observer *s, struct 
 	if (opts->record) {
 		err = record_writer__open(opts->record, &r->writer);
 		if (err) {
-			log_error("failed to create '%s': %s", opts->record, strerror(-err));
+			log_error("failed to create '%s': %s", opts->record, outfile__strerror(err));
 			free(r);
 			return err;
 		}
@@ -174,7 +175,7 @@ static int save_peak(struct recorder *r, const struct peak *k, const char *what)
 	profile__comment(k->profile, what);
 	err = output__write(k->profile, k->path);
 	if (err)
-		log_error("failed to write '%s': %s", k->path, strerror(-err));
+		log_error("failed to write '%s': %s", k->path, outfile__strerror(err));
 	else
 		log_info("wrote %s", k->path);
 	return err;

@@ -10,6 +10,7 @@
 #include "format/timeline_file.h"
 #include "probe/proc_timeline.h"
 #include "snapshot/go_part.h"
+#include "sys/outfile.h"
 
 #define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
 
@@ -108,7 +109,7 @@ int residency__save(struct residency *r)
 	n = proc_timeline__all(r->timeline, &lines);
 	err = timeline_file__save(r->opts->timeline, lines, n);
 	if (err)
-		log_error("failed to write '%s': %s", r->opts->timeline, strerror(-err));
+		log_error("failed to write '%s': %s", r->opts->timeline, outfile__strerror(err));
 	else
 		log_info("wrote %s", r->opts->timeline);
 	return err;

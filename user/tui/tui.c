@@ -4,6 +4,7 @@
 
 #include "core/util.h"
 #include "format/output.h"
+#include "sys/outfile.h"
 #include "tui/term.h"
 #include "tui/view.h"
 
@@ -190,7 +191,7 @@ static void save(struct tui *t)
 	snprintf(path, sizeof(path), "memwatch-%d-%s.pb.gz", t->numbers.pid, clock);
 	err = output__write(t->profile, path);
 	snprintf(t->message, sizeof(t->message), err ? "failed to write %s: %s" : "wrote %s", path,
-		 strerror(-err));
+		 outfile__strerror(err));
 }
 
 static void set_filter(struct tui *t)

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* output_options.c - --output-mode: how private the files are that memwatch writes. */
+#include "format/output.h"
+
+#include "sys/outfile.h"
+
+enum { OPT_OUTPUT_MODE = 0x900 };
+
+static const struct argp_option options[] = {
+	{"output-mode", OPT_OUTPUT_MODE, "MODE", 0,
+	 "the mode of every file that is written, in octal (0644; default 0600, or less by the "
+	 "umask)",
+	 9},
+	{0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	mode_t mode;
+
+	if (key != OPT_OUTPUT_MODE)
+		return ARGP_ERR_UNKNOWN;
+	if (outfile__parse_mode(arg, &mode))
+		argp_error(state,
+			   "no mode of a file (read and write bits, none to write for "
+			   "others): '%s'",
+			   arg);
+	outfile__set_mode(mode);
+	return 0;
+}
+
+const struct argp output_mode_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * outfile.h - creates every file that memwatch writes.
+ *
+ * memwatch runs as root in directories that belong to others. Therefore:
+ *  - the directories on the way are opened one by one and held; a symbolic link is followed only
+ *    where nobody but this user and root can make one;
+ *  - a file appears whole or not at all: it is written without a name (O_TMPFILE; where the file
+ *    system has none, under a hidden name that goes with the process) and gets its name at the end;
+ *  - a file that is there is replaced, never written into, and only if it is this user's own; its
+ *    mode, its other names and its access list are not taken over;
+ *  - the mode is 0600, less what the umask takes away, or exactly that of outfile__set_mode;
+ *  - logs are added to only if they are this user's own regular files with a single name;
+ *  - a pipe or a character device is written to only where nobody else can have put it, and a
+ *    block device never. /dev/stdout, /dev/stderr, /dev/fd/N and /proc/self/fd/N name the
+ *    descriptor that was handed to memwatch, whatever it is: who started memwatch opened it.
+ *
+ * Errors are negative errnos; outfile__strerror says what they mean here.
+ */
+#ifndef SYS_OUTFILE_H
+#define SYS_OUTFILE_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+/* The mode of every file from now on, whatever the umask. */
+void outfile__set_mode(mode_t mode);
+
+/* An octal mode of read and write bits without write for others; else -EINVAL. */
+int outfile__parse_mode(const char *text, mode_t *ret);
+
+/* Calls fn(f, arg) on a stream that becomes `path` if fn returns 0 and everything was written. */
+int outfile__write(const char *path, int (*fn)(FILE *f, void *arg), void *arg);
+
+/* A new empty file of that name, in place of a former one, for what is written little by little
+ * and is of use however it ends (recordings). */
+int outfile__create(const char *path, int *ret_fd);
+
+/* A log: opened for appending, and for reading where it is a file; created if it is not there. */
+int outfile__append(const char *path, int *ret_fd);
+
+/* Removes the hidden file that is being written, if any: for whoever ends the process in the
+ * middle. Safe in signal handlers and other threads. */
+void outfile__abandon(void);
+
+const char *outfile__strerror(int err);
+
+#endif
