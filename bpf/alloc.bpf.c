@@ -83,10 +83,8 @@ static __always_inline int send_free(u32 target, u8 type, u8 fn, u64 addr, u64 f
 {
 	struct mw_ev_free *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
-	if (!ev) {
-		count(target, MW_C_LOST_FREE_RING, 1);
+	if (!ev)
 		return -1;
-	}
 	ev->hdr.type = type;
 	ev->hdr.kind = fn;
 	ev->hdr.target = target;
@@ -103,8 +101,7 @@ static __always_inline int send_alloc(u32 target, u8 fn, u64 addr, u64 size, u64
 	struct mw_ev_alloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
 	if (!ev) {
-		count(target, MW_C_LOST_ALLOC_RING, 1);
-		count(target, MW_C_LOST_ALLOC_BYTES, size);
+		lost_bytes(target, MW_LOSS_ALLOC_RING, size);
 		return -1;
 	}
 	ev->hdr.type = MW_EV_ALLOC;
@@ -189,7 +186,7 @@ static __always_inline u64 trampoline(void)
 static __always_inline void drop_pending(struct pending *p)
 {
 	if (p->fn != MW_FN_NEW) {
-		count(p->target, MW_C_LOST_PENDING, 1);
+		lost(p->target, MW_LOSS_PENDING);
 		return;
 	}
 	count(p->target, MW_C_ALLOCS, -1);
@@ -323,7 +320,7 @@ static __always_inline struct thread *thread_get(u32 target)
 	if (t)
 		return t;
 	if (bpf_map_update_elem(&alloc_threads, &tid, &no_thread, BPF_NOEXIST))
-		count(target, MW_C_LOST_THREAD_FULL, 1);
+		lost(target, MW_LOSS_THREAD_FULL);
 	return bpf_map_lookup_elem(&alloc_threads, &tid);
 }
 
@@ -347,7 +344,7 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	}
 	top = t->depth;
 	if (top >= MAX_PENDING) {
-		count(target, MW_C_LOST_PENDING, 1);
+		lost(target, MW_LOSS_DEPTH);
 		return 1;
 	}
 	p = &t->p[top];
@@ -370,6 +367,8 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 			if (!send_free(target, MW_EV_FREE, fn, p->arg, MW_FREE_REALLOC)) {
 				p->flags |= PENDING_OLD_IN;
 				count(target, MW_C_SAMPLED_FREES, 1);
+			} else {
+				lost(target, MW_LOSS_FREE_RING);
 			}
 		}
 	}
@@ -449,12 +448,13 @@ static __always_inline void restore_old(struct pending *p)
 	if (!(p->flags & PENDING_OLD_IN))
 		return;
 	count(p->target, MW_C_SAMPLED_FREES, -1);
-	send_free(p->target, MW_EV_UNFREE, p->fn, p->arg, 0);
+	if (send_free(p->target, MW_EV_UNFREE, p->fn, p->arg, 0))
+		lost_bytes(p->target, MW_LOSS_ALLOC_RING, p->old_size); /* it counts as freed */
 	if (exact())
 		return;
 	key = MW_LIVE_KEY(p->target, p->arg);
 	if (bpf_map_update_elem(&alloc_live, &key, &p->old_size, BPF_ANY))
-		count(p->target, MW_C_LOST_LIVE_FULL, 1);
+		lost(p->target, MW_LOSS_FREE_LIVE); /* its free will not be told */
 }
 
 /*
@@ -479,13 +479,12 @@ static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u
 	u64 key = MW_LIVE_KEY(target, addr), stack;
 
 	if (addr >> MW_ADDR_BITS) {
-		count(target, MW_C_LOST_ADDR, 1);
+		lost(target, MW_LOSS_ADDRESS);
 		return;
 	}
 	count(target, MW_C_SAMPLED_ALLOCS, 1);
 	if (!exact() && bpf_map_update_elem(&alloc_live, &key, &p->size, BPF_ANY)) {
-		count(target, MW_C_LOST_LIVE_FULL, 1);
-		count(target, MW_C_LOST_LIVE_BYTES, p->size);
+		lost_bytes(target, MW_LOSS_LIVE_FULL, p->size);
 		return;
 	}
 	stack = stack_id(ctx, target, epoch_of(target), leaf);
@@ -579,13 +578,17 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 		}
 		if (!send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0))
 			count(target, MW_C_SAMPLED_FREES, 1);
+		else
+			lost(target, MW_LOSS_FREE_RING);
 		return 0;
 	}
 	if (!bpf_map_lookup_elem(&alloc_live, &key))
 		return 0;
 	/* A free that cannot be sent stays in `live`: the next free at this address repairs it. */
-	if (send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0))
+	if (send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0)) {
+		lost(target, MW_LOSS_FREE_RING);
 		return 0;
+	}
 	bpf_map_delete_elem(&alloc_live, &key);
 	count(target, MW_C_SAMPLED_FREES, 1);
 	return 0;

@@ -17,7 +17,7 @@ int mw_fault_sample(struct bpf_perf_event_data *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mw_target *t = current_target();
-	u32 target = t ? t->index : MW_FAULT_NO_TARGET, tgid = task->tgid;
+	u32 target = t ? t->index : MW_STRANGER, tgid = task->tgid;
 	struct mw_ev_fault *ev;
 	u64 stack;
 
@@ -26,7 +26,7 @@ int mw_fault_sample(struct bpf_perf_event_data *ctx)
 	stack = stack_id(ctx, target, t ? epoch_of(t->index) : tgid, 0);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
-		count(t ? target : 0, MW_C_LOST_MAP_RING, 1);
+		lost(target, MW_LOSS_FAULT_RING);
 		return 0;
 	}
 	ev->hdr.type = MW_EV_FAULT;

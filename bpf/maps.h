@@ -16,7 +16,7 @@ struct mw_events_map {
 };
 extern struct mw_events_map events SEC(".maps");
 
-/* Counters: one row of MW_C_COUNT per target, per CPU. */
+/* Counters: one row of MW_C_COUNT per target and one for strangers, per CPU. */
 struct mw_counters {
 	u64 v[MW_C_COUNT];
 };
@@ -65,6 +65,19 @@ static __always_inline void count(u32 target, u32 counter, u64 n)
 
 	if (c && counter < MW_C_COUNT)
 		__sync_fetch_and_add(&c->v[counter], n);
+}
+
+/* Something is missing from now on: see memwatch/loss.h. */
+static __always_inline void lost(u32 target, enum mw_loss cause)
+{
+	count(target, MW_C_LOST + cause, 1);
+}
+
+/* A cause that knows how many bytes are missing. */
+static __always_inline void lost_bytes(u32 target, enum mw_loss cause, u64 bytes)
+{
+	lost(target, cause);
+	count(target, MW_C_LOST_BYTES + cause, bytes);
 }
 
 static __always_inline struct mw_target *current_target(void)

@@ -31,7 +31,7 @@ static __always_inline void send_proc(u32 type, u32 target, u32 pid, u32 parent)
 	struct mw_ev_proc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
 	if (!ev) {
-		count(target, MW_C_LOST_PROC_RING, 1);
+		lost(target, MW_LOSS_PROC_RING);
 		return;
 	}
 	ev->hdr.type = type;
@@ -94,7 +94,7 @@ static __always_inline int mapcall_enter(struct mapcall *m)
 	struct mw_target *t = current_target();
 
 	if (t && bpf_map_update_elem(&proc_mapcalls, &tid, m, BPF_ANY))
-		count(t->index, MW_C_LOST_MAP_RING, 1);
+		lost(t->index, MW_LOSS_MAPCALL_FULL);
 	return 0;
 }
 
@@ -163,7 +163,7 @@ static __always_inline void send_map(void *ctx, struct mw_target *t, struct mapc
 		stack = stack_id(ctx, t->index, epoch_of(t->index), 1);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
-		count(t->index, MW_C_LOST_MAP_RING, 1);
+		lost(t->index, MW_LOSS_MAP_RING);
 		return;
 	}
 	ev->hdr.type = MW_EV_MAP;
@@ -184,7 +184,7 @@ static __always_inline void send_execmap(struct mw_target *t)
 	struct mw_ev_hdr *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
 	if (!ev) {
-		count(t->index, MW_C_LOST_PROC_RING, 1);
+		lost(t->index, MW_LOSS_CODE_RING);
 		return;
 	}
 	ev->type = MW_EV_EXECMAP;

@@ -15,7 +15,7 @@ __noinline u64 stack_hash(u32 slot)
 	if (!s)
 		return 0;
 	n = s->ev.n;
-	h = (u64)s->ev.hdr.target << 48 ^ (u64)s->ev.hdr.tid << 16 ^ n ^ 0x9e3779b97f4a7c15ULL;
+	h = (u64)s->ev.hdr.target << 48 ^ (u64)s->ev.epoch << 16 ^ n ^ 0x9e3779b97f4a7c15ULL;
 	for (u32 i = 0; i < MW_MAX_FRAMES; i++) {
 		if (i >= n)
 			break;

@@ -91,7 +91,7 @@ static __always_inline u32 stack_capture(void *ctx, u32 slot, struct mw_scratch 
 static __always_inline u64 stack_id(void *ctx, u32 target, u32 epoch, u32 leaf_ret)
 {
 	struct mw_scratch *s;
-	u64 id = 0, *seen;
+	u64 id = 0, *seen, pid_tgid = bpf_get_current_pid_tgid();
 	u32 slot, seen_slot, n, end;
 	int taken = scratch_take();
 
@@ -105,7 +105,9 @@ static __always_inline u64 stack_id(void *ctx, u32 target, u32 epoch, u32 leaf_r
 		return 0;
 	s->ev.hdr.type = MW_EV_STACK;
 	s->ev.hdr.target = target;
-	s->ev.hdr.tid = epoch; /* part of the hash; userspace needs no thread here */
+	s->ev.hdr.tid = (u32)pid_tgid;
+	s->ev.pid = pid_tgid >> 32;
+	s->ev.epoch = epoch;
 	s->ev.leaf_ret = leaf_ret;
 	n = stack_capture(ctx, slot, s);
 	end = MW_C_STACK_END + s->ev.hdr.kind;
@@ -123,7 +125,7 @@ static __always_inline u64 stack_id(void *ctx, u32 target, u32 epoch, u32 leaf_r
 		if (n > MW_MAX_FRAMES)
 			n = MW_MAX_FRAMES;
 		if (bpf_ringbuf_output(&events, &s->ev, sizeof(s->ev) + n * 8, BPF_RB_NO_WAKEUP))
-			count(target, MW_C_LOST_STACK_RING, 1);
+			lost(target, MW_LOSS_STACK_RING);
 		else
 			*seen = id;
 	}

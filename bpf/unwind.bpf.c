@@ -219,20 +219,23 @@ static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct found *f)
 
 static __always_inline void want_file(struct mw_scratch *s, const struct mw_unwind_key *key, u64 pc)
 {
-	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	u32 tgid = s->ev.pid;
 	struct mw_ev_file ev = {
-		.hdr = {.type = MW_EV_UNKNOWN_FILE, .target = s->ev.hdr.target, .tid = tgid},
+		.hdr = {.type = MW_EV_UNKNOWN_FILE,
+			.target = s->ev.hdr.target,
+			.tid = s->ev.hdr.tid},
 		.dev = key->dev,
 		.ino = key->ino,
 		.gen = key->gen,
 		.pc = pc,
+		.pid = tgid,
 	};
 
 	if (bpf_map_update_elem(&unwind_wanted, key, &tgid, BPF_NOEXIST))
 		return;
 	ev.hdr.time_ns = bpf_ktime_get_ns();
 	if (bpf_ringbuf_output(&events, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP)) {
-		count(s->ev.hdr.target, MW_C_LOST_PROC_RING, 1);
+		lost(s->ev.hdr.target, MW_LOSS_CODE_RING);
 		bpf_map_delete_elem(&unwind_wanted, key);
 	}
 }
@@ -649,7 +652,7 @@ static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch 
 	st->n = 0;
 	st->cause = MW_STACK_FAULT;
 	st->exact = !(s->ev.leaf_ret & MW_LEAF_RET);
-	st->epoch = s->ev.hdr.tid;
+	st->epoch = s->ev.epoch;
 	st->pc = PT_REGS_IP(regs);
 	st->sp = PT_REGS_SP(regs);
 	st->fp = PT_REGS_FP(regs);
@@ -665,7 +668,7 @@ static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch 
 
 /*
  * Walks the current task's user stack into the scratch slot's frames; ev.leaf_ret, ev.hdr.target
- * and ev.hdr.tid (epoch) are set by the caller. Returns the number of frames and leaves how the
+ * and ev.epoch are set by the caller. Returns the number of frames and leaves how the
  * walk ended in ev.hdr.kind.
  */
 __noinline u32 unwind_stack(u32 slot)

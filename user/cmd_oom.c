@@ -477,20 +477,26 @@ static int explain(const struct oom_cmd *c, int err, int probe_err, int kmsg_err
 static void close_books(const struct oom_cmd *c)
 {
 	struct watch_stats s;
+	char lost[256];
+	size_t n = 0;
 
 	watch__stats(c->watch, &s);
+#define X(name, text)                                                                              \
+	if (n < sizeof(lost))                                                                      \
+		n += snprintf(lost + n, sizeof(lost) - n, "%llu " text ", ",                       \
+			      (unsigned long long)s.lost[MW_OOM_C_LOST_##name]);
+	MW_OOM_LOSSES(X)
+#undef X
 	if (c->undelivered)
 		log_warn("%llu kills that neither journal nor syslog took",
 			 (unsigned long long)c->undelivered);
 	if (c->not_run)
 		log_warn("%llu kills without the command of --on-kill",
 			 (unsigned long long)c->not_run);
-	log_info("%llu kills reported, %llu written to the log, %zu not written; lost: %llu ring "
-		 "full, "
-		 "%llu victim not noted, %llu log records overwritten",
+	log_info("%llu kills reported, %llu written to the log, %zu not written; lost: %s%llu log "
+		 "records overwritten",
 		 (unsigned long long)c->reported, (unsigned long long)c->recorded,
-		 (c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0),
-		 (unsigned long long)s.lost_ring, (unsigned long long)s.lost_stash,
+		 (c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0), lost,
 		 (unsigned long long)s.lost_log_records);
 }
 

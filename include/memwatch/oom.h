@@ -11,6 +11,8 @@
 #include <linux/types.h>
 #endif
 
+#include "memwatch/loss.h"
+
 #define MW_OOM_COMM 16
 #define MW_OOM_LEVELS 10 /* cgroups from the leaf upwards; a deeper path is cut at its root end */
 #define MW_OOM_NAME 128	 /* bytes kept of one path component, with its NUL */
@@ -81,10 +83,9 @@ struct mw_ev_oom {
 /* Counters of bpf/oom.bpf.c. */
 enum mw_oom_counter {
 	MW_OOM_C_KILLS,	     /* kills seen */
-	MW_OOM_C_LOST_RING,  /* kills that found the ring full */
-	MW_OOM_C_LOST_STASH, /* kills whose victim could not be noted */
-	MW_OOM_C_LOST_STALL, /* stalls that no table had room for */
-	MW_OOM_C_LOST_SCORE, /* writers of an oom_score_adj that could not be noted */
+#define X(name, text) MW_OOM_C_LOST_##name,
+	MW_OOM_LOSSES(X)
+#undef X
 	MW_OOM_C_EXITING,    /* mark_victim for a process that was dying anyway: no kill */
 	MW_OOM_C_COUNT,
 };

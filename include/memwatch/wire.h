@@ -19,10 +19,12 @@
 #endif
 
 #include "memwatch/allocators.h"
+#include "memwatch/loss.h"
 
 #define MW_WIRE_VERSION 1
 
 #define MW_MAX_TARGETS 1024
+#define MW_STRANGER MW_MAX_TARGETS /* hdr.target of a process that has no index (yet) */
 #define MW_MAX_FRAMES 128 /* frames kept of one stack; a deeper one is cut at the root end */
 #define MW_COMM_LEN 16
 
@@ -45,8 +47,8 @@ enum mw_ev_type {
 struct mw_ev_hdr {
 	__u8 type;    /* enum mw_ev_type */
 	__u8 kind;    /* ALLOC and FREE: enum mw_fn; MAP: enum mw_map_op */
-	__u16 target; /* index of the process */
-	__u32 tid;
+	__u16 target; /* index of the process, or MW_STRANGER */
+	__u32 tid;    /* the thread that caused it (initial PID namespace) */
 	__u64 time_ns;
 };
 
@@ -69,23 +71,6 @@ struct mw_ev_free {
 	__u64 flags;
 };
 
-/* How a walk up a stack ended; every cause is counted and shown. */
-enum mw_stack_end {
-	MW_STACK_OK = 0,      /* reached the root */
-	MW_STACK_TRUNCATED,   /* more than MW_MAX_FRAMES */
-	MW_STACK_FP_END,      /* the frame pointer chain ended (not known to be the root) */
-	MW_STACK_NO_MAPPING,  /* pc in no mapping */
-	MW_STACK_NO_TABLE,    /* file without a table (not loaded yet, or none to be had) */
-	MW_STACK_NO_ROW,      /* pc in a file's gap */
-	MW_STACK_UNSUPPORTED, /* a rule that the table cannot express */
-	MW_STACK_READ_FAULT,  /* user memory could not be read */
-	MW_STACK_VMA_BUSY,    /* the kernel's mapping lock was held */
-	MW_STACK_JIT,	      /* anonymous code whose frame pointer led nowhere */
-	MW_STACK_NO_SCRATCH,  /* every scratch slot was in use */
-	MW_STACK_FAULT,	      /* bpf_get_stack failed */
-	MW_STACK_ENDS,
-};
-
 /*
  * All program counters but the first (see leaf_ret) are return addresses, to be looked up at pc-1;
  * where a signal interrupted a function, pc is given one higher, so that this holds there too.
@@ -98,6 +83,8 @@ struct mw_ev_stack {
 	__u64 id;
 	__u32 n;	/* frames: as many __u64 program counters follow, leaf first */
 	__u32 leaf_ret; /* MW_LEAF_* */
+	__u32 pid;	/* the process */
+	__u32 epoch;	/* of its address space: the same frames mean other code in another */
 };
 
 enum mw_map_op {
@@ -125,9 +112,9 @@ struct mw_ev_file {
 	struct mw_ev_hdr hdr;
 	__u64 dev, ino, gen; /* the unwinder's key of the file */
 	__u64 pc;
+	__u32 pid; /* the process */
+	__u32 pad;
 };
-
-#define MW_FAULT_NO_TARGET 0xffff /* hdr.target of a process that has no index (yet) */
 
 struct mw_ev_fault {
 	struct mw_ev_hdr hdr;
@@ -137,7 +124,8 @@ struct mw_ev_fault {
 	__u32 pad;
 };
 
-/* Counters of one target, per CPU; userspace adds them up. Every way to lose something has one. */
+/* Counters of one target, per CPU; userspace adds them up. Row MW_STRANGER is that of processes
+ * without an index. Every way to lose something has one (loss.h). */
 enum mw_counter {
 	MW_C_ALLOCS, /* successful or not yet known to have failed: calls entered */
 	MW_C_ALLOC_BYTES,
@@ -146,23 +134,14 @@ enum mw_counter {
 	MW_C_SAMPLED_FREES,
 	MW_C_FAILED_ALLOCS,    /* the allocator returned NULL, for sampled calls */
 	MW_C_NESTED,	       /* calls from inside another allocator call, not counted again */
-	MW_C_LOST_ALLOC_RING,  /* event lost: ring full */
-	MW_C_LOST_ALLOC_BYTES, /* … its bytes */
-	MW_C_LOST_FREE_RING,
-	MW_C_LOST_STACK_RING,
-	MW_C_LOST_MAP_RING,
-	MW_C_LOST_PROC_RING,
-	MW_C_LOST_LIVE_FULL, /* not sampled: table of live samples full */
-	MW_C_LOST_LIVE_BYTES,
-	MW_C_LOST_THREAD_FULL, /* not sampled: table of threads full */
-	MW_C_LOST_PENDING,     /* a call whose return was never seen */
-	MW_C_LOST_ADDR,	       /* address outside the 47-bit range */
 	MW_C_NULL_FREES,       /* free(NULL): only the probe's cost counts */
 	MW_C_STEPPED,	       /* hits of probes at single-stepped instructions */
 	MW_C_RETS,	       /* hits of probes on ret instructions, single-stepped */
 	MW_C_RETURNS,	       /* return probes taken */
 	MW_C_SAMPLE_NS,	       /* time spent in the programs on calls bound for the profile */
-	MW_C_STACK_END,	       /* MW_STACK_ENDS counters follow: stacks by how they ended */
+	MW_C_LOST,	       /* MW_LOSS_KERNEL counters follow: what is missing, by cause */
+	MW_C_LOST_BYTES = MW_C_LOST + MW_LOSS_KERNEL, /* MW_LOSS_SIZED: the bytes of the first */
+	MW_C_STACK_END = MW_C_LOST_BYTES + MW_LOSS_SIZED, /* MW_STACK_ENDS: how stacks ended */
 	MW_C_COUNT = MW_C_STACK_END + MW_STACK_ENDS,
 };
 
@@ -193,7 +172,8 @@ static_assert(sizeof(struct mw_ev_alloc) == 40, "wire format");
 static_assert(sizeof(struct mw_ev_free) == 32, "wire format");
 static_assert(sizeof(struct mw_ev_fault) == 40, "wire format");
 static_assert(sizeof(struct mw_ev_map) == 56, "wire format");
-static_assert(sizeof(struct mw_ev_stack) == 32, "wire format");
+static_assert(sizeof(struct mw_ev_file) == 56, "wire format");
+static_assert(sizeof(struct mw_ev_stack) == 40, "wire format");
 #endif
 
 #endif

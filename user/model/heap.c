@@ -151,7 +151,7 @@ uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack)
 	uint32_t site;
 
 	if (!s && stack) {
-		h->lost_stacks++;
+		h->targets[target].late_stacks++;
 		s = heap__find_site(h, target, 0);
 	}
 	if (s)
@@ -237,7 +237,7 @@ static void count_size(struct heap *h, uint32_t target, const struct livemap_blo
 	if (t->hist)
 		hist_total__add_size(t->hist, b->size, w);
 	if (hist__add_size(&h->sites[b->site].hist, b->size, w) || !t->hist)
-		h->lost_hist++;
+		t->lost_hist++;
 }
 
 /* sign +1: freed after that time, -1: it was not after all. */
@@ -250,7 +250,7 @@ static void count_life(struct heap *h, uint32_t target, const struct livemap_blo
 	if (t->hist)
 		hist_total__add_life(t->hist, b->size, life_us, w);
 	if (hist__add_life(&h->sites[b->site].hist, b->size, life_us, w) || !t->hist)
-		h->lost_hist++;
+		t->lost_hist++;
 }
 
 static uint32_t key_target(uint64_t key)

@@ -50,7 +50,9 @@ struct heap_target {
 	uint64_t implied_frees; /* a block appeared where one was live: its free was lost */
 	uint64_t lost_blocks, lost_bytes; /* table of blocks full */
 	uint64_t map_bytes, unmap_bytes;  /* anonymous mappings outside of allocators */
-	uint64_t unknown_unfrees;
+	uint64_t unknown_unfrees; /* failed reallocs of blocks that are not in the map */
+	uint64_t late_stacks;	  /* events whose stack had not arrived */
+	uint64_t lost_hist;	  /* blocks missing in histograms: no memory */
 	struct hist_total *hist; /* NULL while nothing was allocated; owned */
 	uint64_t follow_gap_ns;	 /* a followed child ran so long before its probes were in */
 };
@@ -79,8 +81,6 @@ struct heap {
 	struct heap_realloc *reallocs;
 	size_t nreallocs, reallocs_cap;
 	uint64_t start_ns;
-	uint64_t lost_stacks; /* events whose stack had not arrived */
-	uint64_t lost_hist;   /* blocks missing in histograms: no memory */
 };
 
 struct heap_opts {

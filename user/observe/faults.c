@@ -47,7 +47,7 @@ struct faults {
 	size_t nlinks;
 	uint32_t period;
 	uint64_t page_bytes, total, last_look_ns;
-	uint64_t lost[FAULTS_LOSSES];
+	struct losses lost;
 	int kpageflags_fd;
 };
 
@@ -146,7 +146,7 @@ void faults__free(struct faults *f)
 }
 
 /* A process that was no target when it was sampled becomes one. */
-static struct target *adopt(struct faults *f, uint32_t pid, enum faults_loss *ret_why)
+static struct target *adopt(struct faults *f, uint32_t pid, enum mw_loss *ret_why)
 {
 	struct observer *s = f->observer;
 	struct target *t;
@@ -157,9 +157,9 @@ static struct target *adopt(struct faults *f, uint32_t pid, enum faults_loss *re
 			return s->targets[i];
 	}
 	err = observer__add(s, pid, &t);
-	*ret_why = err == -ESRCH		     ? FAULTS_LOST_GONE
-		   : err == -EACCES || err == -EPERM ? FAULTS_LOST_DENIED
-						     : FAULTS_LOST_ROOM;
+	*ret_why = err == -ESRCH		     ? MW_LOSS_FAULT_GONE
+		   : err == -EACCES || err == -EPERM ? MW_LOSS_FAULT_DENIED
+						     : MW_LOSS_FAULT_ROOM;
 	return err ? NULL : t;
 }
 
@@ -170,13 +170,13 @@ void faults__on_stack(struct faults *f, const void *data, size_t size)
 		char bytes[sizeof(struct mw_ev_stack) + MW_MAX_FRAMES * sizeof(uint64_t)];
 	} copy;
 	struct target *t;
-	enum faults_loss why;
+	enum mw_loss why;
 
 	if (size < sizeof(copy.ev))
 		return;
 	size = min_of(size, sizeof(copy));
 	memcpy(copy.bytes, data, size);
-	t = adopt(f, copy.ev.hdr.tid, &why); /* the epoch is the PID here */
+	t = adopt(f, copy.ev.pid, &why);
 	if (!t)
 		return;
 	copy.ev.hdr.target = t->index;
@@ -201,12 +201,12 @@ void faults__event(struct faults *f, const struct mw_ev_fault *ev)
 	struct pages *p;
 	uint32_t target = ev->hdr.target, site;
 
-	if (target == MW_FAULT_NO_TARGET) {
-		enum faults_loss why;
+	if (target == MW_STRANGER) {
+		enum mw_loss why;
 		struct target *t = adopt(f, ev->pid, &why);
 
 		if (!t) {
-			f->lost[why]++;
+			losses__add(&f->lost, why, 1, f->period * f->page_bytes);
 			return;
 		}
 		target = t->index;
@@ -217,7 +217,7 @@ void faults__event(struct faults *f, const struct mw_ev_fault *ev)
 	sums = site_at(f, site);
 	p = &f->by_target[target];
 	if (!sums || f->total >= FAULTS_MAX_SAMPLES || array_reserve(p->s, p->cap, p->n + 1)) {
-		f->lost[FAULTS_LOST_ROOM]++;
+		losses__add(&f->lost, MW_LOSS_FAULT_ROOM, 1, f->period * f->page_bytes);
 		return;
 	}
 	sums->faults += f->period;
@@ -448,9 +448,9 @@ uint64_t faults__rest(const struct faults *f, uint32_t target)
 	return f->by_target[target].rest_bytes;
 }
 
-uint64_t faults__lost(const struct faults *f, enum faults_loss cause)
+const struct losses *faults__losses(const struct faults *f)
 {
-	return f->lost[cause];
+	return &f->lost;
 }
 
 uint32_t faults__period(const struct faults *f)

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "memwatch/wire.h"
+#include "model/losses.h"
 
 #define FAULTS_MAX_SAMPLES (1u << 21)
 #define FAULTS_DEFAULT_PERIOD 1024 /* one sample stands for 4 MiB of small pages */
@@ -64,13 +65,7 @@ const struct faults_site *faults__site(const struct faults *f, uint32_t site);
 uint64_t faults__rest(const struct faults *f, uint32_t target);
 
 /* Samples that are in no profile, by cause. */
-enum faults_loss {
-	FAULTS_LOST_ROOM,   /* the tables are full */
-	FAULTS_LOST_GONE,   /* the process had ended before it was looked at */
-	FAULTS_LOST_DENIED, /* memwatch may not look into the process */
-	FAULTS_LOSSES,
-};
-uint64_t faults__lost(const struct faults *f, enum faults_loss cause);
+const struct losses *faults__losses(const struct faults *f);
 uint32_t faults__period(const struct faults *f);
 
 #endif

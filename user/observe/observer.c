@@ -108,7 +108,7 @@ static int load(struct observer *s)
 	err = bpfobj__open(&s->obj);
 	if (err)
 		return err;
-	err = bpfobj__use_events(s->obj, s->opts.ring_bytes, MW_MAX_TARGETS);
+	err = bpfobj__use_events(s->obj, s->opts.ring_bytes, MW_STRANGER + 1);
 	if (!err)
 		err = bpfobj__use_stacks(s->obj);
 	if (err)
@@ -339,7 +339,7 @@ static int on_event(void *arg, void *data, size_t size)
 	case MW_EV_FREE: heap__dealloc(s->heap, data); break;
 	case MW_EV_UNFREE: heap__undealloc(s->heap, data); break;
 	case MW_EV_STACK:
-		if (hdr->target == MW_FAULT_NO_TARGET && s->faults)
+		if (hdr->target == MW_STRANGER && s->faults)
 			faults__on_stack(s->faults, data, size);
 		else
 			target__on_stack(s, data, size);
@@ -411,8 +411,8 @@ int observer__counters(struct observer *s, const struct target *t, uint64_t *ret
 	if (t)
 		return bpfobj__counters(s->obj, t->index, ret);
 	memset(ret, 0, sizeof(*ret) * MW_C_COUNT);
-	for (uint32_t i = 0; i < s->ntargets; i++) {
-		err = bpfobj__counters(s->obj, i, one);
+	for (uint32_t i = 0; i <= s->ntargets; i++) {
+		err = bpfobj__counters(s->obj, i < s->ntargets ? i : MW_STRANGER, one);
 		if (err)
 			return err;
 		for (int c = 0; c < MW_C_COUNT; c++)

@@ -369,8 +369,10 @@ void watch__stats(const struct watch *w, struct watch_stats *ret)
 	if (!w->probe)
 		return;
 	ret->kills = oom_probe__counter(w->probe, MW_OOM_C_KILLS);
-	ret->lost_ring = oom_probe__counter(w->probe, MW_OOM_C_LOST_RING);
-	ret->lost_stash = oom_probe__counter(w->probe, MW_OOM_C_LOST_STASH);
+#define X(name, text)                                                                              \
+	ret->lost[MW_OOM_C_LOST_##name] = oom_probe__counter(w->probe, MW_OOM_C_LOST_##name);
+	MW_OOM_LOSSES(X)
+#undef X
 }
 
 int watch__past(watch_fn fn, void *arg)

@@ -7,6 +7,7 @@
 #ifndef OOM_WATCH_H
 #define OOM_WATCH_H
 
+#include "memwatch/oom.h"
 #include "oom/event.h"
 #include "oom/throttle.h"
 
@@ -42,7 +43,9 @@ int watch__run(struct watch *w);
 void watch__flush(struct watch *w);
 
 struct watch_stats {
-	uint64_t kills, lost_ring, lost_stash, lost_log_records;
+	uint64_t kills;
+	uint64_t lost[MW_OOM_C_COUNT]; /* by enum mw_oom_counter: the MW_OOM_C_LOST_… */
+	uint64_t lost_log_records;
 };
 void watch__stats(const struct watch *w, struct watch_stats *ret);
 

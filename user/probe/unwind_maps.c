@@ -551,7 +551,7 @@ int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait)
 
 void unwind_maps__on_unknown_file(struct unwind_maps *m, const struct mw_ev_file *ev)
 {
-	struct job job = {.pid = ev->hdr.tid, .wanted = true, .key = {ev->dev, ev->ino, ev->gen}};
+	struct job job = {.pid = ev->pid, .wanted = true, .key = {ev->dev, ev->ino, ev->gen}};
 
 	__atomic_add_fetch(&m->st.wanted, 1, __ATOMIC_RELAXED);
 	if (enqueue(m, &job))

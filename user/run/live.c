@@ -14,6 +14,7 @@
 #include "format/escape.h"
 #include "format/hist_out.h"
 #include "snapshot/go_part.h"
+#include "snapshot/missing.h"
 #include "format/text.h"
 #include "snapshot/snapshot.h"
 #include "sys/statm.h"
@@ -206,35 +207,18 @@ int live__report(FILE *f, struct observer *s, const struct target *t, const stru
 
 void live__close(struct observer *s)
 {
-	uint64_t c[MW_C_COUNT], lost, cut = 0, blocks = 0, implied = 0;
-	char detail[256] = "", cost[64];
+	uint64_t c[MW_C_COUNT];
+	char line[1024], cost[64];
+	struct losses l;
 
-	if (observer__counters(s, NULL, c))
+	if (observer__counters(s, NULL, c) || missing__gather(s, NULL, &l))
 		return;
-	for (uint32_t i = 0; i < s->ntargets; i++) {
-		blocks += s->heap->targets[i].lost_blocks;
-		implied += s->heap->targets[i].implied_frees;
+	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen, %s, cost to the target "
+		 "%s",
+		 c[MW_C_ALLOCS], c[MW_C_FREES], losses__line(&l, line, sizeof(line)),
+		 observer__cost(s, c, cost, sizeof(cost)));
+	for (int i = 0; i < MW_LOSS_COUNT; i++) {
+		if (losses_rows[i].told == LOSSES_WARN && l.count[i])
+			log_warn("%s: %" PRIu64, losses_rows[i].text, l.count[i]);
 	}
-	lost = c[MW_C_LOST_ALLOC_RING] + c[MW_C_LOST_FREE_RING] + c[MW_C_LOST_STACK_RING] +
-	       c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING] + c[MW_C_LOST_LIVE_FULL] +
-	       c[MW_C_LOST_THREAD_FULL] + c[MW_C_LOST_ADDR] + blocks;
-	if (lost)
-		snprintf(detail, sizeof(detail),
-			 " (ring full: %" PRIu64 " allocations, %" PRIu64 " frees, %" PRIu64
-			 " stacks, %" PRIu64 " others; tables full: %" PRIu64 ")",
-			 c[MW_C_LOST_ALLOC_RING], c[MW_C_LOST_FREE_RING], c[MW_C_LOST_STACK_RING],
-			 c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING],
-			 c[MW_C_LOST_LIVE_FULL] + c[MW_C_LOST_THREAD_FULL] + blocks);
-	for (int i = MW_STACK_TRUNCATED; i < MW_STACK_ENDS; i++)
-		cut += i == MW_STACK_FP_END ? 0 : c[MW_C_STACK_END + i];
-	observer__cost(s, c, cost, sizeof(cost));
-	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen, %" PRIu64
-		 " events lost%s, %" PRIu64 " stacks truncated, cost to the target %s",
-		 c[MW_C_ALLOCS], c[MW_C_FREES], lost, detail, cut, cost);
-	if (s->children_gone || s->children_missed)
-		log_warn("children not followed: %" PRIu64 " ended before they could be, %" PRIu64
-			 " for other reasons",
-			 s->children_gone, s->children_missed);
-	if (implied)
-		log_warn("%" PRIu64 " frees were inferred from reused addresses", implied);
 }

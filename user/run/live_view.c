@@ -7,6 +7,7 @@
 
 #include "core/util.h"
 #include "snapshot/go_part.h"
+#include "snapshot/missing.h"
 #include "snapshot/snapshot.h"
 #include "sys/statm.h"
 
@@ -18,14 +19,6 @@ struct live_view {
 	char cost[96];
 };
 
-static uint64_t lost_events(const struct observer *s, const struct target *t, const uint64_t *c)
-{
-	return c[MW_C_LOST_ALLOC_RING] + c[MW_C_LOST_FREE_RING] + c[MW_C_LOST_STACK_RING] +
-	       c[MW_C_LOST_MAP_RING] + c[MW_C_LOST_PROC_RING] + c[MW_C_LOST_LIVE_FULL] +
-	       c[MW_C_LOST_THREAD_FULL] + c[MW_C_LOST_ADDR] +
-	       s->heap->targets[t->index].lost_blocks;
-}
-
 static int snapshot(void *arg, bool histograms, struct profile **ret, struct tui_numbers *n)
 {
 	struct live_view *v = arg;
@@ -33,6 +26,7 @@ static int snapshot(void *arg, bool histograms, struct profile **ret, struct tui
 	const struct heap_target *h = &v->s->heap->targets[t->index];
 	uint64_t c[MW_C_COUNT];
 	struct statm mem;
+	struct losses l;
 	int err;
 
 	v->s->histograms = histograms;
@@ -59,8 +53,9 @@ static int snapshot(void *arg, bool histograms, struct profile **ret, struct tui
 	statm__read(t->pid, &mem);
 	n->rss_bytes = mem.rss;
 	n->virt_bytes = mem.virt;
+	if (!missing__gather(v->s, t, &l))
+		n->lost = losses__sum(&l, LOSSES_SUM);
 	if (!observer__counters(v->s, t, c)) {
-		n->lost = lost_events(v->s, t, c);
 		n->cost = go_part__words(t, v->cost, sizeof(v->cost))
 				  ? v->cost
 				  : observer__cost(v->s, c, v->cost, sizeof(v->cost));

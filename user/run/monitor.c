@@ -20,6 +20,7 @@
 #include "snapshot/ledgers.h"
 #include "run/live.h"
 #include "run/live_view.h"
+#include "snapshot/missing.h"
 #include "run/recorder.h"
 #include "run/residency.h"
 #include "observe/target.h"
@@ -154,30 +155,20 @@ static void report_faults(struct monitor *m)
 /* The books of a page-fault recording. */
 static void close_faults(struct observer *s)
 {
-	uint64_t c[MW_C_COUNT] = {0}, cut = 0, lost, denied;
+	char line[1024];
 	double faults = 0;
-	char why[96] = "";
+	struct losses l;
 
-	observer__counters(s, NULL, c);
+	if (missing__gather(s, NULL, &l))
+		return;
 	for (uint32_t i = 0; i < s->heap->nsites; i++) {
 		const struct faults_site *site = faults__site(s->faults, i);
 
 		faults += site ? site->faults : 0;
 	}
-	for (int i = MW_STACK_TRUNCATED; i < MW_STACK_ENDS; i++)
-		cut += i == MW_STACK_FP_END ? 0 : c[MW_C_STACK_END + i];
-	lost = c[MW_C_LOST_MAP_RING];
-	for (int i = 0; i < FAULTS_LOSSES; i++)
-		lost += faults__lost(s->faults, i);
-	denied = faults__lost(s->faults, FAULTS_LOST_DENIED);
-	if (denied)
-		snprintf(why, sizeof(why),
-			 " (%llu of processes that only CAP_SYS_PTRACE may look into)",
-			 (unsigned long long)denied);
-	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %llu samples "
-		 "lost%s, %llu stacks truncated",
-		 faults, faults__period(s->faults), (unsigned)s->ntargets, (unsigned long long)lost,
-		 why, (unsigned long long)cut);
+	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %s", faults,
+		 faults__period(s->faults), (unsigned)s->ntargets,
+		 losses__line(&l, line, sizeof(line)));
 }
 
 static void report(struct monitor *m)

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "snapshot/go_part.h"
+#include "snapshot/missing.h"
 #include "observe/faults.h"
 #include "observe/observer.h"
 #include "snapshot/snapshot.h"
@@ -36,30 +37,6 @@ struct build {
 	uint32_t class_key, class_mmap, pid_key, comm_key;
 	double inuse_bytes;	      /* of all targets in the profile */
 	struct touched_site *touched; /* by site; NULL: not looked at */
-};
-
-static const char *const end_frame[MW_STACK_ENDS] = {
-	[MW_STACK_TRUNCATED] = "[stack cut: too deep]",
-	[MW_STACK_NO_MAPPING] = "[stack cut: address in no mapping]",
-	[MW_STACK_NO_TABLE] = "[stack cut: no unwind table]",
-	[MW_STACK_NO_ROW] = "[stack cut: no unwind rule]",
-	[MW_STACK_UNSUPPORTED] = "[stack cut: unsupported unwind rule]",
-	[MW_STACK_READ_FAULT] = "[stack cut: stack not readable]",
-	[MW_STACK_VMA_BUSY] = "[stack cut: mappings locked]",
-	[MW_STACK_JIT] = "[stack cut: generated code]",
-};
-
-static const char *const end_name[MW_STACK_ENDS] = {
-	[MW_STACK_TRUNCATED] = "stack cut: too deep",
-	[MW_STACK_NO_MAPPING] = "stack cut: address in no mapping",
-	[MW_STACK_NO_TABLE] = "stack cut: no unwind table",
-	[MW_STACK_NO_ROW] = "stack cut: no unwind rule",
-	[MW_STACK_UNSUPPORTED] = "stack cut: unsupported unwind rule",
-	[MW_STACK_READ_FAULT] = "stack cut: stack not readable",
-	[MW_STACK_VMA_BUSY] = "stack cut: mappings locked",
-	[MW_STACK_JIT] = "stack cut: generated code",
-	[MW_STACK_NO_SCRATCH] = "no stack: every buffer in use",
-	[MW_STACK_FAULT] = "no stack: not readable",
 };
 
 static struct symbolizer_module *symbols_of(struct observer *s, struct module *m)
@@ -217,8 +194,8 @@ static int site_stack(struct build *b, const struct heap_site *site, uint32_t *l
 		err = frame_location(b, frames[i], &locs[n++]);
 	if (!err && site->unknown)
 		err = profile__pseudo_location(b->p, "[no stack]", &locs[n++]);
-	else if (!err && site->end < MW_STACK_ENDS && end_frame[site->end])
-		err = profile__pseudo_location(b->p, end_frame[site->end], &locs[n++]);
+	else if (!err && site->end < MW_STACK_ENDS && losses_endings[site->end].frame[0])
+		err = profile__pseudo_location(b->p, losses_endings[site->end].frame, &locs[n++]);
 	*ret_n = n;
 	return err;
 }
@@ -287,79 +264,14 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 	return err;
 }
 
-/* Allocations that were seen but could not be kept: a frame of their own, so that alloc totals
- * stay whole. Whether they still live is not known, so they count nothing in use. */
-static int add_lost(struct build *b, const char *frame, const char *cause, uint64_t count,
-		    uint64_t bytes)
+static int add_losses(struct build *b)
 {
-	int64_t v[4] = {0};
-	uint32_t loc;
-	double w;
-	int err;
+	struct losses l;
+	int err = missing__gather(b->s, b->only, &l);
 
-	if (!count)
-		return 0;
-	err = profile__loss(b->p, cause, count, bytes);
-	if (err || !frame)
-		return err;
-	w = heap__weight(bytes / count, b->s->opts.sample_bytes);
-	v[PROFILE_ALLOC_OBJECTS] = rounded(w * count);
-	v[PROFILE_ALLOC_SPACE] = rounded(w * bytes);
-	err = profile__pseudo_location(b->p, frame, &loc);
-	return err ? err : profile__sample(b->p, &loc, 1, v, NULL, 0);
-}
-
-static int add_losses(struct build *b, const uint64_t *c)
-{
-	const struct heap *h = b->s->heap;
-	uint64_t gaps = 0, unknown = 0, implied = 0, lost = 0, lost_bytes = 0;
-	struct profile *p = b->p;
-	int err;
-
-	for (uint32_t i = 0; i < b->s->ntargets; i++) {
-		if (b->only && b->only->index != i)
-			continue;
-		unknown += h->targets[i].unknown_frees;
-		implied += h->targets[i].implied_frees;
-		gaps += h->targets[i].follow_gap_ns > 0;
-		lost += h->targets[i].lost_blocks;
-		lost_bytes += h->targets[i].lost_bytes;
-	}
-	err = add_lost(b, "[lost: ring full]", "allocations lost: ring full",
-		       c[MW_C_LOST_ALLOC_RING], c[MW_C_LOST_ALLOC_BYTES]);
-	err = err ? err
-		  : add_lost(b, "[lost: table of live blocks full]",
-			     "allocations lost: table of live blocks full",
-			     c[MW_C_LOST_LIVE_FULL] + lost, c[MW_C_LOST_LIVE_BYTES] + lost_bytes);
-	err = err ? err : add_lost(b, NULL, "frees lost: ring full", c[MW_C_LOST_FREE_RING], 0);
-	err = err ? err : add_lost(b, NULL, "frees lost: block reused", implied, 0);
-	err = err ? err : add_lost(b, NULL, "frees of blocks from before the attach", unknown, 0);
-	err = err ? err : add_lost(b, NULL, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
-	err = err ? err : add_lost(b, NULL, "mappings lost: ring full", c[MW_C_LOST_MAP_RING], 0);
-	err = err ? err
-		  : add_lost(b, NULL, "process events lost: ring full", c[MW_C_LOST_PROC_RING], 0);
-	err = err ? err
-		  : add_lost(b, NULL, "allocations lost: table of threads full",
-			     c[MW_C_LOST_THREAD_FULL], 0);
-	err = err ? err
-		  : add_lost(b, NULL, "calls whose return was not seen", c[MW_C_LOST_PENDING], 0);
-	err = err ? err
-		  : add_lost(b, NULL, "allocations lost: address out of range", c[MW_C_LOST_ADDR],
-			     0);
-	err = err ? err
-		  : add_lost(b, NULL, "children not seen between their fork and the attach", gaps,
-			     0);
-	err = err ? err
-		  : add_lost(b, NULL, "children that ended before they could be followed",
-			     b->s->children_gone, 0);
-	err = err ? err
-		  : add_lost(b, NULL, "children that could not be followed", b->s->children_missed,
-			     0);
-	for (int i = 0; i < MW_STACK_ENDS && !err; i++) {
-		if (end_name[i] && c[MW_C_STACK_END + i])
-			err = profile__loss(p, end_name[i], c[MW_C_STACK_END + i], 0);
-	}
-	return err;
+	if (!b->s->histograms)
+		l.count[MW_LOSS_HISTOGRAMS] = 0;
+	return err ? err : losses__into_profile(&l, b->s->opts.sample_bytes, b->p);
 }
 
 static void add_totals(struct build *b)
@@ -391,9 +303,7 @@ static int add_histograms(struct build *b)
 		if (h->hist && (!b->only || b->only->index == i))
 			err = profile__hist_total(b->p, h->hist);
 	}
-	return err ? err
-		   : add_lost(b, NULL, "blocks missing in histograms: no memory",
-			      b->s->heap->lost_hist, 0);
+	return err;
 }
 
 /* Why the pages of a process cannot be looked at. */
@@ -541,28 +451,6 @@ static int add_fault_rest(struct build *b, const struct target *t)
 	return err ? err : profile__sample(b->p, &loc, 1, v, labels, target_labels(b, t, labels));
 }
 
-static int add_fault_losses(struct build *b)
-{
-	static const char *const names[FAULTS_LOSSES] = {
-		[FAULTS_LOST_ROOM] = "page-fault samples lost: no room",
-		[FAULTS_LOST_GONE] = "page-fault samples lost: the process was gone",
-		[FAULTS_LOST_DENIED] = "page-fault samples lost: not permitted",
-	};
-	uint64_t c[MW_C_COUNT];
-	int err = observer__counters(b->s, b->only, c);
-
-	for (int i = 0; i < FAULTS_LOSSES && !err; i++) {
-		uint64_t lost = faults__lost(b->s->faults, i) +
-				(i == FAULTS_LOST_ROOM ? c[MW_C_LOST_MAP_RING] : 0);
-
-		if (lost)
-			err = profile__loss(b->p, names[i], lost, lost * b->p->period);
-	}
-	if (!err && c[MW_C_LOST_STACK_RING])
-		err = profile__loss(b->p, "stacks lost: ring full", c[MW_C_LOST_STACK_RING], 0);
-	return err;
-}
-
 static void build_free(struct build *b)
 {
 	profile__free(b->p);
@@ -630,7 +518,7 @@ int snapshot__faults(struct observer *s, const struct target *t, struct profile 
 			err = add_fault_rest(b, s->targets[i]);
 	}
 	if (!err)
-		err = add_fault_losses(b);
+		err = add_losses(b);
 	if (!err)
 		*ret = take_ptr(b->p);
 	build_free(b);
@@ -639,7 +527,6 @@ int snapshot__faults(struct observer *s, const struct target *t, struct profile 
 
 int snapshot__heap(struct observer *s, const struct target *t, bool with_maps, struct profile **ret)
 {
-	uint64_t counters[MW_C_COUNT];
 	struct build *b;
 	int err = build_new(s, t, &b);
 
@@ -665,9 +552,7 @@ int snapshot__heap(struct observer *s, const struct target *t, bool with_maps, s
 			err = add_site(b, &s->heap->sites[i], with_maps);
 	}
 	if (!err)
-		err = observer__counters(s, b->only, counters);
-	if (!err)
-		err = add_losses(b, counters);
+		err = add_losses(b);
 	if (!err && s->histograms)
 		err = add_histograms(b);
 	if (!err) {

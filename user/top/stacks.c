@@ -14,6 +14,7 @@
 #include "format/text.h"
 #include "run/attach.h"
 #include "observe/faults.h"
+#include "snapshot/missing.h"
 #include "snapshot/snapshot.h"
 
 #define RESIDENT 3	/* value of a page-fault profile: resident_space */
@@ -174,7 +175,7 @@ static int append_frame(void *arg, uint32_t location, size_t line, char *name)
 
 json_t *stacks__json(const struct stacks *s)
 {
-	uint64_t lost = 0;
+	struct losses lost;
 	json_t *list = json_array();
 
 	for (size_t i = 0; list && i < s->n && i < JSON_STACKS; i++) {
@@ -193,8 +194,8 @@ json_t *stacks__json(const struct stacks *s)
 			return NULL;
 		}
 	}
-	for (int i = 0; i < FAULTS_LOSSES; i++)
-		lost += faults__lost(s->observer->faults, i);
-	return json_pack("{sisIso}", "period", STACKS_PERIOD, "lost", (json_int_t)lost, "stacks",
-			 list);
+	if (missing__gather(s->observer, NULL, &lost))
+		memset(&lost, 0, sizeof(lost));
+	return json_pack("{sisIso}", "period", STACKS_PERIOD, "lost",
+			 (json_int_t)losses__sum(&lost, LOSSES_SUM), "stacks", list);
 }
