@@ -53,25 +53,25 @@ int cmd_attach(int argc, char **argv)
 					 NULL, NULL};
 	struct attach_options opts;
 	struct monitor *m = NULL;
-	struct observer *s;
+	struct attach *attach;
 	int err, status;
 
 	attach_options__init(&opts);
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &opts);
 	signals__block();
-	status = attach__open(&opts, &s);
+	status = attach__open(&opts, &attach);
 	if (status)
 		return status;
 	for (size_t i = 0; i < opts.npids && !status; i++)
-		status = attach__add(s, opts.pids[i], &opts);
+		status = attach__add(attach, opts.pids[i]);
 	if (!status) {
-		err = monitor__new(&opts, s, &m);
+		err = monitor__new(&opts, attach, &m);
 		if (err)
 			log_error("failed to start: %s", strerror(-err));
 		status = err ? EXIT_FAILED : monitor__run(m);
 	}
 	monitor__free(m);
-	observer__free(s);
+	attach__close(attach);
 	return status;
 }

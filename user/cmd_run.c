@@ -59,7 +59,7 @@ int cmd_run(int argc, char **argv)
 					 NULL, NULL};
 	struct run_options o = {.command = NULL};
 	struct monitor *m = NULL;
-	struct observer *s;
+	struct attach *attach;
 	struct hold *h = NULL;
 	int err, status;
 
@@ -69,20 +69,20 @@ int cmd_run(int argc, char **argv)
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
 	signals__block();
-	status = attach__open(&o.attach, &s);
+	status = attach__open(&o.attach, &attach);
 	if (status)
 		return status;
 	status = hold__start(o.command, &h);
 	if (!status)
-		status = hold__attach(h, s, &o.attach);
+		status = hold__attach(h, attach);
 	if (!status) {
-		err = monitor__new(&o.attach, s, &m);
+		err = monitor__new(&o.attach, attach, &m);
 		status = err ? EXIT_FAILED : monitor__run(m);
 		if (m)
 			status = command_status(h, m, status);
 	}
 	monitor__free(m);
 	hold__free(h);
-	observer__free(s);
+	attach__close(attach);
 	return status;
 }

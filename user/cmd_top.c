@@ -394,7 +394,7 @@ static int run_faults(struct options *o)
 {
 	struct attach_options *a = &o->faults;
 	struct monitor *m = NULL;
-	struct observer *s;
+	struct attach *attach;
 	int status;
 
 	a->duration_ns = o->duration_ns;
@@ -403,20 +403,20 @@ static int run_faults(struct options *o)
 	a->timeline = o->timeline;
 	a->faults_all = !o->npids;
 	signals__block();
-	status = attach__open(a, &s);
+	status = attach__open(a, &attach);
 	if (status)
 		return status;
 	for (size_t i = 0; i < o->npids && !status; i++)
-		status = attach__add(s, o->pids[i], a);
+		status = attach__add(attach, o->pids[i]);
 	if (!status && a->faults_all)
 		log_info("attached to all processes: one page fault in %u is sampled",
-			 s->opts.fault_period);
-	if (!status && monitor__new(a, s, &m))
+			 observer__opts(attach->observer)->fault_period);
+	if (!status && monitor__new(a, attach, &m))
 		status = EXIT_FAILED;
 	if (!status)
 		status = monitor__run(m);
 	monitor__free(m);
-	observer__free(s);
+	attach__close(attach);
 	return status;
 }
 

@@ -20,7 +20,6 @@
 #include "observe/faults.h"
 #include "format/output.h"
 #include "probe/proc_timeline.h"
-#include "snapshot/snapshot.h"
 #include "sys/outfile.h"
 #include "sys/protect.h"
 
@@ -28,7 +27,9 @@
 
 struct guard {
 	const struct alert_options *o;
-	struct observer *s;		/* NULL: processes are added by guard__add */
+	struct observer *observer; /* NULL: processes are added by guard__add */
+	guard_profile_fn profile;
+	void *profile_arg;
 	struct proc_timeline *timeline; /* NULL: no finer timeline */
 	struct jsonlog *log;
 	struct watch *watch;
@@ -37,20 +38,15 @@ struct guard {
 	char boot_id[40];
 };
 
-static struct target *find_target(struct guard *g, int pid)
+static const struct target *find_target(const struct guard *g, int pid)
 {
-	/* The newest: a pid comes back. */
-	for (size_t i = g->s ? g->s->ntargets : 0; i > 0; i--) {
-		if (g->s->targets[i - 1]->pid == pid)
-			return g->s->targets[i - 1];
-	}
-	return NULL;
+	return g->observer ? observer__find(g->observer, pid) : NULL;
 }
 
 /* The target that was killed: not an ended one whose pid another process has by now. */
-static struct target *find_victim(struct guard *g, const struct oom_proc *victim)
+static const struct target *find_victim(struct guard *g, const struct oom_proc *victim)
 {
-	struct target *t = find_target(g, (int)victim->pid);
+	const struct target *t = find_target(g, (int)victim->pid);
 	uint64_t boot, mono;
 
 	if (!t || !victim->start_ns)
@@ -64,17 +60,14 @@ static struct target *find_victim(struct guard *g, const struct oom_proc *victim
 static int save_profile(void *arg, int pid, const char *base, char *ret, size_t size)
 {
 	struct guard *g = arg;
-	struct target *t = find_target(g, pid);
+	const struct target *t = find_target(g, pid);
 	struct profile *p = NULL;
 	int err;
 
 	if (!t)
 		return -ESRCH;
-	while (observer__poll(g->s) > 0)
-		;
 	snprintf(ret, size, "%s.pb.gz", base);
-	err = g->s->opts.faults_only ? snapshot__faults(g->s, t, &p)
-				     : snapshot__heap(g->s, t, true, &p);
+	err = g->profile(g->profile_arg, t, &p);
 	if (!err)
 		err = output__write(p, ret);
 	profile__free(p);
@@ -94,8 +87,8 @@ static void on_kill(void *arg, struct oom_event *e)
 		finer__timeline(e, proc_timeline__of(g->timeline, (int)e->victim.pid),
 				proc_timeline__step_ms(g->timeline));
 	if (t) {
-		if (g->s->faults)
-			faults__at_death(g->s->faults, t->index);
+		if (observer__faults(g->observer))
+			faults__at_death(observer__faults(g->observer), t->index);
 		snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, g->o->dir,
 			 e->victim.pid, e->time_unix_ms);
 		err = save_profile(g, e->victim.pid, base, name, sizeof(name));
@@ -141,7 +134,8 @@ static int start_watch(struct guard *g)
 	return 0;
 }
 
-int guard__new(const struct alert_options *o, struct observer *s, struct guard **ret)
+int guard__new(const struct alert_options *o, struct observer *observer, guard_profile_fn profile,
+	       void *arg, struct guard **ret)
 {
 	const char *why;
 	struct guard *g;
@@ -154,11 +148,13 @@ int guard__new(const struct alert_options *o, struct observer *s, struct guard *
 	if (!g)
 		return EXIT_FAILED;
 	g->o = o;
-	g->s = s;
+	g->observer = observer;
+	g->profile = profile;
+	g->profile_arg = arg;
 	if (o->oom_log)
 		status = start_watch(g);
 	if (!status) {
-		err = alert__new(o, g->log, s ? save_profile : NULL, g, &g->alert, &why);
+		err = alert__new(o, g->log, observer ? save_profile : NULL, g, &g->alert, &why);
 		if (err) {
 			log_error("%s: %s", why, strerror(-err));
 			status = err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
@@ -203,9 +199,8 @@ void guard__tick(struct guard *g)
 {
 	if (!g)
 		return;
-	for (size_t i = 0; g->s && i < g->s->ntargets; i++) {
-		const struct target *t = g->s->targets[i];
-
+	for (const struct target *t = g->observer ? observer__next(g->observer, NULL) : NULL; t;
+	     t = observer__next(g->observer, t)) {
 		if (t->ended)
 			alert__remove(g->alert, t->pid);
 		else

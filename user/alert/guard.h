@@ -11,10 +11,15 @@
 
 struct guard;
 struct proc_timeline;
+struct profile;
 
-/* s NULL: no profiles, the processes are those of guard__add. *ret is NULL if no option asks for
- * it. 0 or an exit status (enum mw_exit), the reason logged. */
-int guard__new(const struct alert_options *o, struct observer *s, struct guard **ret);
+/* Makes the profile of a target as of now. 0 or a negative errno. */
+typedef int (*guard_profile_fn)(void *arg, const struct target *t, struct profile **ret);
+
+/* observer NULL: no profiles, the processes are those of guard__add. *ret is NULL if no option asks
+ * for it. 0 or an exit status (enum mw_exit), the reason logged. */
+int guard__new(const struct alert_options *o, struct observer *observer, guard_profile_fn profile,
+	       void *arg, struct guard **ret);
 void guard__free(struct guard *g);
 /* Kills are told with the timeline that is recorded there (NULL: none); borrowed. A NULL guard is
  * fine. */

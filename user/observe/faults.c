@@ -2,15 +2,12 @@
 #include "observe/faults.h"
 
 #include <fcntl.h>
-#include <linux/perf_event.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 
 #include "core/log.h"
 #include "core/util.h"
-#include "observe/observer.h"
-#include "observe/target.h"
+#include "observe/observer_priv.h"
+#include "probe/fault_probe.h"
 
 #define LOOK_INTERVAL_NS 1000000000ULL
 #define SETTLE_NS 50000000ULL /* a page is not there at once when its fault is reported */
@@ -43,78 +40,28 @@ struct faults {
 	struct pages *by_target; /* MW_MAX_TARGETS */
 	struct faults_site *sites;
 	size_t nsites, sites_cap;
-	struct bpf_link **links;
-	size_t nlinks;
+	struct fault_probe *probe; /* NULL: stopped */
 	uint32_t period;
 	uint64_t page_bytes, total, last_look_ns;
 	struct losses lost;
+	enum mw_loss why; /* the last process could not be adopted */
 	int kpageflags_fd;
 };
 
-void faults__use(struct observer *s, bool all)
-{
-	s->obj->skel->rodata->fault_all = all;
-	bpfobj__use_prog(s->obj->skel->progs.mw_fault_sample);
-}
-
-/*
- * Minor and major faults each have their counter, and both count when the fault has been handled
- * and the page is there; the counter of all page faults counts before.
- */
-static int open_counter(struct faults *f, int cpu, uint64_t config)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = config,
-		.sample_period = f->period,
-	};
-	int fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err;
-	struct bpf_link *link;
-
-	if (fd < 0)
-		return errno == ENODEV ? 0 : -errno; /* a CPU that is possible but not online */
-	link = bpf_program__attach_perf_event(f->observer->obj->skel->progs.mw_fault_sample, fd);
-	if (!link) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	f->links[f->nlinks++] = link;
-	return 0;
-}
-
-static int open_counters(struct faults *f)
-{
-	int ncpus = libbpf_num_possible_cpus(), err = 0;
-
-	if (ncpus < 0)
-		return ncpus;
-	f->links = calloc(ncpus * 2, sizeof(*f->links));
-	if (!f->links)
-		return -ENOMEM;
-	for (int cpu = 0; cpu < ncpus && !err; cpu++) {
-		err = open_counter(f, cpu, PERF_COUNT_SW_PAGE_FAULTS_MIN);
-		if (!err)
-			err = open_counter(f, cpu, PERF_COUNT_SW_PAGE_FAULTS_MAJ);
-	}
-	return err ? err : f->nlinks ? 0 : -ENODEV;
-}
-
-int faults__new(struct observer *s, uint32_t period, struct faults **ret)
+int faults__new(struct observer *o, uint32_t period, struct faults **ret)
 {
 	struct faults *f = calloc(1, sizeof(*f));
 	int err = -ENOMEM;
 
 	if (!f)
 		return err;
-	f->observer = s;
+	f->observer = o;
 	f->period = period;
 	f->page_bytes = sysconf(_SC_PAGESIZE);
 	f->kpageflags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	f->by_target = calloc(MW_MAX_TARGETS, sizeof(*f->by_target));
 	if (f->by_target)
-		err = open_counters(f);
+		err = fault_probe__new(o->obj, period, &f->probe);
 	if (err) {
 		faults__free(f);
 		return err;
@@ -125,9 +72,7 @@ int faults__new(struct observer *s, uint32_t period, struct faults **ret)
 
 void faults__stop(struct faults *f)
 {
-	for (size_t i = 0; i < f->nlinks; i++)
-		bpf_link__destroy(f->links[i]);
-	f->nlinks = 0;
+	fault_probe__free(take_ptr(f->probe));
 }
 
 void faults__free(struct faults *f)
@@ -141,46 +86,26 @@ void faults__free(struct faults *f)
 		close(f->kpageflags_fd);
 	free(f->by_target);
 	free(f->sites);
-	free(f->links);
 	free(f);
 }
 
-/* A process that was no target when it was sampled becomes one. */
-static struct target *adopt(struct faults *f, uint32_t pid, enum mw_loss *ret_why)
+/* The newest of this number that has not ended. */
+static const struct target *find_living(const struct faults *f, uint32_t pid)
 {
-	struct observer *s = f->observer;
-	struct target *t;
-	int err;
+	const struct target *t = observer__find(f->observer, (int)pid);
 
-	for (uint32_t i = s->ntargets; i-- > 0;) {
-		if (s->targets[i]->pid == (int)pid && !s->targets[i]->ended)
-			return s->targets[i];
-	}
-	err = observer__add(s, pid, &t);
-	*ret_why = err == -ESRCH		     ? MW_LOSS_FAULT_GONE
-		   : err == -EACCES || err == -EPERM ? MW_LOSS_FAULT_DENIED
-						     : MW_LOSS_FAULT_ROOM;
-	return err ? NULL : t;
+	return t && !t->ended ? t : NULL;
 }
 
-void faults__on_stack(struct faults *f, const void *data, size_t size)
+const struct target *faults__adopt(struct faults *f, uint32_t pid)
 {
-	union { /* the ring is not ours to write to */
-		struct mw_ev_stack ev;
-		char bytes[sizeof(struct mw_ev_stack) + MW_MAX_FRAMES * sizeof(uint64_t)];
-	} copy;
-	struct target *t;
-	enum mw_loss why;
+	const struct target *t = find_living(f, pid);
+	int err = t ? 0 : observer__add(f->observer, pid, &t);
 
-	if (size < sizeof(copy.ev))
-		return;
-	size = min_of(size, sizeof(copy));
-	memcpy(copy.bytes, data, size);
-	t = adopt(f, copy.ev.pid, &why);
-	if (!t)
-		return;
-	copy.ev.hdr.target = t->index;
-	target__on_stack(f->observer, &copy, size);
+	f->why = err == -ESRCH			   ? MW_LOSS_FAULT_GONE
+		 : err == -EACCES || err == -EPERM ? MW_LOSS_FAULT_DENIED
+						   : MW_LOSS_FAULT_ROOM;
+	return err ? NULL : t;
 }
 
 static struct faults_site *site_at(struct faults *f, uint32_t site)
@@ -195,27 +120,12 @@ static struct faults_site *site_at(struct faults *f, uint32_t site)
 	return &f->sites[site];
 }
 
-void faults__event(struct faults *f, const struct mw_ev_fault *ev)
+static void take_sample(struct faults *f, uint32_t target, const struct mw_ev_fault *ev)
 {
-	struct faults_site *sums;
-	struct pages *p;
-	uint32_t target = ev->hdr.target, site;
+	uint32_t site = heap__site_for(f->observer->heap, target, ev->stack);
+	struct faults_site *sums = site_at(f, site);
+	struct pages *p = &f->by_target[target];
 
-	if (target == MW_STRANGER) {
-		enum mw_loss why;
-		struct target *t = adopt(f, ev->pid, &why);
-
-		if (!t) {
-			losses__add(&f->lost, why, 1, f->period * f->page_bytes);
-			return;
-		}
-		target = t->index;
-	}
-	if (target >= MW_MAX_TARGETS || !f->observer->targets[target])
-		return;
-	site = heap__site_for(f->observer->heap, target, ev->stack);
-	sums = site_at(f, site);
-	p = &f->by_target[target];
 	if (!sums || f->total >= FAULTS_MAX_SAMPLES || array_reserve(p->s, p->cap, p->n + 1)) {
 		losses__add(&f->lost, MW_LOSS_FAULT_ROOM, 1, f->period * f->page_bytes);
 		return;
@@ -226,6 +136,27 @@ void faults__event(struct faults *f, const struct mw_ev_fault *ev)
 		.page = ev->addr / f->page_bytes, .time_ns = ev->hdr.time_ns, .site = site};
 	p->sorted = false;
 	f->total++;
+}
+
+int faults__event(struct faults *f, const struct mw_ev_fault *ev)
+{
+	const struct target *t = ev->hdr.target == MW_STRANGER
+					 ? find_living(f, ev->pid)
+					 : observer__at(f->observer, ev->hdr.target);
+
+	if (t)
+		take_sample(f, t->index, ev);
+	return !t && ev->hdr.target == MW_STRANGER ? -EAGAIN : 0;
+}
+
+void faults__foreign_event(struct faults *f, const struct mw_ev_fault *ev)
+{
+	const struct target *t = faults__adopt(f, ev->pid);
+
+	if (t)
+		take_sample(f, t->index, ev);
+	else
+		losses__add(&f->lost, f->why, 1, f->period * f->page_bytes);
 }
 
 void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t size)
@@ -326,9 +257,9 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 
 	if (p->at_death)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", f->observer->targets[target]->pid);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", observer__at(f->observer, target)->pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || f->observer->targets[target]->ended) {
+	if (fd < 0 || observer__at(f->observer, target)->ended) {
 		size_t n = p->n;
 
 		faults__clear_target(f, target);
@@ -402,7 +333,7 @@ static void sum_target(struct faults *f, uint32_t target, bool exact)
 			*(p->s[i].pages == HUGE_PAGES ? &huge : &small) += weight * p->s[i].pages;
 	}
 	p->rest_bytes = 0;
-	if (exact && read_rollup(f->observer->targets[target]->pid, &rss, &rss_huge)) {
+	if (exact && read_rollup(observer__at(f->observer, target)->pid, &rss, &rss_huge)) {
 		huge_factor = at_most_one(rss_huge, huge);
 		small_factor = at_most_one(rss - min_of(rss, rss_huge), small);
 		p->rest_bytes = max_of(rss - huge * huge_factor - small * small_factor, 0.0);
@@ -425,10 +356,11 @@ void faults__look(struct faults *f, bool exact)
 	f->last_look_ns = now;
 	for (size_t i = 0; i < f->nsites; i++)
 		f->sites[i].resident_pages = f->sites[i].resident_bytes = 0;
-	for (uint32_t i = 0; i < f->observer->ntargets; i++) {
-		if (f->by_target[i].n)
-			look_target(f, i, now);
-		sum_target(f, i, exact && !f->observer->targets[i]->ended);
+	for (const struct target *t = observer__next(f->observer, NULL); t;
+	     t = observer__next(f->observer, t)) {
+		if (f->by_target[t->index].n)
+			look_target(f, t->index, now);
+		sum_target(f, t->index, exact && !t->ended);
 	}
 }
 

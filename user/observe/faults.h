@@ -24,8 +24,9 @@
 #define FAULTS_MAX_SAMPLES (1u << 21)
 #define FAULTS_DEFAULT_PERIOD 1024 /* one sample stands for 4 MiB of small pages */
 
-struct observer;
 struct faults;
+struct observer;
+struct target;
 
 /* Per site of the observer's heap: what the profile is made of. */
 struct faults_site {
@@ -33,17 +34,17 @@ struct faults_site {
 	double resident_pages, resident_bytes; /* now, by the last faults__look */
 };
 
-/* Before bpfobj__load: switches the program on. all: processes that are no targets too. */
-void faults__use(struct observer *s, bool all);
 /* After load: opens the counters, one per CPU. period: faults per sample. 0 or -errno. */
-int faults__new(struct observer *s, uint32_t period, struct faults **ret);
+int faults__new(struct observer *o, uint32_t period, struct faults **ret);
 void faults__free(struct faults *f);
 /* Stops sampling; what is recorded stays. */
 void faults__stop(struct faults *f);
 
-/* Events. on_stack: a stack of a process that had no index when it was taken. */
-void faults__event(struct faults *f, const struct mw_ev_fault *ev);
-void faults__on_stack(struct faults *f, const void *data, size_t size);
+/* An event. -EAGAIN: its process is no target yet: faults__foreign_event, outside of the reader. */
+int faults__event(struct faults *f, const struct mw_ev_fault *ev);
+void faults__foreign_event(struct faults *f, const struct mw_ev_fault *ev);
+/* Makes a process that was sampled a target. NULL: not possible. */
+const struct target *faults__adopt(struct faults *f, uint32_t pid);
 /* A range is no longer mapped: its samples are no longer resident, whatever comes there next. */
 void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t size);
 /* The address space is gone (exec, exit). */

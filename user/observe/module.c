@@ -157,6 +157,7 @@ int module_table__get(struct module_table *t, const struct procmap *maps,
 		err = module_new(maps, e, &m);
 	if (err)
 		return err;
+	m->index = t->n;
 	t->modules[t->n++] = m;
 	*ret = m;
 	return 0;

@@ -13,22 +13,20 @@
 
 #include "elf/elfobj.h"
 #include "elf/site.h"
-#include "elf/symbolizer.h"
 #include "sys/procmap.h"
 
 struct module {
 	uint64_t dev, ino;
-	int fd;	    /* -1: could not be opened */
-	int err;    /* why not, or why it is no usable ELF */
-	char *path; /* as the first process that maps it sees it */
-	char *root; /* "/proc/PID/root" of that process */
+	uint32_t index; /* in the table */
+	int fd;		/* -1: could not be opened */
+	int err;	/* why not, or why it is no usable ELF */
+	char *path;	/* as the first process that maps it sees it */
+	char *root;	/* "/proc/PID/root" of that process */
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	struct site *sites; /* allocator functions, NULL if there are none */
 	size_t nsites;
 	uint64_t *exits; /* file offsets of the ret instructions of functions that throw */
 	size_t nexits;
-	struct symbolizer_module *symbols; /* NULL until asked for */
-	bool symbols_failed;
 	bool is_allocator; /* a library that is an allocator and nothing else (not libc, no program)
 			    */
 	bool has_symbols;  /* something to look for allocators in */

@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "observe/observer.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "core/util.h"
-#include "snapshot/go_part.h"
-#include "observe/faults.h"
-#include "observe/target.h"
+#include "observe/observer_priv.h"
 #include "sys/nofile.h"
 
-#define DEFAULT_RING_BYTES (16u << 20)
+#define RING_BYTES (16u << 20)
 #define MAX_EVENTS_PER_POLL 200000
 #define FREEZE_POLLS 64
+#define MAX_ENDS 64 /* read at once */
+#define RING_TAG UINT32_MAX
+#define INITIAL_PID_NS_INO 0xeffffffcu
 
 static char error_text[512];
 
@@ -36,383 +38,472 @@ void observer__set_error(const char *fmt, ...)
 	va_end(ap);
 }
 
-static void use_programs(struct observer *s)
+void observer__tell(const struct observer *o, const struct observer_event *e)
 {
-	struct memwatch_bpf *k = s->obj->skel;
-
-	bpfobj__use_prog(k->progs.mw_proc_fork);
-	bpfobj__use_prog(k->progs.mw_proc_exec);
-	bpfobj__use_prog(k->progs.mw_proc_exit);
-	if (!s->opts.faults_only)
-		bpfobj__use_prog(k->progs.mw_alloc_thread_exit);
-	if (s->opts.no_mmap || !s->features.f[FEATURE_SYSCALL_TP].have)
-		return;
-	bpfobj__use_map(k->maps.proc_mapcalls, 0);
-	bpfobj__use_prog(k->progs.mw_proc_mmap_enter);
-	bpfobj__use_prog(k->progs.mw_proc_mmap_exit);
-	bpfobj__use_prog(k->progs.mw_proc_munmap_enter);
-	bpfobj__use_prog(k->progs.mw_proc_munmap_exit);
-	bpfobj__use_prog(k->progs.mw_proc_mremap_enter);
-	bpfobj__use_prog(k->progs.mw_proc_mremap_exit);
-	bpfobj__use_prog(k->progs.mw_proc_brk_enter);
-	bpfobj__use_prog(k->progs.mw_proc_brk_exit);
+	if (o->opts.tell)
+		o->opts.tell(o->opts.tell_arg, e);
 }
 
-/* Attaches every loaded tracepoint program of proc.bpf.c. */
-static int attach_tracepoints(struct observer *s)
+/* The kernel tells PIDs of the initial namespace; in another one every number would be wrong. */
+static bool in_initial_pid_namespace(void)
 {
-	struct bpf_program *prog;
+	struct stat st;
 
-	bpf_object__for_each_program(prog, s->obj->skel->obj)
-	{
-		struct bpf_link *link;
-		int err;
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NS_INO;
+}
 
-		if (!bpf_program__autoload(prog) ||
-		    (strncmp(bpf_program__name(prog), "mw_proc_", 8) &&
-		     prog != s->obj->skel->progs.mw_alloc_thread_exit))
-			continue;
-		link = bpf_program__attach(prog);
-		if (!link) {
-			int saved = errno;
-
-			observer__set_error("failed to attach '%s': %s%s", bpf_program__name(prog),
-					    strerror(saved),
-					    saved == EMFILE ? "; raise the limit (ulimit -n)" : "");
-			return -saved;
-		}
-		err = array_reserve(s->links, s->links_cap, s->nlinks + 1);
-		if (err) {
-			bpf_link__destroy(link);
-			return err;
-		}
-		s->links[s->nlinks++] = link;
-	}
-	return 0;
+const char *observer__refusal(void)
+{
+	if (geteuid() != 0 && !features__privileged())
+		return "not permitted: attaching needs root (sudo), or CAP_BPF, CAP_PERFMON and "
+		       "CAP_SYS_PTRACE";
+	if (!in_initial_pid_namespace())
+		return "not supported in a PID namespace: run memwatch on the host, with the "
+		       "host's PID of the process (a container needs --pid=host)";
+	return NULL;
 }
 
 static int on_event(void *arg, void *data, size_t size);
 
-static int load(struct observer *s)
+/* Between open and load: what is wanted is switched on. *ret_tables: 0, or why stacks cannot be
+ * unwound by tables. */
+static int use_probes(struct observer *o, int *ret_tables)
 {
-	struct alloc_probe_opts probe_opts = {.sample_bytes = s->opts.sample_bytes,
-					      .ring_bytes = s->opts.ring_bytes};
-	struct unwind_maps_opts unwind_opts = {.budget_bytes = 0};
-	int err, tables;
+	struct alloc_probe_opts probe_opts = {.sample_bytes = o->opts.sample_bytes,
+					      .ring_bytes = RING_BYTES};
+	int err = bpfobj__use_events(o->obj, RING_BYTES, MW_STRANGER + 1);
 
-	features__probe(&s->features);
-	if (features__missing(&s->features)) {
-		observer__set_error("%s", features__missing(&s->features));
+	if (!err)
+		err = bpfobj__use_stacks(o->obj);
+	if (!err)
+		err = proc_probe__use(o->obj,
+				      !o->opts.no_mmap && o->features.f[FEATURE_SYSCALL_TP].have);
+	if (err)
+		return err;
+	*ret_tables = unwind_maps__setup(o->obj);
+	if (o->opts.fault_period)
+		fault_probe__use(o->obj, o->opts.faults_all);
+	if (o->opts.faults_only)
+		return 0;
+	err = alloc_probe__new(o->obj, &o->features, &probe_opts, &o->probe);
+	if (err)
+		observer__set_error("allocator probes need attach cookies (Linux 5.15)");
+	return err;
+}
+
+static int start_probes(struct observer *o, bool tables)
+{
+	struct unwind_maps_opts unwind_opts = {.budget_bytes = 0};
+	int err = tables ? unwind_maps__new(o->obj, &unwind_opts, &o->unwind) : 0;
+
+	if (!err)
+		err = bpfobj__ring(o->obj, on_event, o);
+	if (!err)
+		err = proc_probe__new(o->obj, &o->proc, error_text, sizeof(error_text));
+	if (!err && o->probe)
+		err = alloc_probe__start(o->probe);
+	if (!err && o->opts.fault_period) {
+		err = faults__new(o, o->opts.fault_period, &o->faults);
+		if (err)
+			observer__set_error("page faults cannot be sampled: %s", strerror(-err));
+	}
+	if (!err && o->probe && calibrate__run(o->probe, &o->calibration))
+		log_debug("the cost of a probe could not be measured");
+	return err;
+}
+
+static int load(struct observer *o)
+{
+	int err, tables = 0;
+
+	features__probe(&o->features);
+	if (features__missing(&o->features)) {
+		observer__set_error("%s", features__missing(&o->features));
 		return -EOPNOTSUPP;
 	}
-	err = bpfobj__open(&s->obj);
-	if (err)
-		return err;
-	err = bpfobj__use_events(s->obj, s->opts.ring_bytes, MW_STRANGER + 1);
+	err = bpfobj__open(&o->obj);
 	if (!err)
-		err = bpfobj__use_stacks(s->obj);
+		err = use_probes(o, &tables);
 	if (err)
 		return err;
-	tables = unwind_maps__setup(s->obj);
-	if (tables)
-		log_warn("stacks follow frame pointers: this kernel cannot unwind by table (%s)",
-			 strerror(-tables));
-	if (!s->opts.faults_only)
-		err = alloc_probe__new(s->obj, &s->features, &probe_opts, &s->probe);
-	if (err) {
-		observer__set_error("allocator probes need attach cookies (Linux 5.15)");
-		return err;
+	if (tables) {
+		struct observer_event e = {.what = OBSERVER_FP_STACKS, .err = tables};
+
+		observer__tell(o, &e);
 	}
-	use_programs(s);
-	if (s->opts.fault_period)
-		faults__use(s, s->opts.faults_all);
-	err = bpfobj__load(s->obj);
+	err = bpfobj__load(o->obj);
 	if (err) {
 		observer__set_error("the kernel refused a BPF program: %s (-v shows its words)",
 				    strerror(-err));
 		return err;
 	}
-	err = tables ? 0 : unwind_maps__new(s->obj, &unwind_opts, &s->unwind);
-	if (!err)
-		err = bpfobj__ring(s->obj, on_event, s);
-	if (!err)
-		err = attach_tracepoints(s);
-	if (!err && s->opts.fault_period) {
-		err = faults__new(s, s->opts.fault_period, &s->faults);
-		if (err)
-			observer__set_error("page faults cannot be sampled: %s", strerror(-err));
-	}
-	if (!err && s->probe && calibrate__run(s->probe, &s->calibration))
-		log_debug("the cost of a probe could not be measured");
-	return err;
+	return start_probes(o, !tables);
+}
+
+/* One descriptor for the ring and for the ends of targets. */
+static int watch_ring(struct observer *o)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u32 = RING_TAG};
+
+	return epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, bpfobj__ring_fd(o->obj), &e) ? -errno : 0;
 }
 
 int observer__new(const struct observer_opts *opts, struct observer **ret)
 {
-	struct observer *s = calloc(1, sizeof(*s));
 	struct heap_opts heap_opts = {.sample_bytes = opts->sample_bytes,
-				      .max_blocks = opts->max_blocks,
 				      .start_ns = util__now_ns()};
-	struct symbolizer_opts sym_opts = {.no_lines = opts->no_lines};
+	struct observer *o = calloc(1, sizeof(*o));
 	int err;
 
 	error_text[0] = 0;
-	if (!s)
+	if (!o)
 		return -ENOMEM;
 	nofile__raise();
-	s->opts = *opts;
-	if (!s->opts.ring_bytes)
-		s->opts.ring_bytes = DEFAULT_RING_BYTES;
-	err = heap__new(&heap_opts, &s->heap);
+	o->opts = *opts;
+	o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	err = o->epoll_fd < 0 ? -errno : heap__new(&heap_opts, &o->heap);
 	if (!err)
-		err = anon__new(s->heap, &s->anon);
+		err = anon__new(o->heap, &o->anon);
 	if (!err)
-		err = symbolizer__new(&sym_opts, &s->symbolizer);
+		err = load(o);
 	if (!err)
-		err = load(s);
+		err = watch_ring(o);
 	if (err) {
-		observer__free(s);
+		observer__free(o);
 		return err;
 	}
-	*ret = s;
+	*ret = o;
 	return 0;
 }
 
-void observer__detach_allocators(struct observer *s)
+static void detach(struct observer *o)
 {
-	alloc_probe__free(s->probe);
-	s->probe = NULL;
+	if (o->faults)
+		faults__stop(o->faults);
+	observer__detach_allocators(o);
+	proc_probe__free(take_ptr(o->proc));
 }
 
-void observer__set_rate(struct observer *s, uint64_t sample_bytes)
+void observer__free(struct observer *o)
 {
-	if (!s->probe || s->opts.sample_bytes <= 1)
+	if (!o)
+		return;
+	detach(o);
+	faults__free(o->faults);
+	unwind_maps__free(o->unwind);
+	bpfobj__free(o->obj);
+	for (size_t i = 0; i < o->ntargets; i++)
+		observed__free(o->targets[i]);
+	module_table__fini(&o->modules);
+	anon__free(o->anon);
+	heap__free(o->heap);
+	free(o->maps);
+	free(o->frames);
+	hash_index__fini(&o->frame_index);
+	if (o->epoll_fd >= 0)
+		close(o->epoll_fd);
+	free(o);
+}
+
+void observer__detach_allocators(struct observer *o)
+{
+	alloc_probe__free(take_ptr(o->probe));
+}
+
+void observer__set_rate(struct observer *o, uint64_t sample_bytes)
+{
+	if (!o->probe || o->opts.sample_bytes <= 1)
 		return;
 	/* What was sampled at the old rate is counted at it. */
-	while (observer__poll(s) > 0)
+	while (observer__poll(o) > 0)
 		;
-	s->opts.sample_bytes = sample_bytes;
-	alloc_probe__set_rate(s->probe, sample_bytes);
-	heap__set_rate(s->heap, sample_bytes);
+	o->opts.sample_bytes = sample_bytes;
+	alloc_probe__set_rate(o->probe, sample_bytes);
+	heap__set_rate(o->heap, sample_bytes);
 }
 
-static void detach(struct observer *s)
-{
-	if (s->faults)
-		faults__stop(s->faults);
-	alloc_probe__free(s->probe);
-	s->probe = NULL;
-	for (size_t i = 0; i < s->nlinks; i++)
-		bpf_link__destroy(s->links[i]);
-	s->nlinks = 0;
-}
-
-void observer__free(struct observer *s)
-{
-	if (!s)
-		return;
-	detach(s);
-	faults__free(s->faults);
-	unwind_maps__free(s->unwind);
-	free(s->links);
-	bpfobj__free(s->obj);
-	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
-		target__free(s->targets[i]);
-	symbolizer__free(s->symbolizer);
-	module_table__fini(&s->modules);
-	anon__free(s->anon);
-	heap__free(s->heap);
-	free(s->maps);
-	free(s->frames);
-	hash_index__fini(&s->frame_index);
-	free(s);
-}
-
-/* The kernel must know which live blocks a followed child has, or it would not report their frees.
- */
-struct share {
-	struct observer *s;
-	uint32_t child;
+struct forget {
+	struct observer *o;
+	uint32_t target;
 };
-
-static void share_block(void *arg, const struct livemap_block *b)
-{
-	struct share *sh = arg;
-	uint64_t size = b->size;
-
-	if (b->key >> MW_ADDR_BITS == sh->child)
-		bpf_map_update_elem(bpf_map__fd(sh->s->obj->skel->maps.alloc_live), &b->key, &size,
-				    0);
-}
 
 static void forget_block(void *arg, const struct livemap_block *b)
 {
-	struct share *sh = arg;
+	struct forget *f = arg;
 
-	if (b->key >> MW_ADDR_BITS == sh->child)
-		bpf_map_delete_elem(bpf_map__fd(sh->s->obj->skel->maps.alloc_live), &b->key);
+	if (b->key >> MW_ADDR_BITS == f->target)
+		alloc_probe__forget(f->o->probe, b->key);
 }
 
-/* The kernel's table of live samples need not remember a process that is gone. */
-void observer__forget_live(struct observer *s, uint32_t target)
+void observer__forget_live(struct observer *o, uint32_t target)
 {
-	struct share sh = {.s = s, .child = target};
+	struct forget f = {.o = o, .target = target};
 
-	if (s->opts.sample_bytes > 1)
-		livemap__each(&s->heap->live, forget_block, &sh);
+	if (o->probe && o->opts.sample_bytes > 1)
+		livemap__each(&o->heap->live, forget_block, &f);
 }
 
-static void on_fork(struct observer *s, const struct mw_ev_proc *ev)
+/* --- events --- */
+
+struct observed *observer__of(const struct observer *o, uint32_t index)
 {
-	struct target *child;
-	struct share sh = {.s = s};
-	int err;
-
-	if (!s->opts.follow)
-		return;
-	err = observer__add(s, ev->pid, &child);
-	if (err) {
-		if (err == -ESRCH) {
-			s->children_gone++;
-		} else if (!s->children_missed++) {
-			log_warn("failed to follow child %u of %u: %s; continuing without it",
-				 ev->pid, ev->parent,
-				 observer__error()[0] ? observer__error() : strerror(-err));
-		}
-		log_debug("child %u of %u not followed: %s", ev->pid, ev->parent, strerror(-err));
-		return;
-	}
-	child->child = true;
-	s->heap->targets[child->index].follow_gap_ns = util__now_ns() - ev->hdr.time_ns;
-	log_info("attached to child %u of %u (%s), %.1f ms after its fork", ev->pid, ev->parent,
-		 child->comm, (double)s->heap->targets[child->index].follow_gap_ns / 1e6);
-	heap__fork(s->heap, ev->hdr.target, child->index);
-	anon__fork(s->anon, ev->hdr.target, child->index);
-	sh.child = child->index;
-	if (s->opts.sample_bytes > 1)
-		livemap__each(&s->heap->live, share_block, &sh);
-}
-
-static void on_proc(struct observer *s, const struct mw_ev_proc *ev)
-{
-	struct target *t = ev->hdr.target < MW_MAX_TARGETS ? s->targets[ev->hdr.target] : NULL;
-
-	if (!t)
-		return;
-	switch (ev->hdr.type) {
-	case MW_EV_FORK: on_fork(s, ev); break;
-	case MW_EV_EXEC:
-		if (s->faults)
-			faults__clear_target(s->faults, t->index);
-		observer__forget_live(s, t->index);
-		heap__clear_target(s->heap, t->index);
-		anon__clear_target(s->anon, t->index);
-		target__read_names(t);
-		target__exec(s, t, ev->parent != ev->pid);
-		go_part__look(t);
-		log__printf(s->opts.faults_all ? LOG_DEBUG : LOG_INFO, "PID %d is now '%s' (exec)",
-			    t->pid, t->comm);
-		break;
-	case MW_EV_EXIT: target__ended(s, t); break;
-	}
+	return index < MW_MAX_TARGETS ? o->targets[index] : NULL;
 }
 
 /* The range may be mapped and touched anew before anyone looks at its pages. */
-static void forget_unmapped(struct observer *s, const struct mw_ev_map *ev)
+static void forget_unmapped(struct observer *o, const struct mw_ev_map *ev)
 {
 	if (ev->hdr.target >= MW_MAX_TARGETS)
 		return;
 	if (ev->hdr.kind == MW_MAP_MUNMAP)
-		faults__unmapped(s->faults, ev->hdr.target, ev->addr, ev->size);
+		faults__unmapped(o->faults, ev->hdr.target, ev->addr, ev->size);
 	else if (ev->hdr.kind == MW_MAP_MREMAP)
-		faults__unmapped(s->faults, ev->hdr.target, ev->old_addr, ev->old_size);
+		faults__unmapped(o->faults, ev->hdr.target, ev->old_addr, ev->old_size);
+}
+
+static int on_stack(struct observer *o, const void *data, size_t size)
+{
+	const struct mw_ev_stack *ev = data;
+
+	if (size < sizeof(*ev))
+		return 0;
+	if (ev->hdr.target == MW_STRANGER)
+		return o->faults ? observer__queue(o, JOB_STACK, data, size) : 0;
+	return frames__on_stack(o, ev, size, false) == -EAGAIN
+		       ? observer__queue(o, JOB_STACK, data, size)
+		       : 0;
+}
+
+/* Changes the model, or leaves the event to observer__work. 0 or -EAGAIN. */
+static int take_event(struct observer *o, const void *data, size_t size)
+{
+	const struct mw_ev_hdr *hdr = data;
+
+	switch (hdr->type) {
+	case MW_EV_ALLOC: heap__alloc(o->heap, data); return 0;
+	case MW_EV_FREE: heap__dealloc(o->heap, data); return 0;
+	case MW_EV_UNFREE: heap__undealloc(o->heap, data); return 0;
+	case MW_EV_STACK: return on_stack(o, data, size);
+	case MW_EV_FAULT:
+		if (o->faults && faults__event(o->faults, data) == -EAGAIN)
+			return observer__queue(o, JOB_FAULT, data, size);
+		return 0;
+	case MW_EV_MAP:
+		anon__event(o->anon, data);
+		if (o->faults)
+			forget_unmapped(o, data);
+		return 0;
+	case MW_EV_UNKNOWN_FILE:
+		if (o->unwind)
+			unwind_maps__on_unknown_file(o->unwind, data);
+		return 0;
+	}
+	if (!observer__of(o, hdr->target))
+		return 0;
+	switch (hdr->type) {
+	case MW_EV_EXECMAP: return observer__queue(o, JOB_RESCAN, data, size);
+	case MW_EV_FORK: return o->opts.follow ? observer__queue(o, JOB_FOLLOW, data, size) : 0;
+	case MW_EV_EXEC: return observer__queue(o, JOB_EXEC, data, size);
+	case MW_EV_EXIT: return observer__queue(o, JOB_END, data, size);
+	}
+	return 0;
 }
 
 static int on_event(void *arg, void *data, size_t size)
 {
-	const struct mw_ev_hdr *hdr = data;
-	struct observer *s = arg;
+	struct observer *o = arg;
+	int err = take_event(o, data, size);
 
-	s->events++;
-	switch (hdr->type) {
-	case MW_EV_ALLOC: heap__alloc(s->heap, data); break;
-	case MW_EV_FREE: heap__dealloc(s->heap, data); break;
-	case MW_EV_UNFREE: heap__undealloc(s->heap, data); break;
-	case MW_EV_STACK:
-		if (hdr->target == MW_STRANGER && s->faults)
-			faults__on_stack(s->faults, data, size);
-		else
-			target__on_stack(s, data, size);
-		break;
-	case MW_EV_FAULT:
-		if (s->faults)
-			faults__event(s->faults, data);
-		break;
-	case MW_EV_MAP:
-		anon__event(s->anon, data);
-		if (s->faults)
-			forget_unmapped(s, data);
-		break;
-	case MW_EV_EXECMAP:
-		if (hdr->target < MW_MAX_TARGETS && s->targets[hdr->target])
-			observer__rescan(s, s->targets[hdr->target]);
-		break;
-	case MW_EV_UNKNOWN_FILE:
-		if (s->unwind)
-			unwind_maps__on_unknown_file(s->unwind, data);
-		break;
-	case MW_EV_FORK:
-	case MW_EV_EXEC:
-	case MW_EV_EXIT: on_proc(s, data); break;
-	}
+	o->events++;
 	/* Under a flood the loop must still come round to its clock and signals. The event is
 	 * consumed; a negative value only ends this reading. */
-	return ++s->events_this_poll < MAX_EVENTS_PER_POLL ? 0 : -EAGAIN;
+	return ++o->events_this_poll < MAX_EVENTS_PER_POLL ? err : -EAGAIN;
 }
 
-int observer__poll(struct observer *s)
+static int read_events(struct observer *o)
 {
+	bool more;
 	int n;
 
-	s->events_this_poll = 0;
-	if (!s->stopped)
-		go_part__tick(s);
-	n = bpfobj__drain(s->obj);
-	return n < 0 && n != -EAGAIN ? n : (int)s->events_this_poll;
+	o->events_this_poll = 0;
+	do {
+		n = bpfobj__drain(o->obj);
+		more = o->has_job && o->events_this_poll < MAX_EVENTS_PER_POLL;
+		observer__work(o);
+	} while (more);
+	return n < 0 && n != -EAGAIN ? n : (int)o->events_this_poll;
 }
 
-void observer__freeze(struct observer *s)
+/* What a process did last is still in the ring when its end is seen. */
+static void read_ends(struct observer *o)
 {
-	if (s->probe)
-		alloc_probe__set_rate(s->probe, 0);
+	struct epoll_event e[MAX_ENDS];
+	int n = epoll_wait(o->epoll_fd, e, MAX_ENDS, 0);
+
+	for (int i = 0; i < n; i++) {
+		struct observed *t;
+
+		if (e[i].data.u32 == RING_TAG)
+			continue;
+		while (read_events(o) > 0)
+			;
+		t = observer__of(o, e[i].data.u32);
+		if (t)
+			observed__ended(o, t);
+	}
+}
+
+int observer__poll(struct observer *o)
+{
+	int n = read_events(o);
+
+	if (!o->stopped)
+		read_ends(o);
+	return n;
+}
+
+int observer__fd(const struct observer *o)
+{
+	return o->epoll_fd;
+}
+
+void observer__freeze(struct observer *o)
+{
+	if (o->probe)
+		alloc_probe__set_rate(o->probe, 0);
 	/* Mappings and processes go on being told of: the ring of a busy program may never run dry.
 	 */
-	for (int i = 0; i < FREEZE_POLLS && observer__poll(s) > 0; i++)
+	for (int i = 0; i < FREEZE_POLLS && observer__poll(o) > 0; i++)
 		;
-	s->frozen = true;
+	o->frozen = true;
 }
 
-void observer__stop(struct observer *s)
+void observer__stop(struct observer *o)
 {
-	if (s->stopped)
+	if (o->stopped)
 		return;
-	s->stopped = true;
-	detach(s);
-	while (observer__poll(s) > 0)
+	o->stopped = true;
+	detach(o);
+	while (observer__poll(o) > 0)
 		;
-	s->frozen = true;
+	o->frozen = true;
 }
 
-int observer__counters(struct observer *s, const struct target *t, uint64_t *ret)
+/* --- targets --- */
+
+const struct target *observer__next(const struct observer *o, const struct target *t)
+{
+	for (size_t i = t ? t->index + 1 : 0; i < o->ntargets; i++) {
+		if (o->targets[i])
+			return &o->targets[i]->pub;
+	}
+	return NULL;
+}
+
+const struct target *observer__at(const struct observer *o, uint32_t index)
+{
+	struct observed *t = observer__of(o, index);
+
+	return t ? &t->pub : NULL;
+}
+
+const struct target *observer__find(const struct observer *o, int pid)
+{
+	for (size_t i = o->ntargets; i > 0; i--) {
+		if (o->targets[i - 1] && o->targets[i - 1]->pub.pid == pid)
+			return &o->targets[i - 1]->pub;
+	}
+	return NULL;
+}
+
+size_t observer__count(const struct observer *o)
+{
+	return o->count;
+}
+
+size_t observer__living(const struct observer *o)
+{
+	return o->nlive;
+}
+
+int observer__rescan(struct observer *o, const struct target *t)
+{
+	return mappings__scan(o, observed_of(t));
+}
+
+void observer__wait_tables(struct observer *o)
+{
+	if (o->unwind)
+		unwind_maps__drain(o->unwind);
+}
+
+/* --- what was seen --- */
+
+bool observer__frozen(const struct observer *o)
+{
+	return o->frozen;
+}
+
+uint64_t observer__sample_bytes(const struct observer *o)
+{
+	return o->opts.sample_bytes;
+}
+
+const struct observer_opts *observer__opts(const struct observer *o)
+{
+	return &o->opts;
+}
+
+const char *observer__method(const struct observer *o)
+{
+	return features__method(&o->features);
+}
+
+const struct heap *observer__heap(const struct observer *o)
+{
+	return o->heap;
+}
+
+const struct anon *observer__anon(const struct observer *o)
+{
+	return o->anon;
+}
+
+struct faults *observer__faults(const struct observer *o)
+{
+	return o->faults;
+}
+
+const struct observer_frame *observer__frame(const struct observer *o, uint32_t id)
+{
+	return &o->frames[id];
+}
+
+size_t observer__nframes(const struct observer *o)
+{
+	return o->nframes;
+}
+
+const struct observer_map *observer__map(const struct observer *o, uint32_t index)
+{
+	return &o->maps[index];
+}
+
+size_t observer__nmaps(const struct observer *o)
+{
+	return o->nmaps;
+}
+
+int observer__counters(const struct observer *o, const struct target *t, uint64_t *ret)
 {
 	uint64_t one[MW_C_COUNT];
 	int err;
 
 	if (t)
-		return bpfobj__counters(s->obj, t->index, ret);
+		return bpfobj__counters(o->obj, t->index, ret);
 	memset(ret, 0, sizeof(*ret) * MW_C_COUNT);
-	for (uint32_t i = 0; i <= s->ntargets; i++) {
-		err = bpfobj__counters(s->obj, i < s->ntargets ? i : MW_STRANGER, one);
+	for (size_t i = 0; i <= o->ntargets; i++) {
+		err = bpfobj__counters(o->obj, i < o->ntargets ? i : MW_STRANGER, one);
 		if (err)
 			return err;
 		for (int c = 0; c < MW_C_COUNT; c++)
@@ -421,32 +512,12 @@ int observer__counters(struct observer *s, const struct target *t, uint64_t *ret
 	return 0;
 }
 
-double observer__cost_ns(const struct observer *s, const uint64_t *c)
+uint64_t observer__children_gone(const struct observer *o)
 {
-	const struct calibration *k = &s->calibration;
-	uint64_t hits = c[MW_C_ALLOCS] + c[MW_C_FAILED_ALLOCS] + c[MW_C_FREES] +
-			c[MW_C_NULL_FREES] + c[MW_C_NESTED];
-	uint64_t stepped = min_of(c[MW_C_STEPPED], hits), returns = c[MW_C_RETURNS];
-
-	if (!s->features.f[FEATURE_UPROBE_SESSION].have)
-		returns = c[MW_C_ALLOCS];
-	/* A return probe takes a trap more: half an emulated hit, as measured on Linux 6.18. */
-	stepped += c[MW_C_RETS];
-	hits += c[MW_C_RETS];
-	return (double)(hits - stepped) * k->emulated_ns + (double)stepped * k->stepped_ns +
-	       (double)returns * k->emulated_ns / 2 + (double)c[MW_C_SAMPLE_NS];
+	return o->children_gone;
 }
 
-char *observer__cost(const struct observer *s, const uint64_t *c, char *buf, size_t len)
+uint64_t observer__children_missed(const struct observer *o)
 {
-	double cost = observer__cost_ns(s, c), watched = 0;
-
-	for (uint32_t i = 0; i < s->ntargets; i++)
-		watched = max_of(watched, (double)(util__now_ns() - s->targets[i]->start_ns));
-	if (!s->calibration.emulated_ns || watched <= 0)
-		snprintf(buf, len, "not known");
-	else
-		snprintf(buf, len, "%.2f %% of one CPU (%.1f ms)", 100 * cost / watched,
-			 cost / 1e6);
-	return buf;
+	return o->children_missed;
 }

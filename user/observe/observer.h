@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * observer.h - what is seen of a set of processes: probes in, events to the model. Whoever owns the
- * loop (attach, run, top) calls observer__poll.
+ * observer.h - what is seen of a set of processes: probes in, events to the model. Processes come
+ * and go; profiles are made from it at any moment (snapshot/snapshot.h). Knows no profiles, symbols
+ * or runtimes, and says nothing to the user: what is worth a message goes to observer_opts.tell.
  *
- * Order of life: observer__new, observer__add for each process, observer__poll until done,
- * profiles of it at any time (snapshot/snapshot.h), observer__stop (probes out, last events read),
- * observer__free.
+ * Order of life: observer__new; observer__add and observer__remove_target at any time;
+ * observer__poll whenever observer__fd is readable and now and then; observer__stop (probes out,
+ * last events read); observer__free. One thread.
+ *
+ * Reading an event changes the model and nothing else. What needs more (a look at the process,
+ * probes in a new library) is queued and done before observer__poll reads on.
  */
 #ifndef OBSERVE_OBSERVER_H
 #define OBSERVE_OBSERVER_H
@@ -13,18 +17,98 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
-#include "core/hash_index.h"
-#include "model/anon.h"
-#include "model/heap.h"
-#include "model/profile.h"
-#include "probe/alloc_probe.h"
-#include "probe/bpfobj.h"
-#include "probe/calibrate.h"
-#include "probe/feature.h"
-#include "probe/unwind_maps.h"
-#include "observe/module.h"
+#include "memwatch/wire.h"
+#include "observe/target.h"
+
+struct anon;
+struct faults;
+struct heap;
+struct module;
+struct observer;
+
+enum observer_news {
+	OBSERVER_FP_STACKS,    /* err: why stacks follow frame pointers only */
+	OBSERVER_CHILD,	       /* target, parent, ns: since its fork */
+	OBSERVER_CHILD_MISSED, /* pid, parent, err; observer__error() says more */
+	OBSERVER_EXEC,	       /* target has a new image */
+};
+
+struct observer_event {
+	enum observer_news what;
+	const struct target *target;
+	int pid, parent, err;
+	uint64_t ns;
+};
+
+struct observer_opts {
+	uint64_t sample_bytes; /* mean bytes between samples; <= 1: every allocation */
+	bool follow;	       /* children of targets become targets */
+	bool no_mmap;	       /* no system call tracepoints */
+	uint32_t fault_period; /* sample every n-th page fault; 0: none (observe/faults.h) */
+	bool faults_only;      /* no allocator probes */
+	bool faults_all;       /* of all processes: each becomes a target when it is sampled */
+	void (*tell)(void *arg, const struct observer_event *e); /* NULL: nobody listens */
+	void *tell_arg;
+};
+
+/* Loads the programs. 0 or -errno; observer__error() then says what to tell the user. */
+int observer__new(const struct observer_opts *opts, struct observer **ret);
+void observer__free(struct observer *o);
+/* One line on the last failure of observer__new or observer__add. */
+const char *observer__error(void);
+/* Why nothing can be observed from here (privileges, a namespace), or NULL. */
+const char *observer__refusal(void);
+
+/* --- targets --- */
+
+/* Takes a process in: finds its allocators, attaches. -ESRCH: gone; -EPERM; -EOPNOTSUPP: a kernel
+ * thread; other -errno. */
+int observer__add(struct observer *o, int pid, const struct target **ret);
+/* Lets a process go, running or ended: probes out, its live blocks and pages forgotten. *t is no
+ * more. */
+void observer__remove_target(struct observer *o, const struct target *t);
+/* The targets in the order in which they came: from NULL to NULL. */
+const struct target *observer__next(const struct observer *o, const struct target *t);
+const struct target *observer__at(const struct observer *o, uint32_t index); /* NULL: none */
+/* The newest with this PID: a PID comes back. NULL: none. */
+const struct target *observer__find(const struct observer *o, int pid);
+size_t observer__count(const struct observer *o);
+size_t observer__living(const struct observer *o);
+
+/* Looks through the mappings again (a library came). */
+int observer__rescan(struct observer *o, const struct target *t);
+/* Waits until the stacks of everything mapped so far can be unwound. */
+void observer__wait_tables(struct observer *o);
+
+/* --- events --- */
+
+/* Readable when there are many events, or when a target has ended. */
+int observer__fd(const struct observer *o);
+/* Reads the events that are there, at most a bounded number, and does what they ask for. The number
+ * read or -errno. */
+int observer__poll(struct observer *o);
+/* From this moment on nothing more is counted; what is left in the ring is read. */
+void observer__freeze(struct observer *o);
+bool observer__frozen(const struct observer *o);
+/* The same, and takes the probes out. */
+void observer__stop(struct observer *o);
+
+/* Takes only the allocator probes out, for good. */
+void observer__detach_allocators(struct observer *o);
+/* The mean bytes between samples from now on; not in exact mode. */
+void observer__set_rate(struct observer *o, uint64_t sample_bytes);
+
+/* --- what was seen --- */
+
+uint64_t observer__sample_bytes(const struct observer *o);
+const struct observer_opts *observer__opts(const struct observer *o);
+/* The method of the allocator probes, in words. */
+const char *observer__method(const struct observer *o);
+const struct heap *observer__heap(const struct observer *o);
+const struct anon *observer__anon(const struct observer *o);
+/* NULL: page faults are not sampled. */
+struct faults *observer__faults(const struct observer *o);
 
 /* A mapping as it was when first seen; never changed or removed, so that frames stay valid. */
 struct observer_map {
@@ -34,108 +118,27 @@ struct observer_map {
 };
 
 struct observer_frame {
-	uint32_t map;	  /* index of a observer_map */
+	uint32_t map;	  /* index of an observer_map */
 	uint64_t address; /* in the process; of the call for return addresses (pc - 1) */
 };
 
-struct go_attached;
-
-struct target {
-	int pid;
-	int pidfd;
-	uint32_t index;
-	char comm[16];
-	char *cmdline;
-	uint64_t start_ns; /* when it was added, CLOCK_MONOTONIC */
-	int64_t start_unix_ms;
-	bool ended, reported_none;
-	bool child;	/* came in by --follow */
-	uint32_t *maps; /* current mappings (indices of observer.maps) by address */
-	size_t nmaps, maps_cap;
-	uint32_t anon_map;	/* the observer_map for code in no mapping */
-	struct module **probed; /* modules with probes in this process */
-	size_t nprobed, probed_cap;
-	size_t nprobes, nfiles;
-	uint64_t rescans;
-	struct go_attached *go; /* a Go program: its runtime's own heap profile; else NULL */
-	uint32_t go_tries;	/* looks left: the program is still being started */
-};
-
-struct observer_opts {
-	uint64_t sample_bytes;
-	bool follow;
-	bool no_mmap;	     /* no system call tracepoints */
-	uint32_t ring_bytes; /* 0: default 16 MiB */
-	size_t max_blocks;
-	bool no_lines;	       /* symbols without source lines */
-	uint32_t fault_period; /* sample every n-th page fault; 0: none (observe/faults.h) */
-	bool faults_only;      /* no allocator probes */
-	bool faults_all;       /* of all processes: each becomes a target when it is sampled */
-};
-
-struct observer {
-	struct observer_opts opts;
-	struct features features;
-	struct bpfobj *obj;
-	struct alloc_probe *probe;
-	struct bpf_link **links; /* of tracepoints */
-	size_t nlinks, links_cap;
-	struct heap *heap;
-	struct anon *anon;
-	struct module_table modules;
-	struct symbolizer *symbolizer;
-	struct observer_map *maps;
-	size_t nmaps, maps_cap;
-	struct observer_frame *frames;
-	size_t nframes, frames_cap;
-	struct hash_index frame_index; /* by map and address */
-	struct target *targets[MW_MAX_TARGETS];
-	size_t ntargets, nlive;
-	struct calibration calibration;
-	struct faults *faults;	    /* NULL: page faults are not sampled */
-	struct unwind_maps *unwind; /* NULL: frame-pointer stacks */
-	uint64_t events, events_this_poll;
-	uint64_t children_gone;	  /* had ended before they could be followed */
-	uint64_t children_missed; /* could not be followed for another reason */
-	bool histograms;	  /* profiles carry them, from now on */
-	bool touched;		  /* and a fifth value, resident_space */
-	bool frozen, stopped;
-	void (*on_end)(struct observer *s, struct target *t); /* a target ended; may be NULL */
-	void *on_end_arg;
-};
-
-/* Loads the programs. 0 or -errno; observer__error() then says what to tell the user. */
-int observer__new(const struct observer_opts *opts, struct observer **ret);
-void observer__free(struct observer *s);
-/* One line on the last failure of observer__new or observer__add. */
-const char *observer__error(void);
-
-/* Takes a process in: finds its allocators, attaches. -ESRCH: gone; -EPERM; -EOPNOTSUPP: a kernel
- * thread; other -errno. */
-int observer__add(struct observer *s, int pid, struct target **ret);
-
-/* Looks through the mappings again (a library came, exec). */
-int observer__rescan(struct observer *s, struct target *t);
-
-/* Reads the events that are there, at most a bounded number. The number read or -errno. */
-int observer__poll(struct observer *s);
-/* From this moment on nothing more is counted; what is left in the ring is read. */
-void observer__freeze(struct observer *s);
-/* The same, and takes the probes out. */
-void observer__stop(struct observer *s);
-
-/* Takes only the allocator probes out, for good. */
-void observer__detach_allocators(struct observer *s);
-/* The mean bytes between samples from now on; not in exact mode. */
-void observer__set_rate(struct observer *s, uint64_t sample_bytes);
+/* Frames by the ids that the heap's sites have; mappings by the index in a frame. */
+const struct observer_frame *observer__frame(const struct observer *o, uint32_t id);
+size_t observer__nframes(const struct observer *o);
+const struct observer_map *observer__map(const struct observer *o, uint32_t index);
+size_t observer__nmaps(const struct observer *o);
 
 /* Counters of a target (NULL: all), MW_C_COUNT of them. */
-int observer__counters(struct observer *s, const struct target *t, uint64_t *ret);
+int observer__counters(const struct observer *o, const struct target *t, uint64_t *ret);
+/* Children that were not followed: ended before they could be, and for another reason. */
+uint64_t observer__children_gone(const struct observer *o);
+uint64_t observer__children_missed(const struct observer *o);
 
 /* What the probes cost the targets so far, ns of CPU time: counted hits times what a hit was
- * measured to cost at the start, plus the measured time in the programs. */
-double observer__cost_ns(const struct observer *s, const uint64_t *counters);
-/* The same with its share of the time watched: "0.3 % of one CPU (12.1 ms)". Returns buf. */
-char *observer__cost(const struct observer *s, const uint64_t *counters, char *buf, size_t len);
+ * measured to cost at the start, plus the measured time in the programs. False: not known, *ret is
+ * without the hits. */
+bool observer__cost_ns(const struct observer *o, const uint64_t *counters, double *ret);
+/* The time for which the target that has been in for longest is watched, ns. */
+double observer__watched_ns(const struct observer *o);
 
 #endif

@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* target.h - one observed process: its mappings, probes and frames. */
+/*
+ * target.h - one observed process as others see it. Read only, owned by the observer; valid until
+ * observer__remove_target or observer__free.
+ */
 #ifndef OBSERVE_TARGET_H
 #define OBSERVE_TARGET_H
 
-#include "observe/observer.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-void target__free(struct target *t);
-/* Reads command name and line again. */
-void target__read_names(struct target *t);
-/* MW_EV_STACK: gives the stack's frames their ids and its site. */
-void target__on_stack(struct observer *s, const void *data, size_t size);
-/* The process has a new image. by_thread: another thread than the leader called exec. */
-void target__exec(struct observer *s, struct target *t, bool by_thread);
-/* The process is gone: its blocks stay in the profile as they were at its end. */
-void target__ended(struct observer *s, struct target *t);
-
-void observer__forget_live(struct observer *s, uint32_t target);
-void observer__set_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+struct target {
+	int pid;
+	uint32_t index; /* of its counters, its heap and its pages */
+	char comm[16];
+	char *cmdline;	   /* NULL: no memory for it */
+	uint64_t start_ns; /* when it was added, CLOCK_MONOTONIC */
+	int64_t start_unix_ms;
+	uint32_t images; /* programs it has run: goes up at exec */
+	bool ended;
+	bool child;		/* came in by following another target */
+	size_t nprobes, nfiles; /* allocator probes, and the files that they are in */
+	size_t nmaps;		/* executable mappings known now */
+};
 
 #endif

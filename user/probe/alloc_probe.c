@@ -28,6 +28,7 @@ struct alloc_probe {
 	struct probe_link *links;
 	size_t nlinks, links_cap;
 	struct closer *closer;
+	struct bpf_link *thread_exit;
 	uint32_t nsites; /* rows of alloc_sites in use; row 0 means "no callers" */
 };
 
@@ -38,6 +39,7 @@ static void use_programs(struct alloc_probe *p)
 	bpfobj__use_prog(s->progs.mw_alloc_free);
 	bpfobj__use_prog(s->progs.mw_alloc_entry);
 	bpfobj__use_prog(s->progs.mw_alloc_ret);
+	bpfobj__use_prog(s->progs.mw_alloc_thread_exit);
 	if (p->method == METHOD_SESSION) {
 		bpfobj__use_prog(s->progs.mw_alloc_session);
 		bpf_program__set_expected_attach_type(s->progs.mw_alloc_session,
@@ -108,6 +110,12 @@ int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 	return 0;
 }
 
+int alloc_probe__start(struct alloc_probe *p)
+{
+	p->thread_exit = bpf_program__attach(p->obj->skel->progs.mw_alloc_thread_exit);
+	return p->thread_exit ? 0 : -errno;
+}
+
 static void link_close(struct alloc_probe *p, const struct probe_link *l)
 {
 	closer__push(p->closer, l->fd, l->link);
@@ -123,6 +131,7 @@ void alloc_probe__free(struct alloc_probe *p)
 	while (p->nlinks)
 		link_close(p, &p->links[--p->nlinks]);
 	closer__free(p->closer);
+	bpf_link__destroy(p->thread_exit);
 	free(p->links);
 	free(p);
 }
@@ -149,6 +158,16 @@ void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wai
 void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes)
 {
 	p->obj->skel->data->alloc_config.sample_bytes = sample_bytes;
+}
+
+void alloc_probe__remember(struct alloc_probe *p, uint64_t key, uint64_t size)
+{
+	bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.alloc_live), &key, &size, 0);
+}
+
+void alloc_probe__forget(struct alloc_probe *p, uint64_t key)
+{
+	bpf_map_delete_elem(bpf_map__fd(p->obj->skel->maps.alloc_live), &key);
 }
 
 static int add_link(struct alloc_probe *p, uint32_t target, int fd, struct bpf_link *link)

@@ -27,6 +27,8 @@ struct alloc_probe_opts {
  * 0, -EOPNOTSUPP (no attach cookies) or another negative errno. */
 int alloc_probe__new(struct bpfobj *o, const struct features *fs,
 		     const struct alloc_probe_opts *opts, struct alloc_probe **ret);
+/* After load: watches ends of threads. 0 or -errno. */
+int alloc_probe__start(struct alloc_probe *p);
 /* Detaches everything. NULL is fine. */
 void alloc_probe__free(struct alloc_probe *p);
 
@@ -42,6 +44,11 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			size_t *ret_n);
 /* Takes the probes of a process out; wait: they are out when it returns, else soon. */
 void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wait);
+/* The kernel must know which sampled blocks are live, to report their frees: one that it has not
+ * seen itself (of a forked process), and one that will not be freed any more. key: as in livemap.
+ */
+void alloc_probe__remember(struct alloc_probe *p, uint64_t key, uint64_t size);
+void alloc_probe__forget(struct alloc_probe *p, uint64_t key);
 /* Changes the rate while running (adaptive cost). */
 void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes);
 

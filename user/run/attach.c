@@ -3,17 +3,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/units.h"
-#include "go/attached.h"
+#include "elf/symbolizer.h"
 #include "observe/faults.h"
-
-#define INITIAL_PID_NS_INO 0xeffffffcu
+#include "snapshot/runtimes.h"
 
 static int status_of(int err)
 {
@@ -28,78 +26,128 @@ static int status_of(int err)
 	return EXIT_FAILED;
 }
 
-/* The kernel tells PIDs of the initial namespace; in another one every number would be wrong. */
-static bool in_initial_pid_namespace(void)
+/* What the observer has to tell. */
+static void on_news(void *arg, const struct observer_event *e)
 {
-	struct stat st;
+	const struct attach *a = arg;
+	bool of_all = a->observer && observer__opts(a->observer)->faults_all;
 
-	return stat("/proc/self/ns/pid", &st) || st.st_ino == INITIAL_PID_NS_INO;
+	switch (e->what) {
+	case OBSERVER_FP_STACKS:
+		log_warn("stacks follow frame pointers: this kernel cannot unwind by table (%s)",
+			 strerror(-e->err));
+		break;
+	case OBSERVER_CHILD:
+		log_info("attached to child %d of %d (%s), %.1f ms after its fork", e->pid,
+			 e->parent, e->target->comm, (double)e->ns / 1e6);
+		break;
+	case OBSERVER_CHILD_MISSED:
+		if (e->err != -ESRCH && observer__children_missed(a->observer) == 1)
+			log_warn("failed to follow child %d of %d: %s; continuing without it",
+				 e->pid, e->parent,
+				 observer__error()[0] ? observer__error() : strerror(-e->err));
+		log_debug("child %d of %d not followed: %s", e->pid, e->parent, strerror(-e->err));
+		break;
+	case OBSERVER_EXEC:
+		log__printf(of_all ? LOG_DEBUG : LOG_INFO, "PID %d is now '%s' (exec)", e->pid,
+			    e->target->comm);
+		break;
+	}
 }
 
-int attach__open(const struct attach_options *o, struct observer **ret)
+static int open_parts(struct attach *a, const struct observer_opts *opts)
+{
+	struct symbolizer_opts sym_opts = {.no_lines = false};
+	int err = symbolizer__new(&sym_opts, &a->symbolizer);
+
+	if (!err)
+		err = observer__new(opts, &a->observer);
+	return err ? err : runtimes__new(a->observer, a->symbolizer, &a->runtimes);
+}
+
+int attach__open(const struct attach_options *o, struct attach **ret)
 {
 	struct observer_opts opts = {.sample_bytes = o->sample_bytes, .follow = o->follow};
+	const char *refusal = observer__refusal();
+	struct attach *a;
 	int err;
 
+	if (refusal) {
+		log_error("%s", refusal);
+		return EXIT_UNSUPPORTED;
+	}
 	if (o->faults) {
 		opts.fault_period = o->fault_period ? o->fault_period : FAULTS_DEFAULT_PERIOD;
 		opts.faults_only = true;
 		opts.faults_all = o->faults_all;
 		opts.no_mmap = o->faults_all; /* the system calls of all would pay */
 	}
-	if (geteuid() != 0 && !features__privileged()) {
-		log_error("not permitted: attaching needs root (sudo), or CAP_BPF, CAP_PERFMON and "
-			  "CAP_SYS_PTRACE");
-		return EXIT_UNSUPPORTED;
-	}
-	if (!in_initial_pid_namespace()) {
-		log_error("not supported in a PID namespace: run memwatch on the host, with the "
-			  "host's "
-			  "PID of the process (a container needs --pid=host)");
-		return EXIT_UNSUPPORTED;
-	}
-	err = observer__new(&opts, ret);
-	if (!err)
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return EXIT_FAILED;
+	opts.tell = on_news;
+	opts.tell_arg = a;
+	err = open_parts(a, &opts);
+	if (!err) {
+		*ret = a;
 		return EXIT_DONE;
+	}
 	log_error("failed to load: %s", observer__error()[0] ? observer__error() : strerror(-err));
+	attach__close(a);
 	return status_of(err);
 }
 
-void attach__announce(struct observer *s, const struct target *t)
+void attach__close(struct attach *a)
 {
-	char rate[UNITS_LEN], how[64];
-
-	if (s->opts.faults_only) {
-		log_info("attached to PID %d (%s): one page fault in %u is sampled", t->pid,
-			 t->comm, s->opts.fault_period);
+	if (!a)
 		return;
-	}
-	if (s->opts.sample_bytes > 1)
-		snprintf(how, sizeof(how), "one sample per %s",
-			 units__size(rate, sizeof(rate), s->opts.sample_bytes));
-	else
-		snprintf(how, sizeof(how), "every allocation");
-	if (t->go) {
-		log_info("attached to PID %d (%s, %s%s): the runtime's own heap profile%s", t->pid,
-			 t->comm, go_attached__version(t->go),
-			 go_attached__cgo(t->go) ? ", cgo" : "",
-			 go_attached__cgo(t->go) ? ", and the C allocator's by probes" : "");
-		if (!go_attached__cgo(t->go))
-			return;
-	}
-	if (!t->nprobes)
-		log_warn("no allocation functions found in PID %d (%s): only its anonymous "
-			 "mappings are "
-			 "profiled%s",
-			 t->pid, t->comm, t->nmaps ? " (a static program without symbols?)" : "");
-	log_info("attached to PID %d (%s): %zu probes in %zu files, %s, %s", t->pid, t->comm,
-		 t->nprobes, t->nfiles, features__method(&s->features), how);
+	runtimes__free(a->runtimes);
+	observer__free(a->observer);
+	symbolizer__free(a->symbolizer);
+	free(a);
 }
 
-int attach__add(struct observer *s, int pid, const struct attach_options *o)
+static void announce_go(const struct target *t, const char *version, bool cgo)
 {
-	struct target *t;
-	int err = observer__add(s, pid, &t);
+	log_info("attached to PID %d (%s, %s%s): the runtime's own heap profile%s", t->pid, t->comm,
+		 version, cgo ? ", cgo" : "", cgo ? ", and the C allocator's by probes" : "");
+}
+
+void attach__announce(struct attach *a, const struct target *t)
+{
+	const struct observer_opts *opts = observer__opts(a->observer);
+	char rate[UNITS_LEN], how[64];
+	const char *version;
+	bool cgo;
+
+	runtimes__tick(a->runtimes); /* what is a runtime's own is known from now on */
+	if (opts->faults_only) {
+		log_info("attached to PID %d (%s): one page fault in %u is sampled", t->pid,
+			 t->comm, opts->fault_period);
+		return;
+	}
+	if (opts->sample_bytes > 1)
+		snprintf(how, sizeof(how), "one sample per %s",
+			 units__size(rate, sizeof(rate), opts->sample_bytes));
+	else
+		snprintf(how, sizeof(how), "every allocation");
+	version = runtimes__go_version(a->runtimes, t, &cgo);
+	if (version)
+		announce_go(t, version, cgo);
+	if (version && !cgo)
+		return;
+	if (!t->nprobes)
+		log_warn("no allocation functions found in PID %d (%s): only its anonymous "
+			 "mappings are profiled%s",
+			 t->pid, t->comm, t->nmaps ? " (a static program without symbols?)" : "");
+	log_info("attached to PID %d (%s): %zu probes in %zu files, %s, %s", t->pid, t->comm,
+		 t->nprobes, t->nfiles, observer__method(a->observer), how);
+}
+
+int attach__add(struct attach *a, int pid)
+{
+	const struct target *t;
+	int err = observer__add(a->observer, pid, &t);
 
 	if (err) {
 		if (observer__error()[0])
@@ -108,6 +156,22 @@ int attach__add(struct observer *s, int pid, const struct attach_options *o)
 			log_error("failed to attach to PID %d: %s", pid, strerror(-err));
 		return status_of(err);
 	}
-	attach__announce(s, t);
+	if (t->pid != pid)
+		log_info("%d is a thread of PID %d: attached to the process", pid, t->pid);
+	attach__announce(a, t);
 	return EXIT_DONE;
+}
+
+int attach__poll(struct attach *a)
+{
+	int n = observer__poll(a->observer);
+
+	runtimes__tick(a->runtimes);
+	return n;
+}
+
+int attach__snapshot(struct attach *a, struct snapshot_opts opts, struct profile **ret)
+{
+	opts.runtimes = a->runtimes;
+	return snapshot__take(a->observer, a->symbolizer, &opts, ret);
 }

@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* attach.h - opening an observer and taking processes in, with messages and exit statuses. */
+/*
+ * attach.h - an observer with what its profiles need, opened and fed with processes: messages and
+ * exit statuses.
+ */
 #ifndef RUN_ATTACH_H
 #define RUN_ATTACH_H
 
-#include "run/attach_options.h"
 #include "observe/observer.h"
+#include "run/attach_options.h"
+#include "snapshot/snapshot.h"
+
+struct attach {
+	struct observer *observer;
+	struct symbolizer *symbolizer;
+	struct runtimes *runtimes;
+};
 
 /* Loads the programs. EXIT_DONE, or the status to exit with (the message has been given). */
-int attach__open(const struct attach_options *o, struct observer **ret);
-/* Takes a process in and says so. */
-int attach__add(struct observer *s, int pid, const struct attach_options *o);
+int attach__open(const struct attach_options *o, struct attach **ret);
+void attach__close(struct attach *a); /* accepts NULL */
+/* Takes a process in and says so. An exit status. */
+int attach__add(struct attach *a, int pid);
 /* The line "attached to …". */
-void attach__announce(struct observer *s, const struct target *t);
+void attach__announce(struct attach *a, const struct target *t);
+/* Reads what has happened. The number of events or -errno. */
+int attach__poll(struct attach *a);
+/* A profile by these options (runtimes are filled in). 0 or a negative errno. */
+int attach__snapshot(struct attach *a, struct snapshot_opts opts, struct profile **ret);
 
 #endif

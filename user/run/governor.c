@@ -18,34 +18,34 @@ void governor__init(struct governor *g, double max_percent, uint64_t now_ns)
 	g->last_ns = now_ns;
 }
 
-static void detach(struct governor *g, struct observer *s, double percent)
+static void detach(struct governor *g, struct observer *o, double percent)
 {
 	g->detached = true;
-	observer__detach_allocators(s);
+	observer__detach_allocators(o);
 	log_warn("the allocator probes cost the target %.1f %% of a CPU, more than --max-overhead "
 		 "%.1f: "
 		 "taken out; the profile stays as it was now, the rest goes on",
 		 percent, g->max_percent);
 }
 
-static void slow_down(struct observer *s, double percent)
+static void slow_down(struct observer *o, double percent)
 {
 	char size[UNITS_LEN];
 
-	observer__set_rate(s, s->opts.sample_bytes * 2);
+	observer__set_rate(o, observer__sample_bytes(o) * 2);
 	log_info("cost %.1f %% of a CPU: now one sample per %s", percent,
-		 units__size(size, sizeof(size), s->opts.sample_bytes));
+		 units__size(size, sizeof(size), observer__sample_bytes(o)));
 }
 
-void governor__tick(struct governor *g, struct observer *s, uint64_t now_ns)
+void governor__tick(struct governor *g, struct observer *o, uint64_t now_ns)
 {
 	uint64_t c[MW_C_COUNT];
 	double cost, percent, sampling;
 
 	if (g->max_percent <= 0 || g->detached || now_ns - g->last_ns < LOOK_NS ||
-	    observer__counters(s, NULL, c))
+	    observer__counters(o, NULL, c))
 		return;
-	cost = observer__cost_ns(s, c);
+	observer__cost_ns(o, c, &cost);
 	percent = 100 * (cost - g->last_cost_ns) / (double)(now_ns - g->last_ns);
 	sampling = 100 * ((double)c[MW_C_SAMPLE_NS] - g->last_sample_ns) /
 		   (double)(now_ns - g->last_ns);
@@ -60,9 +60,9 @@ void governor__tick(struct governor *g, struct observer *s, uint64_t now_ns)
 		return;
 	g->over = 0;
 	/* In exact mode frees are matched outside of the kernel, so the rate cannot change. */
-	if (s->opts.sample_bytes > 1 && percent - sampling / 2 < g->max_percent &&
-	    s->opts.sample_bytes < MAX_SAMPLE_BYTES)
-		slow_down(s, percent);
+	if (observer__sample_bytes(o) > 1 && percent - sampling / 2 < g->max_percent &&
+	    observer__sample_bytes(o) < MAX_SAMPLE_BYTES)
+		slow_down(o, percent);
 	else
-		detach(g, s, percent);
+		detach(g, o, percent);
 }

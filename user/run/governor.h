@@ -25,6 +25,6 @@ struct governor {
 
 void governor__init(struct governor *g, double max_percent, uint64_t now_ns);
 /* Looks once a second; cheap to call more often. */
-void governor__tick(struct governor *g, struct observer *s, uint64_t now_ns);
+void governor__tick(struct governor *g, struct observer *o, uint64_t now_ns);
 
 #endif

@@ -154,7 +154,7 @@ static bool find_linker(int pid, uint64_t *lo, uint64_t *hi)
 #define REG_PROT(r) ((r).regs[2])
 #endif
 
-static int follow_linker(struct hold *h, struct observer *s, struct target *t)
+static int follow_linker(struct hold *h, struct observer *o, const struct target *t)
 {
 	struct user_regs_struct regs;
 	uint64_t lo, hi;
@@ -173,28 +173,28 @@ static int follow_linker(struct hold *h, struct observer *s, struct target *t)
 			return err;
 		if ((REG_NR(regs) == SYS_mmap && (REG_PROT(regs) & 4)) ||
 		    REG_NR(regs) == SYS_mprotect) {
-			err = observer__rescan(s, t);
+			err = observer__rescan(o, t);
 			if (err && err != -ESRCH)
 				log_debug("rescan: %s", strerror(-err));
-			if (s->unwind) /* held here, the first stacks need not be cut short */
-				unwind_maps__drain(s->unwind);
+			/* held here, the first stacks need not be cut short */
+			observer__wait_tables(o);
 		}
 	}
 	return 0;
 }
 
-int hold__attach(struct hold *h, struct observer *s, const struct attach_options *o)
+int hold__attach(struct hold *h, struct attach *a)
 {
-	struct target *t;
-	int err = observer__add(s, h->pid, &t);
+	const struct target *t;
+	int err = observer__add(a->observer, h->pid, &t);
 
 	if (err) {
 		log_error("failed to attach to the command: %s",
 			  observer__error()[0] ? observer__error() : strerror(-err));
 		return err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 	}
-	err = follow_linker(h, s, t);
-	attach__announce(s, t);
+	err = follow_linker(h, a->observer, t);
+	attach__announce(a, t);
 	if (err == -ESRCH)
 		return EXIT_DONE; /* it ran to its end in the linker; the loop sees that */
 	if (ptrace(PTRACE_DETACH, h->pid, NULL, NULL) && errno != ESRCH) {

@@ -10,15 +10,14 @@
 #ifndef RUN_HOLD_H
 #define RUN_HOLD_H
 
-#include "run/attach_options.h"
-#include "observe/observer.h"
+#include "run/attach.h"
 
 struct hold;
 
 /* Forks and execs. EXIT_DONE, or 126/127 as a shell, or EXIT_FAILED (message given). */
 int hold__start(char **command, struct hold **ret);
 /* Takes the held process into the observer and lets it run. An exit status. */
-int hold__attach(struct hold *h, struct observer *s, const struct attach_options *o);
+int hold__attach(struct hold *h, struct attach *a);
 /* Waits for the command's end; its status as a shell gives it. A signal that ended memwatch's loop
  * (0: none) is passed on to the command first; the next one ends memwatch itself. */
 int hold__wait(struct hold *h, int sig);

@@ -13,25 +13,23 @@
 #include "core/util.h"
 #include "format/escape.h"
 #include "format/hist_out.h"
-#include "snapshot/go_part.h"
+#include "model/heap.h"
 #include "snapshot/missing.h"
+#include "snapshot/runtimes.h"
 #include "format/text.h"
-#include "snapshot/snapshot.h"
 #include "sys/statm.h"
 
-static int header(FILE *f, struct observer *s, const struct target *t, struct live_previous *prev)
+static int header(FILE *f, const struct attach *attach, const struct target *t,
+		  struct live_previous *prev)
 {
-	const struct heap_target *h = &s->heap->targets[t->index];
-	uint64_t now = util__now_ns();
-	struct go_part_numbers n = {h->alloc_bytes - h->free_bytes,
-				    h->alloc_objects - h->free_objects, h->alloc_bytes,
-				    h->alloc_objects};
+	uint64_t sample_bytes = observer__sample_bytes(attach->observer), now = util__now_ns();
+	struct runtimes_numbers n;
 	struct statm mem;
 	double inuse, dt;
 	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN];
 	int err;
 
-	go_part__numbers(t, &n);
+	runtimes__numbers(attach->runtimes, attach->observer, t, &n);
 	inuse = n.inuse_bytes;
 	statm__read(t->pid, &mem);
 	err = escape__put_plain(f, t->cmdline ? t->cmdline : t->comm);
@@ -51,9 +49,9 @@ static int header(FILE *f, struct observer *s, const struct target *t, struct li
 				    (int64_t)((n.alloc_bytes - prev->alloc_bytes) / dt)),
 			(n.alloc_objects - prev->alloc_objects) / dt);
 	}
-	if (s->opts.sample_bytes > 1)
-		fprintf(f, "  (sampled every %s)", units__size(a, sizeof(a), s->opts.sample_bytes));
-	go_part__print(f, t);
+	if (sample_bytes > 1)
+		fprintf(f, "  (sampled every %s)", units__size(a, sizeof(a), sample_bytes));
+	runtimes__print(attach->runtimes, f, t);
 	fputs("\n\n", f);
 	*prev = (struct live_previous){.time_ns = now,
 				       .alloc_objects = n.alloc_objects,
@@ -178,17 +176,18 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	return err;
 }
 
-int live__report(FILE *f, struct observer *s, const struct target *t, const struct live_opts *opts,
-		 struct live_previous *prev)
+int live__report(FILE *f, struct attach *attach, const struct target *t,
+		 const struct live_opts *opts, struct live_previous *prev)
 {
+	struct snapshot_opts snap = {.target = t,
+				     .mappings = true,
+				     .histograms = opts->histograms,
+				     .residency = opts->touched};
 	struct profile *p = NULL;
-	int err = header(f, s, t, prev);
+	int err = header(f, attach, t, prev);
 
-	s->histograms = opts->histograms;
-	s->touched = opts->touched;
 	if (!err)
-		err = snapshot__heap(s, t, true, &p);
-	s->histograms = s->touched = false;
+		err = attach__snapshot(attach, snap, &p);
 	if (!err)
 		err = stacks(f, p,
 			     &(struct live_opts){.type = opts->type,
@@ -205,18 +204,30 @@ int live__report(FILE *f, struct observer *s, const struct target *t, const stru
 	return err ? err : ferror(f) ? -EIO : 0;
 }
 
-void live__close(struct observer *s)
+char *live__cost(const struct observer *o, const uint64_t *c, char *buf, size_t len)
+{
+	double cost, watched = observer__watched_ns(o);
+
+	if (!observer__cost_ns(o, c, &cost) || watched <= 0)
+		snprintf(buf, len, "not known");
+	else
+		snprintf(buf, len, "%.2f %% of one CPU (%.1f ms)", 100 * cost / watched,
+			 cost / 1e6);
+	return buf;
+}
+
+void live__close(const struct observer *o)
 {
 	uint64_t c[MW_C_COUNT];
 	char line[1024], cost[64];
 	struct losses l;
 
-	if (observer__counters(s, NULL, c) || missing__gather(s, NULL, &l))
+	if (observer__counters(o, NULL, c) || missing__gather(o, NULL, &l))
 		return;
 	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen, %s, cost to the target "
 		 "%s",
 		 c[MW_C_ALLOCS], c[MW_C_FREES], losses__line(&l, line, sizeof(line)),
-		 observer__cost(s, c, cost, sizeof(cost)));
+		 live__cost(o, c, cost, sizeof(cost)));
 	for (int i = 0; i < MW_LOSS_COUNT; i++) {
 		if (losses_rows[i].told == LOSSES_WARN && l.count[i])
 			log_warn("%s: %" PRIu64, losses_rows[i].text, l.count[i]);

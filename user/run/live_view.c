@@ -6,59 +6,58 @@
 #include <string.h>
 
 #include "core/util.h"
-#include "snapshot/go_part.h"
+#include "run/live.h"
 #include "snapshot/missing.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/runtimes.h"
 #include "sys/statm.h"
 
 struct live_view {
-	struct observer *s;
+	struct attach *attach;
 	struct tui *tui;
 	struct ledgers *ledgers;
-	size_t shown; /* index of the process on show */
+	uint32_t shown; /* index of the process on show */
 	char cost[96];
 };
+
+static const struct target *shown(const struct live_view *v)
+{
+	const struct target *t = observer__at(v->attach->observer, v->shown);
+
+	return t ? t : observer__next(v->attach->observer, NULL);
+}
 
 static int snapshot(void *arg, bool histograms, struct profile **ret, struct tui_numbers *n)
 {
 	struct live_view *v = arg;
-	struct target *t = v->s->targets[v->shown];
-	const struct heap_target *h = &v->s->heap->targets[t->index];
+	const struct target *t = shown(v);
+	const struct observer *o = v->attach->observer;
+	struct snapshot_opts opts = {.target = t, .mappings = true, .histograms = histograms};
+	struct runtimes_numbers heap;
 	uint64_t c[MW_C_COUNT];
-	struct statm mem;
 	struct losses l;
-	int err;
+	struct statm mem;
+	int err = attach__snapshot(v->attach, opts, ret);
 
-	v->s->histograms = histograms;
-	err = snapshot__heap(v->s, t, true, ret);
-	v->s->histograms = false;
 	if (err)
 		return err;
+	runtimes__numbers(v->attach->runtimes, o, t, &heap);
+	statm__read(t->pid, &mem);
 	*n = (struct tui_numbers){.pid = t->pid,
 				  .name = t->cmdline && *t->cmdline ? t->cmdline : t->comm,
 				  .ended = t->ended,
 				  .watched_ns = util__now_ns() - t->start_ns,
-				  .inuse_bytes = h->alloc_bytes - h->free_bytes,
-				  .inuse_objects = h->alloc_objects - h->free_objects,
-				  .alloc_bytes = h->alloc_bytes,
-				  .alloc_objects = h->alloc_objects};
-	struct go_part_numbers go = {n->inuse_bytes, n->inuse_objects, n->alloc_bytes,
-				     n->alloc_objects};
-
-	go_part__numbers(t, &go);
-	n->inuse_bytes = go.inuse_bytes;
-	n->inuse_objects = go.inuse_objects;
-	n->alloc_bytes = go.alloc_bytes;
-	n->alloc_objects = go.alloc_objects;
-	statm__read(t->pid, &mem);
-	n->rss_bytes = mem.rss;
-	n->virt_bytes = mem.virt;
-	if (!missing__gather(v->s, t, &l))
+				  .inuse_bytes = heap.inuse_bytes,
+				  .inuse_objects = heap.inuse_objects,
+				  .alloc_bytes = heap.alloc_bytes,
+				  .alloc_objects = heap.alloc_objects,
+				  .rss_bytes = mem.rss,
+				  .virt_bytes = mem.virt};
+	if (!missing__gather(o, t, &l))
 		n->lost = losses__sum(&l, LOSSES_SUM);
-	if (!observer__counters(v->s, t, c)) {
-		n->cost = go_part__words(t, v->cost, sizeof(v->cost))
+	if (!observer__counters(o, t, c)) {
+		n->cost = runtimes__words(v->attach->runtimes, t, v->cost, sizeof(v->cost))
 				  ? v->cost
-				  : observer__cost(v->s, c, v->cost, sizeof(v->cost));
+				  : live__cost(o, c, v->cost, sizeof(v->cost));
 	}
 	return 0;
 }
@@ -66,14 +65,15 @@ static int snapshot(void *arg, bool histograms, struct profile **ret, struct tui
 static void next_process(void *arg)
 {
 	struct live_view *v = arg;
+	const struct target *t = observer__next(v->attach->observer, shown(v));
 
-	v->shown = (v->shown + 1) % v->s->ntargets;
+	v->shown = t ? t->index : 0;
 }
 
 static void ledger(void *arg, struct tui_ledger *ret)
 {
 	struct live_view *v = arg;
-	const struct target *t = v->s->targets[v->shown];
+	const struct target *t = shown(v);
 	const struct ledgers_entry *e = ledgers__refresh(v->ledgers, t, LEDGERS_VIEW_NS);
 
 	*ret = (struct tui_ledger){0};
@@ -87,7 +87,7 @@ static void ledger(void *arg, struct tui_ledger *ret)
 	ret->pause_ns = e ? e->pause_ns : 0;
 }
 
-int live_view__open(struct observer *s, struct ledgers *ledgers, int type, double leak_after_s,
+int live_view__open(struct attach *a, struct ledgers *ledgers, int type, double leak_after_s,
 		    bool show_ledger, struct live_view **ret)
 {
 	struct live_view *v = calloc(1, sizeof(*v));
@@ -100,7 +100,7 @@ int live_view__open(struct observer *s, struct ledgers *ledgers, int type, doubl
 
 	if (!v)
 		return -ENOMEM;
-	v->s = s;
+	v->attach = a;
 	v->ledgers = ledgers;
 	err = tui__open(&source, type, &v->tui);
 	if (err) {

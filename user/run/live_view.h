@@ -4,14 +4,14 @@
 #define RUN_LIVE_VIEW_H
 
 #include "snapshot/ledgers.h"
-#include "observe/observer.h"
+#include "run/attach.h"
 #include "tui/tui.h"
 
 struct live_view;
 
 /* type: sample type shown first; leak_after_s: of trend__judge; show_ledger: the page of the ledger
  * first. ledgers: borrowed. -ENOTTY, -ENOTSUP: show plain reports instead. */
-int live_view__open(struct observer *s, struct ledgers *ledgers, int type, double leak_after_s,
+int live_view__open(struct attach *a, struct ledgers *ledgers, int type, double leak_after_s,
 		    bool show_ledger, struct live_view **ret);
 /* Gives the terminal back. NULL is fine. */
 void live_view__close(struct live_view *v);

@@ -14,27 +14,27 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "format/output.h"
+#include "model/heap.h"
 #include "observe/faults.h"
 #include "run/governor.h"
 #include "alert/guard.h"
 #include "snapshot/ledgers.h"
+#include "snapshot/missing.h"
 #include "run/live.h"
 #include "run/live_view.h"
-#include "snapshot/missing.h"
 #include "run/recorder.h"
 #include "run/residency.h"
-#include "observe/target.h"
 #include "sys/outfile.h"
 #include "sys/signals.h"
-#include "snapshot/snapshot.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
 #define FIRST_REPORT_NS 100000000ULL  /* the first report does not wait for an interval */
 
 struct monitor {
 	const struct attach_options *opts;
-	struct observer *observer;
-	struct live_view *view; /* NULL: plain reports */
+	struct attach *attach;
+	struct observer *observer; /* its */
+	struct live_view *view;	   /* NULL: plain reports */
 	struct ledgers *ledgers;
 	int signal_fd;
 	bool stop, failed;
@@ -43,7 +43,7 @@ struct monitor {
 	struct watch watch[MW_MAX_TARGETS]; /* of plain reports: verdicts */
 };
 
-int monitor__new(const struct attach_options *opts, struct observer *s, struct monitor **ret)
+int monitor__new(const struct attach_options *opts, struct attach *a, struct monitor **ret)
 {
 	struct monitor *m = calloc(1, sizeof(*m));
 	int err;
@@ -51,10 +51,11 @@ int monitor__new(const struct attach_options *opts, struct observer *s, struct m
 	if (!m)
 		return -ENOMEM;
 	m->opts = opts;
-	m->observer = s;
+	m->attach = a;
+	m->observer = a->observer;
 	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
 		m->watch[i].leak_after_s = (double)opts->leak_after_ns / 1e9;
-	err = ledgers__new(s, opts->from_start, &m->ledgers);
+	err = ledgers__new(a->observer, opts->from_start, &m->ledgers);
 	if (err) {
 		free(m);
 		return err;
@@ -85,19 +86,15 @@ void monitor__free(struct monitor *m)
 /* What is written out has histograms; what is only looked at does without their cost. */
 static int make_profile(struct monitor *m, const struct target *t, struct profile **ret)
 {
-	int err;
+	struct snapshot_opts opts = {
+		.target = t,
+		.mappings = m->opts->with_maps,
+		.histograms = true,
+		.residency = m->opts->touched,
+		.ledgers = m->opts->ledger ? m->ledgers : NULL,
+	};
 
-	if (m->opts->faults) {
-		err = snapshot__faults(m->observer, t, ret);
-	} else {
-		m->observer->histograms = true;
-		m->observer->touched = m->opts->touched;
-		err = snapshot__heap(m->observer, t, m->opts->with_maps, ret);
-		m->observer->histograms = m->observer->touched = false;
-	}
-	if (!err && m->opts->ledger)
-		err = ledgers__add(m->ledgers, t, *ret);
-	return err;
+	return attach__snapshot(m->attach, opts, ret);
 }
 
 /* The sample type that is shown: of page faults the last, resident_space. */
@@ -124,7 +121,7 @@ static int write_one(struct monitor *m, const struct target *t, const char *path
 /* Every output is tried: one full disk does not cost the others. */
 static void write_outputs(struct monitor *m)
 {
-	struct observer *s = m->observer;
+	struct observer *o = m->observer;
 
 	for (size_t i = 0; i < m->opts->noutputs; i++) {
 		const char *path = m->opts->outputs[i];
@@ -135,8 +132,8 @@ static void write_outputs(struct monitor *m)
 				log_info("wrote %s", path);
 			continue;
 		}
-		for (size_t k = 0; k < s->ntargets; k++)
-			write_one(m, s->targets[k], path);
+		for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t))
+			write_one(m, t, path);
 	}
 }
 
@@ -153,21 +150,22 @@ static void report_faults(struct monitor *m)
 }
 
 /* The books of a page-fault recording. */
-static void close_faults(struct observer *s)
+static void close_faults(const struct observer *o)
 {
+	const struct faults *f = observer__faults(o);
 	char line[1024];
 	double faults = 0;
 	struct losses l;
 
-	if (missing__gather(s, NULL, &l))
+	if (missing__gather(o, NULL, &l))
 		return;
-	for (uint32_t i = 0; i < s->heap->nsites; i++) {
-		const struct faults_site *site = faults__site(s->faults, i);
+	for (uint32_t i = 0; i < observer__heap(o)->nsites; i++) {
+		const struct faults_site *site = faults__site(f, i);
 
 		faults += site ? site->faults : 0;
 	}
 	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %s", faults,
-		 faults__period(s->faults), (unsigned)s->ntargets,
+		 faults__period(f), (unsigned)observer__count(o),
 		 losses__line(&l, line, sizeof(line)));
 }
 
@@ -178,7 +176,7 @@ static void report(struct monitor *m)
 				 .max_frames = 24,
 				 .histograms = m->opts->histograms,
 				 .touched = m->opts->touched};
-	struct observer *s = m->observer;
+	struct observer *o = m->observer;
 
 	if (m->opts->quiet || m->opts->json)
 		return;
@@ -191,12 +189,11 @@ static void report(struct monitor *m)
 			m->stop = m->failed = true;
 		return;
 	}
-	for (size_t i = 0; i < s->ntargets; i++) {
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
 		int err;
 
-		opts.watch = &m->watch[s->targets[i]->index];
-		err = live__report(stdout, s, s->targets[i], &opts,
-				   &m->previous[s->targets[i]->index]);
+		opts.watch = &m->watch[t->index];
+		err = live__report(stdout, m->attach, t, &opts, &m->previous[t->index]);
 
 		if (err) {
 			if (err != -EPIPE) { /* of that: nobody reads any more */
@@ -207,7 +204,7 @@ static void report(struct monitor *m)
 			return;
 		}
 	}
-	if (m->opts->ledger && ledgers__print(m->ledgers, stdout, s->stopped, false))
+	if (m->opts->ledger && ledgers__print(m->ledgers, stdout, observer__frozen(o), false))
 		m->stop = true;
 }
 
@@ -224,7 +221,7 @@ static void read_signals(struct monitor *m)
 
 	while (read(m->signal_fd, &si, sizeof(si)) == sizeof(si)) {
 		if (si.ssi_signo == SIGUSR1) {
-			observer__poll(m->observer);
+			attach__poll(m->attach);
 			look_at_ledgers(m, true);
 			write_outputs(m);
 			continue;
@@ -242,25 +239,16 @@ int monitor__signal(const struct monitor *m)
 /* Waits for events, signals or the end of a process, at most until `until`. */
 static void wait_some(struct monitor *m, uint64_t until)
 {
-	struct observer *s = m->observer;
-	struct pollfd fds[3 + 64];
-	const struct target *who[64];
+	struct pollfd fds[3];
 	uint64_t now = util__now_ns();
-	nfds_t n = 3;
 	int ms, err;
 
-	fds[0] = (struct pollfd){.fd = bpfobj__ring_fd(s->obj), .events = POLLIN};
+	fds[0] = (struct pollfd){.fd = observer__fd(m->observer), .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
 	fds[2] = (struct pollfd){.fd = m->view ? STDIN_FILENO : -1, .events = POLLIN};
-	for (size_t i = 0; i < s->ntargets && n < ARRAY_SIZE(fds); i++) {
-		if (s->targets[i]->ended || s->targets[i]->pidfd < 0)
-			continue;
-		who[n - 3] = s->targets[i];
-		fds[n++] = (struct pollfd){.fd = s->targets[i]->pidfd, .events = POLLIN};
-	}
 	ms = until > now ? (until - now + 999999) / 1000000 : 0;
 	/* an interrupted wait too: the window may have got another size */
-	err = poll(fds, n, ms);
+	err = poll(fds, ARRAY_SIZE(fds), ms);
 	if (m->view && (err < 0 || fds[2].revents) && live_view__input(m->view))
 		m->stop = true;
 	if (m->view && err > 0 && (fds[2].revents & (POLLHUP | POLLERR | POLLNVAL)))
@@ -269,14 +257,6 @@ static void wait_some(struct monitor *m, uint64_t until)
 		return;
 	if (fds[1].revents)
 		read_signals(m);
-	for (nfds_t i = 3; i < n; i++) {
-		if (!fds[i].revents)
-			continue;
-		/* What it did last is still in the ring. */
-		while (observer__poll(s) > 0)
-			;
-		target__ended(s, s->targets[who[i - 3]->index]);
-	}
 }
 
 static int print_json(struct monitor *m)
@@ -299,7 +279,7 @@ static void open_view(struct monitor *m)
 
 	if (o->plain || o->histograms || o->json || o->quiet || o->faults || o->shares_terminal)
 		return;
-	if (live_view__open(m->observer, m->ledgers, profile__heap_type(o->sample_index),
+	if (live_view__open(m->attach, m->ledgers, profile__heap_type(o->sample_index),
 			    (double)o->leak_after_ns / 1e9, o->ledger, &m->view))
 		m->view = NULL;
 }
@@ -318,19 +298,30 @@ static void free_parts(struct parts *p)
 	residency__free(p->residency);
 }
 
+/* What is kept of a process when an alert fires, or when it was killed. */
+static int guard_profile(void *arg, const struct target *t, struct profile **ret)
+{
+	struct monitor *m = arg;
+	struct snapshot_opts opts = {.target = t, .mappings = true};
+
+	while (attach__poll(m->attach) > 0)
+		;
+	return attach__snapshot(m->attach, opts, ret);
+}
+
 static int start_parts(struct monitor *m, struct parts *p, uint64_t now)
 {
-	struct observer *s = m->observer;
-	int err, status = guard__new(&m->opts->alert, s, &p->guard);
+	struct observer *o = m->observer;
+	int err, status = guard__new(&m->opts->alert, o, guard_profile, m, &p->guard);
 
 	if (status)
 		return status;
-	err = residency__new(m->opts, s, &p->residency);
+	err = residency__new(m->opts, m->attach, &p->residency);
 	if (err) {
 		log_error("failed to start the timeline: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	if (recorder__new(m->opts, s, m->ledgers, &p->recorder))
+	if (recorder__new(m->opts, m->attach, m->ledgers, &p->recorder))
 		return EXIT_FAILED;
 	guard__use_timeline(p->guard, residency__timeline(p->residency));
 	governor__init(&p->governor, m->opts->max_overhead, now);
@@ -341,17 +332,17 @@ static void watch_targets(struct monitor *m, struct parts *p, uint64_t now)
 {
 	uint64_t end = m->opts->duration_ns ? now + m->opts->duration_ns : UINT64_MAX;
 	uint64_t next = now + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
-	struct observer *s = m->observer;
+	struct observer *o = m->observer;
 
-	while (!m->stop && (s->nlive || m->opts->faults_all)) {
+	while (!m->stop && (observer__living(o) || m->opts->faults_all)) {
 		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
-		observer__poll(s);
+		attach__poll(m->attach);
 		residency__tick(p->residency, util__now_ns());
 		recorder__tick(p->recorder, util__now_ns());
-		if (s->faults)
-			faults__look_at_times(s->faults);
+		if (observer__faults(o))
+			faults__look_at_times(observer__faults(o));
 		guard__tick(p->guard);
-		governor__tick(&p->governor, s, util__now_ns());
+		governor__tick(&p->governor, o, util__now_ns());
 		now = util__now_ns();
 		if (now >= end)
 			break;
@@ -365,7 +356,7 @@ static void watch_targets(struct monitor *m, struct parts *p, uint64_t now)
 
 int monitor__run(struct monitor *m)
 {
-	struct observer *s = m->observer;
+	struct observer *o = m->observer;
 	uint64_t start = util__now_ns();
 	struct parts p = {0};
 	int status = start_parts(m, &p, start);
@@ -378,11 +369,11 @@ int monitor__run(struct monitor *m)
 	residency__tick(p.residency, util__now_ns());
 	watch_targets(m, &p, start);
 	live_view__close(take_ptr(m->view));
-	observer__freeze(s);
+	observer__freeze(o);
 	look_at_ledgers(m, true); /* while the process is as the profile says */
 	if (m->opts->json && m->opts->ledger)
 		ledgers__print(m->ledgers, stdout, true, true);
-	observer__stop(s);
+	observer__stop(o);
 	if (residency__save(p.residency))
 		m->failed = true;
 	if (recorder__save(p.recorder))
@@ -394,8 +385,8 @@ int monitor__run(struct monitor *m)
 		m->failed = true;
 	write_outputs(m);
 	if (m->opts->faults)
-		close_faults(s);
+		close_faults(o);
 	else
-		live__close(s);
+		live__close(o);
 	return m->failed ? EXIT_FAILED : EXIT_DONE;
 }

@@ -7,12 +7,11 @@
 
 #include <sys/types.h>
 
-#include "run/attach_options.h"
-#include "observe/observer.h"
+#include "run/attach.h"
 
 struct monitor;
 
-int monitor__new(const struct attach_options *opts, struct observer *s, struct monitor **ret);
+int monitor__new(const struct attach_options *opts, struct attach *a, struct monitor **ret);
 void monitor__free(struct monitor *m);
 
 /*

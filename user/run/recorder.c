@@ -7,9 +7,9 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "model/heap.h"
 #include "format/output.h"
 #include "format/record.h"
-#include "snapshot/snapshot.h"
 #include "sys/outfile.h"
 #include "sys/statm.h"
 
@@ -26,7 +26,7 @@ struct peak {
 
 struct recorder {
 	const struct attach_options *opts;
-	struct observer *s;
+	struct attach *attach;
 	struct ledgers *ledgers;
 	struct record_writer *writer; /* NULL: no recording, or it failed */
 	uint64_t record_ns, look_ns;  /* due */
@@ -35,7 +35,7 @@ struct recorder {
 	bool failed;
 };
 
-int recorder__new(const struct attach_options *opts, struct observer *s, struct ledgers *ledgers,
+int recorder__new(const struct attach_options *opts, struct attach *a, struct ledgers *ledgers,
 		  struct recorder **ret)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
@@ -44,7 +44,7 @@ int recorder__new(const struct attach_options *opts, struct observer *s, struct 
 	if (!r)
 		return -ENOMEM;
 	r->opts = opts;
-	r->s = s;
+	r->attach = a;
 	r->ledgers = ledgers;
 	r->begun_ns = util__now_ns();
 	r->inuse.path = opts->peak;
@@ -52,7 +52,8 @@ int recorder__new(const struct attach_options *opts, struct observer *s, struct 
 	if (opts->record) {
 		err = record_writer__open(opts->record, &r->writer);
 		if (err) {
-			log_error("failed to create '%s': %s", opts->record, outfile__strerror(err));
+			log_error("failed to create '%s': %s", opts->record,
+				  outfile__strerror(err));
 			free(r);
 			return err;
 		}
@@ -73,13 +74,15 @@ void recorder__free(struct recorder *r)
 
 static void memory_now(const struct recorder *r, uint64_t *ret_rss, uint64_t *ret_virt)
 {
+	const struct observer *o = r->attach->observer;
+
 	*ret_rss = *ret_virt = 0;
-	for (size_t i = 0; i < r->s->ntargets; i++) {
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
 		struct statm mem;
 
-		if (r->s->targets[i]->ended)
+		if (t->ended)
 			continue;
-		statm__read(r->s->targets[i]->pid, &mem);
+		statm__read(t->pid, &mem);
 		*ret_rss += mem.rss;
 		*ret_virt += mem.virt;
 	}
@@ -87,10 +90,11 @@ static void memory_now(const struct recorder *r, uint64_t *ret_rss, uint64_t *re
 
 static double inuse_now(const struct recorder *r)
 {
+	const struct observer *o = r->attach->observer;
 	double bytes = 0;
 
-	for (size_t i = 0; i < r->s->ntargets; i++) {
-		const struct heap_target *h = &r->s->heap->targets[r->s->targets[i]->index];
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
+		const struct heap_target *h = &observer__heap(o)->targets[t->index];
 
 		bytes += h->alloc_bytes - h->free_bytes;
 	}
@@ -98,20 +102,18 @@ static double inuse_now(const struct recorder *r)
 }
 
 /* With sizes and lifetimes: they are what a look afterwards can no longer ask for. */
-static int make_profile(struct recorder *r, struct profile **ret)
+static int make_profile(struct recorder *r, struct ledgers *ledgers, struct profile **ret)
 {
-	int err;
+	struct snapshot_opts opts = {
+		.mappings = r->opts->with_maps, .histograms = true, .ledgers = ledgers};
 
-	r->s->histograms = true;
-	err = snapshot__heap(r->s, NULL, r->opts->with_maps, ret);
-	r->s->histograms = false;
-	return err;
+	return attach__snapshot(r->attach, opts, ret);
 }
 
 static void record(struct recorder *r, uint64_t rss, uint64_t virt)
 {
 	struct profile *p = NULL;
-	int err = make_profile(r, &p);
+	int err = make_profile(r, NULL, &p);
 
 	if (!err)
 		err = record_writer__add(r->writer, p, (int64_t)rss, (int64_t)virt);
@@ -130,12 +132,10 @@ static void look_at_peak(struct recorder *r, struct peak *k, double bytes, uint6
 
 	if (!k->path || now_ns < k->next_ns || bytes <= k->bytes * PEAK_STEP || bytes <= 0)
 		return;
-	if (make_profile(r, &p))
-		return;	       /* at the next look again */
-	if (r->opts->ledger) { /* as old as its cost demands; it tells its moment */
+	if (r->opts->ledger) /* as old as its cost demands; it tells its moment */
 		ledgers__refresh_all(r->ledgers, 0, false);
-		ledgers__add(r->ledgers, NULL, p);
-	}
+	if (make_profile(r, r->opts->ledger ? r->ledgers : NULL, &p))
+		return; /* at the next look again */
 	profile__free(k->profile);
 	k->profile = p;
 	k->bytes = bytes;

@@ -8,14 +8,13 @@
 
 #include <stdint.h>
 
-#include "run/attach_options.h"
+#include "run/attach.h"
 #include "snapshot/ledgers.h"
-#include "observe/observer.h"
 
 struct recorder;
 
 /* ledgers: for the profiles of peaks, if ledgers are asked for; borrowed. 0 or -errno (logged). */
-int recorder__new(const struct attach_options *opts, struct observer *s, struct ledgers *ledgers,
+int recorder__new(const struct attach_options *opts, struct attach *a, struct ledgers *ledgers,
 		  struct recorder **ret);
 void recorder__free(struct recorder *r);
 /* Looks at the heap and at RSS; cheap unless there is a new peak or a recording is due. */

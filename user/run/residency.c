@@ -9,20 +9,21 @@
 #include "core/util.h"
 #include "format/timeline_file.h"
 #include "probe/proc_timeline.h"
-#include "snapshot/go_part.h"
+#include "snapshot/runtimes.h"
 #include "sys/outfile.h"
 
 #define MAX_INTERVAL_NS 1000000000ULL /* a timeline has at least a row a second */
 
 struct residency {
 	const struct attach_options *opts;
-	struct observer *observer;
+	const struct attach *attach;
 	struct proc_timeline *timeline; /* NULL: none asked for */
 	uint64_t interval_ns, due_ns;
-	uint32_t ntargets; /* already in the timeline */
+	uint32_t next_index; /* of the first target that is not in the timeline yet */
 };
 
-int residency__new(const struct attach_options *opts, struct observer *s, struct residency **ret)
+int residency__new(const struct attach_options *opts, const struct attach *a,
+		   struct residency **ret)
 {
 	struct residency *r = calloc(1, sizeof(*r));
 	struct proc_timeline_opts topts = {0};
@@ -31,7 +32,7 @@ int residency__new(const struct attach_options *opts, struct observer *s, struct
 	if (!r)
 		return -ENOMEM;
 	r->opts = opts;
-	r->observer = s;
+	r->attach = a;
 	r->interval_ns = min_of(opts->interval_ns, MAX_INTERVAL_NS);
 	r->due_ns = UINT64_MAX;
 	if (opts->timeline) {
@@ -62,27 +63,34 @@ uint64_t residency__due(const struct residency *r)
 	return r->due_ns;
 }
 
-void residency__tick(struct residency *r, uint64_t now_ns)
+static void add_new_targets(struct residency *r)
 {
-	struct observer *s = r->observer;
+	const struct observer *o = r->attach->observer;
 
-	if (now_ns < r->due_ns)
-		return;
-	for (; r->ntargets < s->ntargets; r->ntargets++) {
-		const struct target *t = s->targets[r->ntargets];
-		int err = t->ended ? 0 : proc_timeline__add(r->timeline, t->pid);
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
+		int err;
 
+		if (t->index < r->next_index)
+			continue;
+		r->next_index = t->index + 1;
+		err = t->ended ? 0 : proc_timeline__add(r->timeline, t->pid);
 		if (err && err != -ESRCH)
 			log_warn("no timeline of %d: %s", t->pid, strerror(-err));
 	}
-	for (uint32_t i = 0; i < s->ntargets; i++) {
-		const struct heap_target *h = &s->heap->targets[s->targets[i]->index];
+}
 
-		struct go_part_numbers n = {.inuse_bytes = h->alloc_bytes - h->free_bytes,
-					    .alloc_bytes = h->alloc_bytes};
+void residency__tick(struct residency *r, uint64_t now_ns)
+{
+	const struct observer *o = r->attach->observer;
 
-		go_part__numbers(s->targets[i], &n);
-		proc_timeline__heap(r->timeline, s->targets[i]->pid, n.inuse_bytes, n.alloc_bytes);
+	if (now_ns < r->due_ns)
+		return;
+	add_new_targets(r);
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
+		struct runtimes_numbers n;
+
+		runtimes__numbers(r->attach->runtimes, o, t, &n);
+		proc_timeline__heap(r->timeline, t->pid, n.inuse_bytes, n.alloc_bytes);
 	}
 	if (proc_timeline__tick(r->timeline) < 0)
 		log_debug("a row of the timeline is missing");

@@ -7,14 +7,14 @@
 
 #include <stdint.h>
 
-#include "observe/observer.h"
-#include "run/attach_options.h"
+#include "run/attach.h"
 
 struct proc_timeline;
 struct residency;
 
 /* Starts the timeline if one is asked for. 0 or -errno. */
-int residency__new(const struct attach_options *opts, struct observer *s, struct residency **ret);
+int residency__new(const struct attach_options *opts, const struct attach *a,
+		   struct residency **ret);
 void residency__free(struct residency *r);
 
 /* When residency__tick is due next, CLOCK_MONOTONIC ns; UINT64_MAX: never. */

@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "model/heap.h"
 #include "format/ledger_out.h"
 #include "sys/heapwalk.h"
 #include "sys/statm.h"
@@ -17,18 +18,18 @@
 #define PAUSE_PER_COST 19 /* readings take a twentieth of the time at most */
 
 struct ledgers {
-	struct observer *s;
+	struct observer *o;
 	bool from_start;
 	struct ledgers_entry *entry[MW_MAX_TARGETS]; /* by the target's index; NULL: never read */
 };
 
-int ledgers__new(struct observer *s, bool from_start, struct ledgers **ret)
+int ledgers__new(struct observer *o, bool from_start, struct ledgers **ret)
 {
 	struct ledgers *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return -ENOMEM;
-	l->s = s;
+	l->o = o;
 	l->from_start = from_start;
 	*ret = l;
 	return 0;
@@ -46,21 +47,22 @@ void ledgers__free(struct ledgers *l)
 /* The ledger of a target with its live heap, as of now: reads the events that are there, then walks
  * the heap (about 0.2 s per GiB; a large one only once the session is frozen, the ledger says so).
  * from_start: nothing is older than the profile. 0, -ESRCH when it has ended, other -errno. */
-static int read_ledger(struct observer *s, const struct target *t, bool from_start,
+static int read_ledger(struct observer *o, const struct target *t, bool from_start,
 		       struct ledger *ret)
 {
-	struct ledger_heap heap = {.known = !s->opts.faults_only, .from_start = from_start};
+	struct ledger_heap heap = {.known = !observer__opts(o)->faults_only,
+				   .from_start = from_start};
 	struct ledger_block *block = NULL;
 	struct statm mem;
 	int err;
 
 	statm__read(t->pid, &mem);
-	if (!s->frozen && mem.rss > WALK_LIVE_BYTES)
+	if (!observer__frozen(o) && mem.rss > WALK_LIVE_BYTES)
 		heap.why_not = "it is large, and walked when the profile ends";
 	/* what has happened so far; a busy program never lets the ring run dry */
-	for (int i = 0; i < MAX_POLLS && observer__poll(s) > 0; i++)
+	for (int i = 0; i < MAX_POLLS && observer__poll(o) > 0; i++)
 		;
-	err = heap__blocks(s->heap, t->index, &block, &heap.nblocks);
+	err = heap__blocks(observer__heap(o), t->index, &block, &heap.nblocks);
 	heap.block = block;
 	if (!err)
 		err = heapwalk__ledger(t->pid, &heap, ret, NULL);
@@ -82,7 +84,7 @@ const struct ledgers_entry *ledgers__refresh(struct ledgers *l, const struct tar
 	}
 	if (t->ended || begin < e->refresh_ns)
 		return e;
-	e->error = read_ledger(l->s, t, l->from_start, &now);
+	e->error = read_ledger(l->o, t, l->from_start, &now);
 	if (!e->error) {
 		e->ledger = now;
 		memcpy(e->comm, t->comm, sizeof(e->comm));
@@ -98,9 +100,7 @@ const struct ledgers_entry *ledgers__refresh(struct ledgers *l, const struct tar
 
 void ledgers__refresh_all(struct ledgers *l, uint64_t min_ns, bool at_once)
 {
-	for (uint32_t i = 0; i < l->s->ntargets; i++) {
-		const struct target *t = l->s->targets[i];
-
+	for (const struct target *t = observer__next(l->o, NULL); t; t = observer__next(l->o, t)) {
 		if (at_once && l->entry[t->index])
 			l->entry[t->index]->refresh_ns = 0;
 		ledgers__refresh(l, t, min_ns);
@@ -128,8 +128,8 @@ int ledgers__print(struct ledgers *l, FILE *f, bool ended, bool json)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; i < l->s->ntargets && !err; i++) {
-		const struct target *t = l->s->targets[i];
+	for (const struct target *t = observer__next(l->o, NULL); t && !err;
+	     t = observer__next(l->o, t)) {
 		const struct ledgers_entry *e = l->entry[t->index];
 
 		if (t->ended && !ended)
@@ -149,8 +149,8 @@ int ledgers__add(struct ledgers *l, const struct target *t, struct profile *p)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; i < l->s->ntargets && !err; i++) {
-		const struct target *of = l->s->targets[i];
+	for (const struct target *of = observer__next(l->o, NULL); of && !err;
+	     of = observer__next(l->o, of)) {
 		const struct ledgers_entry *e = l->entry[of->index];
 
 		if ((!t || t == of) && e && e->has)

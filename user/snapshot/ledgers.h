@@ -29,7 +29,7 @@ struct ledgers_entry {
 };
 
 /* from_start: the heap profile saw the processes from their start. 0 or -ENOMEM. */
-int ledgers__new(struct observer *s, bool from_start, struct ledgers **ret);
+int ledgers__new(struct observer *o, bool from_start, struct ledgers **ret);
 void ledgers__free(struct ledgers *l); /* NULL is fine */
 
 /* The ledger of a process, read again if it still runs and the last reading is at least min_ns and

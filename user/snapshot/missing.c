@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/anon.h"
+#include "model/heap.h"
 #include "observe/faults.h"
 #include "observe/observer.h"
 
@@ -18,27 +20,27 @@ static void add_heap(const struct heap_target *h, struct losses *ret)
 	losses__add(ret, MW_LOSS_FOLLOW_GAP, h->follow_gap_ns > 0, 0);
 }
 
-int missing__gather(struct observer *s, const struct target *t, struct losses *ret)
+int missing__gather(const struct observer *o, const struct target *t, struct losses *ret)
 {
 	uint64_t counters[MW_C_COUNT];
-	int err = observer__counters(s, t, counters);
+	int err = observer__counters(o, t, counters);
 
 	if (err)
 		return err;
 	memset(ret, 0, sizeof(*ret));
 	losses__add_counters(ret, counters);
-	for (uint32_t i = 0; i < s->ntargets; i++) {
-		if (t && t->index != i)
-			continue;
-		add_heap(&s->heap->targets[i], ret);
-		losses__add(ret, MW_LOSS_REGIONS_FULL, s->anon->targets[i].lost, 0);
+	for (const struct target *of = t ? t : observer__next(o, NULL); of;
+	     of = t ? NULL : observer__next(o, of)) {
+		add_heap(&observer__heap(o)->targets[of->index], ret);
+		losses__add(ret, MW_LOSS_REGIONS_FULL, observer__anon(o)->targets[of->index].lost,
+			    0);
 	}
-	losses__add(ret, MW_LOSS_CHILD_GONE, s->children_gone, 0);
-	losses__add(ret, MW_LOSS_CHILD_MISSED, s->children_missed, 0);
-	if (s->faults) {
-		losses__add_all(ret, faults__losses(s->faults));
+	losses__add(ret, MW_LOSS_CHILD_GONE, observer__children_gone(o), 0);
+	losses__add(ret, MW_LOSS_CHILD_MISSED, observer__children_missed(o), 0);
+	if (observer__faults(o)) {
+		losses__add_all(ret, faults__losses(observer__faults(o)));
 		losses__add(ret, MW_LOSS_FAULT_RING, 0,
-			    ret->count[MW_LOSS_FAULT_RING] * faults__period(s->faults) *
+			    ret->count[MW_LOSS_FAULT_RING] * faults__period(observer__faults(o)) *
 				    sysconf(_SC_PAGESIZE));
 	}
 	return 0;

@@ -9,6 +9,6 @@ struct observer;
 struct target;
 
 /* Of one target, or of all and of strangers (NULL). 0 or -errno. */
-int missing__gather(struct observer *s, const struct target *t, struct losses *ret);
+int missing__gather(const struct observer *o, const struct target *t, struct losses *ret);
 
 #endif

@@ -12,10 +12,13 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "snapshot/go_part.h"
-#include "snapshot/missing.h"
+#include "elf/symbolizer.h"
+#include "model/heap.h"
 #include "observe/faults.h"
-#include "observe/observer.h"
+#include "observe/module.h"
+#include "snapshot/ledgers.h"
+#include "snapshot/missing.h"
+#include "snapshot/runtimes.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/touched.h"
 
@@ -27,29 +30,56 @@ struct named_frame {
 };
 
 struct build {
-	struct observer *s;
+	struct observer *o;
+	struct symbolizer *symbolizer;
+	struct snapshot_opts opts;
+	const struct heap *heap;
 	struct profile *p;
 	const struct target *only; /* NULL: all */
-	uint32_t *location;	   /* by frame id: index + 1 */
-	uint32_t *mapping;	   /* by observer map: index + 1 */
-	struct symbolizer_jit *jit[MW_MAX_TARGETS];
-	bool jit_tried[MW_MAX_TARGETS];
+	struct module_symbols {
+		struct symbolizer_module *module; /* NULL: there are none */
+		bool asked;
+	} * symbols; /* by module index */
+	size_t nsymbols;
+	uint32_t *location; /* by frame id: index + 1 */
+	uint32_t *mapping;  /* by observer map: index + 1 */
 	uint32_t class_key, class_mmap, pid_key, comm_key;
 	double inuse_bytes;	      /* of all targets in the profile */
 	struct touched_site *touched; /* by site; NULL: not looked at */
 };
 
-static struct symbolizer_module *symbols_of(struct observer *s, struct module *m)
+/* From one to the next target in the profile: from NULL to NULL. */
+static const struct target *next_target(const struct build *b, const struct target *t)
 {
-	if (!m->symbols && !m->symbols_failed && m->fd >= 0 &&
-	    symbolizer__module(s->symbolizer, m->fd, m->path, m->root, &m->symbols))
-		m->symbols_failed = true;
-	return m->symbols;
+	if (b->only)
+		return t ? NULL : b->only;
+	return observer__next(b->o, t);
+}
+
+static bool is_in(const struct build *b, uint32_t target)
+{
+	return b->only ? b->only->index == target : observer__at(b->o, target) != NULL;
+}
+
+static struct symbolizer_module *symbols_of(struct build *b, const struct module *m)
+{
+	size_t old = b->nsymbols;
+	struct module_symbols *of;
+
+	if (m->fd < 0 || array_reserve(b->symbols, b->nsymbols, m->index + 1))
+		return NULL;
+	if (b->nsymbols > old)
+		memset(b->symbols + old, 0, (b->nsymbols - old) * sizeof(*b->symbols));
+	of = &b->symbols[m->index];
+	if (!of->asked && symbolizer__module(b->symbolizer, m->fd, m->path, m->root, &of->module))
+		of->module = NULL;
+	of->asked = true;
+	return of->module;
 }
 
 static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
 {
-	const struct observer_map *sm = &b->s->maps[map];
+	const struct observer_map *sm = observer__map(b->o, map);
 	struct profile_mapping m = {.start = sm->start, .limit = sm->end, .offset = sm->offset};
 	uint32_t id;
 	int err;
@@ -65,9 +95,9 @@ static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
 	err = profile__string(b->p, sm->module->path, &m.file);
 	if (!err)
 		err = profile__string(b->p, sm->module->build_id, &m.build_id);
-	if (!err && symbols_of(b->s, sm->module)) {
+	if (!err && symbols_of(b, sm->module)) {
 		m.has_functions = true;
-		m.has_filenames = m.has_lines = m.has_inlines = !b->s->opts.no_lines;
+		m.has_filenames = m.has_lines = m.has_inlines = true;
 	}
 	if (!err)
 		err = profile__mapping(b->p, &m, &id);
@@ -95,26 +125,15 @@ static int add_line(struct profile *p, const struct symbolizer_frame *f, struct 
 	return err;
 }
 
-struct symbolizer_jit *snapshot__jit(struct observer *s, const struct target *t)
-{
-	struct symbolizer_jit *jit = NULL;
-	char root[64];
-
-	snprintf(root, sizeof(root), "/proc/%d/root", t->pid);
-	return symbolizer__jit(s->symbolizer, t->pid, root, &jit) ? NULL : jit;
-}
-
 /* Names of code that is in no file: what a JIT wrote down about itself. */
 static int lookup_jit(struct build *b, const struct observer_map *m, uint64_t addr,
 		      struct symbolizer_frame *frames)
 {
-	if (!b->jit_tried[m->target]) {
-		b->jit_tried[m->target] = true;
-		b->jit[m->target] = snapshot__jit(b->s, b->s->targets[m->target]);
-	}
-	if (!b->jit[m->target])
-		return 0;
-	return symbolizer_jit__lookup(b->jit[m->target], addr, frames, SYMBOLIZER_MAX_INLINE);
+	const struct target *t = observer__at(b->o, m->target);
+	struct symbolizer_jit *jit =
+		b->opts.runtimes && t ? runtimes__jit(b->opts.runtimes, t) : NULL;
+
+	return jit ? symbolizer_jit__lookup(jit, addr, frames, SYMBOLIZER_MAX_INLINE) : 0;
 }
 
 static int by_module(const void *pa, const void *pb)
@@ -128,18 +147,17 @@ static int by_module(const void *pa, const void *pb)
  * process that reads debug information. Only an optimisation, so that failures do not matter. */
 static void prefetch_names(struct build *b)
 {
-	cleanup_free struct named_frame *f = calloc(b->s->nframes + 1, sizeof(*f));
-	cleanup_free uint64_t *offs = calloc(b->s->nframes + 1, sizeof(*offs));
+	cleanup_free struct named_frame *f = calloc(observer__nframes(b->o) + 1, sizeof(*f));
+	cleanup_free uint64_t *offs = calloc(observer__nframes(b->o) + 1, sizeof(*offs));
 	size_t n = 0;
 
-	for (size_t i = 0; f && i < b->s->nframes; i++) {
-		const struct observer_map *m = &b->s->maps[b->s->frames[i].map];
+	for (size_t i = 0; f && i < observer__nframes(b->o); i++) {
+		const struct observer_map *m = observer__map(b->o, observer__frame(b->o, i)->map);
 
-		if (!m->module || (b->only && m->target != b->only->index) ||
-		    !symbols_of(b->s, m->module))
+		if (!m->module || !is_in(b, m->target) || !symbols_of(b, m->module))
 			continue;
-		f[n].module = m->module->symbols;
-		f[n++].off = b->s->frames[i].address - m->start + m->offset;
+		f[n].module = symbols_of(b, m->module);
+		f[n++].off = observer__frame(b->o, i)->address - m->start + m->offset;
 	}
 	if (!n || !offs)
 		return;
@@ -148,15 +166,15 @@ static void prefetch_names(struct build *b)
 		offs[i - first] = f[i].off;
 		if (i + 1 < n && f[i + 1].module == f[i].module)
 			continue;
-		symbolizer__prefetch(b->s->symbolizer, f[i].module, offs, i + 1 - first);
+		symbolizer__prefetch(b->symbolizer, f[i].module, offs, i + 1 - first);
 		first = i + 1;
 	}
 }
 
 static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
 {
-	const struct observer_frame *f = &b->s->frames[frame];
-	const struct observer_map *m = &b->s->maps[f->map];
+	const struct observer_frame *f = observer__frame(b->o, frame);
+	const struct observer_map *m = observer__map(b->o, f->map);
 	struct symbolizer_frame names[SYMBOLIZER_MAX_INLINE];
 	struct profile_line lines[SYMBOLIZER_MAX_INLINE];
 	struct symbolizer_module *sym;
@@ -172,9 +190,9 @@ static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
 		return err;
 	if (!m->module)
 		n = lookup_jit(b, m, f->address, names);
-	else if ((sym = symbols_of(b->s, m->module)))
-		n = symbolizer__lookup(b->s->symbolizer, sym, f->address - m->start + m->offset,
-				       names, SYMBOLIZER_MAX_INLINE);
+	else if ((sym = symbols_of(b, m->module)))
+		n = symbolizer__lookup(b->symbolizer, sym, f->address - m->start + m->offset, names,
+				       SYMBOLIZER_MAX_INLINE);
 	for (int i = 0; i < n && !err; i++)
 		err = add_line(b->p, &names[i], &lines[i]);
 	if (!err)
@@ -186,7 +204,7 @@ static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
 
 static int site_stack(struct build *b, const struct heap_site *site, uint32_t *locs, size_t *ret_n)
 {
-	const uint32_t *frames = heap__site_frames(b->s->heap, site);
+	const uint32_t *frames = heap__site_frames(b->heap, site);
 	size_t n = 0;
 	int err = 0;
 
@@ -220,11 +238,10 @@ static void set_resident(struct build *b, double bytes)
 	b->p->samples[b->p->nsamples - 1].value[PROFILE_RESIDENT_SPACE] = rounded(bytes);
 }
 
-static int add_site(struct build *b, const struct heap_site *site, bool with_maps)
+static int add_site(struct build *b, const struct heap_site *site)
 {
-	const struct touched_site *touched =
-		b->touched ? &b->touched[site - b->s->heap->sites] : NULL;
-	const struct target *t = b->s->targets[site->target];
+	const struct touched_site *touched = b->touched ? &b->touched[site - b->heap->sites] : NULL;
+	const struct target *t = observer__at(b->o, site->target);
 	struct profile_label labels[4];
 	uint32_t locs[MW_MAX_FRAMES + 2];
 	int64_t v[4];
@@ -232,7 +249,7 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 	int err = site_stack(b, site, locs, &n);
 
 	nlabels = target_labels(b, t, labels);
-	nlabels += go_part__c_label(t, b->p, &labels[nlabels]);
+	nlabels += runtimes__c_label(b->opts.runtimes, t, b->p, &labels[nlabels]);
 	if (!err && site->alloc_samples) {
 		v[PROFILE_ALLOC_OBJECTS] = rounded(site->alloc_objects);
 		v[PROFILE_ALLOC_SPACE] = rounded(site->alloc_bytes);
@@ -241,7 +258,7 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
 		if (!err && touched)
 			set_resident(b, touched->heap_bytes);
-		if (!err && b->s->histograms)
+		if (!err && b->opts.histograms)
 			err = profile__hist(b->p, &site->hist);
 		if (!err &&
 		    heap_site__inuse_bytes(site) * AGES_SHARE > max_of(b->inuse_bytes, 0.0) &&
@@ -249,7 +266,8 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 			err = profile__ages(b->p, site->ages);
 	}
 	/* A Go runtime's mappings are its heap, which its own profile divides up. */
-	if (!err && with_maps && site->map_count && !site->internal && !t->go) {
+	if (!err && b->opts.mappings && site->map_count && !site->internal &&
+	    !runtimes__is_go(b->opts.runtimes, t)) {
 		labels[nlabels++] =
 			(struct profile_label){.key = b->class_key, .str = b->class_mmap};
 		v[PROFILE_ALLOC_OBJECTS] = site->map_count;
@@ -267,22 +285,20 @@ static int add_site(struct build *b, const struct heap_site *site, bool with_map
 static int add_losses(struct build *b)
 {
 	struct losses l;
-	int err = missing__gather(b->s, b->only, &l);
+	int err = missing__gather(b->o, b->only, &l);
 
-	if (!b->s->histograms)
+	if (!b->opts.histograms)
 		l.count[MW_LOSS_HISTOGRAMS] = 0;
-	return err ? err : losses__into_profile(&l, b->s->opts.sample_bytes, b->p);
+	return err ? err : losses__into_profile(&l, observer__sample_bytes(b->o), b->p);
 }
 
 static void add_totals(struct build *b)
 {
 	struct profile_totals *t = &b->p->totals;
 
-	for (uint32_t i = 0; i < b->s->ntargets; i++) {
-		const struct heap_target *h = &b->s->heap->targets[i];
+	for (const struct target *of = next_target(b, NULL); of; of = next_target(b, of)) {
+		const struct heap_target *h = &b->heap->targets[of->index];
 
-		if (b->only && b->only->index != i)
-			continue;
 		t->alloc_objects += h->alloc_objects;
 		t->alloc_bytes += h->alloc_bytes;
 		t->free_objects += h->free_objects;
@@ -297,19 +313,19 @@ static int add_histograms(struct build *b)
 {
 	int err = 0;
 
-	for (uint32_t i = 0; i < b->s->ntargets && !err; i++) {
-		const struct heap_target *h = &b->s->heap->targets[i];
+	for (const struct target *t = next_target(b, NULL); t && !err; t = next_target(b, t)) {
+		const struct heap_target *h = &b->heap->targets[t->index];
 
-		if (h->hist && (!b->only || b->only->index == i))
+		if (h->hist)
 			err = profile__hist_total(b->p, h->hist);
 	}
 	return err;
 }
 
 /* Why the pages of a process cannot be looked at. */
-static const char *no_pages(const struct target *t, int err)
+static const char *no_pages(const struct build *b, const struct target *t, int err)
 {
-	if (t->go)
+	if (runtimes__is_go(b->opts.runtimes, t))
 		return "is a Go program, whose profile has no addresses";
 	return err == -ESRCH ? "has ended, and its pages with it" : strerror(-err);
 }
@@ -321,19 +337,16 @@ static const char *no_pages(const struct target *t, int err)
  */
 static int look_at_pages(struct build *b)
 {
-	cleanup_free struct touched_site *sum = calloc(b->s->heap->nsites + 1, sizeof(*sum));
+	cleanup_free struct touched_site *sum = calloc(b->heap->nsites + 1, sizeof(*sum));
 	const struct target *blind = NULL;
 	bool seen = false;
 	int err = 0;
 
 	if (!sum)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < b->s->ntargets; i++) {
-		const struct target *t = b->s->targets[i];
-
-		if (b->only && b->only->index != i)
-			continue;
-		err = t->go ? -EOPNOTSUPP : touched__sum(b->s, t, sum);
+	for (const struct target *t = next_target(b, NULL); t; t = next_target(b, t)) {
+		err = runtimes__is_go(b->opts.runtimes, t) ? -EOPNOTSUPP
+							   : touched__sum(b->o, t, sum);
 		if (err == -ENOMEM)
 			return err;
 		seen |= !err;
@@ -348,7 +361,7 @@ static int look_at_pages(struct build *b)
 		b->touched = take_ptr(sum);
 	else if (blind)
 		log_warn("no resident_space: %s (%d) %s", blind->comm, blind->pid,
-			 no_pages(blind, err));
+			 no_pages(b, blind, err));
 	return 0;
 }
 
@@ -357,14 +370,14 @@ static int add_go(struct build *b, const struct target *t)
 	struct profile_label labels[2];
 	size_t n = target_labels(b, t, labels);
 
-	return go_part__add(t, b->p, labels, n);
+	return runtimes__add(b->opts.runtimes, t, b->p, labels, n);
 }
 
 static int describe(struct build *b)
 {
-	const struct target *t = b->only ? b->only : b->s->targets[0];
+	const struct target *t = next_target(b, NULL);
 	struct profile *p = b->p;
-	int err = profile__set_heap_types(p, b->s->opts.sample_bytes);
+	int err = profile__set_heap_types(p, observer__sample_bytes(b->o));
 
 	err = err ? err : profile__string(p, "class", &b->class_key);
 	err = err ? err : profile__string(p, "mmap", &b->class_mmap);
@@ -400,15 +413,15 @@ static int set_fault_types(struct build *b)
 		err = profile__string(p, "space", &p->period_type.type);
 	if (!err)
 		err = profile__string(p, "bytes", &p->period_type.unit);
-	p->period = (int64_t)faults__period(b->s->faults) * sysconf(_SC_PAGESIZE);
+	p->period = (int64_t)faults__period(observer__faults(b->o)) * sysconf(_SC_PAGESIZE);
 	p->sample_bytes = p->period;
 	return err;
 }
 
 static int add_fault_site(struct build *b, uint32_t index)
 {
-	const struct heap_site *site = &b->s->heap->sites[index];
-	const struct faults_site *sums = faults__site(b->s->faults, index);
+	const struct heap_site *site = &b->heap->sites[index];
+	const struct faults_site *sums = faults__site(observer__faults(b->o), index);
 	struct profile_totals *totals = &b->p->totals;
 	uint32_t locs[MW_MAX_FRAMES + 2];
 	struct profile_label labels[3];
@@ -430,13 +443,13 @@ static int add_fault_site(struct build *b, uint32_t index)
 	totals->inuse_objects += v[2];
 	totals->inuse_bytes += v[3];
 	return profile__sample(b->p, locs, n, v, labels,
-			       target_labels(b, b->s->targets[site->target], labels));
+			       target_labels(b, observer__at(b->o, site->target), labels));
 }
 
 /* What is resident from before the recording, or came with faults that were not sampled. */
 static int add_fault_rest(struct build *b, const struct target *t)
 {
-	int64_t v[4] = {0}, rest = faults__rest(b->s->faults, t->index);
+	int64_t v[4] = {0}, rest = faults__rest(observer__faults(b->o), t->index);
 	struct profile_label labels[3];
 	uint32_t loc;
 	int err;
@@ -457,20 +470,27 @@ static void build_free(struct build *b)
 	free(b->touched);
 	free(b->location);
 	free(b->mapping);
+	free(b->symbols);
 	free(b);
 }
 
-static int build_new(struct observer *s, const struct target *t, struct build **ret)
+static int build_new(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
+		     struct build **ret)
 {
 	struct build *b = calloc(1, sizeof(*b));
 	int err = -ENOMEM;
 
 	if (!b)
 		return err;
-	b->s = s;
-	b->only = t ? t : s->ntargets == 1 ? s->targets[0] : NULL;
-	b->location = calloc(s->nframes + 1, sizeof(*b->location));
-	b->mapping = calloc(s->nmaps + 1, sizeof(*b->mapping));
+	b->o = o;
+	b->symbolizer = sym;
+	b->opts = *opts;
+	b->heap = observer__heap(o);
+	b->only = opts->target		    ? opts->target
+		  : observer__count(o) == 1 ? observer__next(o, NULL)
+					    : NULL;
+	b->location = calloc(observer__nframes(o) + 1, sizeof(*b->location));
+	b->mapping = calloc(observer__nmaps(o) + 1, sizeof(*b->mapping));
 	if (b->location && b->mapping)
 		err = profile__new(&b->p);
 	if (!err)
@@ -487,73 +507,91 @@ static int add_first_mapping(struct build *b)
 {
 	uint32_t unused;
 
-	for (uint32_t i = 0; i < b->s->nmaps; i++) {
-		if (b->s->maps[i].module && (!b->only || b->s->maps[i].target == b->only->index))
+	for (uint32_t i = 0; i < observer__nmaps(b->o); i++) {
+		const struct observer_map *m = observer__map(b->o, i);
+
+		if (m->module && is_in(b, m->target))
 			return map_mapping(b, i, &unused);
 	}
 	return 0;
 }
 
-int snapshot__faults(struct observer *s, const struct target *t, struct profile **ret)
+/* The newest ledgers, if they are wanted; then the profile is the caller's. */
+static int finish(struct build *b, struct profile **ret)
+{
+	int err = b->opts.ledgers ? ledgers__add(b->opts.ledgers, b->opts.target, b->p) : 0;
+
+	if (!err)
+		*ret = take_ptr(b->p);
+	return err;
+}
+
+int snapshot__faults(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
+		     struct profile **ret)
 {
 	struct build *b;
 	int err;
 
-	if (!s->faults)
+	if (!observer__faults(o))
 		return -EINVAL;
-	faults__look(s->faults, true);
-	err = build_new(s, t, &b);
+	faults__look(observer__faults(o), true);
+	err = build_new(o, sym, opts, &b);
 	if (err)
 		return err;
 	err = set_fault_types(b);
 	if (!err)
 		err = add_first_mapping(b);
 	prefetch_names(b);
-	for (uint32_t i = 0; i < s->heap->nsites && !err; i++) {
-		if (!b->only || s->heap->sites[i].target == b->only->index)
+	for (uint32_t i = 0; i < b->heap->nsites && !err; i++) {
+		if (is_in(b, b->heap->sites[i].target))
 			err = add_fault_site(b, i);
 	}
-	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
-		if (!b->only || b->only->index == i)
-			err = add_fault_rest(b, s->targets[i]);
-	}
+	for (const struct target *t = next_target(b, NULL); t && !err; t = next_target(b, t))
+		err = add_fault_rest(b, t);
 	if (!err)
 		err = add_losses(b);
 	if (!err)
-		*ret = take_ptr(b->p);
+		err = finish(b, ret);
 	build_free(b);
 	return err;
 }
 
-int snapshot__heap(struct observer *s, const struct target *t, bool with_maps, struct profile **ret)
+/* Go's own first: its tables name code that the symbols of a stripped file do not. */
+static int add_sites(struct build *b)
+{
+	int err = 0;
+
+	for (const struct target *t = next_target(b, NULL); t && !err; t = next_target(b, t)) {
+		const struct heap_target *h = &b->heap->targets[t->index];
+
+		err = add_go(b, t);
+		b->inuse_bytes += h->alloc_bytes - h->free_bytes;
+	}
+	for (size_t i = 0; i < b->heap->nsites && !err; i++) {
+		if (is_in(b, b->heap->sites[i].target))
+			err = add_site(b, &b->heap->sites[i]);
+	}
+	return err;
+}
+
+int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
+		   struct profile **ret)
 {
 	struct build *b;
-	int err = build_new(s, t, &b);
+	int err = build_new(o, sym, opts, &b);
 
 	if (err)
 		return err;
-	b->p->ages_ms = heap__time_ms(s->heap, util__now_ns());
+	b->p->ages_ms = heap__time_ms(b->heap, util__now_ns());
 	err = add_first_mapping(b);
-	if (!err && s->touched)
+	if (!err && opts->residency)
 		err = look_at_pages(b);
 	prefetch_names(b);
-	/* Go's own first: its tables name code that the symbols of a stripped file do not. */
-	for (uint32_t i = 0; i < s->ntargets && !err; i++) {
-		if (!b->only || b->only->index == i)
-			err = add_go(b, s->targets[i]);
-	}
-	for (uint32_t i = 0; i < s->ntargets; i++) {
-		if (!b->only || b->only->index == i)
-			b->inuse_bytes +=
-				s->heap->targets[i].alloc_bytes - s->heap->targets[i].free_bytes;
-	}
-	for (size_t i = 0; i < s->heap->nsites && !err; i++) {
-		if (!b->only || s->heap->sites[i].target == b->only->index)
-			err = add_site(b, &s->heap->sites[i], with_maps);
-	}
+	if (!err)
+		err = add_sites(b);
 	if (!err)
 		err = add_losses(b);
-	if (!err && s->histograms)
+	if (!err && opts->histograms)
 		err = add_histograms(b);
 	if (!err) {
 		add_totals(b);
@@ -561,7 +599,14 @@ int snapshot__heap(struct observer *s, const struct target *t, bool with_maps, s
 			err = profile__add_resident_type(b->p);
 	}
 	if (!err)
-		*ret = take_ptr(b->p);
+		err = finish(b, ret);
 	build_free(b);
 	return err;
+}
+
+int snapshot__take(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
+		   struct profile **ret)
+{
+	return observer__opts(o)->faults_only ? snapshot__faults(o, sym, opts, ret)
+					      : snapshot__heap(o, sym, opts, ret);
 }

@@ -11,15 +11,27 @@
 #include "model/profile.h"
 #include "observe/observer.h"
 
-/* The profile of one target (or of all: NULL) now, with symbols. with_maps: the class of
- * anonymous mappings as samples labelled class=mmap. */
-int snapshot__heap(struct observer *s, const struct target *t, bool with_maps,
+struct ledgers;
+struct runtimes;
+struct symbolizer;
+
+struct snapshot_opts {
+	const struct target *target; /* NULL: all of them in one profile */
+	bool mappings;		     /* anonymous mappings as samples labelled class=mmap */
+	bool histograms;	     /* sizes and lifetimes of blocks */
+	bool residency;		     /* a fifth value, resident_space */
+	struct runtimes *runtimes;   /* what Go and JIT compilers tell; NULL: without */
+	struct ledgers *ledgers;     /* the newest of each process; NULL: without */
+};
+
+/* The heap now, with symbols. 0 or a negative errno. */
+int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
 		   struct profile **ret);
-
-/* The page-fault profile: faulted and resident pages and space. With opts.fault_period only. */
-int snapshot__faults(struct observer *s, const struct target *t, struct profile **ret);
-
-/* Names of the target's generated code, opened now if not yet; NULL if there is no such process. */
-struct symbolizer_jit *snapshot__jit(struct observer *s, const struct target *t);
+/* The page-fault profile: faulted and resident pages and space. Only if faults are sampled. */
+int snapshot__faults(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
+		     struct profile **ret);
+/* Whichever of the two the observer is there for. */
+int snapshot__take(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
+		   struct profile **ret);
 
 #endif

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 
 #include "core/util.h"
+#include "model/anon.h"
+#include "model/heap.h"
 #include "sys/pagemap.h"
 
 #define GAP (256 << 10) /* blocks closer than this are looked up together */
 
 struct touched {
-	const struct observer *s;
+	const struct observer *o;
 	uint32_t target;
 	struct ledger_block *block;
 	size_t n, at; /* blocks before `at` end before the ranges to come */
@@ -60,7 +62,7 @@ static void take_mapping(void *arg, uint64_t start, uint64_t end)
 
 static int look_at_mappings(struct touched *t, const struct pagemap *m)
 {
-	const struct anon_target *a = &t->s->anon->targets[t->target];
+	const struct anon_target *a = &observer__anon(t->o)->targets[t->target];
 	int err = 0;
 
 	for (size_t i = 0; i < a->n && !err; i++)
@@ -69,15 +71,15 @@ static int look_at_mappings(struct touched *t, const struct pagemap *m)
 	return err;
 }
 
-int touched__sum(struct observer *s, const struct target *target, struct touched_site *sum)
+int touched__sum(const struct observer *o, const struct target *target, struct touched_site *sum)
 {
-	struct touched t = {.s = s, .target = target->index, .sum = sum};
+	struct touched t = {.o = o, .target = target->index, .sum = sum};
 	struct pagemap m;
 	int err = target->ended ? -ESRCH : pagemap__open(target->pid, &m);
 
 	if (err)
 		return err;
-	err = heap__blocks(s->heap, t.target, &t.block, &t.n);
+	err = heap__blocks(observer__heap(o), t.target, &t.block, &t.n);
 	if (!err)
 		err = look_at_blocks(&t, &m);
 	if (!err)

@@ -15,9 +15,9 @@ struct touched_site {
 
 /*
  * Adds to sum[site] the bytes of t's live blocks and mappings that lie in resident pages; of a page
- * that a block has only a part of, that part counts. sum has s->heap->nsites entries. 0; -ESRCH,
+ * that a block has only a part of, that part counts. sum has the heap's nsites entries. 0; -ESRCH,
  * -EACCES, …: its pages cannot be seen; -ENOMEM.
  */
-int touched__sum(struct observer *s, const struct target *t, struct touched_site *sum);
+int touched__sum(const struct observer *o, const struct target *t, struct touched_site *sum);
 
 #endif

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/exit.h"
+#include "core/log.h"
 #include "core/shortname.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "elf/symbolizer.h"
 #include "format/escape.h"
 #include "format/text.h"
-#include "run/attach.h"
 #include "observe/faults.h"
 #include "snapshot/missing.h"
 #include "snapshot/snapshot.h"
@@ -27,36 +27,49 @@ struct ranked {
 
 struct stacks {
 	struct observer *observer;
+	struct symbolizer *symbolizer;
 	struct profile *profile; /* of the last update; NULL: none yet */
 	struct ranked *rank;	 /* stacks with resident bytes, largest first */
 	size_t n;
 	int64_t total;
 };
 
+static int open_observer(struct stacks *s)
+{
+	struct observer_opts opts = {.fault_period = STACKS_PERIOD, .faults_only = true};
+	struct symbolizer_opts sym_opts = {.no_lines = false};
+	const char *why = observer__refusal();
+	int err = why ? -EOPNOTSUPP : observer__new(&opts, &s->observer);
+
+	if (!err)
+		err = symbolizer__new(&sym_opts, &s->symbolizer);
+	if (err && !why)
+		why = observer__error()[0] ? observer__error() : strerror(-err);
+	if (err)
+		log_error("no stacks: %s", why);
+	return err;
+}
+
 int stacks__new(const uint32_t *pids, size_t n, struct stacks **ret)
 {
 	struct stacks *s = calloc(1, sizeof(*s));
-	struct attach_options o;
 	size_t added = 0;
+	int err;
 
 	if (!s)
 		return -ENOMEM;
-	attach_options__init(&o);
-	o.faults = true;
-	o.fault_period = STACKS_PERIOD;
-	if (attach__open(&o, &s->observer)) {
-		free(s);
-		return -EOPNOTSUPP;
-	}
-	for (size_t i = 0; i < n; i++) {
-		struct target *t;
+	err = open_observer(s);
+	for (size_t i = 0; i < n && !err; i++) {
+		const struct target *t;
 
 		/* One that has ended has no row either. */
 		added += observer__add(s->observer, (int)pids[i], &t) == 0;
 	}
-	if (!added) {
+	if (!err && !added)
+		err = -ESRCH;
+	if (err) {
 		stacks__free(s);
-		return -ESRCH;
+		return err;
 	}
 	*ret = s;
 	return 0;
@@ -67,6 +80,7 @@ void stacks__free(struct stacks *s)
 	if (!s)
 		return;
 	observer__free(s->observer);
+	symbolizer__free(s->symbolizer);
 	profile__free(s->profile);
 	free(s->rank);
 	free(s);
@@ -87,12 +101,13 @@ static int by_bytes(const void *a, const void *b)
 
 int stacks__update(struct stacks *s)
 {
+	static const struct snapshot_opts all;
 	struct profile *p;
 	struct ranked *r;
 	int err;
 
 	stacks__poll(s);
-	err = snapshot__faults(s->observer, NULL, &p);
+	err = snapshot__faults(s->observer, s->symbolizer, &all, &p);
 	if (err)
 		return err;
 	r = calloc(p->nsamples + 1, sizeof(*r));

@@ -110,7 +110,7 @@ static void name_of(uint32_t pid, char *buf, size_t size)
 
 int top__watch(struct top *t, const struct alert_options *o)
 {
-	int status = guard__new(o, NULL, &t->guard);
+	int status = guard__new(o, NULL, NULL, NULL, &t->guard);
 
 	if (status || !t->guard || !t->view.npids)
 		return status;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* observer_priv.h - the observer from inside; for this room alone. */
+#ifndef OBSERVE_OBSERVER_PRIV_H
+#define OBSERVE_OBSERVER_PRIV_H
+
+#include "core/hash_index.h"
+#include "model/anon.h"
+#include "model/heap.h"
+#include "observe/faults.h"
+#include "observe/module.h"
+#include "observe/observer.h"
+#include "probe/alloc_probe.h"
+#include "probe/bpfobj.h"
+#include "probe/calibrate.h"
+#include "probe/fault_probe.h"
+#include "probe/feature.h"
+#include "probe/proc_probe.h"
+#include "probe/unwind_maps.h"
+
+/* A target and what only this room knows of it. */
+struct observed {
+	struct target pub; /* first: see observed_of */
+	int pidfd;	   /* -1: ended, or not to be had */
+	uint32_t *maps;	   /* current mappings (indices of observer.maps) by address */
+	size_t maps_cap;
+	uint32_t anon_map;	/* the observer_map for code in no mapping */
+	struct module **probed; /* modules with probes in this process */
+	size_t nprobed, probed_cap;
+	uint64_t rescans;
+};
+
+static inline struct observed *observed_of(const struct target *t)
+{
+	return (struct observed *)t;
+}
+
+/* An event that asks for more than a change of the model, as it was on the wire. */
+struct job {
+	enum job_kind {
+		JOB_FOLLOW, /* a fork */
+		JOB_EXEC,
+		JOB_END,
+		JOB_RESCAN, /* code was mapped */
+		JOB_STACK,  /* code in no mapping known so far, or of a process that is no target */
+		JOB_FAULT,  /* of a process that is no target */
+	} kind;
+	size_t size;
+	union {
+		struct mw_ev_hdr hdr;
+		struct mw_ev_proc proc;
+		struct mw_ev_fault fault;
+		struct mw_ev_stack stack;
+		char bytes[sizeof(struct mw_ev_stack) + MW_MAX_FRAMES * sizeof(uint64_t)];
+	} ev;
+};
+
+struct observer {
+	struct observer_opts opts;
+	struct features features;
+	struct bpfobj *obj;
+	struct alloc_probe *probe;  /* NULL: none, or taken out */
+	struct proc_probe *proc;    /* NULL: taken out */
+	struct unwind_maps *unwind; /* NULL: frame-pointer stacks */
+	struct faults *faults;	    /* NULL: page faults are not sampled */
+	int epoll_fd;
+	struct heap *heap;
+	struct anon *anon;
+	struct module_table modules;
+	struct observer_map *maps;
+	size_t nmaps, maps_cap;
+	struct observer_frame *frames;
+	size_t nframes, frames_cap;
+	struct hash_index frame_index; /* by map and address */
+	struct observed *targets[MW_MAX_TARGETS];
+	size_t ntargets; /* indices that were given out */
+	size_t count, nlive;
+	struct calibration calibration;
+	struct job job; /* at most one: reading stops for it, so that events keep their order */
+	bool has_job;
+	uint64_t events, events_this_poll;
+	uint64_t children_gone, children_missed;
+	bool frozen, stopped;
+};
+
+/* observer.c */
+void observer__set_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void observer__tell(const struct observer *o, const struct observer_event *e);
+/* The target of an event, NULL if there is none (any more). */
+struct observed *observer__of(const struct observer *o, uint32_t index);
+/* The kernel's table of live samples need not remember a process that is gone. */
+void observer__forget_live(struct observer *o, uint32_t target);
+
+/* jobs.c */
+/* Leaves the event for observer__work. What the reader of the ring is to return. */
+int observer__queue(struct observer *o, enum job_kind kind, const void *data, size_t size);
+void observer__work(struct observer *o);
+
+/* targets.c */
+void observed__free(struct observed *t);
+/* The process has a new image. by_thread: another thread than the leader called exec. */
+void observed__exec(struct observer *o, struct observed *t, bool by_thread);
+/* The process is gone: its blocks stay in the profile as they were at its end. */
+void observed__ended(struct observer *o, struct observed *t);
+
+/* mappings.c */
+/* The map for code in no mapping of the target, and those of its current mappings. */
+int mappings__add(struct observer *o, const struct observer_map *m, uint32_t *ret);
+int mappings__scan(struct observer *o, struct observed *t);
+/* The current map at addr, else one of an earlier look; -1: none. */
+long mappings__find(const struct observer *o, const struct observed *t, uint64_t addr);
+long mappings__find_old(const struct observer *o, const struct observed *t, uint64_t addr);
+
+/* frames.c */
+/* MW_EV_STACK: gives the stack's frames their ids and its site. looked: the mappings were read
+ * after the event. -EAGAIN: not before that. */
+int frames__on_stack(struct observer *o, const struct mw_ev_stack *ev, size_t size, bool looked);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* targets.c - processes come in, get new images, end, and are let go. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "observe/observer_priv.h"
+#include "sys/nofile.h"
+#include "sys/proc_task.h"
+
+#define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
+
+void observed__free(struct observed *t)
+{
+	if (!t)
+		return;
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	free(t->pub.cmdline);
+	free(t->maps);
+	free(t->probed);
+	free(t);
+}
+
+/* Reads command name and line again. */
+static void read_names(struct target *t)
+{
+	cleanup_free char *comm = NULL;
+	char path[64], *cmdline = NULL;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", t->pid);
+	n = util__read_file(path, 64, &comm);
+	if (n > 0) {
+		comm[n - 1] = 0; /* the last newline; a name may hold others */
+		snprintf(t->comm, sizeof(t->comm), "%s", comm);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", t->pid);
+	n = util__read_file(path, 4096, &cmdline);
+	if (n <= 0) {
+		free(cmdline);
+		cmdline = strdup(t->comm);
+	}
+	for (ssize_t i = 0; cmdline && i < n - 1; i++) {
+		if (!cmdline[i])
+			cmdline[i] = ' ';
+	}
+	if (cmdline) {
+		free(t->cmdline);
+		t->cmdline = cmdline;
+	}
+}
+
+/*
+ * Probes in files that the new image maps again hold already, from its first instruction. Only when
+ * another thread than the leader has called exec do the links belong to a task that is no more.
+ */
+void observed__exec(struct observer *o, struct observed *t, bool by_thread)
+{
+	t->pub.images++;
+	read_names(&t->pub);
+	if (by_thread && o->probe) {
+		/* the old ones would count the new image's calls a second time */
+		alloc_probe__detach_target(o->probe, t->pub.index, true);
+		t->nprobed = t->pub.nprobes = t->pub.nfiles = 0;
+	}
+	mappings__scan(o, t);
+}
+
+void observed__ended(struct observer *o, struct observed *t)
+{
+	if (t->pub.ended)
+		return;
+	t->pub.ended = true;
+	o->nlive--;
+	if (t->pidfd >= 0)
+		close(t->pidfd); /* out of the epoll set too */
+	t->pidfd = -1;
+	observer__forget_live(o, t->pub.index);
+	if (o->probe)
+		alloc_probe__detach_target(o->probe, t->pub.index, false);
+	/* The number may be given to another process. */
+	proc_probe__remove(o->obj, t->pub.pid);
+}
+
+void observer__remove_target(struct observer *o, const struct target *target)
+{
+	struct observed *t = observed_of(target);
+	uint32_t index = target->index;
+
+	observed__ended(o, t);
+	if (o->faults)
+		faults__clear_target(o->faults, index);
+	heap__clear_target(o->heap, index);
+	anon__clear_target(o->anon, index);
+	o->targets[index] = NULL;
+	o->count--;
+	observed__free(t);
+}
+
+/* Value of a line "Name:\tVALUE" of /proc/PID/status. */
+static long status_value(int pid, const char *name)
+{
+	cleanup_free char *text = NULL;
+	char path[64], *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (util__read_file(path, 65536, &text) <= 0)
+		return -1;
+	line = strstr(text, name);
+	return line ? strtol(line + strlen(name), NULL, 10) : -1;
+}
+
+/* Its end makes the observer's descriptor readable. */
+static int watch_end(struct observer *o, struct observed *t)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u32 = t->pub.index};
+
+	t->pidfd = syscall(SYS_pidfd_open, t->pub.pid, 0);
+	if (t->pidfd < 0)
+		return errno == ESRCH ? -ESRCH : 0; /* its exit is an event, too */
+	return epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, t->pidfd, &e) ? -errno : 0;
+}
+
+static int target_new(struct observer *o, int pid, struct observed **ret)
+{
+	struct observer_map none = {.target = o->ntargets};
+	struct observed *t;
+	int err;
+
+	if (o->ntargets >= CALIBRATE_TARGET) {
+		observer__set_error(
+			"failed to attach to PID %d: no room for more than %d processes", pid,
+			CALIBRATE_TARGET);
+		return -ENOSPC;
+	}
+	if (!nofile__room(SPARE_FILES)) {
+		observer__set_error("failed to attach to PID %d: too many open files; raise the "
+				    "limit (ulimit -n)",
+				    pid);
+		return -EMFILE;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->pub.pid = pid;
+	t->pub.index = o->ntargets;
+	t->pub.images = 1;
+	t->pub.start_ns = util__now_ns();
+	t->pub.start_unix_ms = util__wall_ms();
+	err = watch_end(o, t);
+	if (!err)
+		err = mappings__add(o, &none, &t->anon_map);
+	if (err) {
+		observed__free(t);
+		return err;
+	}
+	read_names(&t->pub);
+	*ret = t;
+	return 0;
+}
+
+static void explain(int pid, int err)
+{
+	if (err == -ESRCH)
+		observer__set_error("PID %d ended while attaching", pid);
+	else if (err == -EPERM || err == -EACCES)
+		observer__set_error("not permitted to look into PID %d: run as root (sudo), or "
+				    "with CAP_SYS_PTRACE",
+				    pid);
+	else if (err == -EMFILE)
+		observer__set_error("failed to attach to PID %d: too many open files; raise the "
+				    "limit (ulimit -n)",
+				    pid);
+}
+
+int observer__add(struct observer *o, int pid, const struct target **ret)
+{
+	long tgid = status_value(pid, "\nTgid:\t");
+	char why[PROC_TASK_WHY];
+	struct observed *t;
+	int err;
+
+	err = proc_task__check(pid, why);
+	observer__set_error("%s", why);
+	if (err)
+		return err;
+	if (tgid > 0)
+		pid = tgid; /* of a thread: its process */
+	err = target_new(o, pid, &t);
+	if (err)
+		return err;
+	o->targets[t->pub.index] = t;
+	o->ntargets++;
+	o->count++;
+	o->nlive++;
+	err = proc_probe__add(o->obj, pid, t->pub.index);
+	if (!err)
+		err = mappings__scan(o, t);
+	if (err) {
+		explain(pid, err);
+		observed__ended(o, t);
+		return err;
+	}
+	*ret = &t->pub;
+	return 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "probe/proc_probe.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "memwatch/wire.h"
+#include "probe/bpfobj.h"
+
+#define PROGRAMS 11
+#define OF_PROCESSES 3 /* the first ones; the others tell of mappings */
+
+struct proc_probe {
+	struct bpf_link *links[PROGRAMS];
+};
+
+static void programs(const struct memwatch_bpf *k, struct bpf_program *ret[PROGRAMS])
+{
+	struct bpf_program *const all[PROGRAMS] = {
+		k->progs.mw_proc_fork,	      k->progs.mw_proc_exec,
+		k->progs.mw_proc_exit,	      k->progs.mw_proc_mmap_enter,
+		k->progs.mw_proc_mmap_exit,   k->progs.mw_proc_munmap_enter,
+		k->progs.mw_proc_munmap_exit, k->progs.mw_proc_mremap_enter,
+		k->progs.mw_proc_mremap_exit, k->progs.mw_proc_brk_enter,
+		k->progs.mw_proc_brk_exit,
+	};
+
+	memcpy(ret, all, sizeof(all));
+}
+
+int proc_probe__use(struct bpfobj *o, bool mappings)
+{
+	struct bpf_program *all[PROGRAMS];
+
+	programs(o->skel, all);
+	for (size_t i = 0; i < (mappings ? PROGRAMS : OF_PROCESSES); i++)
+		bpfobj__use_prog(all[i]);
+	return mappings ? bpfobj__use_map(o->skel->maps.proc_mapcalls, 0) : 0;
+}
+
+int proc_probe__new(struct bpfobj *o, struct proc_probe **ret, char *why, size_t len)
+{
+	struct proc_probe *p = calloc(1, sizeof(*p));
+	struct bpf_program *all[PROGRAMS];
+
+	if (!p)
+		return -ENOMEM;
+	programs(o->skel, all);
+	for (size_t i = 0; i < PROGRAMS; i++) {
+		int err;
+
+		if (!bpf_program__autoload(all[i]))
+			continue;
+		p->links[i] = bpf_program__attach(all[i]);
+		if (p->links[i])
+			continue;
+		err = -errno;
+		snprintf(why, len, "failed to attach '%s': %s%s", bpf_program__name(all[i]),
+			 strerror(-err), err == -EMFILE ? "; raise the limit (ulimit -n)" : "");
+		proc_probe__free(p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
+
+void proc_probe__free(struct proc_probe *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < PROGRAMS; i++)
+		bpf_link__destroy(p->links[i]);
+	free(p);
+}
+
+int proc_probe__add(struct bpfobj *o, int pid, uint32_t index)
+{
+	struct mw_target row = {.index = index};
+	uint32_t key = pid;
+
+	return bpf_map_update_elem(bpf_map__fd(o->skel->maps.targets), &key, &row, 0) ? -errno : 0;
+}
+
+void proc_probe__remove(struct bpfobj *o, int pid)
+{
+	uint32_t key = pid;
+
+	bpf_map_delete_elem(bpf_map__fd(o->skel->maps.targets), &key);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * proc_probe.h - which processes the kernel reports on, and the tracepoints that tell of their
+ * forks, execs, ends and mappings.
+ */
+#ifndef PROBE_PROC_PROBE_H
+#define PROBE_PROC_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bpfobj;
+struct proc_probe;
+
+/* Before load: switches the programs on. mappings: the system calls that map memory too. */
+int proc_probe__use(struct bpfobj *o, bool mappings);
+
+/* After load: attaches. 0 or -errno; `why` then names what could not be attached. */
+int proc_probe__new(struct bpfobj *o, struct proc_probe **ret, char *why, size_t len);
+/* Detaches; what is in the ring stays. NULL is fine. */
+void proc_probe__free(struct proc_probe *p);
+
+/* From now on the process is reported on under this index; or no more. These outlive the probe. 0
+ * or -errno. */
+int proc_probe__add(struct bpfobj *o, int pid, uint32_t index);
+void proc_probe__remove(struct bpfobj *o, int pid);
+
+#endif
