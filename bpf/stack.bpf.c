@@ -4,6 +4,8 @@
 
 struct mw_scratch_map stack_scratch SEC(".maps");
 struct mw_seen_map stack_seen SEC(".maps");
+const volatile __u32 stack_max_frames = MW_MAX_FRAMES;
+const volatile __u32 stack_fp_frames = 127;
 
 __noinline u64 stack_hash(u32 slot)
 {

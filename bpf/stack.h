@@ -62,6 +62,8 @@ u64 stack_hash(u32 slot);
 
 /* The walker by unwind tables (unwind.bpf.c), used where userspace switched it on. */
 extern const volatile __u32 unwind_on;
+extern const volatile __u32 stack_max_frames; /* at most MW_MAX_FRAMES */
+extern const volatile __u32 stack_fp_frames;  /* the kernel's own limit of bpf_get_stack */
 u32 unwind_stack(u32 slot);
 
 /*
@@ -80,7 +82,11 @@ static __always_inline u32 stack_capture(void *ctx, u32 slot, struct mw_scratch 
 		return 0;
 	}
 	n /= 8;
-	s->ev.hdr.kind = n >= MW_MAX_FRAMES ? MW_STACK_TRUNCATED : MW_STACK_FP_END;
+	s->ev.hdr.kind = n >= stack_fp_frames ? MW_STACK_TRUNCATED : MW_STACK_FP_END;
+	if (n > stack_max_frames) {
+		s->ev.hdr.kind = MW_STACK_TRUNCATED;
+		n = stack_max_frames;
+	}
 	return n;
 }
 

@@ -6,26 +6,9 @@ const volatile __u32 unwind_on = 0; /* set by userspace where the kernel has wha
 const volatile __u32 unwind_page_shift = 12; /* of the kernel: what vm_pgoff counts */
 __u32 unwind_tick = 1; /* advanced by userspace; stamps files that are in use */
 
-#define JUMP_LIMIT (1 << 20) /* a frame pointer further away than this is not one */
-#define RET_INSTANCES 64     /* nested return probes looked through per frame */
+#define RET_INSTANCES 64 /* nested return probes looked through per frame */
 #define VM_EXEC 4
 #define FIND_ATTEMPTS 16 /* a writer holds the mapping lock for moments only */
-
-/* x86-64: where the kernel's signal frame keeps the interrupted registers, from the handler's CFA.
- */
-#define UC_GREGS 40
-#define GREG_RBP 10
-#define GREG_RSP 15
-#define GREG_RIP 16
-#define DWARF_RBP 6
-#define DWARF_RSP 7
-
-enum unwind_kind {
-	KIND_NONE = 0,
-	KIND_TABLE,   /* a file with a table */
-	KIND_NOTABLE, /* a file known to have none */
-	KIND_ANON,    /* no file: JIT code */
-};
 
 struct elem {
 	u64 w[MW_UNWIND_ELEM];
@@ -246,19 +229,21 @@ static __always_inline void want_file(struct mw_scratch *s, const struct mw_unwi
  */
 
 /* Fills the state's mapping for pc. 0 or the cause. */
-__noinline int unwind_enter(u32 slot, u64 pc)
+__noinline int walk_enter(u32 slot, u64 pc)
 {
-	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct mw_unwind_state *state = bpf_map_lookup_elem(&unwind_states, &slot);
 	struct mw_scratch *s = bpf_map_lookup_elem(&stack_scratch, &slot);
 	struct found f = {};
 	struct mw_unwind_file *file;
+	struct mw_walk *st;
 	u32 cause;
 
-	if (!st || !s)
+	if (!state || !s)
 		return MW_STACK_FAULT;
+	st = &state->w;
 	st->kind = KIND_NONE;
 	st->start = st->end = 0;
-	cause = find_mapping(pc, st->epoch, &f);
+	cause = find_mapping(pc, state->epoch, &f);
 	if (cause)
 		return cause;
 	st->start = f.start;
@@ -302,14 +287,16 @@ static __always_inline u32 at_or_below(u64 row, u32 off)
 /* The row that holds at file offset `off` of the state's file; 0 (END) if there is none. */
 __noinline u64 unwind_search(u32 slot, u32 off)
 {
-	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct mw_unwind_state *state = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct mw_walk *st;
 	u32 page, from, to, before, e, n, base;
 	struct elem *elem;
 	void *table;
 	u64 w;
 
-	if (!st)
+	if (!state)
 		return 0;
+	st = &state->w;
 	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
 	page = (off >> MW_UNWIND_PAGE_SHIFT) - st->file.first_page;
 	if (!table || page >= st->file.n_pages)
@@ -356,7 +343,7 @@ __noinline u64 unwind_search(u32 slot, u32 off)
 	return before ? word(table, before) : 0;
 }
 
-static __always_inline u64 find_row(struct mw_unwind_state *st, u32 slot, u64 off)
+static __always_inline u64 walk_row(struct mw_walk *st, u32 slot, u64 off)
 {
 	u64 key = (u64)st->file.id << 32 | off, row;
 	u32 i = (u32)(key ^ key >> 14 ^ key >> 29) & (MW_UNWIND_ROW_CACHE - 1);
@@ -374,8 +361,9 @@ static __always_inline u64 find_row(struct mw_unwind_state *st, u32 slot, u64 of
 }
 
 /* A word of the user's stack, through the window. */
-static __always_inline bool read_stack(struct mw_unwind_state *st, u64 at, u64 *ret)
+static __always_inline bool walk_stack(struct mw_walk *w, u64 at, u64 *ret)
 {
+	struct mw_unwind_state *st = (void *)w;
 	u64 i = (at - st->win_base) >> 3;
 
 	if (!(at & 7) && i < MW_UNWIND_WINDOW) {
@@ -391,67 +379,8 @@ static __always_inline bool read_stack(struct mw_unwind_state *st, u64 at, u64 *
 	return !bpf_probe_read_user(ret, 8, (void *)at);
 }
 
-/* A register of the interrupted code by its DWARF number, 0 if unknown: all but the stack and the
- * frame pointer are known in the exact frame only. */
-__noinline u64 unwind_reg(u32 slot, u32 reg)
-{
-	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
-	/* DWARF number → index in struct pt_regs (r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx
-	 * rsi rdi … rsp at 19) and in the signal frame's gregs (r8…r15 rdi rsi rbp rbx rdx rax rcx
-	 * rsp). */
-	u32 in_regs, in_gregs;
-	u64 v = 0;
-
-	if (!st)
-		return 0;
-	if (reg == DWARF_RBP)
-		return st->fp;
-	if (reg == DWARF_RSP)
-		return st->sp;
-	if (!st->exact)
-		return 0;
-	switch (reg) {
-	case 0:
-		in_regs = 10;
-		in_gregs = 13;
-		break;
-	case 1:
-		in_regs = 12;
-		in_gregs = 12;
-		break;
-	case 2:
-		in_regs = 11;
-		in_gregs = 14;
-		break;
-	case 3:
-		in_regs = 5;
-		in_gregs = 11;
-		break;
-	case 4:
-		in_regs = 13;
-		in_gregs = 9;
-		break;
-	case 5:
-		in_regs = 14;
-		in_gregs = 8;
-		break;
-	default:
-		if (reg > 15)
-			return 0;
-		in_gregs = reg - 8;
-		in_regs = reg < 12 ? 17 - reg : 15 - reg; /* r8…r11: 9…6, r12…r15: 3…0 */
-		break;
-	}
-	if (st->gregs)
-		bpf_probe_read_user(&v, 8, (void *)(st->gregs + 8 * in_gregs));
-	else
-		bpf_probe_read_kernel(
-			&v, 8, (u64 *)bpf_task_pt_regs(bpf_get_current_task_btf()) + in_regs);
-	return v;
-}
-
 /* A return address that a return probe replaced, by the stack slot it was in. */
-__noinline u64 unwind_replaced(u32 slot, u64 at)
+__noinline u64 walk_replaced(u32 slot, u64 at)
 {
 	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
 	struct return_instance *ri;
@@ -471,199 +400,76 @@ __noinline u64 unwind_replaced(u32 slot, u64 at)
 	return 0;
 }
 
-/* Leaves the frame: its caller is at pc (read from `at`) with the given stack and frame pointer.
- * 1: the end. */
-static __always_inline int leave(struct mw_unwind_state *st, u32 slot, u64 pc, u64 at, u64 sp,
-				 u64 fp)
-{
-	if (pc && pc == st->trampoline)
-		pc = unwind_replaced(slot, at);
-	st->cause = MW_STACK_OK;
-	if (!pc)
-		return 1; /* nothing called this: threads started by hand */
-	st->pc = pc;
-	st->sp = sp;
-	st->fp = fp;
-	st->exact = 0;
-	return 0;
-}
+/* What unwind_step.h asks for. */
+#define WALK_PART __noinline
+typedef u32 walk_t;
 
-static __always_inline int stop(struct mw_unwind_state *st, u32 cause)
-{
-	st->cause = cause;
-	return 1;
-}
-
-/* Code without a table: trust the frame pointer if it looks like one. */
-static __always_inline int step_fp(struct mw_unwind_state *st, u32 slot, u32 cause)
-{
-	u64 fp = st->fp, pair[2];
-
-	/* Zero is the ABI's mark of the outermost frame, but also any number that code without a
-	 * frame pointer keeps in the register: not to be taken for the root. */
-	if (fp & 7 || fp < st->sp || fp - st->sp > JUMP_LIMIT)
-		return stop(st, cause);
-	if (bpf_probe_read_user(pair, sizeof(pair), (void *)fp))
-		return stop(st, cause);
-	return leave(st, slot, pair[1], fp + 8, fp + 16, pair[0]);
-}
-
-__noinline int unwind_signal(u32 slot)
+static __always_inline struct mw_walk *walk_state(u32 slot)
 {
 	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
-	u64 gregs, fp, rsp_rip[2];
 
-	if (!st)
-		return 1;
-	gregs = st->sp + UC_GREGS;
-	if (bpf_probe_read_user(&fp, 8, (void *)(gregs + 8 * GREG_RBP)) ||
-	    bpf_probe_read_user(rsp_rip, 16, (void *)(gregs + 8 * GREG_RSP)))
-		return stop(st, MW_STACK_READ_FAULT);
-	if (leave(st, slot, rsp_rip[1], 0, rsp_rip[0], fp))
-		return 1;
-	st->exact = 1;
-	st->gregs = gregs;
+	return st ? &st->w : NULL;
+}
+
+static __always_inline int walk_read(struct mw_walk *st, void *dst, u32 n, u64 at)
+{
+	return bpf_probe_read_user(dst, n, (void *)at);
+}
+
+static __always_inline int walk_words(struct mw_walk *st, u32 i, u64 *ret)
+{
+	void *table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
+
+	if (!table)
+		return -1;
+	ret[0] = word(table, i);
+	ret[1] = word(table, i + 1);
 	return 0;
 }
 
-/* A value described by a side entry, 0 if it cannot be had. */
-__noinline u64 unwind_value(u32 slot, u32 from, u32 reg, s64 off, u64 cfa)
+static __always_inline u64 walk_reg(struct mw_walk *st, u32 i)
 {
-	u64 v = from == MW_FROM_CFA ? cfa : unwind_reg(slot, reg);
+	u64 *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf()), v = 0;
 
-	if (!v)
-		return 0;
-	v += off;
-	if (from != MW_FROM_REG && bpf_probe_read_user(&v, 8, (void *)v))
-		return 0;
+	bpf_probe_read_kernel(&v, sizeof(v), regs + i);
 	return v;
 }
 
-__noinline int unwind_side(u32 slot, u32 i)
+static __always_inline int walk_frame(u32 slot, u32 n, u64 pc)
 {
-	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
-	struct mw_unwind_side *side;
-	u64 w[2], cfa, ra, fp;
-	void *table;
-
-	if (!st)
-		return 1;
-	table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
-	if (!table)
-		return stop(st, MW_STACK_NO_TABLE);
-	w[0] = word(table, st->file.sides + 2 * i);
-	w[1] = word(table, st->file.sides + 2 * i + 1);
-	side = (void *)w;
-	if (!side->cfa_from || !side->ra_from)
-		return stop(st, MW_STACK_UNSUPPORTED);
-	cfa = unwind_value(slot, side->cfa_from, side->cfa_reg, side->cfa_off, 0);
-	if (!cfa)
-		return stop(st, MW_STACK_UNSUPPORTED);
-	if (side->cfa_from == MW_FROM_DEREF_REG)
-		cfa += side->cfa_add;
-	ra = unwind_value(slot, side->ra_from, side->ra_reg, side->ra_off * 8L, cfa);
-	if (!ra)
-		return stop(st, MW_STACK_UNSUPPORTED);
-	fp = st->fp;
-	if (side->fp_from)
-		fp = unwind_value(slot, side->fp_from, side->fp_reg, side->fp_off, cfa);
-	return leave(st, slot, ra, cfa + side->ra_off * 8L, cfa, fp);
-}
-
-/* The common rows: return address right below the CFA. */
-static __always_inline int step_cfa(struct mw_unwind_state *st, u32 slot, u64 cfa, s32 fp_rule)
-{
-	u64 ra, fp = st->fp;
-
-	/* the lower word first: the window then holds both */
-	if (fp_rule) {
-		u64 at = fp_rule == MW_UNWIND_FP_DEREF ? fp : cfa + 8 * (s64)fp_rule;
-
-		if (!read_stack(st, at, &fp))
-			return stop(st, MW_STACK_READ_FAULT);
-	}
-	if (!read_stack(st, cfa - 8, &ra))
-		return stop(st, MW_STACK_READ_FAULT);
-	return leave(st, slot, ra, cfa - 8, cfa, fp);
-}
-
-static __always_inline int step_row(struct mw_unwind_state *st, u32 slot, u64 row, u64 off)
-{
-	u16 cfa = row >> 32;
-	s32 fp_rule = (s16)(row >> 48);
-	u64 v, arg = MW_UNWIND_ARG(cfa);
-
-	switch (MW_UNWIND_TYPE(cfa)) {
-	case MW_UNWIND_SP: v = st->sp + 8 * arg; break;
-	case MW_UNWIND_FP: v = st->fp + 8 * arg; break;
-	case MW_UNWIND_DEREF_FP:
-		if (bpf_probe_read_user(&v, 8, (void *)(st->fp + 8 * (((s64)arg ^ 4096) - 4096))))
-			return stop(st, MW_STACK_READ_FAULT);
-		break;
-	case MW_UNWIND_PLT: v = st->sp + 8 + ((off & 15) >= arg ? 8 : 0); break;
-	case MW_UNWIND_SIDE: return unwind_side(slot, (u32)arg << 16 | (u16)(row >> 48));
-	case MW_UNWIND_SPECIAL:
-		if (arg == MW_UNWIND_SIGNAL)
-			return unwind_signal(slot);
-		return stop(st, arg == MW_UNWIND_STOP ? MW_STACK_OK : MW_STACK_UNSUPPORTED);
-	default: return step_fp(st, slot, MW_STACK_NO_ROW);
-	}
-	return step_cfa(st, slot, v, fp_rule);
-}
-
-/* One frame of the walk in slot. 0: there may be another; 1: done. A global function with an
- * integer argument: the verifier looks at it once, not once a frame. */
-__noinline int unwind_step(u32 slot)
-{
-	struct mw_unwind_state *st = bpf_map_lookup_elem(&unwind_states, &slot);
 	struct mw_scratch *s = bpf_map_lookup_elem(&stack_scratch, &slot);
-	u64 pc, off;
-	u32 cause, n;
 
-	if (!st || !s)
+	if (!s || n >= MW_MAX_FRAMES || n >= stack_max_frames)
 		return 1;
-	n = st->n;
-	if (n >= MW_MAX_FRAMES)
-		return stop(st, MW_STACK_TRUNCATED);
-	s->pc[n] = st->pc + (st->exact && n); /* see mw_ev_stack */
-	st->n = n + 1;
-	pc = st->pc - !st->exact;
-	if (pc - st->start >= st->end - st->start) {
-		cause = unwind_enter(slot, pc);
-		if (cause == MW_STACK_NO_MAPPING && n)
-			st->n = n; /* no code, so no frame */
-		if (cause)
-			return stop(st, cause);
-	}
-	if (st->kind != KIND_TABLE)
-		return step_fp(st, slot, st->kind == KIND_ANON ? MW_STACK_JIT : MW_STACK_NO_ROW);
-	off = pc + st->bias;
-	/* In a PLT entry it is the exact pc that counts, and such a frame is always exact. */
-	return step_row(st, slot, find_row(st, slot, off), off);
+	s->pc[n] = pc;
+	return 0;
 }
 
-static __always_inline void begin(struct mw_unwind_state *st, struct mw_scratch *s)
+#include "unwind_step.h" /* again: now the steps themselves */
+
+static __always_inline void begin(struct mw_unwind_state *state, struct mw_scratch *s)
 {
+	struct mw_walk *st = &state->w;
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
 	struct xol_area *xol;
 
-	st->start = st->end = st->gregs = st->trampoline = st->ret_inst = 0;
-	st->n = 0;
+	st->start = st->end = st->gregs = st->trampoline = state->ret_inst = 0;
+	st->n = st->guessed = 0;
 	st->cause = MW_STACK_FAULT;
 	st->exact = !(s->ev.leaf_ret & MW_LEAF_RET);
-	st->epoch = s->ev.epoch;
+	state->epoch = s->ev.epoch;
 	st->pc = PT_REGS_IP(regs);
 	st->sp = PT_REGS_SP(regs);
 	st->fp = PT_REGS_FP(regs);
-	st->win_base = -1ULL << 12;
+	state->win_base = -1ULL << 12;
 	if (task->mm) {
 		xol = task->mm->uprobes_state.xol_area;
 		if (xol)
 			st->trampoline = xol->vaddr;
 	}
 	if (st->trampoline && task->utask)
-		st->ret_inst = (u64)task->utask->return_instances;
+		state->ret_inst = (u64)task->utask->return_instances;
 }
 
 /*
@@ -687,8 +493,8 @@ __noinline u32 unwind_stack(u32 slot)
 		if (unwind_step(slot))
 			break;
 	}
-	s->ev.hdr.kind = st->cause;
-	return st->n;
+	s->ev.hdr.kind = st->w.cause;
+	return st->w.n;
 }
 
 /* Executable mappings of a process, with the walker's own expressions for the file's key. */

@@ -15,6 +15,7 @@
 
 #include "stack.h"
 #include "memwatch/unwind.h"
+#include "unwind_step.h"
 
 #define MW_UNWIND_TABLES 2048	  /* files with a table at one time */
 #define MW_UNWIND_FILES 8192	  /* files known, with a table or known to have none */
@@ -24,18 +25,10 @@
 
 /* One walk; as many as there are scratch slots. */
 struct mw_unwind_state {
-	u64 pc, sp, fp;
-	u64 start, end, bias; /* mapping of the last look-up; file offset = address + bias */
-	u64 gregs;	      /* user address of a signal frame's registers, 0: the task's own */
-	u64 trampoline;	      /* of return probes, 0 if the process has none */
-	u64 ret_inst;	      /* next of the kernel's records of replaced return addresses */
-	u64 win_base;	      /* user address of win[0] */
+	struct mw_walk w;
+	u64 ret_inst; /* next of the kernel's records of replaced return addresses */
+	u64 win_base; /* user address of win[0] */
 	u64 win[MW_UNWIND_WINDOW];
-	struct mw_unwind_file file;
-	u32 kind;  /* enum unwind_kind of the mapping */
-	u32 exact; /* pc is where execution is, not a return address: registers are known */
-	u32 n;	   /* frames so far */
-	u32 cause; /* enum mw_stack_end */
 	u32 epoch;
 	u32 pad;
 };

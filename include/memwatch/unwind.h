@@ -20,7 +20,7 @@
 #include <assert.h>
 #endif
 
-#define MW_UNWIND_VERSION 1
+#define MW_UNWIND_VERSION 3
 
 /* Small pages keep the binary search short and inside a few cache lines: 17 rows a KiB are
  * typical, so 7 steps; the index costs 1.5 % of the rows. */
@@ -63,6 +63,10 @@ enum mw_unwind_special {
 	MW_UNWIND_STOP = 1,    /* the root: nothing called this */
 	MW_UNWIND_SIGNAL,      /* the kernel's signal frame: registers are in the ucontext */
 	MW_UNWIND_UNSUPPORTED, /* a rule that cannot be expressed here */
+	MW_UNWIND_FIBRE,       /* the root of a fibre: what it was started by is on another stack */
+	MW_UNWIND_GO_CALL,     /* Go has called C; the caller is on the goroutine's stack. fp: where
+				* that is noted, words above sp: goroutine | depth << 8 */
+	MW_UNWIND_FP_FAR,      /* the frame pointer is right, and of another stack */
 };
 
 #define MW_UNWIND_CFA(type, arg) ((__u16)((type) | (__u16)(arg) << 3))

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "elf/unwind_special.h"
 #include "elf/unwind_table.h"
 
 #define SP 7
@@ -299,6 +300,70 @@ static void vdso(void **state)
 }
 
 /* The C library's signal trampoline and program entry. */
+/* How Go 1.19 and Go 1.22 come back from C, and code that does not. */
+static void go_calls(void **state)
+{
+	static const uint8_t old[] = {0x48, 0x8b, 0x7c, 0x24, 0x30, 0x48, 0x8b,
+				      0x77, 0x08, 0x48, 0x2b, 0x74, 0x24, 0x28},
+			     recent[] = {0xcc, 0x48, 0x8b, 0x7c, 0x24, 0x08, 0x48, 0x8b,
+					 0x77, 0x08, 0x48, 0x2b, 0x34, 0x24, 0x90};
+	uint16_t where = 0;
+
+	assert_true(unwind_special__go_call(old, sizeof(old), &where));
+	assert_int_equal(where, 6 | 5 << 8);
+	assert_true(unwind_special__go_call(recent, sizeof(recent), &where));
+	assert_int_equal(where, 1);
+	for (size_t len = 0; len < sizeof(old); len++)
+		assert_false(unwind_special__go_call(old, len, &where));
+}
+
+static size_t read_fibre(void *arg, uint64_t vaddr, void *buf, size_t len)
+{
+	static const uint8_t finish[] = {0x48, 0x31, 0xff, 0xe8, 1, 2, 3, 4, 0xf4};
+	uint64_t at = *(const uint64_t *)arg;
+
+	memset(buf, 0x90, len);
+	for (size_t i = 0; i < sizeof(finish); i++) {
+		if (at + i >= vaddr && at + i < vaddr + len)
+			((uint8_t *)buf)[at + i - vaddr] = finish[i];
+	}
+	return len;
+}
+
+/* A file without call frame information, of which two functions and a fibre's end are known; the
+ * end also where two windows of the search meet. */
+static void known_functions(void **state)
+{
+	static const struct unwind_segment seg = {0x1000, 0x1000, 0x40000};
+	static const struct unwind_special special[] = {{0x2000, 0x10, MW_UNWIND_STOP, 0},
+							{0x2100, 0x40, MW_UNWIND_GO_CALL, 0x0506}};
+	static const uint64_t ends[] = {0x3001, 0x1000 + 65536 - 4};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		uint64_t end = ends[i];
+		struct unwind_input in = {.segs = &seg,
+					  .n_segs = 1,
+					  .specials = special,
+					  .n_specials = ARRAY_SIZE(special),
+					  .read = read_fibre,
+					  .read_arg = &end};
+		const struct mw_unwind_row *row;
+		struct unwind_table *t = NULL;
+
+		assert_int_equal(unwind_table__build(&in, &t), 0);
+		row = unwind_table__find(t, 0x2005);
+		assert_int_equal(row->cfa, MW_UNWIND_CFA(MW_UNWIND_SPECIAL, MW_UNWIND_STOP));
+		row = unwind_table__find(t, 0x213f);
+		assert_int_equal(row->cfa, MW_UNWIND_CFA(MW_UNWIND_SPECIAL, MW_UNWIND_GO_CALL));
+		assert_int_equal(row->fp, 0x0506);
+		assert_int_equal(unwind_table__find(t, 0x2140)->cfa, MW_UNWIND_END);
+		row = unwind_table__find(t, end - 1);
+		assert_int_equal(row->cfa, MW_UNWIND_CFA(MW_UNWIND_SPECIAL, MW_UNWIND_FIBRE));
+		assert_int_equal(unwind_table__find(t, end + 9)->cfa, MW_UNWIND_END);
+		unwind_table__free(t);
+	}
+}
+
 static void marks(void **state)
 {
 	struct unwind_table *t = NULL;
@@ -495,9 +560,10 @@ static void hostile_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rules),   cmocka_unit_test(real_libraries),
-		cmocka_unit_test(vdso),	   cmocka_unit_test(marks),
-		cmocka_unit_test(damaged), cmocka_unit_test(hostile_words),
+		cmocka_unit_test(rules),    cmocka_unit_test(real_libraries),
+		cmocka_unit_test(vdso),	    cmocka_unit_test(marks),
+		cmocka_unit_test(go_calls), cmocka_unit_test(known_functions),
+		cmocka_unit_test(damaged),  cmocka_unit_test(hostile_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

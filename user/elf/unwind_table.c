@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "elf/gobin.h"
+#include "elf/unwind_special.h"
 
 #define DWARF_FP 6
 #define DWARF_SP 7
@@ -17,9 +19,6 @@
 #define MAX_SEGMENTS 16
 #define MAX_UNNAMED_FRAMES (64u << 20)
 #define SCAN_BUDGET (64u << 20) /* bytes of gaps searched for trampolines, in all */
-
-/* mov $15 (rt_sigreturn), %rax; syscall */
-static const uint8_t sigreturn_code[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
 
 struct func { /* an FDE with its place in the file */
 	uint64_t off, end;
@@ -34,6 +33,7 @@ struct builder {
 	size_t n_rows, cap_rows, n_sides, cap_sides;
 	uint64_t bias;	/* vaddr → offset, of the current function */
 	uint64_t limit; /* rows from here on belong to the next function */
+	bool saves_fp;	/* what Go's information leaves out; see emit */
 	uint64_t scanned;
 	uint8_t *window;
 	struct unwind_table_stats st;
@@ -59,12 +59,12 @@ static int add_row(struct builder *b, uint64_t off, uint16_t cfa, uint16_t fp)
 	return 0;
 }
 
-static int add_special(struct builder *b, uint64_t off, enum mw_unwind_special what)
+static int add_special(struct builder *b, uint64_t off, enum mw_unwind_special what, uint16_t more)
 {
 	b->st.stops += what == MW_UNWIND_STOP;
 	b->st.signals += what == MW_UNWIND_SIGNAL;
 	b->st.unsupported += what == MW_UNWIND_UNSUPPORTED;
-	return add_row(b, off, MW_UNWIND_CFA(MW_UNWIND_SPECIAL, what), 0);
+	return add_row(b, off, MW_UNWIND_CFA(MW_UNWIND_SPECIAL, what), more);
 }
 
 static int add_side(struct builder *b, uint64_t off, const struct mw_unwind_side *side)
@@ -168,19 +168,24 @@ static int emit(void *arg, uint64_t vaddr, const struct ehframe_state *s)
 	if (off >= b->limit)
 		return 0;
 	if (s->ra.kind == EHFRAME_UNDEFINED)
-		return add_special(b, off, MW_UNWIND_STOP);
+		return add_special(b, off, MW_UNWIND_STOP, 0);
 	if (s->ra.kind == EHFRAME_OFFSET && s->ra.off == -8 && row_cfa(&s->cfa, &cfa) &&
-	    row_fp(&s->fp, &fp))
+	    row_fp(&s->fp, &fp)) {
+		if (b->saves_fp && s->fp.kind == EHFRAME_SAME && s->cfa.reg == DWARF_SP &&
+		    s->cfa.off > 8)
+			fp = (uint16_t)-2; /* a Go function with a frame keeps it at its top */
 		return add_row(b, off, cfa, fp);
+	}
 	if (side_of(s, &side))
 		return add_side(b, off, &side);
-	return add_special(b, off, MW_UNWIND_UNSUPPORTED);
+	return add_special(b, off, MW_UNWIND_UNSUPPORTED, 0);
 }
 
 /* Places inside a gap that are known without unwind information. */
 struct mark {
 	uint64_t off, end;
 	enum mw_unwind_special what;
+	uint16_t more; /* the row's fp */
 };
 
 static void insert_mark(struct mark *marks, size_t *n, struct mark m)
@@ -195,10 +200,60 @@ static void insert_mark(struct mark *marks, size_t *n, struct mark m)
 	(*n)++;
 }
 
-/* C libraries without unwind information (musl) and Go: the handler's return lands in
- * rt_sigreturn; the row begins one byte early, as glibc's does, for look-ups at pc-1. */
-static void find_trampolines(struct builder *b, uint64_t from, uint64_t to, struct mark *marks,
-			     size_t *n)
+/* Code that is known by its bytes wherever a gap holds it. The row begins one byte early, as
+ * glibc's does for its handlers' return, because return addresses are looked up at pc-1. */
+struct known_code {
+	uint8_t bytes[12], mask[12]; /* a byte counts where its mask is set */
+	size_t len;
+	enum mw_unwind_special what;
+};
+
+static const struct known_code known_code[] = {
+	/* mov $15 (rt_sigreturn), %rax; syscall: where handlers return to in C libraries without
+	 * unwind information (musl) and in Go */
+	{{0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05},
+	 {1, 1, 1, 1, 1, 1, 1, 1, 1},
+	 9,
+	 MW_UNWIND_SIGNAL},
+	/* xor %rdi, %rdi; call _exit; hlt: where the function of a boost.context fibre returns to
+	 */
+	{{0x48, 0x31, 0xff, 0xe8, 0, 0, 0, 0, 0xf4},
+	 {1, 1, 1, 1, 0, 0, 0, 0, 1},
+	 9,
+	 MW_UNWIND_FIBRE},
+};
+
+#define KNOWN_CODE_LEN 9 /* of the longest */
+
+static bool is_known(const struct known_code *k, const uint8_t *p)
+{
+	for (size_t i = 0; i < k->len; i++) {
+		if (k->mask[i] && p[i] != k->bytes[i])
+			return false;
+	}
+	return true;
+}
+
+static void search_window(const struct builder *b, uint64_t pos, size_t len, struct mark *marks,
+			  size_t *n)
+{
+	for (size_t c = 0; c < ARRAY_SIZE(known_code); c++) {
+		const struct known_code *k = &known_code[c];
+		const uint8_t *end = b->window + len, *p = b->window;
+
+		while ((p = memmem(p, end - p, k->bytes, 4)) && end - p >= (ptrdiff_t)k->len) {
+			uint64_t off = pos + (p - b->window);
+
+			if (is_known(k, p))
+				insert_mark(marks, n,
+					    (struct mark){off - 1, off + k->len, k->what, 0});
+			p++;
+		}
+	}
+}
+
+static void find_known_code(struct builder *b, uint64_t from, uint64_t to, struct mark *marks,
+			    size_t *n)
 {
 	const struct unwind_input *in = b->in;
 
@@ -206,26 +261,15 @@ static void find_trampolines(struct builder *b, uint64_t from, uint64_t to, stru
 		return;
 	for (uint64_t pos = from; pos < to && b->scanned < SCAN_BUDGET;) {
 		size_t want = min_of(to - pos, (uint64_t)SCAN_WINDOW), got;
-		uint8_t *p;
 
 		if (!b->window && !(b->window = malloc(SCAN_WINDOW)))
 			return;
 		got = in->read(in->read_arg, pos - b->bias, b->window, want);
 		b->scanned += want;
-		for (p = b->window; got >= sizeof(sigreturn_code); p++) {
-			uint64_t off;
-
-			p = memmem(p, b->window + got - p, sigreturn_code, sizeof(sigreturn_code));
-			if (!p)
-				break;
-			off = pos + (p - b->window);
-			insert_mark(marks, n,
-				    (struct mark){off - 1, off + sizeof(sigreturn_code),
-						  MW_UNWIND_SIGNAL});
-		}
+		search_window(b, pos, got, marks, n);
 		if (got < want || want < SCAN_WINDOW)
 			return;
-		pos += want - (sizeof(sigreturn_code) - 1);
+		pos += want - (KNOWN_CODE_LEN - 1);
 	}
 }
 
@@ -242,21 +286,23 @@ static int add_gap(struct builder *b, uint64_t from, uint64_t to)
 	b->st.gaps++;
 	err = add_row(b, from, MW_UNWIND_CFA(MW_UNWIND_END, 0), 0);
 	if (b->in->entry && entry >= from && entry < to)
-		insert_mark(marks, &n,
-			    (struct mark){entry, min_of(entry + ENTRY_CODE, to), MW_UNWIND_STOP});
-	for (size_t i = 0; i < b->in->n_roots; i++) {
-		uint64_t off = b->in->roots[i].vaddr + b->bias;
+		insert_mark(
+			marks, &n,
+			(struct mark){entry, min_of(entry + ENTRY_CODE, to), MW_UNWIND_STOP, 0});
+	for (size_t i = 0; i < b->in->n_specials; i++) {
+		const struct unwind_special *s = &b->in->specials[i];
+		uint64_t off = s->vaddr + b->bias;
 
 		if (off >= from && off < to)
-			insert_mark(marks, &n,
-				    (struct mark){off, min_of(off + b->in->roots[i].size, to),
-						  MW_UNWIND_STOP});
+			insert_mark(
+				marks, &n,
+				(struct mark){off, min_of(off + s->size, to), s->what, s->more});
 	}
-	find_trampolines(b, from, to, marks, &n);
+	find_known_code(b, from, to, marks, &n);
 	for (size_t i = 0; i < n && !err; i++) {
 		uint64_t end = i + 1 < n ? min_of(marks[i].end, marks[i + 1].off) : marks[i].end;
 
-		err = add_special(b, max_of(marks[i].off, from), marks[i].what);
+		err = add_special(b, max_of(marks[i].off, from), marks[i].what, marks[i].more);
 		if (!err && end < to)
 			err = add_row(b, end, MW_UNWIND_CFA(MW_UNWIND_END, 0), 0);
 	}
@@ -306,8 +352,14 @@ static int emit_func(struct builder *b, const struct ehframe *eh, const struct e
 		     uint64_t off)
 {
 	b->st.functions++;
+	for (size_t i = 0; i < b->in->n_specials; i++) {
+		const struct unwind_special *s = &b->in->specials[i];
+
+		if (off - (s->vaddr + b->bias) < s->size)
+			return add_special(b, s->vaddr + b->bias, s->what, s->more);
+	}
 	if (eh->cies[fde->cie].signal)
-		return add_special(b, off, MW_UNWIND_SIGNAL);
+		return add_special(b, off, MW_UNWIND_SIGNAL, 0);
 	return ehframe__run(eh, fde, emit, b);
 }
 
@@ -334,6 +386,7 @@ static int emit_all(struct builder *b, const struct ehframe *eh, const struct eh
 		}
 		if (f->off < end) /* .debug_frame repeats it, or a hostile overlap */
 			continue;
+		b->saves_fp = f->debug && b->in->go;
 		b->limit = f->end;
 		if (i + 1 < n && !funcs[i + 1].debug)
 			b->limit = min_of(b->limit, funcs[i + 1].off);
@@ -348,6 +401,12 @@ static int emit_all(struct builder *b, const struct ehframe *eh, const struct eh
 	if (!err && seg)
 		err = add_gap(b, end, seg->off + seg->size)
 			      ?: add_row(b, max_of(end, seg->off + seg->size), MW_UNWIND_END, 0);
+	if (!seg && b->in->n_specials) { /* only what is known of single functions */
+		seg = &b->in->segs[0];
+		b->bias = seg->off - seg->vaddr;
+		err = add_gap(b, seg->off, seg->off + seg->size)
+			      ?: add_row(b, seg->off + seg->size, MW_UNWIND_END, 0);
+	}
 	return err;
 }
 
@@ -499,30 +558,6 @@ static size_t read_elf(void *arg, uint64_t vaddr, void *buf, size_t len)
 	return elfobj__read(arg, vaddr, buf, len);
 }
 
-/*
- * musl has no unwind information: main returns into libc_start_main_stage2, a local function right
- * before or after __libc_start_main, the one whose name a stripped library keeps.
- */
-#define MUSL_STAGE2 64
-#define MAX_ROOTS 8
-
-struct roots {
-	struct unwind_segment list[MAX_ROOTS];
-	size_t n;
-};
-
-static int add_root(void *arg, const struct elfobj_symbol *sym)
-{
-	struct roots *r = arg;
-	bool entry = !strcmp(sym->name, "__libc_start_main");
-
-	if (r->n < MAX_ROOTS && (entry || !strcmp(sym->name, "libc_start_main_stage2")))
-		r->list[r->n++] =
-			(struct unwind_segment){.vaddr = sym->vaddr - (entry ? MUSL_STAGE2 : 0),
-						.size = sym->size + (entry ? 2 * MUSL_STAGE2 : 0)};
-	return r->n == MAX_ROOTS;
-}
-
 static void input_of(struct elfobj *e, struct unwind_input *in, struct unwind_segment *segs,
 		     size_t max, uint8_t **owned)
 {
@@ -552,17 +587,16 @@ int unwind_table__from_elf(struct elfobj *e, struct unwind_table **ret)
 {
 	struct unwind_segment segs[MAX_SEGMENTS];
 	cleanup_free uint8_t *owned = NULL;
-	struct roots roots = {.n = 0};
+	struct unwind_special specials[UNWIND_MAX_SPECIALS];
+	char version[64];
 	struct unwind_input in;
 
 	if (elfobj__machine(e) != EM_X86_64)
 		return -EOPNOTSUPP;
 	input_of(e, &in, segs, ARRAY_SIZE(segs), &owned);
-	if (!elfobj__has_interp(e)) { /* a C library is a library, or inside a static program */
-		elfobj__each_symbol(e, add_root, &roots);
-		in.roots = roots.list;
-		in.n_roots = roots.n;
-	}
+	in.go = gobin__is_go(e, version);
+	in.specials = specials;
+	in.n_specials = unwind_special__find(e, specials);
 	return unwind_table__build(&in, ret);
 }
 

@@ -41,16 +41,23 @@ struct unwind_segment {
 	uint64_t vaddr, off, size;
 };
 
+/* A function that is unwound by a rule of its own, whatever its call frame information says. */
+struct unwind_special {
+	uint64_t vaddr, size;
+	enum mw_unwind_special what;
+	uint16_t more; /* of the row (memwatch/unwind.h) */
+};
+
 struct unwind_input {
 	struct ehframe_section eh;    /* .eh_frame; data NULL if absent */
 	struct ehframe_section debug; /* .debug_frame; fills what .eh_frame leaves out */
 	const struct unwind_segment *segs;
 	size_t n_segs;
 	uint64_t entry; /* e_entry, 0 if none */
-	/* Start-up code that calls main and is itself called by nothing of interest. */
-	const struct unwind_segment *roots;
-	size_t n_roots;
-	/* Bytes of the file at a vaddr, to find signal trampolines; may be NULL. */
+	bool go; /* .debug_frame is Go's, which does not tell where the frame pointer is saved */
+	const struct unwind_special *specials;
+	size_t n_specials;
+	/* Bytes of the file at a vaddr, to find code that is known by its bytes; may be NULL. */
 	size_t (*read)(void *arg, uint64_t vaddr, void *buf, size_t len);
 	void *read_arg;
 };

@@ -74,7 +74,7 @@ static int use_probes(struct observer *o, int *ret_tables)
 	int err = bpfobj__use_events(o->obj, RING_BYTES, MW_STRANGER + 1);
 
 	if (!err)
-		err = bpfobj__use_stacks(o->obj);
+		err = bpfobj__use_stacks(o->obj, o->opts.max_depth);
 	if (!err)
 		err = proc_probe__use(o->obj,
 				      !o->opts.no_mmap && o->features.f[FEATURE_SYSCALL_TP].have);

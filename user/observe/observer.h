@@ -44,6 +44,7 @@ struct observer_event {
 struct observer_opts {
 	uint64_t sample_bytes; /* mean bytes between samples; <= 1: every allocation */
 	bool follow;	       /* children of targets become targets */
+	uint32_t max_depth;    /* frames of a stack; 0: all that can be kept */
 	bool no_mmap;	       /* no system call tracepoints */
 	uint32_t fault_period; /* sample every n-th page fault; 0: none (observe/faults.h) */
 	bool faults_only;      /* no allocator probes */

@@ -106,7 +106,18 @@ int bpfobj__use_events(struct bpfobj *o, uint32_t ring_bytes, uint32_t max_targe
 	return err;
 }
 
-int bpfobj__use_stacks(struct bpfobj *o)
+/* How many frames the kernel's own walk gives at most. */
+static uint32_t kernel_stack_frames(void)
+{
+	cleanup_free char *text = NULL;
+	long n = util__read_file("/proc/sys/kernel/perf_event_max_stack", 64, &text) > 0
+			 ? strtol(text, NULL, 10)
+			 : 0;
+
+	return n > 0 ? n : 127;
+}
+
+int bpfobj__use_stacks(struct bpfobj *o, uint32_t max_depth)
 {
 	struct bpf_map *const maps[] = {
 		o->skel->maps.stack_scratch, o->skel->maps.stack_seen,
@@ -116,6 +127,9 @@ int bpfobj__use_stacks(struct bpfobj *o)
 		o->skel->maps.unwind_procs,
 	};
 
+	if (max_depth)
+		o->skel->rodata->stack_max_frames = max_depth;
+	o->skel->rodata->stack_fp_frames = min_of(kernel_stack_frames(), (uint32_t)MW_MAX_FRAMES);
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
 		int err = bpfobj__use_map(maps[i], 0);
 

@@ -33,7 +33,7 @@ int bpfobj__use_map(struct bpf_map *map, uint32_t max_entries);
 /* The event ring (bytes: a power of two, at least a page), counters, targets. */
 int bpfobj__use_events(struct bpfobj *o, uint32_t ring_bytes, uint32_t max_targets);
 /* What stack_id() needs. */
-int bpfobj__use_stacks(struct bpfobj *o);
+int bpfobj__use_stacks(struct bpfobj *o, uint32_t max_depth);
 
 /* Loads what is switched on. 0 or -errno; bpfobj__last_log() then has the kernel's words. */
 int bpfobj__load(struct bpfobj *o);

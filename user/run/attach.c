@@ -67,7 +67,9 @@ static int open_parts(struct attach *a, const struct observer_opts *opts)
 
 int attach__open(const struct attach_options *o, struct attach **ret)
 {
-	struct observer_opts opts = {.sample_bytes = o->sample_bytes, .follow = o->follow};
+	struct observer_opts opts = {.sample_bytes = o->sample_bytes,
+				     .follow = o->follow,
+				     .max_depth = o->max_depth};
 	const char *refusal = observer__refusal();
 	struct attach *a;
 	int err;

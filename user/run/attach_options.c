@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "memwatch/wire.h"
 #include "run/attach_options.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@ enum {
 	OPT_HISTOGRAMS,
 	OPT_TOUCHED,
 	OPT_LEAK_AFTER,
+	OPT_MAX_DEPTH,
 };
 
 void attach_options__init(struct attach_options *o)
@@ -88,6 +90,8 @@ static const struct argp_option options[] = {
 	 3},
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
 	{NULL, 0, NULL, 0, "What is shown:", 4},
+	{"max-depth", OPT_MAX_DEPTH, "N", 0,
+	 "frames kept of a stack, those nearest to the allocation (default and most: 2048)", 3},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects", 4},
 	{"top", OPT_TOP, "N", 0, "rows shown (default 10)", 4},
@@ -213,6 +217,11 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_PLAIN: o->plain = true; break;
 	case OPT_FOLLOW: o->follow = true; break;
+	case OPT_MAX_DEPTH:
+		o->max_depth = parse_count(arg, MW_MAX_FRAMES);
+		if (o->max_depth <= 0)
+			usage_error(state, "no number of frames up to 2048", arg);
+		break;
 	case OPT_JSON: o->json = true; break;
 	case OPT_FAULTS:
 		o->faults = true;

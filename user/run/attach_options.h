@@ -28,6 +28,7 @@ struct attach_options {
 	int top;
 	double max_overhead; /* percent of one CPU; 0: no limit */
 	struct alert_options alert;
+	int max_depth; /* frames of a stack; 0: all that can be kept */
 	bool plain, follow, json, quiet, with_maps, ledger, histograms, touched;
 	bool faults;	       /* page faults instead of allocations */
 	bool faults_all;       /* of every process */

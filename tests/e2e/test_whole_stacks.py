@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stacks that are deep, that begin on a fibre, that go through Go; and marks where they are cut."""
+import shutil
+import signal
+
+import pytest
+from conftest import build, load_json
+from golib import go_build
+
+
+def stacks_of_size(profile, size):
+    """The stacks of the blocks of one size: (objects, function names without the allocator)."""
+    found = []
+    for s in profile["stacks"]:
+        if s["alloc_objects"] and s["alloc_bytes"] == size * s["alloc_objects"]:
+            found.append((s["alloc_objects"], [f["function"] for f in s["frames"]]))
+    return found
+
+
+def run_fibres(attach, target, tmp_path, depth, *options):
+    exe = build("fibres.c", flags=("-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"))
+    t = target([exe, depth])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", tmp_path / "p.json", *options)
+    t.say()
+    t.expect("done")
+    rc, _, err = a.finish(signal.SIGINT)
+    assert rc == 0, err
+    return load_json(tmp_path / "p.json")
+
+
+def test_fibres_end_at_their_entry_and_deep_stacks_reach_the_root(attach, target, tmp_path):
+    p = run_fibres(attach, target, tmp_path, 1200)
+    for size, function in ((1001, "in_ucontext"), (1002, "in_boost")):
+        (n, names), = stacks_of_size(p, size)
+        assert n == 10 and names[:2] == ["allocate", function] and names[-1] == "[fibre]", names
+    # a zero that a guessed frame pointer leads to is not the root
+    (n, names), = stacks_of_size(p, 1003)
+    assert n == 10 and names[-1] == "[stack cut: no unwind rule]", names
+    assert p["loss"]["stack cut: no unwind rule"] == 10
+    # a fibre's end is no loss
+    assert not any("fibre" in cause for cause in p["loss"])
+    (n, names), = stacks_of_size(p, 1004)
+    assert n == 10 and names.count("recurse") == 1201 and names[-1] == "_start"
+
+
+def test_max_depth(attach, target, tmp_path):
+    p = run_fibres(attach, target, tmp_path, 1200, "--max-depth", "50")
+    (n, names), = stacks_of_size(p, 1004)
+    assert n == 10 and len(names) == 51 and names[-1] == "[stack cut: too deep]"
+    assert names[:2] == ["allocate", "recurse"]
+    assert p["loss"]["stack cut: too deep"] == 10
+
+
+@pytest.mark.skipif(not shutil.which("go"), reason="no Go compiler")
+@pytest.mark.parametrize("flags", [(), ("-ldflags=-s -w",)], ids=["debug", "stripped"])
+def test_go_and_c_call_each_other(attach, target, tmp_path, flags):
+    exe = go_build("callback", suffix="-s" if flags else "", flags=flags, CGO_ENABLED="1")
+    t = target([exe])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", tmp_path / "p.json")
+    t.say()
+    t.expect("done")
+    rc, _, err = a.finish(signal.SIGINT)
+    assert rc == 0, err
+    called = calling = 0
+    for s in load_json(tmp_path / "p.json")["stacks"]:
+        names = [f["function"] for f in s["frames"]]
+        if not 3000 <= s["alloc_bytes"] / max(s["alloc_objects"], 1) < 3200:
+            continue
+        assert not names[-1].startswith("[stack cut"), names
+        if names[-1] == "[fibre]":
+            calling += s["alloc_objects"]
+            assert flags or "main.goInside" in names and names[-2] == "runtime.cgocallback"
+        else:
+            called += s["alloc_objects"]
+            assert flags or names[-5:] == ["main._Cfunc_c_alloc", "main.goCaller", "main.main",
+                                           "runtime.main", "runtime.goexit"]
+    assert (called, calling) == (100, 100)
