@@ -238,7 +238,7 @@ static __always_inline u64 page_up(u64 size)
 #define BIT_TIMES(name, does, size, times, old, out) | (u64)(times == WANT) << MW_FN_##name
 _Static_assert(MW_FN_COUNT <= 64, "one bit per function");
 /* Both are read as the first argument. */
-#define FIRST_ONLY(name, does, size, times, old, out)                                              \
+#define FIRST_ONLY(name, does, size, times, old, out) \
 	_Static_assert(old <= 1 && out <= 1, "a block or its place beyond the first argument");
 MW_SIGNATURES(FIRST_ONLY)
 

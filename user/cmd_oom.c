@@ -146,7 +146,7 @@ static void run_command(struct oom_cmd *c, const struct oom_event *e)
 		 e->memcg[0] && clean.text ? clean.text : "");
 	snprintf(time, sizeof(time), "MEMWATCH_KILL_TIME_UNIX_MS=%" PRId64, e->time_unix_ms);
 	escape__free(&clean);
-	err = runner__start(c->runner, 0, env, c->line.text, c->line.len);
+	err = runner__start(c->runner, env, c->line.text, c->line.len);
 	if (err && !c->not_run++)
 		log_warn("failed to run the command of --on-kill: %s",
 			 err == -EBUSY ? "too many of them run already" : strerror(-err));
@@ -645,7 +645,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static int start_runner(struct oom_cmd *c)
 {
-	int err = c->command ? runner__new(c->command, COMMAND_NS, 0, &c->runner) : 0;
+	int err = c->command ? runner__new(c->command, "--on-kill", COMMAND_NS, &c->runner) : 0;
 
 	if (!err)
 		return EXIT_DONE;

@@ -27,129 +27,130 @@ enum mw_does {
  * asked for are argument `size`, multiplied by argument `times` if there is one; `old` is the block
  * given back or changed; `out` tells where the new block's address is stored (else it is returned).
  */
-#define MW_SIGNATURES(X)                                                                           \
-	X(MALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size) */                                     \
-	X(CALLOC, ALLOC, 1, 2, 0, 0)	     /* p = f(n, size) */                                  \
-	X(REALLOC, REALLOC, 2, 0, 1, 0)	     /* p = f(old, size) */                                \
-	X(REALLOCARRAY, REALLOC, 2, 3, 1, 0) /* p = f(old, n, size) */                             \
-	X(POSIX_MEMALIGN, ALLOC, 3, 0, 0, 1) /* err = f(&p, align, size) */                        \
-	X(MEMALIGN, ALLOC, 2, 0, 0, 0)	     /* p = f(align, size) */                              \
-	X(VALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size) */                                     \
-	X(PVALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size), the size rounded up to a page */      \
-	X(NEW, THROW, 1, 0, 0, 0)	     /* p = f(size[, align][, nothrow]) or throws */       \
-	X(FREE, FREE, 0, 0, 1, 0)	     /* f(p[, …]): delete, sized and aligned forms too */  \
-	X(RALLOCX, REALLOC, 2, 0, 1, 0)	     /* p = f(old, size, flags) */                         \
-	X(XALLOCX, RESIZE, 2, 0, 1, 0)	     /* real size = f(p, size, extra, flags) */            \
-	X(HEAP_MALLOC, ALLOC, 2, 0, 0, 0)    /* p = f(heap, size) */                               \
-	X(HEAP_CALLOC, ALLOC, 2, 3, 0, 0)    /* p = f(heap, n, size) */
+#define MW_SIGNATURES(X)                                                                         \
+	X(MALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size) */                                   \
+	X(CALLOC, ALLOC, 1, 2, 0, 0)	     /* p = f(n, size) */                                \
+	X(REALLOC, REALLOC, 2, 0, 1, 0)	     /* p = f(old, size) */                              \
+	X(REALLOCARRAY, REALLOC, 2, 3, 1, 0) /* p = f(old, n, size) */                           \
+	X(POSIX_MEMALIGN, ALLOC, 3, 0, 0, 1) /* err = f(&p, align, size) */                      \
+	X(MEMALIGN, ALLOC, 2, 0, 0, 0)	     /* p = f(align, size) */                            \
+	X(VALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size) */                                   \
+	X(PVALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size), the size rounded up to a page */    \
+	X(NEW, THROW, 1, 0, 0, 0)	     /* p = f(size[, align][, nothrow]) or throws */     \
+	X(FREE, FREE, 0, 0, 1, 0)	  /* f(p[, …]): delete, sized and aligned forms too */ \
+	X(RALLOCX, REALLOC, 2, 0, 1, 0)	  /* p = f(old, size, flags) */                          \
+	X(XALLOCX, RESIZE, 2, 0, 1, 0)	  /* real size = f(p, size, extra, flags) */             \
+	X(HEAP_MALLOC, ALLOC, 2, 0, 0, 0) /* p = f(heap, size) */                                \
+	X(HEAP_CALLOC, ALLOC, 2, 3, 0, 0) /* p = f(heap, n, size) */
 
 /* The standard names: each counts with every prefix below. */
-#define MW_ALLOC_NAMES(X)                                                                          \
-	X(malloc, MALLOC)                                                                          \
-	X(calloc, CALLOC)                                                                          \
-	X(realloc, REALLOC)                                                                        \
-	X(reallocarray, REALLOCARRAY)                                                              \
-	X(posix_memalign, POSIX_MEMALIGN)                                                          \
-	X(aligned_alloc, MEMALIGN)                                                                 \
-	X(memalign, MEMALIGN)                                                                      \
-	X(valloc, VALLOC)                                                                          \
-	X(pvalloc, PVALLOC)                                                                        \
-	X(free, FREE)                                                                              \
-	X(cfree, FREE)                                                                             \
-	X(free_sized, FREE)                                                                        \
-	X(free_aligned_sized, FREE)                                                                \
-	X(mallocx, MALLOC)                                                                         \
-	X(rallocx, RALLOCX)                                                                        \
-	X(xallocx, XALLOCX)                                                                        \
-	X(dallocx, FREE)                                                                           \
+#define MW_ALLOC_NAMES(X)                 \
+	X(malloc, MALLOC)                 \
+	X(calloc, CALLOC)                 \
+	X(realloc, REALLOC)               \
+	X(reallocarray, REALLOCARRAY)     \
+	X(posix_memalign, POSIX_MEMALIGN) \
+	X(aligned_alloc, MEMALIGN)        \
+	X(memalign, MEMALIGN)             \
+	X(valloc, VALLOC)                 \
+	X(pvalloc, PVALLOC)               \
+	X(free, FREE)                     \
+	X(cfree, FREE)                    \
+	X(free_sized, FREE)               \
+	X(free_aligned_sized, FREE)       \
+	X(mallocx, MALLOC)                \
+	X(rallocx, RALLOCX)               \
+	X(xallocx, XALLOCX)               \
+	X(dallocx, FREE)                  \
 	X(sdallocx, FREE)
 
 /* Prefixes of those names, by allocator. Any other prefix must be proved: see elf/allocs.h. */
-#define MW_ALLOC_PREFIXES(X)                                                                       \
-	X("")                                                                                      \
-	X("__libc_")                                                                               \
-	X("__")	       /* weak and strong forms of one function, as in glibc and musl */           \
-	X("je_")       /* jemalloc */                                                              \
-	X("jemalloc_")                                                                             \
-	X("_rjem_")    /* jemalloc in Rust programs */                                             \
-	X("mi_")       /* mimalloc */                                                              \
-	X("tc_")       /* gperftools' tcmalloc */                                                  \
-	X("sn_")       /* snmalloc */                                                              \
+#define MW_ALLOC_PREFIXES(X)                                                       \
+	X("")                                                                      \
+	X("__libc_")                                                               \
+	X("__")	 /* weak and strong forms of one function, as in glibc and musl */ \
+	X("je_") /* jemalloc */                                                    \
+	X("jemalloc_")                                                             \
+	X("_rjem_")    /* jemalloc in Rust programs */                             \
+	X("mi_")       /* mimalloc */                                              \
+	X("tc_")       /* gperftools' tcmalloc */                                  \
+	X("sn_")       /* snmalloc */                                              \
 	X("scalable_") /* oneTBB */
 
 /* Names that exist with one allocator only. */
-#define MW_ALLOC_SPECIAL(X)                                                                        \
-	/* mimalloc: its own forms beside the standard ones */                                     \
-	X(mi_zalloc, MALLOC)                                                                       \
-	X(mi_malloc_small, MALLOC)                                                                 \
-	X(mi_zalloc_small, MALLOC)                                                                 \
-	X(mi_mallocn, CALLOC)                                                                      \
-	X(mi_malloc_aligned, MALLOC)                                                               \
-	X(mi_malloc_aligned_at, MALLOC)                                                            \
-	X(mi_zalloc_aligned, MALLOC)                                                               \
-	X(mi_calloc_aligned, CALLOC)                                                               \
-	X(mi_realloc_aligned, REALLOC)                                                             \
-	X(mi_rezalloc, REALLOC)                                                                    \
-	X(mi_reallocn, REALLOCARRAY)                                                               \
-	X(mi_recalloc, REALLOCARRAY)                                                               \
-	X(mi_reallocf, REALLOC)                                                                    \
-	X(mi_heap_malloc, HEAP_MALLOC)                                                             \
-	X(mi_heap_zalloc, HEAP_MALLOC)                                                             \
-	X(mi_heap_calloc, HEAP_CALLOC)                                                             \
-	X(mi_new, NEW)                                                                             \
-	X(mi_new_aligned, NEW)                                                                     \
-	X(mi_new_n, CALLOC)                                                                        \
-	X(mi_new_nothrow, MALLOC)                                                                  \
-	X(mi_new_aligned_nothrow, MALLOC)                                                          \
-	X(mi_free_size, FREE)                                                                      \
-	X(mi_free_aligned, FREE)                                                                   \
-	X(mi_free_size_aligned, FREE)                                                              \
-	/* tcmalloc */                                                                             \
-	X(tc_new, NEW)                                                                             \
-	X(tc_newarray, NEW)                                                                        \
-	X(tc_new_aligned, NEW)                                                                     \
-	X(tc_newarray_aligned, NEW)                                                                \
-	X(tc_new_nothrow, MALLOC)                                                                  \
-	X(tc_newarray_nothrow, MALLOC)                                                             \
-	X(tc_malloc_skip_new_handler, MALLOC)                                                      \
-	X(tc_delete, FREE)                                                                         \
-	X(tc_deletearray, FREE)                                                                    \
-	X(tc_delete_sized, FREE)                                                                   \
-	X(tc_deletearray_sized, FREE)                                                              \
-	X(tc_delete_aligned, FREE)                                                                 \
-	X(tc_deletearray_aligned, FREE)                                                            \
-	/* oneTBB: aligned forms take the size first */                                            \
-	X(scalable_aligned_malloc, MALLOC)                                                         \
-	X(scalable_aligned_realloc, REALLOC)                                                       \
-	X(scalable_aligned_free, FREE)                                                             \
-	/* rpmalloc runs its prefix into the name */                                               \
-	X(rpmalloc, MALLOC)                                                                        \
-	X(rpcalloc, CALLOC)                                                                        \
-	X(rprealloc, REALLOC)                                                                      \
-	X(rpaligned_alloc, MEMALIGN)                                                               \
-	X(rpmemalign, MEMALIGN)                                                                    \
-	X(rpposix_memalign, POSIX_MEMALIGN)                                                        \
+#define MW_ALLOC_SPECIAL(X)                                    \
+	/* mimalloc: its own forms beside the standard ones */ \
+	X(mi_zalloc, MALLOC)                                   \
+	X(mi_malloc_small, MALLOC)                             \
+	X(mi_zalloc_small, MALLOC)                             \
+	X(mi_mallocn, CALLOC)                                  \
+	X(mi_malloc_aligned, MALLOC)                           \
+	X(mi_malloc_aligned_at, MALLOC)                        \
+	X(mi_zalloc_aligned, MALLOC)                           \
+	X(mi_calloc_aligned, CALLOC)                           \
+	X(mi_realloc_aligned, REALLOC)                         \
+	X(mi_rezalloc, REALLOC)                                \
+	X(mi_reallocn, REALLOCARRAY)                           \
+	X(mi_recalloc, REALLOCARRAY)                           \
+	X(mi_reallocf, REALLOC)                                \
+	X(mi_heap_malloc, HEAP_MALLOC)                         \
+	X(mi_heap_zalloc, HEAP_MALLOC)                         \
+	X(mi_heap_calloc, HEAP_CALLOC)                         \
+	X(mi_new, NEW)                                         \
+	X(mi_new_aligned, NEW)                                 \
+	X(mi_new_n, CALLOC)                                    \
+	X(mi_new_nothrow, MALLOC)                              \
+	X(mi_new_aligned_nothrow, MALLOC)                      \
+	X(mi_free_size, FREE)                                  \
+	X(mi_free_aligned, FREE)                               \
+	X(mi_free_size_aligned, FREE)                          \
+	/* tcmalloc */                                         \
+	X(tc_new, NEW)                                         \
+	X(tc_newarray, NEW)                                    \
+	X(tc_new_aligned, NEW)                                 \
+	X(tc_newarray_aligned, NEW)                            \
+	X(tc_new_nothrow, MALLOC)                              \
+	X(tc_newarray_nothrow, MALLOC)                         \
+	X(tc_malloc_skip_new_handler, MALLOC)                  \
+	X(tc_delete, FREE)                                     \
+	X(tc_deletearray, FREE)                                \
+	X(tc_delete_sized, FREE)                               \
+	X(tc_deletearray_sized, FREE)                          \
+	X(tc_delete_aligned, FREE)                             \
+	X(tc_deletearray_aligned, FREE)                        \
+	/* oneTBB: aligned forms take the size first */        \
+	X(scalable_aligned_malloc, MALLOC)                     \
+	X(scalable_aligned_realloc, REALLOC)                   \
+	X(scalable_aligned_free, FREE)                         \
+	/* rpmalloc runs its prefix into the name */           \
+	X(rpmalloc, MALLOC)                                    \
+	X(rpcalloc, CALLOC)                                    \
+	X(rprealloc, REALLOC)                                  \
+	X(rpaligned_alloc, MEMALIGN)                           \
+	X(rpmemalign, MEMALIGN)                                \
+	X(rpposix_memalign, POSIX_MEMALIGN)                    \
 	X(rpfree, FREE)
 
 /* C++: how the mangled names begin. A form of new with nothrow_t returns NULL instead. */
-#define MW_ALLOC_MANGLED(X)                                                                        \
-	X("_Znwm", NEW)                                                                            \
-	X("_Znam", NEW)                                                                            \
-	X("_ZdlPv", FREE)                                                                          \
+#define MW_ALLOC_MANGLED(X) \
+	X("_Znwm", NEW)     \
+	X("_Znam", NEW)     \
+	X("_ZdlPv", FREE)   \
 	X("_ZdaPv", FREE)
 
 /* Frames inside allocators that a stack may show below their callers, as regular expressions. */
-#define MW_ALLOC_INSIDES(X)                                                                        \
-	X("do_(memalign|posix_memalign)")                                                          \
-	X("tcmalloc::.*")                                                                          \
+#define MW_ALLOC_INSIDES(X)               \
+	X("do_(memalign|posix_memalign)") \
+	X("tcmalloc::.*")                 \
 	X("operator (new|delete)(\\[\\])?")
 
 /* All of the above as one expression that matches a whole function name. */
 #define MW_ALLOC_ALT_(text) text "|"
 #define MW_ALLOC_ALT_NAME_(name, fn) #name "|"
 #define MW_ALLOC_ALT_INSIDE_(text) "|" text
-#define MW_ALLOC_FRAMES                                                                            \
-	"(" MW_ALLOC_PREFIXES(MW_ALLOC_ALT_) ")(" MW_ALLOC_NAMES(MW_ALLOC_ALT_NAME_) "malloc)|"     \
-	MW_ALLOC_SPECIAL(MW_ALLOC_ALT_NAME_) "malloc" MW_ALLOC_INSIDES(MW_ALLOC_ALT_INSIDE_)
+#define MW_ALLOC_FRAMES                                                                     \
+	"(" MW_ALLOC_PREFIXES(MW_ALLOC_ALT_) ")(" MW_ALLOC_NAMES(                           \
+		MW_ALLOC_ALT_NAME_) "malloc)|" MW_ALLOC_SPECIAL(MW_ALLOC_ALT_NAME_) "mallo" \
+										    "c" MW_ALLOC_INSIDES(MW_ALLOC_ALT_INSIDE_)
 
 #endif

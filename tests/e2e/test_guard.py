@@ -66,8 +66,10 @@ def test_alert_on_pressure(kind, leak, tmp_path, attach, pressure):
     log = tmp_path / "log"
     p = leak(48 * MIB, "-b", "1024")
     mw = attach("-p", p.pid, "--exact", "--plain", "-i", "300ms", "--oom-log", log, "--alert-dir",
-                tmp_path, "--alert-psi", f"{kind}=20%", preexec_fn=pressure.mount)
-    said = r"warning: alert psi: PID \d+ \(oom_hog\): memory pressure 25\.00%, threshold 20\.00%"
+                tmp_path, "--alert-psi", f"{kind}=20%", "--alert-cooldown", "0",
+                preexec_fn=pressure.mount)
+    said = (r"warning: alert psi: machine \(largest: PID \d+, oom_hog\): memory pressure 25\.00%, "
+            r"threshold 20\.00%")
 
     def at(value):
         # The other line stands high all the time: it is not what was asked for.
@@ -84,14 +86,16 @@ def test_alert_on_pressure(kind, leak, tmp_path, attach, pressure):
     looks(mw, 5)
     assert len(re.findall(said, mw.err)) == 1
     at(5)
-    looks(mw, 5)
+    mw.wait_for(r"warning: alert psi resolved after [\d.]+m?s: machine .*: memory pressure 5\.00%")
     at(25)
     mw.wait_for(f"(?s){said}.*{said}")
     assert p.poll() is None
     assert mw.finish()[0] == 0
     alerts = events(log, "memwatch.alert/1")
-    assert [a["rule"] for a in alerts] == ["psi", "psi"]
-    for a in alerts:
+    assert [(a["rule"], a["state"]) for a in alerts] == [("psi", "firing"), ("psi", "resolved"),
+                                                         ("psi", "firing")]
+    for a in alerts[::2]:
+        assert a["scope"] == "machine"
         assert (a["value"], a["threshold"], a["unit"]) == (25, 20, "percent")
         assert a["pid"] == p.pid and os.path.exists(a["profile"])
         assert Path(a["timeline"]).read_text().startswith("time_unix_ms,pid,")
@@ -153,7 +157,8 @@ def test_alerts_in_top(leak, tmp_path, attach):
     assert p.wait(60) == -signal.SIGKILL
     kill = event_of(log, p.pid)
     mw.finish()
-    (a,) = events(log, "memwatch.alert/1")
+    a, over = events(log, "memwatch.alert/1")
+    assert over["state"] == "resolved" and over["ended"]
     assert a["pid"] == p.pid and a["profile"] is None and os.path.exists(a["timeline"])
     assert kill["victim"]["comm"] == "oom_hog"
     assert re.search(rf"^{p.pid}$", mw.err, re.M)

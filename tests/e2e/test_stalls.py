@@ -86,11 +86,11 @@ def test_alert_on_real_pressure(group, thrash, tmp_path, attach):
     assert events(log, "memwatch.alert/1") == []
     before, began = stalled_us(), time.time() * 1000
     p.say()
-    mw.wait_for(r"alert psi: PID \d+ \(thrash\): memory pressure [\d.]+%, threshold [\d.]+%")
+    mw.wait_for(r"alert psi: machine \(largest: PID \d+, thrash\): memory pressure [\d.]+%, threshold [\d.]+%")
     assert stalled_us() > before
     p.stop()
     mw.finish(sig=None)
-    (a,) = events(log, "memwatch.alert/1")
+    a = events(log, "memwatch.alert/1")[0]
     assert a["pid"] == p.pid and a["rule"] == "psi" and a["time_unix_ms"] > began
     assert threshold <= a["value"] <= 100 and a["unit"] == "percent"
     assert os.path.exists(a["profile"]) and os.path.exists(a["timeline"])

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "alert/rules.h"
 #include "alert/runner.h"
+#include "alert/tell.h"
 #include "sys/cgroup.h"
 #include "sys/psi.h"
 
@@ -41,58 +45,74 @@ static void parse(void **state)
 	struct rules r = {};
 
 	assert_false(rules__any(&r));
-	assert_int_equal(rules__parse_rss("50%", &r), 0);
+	assert_int_equal(rules__parse(ALERT_RSS, "50%", &r), 0);
 	assert_float_equal(r.rss_share, 0.5, 1e-9);
-	assert_int_equal(rules__parse_rss("2G", &r), 0);
+	assert_int_equal(rules__parse(ALERT_RSS, "2G", &r), 0);
 	assert_int_equal(r.rss_bytes, 2ULL << 30);
-	assert_int_equal(rules__parse_cgroup("80%", &r), 0);
-	assert_int_equal(rules__parse_growth("10M/min", &r), 0);
+	assert_int_equal(rules__parse(ALERT_CGROUP, "80%", &r), 0);
+	assert_int_equal(rules__parse(ALERT_GROWTH, "10M/min", &r), 0);
 	assert_float_equal(r.growth_bytes_s, 10 * MIB / 60, 1e-6);
-	assert_int_equal(rules__parse_growth("1K/s", &r), 0);
+	assert_int_equal(rules__parse(ALERT_GROWTH, "1K/s", &r), 0);
 	assert_float_equal(r.growth_bytes_s, 1024, 1e-6);
-	assert_int_equal(rules__parse_growth("60M", &r), 0);
+	assert_int_equal(rules__parse(ALERT_GROWTH, "60M", &r), 0);
 	assert_float_equal(r.growth_bytes_s, MIB, 1e-6);
-	assert_int_equal(rules__parse_oom_in("5m", &r), 0);
+	assert_int_equal(rules__parse(ALERT_OOM_IN, "5m", &r), 0);
 	assert_float_equal(r.oom_in_s, 300, 1e-6);
-	assert_int_equal(rules__parse_psi("full=5.5%", &r), 0);
+	assert_int_equal(rules__parse(ALERT_PSI, "full=5.5%", &r), 0);
 	assert_true(r.psi_full);
 	assert_true(rules__any(&r));
 	static const char *const bad[] = {"",	  "%",	  "-1%", "0%",	 "101%",
 					  "1e1%", "nan%", "x",	 "50%%", " 5%"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_int_equal(rules__parse_cgroup(bad[i], &r), -EINVAL);
-		assert_int_equal(rules__parse_rss(bad[i], &r), -EINVAL);
-		assert_int_equal(rules__parse_growth(bad[i], &r), -EINVAL);
-		assert_int_equal(rules__parse_psi(bad[i], &r), -EINVAL);
+		assert_int_equal(rules__parse(ALERT_CGROUP, bad[i], &r), -EINVAL);
+		assert_int_equal(rules__parse(ALERT_RSS, bad[i], &r), -EINVAL);
+		assert_int_equal(rules__parse(ALERT_GROWTH, bad[i], &r), -EINVAL);
+		assert_int_equal(rules__parse(ALERT_PSI, bad[i], &r), -EINVAL);
 	}
-	assert_int_equal(rules__parse_growth("1M/year", &r), -EINVAL);
-	assert_int_equal(rules__parse_growth("99999999999999999999999999999999999999999M/s", &r),
-			 -EINVAL);
-	assert_int_equal(rules__parse_oom_in("0", &r), -EINVAL);
-	assert_int_equal(rules__parse_psi("some", &r), -EINVAL);
+	assert_int_equal(rules__parse(ALERT_GROWTH, "1M/year", &r), -EINVAL);
+	assert_int_equal(
+		rules__parse(ALERT_GROWTH, "99999999999999999999999999999999999999999M/s", &r),
+		-EINVAL);
+	assert_int_equal(rules__parse(ALERT_OOM_IN, "0", &r), -EINVAL);
+	assert_int_equal(rules__parse(ALERT_PSI, "some", &r), -EINVAL);
 }
 
 /* On the edge it fires once; again only after having clearly gone back. */
 static void hysteresis(void **state)
 {
 	struct rules r = {.on = {[ALERT_CGROUP] = true}, .cgroup_share = 0.8};
-	struct rules_state s = {};
-	unsigned fired = 0;
+	struct rules_state *s = calloc(1, sizeof(*s));
+	unsigned fired = 0, resolved = 0;
 
-	for (int i = 0; i < 200; i++)
-		fired += !!step(&r, &s, i * 0.25, (i % 2 ? 80.5 : 79.5) * MIB);
+	for (int i = 0; i < 200; i++) {
+		fired += !!step(&r, s, i * 0.25, (i % 2 ? 80.5 : 79.5) * MIB);
+		resolved += !!s->resolved;
+	}
 	assert_int_equal(fired, 1);
-	assert_false(step(&r, &s, 51, 71 * MIB)); /* below 72: armed again at 71 */
-	assert_true(step(&r, &s, 52, 81 * MIB));
+	for (int i = 0; i < 100; i++) { /* below 72 now and then, but not for long */
+		fired += !!step(&r, s, 51 + i * 0.25, (i % 4 ? 71 : 81) * MIB);
+		resolved += !!s->resolved;
+	}
+	assert_int_equal(fired, 1);
+	assert_int_equal(resolved, 0);
+	for (int i = 0; i < 100; i++) {
+		fired += !!step(&r, s, 80 + i * 0.25, 71 * MIB);
+		resolved += !!s->resolved;
+	}
+	assert_int_equal(fired, 1);
+	assert_int_equal(resolved, 1);
+	assert_true(step(&r, s, 152, 81 * MIB));
+	free(s);
 }
 
 static void rss_of_the_lower_limit(void **state)
 {
 	struct rules r = {.on = {[ALERT_RSS] = true}, .rss_share = 0.5};
-	struct rules_state s = {};
+	struct rules_state *s = calloc(1, sizeof(*s));
 
-	assert_false(step(&r, &s, 0, 49 * MIB));
-	assert_true(step(&r, &s, 1, 50 * MIB)); /* of the cgroup's 100, not the machine's 1000 */
+	assert_false(step(&r, s, 0, 49 * MIB));
+	assert_true(step(&r, s, 1, 50 * MIB)); /* of the cgroup's 100, not the machine's 1000 */
+	free(s);
 }
 
 /* When the machine's memory cannot be read there is no share of it, and no end of it. */
@@ -102,7 +122,7 @@ static void machine_unknown(void **state)
 			  .rss_share = 0.5,
 			  .oom_in_s = 3600};
 	struct rules_verdict v[ALERT_RULES];
-	struct rules_state s = {};
+	struct rules_state *s = calloc(1, sizeof(*s)), *m = calloc(1, sizeof(*m));
 
 	for (int i = 0; i < 100; i++) {
 		struct rules_sample x = {.t_s = i * 0.25,
@@ -115,46 +135,89 @@ static void machine_unknown(void **state)
 
 		if (i < 90)
 			x.rss_bytes = 0;
-		assert_int_equal(rules__step(&r, &s, &x, v), 0);
+		assert_int_equal(rules__step(&r, s, &x, v), 0);
+		assert_int_equal(rules__step_machine(&r, m, &x, v), 0);
 	}
+	free(s);
+	free(m);
 }
 
 /* A spike, even of many samples, is no growth; a steady leak is. */
 static void robust_growth(void **state)
 {
-	struct rules r = {.on = {[ALERT_GROWTH] = true}, .growth_bytes_s = MIB / 60};
-	struct rules_state s = {};
+	struct rules r = {
+		.on = {[ALERT_GROWTH] = true}, .growth_bytes_s = MIB / 60, .growth_per_s = 60};
+	struct rules_state *s = calloc(1, sizeof(*s));
 	unsigned fired = 0;
 
 	for (int i = 0; i < 400; i++)
-		fired += !!step(&r, &s, i * 0.25, (i % 40 < 8 ? 50 : 10) * MIB);
+		fired += !!step(&r, s, i * 0.25, (i % 40 < 8 ? 50 : 10) * MIB);
 	assert_int_equal(fired, 0);
-	memset(&s, 0, sizeof(s));
+	memset(s, 0, sizeof(*s));
 	for (int i = 0; i < 400; i++)
-		fired += !!step(&r, &s, i * 0.25, 10 * MIB + i * 0.25 * 2 * MIB / 60);
+		fired += !!step(&r, s, i * 0.25, 10 * MIB + i * 0.25 * 2 * MIB / 60);
 	assert_int_equal(fired, 1);
+	/* a rate a minute is no alarm before as much has come: 2 MiB/min for 20 s */
+	memset(s, 0, sizeof(*s));
+	fired = 0;
+	for (int i = 0; i < 400; i++)
+		fired +=
+			!!step(&r, s, i * 0.25, 10 * MIB + (i < 80 ? i : 80) * 0.25 * 2 * MIB / 60);
+	assert_int_equal(fired, 0);
+	free(s);
 }
 
-/* A collector's saw-tooth of a minute rises for a long time and does not grow. */
+/* A collector's saw-tooth of a minute rises for a long time and does not grow: for an hour, one
+ * alarm at most, from the first rise, and that is resolved. */
 static void saw_tooth(void **state)
 {
-	struct rules r = {.on = {[ALERT_GROWTH] = true}, .growth_bytes_s = 10 * MIB / 60};
-	struct rules_state s = {};
-	unsigned late = 0;
+	struct rules r = {
+		.on = {[ALERT_GROWTH] = true}, .growth_bytes_s = 10 * MIB / 60, .growth_per_s = 60};
+	struct rules_state *s = calloc(1, sizeof(*s));
+	unsigned fired = 0, resolved = 0;
 
-	for (int i = 0; i < 240 * 10; i++) {
-		unsigned f = step(&r, &s, i * 0.25, (20 + (i % 240) * 0.25) * MIB * 0.5);
-
-		if (i > 2 * 240)
-			late += !!f;
+	for (int i = 0; i < 240 * 60; i++) {
+		fired += !!step(&r, s, i * 0.25, (20 + (i % 240) * 0.25) * MIB * 0.5);
+		resolved += !!s->resolved;
 	}
-	assert_int_equal(late, 0);
+	assert_true(fired <= 1);
+	assert_int_equal(fired, resolved);
+	free(s);
+}
+
+/* The machine's rules are the machine's: no process's step fires them. */
+static void machine_rules(void **state)
+{
+	struct rules r = {.on = {[ALERT_OOM_IN] = true, [ALERT_PSI] = true},
+			  .oom_in_s = 60,
+			  .psi_percent = 20};
+	struct rules_state *s = calloc(1, sizeof(*s)), *m = calloc(1, sizeof(*m));
+	struct rules_verdict v[ALERT_RULES];
+	unsigned fired = 0, psi = 0;
+
+	for (int i = 0; i < 800; i++) {
+		struct rules_sample x = sample(i * 0.25, 10 * MIB);
+
+		x.cgroup_limit_bytes = RULES_NO_LIMIT;
+		x.machine_available_bytes = (uint64_t)((900 - i) * MIB);
+		x.psi_some10 = i > 400 && i < 600 ? 50 : 0;
+		assert_int_equal(rules__step(&r, s, &x, v), 0);
+		fired += !!(rules__step_machine(&r, m, &x, v) & 1u << ALERT_OOM_IN);
+		if (fired == 1 && v[ALERT_OOM_IN].value <= 60)
+			assert_true(v[ALERT_OOM_IN].machine_limit);
+		psi += m->rule[ALERT_PSI].firing && m->rule[ALERT_PSI].back == 0;
+	}
+	assert_int_equal(fired, 1);
+	assert_true(psi > 190 && psi < 230);
+	assert_false(m->rule[ALERT_PSI].firing);
+	free(s);
+	free(m);
 }
 
 static void forecast(void **state)
 {
 	struct rules r = {.on = {[ALERT_OOM_IN] = true}, .oom_in_s = 20};
-	struct rules_state s = {};
+	struct rules_state *s = calloc(1, sizeof(*s));
 	struct rules_verdict v[ALERT_RULES];
 	int at = -1;
 
@@ -163,28 +226,112 @@ static void forecast(void **state)
 		double t = i * 0.25;
 		struct rules_sample x = sample(t, (10 + t + (i * 7 % 5 - 2) * 0.2) * MIB);
 
-		if (rules__step(&r, &s, &x, v)) {
+		if (rules__step(&r, s, &x, v)) {
 			at = i;
 			assert_false(v[ALERT_OOM_IN].machine_limit);
 			assert_true(fabs(v[ALERT_OOM_IN].value - (90 - t)) < 0.2 * (90 - t));
+			assert_true(v[ALERT_OOM_IN].from_s < 90 - t);
+			assert_true(v[ALERT_OOM_IN].to_s > 90 - t);
 		}
 	}
 	assert_true(at * 0.25 > 65 && at * 0.25 < 76);
+	free(s);
 }
 
 static void no_limit_no_forecast(void **state)
 {
 	struct rules r = {.on = {[ALERT_OOM_IN] = true}, .oom_in_s = 1000};
-	struct rules_state s = {};
+	struct rules_state *s = calloc(1, sizeof(*s));
 	struct rules_verdict v[ALERT_RULES];
 
 	for (int i = 0; i < 100; i++) {
 		struct rules_sample x = sample(i * 0.25, (10 + i) * MIB);
 
 		x.cgroup_limit_bytes = RULES_NO_LIMIT;
-		assert_false(rules__step(&r, &s, &x, v));
-		assert_true(isinf(v[ALERT_OOM_IN].value));
+		assert_false(rules__step(&r, s, &x, v));
+		assert_true(isinf(v[ALERT_OOM_IN].oom_in_s));
 	}
+	free(s);
+}
+
+/* --- telling --- */
+
+struct saved {
+	unsigned n;
+};
+
+static int save(void *arg, int pid, const char *base, char *ret, size_t size)
+{
+	struct saved *s = arg;
+	FILE *f;
+
+	snprintf(ret, size, "%s.pb.gz", base);
+	f = fopen(ret, "w");
+	assert_non_null(f);
+	fclose(f);
+	s->n++;
+	return 0;
+}
+
+static size_t files_in(const char *dir)
+{
+	size_t n = 0;
+	DIR *d = opendir(dir);
+
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* One word when it begins, one when it is over; the cooldown covers everything; files are bounded.
+ */
+static void told_once(void **state)
+{
+	char dir[] = "/tmp/memwatch-alert-XXXXXX", cmd[64];
+	struct alert_options o;
+	struct rules_verdict v = {.value = 5, .threshold = 4, .oom_in_s = INFINITY};
+	struct rules_sample x = sample(0, MIB);
+	struct told told[ALERT_RULES] = {};
+	struct timeline timeline;
+	struct alert_subject who = {.pid = 7,
+				    .comm = "x",
+				    .cgroup = "/c",
+				    .limit_path = "/c",
+				    .timeline = &timeline,
+				    .told = told};
+	struct saved saved = {};
+	struct teller *t;
+	const char *why;
+
+	assert_non_null(mkdtemp(dir));
+	alert_options__init(&o);
+	o.dir = dir;
+	o.keep = 3;
+	timeline__init(&timeline, 7, "x", 16);
+	assert_int_equal(teller__new(&o, NULL, save, &saved, &t, &why), 0);
+	for (int i = 0; i < 26; i++) { /* a flood: it begins and ends again and again */
+		teller__begins(t, &who, ALERT_RSS, &v, &x);
+		assert_int_equal(told[ALERT_RSS].firing, i == 0);
+		teller__ends(t, &who, ALERT_RSS, &v, &x);
+		assert_false(told[ALERT_RSS].firing);
+	}
+	assert_int_equal(saved.n, 1);
+	assert_int_equal(told[ALERT_RSS].counted, 25);
+	assert_int_equal(files_in(dir), 2);
+	o.cooldown_ns = 0;
+	for (int i = 0; i < 10; i++) {
+		usleep(2000); /* names carry milliseconds */
+		teller__begins(t, &who, ALERT_RSS, &v, &x);
+		assert_int_equal(told[ALERT_RSS].counted, 0);
+		teller__ends(t, &who, ALERT_RSS, NULL, NULL);
+	}
+	assert_int_equal(saved.n, 11);
+	assert_int_equal(files_in(dir), 6);
+	teller__free(t);
+	timeline__clear(&timeline);
+	snprintf(cmd, sizeof(cmd), "rm -r %s", dir);
+	assert_int_equal(system(cmd), 0);
 }
 
 static void split(void **state)
@@ -216,26 +363,16 @@ static void split(void **state)
 		assert_int_equal(runner__split(bad[i], &argv), -EINVAL);
 }
 
-static void cooldown(void **state)
+static void commands(void **state)
 {
 	static const char *const env[] = {NULL};
 	struct runner *r;
 
-	assert_int_equal(runner__new("/nonexistent", 1, 1, &r), -ENOENT);
-	assert_int_equal(runner__new("true", 5000000000ULL, 3600000000000ULL, &r), 0);
-	assert_int_equal(runner__start(r, 1, env, "{}", 2), 0);
-	assert_int_equal(runner__start(r, 1, env, "{}", 2), -EAGAIN);
-	assert_int_equal(runner__start(r, 2, env, "{}", 2), 0);
-	runner__finish(r);
-	assert_int_equal(runner__start(r, 1, env, "{}", 2), -EAGAIN);
-	/* More keys than are kept: those that end first are forgotten. */
-	for (uint32_t key = 3; key < 300; key++) {
-		assert_int_equal(runner__start(r, key, env, "{}", 2), 0);
-		runner__finish(r);
-	}
-	assert_int_equal(runner__start(r, 299, env, "{}", 2), -EAGAIN);
-	assert_int_equal(runner__start(r, 50, env, "{}", 2), -EAGAIN);
-	assert_int_equal(runner__start(r, 1, env, "{}", 2), 0);
+	assert_int_equal(runner__new("/nonexistent", "--on-alert", 1, &r), -ENOENT);
+	assert_int_equal(runner__new("sleep 100", "--on-alert", 5000000000ULL, &r), 0);
+	for (int i = 0; i < RUNNER_MAX; i++)
+		assert_int_equal(runner__start(r, env, "{}", 2), 0);
+	assert_int_equal(runner__start(r, env, "{}", 2), -EBUSY);
 	runner__free(r);
 }
 
@@ -300,7 +437,9 @@ int main(void)
 		cmocka_unit_test(forecast),
 		cmocka_unit_test(no_limit_no_forecast),
 		cmocka_unit_test(split),
-		cmocka_unit_test(cooldown),
+		cmocka_unit_test(commands),
+		cmocka_unit_test(machine_rules),
+		cmocka_unit_test(told_once),
 		cmocka_unit_test(cgroups),
 		cmocka_unit_test(pressure),
 	};

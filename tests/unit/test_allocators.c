@@ -71,8 +71,17 @@ static void test_every_name(void **state)
 static void test_no_other_name(void **state)
 {
 	static const char *const other[] = {
-		"", "main", "xmalloc", "malloc_usable_size", "pool_malloc", "freeaddrinfo",
-		"mi_stats_print", "operator new thing", "my_rpfree", "je_", "__",
+		"",
+		"main",
+		"xmalloc",
+		"malloc_usable_size",
+		"pool_malloc",
+		"freeaddrinfo",
+		"mi_stats_print",
+		"operator new thing",
+		"my_rpfree",
+		"je_",
+		"__",
 	};
 	regex_t re;
 

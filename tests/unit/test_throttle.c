@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Groups held up at memory.high, on a tree of files as the kernel has them (the real ones are tested
- * in the kernel matrix). */
+/* Groups held up at memory.high, on a tree of files as the kernel has them (the real ones are
+ * tested in the kernel matrix). */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,8 +108,13 @@ static void told_once_a_minute(void **state)
 
 static void back_from_a_log(void **state)
 {
-	struct throttle_event e = {.time_unix_ms = 1795231711383, .path = "/a\x1b\"b", .high_bytes = 5,
-				   .usage_bytes = 6, .high_cnt = 7, .max_cnt = 8, .stall_us = 9,
+	struct throttle_event e = {.time_unix_ms = 1795231711383,
+				   .path = "/a\x1b\"b",
+				   .high_bytes = 5,
+				   .usage_bytes = 6,
+				   .high_cnt = 7,
+				   .max_cnt = 8,
+				   .stall_us = 9,
 				   .span_ms = 10},
 			      back;
 	static const char other[] = "{\"schema\":\"memwatch.oom/1\"}";

@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "alert/options.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/units.h"
 
+/* The rules' options are OPT_RULE + enum alert_rule. */
 enum {
-	OPT_RSS = 0x300,
-	OPT_CGROUP,
-	OPT_GROWTH,
-	OPT_OOM_IN,
-	OPT_PSI,
-	OPT_ON_ALERT,
+	OPT_RULE = 0x300,
+	OPT_ON_ALERT = OPT_RULE + ALERT_RULES,
 	OPT_TIMEOUT,
 	OPT_COOLDOWN,
+	OPT_KEEP,
 	OPT_DIR,
 	OPT_OOM_LOG,
 };
 
 static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "Alerts:", 6},
-	{"alert-rss", OPT_RSS, "SIZE|PCT%", 0,
+	{"alert-rss", OPT_RULE + ALERT_RSS, "SIZE|PCT%", 0,
 	 "RSS reaches SIZE, or PCT% of the machine or of the cgroup's limit where that is lower",
 	 6},
-	{"alert-cgroup", OPT_CGROUP, "PCT%", 0, "the cgroup uses PCT% of the limit that is nearest",
-	 6},
-	{"alert-growth", OPT_GROWTH, "SIZE/min", 0, "RSS grows faster than this (also /s, /h)", 6},
-	{"alert-oom-in", OPT_OOM_IN, "TIME", 0, "at this rate a limit is reached within TIME", 6},
-	{"alert-psi", OPT_PSI, "some=PCT%", 0, "tasks stalled for memory (also full=PCT%)", 6},
+	{"alert-cgroup", OPT_RULE + ALERT_CGROUP, "PCT%", 0,
+	 "the cgroup uses PCT% of the limit that is nearest", 6},
+	{"alert-growth", OPT_RULE + ALERT_GROWTH, "SIZE/min", 0,
+	 "RSS grows faster than this (also /s, /h)", 6},
+	{"alert-oom-in", OPT_RULE + ALERT_OOM_IN, "TIME", 0,
+	 "a limit is reached within TIME, as it grows now", 6},
+	{"alert-psi", OPT_RULE + ALERT_PSI, "some=PCT%", 0,
+	 "tasks stalled for memory (also full=PCT%)", 6},
 	{"on-alert", OPT_ON_ALERT, "CMD", 0,
 	 "run CMD at each alert, without a shell: MEMWATCH_ALERT_* in its environment, the alert "
 	 "as JSON "
@@ -35,7 +38,9 @@ static const struct argp_option options[] = {
 	 6},
 	{"alert-timeout", OPT_TIMEOUT, "TIME", 0, "end CMD after TIME (default 30s)", 6},
 	{"alert-cooldown", OPT_COOLDOWN, "TIME", 0,
-	 "run CMD at most once in TIME for a rule and process (default 1m)", 6},
+	 "a rule that fires again for a process within TIME is counted, not told (default 1m)", 6},
+	{"alert-keep", OPT_KEEP, "N", 0,
+	 "keep the profiles and timelines of the last N alerts of a rule (default 10; 0: all)", 6},
 	{"alert-dir", OPT_DIR, "DIR", 0,
 	 "profiles and timelines of alerts and OOM kills go there (default: current directory)", 6},
 	{"oom-log", OPT_OOM_LOG, "FILE", 0, "append OOM kills and alerts, one JSON object a line",
@@ -49,34 +54,21 @@ void alert_options__init(struct alert_options *o)
 	o->timeout_ns = 30000000000ULL;
 	o->cooldown_ns = 60000000000ULL;
 	o->dir = ".";
+	o->keep = 10;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct alert_options *o = state->input;
+	char *end;
 
+	if (key >= OPT_RULE && key < OPT_RULE + ALERT_RULES) {
+		if (rules__parse(key - OPT_RULE, arg, &o->rules))
+			argp_error(state, "--alert-%s: '%s' is not %s", rules__name(key - OPT_RULE),
+				   arg, rules__wants(key - OPT_RULE));
+		return 0;
+	}
 	switch (key) {
-	case OPT_RSS:
-		if (rules__parse_rss(arg, &o->rules))
-			argp_error(state, "--alert-rss: '%s' is neither a size nor a percentage",
-				   arg);
-		break;
-	case OPT_CGROUP:
-		if (rules__parse_cgroup(arg, &o->rules))
-			argp_error(state, "--alert-cgroup: '%s' is no percentage (80%%)", arg);
-		break;
-	case OPT_GROWTH:
-		if (rules__parse_growth(arg, &o->rules))
-			argp_error(state, "--alert-growth: '%s' is no rate (10M/min)", arg);
-		break;
-	case OPT_OOM_IN:
-		if (rules__parse_oom_in(arg, &o->rules))
-			argp_error(state, "--alert-oom-in: '%s' is no time (5m)", arg);
-		break;
-	case OPT_PSI:
-		if (rules__parse_psi(arg, &o->rules))
-			argp_error(state, "--alert-psi: '%s' is not some=PCT%% or full=PCT%%", arg);
-		break;
 	case OPT_ON_ALERT: o->command = arg; break;
 	case OPT_TIMEOUT:
 		if (units__parse_time(arg, &o->timeout_ns) || !o->timeout_ns)
@@ -85,6 +77,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_COOLDOWN:
 		if (units__parse_time(arg, &o->cooldown_ns))
 			argp_error(state, "--alert-cooldown: '%s' is no time", arg);
+		break;
+	case OPT_KEEP:
+		errno = 0;
+		o->keep = strtoul(arg, &end, 10);
+		if (errno || end == arg || *end || *arg == '-')
+			argp_error(state, "--alert-keep: '%s' is no number", arg);
 		break;
 	case OPT_DIR: o->dir = arg; break;
 	case OPT_OOM_LOG: o->oom_log = arg; break;

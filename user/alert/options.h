@@ -13,6 +13,7 @@ struct alert_options {
 	struct rules rules;
 	const char *command; /* of --on-alert; NULL: none */
 	uint64_t timeout_ns, cooldown_ns;
+	size_t keep;	     /* alerts of a rule whose files are kept; 0: all */
 	const char *dir;     /* where profiles and timelines of alerts are saved */
 	const char *oom_log; /* NULL: none */
 };

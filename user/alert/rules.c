@@ -3,26 +3,14 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/units.h"
 #include "core/util.h"
 
-const char *rules__name(enum alert_rule r)
-{
-	static const char *const name[ALERT_RULES] = {"rss", "cgroup", "growth", "oom-in", "psi"};
-
-	return name[r];
-}
-
-const char *rules__unit(enum alert_rule r)
-{
-	static const char *const unit[ALERT_RULES] = {"bytes", "ratio", "bytes/s", "seconds",
-						      "percent"};
-
-	return unit[r];
-}
+#define GROWTH_S 300.0 /* a rate an hour is not judged by an hour */
 
 /* "80%" → 80. A plain decimal number: no sign, no exponent, no "inf". */
 static int parse_percent(const char *text, double *ret)
@@ -35,7 +23,7 @@ static int parse_percent(const char *text, double *ret)
 	return *ret > 0 && *ret <= 100 ? 0 : -EINVAL;
 }
 
-int rules__parse_rss(const char *text, struct rules *r)
+static int parse_rss(const char *text, struct rules *r)
 {
 	double percent;
 	uint64_t bytes = 0;
@@ -48,22 +36,20 @@ int rules__parse_rss(const char *text, struct rules *r)
 			return -EINVAL;
 		r->rss_bytes = bytes;
 	}
-	r->on[ALERT_RSS] = true;
 	return 0;
 }
 
-int rules__parse_cgroup(const char *text, struct rules *r)
+static int parse_cgroup(const char *text, struct rules *r)
 {
 	double percent;
 
 	if (parse_percent(text, &percent))
 		return -EINVAL;
 	r->cgroup_share = percent / 100;
-	r->on[ALERT_CGROUP] = true;
 	return 0;
 }
 
-int rules__parse_growth(const char *text, struct rules *r)
+static int parse_growth(const char *text, struct rules *r)
 {
 	static const struct {
 		const char *name;
@@ -88,22 +74,21 @@ int rules__parse_growth(const char *text, struct rules *r)
 	if ((slash && i == ARRAY_SIZE(per)) || units__parse_size(size, &bytes) || !bytes)
 		return -EINVAL;
 	r->growth_bytes_s = (double)bytes / seconds;
-	r->on[ALERT_GROWTH] = true;
+	r->growth_per_s = seconds;
 	return 0;
 }
 
-int rules__parse_oom_in(const char *text, struct rules *r)
+static int parse_oom_in(const char *text, struct rules *r)
 {
 	uint64_t ns;
 
 	if (units__parse_time(text, &ns) || !ns)
 		return -EINVAL;
 	r->oom_in_s = (double)ns / 1e9;
-	r->on[ALERT_OOM_IN] = true;
 	return 0;
 }
 
-int rules__parse_psi(const char *text, struct rules *r)
+static int parse_psi(const char *text, struct rules *r)
 {
 	const char *eq = strchr(text, '=');
 	bool full = !strncmp(text, "full=", 5);
@@ -113,8 +98,198 @@ int rules__parse_psi(const char *text, struct rules *r)
 		return -EINVAL;
 	r->psi_percent = percent;
 	r->psi_full = full;
-	r->on[ALERT_PSI] = true;
 	return 0;
+}
+
+/* --- in words --- */
+
+static void say_rss(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
+		    size_t size)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN];
+
+	snprintf(buf, size, "RSS %s, threshold %s", units__size(b1, sizeof(b1), llround(v->value)),
+		 units__size(b2, sizeof(b2), llround(v->threshold)));
+}
+
+static void say_cgroup(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
+		       size_t size)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN];
+
+	snprintf(buf, size, "cgroup at %.0f%% of its %s, and %s that can be reclaimed",
+		 v->value * 100, units__size(b1, sizeof(b1), (int64_t)x->cgroup_limit_bytes),
+		 units__size(b2, sizeof(b2), (int64_t)x->cgroup_reclaimable_bytes));
+}
+
+static void say_growth(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
+		       size_t size)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN];
+
+	snprintf(buf, size, "RSS grows by %s/min, threshold %s/min",
+		 units__size(b1, sizeof(b1), llround(v->value * 60)),
+		 units__size(b2, sizeof(b2), llround(v->threshold * 60)));
+}
+
+static void say_oom_in(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
+		       size_t size)
+{
+	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN];
+
+	if (isinf(v->value)) {
+		snprintf(buf, size, "no end of the %s's memory in sight",
+			 v->machine_limit ? "machine" : "cgroup");
+		return;
+	}
+	snprintf(buf, size, "out of memory in %s (%s to %s) at %s/min (limit of the %s)",
+		 units__time(b1, sizeof(b1), (uint64_t)(v->value * 1e9)),
+		 units__time(b2, sizeof(b2), (uint64_t)(v->from_s * 1e9)),
+		 units__time(b3, sizeof(b3), (uint64_t)(v->to_s * 1e9)),
+		 units__size(b4, sizeof(b4), llround(v->slope_bytes_s * 60)),
+		 v->machine_limit ? "machine" : "cgroup");
+}
+
+static void say_psi(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
+		    size_t size)
+{
+	snprintf(buf, size, "memory pressure %.2f%%, threshold %.2f%%", v->value, v->threshold);
+}
+
+/* --- the values --- */
+
+/* Each fills in value and threshold. False: nothing can be said now. */
+
+static bool value_rss(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+		      struct rules_verdict *v)
+{
+	double all = (double)x->machine_total_bytes;
+
+	if (x->cgroup_limit_bytes != RULES_NO_LIMIT && (double)x->cgroup_limit_bytes < all)
+		all = (double)x->cgroup_limit_bytes;
+	v->value = (double)x->rss_bytes;
+	v->threshold = r->rss_bytes ? (double)r->rss_bytes : all * r->rss_share;
+	/* 0: a share, and the machine's memory cannot be read now */
+	return v->threshold > 0;
+}
+
+static bool value_cgroup(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+			 struct rules_verdict *v)
+{
+	if (x->cgroup_limit_bytes == RULES_NO_LIMIT || !x->cgroup_limit_bytes)
+		return false;
+	v->value = (double)x->cgroup_used_bytes / (double)x->cgroup_limit_bytes;
+	v->threshold = r->cgroup_share;
+	return true;
+}
+
+static bool value_growth(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+			 struct rules_verdict *v)
+{
+	v->threshold = r->growth_bytes_s;
+	v->value = forecast__growth(&s->rss, r->growth_bytes_s * fmin(r->growth_per_s, GROWTH_S));
+	v->slope_bytes_s = v->value;
+	return true;
+}
+
+static bool forecast_to(const struct rules *r, struct rules_state *s, double limit,
+			struct rules_verdict *v)
+{
+	struct forecast_verdict f;
+
+	forecast__judge(&s->used, limit, &f);
+	v->value = v->oom_in_s = f.in_s;
+	v->from_s = f.from_s;
+	v->to_s = f.to_s;
+	v->slope_bytes_s = f.slope_bytes_s;
+	v->threshold = r->oom_in_s;
+	return true;
+}
+
+static bool value_oom_in(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+			 struct rules_verdict *v)
+{
+	v->machine_limit = false;
+	if (x->cgroup_limit_bytes == RULES_NO_LIMIT)
+		return false;
+	return forecast_to(r, s, (double)x->cgroup_limit_bytes, v);
+}
+
+static bool machine_oom_in(const struct rules *r, struct rules_state *s,
+			   const struct rules_sample *x, struct rules_verdict *v)
+{
+	v->machine_limit = true;
+	if (!x->machine_total_bytes)
+		return false;
+	return forecast_to(r, s, (double)x->machine_total_bytes, v);
+}
+
+static bool machine_psi(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+			struct rules_verdict *v)
+{
+	if (x->psi_some10 < 0)
+		return false;
+	v->value = r->psi_full ? x->psi_full10 : x->psi_some10;
+	v->threshold = r->psi_percent;
+	return true;
+}
+
+/* --- the table --- */
+
+typedef bool value_fn(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+		      struct rules_verdict *v);
+
+static const struct row {
+	const char *name, *unit, *wants;
+	int (*parse)(const char *text, struct rules *r);
+	void (*say)(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
+		    size_t size);
+	value_fn *of_process, *of_machine; /* NULL: not a rule of theirs */
+	bool below;			   /* fires when the value falls to the threshold */
+	double back;		  /* over when the value is beyond this times the threshold … */
+	unsigned hold, hold_back; /* … in so many samples in a row; and to fire */
+} rows[ALERT_RULES] = {
+	[ALERT_RSS] = {"rss", "bytes", "a size (2G) or a percentage (50%)", parse_rss, say_rss,
+		       value_rss, NULL, false, 0.9, 1, 4},
+	[ALERT_CGROUP] = {"cgroup", "ratio", "a percentage (80%)", parse_cgroup, say_cgroup,
+			  value_cgroup, NULL, false, 0.9, 1, 4},
+	[ALERT_GROWTH] = {"growth", "bytes/s", "a rate (10M/min)", parse_growth, say_growth,
+			  value_growth, NULL, false, 0.5, 3, 20},
+	[ALERT_OOM_IN] = {"oom-in", "seconds", "a time (5m)", parse_oom_in, say_oom_in,
+			  value_oom_in, machine_oom_in, true, 2, 3, 20},
+	[ALERT_PSI] = {"psi", "percent", "some=PCT% or full=PCT%", parse_psi, say_psi, NULL,
+		       machine_psi, false, 0.9, 3, 12},
+};
+
+const char *rules__name(enum alert_rule r)
+{
+	return rows[r].name;
+}
+
+const char *rules__unit(enum alert_rule r)
+{
+	return rows[r].unit;
+}
+
+const char *rules__wants(enum alert_rule r)
+{
+	return rows[r].wants;
+}
+
+int rules__parse(enum alert_rule rule, const char *text, struct rules *r)
+{
+	int err = rows[rule].parse(text, r);
+
+	if (!err)
+		r->on[rule] = true;
+	return err;
+}
+
+char *rules__describe(enum alert_rule rule, const struct rules_verdict *v,
+		      const struct rules_sample *x, char *buf, size_t size)
+{
+	rows[rule].say(v, x, buf, size);
+	return buf;
 }
 
 bool rules__any(const struct rules *r)
@@ -126,121 +301,44 @@ bool rules__any(const struct rules *r)
 	return false;
 }
 
-static void push(struct trend_point *p, size_t n, double t_s, double bytes)
+/* Fires at most once per excursion. */
+static bool edge(struct rules_state *s, enum alert_rule r, const struct rules_verdict *v)
 {
-	if (n == RULES_WINDOW)
-		memmove(p, p + 1, sizeof(*p) * --n);
-	p[n] = (struct trend_point){.t_s = t_s, .bytes = bytes, .allocs = -1, .frees = -1};
-}
+	const struct row *row = &rows[r];
+	bool over = row->below ? v->value <= v->threshold : v->value >= v->threshold;
+	bool back = row->below ? v->value > v->threshold * row->back
+			       : v->value < v->threshold * row->back;
 
-static bool is_judgeable(const struct rules_state *s)
-{
-	return s->n >= TREND_MIN_POINTS && s->rss[s->n - 1].t_s - s->rss[0].t_s >= RULES_MIN_SPAN_S;
-}
-
-/* Seconds until `room` is used up at `slope`. */
-static double seconds_to(double room, double slope)
-{
-	if (slope <= 0)
-		return INFINITY;
-	return room <= 0 ? 0 : room / slope;
-}
-
-double rules__forecast(const struct rules_state *s, const struct rules_sample *x,
-		       struct rules_verdict *ret)
-{
-	double slope, at;
-
-	ret->oom_in_s = INFINITY;
-	ret->slope_bytes_s = 0;
-	if (!is_judgeable(s))
-		return INFINITY;
-	if (x->cgroup_limit_bytes != RULES_NO_LIMIT) {
-		slope = trend__slope(s->cgroup, s->n);
-		at = seconds_to((double)x->cgroup_limit_bytes - (double)x->cgroup_used_bytes,
-				slope);
-		if (at < ret->oom_in_s) {
-			ret->oom_in_s = at;
-			ret->slope_bytes_s = slope;
-			ret->machine_limit = false;
-		}
-	}
-	/* The machine: what is still available, against how fast that goes. */
-	slope = trend__slope(s->machine, s->n);
-	at = seconds_to((double)x->machine_available_bytes, slope);
-	if (x->machine_total_bytes && at < ret->oom_in_s) {
-		ret->oom_in_s = at;
-		ret->slope_bytes_s = slope;
-		ret->machine_limit = true;
-	}
-	return ret->oom_in_s;
-}
-
-/* Fires at most once per excursion: over `level` `hold` times in a row, armed below `back`. */
-static bool edge(struct rules_state *s, enum alert_rule r, bool over, bool back, unsigned hold)
-{
-	if (s->fired[r]) {
-		if (back)
-			s->fired[r] = false;
-		s->held[r] = 0;
+	if (s->rule[r].firing) {
+		s->rule[r].back = back ? s->rule[r].back + 1 : 0;
+		if (s->rule[r].back < row->hold_back)
+			return false;
+		s->rule[r].firing = false;
+		s->rule[r].over = 0;
+		s->resolved |= 1u << r;
 		return false;
 	}
-	s->held[r] = over ? s->held[r] + 1 : 0;
-	if (s->held[r] < hold)
+	s->rule[r].over = over ? s->rule[r].over + 1 : 0;
+	if (s->rule[r].over < row->hold)
 		return false;
-	s->fired[r] = true;
-	s->held[r] = 0;
+	s->rule[r].firing = true;
+	s->rule[r].back = 0;
 	return true;
 }
 
-static bool step_above(struct rules_state *s, enum alert_rule r, const struct rules_verdict *v,
-		       double back, unsigned hold)
+static unsigned step(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+		     struct rules_verdict ret[ALERT_RULES], bool machine)
 {
-	return edge(s, r, v->value >= v->threshold, v->value < v->threshold * back, hold);
-}
-
-static double rss_threshold(const struct rules *r, const struct rules_sample *x)
-{
-	double all = (double)x->machine_total_bytes;
-
-	if (r->rss_bytes)
-		return (double)r->rss_bytes;
-	if (x->cgroup_limit_bytes != RULES_NO_LIMIT && (double)x->cgroup_limit_bytes < all)
-		all = (double)x->cgroup_limit_bytes;
-	return all * r->rss_share;
-}
-
-static double growth_of(const struct rules_state *s)
-{
-	double fast = trend__slope(s->rss, s->n);
-	struct trend slow;
-
-	if (s->nslow < TREND_MIN_POINTS || trend__classify(s->slow, s->nslow, &slow))
-		return fast;
-	if (slow.kind != TREND_CHURN && slow.kind != TREND_RELEASED)
-		return fast;
-	return slow.slope_bytes_s < fast ? slow.slope_bytes_s : fast;
-}
-
-static unsigned step_trends(const struct rules *r, struct rules_state *s, struct rules_verdict *ret,
-			    double growth)
-{
-	struct rules_verdict *v = &ret[ALERT_GROWTH];
 	unsigned fires = 0;
 
-	if (r->on[ALERT_GROWTH]) {
-		v->value = growth;
-		v->threshold = r->growth_bytes_s;
-		if (is_judgeable(s) && step_above(s, ALERT_GROWTH, v, 0.5, RULES_HOLD))
-			fires |= 1u << ALERT_GROWTH;
-	}
-	v = &ret[ALERT_OOM_IN];
-	if (r->on[ALERT_OOM_IN]) {
-		v->value = v->oom_in_s;
-		v->threshold = r->oom_in_s;
-		if (edge(s, ALERT_OOM_IN, v->value <= v->threshold, v->value > 2 * v->threshold,
-			 RULES_HOLD))
-			fires |= 1u << ALERT_OOM_IN;
+	s->resolved = 0;
+	for (int i = 0; i < ALERT_RULES; i++) {
+		value_fn *value = machine ? rows[i].of_machine : rows[i].of_process;
+
+		ret[i] = (struct rules_verdict){
+			.oom_in_s = INFINITY, .from_s = INFINITY, .to_s = INFINITY};
+		if (r->on[i] && value && value(r, s, x, &ret[i]) && edge(s, i, &ret[i]))
+			fires |= 1u << i;
 	}
 	return fires;
 }
@@ -248,44 +346,18 @@ static unsigned step_trends(const struct rules *r, struct rules_state *s, struct
 unsigned rules__step(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
 		     struct rules_verdict ret[ALERT_RULES])
 {
-	struct rules_verdict common = {.oom_in_s = INFINITY};
-	unsigned fires = 0;
+	if (r->on[ALERT_GROWTH])
+		forecast__add(&s->rss, x->t_s, (double)x->rss_bytes);
+	if (r->on[ALERT_OOM_IN] && x->cgroup_limit_bytes != RULES_NO_LIMIT)
+		forecast__add(&s->used, x->t_s, (double)x->cgroup_used_bytes);
+	return step(r, s, x, ret, false);
+}
 
-	push(s->rss, s->n, x->t_s, (double)x->rss_bytes);
-	push(s->cgroup, s->n, x->t_s, (double)x->cgroup_used_bytes);
-	push(s->machine, s->n, x->t_s,
-	     (double)x->machine_total_bytes - (double)x->machine_available_bytes);
-	if (s->n < RULES_WINDOW)
-		s->n++;
-	if (s->skipped++ % RULES_SLOW == 0) {
-		push(s->slow, s->nslow, x->t_s, (double)x->rss_bytes);
-		if (s->nslow < RULES_WINDOW)
-			s->nslow++;
-	}
-	rules__forecast(s, x, &common);
-	for (int i = 0; i < ALERT_RULES; i++)
-		ret[i] = common;
-	if (r->on[ALERT_RSS]) {
-		ret[ALERT_RSS].value = (double)x->rss_bytes;
-		ret[ALERT_RSS].threshold = rss_threshold(r, x);
-		/* 0: a share, and the machine's memory cannot be read now */
-		if (ret[ALERT_RSS].threshold > 0 &&
-		    step_above(s, ALERT_RSS, &ret[ALERT_RSS], 0.9, 1))
-			fires |= 1u << ALERT_RSS;
-	}
-	if (r->on[ALERT_CGROUP] && x->cgroup_limit_bytes != RULES_NO_LIMIT &&
-	    x->cgroup_limit_bytes) {
-		ret[ALERT_CGROUP].value =
-			(double)x->cgroup_used_bytes / (double)x->cgroup_limit_bytes;
-		ret[ALERT_CGROUP].threshold = r->cgroup_share;
-		if (step_above(s, ALERT_CGROUP, &ret[ALERT_CGROUP], 0.9, 1))
-			fires |= 1u << ALERT_CGROUP;
-	}
-	if (r->on[ALERT_PSI] && x->psi_some10 >= 0) {
-		ret[ALERT_PSI].value = r->psi_full ? x->psi_full10 : x->psi_some10;
-		ret[ALERT_PSI].threshold = r->psi_percent;
-		if (step_above(s, ALERT_PSI, &ret[ALERT_PSI], 0.9, RULES_HOLD))
-			fires |= 1u << ALERT_PSI;
-	}
-	return fires | step_trends(r, s, ret, growth_of(s));
+unsigned rules__step_machine(const struct rules *r, struct rules_state *s,
+			     const struct rules_sample *x, struct rules_verdict ret[ALERT_RULES])
+{
+	if (r->on[ALERT_OOM_IN] && x->machine_total_bytes)
+		forecast__add(&s->used, x->t_s,
+			      (double)x->machine_total_bytes - (double)x->machine_available_bytes);
+	return step(r, s, x, ret, true);
 }

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * rules.h - when memory deserves attention: rules over a process's samples. Pure: no clock, no I/O,
- * no allocation.
+ * rules.h - when memory deserves attention: rules over a process's samples, and over the machine's.
+ * Pure: no clock, no I/O, no allocation. A rule is a row of the table in rules.c.
  *
- * A rule fires once and is armed again only when its value has gone clearly back (by a tenth for
- * shares and sizes, by half for growth and forecasts), so that a value on the edge does not flap.
- * Growth and forecasts are judged from the Theil-Sen slope over a window: single spikes, even a
- * quarter of the samples, do not move it; and they must hold for RULES_HOLD samples in a row.
- * Where a window RULES_SLOW times as long shows a saw-tooth (a collector, a cache that is emptied),
- * growth is that of its floor: such a process rises for a while and does not grow. The forecast
- * looks at the short window alone: what is about to hit its limit cannot wait.
+ * A rule fires once and is over ("resolved") only when its value has gone clearly back, and stayed
+ * there (by a tenth for shares and sizes, by half for growth and forecasts), so that a value on the
+ * edge does not flap. Growth and forecasts are forecast.h's: single spikes, steps and saw-teeth do
+ * not move them; and they must hold for some samples in a row.
  */
 #ifndef ALERT_RULES_H
 #define ALERT_RULES_H
@@ -18,26 +15,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/trend.h"
+#include "alert/forecast.h"
 
 #define RULES_NO_LIMIT UINT64_MAX
-#define RULES_WINDOW 64
-#define RULES_MIN_SPAN_S 3.0 /* shorter series say nothing about growth */
-#define RULES_HOLD 3
-#define RULES_SLOW 16 /* one point of the slow window per so many samples */
+#define RULES_TEXT 160
 
 enum alert_rule {
 	ALERT_RSS,    /* resident bytes */
 	ALERT_CGROUP, /* share of the cgroup's limit in use */
 	ALERT_GROWTH, /* resident bytes per second */
-	ALERT_OOM_IN, /* seconds until a limit is reached */
+	ALERT_OOM_IN, /* seconds until a limit is reached: the cgroup's, or the machine's */
 	ALERT_PSI,    /* percent of the time stalled, 10 s average */
 	ALERT_RULES,
 };
 
-/* "rss", "cgroup", "growth", "oom-in", "psi"; "bytes", "ratio", "bytes/s", "seconds", "percent" */
+struct rules;
+struct rules_sample;
+struct rules_verdict;
+
+/* "rss", "cgroup", "growth", "oom-in", "psi": the options are --alert-NAME. */
 const char *rules__name(enum alert_rule r);
+/* "bytes", "ratio", "bytes/s", "seconds", "percent" */
 const char *rules__unit(enum alert_rule r);
+/* What the option takes, in words, for a complaint. */
+const char *rules__wants(enum alert_rule r);
+
+/* Reads an option as people write it: "50%" or "2G"; "80%"; "10M/min" (also /s, /h; per minute
+ * without); "5m"; "some=20%" or "full=5%". 0, or -EINVAL. */
+int rules__parse(enum alert_rule rule, const char *text, struct rules *r);
+
+/* "RSS 2.00GB, threshold 1.50GB". Returns buf (RULES_TEXT bytes). */
+char *rules__describe(enum alert_rule rule, const struct rules_verdict *v,
+		      const struct rules_sample *x, char *buf, size_t size);
 
 struct rules {
 	bool on[ALERT_RULES];
@@ -45,20 +54,13 @@ struct rules {
 	double rss_share;    /* of the machine's memory or the cgroup's limit, whichever is less */
 	double cgroup_share; /* 0 to 1 */
 	double growth_bytes_s;
+	double growth_per_s; /* the unit's time: a rate a minute is judged by what a minute brings
+			      */
 	double oom_in_s;
 	double psi_percent;
 	bool psi_full;
 };
 
-/*
- * Read options as people write them: "50%" or "2G"; "80%"; "10M/min" (also /s, /h; per minute
- * without); "5m"; "some=20%" or "full=5%". 0, or -EINVAL.
- */
-int rules__parse_rss(const char *text, struct rules *r);
-int rules__parse_cgroup(const char *text, struct rules *r);
-int rules__parse_growth(const char *text, struct rules *r);
-int rules__parse_oom_in(const char *text, struct rules *r);
-int rules__parse_psi(const char *text, struct rules *r);
 bool rules__any(const struct rules *r);
 
 /* One look at a process and what limits it. */
@@ -71,32 +73,34 @@ struct rules_sample {
 	double psi_some10, psi_full10; /* percent; negative: not known */
 };
 
-struct rules_state {
-	struct trend_point rss[RULES_WINDOW], cgroup[RULES_WINDOW], machine[RULES_WINDOW];
-	size_t n;			       /* points in the windows, oldest first */
-	struct trend_point slow[RULES_WINDOW]; /* RSS */
-	size_t nslow;
-	unsigned skipped;
-	bool fired[ALERT_RULES];
-	unsigned held[ALERT_RULES];
-};
-
 struct rules_verdict {
 	double value, threshold; /* in the rule's unit */
 	double slope_bytes_s;	 /* of what heads for the limit; 0 if not judged */
 	double oom_in_s;	 /* forecast; INFINITY: no end in sight */
-	bool machine_limit;	 /* the limit reached first is the machine's, not the cgroup's */
+	double from_s, to_s;	 /* the interval in which it may be */
+	bool machine_limit;	 /* the limit is the machine's, not the cgroup's */
+};
+
+/* Of one process, or of the machine. */
+struct rules_state {
+	struct forecast rss, used; /* used: of the cgroup, or of the machine */
+	struct {
+		bool firing;
+		unsigned over, back; /* samples in a row */
+	} rule[ALERT_RULES];
+	unsigned resolved; /* rules that were over with the last sample, 1 << enum alert_rule */
 };
 
 /*
  * Takes a sample in. Returns the set of rules (1 << enum alert_rule) that fire now; ret[rule]
- * describes each of them. Samples come in the order of time.
+ * describes each of them, and those that are resolved. Samples come in the order of time.
  */
 unsigned rules__step(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
 		     struct rules_verdict ret[ALERT_RULES]);
 
-/* Seconds until the first limit is reached at the present rate; INFINITY if none is. */
-double rules__forecast(const struct rules_state *s, const struct rules_sample *x,
-		       struct rules_verdict *ret);
+/* The same for what is the machine's: pressure, and the forecast of its end of memory. One alarm,
+ * however many processes are watched. */
+unsigned rules__step_machine(const struct rules *r, struct rules_state *s,
+			     const struct rules_sample *x, struct rules_verdict ret[ALERT_RULES]);
 
 #endif

@@ -18,23 +18,18 @@
 #include "sys/nofile.h"
 
 #define KILL_AFTER_NS 2000000000ULL /* between TERM and KILL */
-#define COOLDOWN_KEYS 256
 
 extern char **environ;
 
 struct runner {
 	char **argv;
-	uint64_t timeout_ns, cooldown_ns;
+	const char *option; /* whose command it is, for messages */
+	uint64_t timeout_ns;
 	struct {
 		pid_t pid; /* 0: free */
 		uint64_t start_ns;
 		bool told; /* TERM was sent */
 	} job[RUNNER_MAX];
-	struct {
-		uint32_t key;
-		uint64_t until_ns;
-	} cooldown[COOLDOWN_KEYS];
-	size_t ncooldown;
 };
 
 int runner__split(const char *command, char ***ret)
@@ -95,7 +90,7 @@ static int check_executable(const char *name)
 	return err;
 }
 
-int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns, struct runner **ret)
+int runner__new(const char *command, const char *option, uint64_t timeout_ns, struct runner **ret)
 {
 	struct runner *r = calloc(1, sizeof(*r));
 	int err;
@@ -103,7 +98,7 @@ int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns, 
 	if (!r)
 		return -ENOMEM;
 	r->timeout_ns = timeout_ns;
-	r->cooldown_ns = cooldown_ns;
+	r->option = option;
 	err = runner__split(command, &r->argv);
 	if (!err)
 		err = check_executable(r->argv[0]);
@@ -113,34 +108,6 @@ int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns, 
 	}
 	*ret = r;
 	return 0;
-}
-
-static bool in_cooldown(const struct runner *r, uint32_t key, uint64_t now)
-{
-	for (size_t i = 0; i < r->ncooldown; i++) {
-		if (r->cooldown[i].key == key)
-			return r->cooldown[i].until_ns > now;
-	}
-	return false;
-}
-
-static void start_cooldown(struct runner *r, uint32_t key, uint64_t now)
-{
-	size_t at = 0;
-
-	while (at < r->ncooldown && r->cooldown[at].key != key)
-		at++;
-	if (at == COOLDOWN_KEYS) { /* many keys: the one that ends first makes room */
-		at = 0;
-		for (size_t i = 1; i < COOLDOWN_KEYS; i++) {
-			if (r->cooldown[i].until_ns < r->cooldown[at].until_ns)
-				at = i;
-		}
-	} else if (at == r->ncooldown) {
-		r->ncooldown++;
-	}
-	r->cooldown[at].key = key;
-	r->cooldown[at].until_ns = now + r->cooldown_ns;
 }
 
 /* A file in memory: the command reads it at its own pace, or not at all, and nobody blocks. */
@@ -187,8 +154,7 @@ static int spawn(struct runner *r, char **env, int in_fd, pid_t *ret_pid)
 	return err;
 }
 
-int runner__start(struct runner *r, uint32_t key, const char *const *env, const char *json,
-		  size_t len)
+int runner__start(struct runner *r, const char *const *env, const char *json, size_t len)
 {
 	cleanup_free char **all = NULL;
 	size_t n = 0, m = 0, slot = 0;
@@ -200,8 +166,6 @@ int runner__start(struct runner *r, uint32_t key, const char *const *env, const 
 		slot++;
 	if (slot == RUNNER_MAX)
 		return -EBUSY;
-	if (in_cooldown(r, key, now))
-		return -EAGAIN;
 	while (environ[n])
 		n++;
 	while (env[m])
@@ -220,7 +184,6 @@ int runner__start(struct runner *r, uint32_t key, const char *const *env, const 
 		r->job[slot].pid = 0;
 		return err;
 	}
-	start_cooldown(r, key, now);
 	r->job[slot].start_ns = now;
 	r->job[slot].told = false;
 	return 0;
@@ -234,9 +197,9 @@ static void collect(struct runner *r, size_t i)
 		return;
 	r->job[i].pid = 0;
 	if (WIFSIGNALED(status))
-		log_warn("the command of --on-alert was ended by signal %d", WTERMSIG(status));
+		log_warn("the command of %s was ended by signal %d", r->option, WTERMSIG(status));
 	else if (WEXITSTATUS(status))
-		log_warn("the command of --on-alert failed with status %d", WEXITSTATUS(status));
+		log_warn("the command of %s failed with status %d", r->option, WEXITSTATUS(status));
 }
 
 void runner__tick(struct runner *r)
@@ -253,7 +216,7 @@ void runner__tick(struct runner *r)
 		if (!r->job[i].pid || ran < r->timeout_ns)
 			continue;
 		if (!r->job[i].told) {
-			log_warn("the command of --on-alert takes too long: ending it");
+			log_warn("the command of %s takes too long: ending it", r->option);
 			kill(-r->job[i].pid, SIGTERM);
 			r->job[i].told = true;
 		} else if (ran > r->timeout_ns + KILL_AFTER_NS) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * runner.h - runs the command of --on-alert: no shell, the facts as environment variables and as
- * JSON on standard input, its own process group, a timeout (TERM, then KILL), and a cooldown per
- * key. Its output goes to stderr: stdout carries data.
+ * runner.h - runs the command of --on-alert or --on-kill: no shell, the facts as environment
+ * variables and as JSON on standard input, its own process group, a timeout (TERM, then KILL). Its
+ * output goes to stderr: stdout carries data.
  */
 #ifndef ALERT_RUNNER_H
 #define ALERT_RUNNER_H
@@ -16,20 +16,18 @@ struct runner;
 
 /*
  * command: words separated by blanks; quotes ("…", '…') and backslashes keep blanks, nothing else
- * is special. 0, -EINVAL (no word, an open quote), -ENOENT or -EACCES (not to be executed),
- * -ENOMEM.
+ * is special. option: its name, for messages (borrowed). 0, -EINVAL (no word, an open quote),
+ * -ENOENT or -EACCES (not to be executed), -ENOMEM.
  */
-int runner__new(const char *command, uint64_t timeout_ns, uint64_t cooldown_ns,
-		struct runner **ret);
+int runner__new(const char *command, const char *option, uint64_t timeout_ns, struct runner **ret);
 /* Ends what still runs. */
 void runner__free(struct runner *r);
 
 /*
  * Starts the command. env: NULL-terminated "NAME=value" strings added to ours; json goes to its
- * stdin. 0; -EAGAIN: within the cooldown of `key`; -EBUSY: RUNNER_MAX are running; other -errno.
+ * stdin. 0; -EBUSY: RUNNER_MAX are running; other -errno.
  */
-int runner__start(struct runner *r, uint32_t key, const char *const *env, const char *json,
-		  size_t len);
+int runner__start(struct runner *r, const char *const *env, const char *json, size_t len);
 /* Collects what ended, ends what takes too long. Call now and then. */
 void runner__tick(struct runner *r);
 /* Waits for what runs, at most its timeout. */

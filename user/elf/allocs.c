@@ -25,7 +25,7 @@ static const struct known_name mangled[] = {MW_ALLOC_MANGLED(MANGLED_ROW)};
 #define PREFIX_ROW(prefix) prefix,
 static const char *const prefixes[] = {MW_ALLOC_PREFIXES(PREFIX_ROW)};
 
-#define SIGNATURE_ROW(name, does, size, times, old, out)                                           \
+#define SIGNATURE_ROW(name, does, size, times, old, out) \
 	[MW_FN_##name] = {MW_DOES_##does, size, times, old, out},
 static const struct signature signatures[MW_FN_COUNT] = {MW_SIGNATURES(SIGNATURE_ROW)};
 

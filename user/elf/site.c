@@ -216,8 +216,8 @@ static bool stands_for(enum mw_fn onward, enum mw_fn fn)
 
 	if (onward == MW_FN_REALLOCARRAY)
 		return onward == fn;
-	return onward == fn || (a == MW_DOES_THROW ? MW_DOES_ALLOC : a) ==
-				       (b == MW_DOES_THROW ? MW_DOES_ALLOC : b);
+	return onward == fn ||
+	       (a == MW_DOES_THROW ? MW_DOES_ALLOC : a) == (b == MW_DOES_THROW ? MW_DOES_ALLOC : b);
 }
 
 static bool is_cxx(const struct site *s)

@@ -46,8 +46,9 @@ struct throttle {
 	char path[CGROUP_PATH]; /* of the walk */
 };
 
-int throttle__new(const struct cgroup_mounts *m, void (*fn)(void *arg, const struct throttle_event *e),
-		  void *arg, struct throttle **ret)
+int throttle__new(const struct cgroup_mounts *m,
+		  void (*fn)(void *arg, const struct throttle_event *e), void *arg,
+		  struct throttle **ret)
 {
 	struct throttle *t;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * throttle.h - memory cgroups (version 2) that are held up at memory.high: nothing is killed, the
- * tasks stall, and nobody is told. The group's own counters are looked at: memory.events (high, max)
- * and memory.pressure. One event when it begins, then at most one a minute while it goes on.
+ * tasks stall, and nobody is told. The group's own counters are looked at: memory.events (high,
+ * max) and memory.pressure. One event when it begins, then at most one a minute while it goes on.
  *
  * The whole tree is walked once a minute, the groups that have a memory.high every five seconds.
  * Memory is fixed; nothing is allocated after throttle__new.
@@ -16,7 +16,7 @@
 #include "format/escape.h"
 #include "sys/cgroup.h"
 
-#define THROTTLE_GROUPS 512	 /* with a memory.high; more are counted as left out */
+#define THROTTLE_GROUPS 512	  /* with a memory.high; more are counted as left out */
 #define THROTTLE_DIRECTORIES 8192 /* of the tree that are looked at */
 
 struct throttle_event {
@@ -31,8 +31,9 @@ struct throttle_event {
 struct throttle;
 
 /* 0; -EOPNOTSUPP: no memory controller of version 2; other -errno. */
-int throttle__new(const struct cgroup_mounts *m, void (*fn)(void *arg, const struct throttle_event *e),
-		  void *arg, struct throttle **ret);
+int throttle__new(const struct cgroup_mounts *m,
+		  void (*fn)(void *arg, const struct throttle_event *e), void *arg,
+		  struct throttle **ret);
 void throttle__free(struct throttle *t);
 void throttle__tick(struct throttle *t, uint64_t now_ns, int64_t wall_ms);
 uint64_t throttle__due(const struct throttle *t);

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "alert/tell.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alert/runner.h"
+#include "core/log.h"
+#include "core/units.h"
+#include "core/util.h"
+#include "core/when.h"
+#include "format/escape.h"
+#include "format/timeline_file.h"
+#include "oom/render.h"
+#include "sys/outfile.h"
+
+#define FIELD 1200
+#define KEEP_MAX 4096
+
+/* Files of one alert. */
+struct kept {
+	char *profile, *timeline; /* NULL: none */
+};
+
+struct teller {
+	const struct alert_options *o;
+	struct jsonlog *log;
+	alert_save_fn save;
+	void *arg;
+	struct runner *runner;
+	struct escape_buf json;
+	struct {
+		struct kept *file; /* o->keep of them, in a ring */
+		size_t next;
+	} rule[ALERT_RULES];
+};
+
+struct alert_case {
+	enum alert_rule rule;
+	bool resolved, ended;
+	const struct rules_verdict *v;
+	const struct rules_sample *x;
+	int64_t time_unix_ms, lasted_ms;
+	unsigned counted;
+	char profile[FIELD], timeline[FIELD];
+};
+
+int teller__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn save, void *arg,
+		struct teller **ret, const char **ret_why)
+{
+	struct teller *t = calloc(1, sizeof(*t));
+	int err = 0;
+
+	*ret_why = "out of memory";
+	if (!t)
+		return -ENOMEM;
+	t->o = o;
+	t->log = log;
+	t->save = save;
+	t->arg = arg;
+	if (o->command) {
+		*ret_why = "the command of --on-alert cannot be run";
+		err = runner__new(o->command, "--on-alert", o->timeout_ns, &t->runner);
+	}
+	if (!err && access(o->dir, W_OK | X_OK)) {
+		*ret_why = "the directory of --alert-dir cannot be written";
+		err = -errno;
+	}
+	for (int r = 0; r < ALERT_RULES && !err && o->keep; r++) {
+		*ret_why = "out of memory";
+		t->rule[r].file = calloc(min_of(o->keep, (size_t)KEEP_MAX), sizeof(struct kept));
+		err = t->rule[r].file ? 0 : -ENOMEM;
+	}
+	if (!err)
+		err = render__reserve(&t->json);
+	if (err) {
+		teller__free(t);
+		return err;
+	}
+	*ret = t;
+	return 0;
+}
+
+static void forget(struct kept *k)
+{
+	free(k->profile);
+	free(k->timeline);
+	*k = (struct kept){0};
+}
+
+void teller__free(struct teller *t)
+{
+	if (!t)
+		return;
+	for (int r = 0; r < ALERT_RULES; r++) {
+		for (size_t i = 0; t->rule[r].file && i < min_of(t->o->keep, (size_t)KEEP_MAX); i++)
+			forget(&t->rule[r].file[i]);
+		free(t->rule[r].file);
+	}
+	runner__free(t->runner);
+	escape__free(&t->json);
+	free(t);
+}
+
+/* --- in the log --- */
+
+static void put_number(struct escape_buf *b, const char *key, double v)
+{
+	if (isfinite(v))
+		escape__format(b, ",\"%s\":%.*f", key, v == floor(v) ? 0 : 3, v);
+	else
+		escape__format(b, ",\"%s\":null", key);
+}
+
+static void put_path(struct escape_buf *b, const char *key, const char *text)
+{
+	escape__format(b, ",\"%s\":", key);
+	if (*text)
+		escape__json(b, text);
+	else
+		escape__format(b, "null");
+}
+
+static void render_json(struct escape_buf *b, const struct alert_subject *who, const struct alert_case *f)
+{
+	char when[WHEN_LEN];
+
+	b->len = 0;
+	escape__format(b,
+		       "{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
+		       ",\"rule\":\"%s\",\"state\":\"%s\",\"scope\":\"%s\"",
+		       when__utc(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
+		       rules__name(f->rule), f->resolved ? "resolved" : "firing",
+		       who->is_machine ? "machine" : "process");
+	if (f->resolved)
+		escape__format(b, ",\"lasted_ms\":%" PRId64 ",\"ended\":%s", f->lasted_ms,
+			       f->ended ? "true" : "false");
+	escape__format(b, ",\"counted\":%u", f->counted);
+	put_number(b, "value", f->v->value);
+	put_number(b, "threshold", f->v->threshold);
+	escape__format(b, ",\"unit\":\"%s\",\"pid\":%d", rules__unit(f->rule), who->pid);
+	put_path(b, "comm", who->comm);
+	put_path(b, "cgroup", who->cgroup);
+	escape__format(b, ",\"rss_bytes\":%" PRIu64, f->x->rss_bytes);
+	if (f->x->cgroup_limit_bytes != RULES_NO_LIMIT) {
+		put_path(b, "limit_path", who->limit_path);
+		put_number(b, "limit_bytes", (double)f->x->cgroup_limit_bytes);
+		put_number(b, "used_bytes", (double)f->x->cgroup_used_bytes);
+		put_number(b, "reclaimable_bytes", (double)f->x->cgroup_reclaimable_bytes);
+	} else {
+		escape__format(b, ",\"limit_path\":null,\"limit_bytes\":null,\"used_bytes\":null,"
+			       "\"reclaimable_bytes\":null");
+	}
+	put_number(b, "available_bytes", (double)f->x->machine_available_bytes);
+	put_number(b, "slope_bytes_per_s", f->v->slope_bytes_s);
+	put_number(b, "oom_in_s", f->v->oom_in_s);
+	put_number(b, "oom_in_from_s", f->v->from_s);
+	put_number(b, "oom_in_to_s", f->v->to_s);
+	escape__format(b, ",\"first_limit\":%s",
+		       !isfinite(f->v->oom_in_s) ? "null"
+		       : f->v->machine_limit	 ? "\"machine\""
+						 : "\"cgroup\"");
+	put_path(b, "profile", f->profile);
+	put_path(b, "timeline", f->timeline);
+	escape__format(b, "}\n");
+}
+
+/* --- on stderr --- */
+
+static void say(const struct alert_subject *who, const struct alert_case *f)
+{
+	char what[RULES_TEXT], lasted[UNITS_LEN], subject[96];
+
+	if (who->is_machine)
+		snprintf(subject, sizeof(subject), "machine (largest: PID %d, %s)", who->pid,
+			 who->comm);
+	else
+		snprintf(subject, sizeof(subject), "PID %d (%s)", who->pid, who->comm);
+	if (f->ended)
+		snprintf(what, sizeof(what), "the process has ended");
+	else
+		rules__describe(f->rule, f->v, f->x, what, sizeof(what));
+	if (f->resolved)
+		log_warn("alert %s resolved after %s: %s: %s", rules__name(f->rule),
+			 units__time(lasted, sizeof(lasted), (uint64_t)f->lasted_ms * 1000000),
+			 subject, what);
+	else
+		log_warn("alert %s: %s: %s%s%s", rules__name(f->rule), subject, what,
+			 f->profile[0] ? "; profile in " : "", f->profile);
+	if (f->counted)
+		log_warn("alert %s: %s: began %u more times within the cooldown, not told",
+			 rules__name(f->rule), subject, f->counted);
+}
+
+/* --- to the command --- */
+
+/* NAME=value; a value that is too long is left out rather than cut. */
+#define ENV_MAX 16
+struct env {
+	char text[ENV_MAX][FIELD + 64];
+	const char *list[ENV_MAX + 1];
+	size_t n;
+};
+__attribute__((format(printf, 2, 3))) static void add_env(struct env *e, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (e->n == ENV_MAX)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(e->text[e->n], sizeof(e->text[0]), fmt, ap);
+	va_end(ap);
+	if (n < 0 || n >= (int)sizeof(e->text[0]))
+		return;
+	e->list[e->n] = e->text[e->n];
+	e->list[++e->n] = NULL;
+}
+
+/* Names are the target's: nothing in them may steer a terminal or end a line. */
+static void add_env_name(struct env *e, const char *name, const char *text)
+{
+	struct escape_buf clean = {};
+
+	if (!escape__plain(&clean, text, ""))
+		add_env(e, "%s=%s", name, clean.text ? clean.text : "");
+	escape__free(&clean);
+}
+
+static void run_command(struct teller *t, const struct alert_subject *who, const struct alert_case *f)
+{
+	struct env *e = calloc(1, sizeof(*e));
+	int err;
+
+	if (!e) {
+		log_warn("no memory to run the command of --on-alert");
+		return;
+	}
+	add_env(e, "MEMWATCH_ALERT_RULE=%s", rules__name(f->rule));
+	add_env(e, "MEMWATCH_ALERT_STATE=%s", f->resolved ? "resolved" : "firing");
+	add_env(e, "MEMWATCH_ALERT_PID=%d", who->pid);
+	add_env_name(e, "MEMWATCH_ALERT_COMM", who->comm);
+	add_env_name(e, "MEMWATCH_ALERT_CGROUP", who->cgroup);
+	add_env(e, "MEMWATCH_ALERT_VALUE=%.6g", f->v->value);
+	add_env(e, "MEMWATCH_ALERT_THRESHOLD=%.6g", f->v->threshold);
+	add_env(e, "MEMWATCH_ALERT_UNIT=%s", rules__unit(f->rule));
+	add_env(e, "MEMWATCH_ALERT_RSS_BYTES=%" PRIu64, f->x->rss_bytes);
+	if (f->x->cgroup_limit_bytes != RULES_NO_LIMIT)
+		add_env(e, "MEMWATCH_ALERT_LIMIT_BYTES=%" PRIu64, f->x->cgroup_limit_bytes);
+	if (isfinite(f->v->oom_in_s))
+		add_env(e, "MEMWATCH_ALERT_OOM_IN_SECONDS=%.1f", f->v->oom_in_s);
+	add_env(e, "MEMWATCH_ALERT_PROFILE=%s", f->profile);
+	add_env(e, "MEMWATCH_ALERT_TIMELINE=%s", f->timeline);
+	err = runner__start(t->runner, e->list, t->json.text, t->json.len);
+	if (err)
+		log_warn("failed to run the command of --on-alert: %s",
+			 err == -EBUSY ? "too many of them run already" : strerror(-err));
+	free(e);
+}
+
+/* --- in files --- */
+
+/* In the file the rows have the wall clock's times, as it is now. */
+static int save_timeline(struct timeline *t, const char *path)
+{
+	int64_t step = util__wall_ms() - util__steady_ms();
+	int err;
+
+	for (size_t i = 0; i < t->nrows; i++)
+		t->rows[i].time_unix_ms += step;
+	err = timeline_file__save(path, &(const struct timeline *){t}, 1);
+	for (size_t i = 0; i < t->nrows; i++)
+		t->rows[i].time_unix_ms -= step;
+	return err;
+}
+
+/* The oldest files of the rule make room. */
+static void keep(struct teller *t, const struct alert_case *f)
+{
+	size_t n = min_of(t->o->keep, (size_t)KEEP_MAX);
+	struct kept *k;
+
+	if (!n)
+		return;
+	k = &t->rule[f->rule].file[t->rule[f->rule].next++ % n];
+	if (k->profile)
+		unlink(k->profile);
+	if (k->timeline)
+		unlink(k->timeline);
+	forget(k);
+	k->profile = f->profile[0] ? strdup(f->profile) : NULL;
+	k->timeline = f->timeline[0] ? strdup(f->timeline) : NULL;
+}
+
+static void save_files(struct teller *t, const struct alert_subject *who, struct alert_case *f)
+{
+	char base[FIELD - 16];
+	int err;
+
+	snprintf(base, sizeof(base), "%s/memwatch-alert-%d-%s-%" PRId64, t->o->dir, who->pid,
+		 rules__name(f->rule), f->time_unix_ms);
+	err = t->save ? t->save(t->arg, who->pid, base, f->profile, sizeof(f->profile)) : 0;
+	if (err) {
+		log_warn("failed to save the profile of an alert: %s", outfile__strerror(err));
+		f->profile[0] = 0;
+	}
+	snprintf(f->timeline, sizeof(f->timeline), "%s.csv", base);
+	err = save_timeline(who->timeline, f->timeline);
+	if (err) {
+		log_warn("failed to save the timeline of an alert '%s': %s", f->timeline,
+			 outfile__strerror(err));
+		f->timeline[0] = 0;
+	}
+	keep(t, f);
+}
+
+static void tell(struct teller *t, const struct alert_subject *who, const struct alert_case *f)
+{
+	int err = 0;
+
+	render_json(&t->json, who, f);
+	say(who, f);
+	if (t->log)
+		err = jsonlog__write(t->log, t->json.text, t->json.len);
+	if (err)
+		log_error("failed to write an alert to the log: %s", strerror(-err));
+	if (t->runner)
+		run_command(t, who, f);
+}
+
+void teller__begins(struct teller *t, const struct alert_subject *who, enum alert_rule rule,
+		    const struct rules_verdict *v, const struct rules_sample *x)
+{
+	struct alert_case f = {.rule = rule, .v = v, .x = x, .time_unix_ms = util__wall_ms()};
+	struct told *told = &who->told[rule];
+	uint64_t now = util__now_ns();
+
+	if (told->last_ns && now - told->last_ns < t->o->cooldown_ns) {
+		told->counted++;
+		return;
+	}
+	f.counted = told->counted;
+	*told = (struct told){.firing = true, .last_ns = now, .since_unix_ms = f.time_unix_ms};
+	save_files(t, who, &f);
+	tell(t, who, &f);
+}
+
+void teller__ends(struct teller *t, const struct alert_subject *who, enum alert_rule rule,
+		  const struct rules_verdict *v, const struct rules_sample *x)
+{
+	static const struct rules_verdict nothing = {.value = NAN,
+						     .threshold = NAN,
+						     .oom_in_s = INFINITY,
+						     .from_s = INFINITY,
+						     .to_s = INFINITY};
+	static const struct rules_sample nobody = {.cgroup_limit_bytes = RULES_NO_LIMIT};
+	struct alert_case f = {.rule = rule,
+			       .resolved = true,
+			       .ended = !v,
+			       .v = v ? v : &nothing,
+			       .x = v ? x : &nobody,
+			       .time_unix_ms = util__wall_ms()};
+	struct told *told = &who->told[rule];
+
+	if (!told->firing)
+		return; /* its beginning was within the cooldown */
+	f.lasted_ms = max_of(f.time_unix_ms - told->since_unix_ms, (int64_t)0);
+	f.counted = told->counted;
+	told->firing = false;
+	told->counted = 0;
+	tell(t, who, &f);
+}
+
+void teller__tick(struct teller *t)
+{
+	if (t->runner)
+		runner__tick(t->runner);
+}
+
+void teller__finish(struct teller *t)
+{
+	if (t->runner)
+		runner__finish(t->runner);
+}
