@@ -54,7 +54,7 @@ struct oom_cmd {
 	struct watch *watch;
 	struct runner *runner; /* of --on-kill */
 	uint64_t not_run, undelivered;
-	struct escape_buf line, text, summary;
+	struct textbuf line, text, summary;
 	char boot_id[40];
 	uint64_t reported, recorded;
 	bool log_failed, stdout_gone;
@@ -71,7 +71,7 @@ struct oom_cmd {
 
 /* --- output --- */
 
-static void print_out(struct oom_cmd *c, const struct escape_buf *b)
+static void print_out(struct oom_cmd *c, const struct textbuf *b)
 {
 	if (c->stdout_gone || (c->quiet && !c->list && !c->nfiles))
 		return;
@@ -132,20 +132,20 @@ static void run_command(struct oom_cmd *c, const struct oom_event *e)
 {
 	char comm[4 * OOM_COMM + 32], pid[48], anon[64], memcg[OOM_PATH + 32], time[64];
 	const char *const env[] = {pid, comm, anon, memcg, time, NULL};
-	struct escape_buf clean = {};
+	struct textbuf clean = {};
 	int err;
 
-	escape__plain(&clean, e->victim.comm, "");
+	textbuf__plain(&clean, e->victim.comm, "");
 	snprintf(pid, sizeof(pid), "MEMWATCH_KILL_PID=%u", e->victim.pid);
 	snprintf(comm, sizeof(comm), "MEMWATCH_KILL_COMM=%s", clean.text ? clean.text : "");
 	snprintf(anon, sizeof(anon), "MEMWATCH_KILL_ANON_BYTES=%" PRIu64,
 		 e->victim.anon_rss_bytes == OOM_UNKNOWN ? 0 : e->victim.anon_rss_bytes);
-	clean.len = 0;
-	escape__plain(&clean, e->memcg, "");
+	textbuf__reset(&clean);
+	textbuf__plain(&clean, e->memcg, "");
 	snprintf(memcg, sizeof(memcg), "MEMWATCH_KILL_CGROUP=%s",
 		 e->memcg[0] && clean.text ? clean.text : "");
 	snprintf(time, sizeof(time), "MEMWATCH_KILL_TIME_UNIX_MS=%" PRId64, e->time_unix_ms);
-	escape__free(&clean);
+	textbuf__free(&clean);
 	err = runner__start(c->runner, env, c->line.text, c->line.len);
 	if (err && !c->not_run++)
 		log_warn("failed to run the command of --on-kill: %s",
@@ -160,7 +160,9 @@ static void report(void *arg, struct oom_event *e)
 		return;
 	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
 	c->reported++;
-	c->line.len = c->text.len = c->summary.len = 0;
+	textbuf__reset(&c->line);
+	textbuf__reset(&c->text);
+	textbuf__reset(&c->summary);
 	if (render__json(&c->line, e))
 		return;
 	write_log(c);
@@ -184,7 +186,8 @@ static void report_throttle(void *arg, const struct throttle_event *e)
 {
 	struct oom_cmd *c = arg;
 
-	c->line.len = c->text.len = 0;
+	textbuf__reset(&c->line);
+	textbuf__reset(&c->text);
 	if (throttle__json(&c->line, e) || throttle__text(&c->text, e))
 		return;
 	write_log(c);
@@ -222,7 +225,7 @@ static void list_other(void *arg, const char *line, size_t len)
 	if (!c->list || throttle__parse(line, len, &e) || e.time_unix_ms < c->since_unix_ms ||
 	    e.time_unix_ms > c->until_unix_ms)
 		return;
-	c->text.len = 0;
+	textbuf__reset(&c->text);
 	if (!(c->json ? throttle__json(&c->text, &e) : throttle__text(&c->text, &e)))
 		print_out(c, &c->text);
 }
@@ -241,10 +244,10 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 	if (!c->list || !is_in_window(c, e))
 		return;
 	c->reported++;
-	c->text.len = 0;
+	textbuf__reset(&c->text);
 	if (c->json) {
-		escape__raw(&c->text, line, len);
-		escape__raw(&c->text, "\n", 1);
+		textbuf__raw(&c->text, line, len);
+		textbuf__raw(&c->text, "\n", 1);
 	} else {
 		render__text(&c->text, e);
 	}
@@ -263,7 +266,7 @@ static void list_past(void *arg, struct oom_event *e)
 		return;
 	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
 	c->reported++;
-	c->text.len = 0;
+	textbuf__reset(&c->text);
 	if (c->json)
 		render__json(&c->text, e);
 	else
@@ -348,7 +351,7 @@ static void list_saved(void *arg, struct oom_event *e)
 	if (!is_in_window(c, e))
 		return;
 	c->reported++;
-	c->text.len = 0;
+	textbuf__reset(&c->text);
 	if (c->json)
 		render__json(&c->text, e);
 	else
@@ -710,8 +713,8 @@ int cmd_oom(int argc, char **argv)
 	watch__free(c.watch);
 	free(c.known);
 	free(c.files);
-	escape__free(&c.line);
-	escape__free(&c.text);
-	escape__free(&c.summary);
+	textbuf__free(&c.line);
+	textbuf__free(&c.text);
+	textbuf__free(&c.summary);
 	return status;
 }

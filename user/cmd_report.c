@@ -619,7 +619,7 @@ static int print(const struct args *a, struct report *r)
 	if (r->o.top < 0)
 		r->o.top = 10;
 	err = report__top(r, stdout);
-	err = err ? err : report__books(r->p, stdout);
+	report__books(r->p, stdout);
 	err = err ? err : ledger_out__profile(stdout, r->p, "\n");
 	return err ? err : fflush(stdout) ? -errno : 0;
 }

@@ -13,9 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void show(void *arg, struct oom_event *e)
 {
-	struct escape_buf *b = arg;
+	struct textbuf *b = arg;
 
-	b->len = 0;
+	textbuf__reset(b);
 	render__text(b, e);
 	render__json(b, e);
 	render__summary(b, e);
@@ -23,7 +23,7 @@ static void show(void *arg, struct oom_event *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct escape_buf b;
+	static struct textbuf b;
 	struct saved_stats stats;
 	char path[64];
 	int fd = memfd_create("log", MFD_CLOEXEC);

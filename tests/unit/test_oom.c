@@ -621,7 +621,7 @@ static void round_trip(void **state)
 	struct oom_event *e = calloc(1, sizeof(*e)), *back = calloc(1, sizeof(*back));
 	static const char alert[] = "{\"schema\":\"memwatch.alert/1\"}";
 	static const char odd[] = "{\"schema\":\"memwatch.oom/1\",\"victim\":3}";
-	struct escape_buf b = {};
+	struct textbuf b = {};
 
 	oom_event__init(e);
 	e->time_unix_ms = 1795231711383;
@@ -678,7 +678,7 @@ static void round_trip(void **state)
 	assert_memory_equal(&back->stalls, &e->stalls, sizeof(e->stalls));
 	assert_int_equal(back->score.time_unix_ms, e->score.time_unix_ms);
 	assert_int_equal(back->score.pid, 1);
-	b.len = 0;
+	textbuf__reset(&b);
 	assert_int_equal(render__text(&b, e), 0);
 	assert_null(strchr(b.text, 0x1b));
 	assert_non_null(strstr(b.text, "pid 7"));
@@ -686,13 +686,13 @@ static void round_trip(void **state)
 	assert_non_null(strstr(b.text, ": 42 direct reclaims, 3.1s stalled, 12.00MB freed\n"));
 	assert_non_null(strstr(b.text, "score     oom_score_adj -999, set 3.0s before by sys"));
 	/* any prefix is refused, not misread */
-	b.len = 0;
+	textbuf__reset(&b);
 	assert_int_equal(render__json(&b, e), 0);
 	for (size_t n = 0; n < b.len - 2; n++)
 		assert_int_equal(record__parse(b.text, n, back), -EBADMSG);
 	assert_int_equal(record__parse(alert, strlen(alert), back), -ENOMSG);
 	assert_int_equal(record__parse(odd, strlen(odd), back), -EBADMSG);
-	escape__free(&b);
+	textbuf__free(&b);
 	free(e);
 	free(back);
 }

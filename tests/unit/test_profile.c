@@ -13,7 +13,8 @@
 
 #include "core/util.h"
 #include "model/profile.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "format/output.h"
 #include "format/pprof.h"
 #include "format/profile.pb-c.h"
@@ -195,24 +196,70 @@ static void harmless(void **state)
 
 static void escapes(void **state)
 {
-	struct escape_buf b = {0};
+	struct textbuf b = {0};
 
-	assert_int_equal(escape__plain(&b,
-				       "a\xc2\x9b"
-				       "b\xff\xe2\x80\xaeZ\xc3\xa9\x7f",
-				       ""),
-			 0);
+	textbuf__plain(&b,
+		       "a\xc2\x9b"
+		       "b\xff\xe2\x80\xaeZ\xc3\xa9\x7f",
+		       "");
 	assert_string_equal(b.text, "a\\xc2\\x9bb\\xff\\xe2\\x80\\xaeZ\xc3\xa9\\x7f");
-	escape__free(&b);
-	assert_int_equal(escape__json(&b, "\"\\\xff\n\xc2\x9b\xe2\x80\xae</"), 0);
+	textbuf__free(&b);
+	textbuf__json(&b, "\"\\\xff\n\xc2\x9b\xe2\x80\xae</");
 	assert_string_equal(b.text, "\"\\\"\\\\\\\\xff\\u000a\\u009b\\u202e\\u003c/\"");
-	escape__free(&b);
-	assert_int_equal(escape__xml(&b, "<a b='\"&\x01"), 0);
+	textbuf__free(&b);
+	textbuf__xml(&b, "<a b='\"&\x01");
 	assert_string_equal(b.text, "&lt;a b=&#39;&quot;&amp;\\x01");
-	escape__free(&b);
-	assert_int_equal(escape__utf8_len("\xc0\x80"), 0);
-	assert_int_equal(escape__utf8_len("\xed\xa0\x80"), 0);
-	assert_int_equal(escape__utf8_len("\xf0\x9f\x98\x80"), 4);
+	textbuf__free(&b);
+	assert_int_equal(textbuf__utf8_len("\xc0\x80"), 0);
+	assert_int_equal(textbuf__utf8_len("\xed\xa0\x80"), 0);
+	assert_int_equal(textbuf__utf8_len("\xf0\x9f\x98\x80"), 4);
+}
+
+static void a_buffer_keeps_its_first_failure(void **state)
+{
+	struct textbuf b = {0};
+	char *text = NULL;
+
+	textbuf__format(&b, "%0700d", 1); /* of any length */
+	assert_int_equal(b.len, 700);
+	b.err = -ENOMEM;
+	textbuf__str(&b, "x");
+	textbuf__plain(&b, "x", "");
+	textbuf__json(&b, "x");
+	textbuf__format(&b, "%d", 1);
+	assert_int_equal(b.len, 700);
+	assert_int_equal(textbuf__take(&b, &text), -ENOMEM);
+	assert_null(text);
+	assert_int_equal(textbuf__take(&b, &text), 0);
+	assert_string_equal(text, "");
+	free(text);
+}
+
+/* A stream gets what a buffer gets. */
+static void streams_escape_as_buffers_do(void **state)
+{
+	static const char hostile[] = "a\"\\\xc2\x9b<&>'\xff\n\xe2\x80\xaeZ\xc3\xa9\x7f\t";
+	struct textbuf b = {0};
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	emit__plain(f, hostile);
+	emit__json(f, hostile);
+	emit__xml(f, hostile);
+	fclose(f);
+	textbuf__plain(&b, hostile, "");
+	textbuf__json(&b, hostile);
+	textbuf__xml(&b, hostile);
+	assert_string_equal(text, b.text);
+	free(text);
+	textbuf__free(&b);
+	f = open_memstream(&text, &len);
+	emit__dot(f, "a\"\\\n\x1b"
+		     "b");
+	fclose(f);
+	assert_string_equal(text, "\"a\\\"\\\\\\n\\\\x1bb\"");
+	free(text);
 }
 
 static int fails(FILE *f, void *arg)
@@ -268,10 +315,16 @@ static void full_disk(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(interning), cmocka_unit_test(locations),
-		cmocka_unit_test(types),     cmocka_unit_test(pprof_wire),
-		cmocka_unit_test(harmless),  cmocka_unit_test(escapes),
-		cmocka_unit_test(files),     cmocka_unit_test(full_disk),
+		cmocka_unit_test(interning),
+		cmocka_unit_test(locations),
+		cmocka_unit_test(types),
+		cmocka_unit_test(pprof_wire),
+		cmocka_unit_test(harmless),
+		cmocka_unit_test(escapes),
+		cmocka_unit_test(a_buffer_keeps_its_first_failure),
+		cmocka_unit_test(streams_escape_as_buffers_do),
+		cmocka_unit_test(files),
+		cmocka_unit_test(full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,12 +152,12 @@ static void group_kill(void **state)
 
 static void contains(const struct oom_event *e, const char *words)
 {
-	struct escape_buf b = {};
+	struct textbuf b = {};
 
 	assert_int_equal(render__text(&b, e), 0);
 	if (!strstr(b.text, words))
 		fail_msg("'%s' is not in:\n%s", words, b.text);
-	escape__free(&b);
+	textbuf__free(&b);
 }
 
 static void order_and_wrapped(void **state)

@@ -118,7 +118,7 @@ static void back_from_a_log(void **state)
 				   .span_ms = 10},
 			      back;
 	static const char other[] = "{\"schema\":\"memwatch.oom/1\"}";
-	struct escape_buf b = {};
+	struct textbuf b = {};
 
 	assert_int_equal(throttle__json(&b, &e), 0);
 	assert_int_equal(throttle__parse(b.text, b.len, &back), 0);
@@ -130,7 +130,7 @@ static void back_from_a_log(void **state)
 	assert_int_equal(throttle__text(&b, &e), 0);
 	assert_null(strchr(b.text, 0x1b));
 	assert_non_null(strstr(b.text, "7 times in 10ms"));
-	escape__free(&b);
+	textbuf__free(&b);
 }
 
 int main(void)

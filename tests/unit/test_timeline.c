@@ -10,7 +10,7 @@
 
 #include "core/util.h"
 #include "model/timeline.h"
-#include "format/emit.h"
+#include "core/emit.h"
 #include "format/timeline_file.h"
 
 static struct timeline_row row(int64_t ms, int64_t rss)

@@ -34,7 +34,7 @@ struct guard {
 	struct jsonlog *log;
 	struct watch *watch;
 	struct alert *alert;
-	struct escape_buf line;
+	struct textbuf line;
 	char boot_id[40];
 };
 
@@ -101,7 +101,7 @@ static void on_kill(void *arg, struct oom_event *e)
 			 e->victim.comm, e->memcg[0] ? ", limit of cgroup " : "", e->memcg,
 			 e->profile[0] ? "; its profile at death is in " : "", e->profile);
 	}
-	g->line.len = 0;
+	textbuf__reset(&g->line);
 	err = render__json(&g->line, e);
 	if (!err)
 		err = jsonlog__write(g->log, g->line.text, g->line.len);
@@ -191,7 +191,7 @@ void guard__free(struct guard *g)
 	alert__free(g->alert);
 	watch__free(g->watch);
 	jsonlog__close(g->log);
-	escape__free(&g->line);
+	textbuf__free(&g->line);
 	free(g);
 }
 

@@ -15,7 +15,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "core/when.h"
-#include "format/escape.h"
+#include "core/textbuf.h"
 #include "format/timeline_file.h"
 #include "oom/render.h"
 #include "sys/outfile.h"
@@ -34,7 +34,7 @@ struct teller {
 	alert_save_fn save;
 	void *arg;
 	struct runner *runner;
-	struct escape_buf json;
+	struct textbuf json;
 	struct {
 		struct kept *file; /* o->keep of them, in a ring */
 		size_t next;
@@ -104,71 +104,72 @@ void teller__free(struct teller *t)
 		free(t->rule[r].file);
 	}
 	runner__free(t->runner);
-	escape__free(&t->json);
+	textbuf__free(&t->json);
 	free(t);
 }
 
 /* --- in the log --- */
 
-static void put_number(struct escape_buf *b, const char *key, double v)
+static void put_number(struct textbuf *b, const char *key, double v)
 {
 	if (isfinite(v))
-		escape__format(b, ",\"%s\":%.*f", key, v == floor(v) ? 0 : 3, v);
+		textbuf__format(b, ",\"%s\":%.*f", key, v == floor(v) ? 0 : 3, v);
 	else
-		escape__format(b, ",\"%s\":null", key);
+		textbuf__format(b, ",\"%s\":null", key);
 }
 
-static void put_path(struct escape_buf *b, const char *key, const char *text)
+static void put_path(struct textbuf *b, const char *key, const char *text)
 {
-	escape__format(b, ",\"%s\":", key);
+	textbuf__format(b, ",\"%s\":", key);
 	if (*text)
-		escape__json(b, text);
+		textbuf__json(b, text);
 	else
-		escape__format(b, "null");
+		textbuf__format(b, "null");
 }
 
-static void render_json(struct escape_buf *b, const struct alert_subject *who, const struct alert_case *f)
+static void render_json(struct textbuf *b, const struct alert_subject *who,
+			const struct alert_case *f)
 {
 	char when[WHEN_LEN];
 
-	b->len = 0;
-	escape__format(b,
-		       "{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
-		       ",\"rule\":\"%s\",\"state\":\"%s\",\"scope\":\"%s\"",
-		       when__utc(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
-		       rules__name(f->rule), f->resolved ? "resolved" : "firing",
-		       who->is_machine ? "machine" : "process");
+	textbuf__reset(b);
+	textbuf__format(b,
+			"{\"schema\":\"memwatch.alert/1\",\"time\":\"%s\",\"time_unix_ms\":%" PRId64
+			",\"rule\":\"%s\",\"state\":\"%s\",\"scope\":\"%s\"",
+			when__utc(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
+			rules__name(f->rule), f->resolved ? "resolved" : "firing",
+			who->is_machine ? "machine" : "process");
 	if (f->resolved)
-		escape__format(b, ",\"lasted_ms\":%" PRId64 ",\"ended\":%s", f->lasted_ms,
-			       f->ended ? "true" : "false");
-	escape__format(b, ",\"counted\":%u", f->counted);
+		textbuf__format(b, ",\"lasted_ms\":%" PRId64 ",\"ended\":%s", f->lasted_ms,
+				f->ended ? "true" : "false");
+	textbuf__format(b, ",\"counted\":%u", f->counted);
 	put_number(b, "value", f->v->value);
 	put_number(b, "threshold", f->v->threshold);
-	escape__format(b, ",\"unit\":\"%s\",\"pid\":%d", rules__unit(f->rule), who->pid);
+	textbuf__format(b, ",\"unit\":\"%s\",\"pid\":%d", rules__unit(f->rule), who->pid);
 	put_path(b, "comm", who->comm);
 	put_path(b, "cgroup", who->cgroup);
-	escape__format(b, ",\"rss_bytes\":%" PRIu64, f->x->rss_bytes);
+	textbuf__format(b, ",\"rss_bytes\":%" PRIu64, f->x->rss_bytes);
 	if (f->x->cgroup_limit_bytes != RULES_NO_LIMIT) {
 		put_path(b, "limit_path", who->limit_path);
 		put_number(b, "limit_bytes", (double)f->x->cgroup_limit_bytes);
 		put_number(b, "used_bytes", (double)f->x->cgroup_used_bytes);
 		put_number(b, "reclaimable_bytes", (double)f->x->cgroup_reclaimable_bytes);
 	} else {
-		escape__format(b, ",\"limit_path\":null,\"limit_bytes\":null,\"used_bytes\":null,"
-			       "\"reclaimable_bytes\":null");
+		textbuf__format(b, ",\"limit_path\":null,\"limit_bytes\":null,\"used_bytes\":null,"
+				   "\"reclaimable_bytes\":null");
 	}
 	put_number(b, "available_bytes", (double)f->x->machine_available_bytes);
 	put_number(b, "slope_bytes_per_s", f->v->slope_bytes_s);
 	put_number(b, "oom_in_s", f->v->oom_in_s);
 	put_number(b, "oom_in_from_s", f->v->from_s);
 	put_number(b, "oom_in_to_s", f->v->to_s);
-	escape__format(b, ",\"first_limit\":%s",
-		       !isfinite(f->v->oom_in_s) ? "null"
-		       : f->v->machine_limit	 ? "\"machine\""
-						 : "\"cgroup\"");
+	textbuf__format(b, ",\"first_limit\":%s",
+			!isfinite(f->v->oom_in_s) ? "null"
+			: f->v->machine_limit	  ? "\"machine\""
+						  : "\"cgroup\"");
 	put_path(b, "profile", f->profile);
 	put_path(b, "timeline", f->timeline);
-	escape__format(b, "}\n");
+	textbuf__format(b, "}\n");
 }
 
 /* --- on stderr --- */
@@ -226,14 +227,16 @@ __attribute__((format(printf, 2, 3))) static void add_env(struct env *e, const c
 /* Names are the target's: nothing in them may steer a terminal or end a line. */
 static void add_env_name(struct env *e, const char *name, const char *text)
 {
-	struct escape_buf clean = {};
+	struct textbuf clean = {};
 
-	if (!escape__plain(&clean, text, ""))
+	textbuf__plain(&clean, text, "");
+	if (!clean.err)
 		add_env(e, "%s=%s", name, clean.text ? clean.text : "");
-	escape__free(&clean);
+	textbuf__free(&clean);
 }
 
-static void run_command(struct teller *t, const struct alert_subject *who, const struct alert_case *f)
+static void run_command(struct teller *t, const struct alert_subject *who,
+			const struct alert_case *f)
 {
 	struct env *e = calloc(1, sizeof(*e));
 	int err;

@@ -6,7 +6,7 @@
 #include "format/flame.h"
 
 #include "core/util.h"
-#include "format/emit.h"
+#include "core/emit.h"
 #include "format/flametree.h"
 #include "web_bundle.h"
 

@@ -8,8 +8,8 @@
 
 #include "core/units.h"
 #include "core/util.h"
-#include "format/emit.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "format/flametree.h"
 
 #include <inttypes.h>
@@ -102,16 +102,17 @@ static void colour(const struct picture *pic, uint32_t node, const char *name, c
 /* A label that fits: cut at whole characters, with two dots; nothing under three characters. */
 static void write_label(FILE *f, const char *name, double x, double width)
 {
-	struct escape_buf plain = {0};
+	struct textbuf plain = {0};
 	int room = (int)((width - 6) * 10 / CHAR_10), chars = 0;
 	size_t cut = 0, at = 0;
 
-	if (room < 3 || escape__plain(&plain, name, "") || !plain.text)
+	textbuf__plain(&plain, name, "");
+	if (room < 3 || plain.err)
 		goto out;
 	while (plain.text[at]) {
 		if (chars == room - 2)
 			cut = at;
-		at += max_of(escape__utf8_len(plain.text + at), (size_t)1);
+		at += max_of(textbuf__utf8_len(plain.text + at), (size_t)1);
 		chars++;
 	}
 	if (chars > room)
@@ -120,7 +121,7 @@ static void write_label(FILE *f, const char *name, double x, double width)
 	emit__xml(f, plain.text);
 	fprintf(f, "%s</text>", chars > room ? ".." : "");
 out:
-	escape__free(&plain);
+	textbuf__free(&plain);
 }
 
 static void write_frame(const struct picture *pic, uint32_t node, double x)

@@ -3,7 +3,7 @@
 #include "format/text.h"
 
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/textbuf.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -49,39 +49,36 @@ int text__each_frame(const struct profile *p, const struct profile_sample *s,
 }
 
 /* "outer;inner" for one location: inlined frames are frames of their own. */
-static int render(const struct profile *p, uint32_t location, struct escape_buf *b)
+static void render(const struct profile *p, uint32_t location, struct textbuf *b)
 {
 	size_t n = p->locations[location].nlines;
-	int err = 0;
 
-	for (size_t i = n ? n : 1; i-- > 0 && !err;) {
+	for (size_t i = n ? n : 1; i-- > 0;) {
 		cleanup_free char *name = text__frame_name(p, location, i);
 
-		err = name ? escape__plain(b, name, ";") : -ENOMEM;
-		if (!err && i)
-			err = escape__raw(b, ";", 1);
+		if (name)
+			textbuf__plain(b, name, ";");
+		else
+			b->err = -ENOMEM;
+		if (i)
+			textbuf__raw(b, ";", 1);
 	}
-	return err;
 }
 
-static int render_all(const struct profile *p, struct escape_buf *b, size_t *at)
+static int render_all(const struct profile *p, struct textbuf *b, size_t *at)
 {
-	for (size_t i = 0; i < p->nlocations; i++) {
-		int err;
-
+	for (size_t i = 0; i < p->nlocations && !b->err; i++) {
 		at[i] = b->len;
-		err = render(p, i, b);
-		if (err)
-			return err;
+		render(p, i, b);
 	}
 	at[p->nlocations] = b->len;
-	return 0;
+	return b->err;
 }
 
 int folded__write(FILE *f, const struct profile *p, int type)
 {
 	cleanup_free size_t *at = calloc(p->nlocations + 1, sizeof(*at));
-	struct escape_buf b = {0};
+	struct textbuf b = {0};
 	int err = at ? render_all(p, &b, at) : -ENOMEM;
 
 	for (size_t i = 0; i < p->nsamples && !err; i++) {
@@ -102,6 +99,6 @@ int folded__write(FILE *f, const struct profile *p, int type)
 		if (fprintf(f, " %" PRId64 "\n", s->value[type]) < 0)
 			err = errno ? -errno : -EIO;
 	}
-	escape__free(&b);
+	textbuf__free(&b);
 	return err;
 }

@@ -7,7 +7,7 @@
 
 #include "core/units.h"
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
 #include "format/text.h"
 
 #define TOP_TEMPORARY 5 /* stacks named */
@@ -137,11 +137,9 @@ static int by_objects(const void *a, const void *b)
 static void put_name(FILE *f, const struct profile *p, uint32_t loc, size_t line)
 {
 	cleanup_free char *name = text__frame_name(p, loc, line);
-	struct escape_buf b = {0};
 
-	if (name && !escape__plain(&b, name, ""))
-		fwrite(b.text, 1, b.len, f);
-	escape__free(&b);
+	if (name)
+		emit__plain(f, name);
 }
 
 static void put_frames(FILE *f, const struct profile *p, const struct profile_sample *s)

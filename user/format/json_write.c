@@ -10,7 +10,8 @@
 #include "format/text.h"
 
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "format/hist_out.h"
 #include "format/ledger_out.h"
 
@@ -25,59 +26,43 @@ struct writer {
 	bool other_types;
 };
 
-static int put_string(FILE *f, const char *text)
-{
-	struct escape_buf b = {0};
-	int err = escape__json(&b, text);
-
-	if (!err)
-		fwrite(b.text, 1, b.len, f);
-	escape__free(&b);
-	return err;
-}
-
-static int frame(struct escape_buf *b, const struct profile *p, const struct profile_location *l,
-		 size_t i)
+static void frame(struct textbuf *b, const struct profile *p, const struct profile_location *l,
+		  size_t i)
 {
 	const struct profile_line *line = i < l->nlines ? &p->lines[l->line0 + i] : NULL;
 	const struct profile_function *fn =
 		line && line->function < p->nfunctions ? &p->functions[line->function] : NULL;
 	const struct profile_mapping *m =
 		l->mapping < p->nmappings ? &p->mappings[l->mapping] : NULL;
-	char num[96];
-	int err = escape__raw(b, "{\"function\":", 12);
 
-	err = err ? err : escape__json(b, fn ? profile__text(p, fn->name) : "");
-	err = err ? err : escape__raw(b, ",\"file\":", 8);
-	err = err ? err : escape__json(b, fn ? profile__text(p, fn->file) : "");
-	snprintf(num, sizeof(num), ",\"line\":%" PRId64 ",\"module\":", line ? line->line : 0);
-	err = err ? err : escape__raw(b, num, strlen(num));
-	err = err ? err : escape__json(b, m ? profile__text(p, m->file) : "");
-	err = err ? err : escape__raw(b, ",\"build_id\":", 12);
-	err = err ? err : escape__json(b, m ? profile__text(p, m->build_id) : "");
-	snprintf(num, sizeof(num), ",\"address\":%" PRIu64 ",\"inlined\":%s}", l->address,
-		 i + 1 < l->nlines ? "true" : "false");
-	return err ? err : escape__raw(b, num, strlen(num));
+	textbuf__str(b, "{\"function\":");
+	textbuf__json(b, fn ? profile__text(p, fn->name) : "");
+	textbuf__str(b, ",\"file\":");
+	textbuf__json(b, fn ? profile__text(p, fn->file) : "");
+	textbuf__format(b, ",\"line\":%" PRId64 ",\"module\":", line ? line->line : 0);
+	textbuf__json(b, m ? profile__text(p, m->file) : "");
+	textbuf__str(b, ",\"build_id\":");
+	textbuf__json(b, m ? profile__text(p, m->build_id) : "");
+	textbuf__format(b, ",\"address\":%" PRIu64 ",\"inlined\":%s}", l->address,
+			i + 1 < l->nlines ? "true" : "false");
 }
 
 /* The frames of every location, innermost first: text of i at at[i]..at[i+1]. */
-static int render_all(const struct profile *p, struct escape_buf *b, size_t *at)
+static int render_all(const struct profile *p, struct textbuf *b, size_t *at)
 {
-	int err = 0;
-
-	for (size_t i = 0; i < p->nlocations && !err; i++) {
+	for (size_t i = 0; i < p->nlocations && !b->err; i++) {
 		const struct profile_location *l = &p->locations[i];
 		size_t n = l->nlines ? l->nlines : 1;
 
 		at[i] = b->len;
-		for (size_t j = 0; j < n && !err; j++) {
-			err = frame(b, p, l, j);
-			if (!err && j + 1 < n)
-				err = escape__raw(b, ",", 1);
+		for (size_t j = 0; j < n; j++) {
+			frame(b, p, l, j);
+			if (j + 1 < n)
+				textbuf__raw(b, ",", 1);
 		}
 	}
 	at[p->nlocations] = b->len;
-	return err;
+	return b->err;
 }
 
 static double finite_or_0(double v)
@@ -110,10 +95,10 @@ static int head(const struct writer *w)
 	int err;
 
 	fprintf(f, "{\"schema\":\"memwatch.profile/1\",\"pid\":%u,\"comm\":", p->pid);
-	err = put_string(f, profile__text(p, p->comm));
-	if (!err && p->cmdline) {
+	emit__json(f, profile__text(p, p->comm));
+	if (p->cmdline) {
 		fputs(",\"cmdline\":", f);
-		err = put_string(f, profile__text(p, p->cmdline));
+		emit__json(f, profile__text(p, p->cmdline));
 	}
 	fprintf(f, ",\"start_unix_ms\":%" PRId64 ",\"duration_ms\":%" PRId64, p->time_ns / 1000000,
 		p->duration_ns / 1000000);
@@ -124,60 +109,57 @@ static int head(const struct writer *w)
 		finite_or_0(t.free_bytes));
 	fprintf(f, "\"inuse_objects\":%.0f,\"inuse_bytes\":%.0f},\n\"loss\":{",
 		finite_or_0(t.inuse_objects), finite_or_0(t.inuse_bytes));
-	for (size_t i = 0; i < p->nlosses && !err; i++) {
+	for (size_t i = 0; i < p->nlosses; i++) {
 		if (i)
 			putc(',', f);
-		err = put_string(f, profile__text(p, p->losses[i].cause));
+		emit__json(f, profile__text(p, p->losses[i].cause));
 		fprintf(f, ":%" PRIu64, p->losses[i].count);
 	}
 	fputs("},\n", f);
 	hist_out__json_total(f, p);
-	err = err ? err : ledger_out__json_member(f, p);
+	err = ledger_out__json_member(f, p);
 	if (!w->other_types)
 		return err;
 	fputs("\"sample_types\":[", f);
-	for (size_t i = 0; i < p->nvalues && !err; i++) {
+	for (size_t i = 0; i < p->nvalues; i++) {
 		fputs(i ? ",{\"type\":" : "{\"type\":", f);
-		err = put_string(f, profile__text(p, p->sample_type[i].type));
+		emit__json(f, profile__text(p, p->sample_type[i].type));
 		fputs(",\"unit\":", f);
-		err = err ? err : put_string(f, profile__text(p, p->sample_type[i].unit));
+		emit__json(f, profile__text(p, p->sample_type[i].unit));
 		putc('}', f);
 	}
 	fputs("],\n", f);
 	return err;
 }
 
-static int labels(const struct writer *w, const struct profile_sample *s)
+static void labels(const struct writer *w, const struct profile_sample *s)
 {
 	const struct profile *p = w->p;
-	int err = 0;
 
 	fputs("\"labels\":[", w->f);
-	for (size_t i = 0; i < s->nlabels && !err; i++) {
+	for (size_t i = 0; i < s->nlabels; i++) {
 		const struct profile_label *l = &p->labels[s->label0 + i];
 
 		fputs(i ? ",{\"key\":" : "{\"key\":", w->f);
-		err = put_string(w->f, profile__text(p, l->key));
+		emit__json(w->f, profile__text(p, l->key));
 		if (l->str) {
 			fputs(",\"str\":", w->f);
-			err = err ? err : put_string(w->f, profile__text(p, l->str));
+			emit__json(w->f, profile__text(p, l->str));
 		} else {
 			fprintf(w->f, ",\"num\":%" PRId64 ",\"unit\":", l->num);
-			err = err ? err : put_string(w->f, profile__text(p, l->unit));
+			emit__json(w->f, profile__text(p, l->unit));
 		}
 		putc('}', w->f);
 	}
 	fputs("],", w->f);
-	return err;
 }
 
-static int stack(const struct writer *w, const struct profile_sample *s, const char *text,
-		 const size_t *at)
+static void stack(const struct writer *w, const struct profile_sample *s, const char *text,
+		  const size_t *at)
 {
 	static const char *const key[] = {"alloc_objects", "alloc_bytes", "inuse_objects",
 					  "inuse_bytes"};
 	const struct profile *p = w->p;
-	int err = 0;
 
 	putc_unlocked('{', w->f);
 	for (size_t k = 0; k < 4; k++)
@@ -190,7 +172,7 @@ static int stack(const struct writer *w, const struct profile_sample *s, const c
 		fputs("],", w->f);
 	}
 	if (s->nlabels)
-		err = labels(w, s);
+		labels(w, s);
 	if (p->nhists)
 		hist_out__json_stack(w->f, p, s - p->samples);
 	fputs("\"frames\":[", w->f);
@@ -202,7 +184,6 @@ static int stack(const struct writer *w, const struct profile_sample *s, const c
 		fwrite(text + at[loc], 1, at[loc + 1] - at[loc], w->f);
 	}
 	fputs("]}", w->f);
-	return err;
 }
 
 int json__write(FILE *f, const struct profile *p)
@@ -214,7 +195,7 @@ int json__write(FILE *f, const struct profile *p)
 						 "resident_space"};
 	cleanup_free size_t *at = calloc(p->nlocations + 1, sizeof(*at));
 	struct writer w = {.f = f, .p = p};
-	struct escape_buf b = {0};
+	struct textbuf b = {0};
 	int err = at ? render_all(p, &b, at) : -ENOMEM;
 
 	for (size_t k = 0; k < 4; k++) {
@@ -230,9 +211,9 @@ int json__write(FILE *f, const struct profile *p)
 	for (size_t i = 0; i < p->nsamples && !err; i++) {
 		if (i)
 			fputs(",\n", f);
-		err = stack(&w, &p->samples[i], b.text, at);
+		stack(&w, &p->samples[i], b.text, at);
 	}
-	escape__free(&b);
+	textbuf__free(&b);
 	errno = 0;
 	if (!err && fputs("\n]}\n", f) < 0)
 		err = errno ? -errno : -EIO;

@@ -6,7 +6,8 @@
 
 #include "core/units.h"
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 
 static void put_size(FILE *f, int64_t bytes)
 {
@@ -61,14 +62,12 @@ static json_t *walk_json(const struct ledger_walk *w)
 
 void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char *comm)
 {
-	struct escape_buf name = {0};
 	char size[UNITS_LEN], touched[UNITS_LEN], at[64];
 
-	escape__plain(&name, comm, "");
-	fprintf(f, "Ledger of %u (%s)%s%s\n", pid, name.text ? name.text : "",
-		moment(at, sizeof(at), l->unix_ms),
+	fprintf(f, "Ledger of %u (", pid);
+	emit__plain(f, comm);
+	fprintf(f, ")%s%s\n", moment(at, sizeof(at), l->unix_ms),
 		l->steady ? "" : ", whose memory changed while it was read");
-	escape__free(&name);
 	fprintf(f, "%12s%12s%12s  %s\n", "VIRT", "RSS", "SWAP", "WHAT");
 	for (int i = 0; i < LEDGER_KINDS; i++) {
 		const struct ledger_line *line = &l->line[i];
@@ -110,9 +109,9 @@ void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char 
 json_t *ledger_out__json(const struct ledger *l, uint32_t pid, const char *comm)
 {
 	json_t *lines = json_array(), *reservations = json_array(), *o;
-	struct escape_buf name = {0};
+	struct textbuf name = {0};
 
-	escape__plain(&name, comm, "");
+	textbuf__plain(&name, comm, "");
 	for (int i = 0; i < LEDGER_KINDS; i++) {
 		const struct ledger_line *line = &l->line[i];
 
@@ -140,7 +139,7 @@ json_t *ledger_out__json(const struct ledger *l, uint32_t pid, const char *comm)
 		      (json_int_t)l->untouched_bytes, "over_bytes", (json_int_t)l->over_bytes,
 		      "heap_profile", (int)l->has_heap, "steady", (int)l->steady, "lines", lines,
 		      "reservations", reservations, "heap_walk", walk_json(&l->walk));
-	escape__free(&name);
+	textbuf__free(&name);
 	return o;
 }
 

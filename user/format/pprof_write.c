@@ -9,7 +9,7 @@
 #include "format/pprof.h"
 
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/textbuf.h"
 #include "format/profile.pb-c.h"
 
 #include <inttypes.h>
@@ -342,74 +342,55 @@ static int write_strings(struct gz *gz, const struct profile *p, const char *con
 	return err;
 }
 
-static int put_number(struct escape_buf *b, const char *key, double v)
+static void put_number(struct textbuf *b, const char *key, double v)
 {
-	char text[64];
-
-	snprintf(text, sizeof(text), ",\"%s\":%.17g", key, isfinite(v) ? v : 0);
-	return escape__raw(b, text, strlen(text));
+	textbuf__format(b, ",\"%s\":%.17g", key, isfinite(v) ? v : 0);
 }
 
-static int put_text(struct escape_buf *b, const char *key, const char *text)
+static void put_text(struct textbuf *b, const char *key, const char *text)
 {
-	int err = escape__raw(b, ",\"", 2);
-
-	if (!err)
-		err = escape__raw(b, key, strlen(key));
-	if (!err)
-		err = escape__raw(b, "\":", 2);
-	return err ? err : escape__json(b, text);
+	textbuf__format(b, ",\"%s\":", key);
+	textbuf__json(b, text);
 }
 
 /* The machine-readable comment, see pprof.h. */
-static int private_comment(const struct profile *p, struct escape_buf *b)
+static void private_comment(const struct profile *p, struct textbuf *b)
 {
 	const struct profile_totals *t = &p->totals;
-	char num[96];
-	int err;
 
-	snprintf(num, sizeof(num), "#memwatch {\"v\":1,\"pid\":%u,\"sample_bytes\":%" PRIu64,
-		 p->pid, p->sample_bytes);
-	err = escape__raw(b, num, strlen(num));
-	if (!err && p->comm)
-		err = put_text(b, "comm", profile__text(p, p->comm));
-	if (!err && p->cmdline)
-		err = put_text(b, "cmdline", profile__text(p, p->cmdline));
-	err = err ? err : put_number(b, "alloc_objects", t->alloc_objects);
-	err = err ? err : put_number(b, "alloc_bytes", t->alloc_bytes);
-	err = err ? err : put_number(b, "free_objects", t->free_objects);
-	err = err ? err : put_number(b, "free_bytes", t->free_bytes);
-	err = err ? err : put_number(b, "inuse_objects", t->inuse_objects);
-	err = err ? err : put_number(b, "inuse_bytes", t->inuse_bytes);
-	err = err ? err : escape__raw(b, ",\"loss\":[", 9);
-	for (size_t i = 0; i < p->nlosses && !err; i++) {
+	textbuf__format(b, "#memwatch {\"v\":1,\"pid\":%u,\"sample_bytes\":%" PRIu64, p->pid,
+			p->sample_bytes);
+	if (p->comm)
+		put_text(b, "comm", profile__text(p, p->comm));
+	if (p->cmdline)
+		put_text(b, "cmdline", profile__text(p, p->cmdline));
+	put_number(b, "alloc_objects", t->alloc_objects);
+	put_number(b, "alloc_bytes", t->alloc_bytes);
+	put_number(b, "free_objects", t->free_objects);
+	put_number(b, "free_bytes", t->free_bytes);
+	put_number(b, "inuse_objects", t->inuse_objects);
+	put_number(b, "inuse_bytes", t->inuse_bytes);
+	textbuf__str(b, ",\"loss\":[");
+	for (size_t i = 0; i < p->nlosses; i++) {
 		const struct profile_loss *l = &p->losses[i];
 
-		err = escape__raw(b, i ? ",[" : "[", i ? 2 : 1);
-		err = err ? err : escape__json(b, profile__text(p, l->cause));
-		snprintf(num, sizeof(num), ",%" PRIu64 ",%" PRIu64 "]", l->count, l->bytes);
-		err = err ? err : escape__raw(b, num, strlen(num));
+		textbuf__str(b, i ? ",[" : "[");
+		textbuf__json(b, profile__text(p, l->cause));
+		textbuf__format(b, ",%" PRIu64 ",%" PRIu64 "]", l->count, l->bytes);
 	}
-	return err ? err : escape__raw(b, "]}", 2);
+	textbuf__str(b, "]}");
 }
 
 /* One comment for people: what was not seen. */
-static int loss_comment(const struct profile *p, struct escape_buf *b)
+static void loss_comment(const struct profile *p, struct textbuf *b)
 {
-	int err = 0;
-
-	for (size_t i = 0; i < p->nlosses && !err; i++) {
-		char num[64];
-
+	for (size_t i = 0; i < p->nlosses; i++) {
 		if (!p->losses[i].count)
 			continue;
-		snprintf(num, sizeof(num), "%s%" PRIu64 " ",
-			 b->len ? ", " : "memwatch: not seen: ", p->losses[i].count);
-		err = escape__raw(b, num, strlen(num));
-		if (!err)
-			err = escape__plain(b, profile__text(p, p->losses[i].cause), "");
+		textbuf__format(b, "%s%" PRIu64 " ",
+				b->len ? ", " : "memwatch: not seen: ", p->losses[i].count);
+		textbuf__plain(b, profile__text(p, p->losses[i].cause), "");
 	}
-	return err;
 }
 
 static bool is_private(const char *comment)
@@ -424,7 +405,7 @@ static bool is_own(const struct profile *p)
 
 /* Comments and the strings that go with them; nextra: strings after the table already promised. */
 static int write_comments(struct gz *gz, const struct profile *p, const char **extra,
-			  size_t *nextra, struct escape_buf *priv, struct escape_buf *loss)
+			  size_t *nextra, struct textbuf *priv, struct textbuf *loss)
 {
 	Pprof__Profile m = PPROF__PROFILE__INIT;
 	cleanup_free int64_t *ids = NULL;
@@ -438,11 +419,10 @@ static int write_comments(struct gz *gz, const struct profile *p, const char **e
 			ids[n++] = p->comments[i];
 	}
 	if (is_own(p)) {
-		err = loss_comment(p, loss);
-		if (!err)
-			err = private_comment(p, priv);
-		if (err)
-			return err;
+		loss_comment(p, loss);
+		private_comment(p, priv);
+		if (loss->err || priv->err)
+			return -ENOMEM;
 		if (loss->len) {
 			ids[n++] = p->nstrings + *nextra;
 			extra[(*nextra)++] = loss->text;
@@ -464,8 +444,8 @@ static uint32_t find_string(const struct profile *p, const char *text)
 	return PROFILE_NONE;
 }
 
-static int write_all(struct gz *gz, const struct profile *p, struct escape_buf *priv,
-		     struct escape_buf *loss)
+static int write_all(struct gz *gz, const struct profile *p, struct textbuf *priv,
+		     struct textbuf *loss)
 {
 	uint32_t main = main_mapping(p), unit = 0;
 	const char *extra[3];
@@ -488,7 +468,7 @@ static int write_all(struct gz *gz, const struct profile *p, struct escape_buf *
 int pprof__write(FILE *f, const struct profile *p)
 {
 	struct gz gz = {.base.append = gz_append, .f = f};
-	struct escape_buf priv = {0}, loss = {0};
+	struct textbuf priv = {0}, loss = {0};
 	int err;
 
 	/* 15 + 16: the largest window, a gzip header. */
@@ -500,7 +480,7 @@ int pprof__write(FILE *f, const struct profile *p)
 		err = gz.err;
 	}
 	deflateEnd(&gz.z);
-	escape__free(&priv);
-	escape__free(&loss);
+	textbuf__free(&priv);
+	textbuf__free(&loss);
 	return err;
 }

@@ -27,7 +27,7 @@ int text__write(FILE *f, const struct profile *p, int type);
  * meaning. */
 void text__not_resident(FILE *f, const struct profile *p, const struct profile_sample *s, int type);
 
-/* Appends the name of one line of a location as people read it to an escape_buf-like consumer:
+/* Appends the name of one line of a location as people read it to an textbuf-like consumer:
  * function, else module+offset, else the address. Returns a malloc'ed text or NULL. */
 char *text__frame_name(const struct profile *p, uint32_t location, size_t line);
 /* Calls fn with the name of each frame of a sample, innermost first, inlined ones too, until it

@@ -2,7 +2,7 @@
 #include "format/timeline_file.h"
 
 #include "core/util.h"
-#include "format/emit.h"
+#include "core/emit.h"
 #include "format/timeline_plot.h"
 #include "sys/outfile.h"
 

@@ -2,7 +2,7 @@
 /* timeline_html.c - the timeline as an interactive, self-contained page; see timeline_plot.h. */
 #include "format/timeline_plot.h"
 
-#include "format/emit.h"
+#include "core/emit.h"
 #include "web_bundle.h"
 
 #include <errno.h>

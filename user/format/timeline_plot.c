@@ -4,7 +4,7 @@
 
 #include "core/units.h"
 #include "core/util.h"
-#include "format/emit.h"
+#include "core/emit.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -8,18 +8,18 @@
 #define OOM_RENDER_H
 
 #include "oom/event.h"
-#include "format/escape.h"
+#include "core/textbuf.h"
 
 #define RENDER_RESERVE (128 << 10)
 
 /* Makes room in the buffer and touches it. 0 or -ENOMEM. */
-int render__reserve(struct escape_buf *b);
+int render__reserve(struct textbuf *b);
 
 /* One line, with its newline. 0 or -ENOMEM. */
-int render__json(struct escape_buf *b, const struct oom_event *e);
-int render__text(struct escape_buf *b, const struct oom_event *e);
+int render__json(struct textbuf *b, const struct oom_event *e);
+int render__text(struct textbuf *b, const struct oom_event *e);
 /* One sentence without newline, for the journal and syslog. */
-int render__summary(struct escape_buf *b, const struct oom_event *e);
+int render__summary(struct textbuf *b, const struct oom_event *e);
 
 /* "memcg", "none", "cpuset", "mempolicy" */
 const char *render__constraint(enum oom_constraint c);

@@ -266,46 +266,46 @@ void throttle__tick(struct throttle *t, uint64_t now_ns, int64_t wall_ms)
 
 /* --- as text --- */
 
-int throttle__json(struct escape_buf *b, const struct throttle_event *e)
+int throttle__json(struct textbuf *b, const struct throttle_event *e)
 {
 	char when[WHEN_LEN];
-	int err = escape__format(b,
-				 "{\"schema\":\"memwatch.throttle/1\",\"time\":\"%s\","
-				 "\"time_unix_ms\":%" PRId64 ",\"cgroup\":",
-				 when__utc(when, sizeof(when), e->time_unix_ms), e->time_unix_ms);
 
-	err = err ? err : escape__json(b, e->path);
-	if (!err && e->high_bytes != CGROUP_NO_LIMIT)
-		err = escape__format(b, ",\"high_bytes\":%" PRIu64, e->high_bytes);
-	err = err ? err
-		  : escape__format(b,
-				   ",\"usage_bytes\":%" PRIu64 ",\"throttled\":%" PRIu64
-				   ",\"limit_hits\":%" PRIu64 ",\"span_ms\":%" PRIu64,
-				   e->usage_bytes, e->high_cnt, e->max_cnt, e->span_ms);
-	if (!err && e->stall_us != UINT64_MAX)
-		err = escape__format(b, ",\"stall_us\":%" PRIu64, e->stall_us);
-	return err ? err : escape__format(b, "}\n");
+	textbuf__format(b,
+			"{\"schema\":\"memwatch.throttle/1\",\"time\":\"%s\","
+			"\"time_unix_ms\":%" PRId64 ",\"cgroup\":",
+			when__utc(when, sizeof(when), e->time_unix_ms), e->time_unix_ms);
+
+	textbuf__json(b, e->path);
+	if (e->high_bytes != CGROUP_NO_LIMIT)
+		textbuf__format(b, ",\"high_bytes\":%" PRIu64, e->high_bytes);
+	textbuf__format(b,
+			",\"usage_bytes\":%" PRIu64 ",\"throttled\":%" PRIu64
+			",\"limit_hits\":%" PRIu64 ",\"span_ms\":%" PRIu64,
+			e->usage_bytes, e->high_cnt, e->max_cnt, e->span_ms);
+	if (e->stall_us != UINT64_MAX)
+		textbuf__format(b, ",\"stall_us\":%" PRIu64, e->stall_us);
+	textbuf__format(b, "}\n");
+	return b->err;
 }
 
-int throttle__text(struct escape_buf *b, const struct throttle_event *e)
+int throttle__text(struct textbuf *b, const struct throttle_event *e)
 {
 	char when[WHEN_LEN], b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN];
-	int err = escape__format(b, "%s  held up: cgroup ",
-				 when__local(when, sizeof(when), e->time_unix_ms));
 
-	err = err ? err : escape__plain(b, e->path, "");
-	err = err ? err
-		  : escape__format(b, " at its memory.high of %s: %" PRIu64 " times in %s",
-				   e->high_bytes == CGROUP_NO_LIMIT
-					   ? "?"
-					   : units__size(b1, sizeof(b1), (int64_t)e->high_bytes),
-				   e->high_cnt, units__time(b2, sizeof(b2), e->span_ms * 1000000));
-	if (!err && e->stall_us != UINT64_MAX)
-		err = escape__format(b, ", its tasks stalled for %s",
-				     units__time(b3, sizeof(b3), e->stall_us * 1000));
-	return err ? err
-		   : escape__format(b, "; %s used\n\n",
-				    units__size(b4, sizeof(b4), (int64_t)e->usage_bytes));
+	textbuf__format(b, "%s  held up: cgroup ",
+			when__local(when, sizeof(when), e->time_unix_ms));
+
+	textbuf__plain(b, e->path, "");
+	textbuf__format(b, " at its memory.high of %s: %" PRIu64 " times in %s",
+			e->high_bytes == CGROUP_NO_LIMIT
+				? "?"
+				: units__size(b1, sizeof(b1), (int64_t)e->high_bytes),
+			e->high_cnt, units__time(b2, sizeof(b2), e->span_ms * 1000000));
+	if (e->stall_us != UINT64_MAX)
+		textbuf__format(b, ", its tasks stalled for %s",
+				units__time(b3, sizeof(b3), e->stall_us * 1000));
+	textbuf__format(b, "; %s used\n\n", units__size(b4, sizeof(b4), (int64_t)e->usage_bytes));
+	return b->err;
 }
 
 static uint64_t get_count(const json_t *o, const char *key, uint64_t otherwise)

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "format/escape.h"
+#include "core/textbuf.h"
 #include "sys/cgroup.h"
 
 #define THROTTLE_GROUPS 512	  /* with a memory.high; more are counted as left out */
@@ -41,8 +41,8 @@ uint64_t throttle__due(const struct throttle *t);
 uint64_t throttle__left_out(const struct throttle *t);
 
 /* A line of JSON (schema memwatch.throttle/1), and a line for people. 0 or -ENOMEM. */
-int throttle__json(struct escape_buf *b, const struct throttle_event *e);
-int throttle__text(struct escape_buf *b, const struct throttle_event *e);
+int throttle__json(struct textbuf *b, const struct throttle_event *e);
+int throttle__text(struct textbuf *b, const struct throttle_event *e);
 /* 0, -EBADMSG, or -ENOMSG: a line of another schema. */
 int throttle__parse(const char *line, size_t len, struct throttle_event *ret);
 

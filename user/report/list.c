@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* list.c - source annotated with flat and cum per line; see report.h. */
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "report/measure.h"
 #include "report/report.h"
 
@@ -204,7 +205,10 @@ static int print_lines(const struct report *r, FILE *f, const struct graph *g,
 			size_t len = strcspn(t, "\t");
 			cleanup_free char *part = strndup(t, len);
 
-			err = part ? escape__put_plain(f, part) : -ENOMEM;
+			if (part)
+				emit__plain(f, part);
+			else
+				err = -ENOMEM;
 			if (t[len])
 				putc('\t', f);
 			t += len + (t[len] != 0);
@@ -230,9 +234,9 @@ static int print_group(const struct report *r, FILE *f, const struct graph *g,
 	line_range(g, grp, &first, &last);
 	err = source_of(cache, r, n->file, first <= last, &s);
 	fputs("ROUTINE ======================== ", f);
-	err = err ? err : escape__put_plain(f, profile__text(g->p, n->name));
+	emit__plain(f, profile__text(g->p, n->name));
 	fputs(" in ", f);
-	err = err ? err : escape__put_plain(f, profile__text(g->p, n->file));
+	emit__plain(f, profile__text(g->p, n->file));
 	report__value(r, sum[0], flat, sizeof(flat));
 	report__value(r, sum[1], cum, sizeof(cum));
 	fprintf(f, "\n%10s %10s (flat, cum) %s of Total\n", flat, cum,
@@ -242,7 +246,7 @@ static int print_group(const struct report *r, FILE *f, const struct graph *g,
 	if (!s->why)
 		return print_lines(r, f, g, grp, s, first, last);
 	fputs(" Error: ", f);
-	err = escape__put_plain(f, s->why);
+	emit__plain(f, s->why);
 	putc('\n', f);
 	return err;
 }
@@ -284,7 +288,7 @@ static int print_functions(const struct report *r, FILE *f, const struct graph *
 		more = i < n && g->nodes[node[i]].name == first->name;
 		if (!more) {
 			fputs("No source information for ", f);
-			err = escape__put_plain(f, profile__text(g->p, first->name));
+			emit__plain(f, profile__text(g->p, first->name));
 			putc('\n', f);
 		}
 	}

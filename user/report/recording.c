@@ -4,7 +4,8 @@
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "format/record.h"
 #include "format/text.h"
 
@@ -144,12 +145,11 @@ static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 {
 	struct shown *s = arg;
 	bool more = s->n++ < FRAMES_SHOWN;
-	int err;
 
 	fputs("        ", s->f);
-	err = escape__put_plain(s->f, more ? name : "...");
+	emit__plain(s->f, more ? name : "...");
 	putc('\n', s->f);
-	return err ? err : !more;
+	return !more;
 }
 
 static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s)
@@ -161,14 +161,14 @@ static int put_verdict(FILE *f, const struct profile *p, const struct record_ver
 {
 	const struct profile_sample *s = &p->samples[v->sample];
 	char where[512], text[800], size[UNITS_LEN];
-	int err;
+	int err = 0;
 
 	place(p, s, where, sizeof(where));
 	trend__verdict(text, sizeof(text), &v->trend, where);
 	fprintf(f, "%12s  ", units__size(size, sizeof(size), (int64_t)v->trend.bytes));
-	err = escape__put_plain(f, text);
+	emit__plain(f, text);
 	putc('\n', f);
-	if (!err && (v->trend.likely_leak || v->trend.early)) {
+	if (v->trend.likely_leak || v->trend.early) {
 		fprintf(f, "              in an hour: %s; in a day: %s\n",
 			units__size(size, sizeof(size), (int64_t)trend__forecast(&v->trend, 3600)),
 			units__size(text, UNITS_LEN, (int64_t)trend__forecast(&v->trend, 86400)));
@@ -184,7 +184,7 @@ static void put_head(FILE *f, const struct record *r, const struct profile *p, s
 	char rss0[UNITS_LEN], rss1[UNITS_LEN], use0[UNITS_LEN], use1[UNITS_LEN], span[UNITS_LEN];
 
 	record__ticks(r, &t);
-	escape__put_plain(f, profile__text(p, p->comm));
+	emit__plain(f, profile__text(p, p->comm));
 	fprintf(f, " (PID %u), %zu snapshots in %s: in use %s to %s, RSS %s to %s\n\n", p->pid,
 		to - from + 1,
 		units__time(span, sizeof(span),

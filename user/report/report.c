@@ -3,7 +3,8 @@
 #include "report/report.h"
 
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "report/measure.h"
 
 #include <inttypes.h>
@@ -120,14 +121,11 @@ static int64_t whole(double v)
 	return v >= 0x1p62 ? (int64_t)1 << 62 : v <= -0x1p62 ? -((int64_t)1 << 62) : (int64_t)v;
 }
 
-static int line_with(FILE *f, const char *label, const char *text)
+static void line_with(FILE *f, const char *label, const char *text)
 {
-	int err;
-
 	fputs(label, f);
-	err = escape__put_plain(f, text);
+	emit__plain(f, text);
 	putc('\n', f);
-	return err;
 }
 
 static const char *base_name(const char *path)
@@ -163,43 +161,41 @@ static void duration_line(const struct report *r, FILE *f)
 	putc('\n', f);
 }
 
-int report__header(const struct report *r, FILE *f)
+void report__header(const struct report *r, FILE *f)
 {
 	const struct profile *p = r->p;
-	int err = 0;
 
 	if (p->nmappings && p->mappings[0].file)
-		err = line_with(f, "File: ", base_name(profile__text(p, p->mappings[0].file)));
-	if (!err && p->nmappings && p->mappings[0].build_id)
-		err = line_with(f, "Build ID: ", profile__text(p, p->mappings[0].build_id));
-	for (size_t i = 0; i < p->ncomments && !err; i++) {
+		line_with(f, "File: ", base_name(profile__text(p, p->mappings[0].file)));
+	if (p->nmappings && p->mappings[0].build_id)
+		line_with(f, "Build ID: ", profile__text(p, p->mappings[0].build_id));
+	for (size_t i = 0; i < p->ncomments; i++) {
 		const char *c = profile__text(p, p->comments[i]);
 
 		if (*c != '#')
-			err = line_with(f, "", c);
+			line_with(f, "", c);
 	}
-	if (!err && p->sample_type[r->o.type].type)
-		err = line_with(f, "Type: ", profile__text(p, p->sample_type[r->o.type].type));
+	if (p->sample_type[r->o.type].type)
+		line_with(f, "Type: ", profile__text(p, p->sample_type[r->o.type].type));
 	if (p->time_ns)
 		time_line(f, p->time_ns);
 	if (p->duration_ns)
 		duration_line(r, f);
-	return err;
 }
 
-static int filter_line(FILE *f, bool *any, const char *key, const char *value)
+static void filter_line(FILE *f, bool *any, const char *key, const char *value)
 {
 	char text[400];
 
 	if (!value)
-		return 0;
+		return;
 	if (!*any)
 		fputs("Active filters:\n", f);
 	*any = true;
 	snprintf(text, sizeof(text), "%s=%s", key, value);
 	if (strlen(key) + 1 + strlen(value) > 80) /* shown in part */
 		strcpy(text + 80, "\u2026");
-	return line_with(f, "   ", text);
+	line_with(f, "   ", text);
 }
 
 static const char *pattern(const struct rx *rx)
@@ -207,28 +203,28 @@ static const char *pattern(const struct rx *rx)
 	return rx ? rx__pattern(rx) : NULL;
 }
 
-static int filter_lines(const struct report *r, FILE *f)
+static void filter_lines(const struct report *r, FILE *f)
 {
 	const struct filter *o = &r->o.filter;
 	bool any = false;
-	int err = filter_line(f, &any, "focus", pattern(o->focus));
 
-	err = err ? err : filter_line(f, &any, "ignore", pattern(o->ignore));
-	err = err ? err : filter_line(f, &any, "hide", pattern(o->hide));
-	err = err ? err : filter_line(f, &any, "show", pattern(o->show));
-	err = err ? err : filter_line(f, &any, "show_from", pattern(o->show_from));
-	err = err ? err : filter_line(f, &any, "tagfocus", o->tag_focus);
-	return err ? err : filter_line(f, &any, "tagignore", o->tag_ignore);
+	filter_line(f, &any, "focus", pattern(o->focus));
+	filter_line(f, &any, "ignore", pattern(o->ignore));
+	filter_line(f, &any, "hide", pattern(o->hide));
+	filter_line(f, &any, "show", pattern(o->show));
+	filter_line(f, &any, "show_from", pattern(o->show_from));
+	filter_line(f, &any, "tagfocus", o->tag_focus);
+	filter_line(f, &any, "tagignore", o->tag_ignore);
 }
 
-static int full_header(const struct report *r, FILE *f, const struct graph *g,
-		       const struct graph_options *o)
+static void full_header(const struct report *r, FILE *f, const struct graph *g,
+			const struct graph_options *o)
 {
 	char sum[MEASURE_LEN], total[MEASURE_LEN], percent[MEASURE_LEN], low[MEASURE_LEN];
 	int64_t flat = 0;
-	int err = report__header(r, f);
 
-	err = err ? err : filter_lines(r, f);
+	report__header(r, f);
+	filter_lines(r, f);
 	for (size_t i = 0; i < g->norder; i++)
 		flat = (int64_t)((uint64_t)flat + (uint64_t)g->nodes[g->order[i]].flat);
 	report__value(r, flat, sum, sizeof(sum));
@@ -237,7 +233,7 @@ static int full_header(const struct report *r, FILE *f, const struct graph *g,
 	fprintf(f, "Showing nodes accounting for %s, %s of %s total\n", sum,
 		percent + strspn(percent, " "), total);
 	if (!r->total)
-		return err;
+		return;
 	if (g->dropped_nodes) {
 		report__value(r, whole(fabs((double)r->total * o->node_fraction)), low,
 			      sizeof(low));
@@ -246,7 +242,6 @@ static int full_header(const struct report *r, FILE *f, const struct graph *g,
 	}
 	if (g->norder && g->norder < g->orig_count)
 		fprintf(f, "Showing top %zu nodes out of %zu\n", g->norder, g->orig_count);
-	return err;
 }
 
 /* flat flat% sum% cum cum% */
@@ -282,16 +277,16 @@ int report__top(struct report *r, FILE *f)
 	for (size_t i = 0; i < g.nedges; i++)
 		how[g.edges[i].dst] |= g.edges[i].inlined ? INLINED : CALLED;
 	select_unit(r, &g);
-	err = full_header(r, f, &g, &o);
+	full_header(r, f, &g, &o);
 	fprintf(f, "%10s %5s%% %5s%% %10s %5s%%\n", "flat", "flat", "sum", "cum", "cum");
-	for (size_t i = 0; i < g.norder && !err; i++) {
+	for (size_t i = 0; i < g.norder; i++) {
 		const struct graph_node *n = &g.nodes[g.order[i]];
 		uint8_t h = how[g.order[i]];
 
 		sum = (int64_t)((uint64_t)sum + (uint64_t)n->flat);
 		columns(r, f, n->flat, sum, n->cum);
 		fputs("  ", f);
-		err = escape__put_plain(f, graph__label(&g, g.order[i]));
+		emit__plain(f, graph__label(&g, g.order[i]));
 		fputs(!(h & INLINED) ? "\n"
 		      : h & CALLED   ? " (partial-inline)\n"
 				     : " (inline)\n",
@@ -321,25 +316,23 @@ static int make_adjacency(const struct graph *g, bool in, struct adjacency *a)
 	return 0;
 }
 
-static int edge_lines(const struct report *r, FILE *f, struct graph *g, const struct adjacency *a,
-		      uint32_t node, bool in)
+static void edge_lines(const struct report *r, FILE *f, struct graph *g, const struct adjacency *a,
+		       uint32_t node, bool in)
 {
 	uint32_t *list = a->list + a->at[node];
 	size_t n = a->at[node + 1] - a->at[node];
-	int err = 0;
 
 	graph__sort_edges(g, list, n);
-	for (size_t i = 0; i < n && !err; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct graph_edge *e = &g->edges[list[i]];
 		char value[MEASURE_LEN], percent[MEASURE_LEN];
 
 		report__value(r, e->weight, value, sizeof(value));
 		fprintf(f, "%50s %s |   ", value,
 			measure__percent(percent, sizeof(percent), e->weight, g->nodes[node].cum));
-		err = escape__put_plain(f, graph__label(g, in ? e->src : e->dst));
+		emit__plain(f, graph__label(g, in ? e->src : e->dst));
 		fputs(e->inlined ? " (inline)\n" : "\n", f);
 	}
-	return err;
 }
 
 #define TREE_LINE "----------------------------------------------------------+-------------\n"
@@ -362,13 +355,13 @@ static int print_tree(struct report *r, FILE *f, struct graph *g)
 			continue;
 		matched++;
 		fputs(TREE_LINE, f);
-		err = edge_lines(r, f, g, &in, node, true);
+		edge_lines(r, f, g, &in, node, true);
 		sum = (int64_t)((uint64_t)sum + (uint64_t)n->flat);
 		columns(r, f, n->flat, sum, n->cum);
 		fputs("                | ", f);
-		err = err ? err : escape__put_plain(f, graph__label(g, node));
+		emit__plain(f, graph__label(g, node));
 		putc('\n', f);
-		err = err ? err : edge_lines(r, f, g, &out, node, false);
+		edge_lines(r, f, g, &out, node, false);
 	}
 	if (g->norder)
 		fputs(TREE_LINE, f);
@@ -394,8 +387,8 @@ int report__tree(struct report *r, FILE *f)
 	if (err)
 		return err;
 	select_unit(r, &g);
-	err = full_header(r, f, &g, &o);
-	err = err ? err : print_tree(r, f, &g);
+	full_header(r, f, &g, &o);
+	err = print_tree(r, f, &g);
 	graph__free(&g);
 	return finish(f, err);
 }
@@ -408,10 +401,9 @@ static void total_line(FILE *f, const char *what, double objects, double bytes)
 		measure__label(size, sizeof(size), whole(bytes), "bytes", "auto"), objects);
 }
 
-int report__books(const struct profile *p, FILE *f)
+void report__books(const struct profile *p, FILE *f)
 {
 	const struct profile_totals *t = &p->totals;
-	int err = 0;
 
 	if (t->alloc_objects || t->inuse_objects) {
 		fprintf(f, "\nTotals (%s):\n",
@@ -420,16 +412,15 @@ int report__books(const struct profile *p, FILE *f)
 		total_line(f, "freed", t->free_objects, t->free_bytes);
 		total_line(f, "in use", t->inuse_objects, t->inuse_bytes);
 	}
-	for (size_t i = 0; i < p->nlosses && !err; i++) {
+	for (size_t i = 0; i < p->nlosses; i++) {
 		const struct profile_loss *l = &p->losses[i];
 
 		if (i == 0)
 			fputs("\nNot seen or not attributed:\n", f);
 		fprintf(f, "%12" PRIu64 "  ", l->count);
-		err = escape__put_plain(f, profile__text(p, l->cause));
+		emit__plain(f, profile__text(p, l->cause));
 		if (l->bytes)
 			fprintf(f, " (%" PRIu64 " bytes)", l->bytes);
 		putc('\n', f);
 	}
-	return err;
 }

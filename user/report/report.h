@@ -47,11 +47,11 @@ int report__list(struct report *r, FILE *f); /* annotated source of functions ma
 
 /* The section that pprof has not: totals and what was not seen. Prints nothing if nothing is known.
  */
-int report__books(const struct profile *p, FILE *f);
+void report__books(const struct profile *p, FILE *f);
 
 /* shared between report.c, traces.c and list.c */
 void report__value(const struct report *r, int64_t v, char *buf, size_t len);
-int report__header(const struct report *r, FILE *f);
+void report__header(const struct report *r, FILE *f);
 int report__graph(struct report *r, struct graph *g, const struct graph_options *base);
 
 #endif

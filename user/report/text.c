@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* text.c - a profile as a text for people, see text.h. */
 
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "format/text.h"
 
 #include "core/units.h"
@@ -47,12 +48,11 @@ void text__not_resident(FILE *f, const struct profile *p, const struct profile_s
 static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 {
 	FILE *f = arg;
-	int err;
 
 	fputs("        ", f);
-	err = escape__put_plain(f, name);
+	emit__plain(f, name);
 	putc('\n', f);
-	return err;
+	return 0;
 }
 
 static int top_stacks(FILE *f, const struct profile *p, int type)
@@ -107,22 +107,22 @@ static int top_functions(FILE *f, const struct profile *p, int type)
 
 int text__write(FILE *f, const struct profile *p, int type)
 {
-	int err = 0;
+	int err;
 
 	if (p->pid) {
 		fprintf(f, "PID: %u (", p->pid);
-		err = escape__put_plain(f, profile__text(p, p->comm));
+		emit__plain(f, profile__text(p, p->comm));
 		fputs(")\n", f);
 	}
 	if (p->cmdline) {
 		fputs("Command: ", f);
-		err = err ? err : escape__put_plain(f, profile__text(p, p->cmdline));
+		emit__plain(f, profile__text(p, p->cmdline));
 		putc('\n', f);
 	}
-	err = err ? err : top_functions(f, p, type);
+	err = top_functions(f, p, type);
 	fputs("\nTop stacks:\n", f);
 	err = err ? err : top_stacks(f, p, type);
-	err = err ? err : report__books(p, f);
+	report__books(p, f);
 	if (!err)
 		hist_out__text(f, p, HIST_OUT_BAR);
 	err = err ? err : ledger_out__profile(f, p, "\n");

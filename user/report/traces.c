@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* traces.c - every sample with its stack, and the raw dump; see report.h. */
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
+#include "core/textbuf.h"
 #include "report/measure.h"
 #include "report/report.h"
 
@@ -15,7 +16,7 @@
 struct label_line {
 	uint32_t key;
 	bool text;
-	struct escape_buf line;
+	struct textbuf line;
 };
 
 struct label_lines {
@@ -26,7 +27,7 @@ struct label_lines {
 static void free_lines(struct label_lines *l)
 {
 	for (size_t i = 0; i < l->n; i++)
-		escape__free(&l->line[i].line);
+		textbuf__free(&l->line[i].line);
 	free(l->line);
 }
 
@@ -36,17 +37,11 @@ static int by_text(const void *a, const void *b)
 		      ((const struct label_line *)b)->line.text);
 }
 
-static int put(struct escape_buf *b, const char *text)
-{
-	return escape__raw(b, text, strlen(text));
-}
-
-/* The line of the label's key: an earlier one, or a new one begun by `begin`(key). */
+/* The line of the label's key: an earlier one, or a new one that begins with the key. */
 static int line_of(const struct profile *p, struct label_lines *ls, const struct profile_label *l,
-		   const char *begin, struct escape_buf **ret, bool *ret_fresh)
+		   bool raw, struct textbuf **ret, bool *ret_fresh)
 {
-	struct escape_buf name = {0};
-	cleanup_free char *start = NULL;
+	struct textbuf name = {0};
 	int err;
 
 	for (size_t i = 0; i < ls->n; i++) {
@@ -57,18 +52,19 @@ static int line_of(const struct profile *p, struct label_lines *ls, const struct
 		}
 	}
 	err = array_reserve(ls->line, ls->cap, ls->n + 1);
-	err = err ? err : escape__plain(&name, profile__text(p, l->key), "");
-	if (!err && asprintf(&start, begin, name.text) < 0) {
-		start = NULL;
-		err = -ENOMEM;
-	}
-	escape__free(&name);
 	if (err)
 		return err;
 	ls->line[ls->n] = (struct label_line){.key = l->key};
 	*ret = &ls->line[ls->n++].line;
 	*ret_fresh = true;
-	return put(*ret, start);
+	textbuf__plain(&name, profile__text(p, l->key), "");
+	if (raw)
+		textbuf__format(*ret, "%s:[", name.text ? name.text : "");
+	else
+		textbuf__format(*ret, "%10s:  ", name.text ? name.text : "");
+	err = name.err;
+	textbuf__free(&name);
+	return err;
 }
 
 static bool has_unit(const struct profile *p, const struct profile_sample *s, uint32_t key)
@@ -92,32 +88,35 @@ static int collect(const struct profile *p, const struct profile_sample *s, bool
 
 	for (size_t i = 0; i < s->nlabels && !err; i++) {
 		const struct profile_label *l = &p->labels[s->label0 + i];
-		struct escape_buf *b;
-		char num[MEASURE_LEN + 32];
+		struct textbuf *b;
+		char num[MEASURE_LEN];
 		bool fresh;
 
 		if ((l->str != 0) != text)
 			continue;
-		err = line_of(p, ls, l, raw ? "%s:[" : "%10s:  ", &b, &fresh);
-		if (!err && !fresh)
-			err = put(b, " ");
+		err = line_of(p, ls, l, raw, &b, &fresh);
 		if (err)
 			break;
+		if (!fresh)
+			textbuf__str(b, " ");
 		if (text) {
-			err = escape__plain(b, profile__text(p, l->str), "");
+			textbuf__plain(b, profile__text(p, l->str), "");
 		} else if (!raw) {
-			err = put(b, measure__label(num, sizeof(num), l->num,
+			textbuf__str(b,
+				     measure__label(num, sizeof(num), l->num,
 						    filter__label_unit(p, units, l->key), "auto"));
 		} else {
 			/* One unit among the values of a key gives all of them a place for it. */
-			snprintf(num, sizeof(num), "%" PRId64 "%s", l->num,
-				 has_unit(p, s, l->key) ? " " : "");
-			err = put(b, num);
-			err = err ? err : escape__plain(b, profile__text(p, l->unit), "");
+			textbuf__format(b, "%" PRId64 "%s", l->num,
+					has_unit(p, s, l->key) ? " " : "");
+			textbuf__plain(b, profile__text(p, l->unit), "");
 		}
 	}
-	for (size_t i = 0; i < ls->n && !err && raw; i++)
-		err = put(&ls->line[i].line, "]");
+	for (size_t i = 0; i < ls->n && !err; i++) {
+		if (raw)
+			textbuf__str(&ls->line[i].line, "]");
+		err = ls->line[i].line.err;
+	}
 	if (!err && ls->n)
 		qsort(ls->line, ls->n, sizeof(*ls->line), by_text);
 	return err;
@@ -152,10 +151,10 @@ static int trace(struct report *r, FILE *f, struct graph *g, const struct profil
 		uint32_t loc = r->p->stack[s->stack0 + j];
 		uint32_t end = g->location0[loc + 1];
 
-		for (uint32_t k = g->location0[loc]; k < end && !err; k++) {
+		for (uint32_t k = g->location0[loc]; k < end; k++) {
 			fprintf(f, "%10s   ", value);
 			*value = 0;
-			err = escape__put_plain(f, graph__label(g, g->line_node[k]));
+			emit__plain(f, graph__label(g, g->line_node[k]));
 			fputs(k + 1 < end ? " (inline)\n" : "\n", f);
 		}
 	}
@@ -167,10 +166,11 @@ int report__traces(struct report *r, FILE *f)
 	struct graph_options o = {.granularity = r->o.granularity};
 	cleanup_free uint32_t *units = NULL;
 	struct graph g;
-	int err = report__header(r, f);
+	int err;
 
 	/* pprof leaves file names as they are here. */
-	err = err ? err : graph__build(&g, r->p, &o);
+	report__header(r, f);
+	err = graph__build(&g, r->p, &o);
 	if (err)
 		return err;
 	err = filter__label_units(r->p, &units);
@@ -220,20 +220,18 @@ static void raw_duration(FILE *f, int64_t ns)
 	fprintf(f, "Duration: %.*s\n", (int)n, text);
 }
 
-static int raw_head(FILE *f, const struct profile *p)
+static void raw_head(FILE *f, const struct profile *p)
 {
-	int err = 0;
-
-	for (size_t i = 0; i < p->ncomments && !err; i++) {
+	for (size_t i = 0; i < p->ncomments; i++) {
 		fputs("Comment: ", f);
-		err = escape__put_plain(f, profile__text(p, p->comments[i]));
+		emit__plain(f, profile__text(p, p->comments[i]));
 		putc('\n', f);
 	}
 	if (p->period_type.type || p->period_type.unit) {
 		fputs("PeriodType: ", f);
-		err = err ? err : escape__put_plain(f, profile__text(p, p->period_type.type));
+		emit__plain(f, profile__text(p, p->period_type.type));
 		putc(' ', f);
-		err = err ? err : escape__put_plain(f, profile__text(p, p->period_type.unit));
+		emit__plain(f, profile__text(p, p->period_type.unit));
 		putc('\n', f);
 	}
 	fprintf(f, "Period: %" PRId64 "\n", p->period);
@@ -242,18 +240,17 @@ static int raw_head(FILE *f, const struct profile *p)
 	if (p->duration_ns)
 		raw_duration(f, p->duration_ns);
 	fputs("Samples:\n", f);
-	for (size_t i = 0; i < p->nvalues && !err; i++) {
+	for (size_t i = 0; i < p->nvalues; i++) {
 		const struct profile_value_type *t = &p->sample_type[i];
 
 		fputs(i ? " " : "", f);
-		err = escape__put_plain(f, profile__text(p, t->type));
+		emit__plain(f, profile__text(p, t->type));
 		putc('/', f);
-		err = err ? err : escape__put_plain(f, profile__text(p, t->unit));
+		emit__plain(f, profile__text(p, t->unit));
 		if (t->type == p->default_sample_type)
 			fputs("[dflt]", f);
 	}
 	putc('\n', f);
-	return err;
 }
 
 static int raw_labels(FILE *f, const struct profile *p, const struct profile_sample *s, bool text)
@@ -290,63 +287,60 @@ static int raw_samples(FILE *f, const struct profile *p)
 	return err;
 }
 
-static int raw_location(FILE *f, const struct profile *p, size_t i)
+static void raw_location(FILE *f, const struct profile *p, size_t i)
 {
 	const struct profile_location *l = &p->locations[i];
-	int err = 0;
 
 	fprintf(f, "%6zu: 0x%" PRIx64 " ", i + 1, l->address);
 	if (l->mapping < p->nmappings)
 		fprintf(f, "M=%" PRIu32 " ", l->mapping + 1);
 	if (l->is_folded)
 		fputs("[F] ", f);
-	for (size_t j = 0; j < l->nlines && !err; j++) {
+	for (size_t j = 0; j < l->nlines; j++) {
 		const struct profile_line *line = &p->lines[l->line0 + j];
 		const struct profile_function *fn = &p->functions[line->function];
 
 		if (j) /* further lines of one location */
 			fputs("\n             ", f);
-		err = escape__put_plain(f, profile__text(p, fn->name));
+		emit__plain(f, profile__text(p, fn->name));
 		putc(' ', f);
-		err = err ? err : escape__put_plain(f, profile__text(p, fn->file));
+		emit__plain(f, profile__text(p, fn->file));
 		fprintf(f, ":%" PRId64 " s=%" PRId64, line->line, fn->start_line);
 		if (fn->name == fn->system_name)
 			continue;
 		putc('(', f);
-		err = err ? err : escape__put_plain(f, profile__text(p, fn->system_name));
+		emit__plain(f, profile__text(p, fn->system_name));
 		putc(')', f);
 	}
 	putc('\n', f);
-	return err;
 }
 
-static int raw_mapping(FILE *f, const struct profile *p, size_t i)
+static void raw_mapping(FILE *f, const struct profile *p, size_t i)
 {
 	const struct profile_mapping *m = &p->mappings[i];
-	int err;
 
 	fprintf(f, "%zu: 0x%" PRIx64 "/0x%" PRIx64 "/0x%" PRIx64 " ", i + 1, m->start, m->limit,
 		m->offset);
-	err = escape__put_plain(f, profile__text(p, m->file));
+	emit__plain(f, profile__text(p, m->file));
 	putc(' ', f);
-	err = err ? err : escape__put_plain(f, profile__text(p, m->build_id));
+	emit__plain(f, profile__text(p, m->build_id));
 	fprintf(f, " %s%s%s%s\n", m->has_functions ? "[FN]" : "", m->has_filenames ? "[FL]" : "",
 		m->has_lines ? "[LN]" : "", m->has_inlines ? "[IN]" : "");
-	return err;
 }
 
 int report__raw(struct report *r, FILE *f)
 {
 	const struct profile *p = r->p;
-	int err = raw_head(f, p);
+	int err;
 
-	err = err ? err : raw_samples(f, p);
+	raw_head(f, p);
+	err = raw_samples(f, p);
 	fputs("Locations\n", f);
-	for (size_t i = 0; i < p->nlocations && !err; i++)
-		err = raw_location(f, p, i);
+	for (size_t i = 0; i < p->nlocations; i++)
+		raw_location(f, p, i);
 	fputs("Mappings\n", f);
-	for (size_t i = 0; i < p->nmappings && !err; i++)
-		err = raw_mapping(f, p, i);
+	for (size_t i = 0; i < p->nmappings; i++)
+		raw_mapping(f, p, i);
 	errno = 0;
 	if (!err && (fflush(f) || ferror(f)))
 		err = errno ? -errno : -EIO;

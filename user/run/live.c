@@ -11,7 +11,7 @@
 #include "core/shortname.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/emit.h"
 #include "format/hist_out.h"
 #include "model/heap.h"
 #include "snapshot/missing.h"
@@ -19,20 +19,19 @@
 #include "format/text.h"
 #include "sys/statm.h"
 
-static int header(FILE *f, const struct attach *attach, const struct target *t,
-		  struct live_previous *prev)
+static void header(FILE *f, const struct attach *attach, const struct target *t,
+		   struct live_previous *prev)
 {
 	uint64_t sample_bytes = observer__sample_bytes(attach->observer), now = util__now_ns();
 	struct runtimes_numbers n;
 	struct statm mem;
 	double inuse, dt;
 	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN];
-	int err;
 
 	runtimes__numbers(attach->runtimes, attach->observer, t, &n);
 	inuse = n.inuse_bytes;
 	statm__read(t->pid, &mem);
-	err = escape__put_plain(f, t->cmdline ? t->cmdline : t->comm);
+	emit__plain(f, t->cmdline ? t->cmdline : t->comm);
 	fprintf(f, "  PID %d%s  watched %s\n", t->pid, t->ended ? " (ended)" : "",
 		units__time(a, sizeof(a), now - t->start_ns));
 	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
@@ -57,7 +56,6 @@ static int header(FILE *f, const struct attach *attach, const struct target *t,
 				       .alloc_objects = n.alloc_objects,
 				       .alloc_bytes = n.alloc_bytes,
 				       .inuse_bytes = inuse};
-	return err;
 }
 
 struct ranked {
@@ -84,7 +82,6 @@ static int put_frame(void *arg, uint32_t location, size_t k, char *name)
 	const struct profile_location *l = &s->p->locations[location];
 	const struct profile_line *line = l->nlines ? &s->p->lines[l->line0 + k] : NULL;
 	const char *file = line ? profile__text(s->p, s->p->functions[line->function].file) : "";
-	int err;
 
 	if (s->n++ == s->max) {
 		fputs("                ...\n", s->f);
@@ -92,14 +89,14 @@ static int put_frame(void *arg, uint32_t location, size_t k, char *name)
 	}
 	shortname(name);
 	fputs("                ", s->f);
-	err = escape__put_plain(s->f, name);
-	if (!err && file[0]) {
+	emit__plain(s->f, name);
+	if (file[0]) {
 		fputs("  ", s->f);
-		err = escape__put_plain(s->f, file);
+		emit__plain(s->f, file);
 		fprintf(s->f, ":%" PRId64, line->line);
 	}
 	putc('\n', s->f);
-	return err;
+	return 0;
 }
 
 static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s, int max)
@@ -184,10 +181,10 @@ int live__report(FILE *f, struct attach *attach, const struct target *t,
 				     .histograms = opts->histograms,
 				     .residency = opts->touched};
 	struct profile *p = NULL;
-	int err = header(f, attach, t, prev);
+	int err;
 
-	if (!err)
-		err = attach__snapshot(attach, snap, &p);
+	header(f, attach, t, prev);
+	err = attach__snapshot(attach, snap, &p);
 	if (!err)
 		err = stacks(f, p,
 			     &(struct live_opts){.type = opts->type,

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/textbuf.h"
 
 #define MAX_USERS 4096
 #define MAX_CMDLINE 512
@@ -44,7 +44,7 @@ char *names__printable(char *text)
 	unsigned char *p = (unsigned char *)text;
 
 	while (*p) {
-		size_t n = escape__utf8_len((char *)p);
+		size_t n = textbuf__utf8_len((char *)p);
 
 		/* C0, DEL, and C1 (which terminals obey too) */
 		if (!n || *p < 0x20 || *p == 0x7f || (n == 2 && *p == 0xc2 && p[1] < 0xa0)) {

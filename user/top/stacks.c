@@ -11,7 +11,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "elf/symbolizer.h"
-#include "format/escape.h"
+#include "core/textbuf.h"
 #include "format/text.h"
 #include "observe/faults.h"
 #include "snapshot/missing.h"
@@ -141,21 +141,22 @@ struct line {
 };
 
 /* As a view of limited width shows it. */
-static int plain(char *name, struct escape_buf *ret)
+static int plain(char *name, struct textbuf *ret)
 {
 	shortname(name);
-	return escape__plain(ret, name, "");
+	textbuf__plain(ret, name, "");
+	return ret->err;
 }
 
 static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 {
-	struct escape_buf text = {0};
+	struct textbuf text = {0};
 	struct line *l = arg;
 	int err = plain(name, &text);
 
 	if (!err)
 		l->at += snprintf(l->buf + l->at, l->len - l->at, "  %s", text.text);
-	escape__free(&text);
+	textbuf__free(&text);
 	return err ? err : l->at >= l->len; /* full */
 }
 
@@ -179,12 +180,12 @@ void stacks__line(const struct stacks *s, size_t i, char *buf, size_t len)
 
 static int append_frame(void *arg, uint32_t location, size_t line, char *name)
 {
-	struct escape_buf text = {0};
+	struct textbuf text = {0};
 	int err = plain(name, &text);
 
 	if (!err)
 		err = json_array_append_new(arg, json_string(text.text)) ? -ENOMEM : 0;
-	escape__free(&text);
+	textbuf__free(&text);
 	return err;
 }
 

@@ -5,7 +5,7 @@
 #include "core/shortname.h"
 #include "core/units.h"
 #include "core/util.h"
-#include "format/escape.h"
+#include "core/textbuf.h"
 #include "format/hist_out.h"
 #include "format/text.h"
 #include "tui/term.h"
@@ -27,12 +27,13 @@ void view__colour(int pair, bool on)
 
 void view__put_name(const char *name, int width)
 {
-	struct escape_buf b = {0};
+	struct textbuf b = {0};
 	wchar_t *wide = NULL;
 	size_t n;
 	int used = 0, x, y;
 
-	if (width <= 0 || escape__plain(&b, name, "") || !b.text)
+	textbuf__plain(&b, name, "");
+	if (width <= 0 || b.err)
 		goto out;
 	wide = calloc(b.len + 1, sizeof(*wide));
 	if (!wide)
@@ -55,7 +56,7 @@ void view__put_name(const char *name, int width)
 		used += w;
 	}
 out:
-	escape__free(&b);
+	textbuf__free(&b);
 	free(wide);
 }
 
