@@ -2,15 +2,12 @@
 #include "elf/debugfile.h"
 
 #include "core/util.h"
+#include "sys/safeopen.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <lzma.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <zlib.h>
 
 #define MAX_MINI_BYTES (256u << 20)
@@ -66,31 +63,9 @@ int debugfile__mini(const struct elfobj *e, struct elfobj **ret)
 	return err == -ENOEXEC ? -EBADMSG : err;
 }
 
-/* Opens a regular file below a root; rootfd -1: our own. */
-static int open_below(int rootfd, const char *path)
-{
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY};
-	struct stat st;
-	int fd;
-
-	if (rootfd < 0) {
-		fd = open(path, how.flags);
-	} else {
-		how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-		fd = syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
-	}
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return -ENOENT;
-	}
-	return fd;
-}
-
 static int open_elf_below(int rootfd, const char *path, struct elfobj **ret)
 {
-	cleanup_fd int fd = open_below(rootfd, path);
+	cleanup_fd int fd = safeopen__below(rootfd, path, 0, NULL, NULL);
 
 	return fd < 0 ? fd : elfobj__open_fd(fd, path, ret);
 }

@@ -22,7 +22,7 @@
 
 #define MAX_PHDRS 4096
 #define MAX_SHDRS (1u << 20)
-#define MAX_SECTION_BYTES (1ULL << 30) /* of one section, also after decompression */
+#define MAX_SECTION_BYTES (1ULL << 30) /* of all sections in memory, after decompression */
 #define MAX_NOTES_BYTES (1u << 20)
 #define ZLIB_MAX_RATIO 1032 /* a claim beyond what deflate can do is a lie */
 
@@ -45,6 +45,7 @@ struct elfobj {
 	int fd;
 	char *name;
 	uint64_t file_size;
+	uint64_t *loaded; /* owned: bytes of sections in memory, a cache like these themselves */
 	Elf *elf; /* opened on demand */
 	Elf64_Ehdr ehdr;
 	struct elfobj_segment *segments;
@@ -135,7 +136,7 @@ static int inflate_section(const struct elfobj *e, struct section *s, const uint
 	if (ch.ch_type != ELFCOMPRESS_ZLIB)
 		return -EOPNOTSUPP;
 	len -= sizeof(ch);
-	if (ch.ch_size > MAX_SECTION_BYTES || ch.ch_size / ZLIB_MAX_RATIO > len)
+	if (ch.ch_size > MAX_SECTION_BYTES - *e->loaded || ch.ch_size / ZLIB_MAX_RATIO > len)
 		return -EBADMSG;
 	out = malloc(ch.ch_size + 1);
 	if (!out)
@@ -158,7 +159,7 @@ static int load_section(const struct elfobj *e, struct section *s)
 		return s->err;
 	if (s->hdr.sh_type == SHT_NOBITS || s->hdr.sh_type == SHT_NULL)
 		err = -ENOENT;
-	else if (s->hdr.sh_size > MAX_SECTION_BYTES)
+	else if (s->hdr.sh_size > MAX_SECTION_BYTES - *e->loaded)
 		err = -EBADMSG;
 	else
 		err = read_table(e, s->hdr.sh_offset, s->hdr.sh_size, 1, (void **)&raw);
@@ -169,6 +170,8 @@ static int load_section(const struct elfobj *e, struct section *s)
 		s->data = take_ptr(raw);
 		s->len = s->hdr.sh_size;
 	}
+	if (!err)
+		*e->loaded += s->len;
 	if (err != -ENOMEM)
 		s->err = err;
 	return err;
@@ -320,7 +323,8 @@ int elfobj__open_fd(int fd, const char *name, struct elfobj **ret)
 		return -ENOMEM;
 	e->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	e->name = strdup(name ? name : "");
-	if (e->fd < 0 || !e->name || fstat(e->fd, &st)) {
+	e->loaded = calloc(1, sizeof(*e->loaded));
+	if (e->fd < 0 || !e->name || !e->loaded || fstat(e->fd, &st)) {
 		err = -errno;
 		goto out;
 	}
@@ -357,6 +361,7 @@ void elfobj__close(struct elfobj *e)
 	free(e->sections);
 	free(e->segments);
 	free(e->name);
+	free(e->loaded);
 	if (e->fd >= 0)
 		close(e->fd);
 	free(e);
@@ -617,6 +622,7 @@ void elfobj__drop(struct elfobj *e)
 		if (s == e->names)
 			continue;
 		free(s->data);
+		*e->loaded -= s->len;
 		s->data = NULL;
 		s->len = 0;
 	}

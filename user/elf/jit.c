@@ -14,13 +14,12 @@
 
 #include "core/util.h"
 #include "sys/procmap.h"
+#include "sys/safeopen.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #define RECHECK_NS 200000000ULL /* files that grow are looked at again at most this often */
 #define MAX_VDSO_BYTES (1u << 20)
@@ -77,24 +76,11 @@ static int read_identity(struct symbolizer_jit *j)
 /* Opens a map file of the target if it may be trusted to be the target's. */
 static int open_map(const struct symbolizer_jit *j, int rootfd, int pid)
 {
-	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	const struct safeopen_owner owner = {.uid = j->uid, .or_readable_root = true};
 	char path[64];
-	struct stat st;
-	int fd;
 
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
-	if (rootfd < 0)
-		fd = open(path, how.flags);
-	else
-		fd = syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (st.st_uid != j->uid && st.st_uid != 0)) {
-		close(fd);
-		return -EPERM;
-	}
-	return fd;
+	return safeopen__below(rootfd, path, true, &owner, NULL);
 }
 
 /* A jitdump is mapped executable by the program for exactly this: so that it can be found. */

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define MAX_SYMBOLS (8u << 20)
-#define MAX_NESTED 64 /* symbols looked back at for one that covers the address */
+#define MAX_NESTED 64	 /* starts looked back at for a symbol that covers the address */
+#define MAX_ALIASES 4096 /* names of one address that are looked at */
 
 /* The rank: bits, most important first. */
 enum { RANK_LABEL = 32, RANK_RESERVED = 8, RANK_UNDERSCORE = 4, RANK_LOCAL = 2, RANK_WEAK = 1 };
@@ -107,22 +108,20 @@ static int by_start(const void *pa, const void *pb)
  */
 static void close_unsized(struct symtab *t)
 {
-	uint64_t covered = 0;
-	size_t out = 0, next = 0;
+	uint64_t covered = 0, alias_end = 0;
+	size_t out = 0, next = 0; /* the first symbol behind those with the same start */
 
 	for (size_t i = 0; i < t->n; i++) {
 		struct symtab_symbol s = t->syms[i];
 
+		if (i == next) {
+			alias_end = s.end;
+			for (next = i + 1; next < t->n && t->syms[next].start == s.start; next++)
+				alias_end = max_of(alias_end, t->syms[next].end);
+		}
 		if (s.end == s.start) {
-			uint64_t alias_end = 0;
-
 			if (s.start < covered)
 				continue;
-			for (next = max_of(next, i + 1);
-			     next < t->n && t->syms[next].start == s.start; next++)
-				;
-			for (size_t k = i; k < next; k++)
-				alias_end = max_of(alias_end, t->syms[k].end);
 			if (alias_end > s.start)
 				s.end = alias_end;
 			else
@@ -173,25 +172,33 @@ void symtab__clear(struct symtab *t)
 	memset(t, 0, sizeof(*t));
 }
 
-const struct symtab_symbol *symtab__find(const struct symtab *t, uint64_t vaddr)
+/* How many of the symbols before `end` start below `start`. */
+static size_t starts_below(const struct symtab *t, uint64_t start, size_t end)
 {
-	size_t lo = 0, hi = t->n, i;
+	size_t lo = 0;
 
-	while (lo < hi) { /* the first that starts behind vaddr */
-		size_t mid = lo + (hi - lo) / 2;
+	while (lo < end) {
+		size_t mid = lo + (end - lo) / 2;
 
-		if (t->syms[mid].start <= vaddr)
+		if (t->syms[mid].start < start)
 			lo = mid + 1;
 		else
-			hi = mid;
+			end = mid;
 	}
+	return lo;
+}
+
+const struct symtab_symbol *symtab__find(const struct symtab *t, uint64_t vaddr)
+{
+	size_t lo = vaddr == UINT64_MAX ? t->n : starts_below(t, vaddr + 1, t->n);
+
 	for (int looked = 0; lo > 0 && looked < MAX_NESTED; looked++) {
-		i = lo - 1;
+		size_t i = lo - 1;
+
 		if (t->max_end[i] <= vaddr)
 			return NULL;
-		while (i > 0 && t->syms[i - 1].start == t->syms[i].start)
-			i--;
-		for (size_t k = i; k < lo; k++) { /* best name first */
+		i = starts_below(t, t->syms[i].start, lo);
+		for (size_t k = i; k < min_of(lo, i + MAX_ALIASES); k++) { /* best name first */
 			if (vaddr < t->syms[k].end)
 				return &t->syms[k];
 		}
@@ -202,12 +209,12 @@ const struct symtab_symbol *symtab__find(const struct symtab *t, uint64_t vaddr)
 
 bool symtab__has_alias(const struct symtab *t, const struct symtab_symbol *s, const char *name)
 {
-	const struct symtab_symbol *p = s, *end = t->syms + t->n;
+	size_t first = starts_below(t, s->start, s - t->syms + 1);
 
-	while (p > t->syms && p[-1].start == s->start)
-		p--;
-	for (; p < end && p->start == s->start; p++) {
-		if (!strcmp(p->name, name))
+	for (size_t i = first; i < min_of(t->n, first + MAX_ALIASES); i++) {
+		if (t->syms[i].start != s->start)
+			break;
+		if (!strcmp(t->syms[i].name, name))
 			return true;
 	}
 	return false;

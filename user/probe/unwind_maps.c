@@ -20,12 +20,15 @@
 #include "elf/unwind_table.h"
 #include "probe/bpfobj.h"
 #include "probe/unwind_cache.h"
+#include "sys/safeopen.h"
 
 #define DEFAULT_BUDGET (256ull << 20)
 #define BUCKETS 4096
 #define QUEUE 1024
 #define MAX_PENDING 64
 #define TICK_SECONDS 2	   /* files used in this tick or the last are not evicted */
+#define MAX_VMAS (1u << 20) /* of one process */
+#define MAX_IDLE_READS 100000 /* in a row, of processes that are none of ours */
 #define MAX_FILES 8000	   /* below the BPF table's size */
 #define WORTH_CACHING 4000 /* rows; smaller tables are built faster than read */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
@@ -355,20 +358,28 @@ static int load_fd(struct unwind_maps *m, int fd, const char *name, const struct
 static int load_vma(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t pid)
 {
 	cleanup_fd int fd = -1;
-	struct stat st;
 	char path[96];
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", pid, v->start, v->end);
-	/* a device would do something on being opened */
-	if (stat(path, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return publish(m, &v->key, NULL, false);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = safeopen__file(path, NULL);
 	if (fd < 0)
-		return errno == ENOENT || errno == ESRCH ? -errno
-							 : publish(m, &v->key, NULL, false);
+		return fd == -ENOENT || fd == -ESRCH ? fd : publish(m, &v->key, NULL, false);
 	return load_fd(m, fd, path, &v->key);
+}
+
+/*
+ * How many of the vmas from `from` on go on upwards. Where they do not, the list is complete:
+ * another thread of the process begins, or, in Linux 6.1 and later, a walk of one thread that took
+ * more than one of the kernel's buffers and is at its end starts again where the last buffer did
+ * (read after read, for ever).
+ */
+static size_t ascending(const struct mw_unwind_vma *v, size_t from, size_t n)
+{
+	size_t i = from;
+
+	while (i < n && (!i || v[i].start > v[i - 1].start))
+		i++;
+	return i;
 }
 
 /* Runs the iterator over what `info` names. Malloc'ed list; its length or a negative errno. */
@@ -379,7 +390,7 @@ static ssize_t iterate(struct unwind_maps *m, union bpf_iter_link_info *info,
 	struct bpf_program *prog = m->o->skel->progs.mw_unwind_vmas;
 	struct bpf_link *link = bpf_program__attach_iter(prog, info ? &opts : NULL);
 	cleanup_free uint8_t *buf = NULL;
-	size_t len = 0, cap = 0;
+	size_t len = 0, cap = 0, good = 0, idle = 0;
 	cleanup_fd int fd = -1;
 	ssize_t n;
 
@@ -387,20 +398,22 @@ static ssize_t iterate(struct unwind_maps *m, union bpf_iter_link_info *info,
 		return -errno;
 	fd = bpf_iter_create(bpf_link__fd(link));
 	n = fd < 0 ? -errno : 1;
-	while (n > 0) {
+	while (n > 0 && good == len / sizeof(**ret) && good < MAX_VMAS && idle < MAX_IDLE_READS) {
 		int err = array_reserve(buf, cap, len + 65536);
 
 		n = err ? err : read(fd, buf + len, cap - len);
+		idle = n < 0 ? idle + 1 : 0;
 		if (n < 0 && !err) /* EAGAIN: the kernel's walk gave way to others */
 			n = errno == EINTR || errno == EAGAIN ? 1 : -errno;
 		else if (n > 0)
 			len += n;
+		good = ascending((struct mw_unwind_vma *)buf, good, len / sizeof(**ret));
 	}
 	bpf_link__destroy(link);
 	if (n < 0)
 		return n;
 	*ret = (struct mw_unwind_vma *)take_ptr(buf);
-	return len / sizeof(**ret);
+	return good;
 }
 
 /* Makes room for the list that the iterator's program keeps of the process; without it stacks that

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/procmap.h"
 
+#include "sys/safeopen.h"
+
 #include "core/util.h"
 
 #include <fcntl.h>
@@ -189,22 +191,6 @@ const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr
 	return lo < m->n && m->entries[lo].start <= addr ? &m->entries[lo] : NULL;
 }
 
-/* Opens without side effects: looks first (O_PATH), reads only regular files. */
-static int open_regular(const char *path, struct stat *st)
-{
-	cleanup_fd int look = open(path, O_PATH | O_CLOEXEC);
-	char self[64];
-	int fd;
-
-	if (look < 0 || fstat(look, st))
-		return -errno;
-	if (!S_ISREG(st->st_mode))
-		return -EINVAL;
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", look);
-	fd = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
-}
-
 static bool same_file(const struct procmap_entry *e, const struct stat *st)
 {
 	if (st->st_ino != e->ino)
@@ -242,7 +228,7 @@ static int open_below_root(int pid, const struct procmap_entry *e, const char *s
 		return -ENOENT;
 	if (escaped)
 		unescape(path);
-	fd = open_regular(path, &st);
+	fd = safeopen__file(path, &st);
 	if (fd >= 0 && !same_file(e, &st)) {
 		close(fd);
 		return -ESTALE;
@@ -260,7 +246,7 @@ int procmap__open(const struct procmap *m, const struct procmap_entry *e)
 		return -ENOENT;
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", m->pid,
 		 (unsigned long long)e->start, (unsigned long long)e->end);
-	fd = open_regular(path, &st);
+	fd = safeopen__file(path, &st);
 	if (fd >= 0 || fd == -EINVAL || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
 		return fd;
 	why = fd = open_below_root(m->pid, e, "", false);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * safeopen.h - opens for reading what somebody else may have put there.
+ *
+ * Opening has effects: it wakes the writer of a FIFO, rewinds a tape, arms a watchdog. So the file
+ * is looked at first through a descriptor that opens nothing (O_PATH), and only if it is a regular
+ * file of an owner who is allowed for, this very file is opened, by that descriptor and no longer
+ * by its name.
+ */
+#ifndef SYS_SAFEOPEN_H
+#define SYS_SAFEOPEN_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct safeopen_owner { /* who may own the file; NULL stands for anybody */
+	uid_t uid;	/* the owner that is asked for */
+	/* A file of root's too, if its mode lets that owner read it: what he may read anyway gives
+	 * nothing away that he planted by mounting it there. */
+	int or_readable_root;
+};
+
+/*
+ * Opens `path`; below `rootfd` if that is not negative, symbolic links resolved inside it and none
+ * of the kernel's magic ones followed. nofollow: nor any at the end of the path. st may be NULL.
+ * A descriptor (O_NONBLOCK: no effect on regular files) or -EINVAL: not a regular file; -EPERM:
+ * another owner's; other negative errno.
+ */
+int safeopen__below(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		    struct stat *st);
+/* The same from the process's own root, following links, any owner. */
+int safeopen__file(const char *path, struct stat *st);
+
+#endif
