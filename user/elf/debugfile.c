@@ -2,6 +2,7 @@
 #include "elf/debugfile.h"
 
 #include "core/util.h"
+#include "elf/symserve.h"
 #include "sys/safeopen.h"
 
 #include <dlfcn.h>
@@ -10,7 +11,7 @@
 #include <sys/mman.h>
 #include <zlib.h>
 
-#define MAX_MINI_BYTES (256u << 20)
+#define MAX_MINI_BYTES (64u << 20)
 #define MAX_LZMA_MEM (128u << 20)
 #define MAX_CRC_BYTES (1ULL << 30) /* reading more would take too long */
 #define DEBUG_DIR "/usr/lib/debug"
@@ -63,13 +64,6 @@ int debugfile__mini(const struct elfobj *e, struct elfobj **ret)
 	return err == -ENOEXEC ? -EBADMSG : err;
 }
 
-static int open_elf_below(int rootfd, const char *path, struct elfobj **ret)
-{
-	cleanup_fd int fd = safeopen__below(rootfd, path, 0, NULL, NULL);
-
-	return fd < 0 ? fd : elfobj__open_fd(fd, path, ret);
-}
-
 static int file_crc(int fd, uint32_t *ret)
 {
 	cleanup_free uint8_t *buf = malloc(1 << 20);
@@ -96,68 +90,17 @@ static int file_crc(int fd, uint32_t *ret)
 	return 0;
 }
 
-static void say(char note[DEBUGFILE_NOTE], const char *path, const char *what)
-{
-	snprintf(note, DEBUGFILE_NOTE, "debug file %.120s %s, not used", path, what);
-}
-
-/* Whether `d` belongs to `e`. crc: of the debuglink, or NULL if found by build-id. */
-static bool belongs(const struct elfobj *e, const struct elfobj *d, const uint32_t *crc,
-		    const char *path, char note[DEBUGFILE_NOTE])
+int debugfile__belongs(const struct elfobj *e, const struct elfobj *d, const uint32_t *crc)
 {
 	uint8_t a[ELFOBJ_MAX_BUILD_ID], b[ELFOBJ_MAX_BUILD_ID];
 	size_t na = elfobj__build_id(e, a), nb = elfobj__build_id(d, b);
 	uint32_t got = 0;
 
-	if (na && nb) {
-		if (na == nb && !memcmp(a, b, na))
-			return true;
-		say(note, path, "has another build-id");
-		return false;
-	}
-	if (!crc || file_crc(elfobj__fd(d), &got)) {
-		say(note, path, "has no build-id");
-		return false;
-	}
-	if (got != *crc)
-		say(note, path, "has another checksum");
-	return got == *crc;
-}
-
-/* Tries one path below the target's root, then below ours. */
-static int try_path(const struct elfobj *e, int rootfd, const char *path, const uint32_t *crc,
-		    char note[DEBUGFILE_NOTE], struct elfobj **ret)
-{
-	const int roots[] = {rootfd, -1};
-
-	for (size_t i = rootfd < 0 ? 1 : 0; i < ARRAY_SIZE(roots); i++) {
-		struct elfobj *d = NULL;
-		int err = open_elf_below(roots[i], path, &d);
-
-		if (err == -ENOMEM)
-			return err;
-		if (err == -EBADMSG || err == -ENOEXEC)
-			say(note, path, "is malformed");
-		if (err)
-			continue;
-		if (belongs(e, d, crc, path, note)) {
-			*ret = d;
-			return 0;
-		}
-		elfobj__close(d);
-	}
-	return -ENOENT;
-}
-
-static int by_build_id(const struct elfobj *e, int rootfd, char note[DEBUGFILE_NOTE],
-		       struct elfobj **ret)
-{
-	char hex[2 * ELFOBJ_MAX_BUILD_ID + 1], path[128];
-
-	if (strlen(elfobj__build_id_hex(e, hex)) < 4)
-		return -ENOENT;
-	snprintf(path, sizeof(path), DEBUG_DIR "/.build-id/%.2s/%s.debug", hex, hex + 2);
-	return try_path(e, rootfd, path, NULL, note, ret);
+	if (na && nb)
+		return na == nb && !memcmp(a, b, na) ? 0 : SYM_OTHER_ID;
+	if (!crc || file_crc(elfobj__fd(d), &got))
+		return SYM_NO_ID;
+	return got == *crc ? 0 : SYM_OTHER_CRC;
 }
 
 /* A section that holds a file name, NUL, and something behind it. */
@@ -172,93 +115,81 @@ static const char *link_name(const struct elfobj *e, const char *section, size_t
 	return (const char *)p;
 }
 
-static int by_debuglink(const struct elfobj *e, int rootfd, const char *path,
-			char note[DEBUGFILE_NOTE], struct elfobj **ret)
+int debugfile__link(const struct elfobj *e, char *name, size_t cap, uint32_t *crc)
 {
-	static const char *const forms[] = {"%s%.*s/%s", "%s%.*s/.debug/%s", DEBUG_DIR "%s%.*s/%s"};
-	const char *slash = path ? strrchr(path, '/') : NULL;
 	size_t len, at;
-	const char *name = link_name(e, ".gnu_debuglink", &len);
-	uint32_t crc;
+	const char *p = link_name(e, ".gnu_debuglink", &len);
 
-	if (!name || strchr(name, '/') || !slash || path[0] != '/')
+	if (!p || strchr(p, '/') || strlen(p) >= cap)
 		return -ENOENT;
-	at = (strlen(name) + 1 + 3) & ~(size_t)3;
-	if (at + sizeof(crc) > len)
+	at = (strlen(p) + 1 + 3) & ~(size_t)3;
+	if (at + sizeof(*crc) > len)
 		return -EBADMSG;
-	memcpy(&crc, name + at, sizeof(crc));
-	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-		cleanup_free char *file = NULL;
-		int err;
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		if (asprintf(&file, forms[i], "", (int)(slash - path), path, name) < 0)
-			return -ENOMEM;
-#pragma GCC diagnostic pop
-		err = try_path(e, rootfd, file, &crc, note, ret);
-		if (err != -ENOENT)
-			return err;
-	}
-	return -ENOENT;
+	memcpy(crc, p + at, sizeof(*crc));
+	strcpy(name, p);
+	return 0;
 }
 
-int debugfile__detached(const struct elfobj *e, int rootfd, const char *path,
-			char note[DEBUGFILE_NOTE], struct elfobj **ret)
+int debugfile__alt_link(const struct elfobj *debug, char path[DEBUGFILE_NAME],
+			char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1])
 {
-	int err = by_build_id(e, rootfd, note, ret);
-
-	if (err == -ENOENT)
-		err = by_debuglink(e, rootfd, path, note, ret);
-	if (!err)
-		note[0] = 0; /* another candidate may have been refused before */
-	return err;
-}
-
-int debugfile__alt(const struct elfobj *debug, int rootfd, struct elfobj **ret)
-{
-	char hex[2 * ELFOBJ_MAX_BUILD_ID + 1] = "", got[2 * ELFOBJ_MAX_BUILD_ID + 1], path[4200];
 	size_t len, at, id_len;
 	const char *name = link_name(debug, ".gnu_debugaltlink", &len);
-	const char *dir, *slash;
-	int err;
+	const char *dir = elfobj__name(debug), *slash = strrchr(dir, '/');
 
 	if (!name)
 		return -ENOENT;
 	at = strlen(name) + 1;
 	id_len = min_of(len - at, (size_t)ELFOBJ_MAX_BUILD_ID);
+	build_id[0] = 0;
 	for (size_t i = 0; i < id_len; i++)
-		snprintf(hex + 2 * i, 3, "%02x", (uint8_t)name[at + i]);
-	dir = elfobj__name(debug);
-	slash = strrchr(dir, '/');
+		snprintf(build_id + 2 * i, 3, "%02x", (uint8_t)name[at + i]);
 	if (name[0] == '/' || !slash)
-		snprintf(path, sizeof(path), "%.4096s", name);
+		snprintf(path, DEBUGFILE_NAME, "%.4096s", name);
 	else
-		snprintf(path, sizeof(path), "%.*s/%.2048s", (int)min_of(slash - dir, 2048L), dir,
+		snprintf(path, DEBUGFILE_NAME, "%.*s/%.2048s", (int)min_of(slash - dir, 2048L), dir,
 			 name);
-	err = open_elf_below(rootfd, path, ret);
-	if (err && rootfd >= 0)
-		err = open_elf_below(-1, path, ret);
-	if (err)
-		return -ENOENT;
-	if (!strcmp(elfobj__build_id_hex(*ret, got), hex))
-		return 0;
-	elfobj__close(*ret);
-	*ret = NULL;
-	return -ENOENT;
+	return 0;
 }
 
-int debugfile__debuginfod(const struct elfobj *e, struct elfobj **ret)
+int debugfile__open(int rootfd, const char *path)
+{
+	return safeopen__below(rootfd, path, false, NULL, NULL);
+}
+
+bool debugfile__place(const char *build_id, const char *link, const char *path, int i,
+		      char ret[DEBUGFILE_NAME], bool *ret_by_link)
+{
+	const char *slash = path[0] == '/' ? strrchr(path, '/') : NULL;
+	int dir = slash ? min_of(slash - path, 3900L) : 0;
+	bool has_id = strlen(build_id) >= 4, has_link = link && slash && !strchr(link, '/');
+
+	i += has_id ? 0 : 1;
+	*ret_by_link = i > 0;
+	if (i > 0 && !has_link)
+		return false;
+	switch (i) {
+	case 0:
+		snprintf(ret, DEBUGFILE_NAME, DEBUG_DIR "/.build-id/%.2s/%.200s.debug", build_id,
+			 build_id + 2);
+		return true;
+	case 1: snprintf(ret, DEBUGFILE_NAME, "%.*s/%.255s", dir, path, link); return true;
+	case 2: snprintf(ret, DEBUGFILE_NAME, "%.*s/.debug/%.255s", dir, path, link); return true;
+	case 3:
+		snprintf(ret, DEBUGFILE_NAME, DEBUG_DIR "%.*s/%.255s", dir, path, link);
+		return true;
+	}
+	return false;
+}
+
+int debugfile__debuginfod(const char *build_id)
 {
 	void *(*begin)(void), *client, *lib;
-	int (*find)(void *, const unsigned char *, int, char **), err = -ENOENT;
+	int (*find)(void *, const unsigned char *, int, char **), fd = -ENOENT;
 	void (*end)(void *);
 	const char *urls = getenv("DEBUGINFOD_URLS");
-	uint8_t id[ELFOBJ_MAX_BUILD_ID];
-	size_t len = elfobj__build_id(e, id);
-	cleanup_fd int fd = -1;
 
-	if (!urls || !*urls || !len)
+	if (!urls || !*urls || !*build_id)
 		return -ENOENT;
 	lib = dlopen("libdebuginfod.so.1", RTLD_LAZY | RTLD_LOCAL);
 	if (!lib)
@@ -268,20 +199,8 @@ int debugfile__debuginfod(const struct elfobj *e, struct elfobj **ret)
 	*(void **)&end = dlsym(lib, "debuginfod_end");
 	client = begin && find && end ? begin() : NULL;
 	if (client) { /* the library stays loaded: curl below it does not like to be unloaded */
-		fd = find(client, id, len, NULL);
+		fd = find(client, (const unsigned char *)build_id, 0, NULL);
 		end(client);
 	}
-	if (fd >= 0) {
-		char note[DEBUGFILE_NOTE];
-		struct elfobj *d = NULL;
-
-		err = elfobj__open_fd(fd, "debuginfod", &d);
-		if (!err && !belongs(e, d, NULL, "from debuginfod", note)) {
-			elfobj__close(d);
-			err = -ENOENT;
-		} else if (!err) {
-			*ret = d;
-		}
-	}
-	return err;
+	return fd < 0 ? -ENOENT : fd;
 }

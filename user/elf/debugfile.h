@@ -3,9 +3,11 @@
  * debugfile.h - where the debug information of a stripped file is: MiniDebugInfo inside it, a
  * detached file by build-id or debuglink, or a debuginfod server.
  *
- * Detached files are looked for below the target's root first (paths are resolved inside that
- * root, symbolic links included), then below ours. What is found is used only if its build-id, or
- * without build-ids the debuglink's CRC, says that it belongs to the file.
+ * What parses runs in the helper that knows the file (symserve.h): what a file names, and whether
+ * a candidate belongs to it. What opens runs outside, where paths lead somewhere, and parses
+ * nothing: below the target's root first (symbolic links resolved inside that root), then below
+ * ours. A candidate is used only if its build-id, or without build-ids the debuglink's CRC, says
+ * that it belongs to the file.
  */
 #ifndef ELF_DEBUGFILE_H
 #define ELF_DEBUGFILE_H
@@ -13,27 +15,39 @@
 #include "elf/elfobj.h"
 
 #define DEBUGFILE_NOTE 256
+#define DEBUGFILE_NAME 4200
+
+/* In the helper. */
 
 /*
- * .gnu_debugdata of `e`, decompressed (at most 256 MiB). -ENOENT: none; -EBADMSG: malformed.
+ * .gnu_debugdata of `e`, decompressed (at most 64 MiB). -ENOENT: none; -EBADMSG: malformed.
  */
 int debugfile__mini(const struct elfobj *e, struct elfobj **ret);
+/* The file name in .gnu_debuglink, and its CRC. -ENOENT, -EBADMSG. */
+int debugfile__link(const struct elfobj *e, char *name, size_t len, uint32_t *crc);
+/* The supplementary file that dwz made, which .gnu_debugaltlink of `debug` names, relative to
+ * elfobj__name(debug), and its build-id as hex. -ENOENT. */
+int debugfile__alt_link(const struct elfobj *debug, char path[DEBUGFILE_NAME],
+			char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1]);
+/* Whether `d` belongs to `e`: 0, or why not (enum sym_refusal). crc: of the debuglink, or NULL if
+ * found by build-id. */
+int debugfile__belongs(const struct elfobj *e, const struct elfobj *d, const uint32_t *crc);
+
+/* Outside. */
 
 /*
- * The detached debug file of `e`. rootfd: directory that stands for the target's root, or -1;
- * path: the file's name below it. -ENOENT if there is none. note gets one sentence if a file was
- * found that does not belong to `e`, else it is left as it is.
+ * The i-th place where the file may be, from 0: by build-id (hex; crc does not count), then by the
+ * name of the link (NULL: none) for the file at `path`. false: there are no more. *ret_by_link:
+ * the CRC is to be checked.
  */
-int debugfile__detached(const struct elfobj *e, int rootfd, const char *path,
-			char note[DEBUGFILE_NOTE], struct elfobj **ret);
-
-/* The supplementary file that dwz made, which .gnu_debugaltlink of `debug` names; -ENOENT. */
-int debugfile__alt(const struct elfobj *debug, int rootfd, struct elfobj **ret);
-
+bool debugfile__place(const char *build_id, const char *link, const char *path, int i,
+		      char ret[DEBUGFILE_NAME], bool *ret_by_link);
+/* Opens a regular file below a root; -1: our own. A descriptor or -errno. */
+int debugfile__open(int rootfd, const char *path);
 /*
  * Asks the servers of $DEBUGINFOD_URLS through libdebuginfod (loaded on demand; its cache and
- * time limits are its own). -ENOENT: not configured, not installed, or not known there.
+ * time limits are its own). A descriptor; -ENOENT: not configured, not installed, not known there.
  */
-int debugfile__debuginfod(const struct elfobj *e, struct elfobj **ret);
+int debugfile__debuginfod(const char *build_id);
 
 #endif

@@ -4,14 +4,16 @@
  * the vDSO. This is where frames of interpreters get their names.
  *
  * The map files are the target's to write: they are opened below its root, must be regular files
- * of the target's user or of root, and are read in bounded pieces as they grow. A process is one
- * pid for us and another in its namespace; the file is called after the latter.
+ * of the target's user or root's that he may read, and are read by a helper (jitserve.h) in bounded
+ * pieces as they grow. A process is one pid for us and another in its namespace; the file is called
+ * after the latter.
  */
-#include "elf/elfobj.h"
-#include "elf/jitmap.h"
+#include "elf/jitserve.h"
 #include "elf/symbolizer_priv.h"
-#include "elf/symtab.h"
+#include "elf/symclient.h"
 
+#include "core/hash_index.h"
+#include "core/log.h"
 #include "core/util.h"
 #include "sys/procmap.h"
 #include "sys/safeopen.h"
@@ -23,10 +25,18 @@
 
 #define RECHECK_NS 200000000ULL /* files that grow are looked at again at most this often */
 #define MAX_VDSO_BYTES (1u << 20)
+#define MAX_ANSWERS (1u << 18)
 
-struct grown_file { /* read as far as `at` */
-	int fd;
-	uint64_t at;
+struct answer {
+	uint64_t pc;
+	struct symbolizer_frame frame;
+	bool known;
+};
+
+struct answers { /* that a helper gave, so that it is asked once */
+	struct hash_index index;
+	struct answer *a;
+	size_t cap;
 };
 
 struct symbolizer_jit {
@@ -37,11 +47,15 @@ struct symbolizer_jit {
 	int rootfd;
 	uid_t uid;
 	int ns_pid;
-	struct jitmap map;
-	struct grown_file perf, dump;
+	int perf, dump; /* the files; -1: not (yet) there */
+	off_t sizes[2]; /* as the helper knows them */
 	uint64_t checked_ns;
-	struct elfobj *vdso;
-	struct symtab vdso_tab;
+	struct box_helper *h;
+	bool failed; /* the files broke their reader or took too long */
+	struct answers answers, vdso_answers;
+	int vdso; /* the image, -1: none */
+	struct symclient vdso_client;
+	bool vdso_failed;
 	uint64_t vdso_start, vdso_end;
 };
 
@@ -118,6 +132,13 @@ static uint64_t start_time(int pid)
 	return p ? strtoull(p, NULL, 10) : 0;
 }
 
+static void forget(struct answers *a)
+{
+	hash_index__fini(&a->index);
+	free(a->a);
+	memset(a, 0, sizeof(*a));
+}
+
 /* Copies the vDSO out of the process; it is an ELF image like any other. */
 static void read_vdso(struct symbolizer_jit *j)
 {
@@ -140,20 +161,20 @@ static void read_vdso(struct symbolizer_jit *j)
 	len = end - start;
 	if (start == j->vdso_start || !len || len > MAX_VDSO_BYTES)
 		return;
-	symtab__clear(&j->vdso_tab); /* there was another one before exec */
-	elfobj__close(j->vdso);
-	j->vdso = NULL;
+	symclient__close(&j->vdso_client); /* there was another one before exec */
+	forget(&j->vdso_answers);
+	util__close_fd(&j->vdso);
+	j->vdso = -1;
+	j->vdso_failed = false;
 	j->vdso_start = start;
 	j->vdso_end = end;
 	snprintf(path, sizeof(path), "/proc/%d/mem", j->pid);
 	mem = open(path, O_RDONLY | O_CLOEXEC);
 	fd = memfd_create("memwatch-vdso", MFD_CLOEXEC);
 	image = malloc(len);
-	if (mem < 0 || fd < 0 || !image || pread(mem, image, len, start) != (ssize_t)len ||
-	    util__write_all(fd, image, len) || elfobj__open_fd(fd, "[vdso]", &j->vdso))
-		return;
-	symtab__add(&j->vdso_tab, j->vdso, j->vdso);
-	symtab__sort(&j->vdso_tab);
+	if (mem >= 0 && fd >= 0 && image && pread(mem, image, len, start) == (ssize_t)len &&
+	    !util__write_all(fd, image, len))
+		j->vdso = take_fd(&fd);
 }
 
 void symbolizer_jit__free_all(struct symbolizer_jit *j)
@@ -161,67 +182,30 @@ void symbolizer_jit__free_all(struct symbolizer_jit *j)
 	while (j) {
 		struct symbolizer_jit *next = j->next;
 
-		util__close_fd(&j->perf.fd);
-		util__close_fd(&j->dump.fd);
+		util__close_fd(&j->perf);
+		util__close_fd(&j->dump);
 		util__close_fd(&j->rootfd);
-		jitmap__clear(&j->map);
-		symtab__clear(&j->vdso_tab);
-		elfobj__close(j->vdso);
+		util__close_fd(&j->vdso);
+		box_helper__free(j->h);
+		symclient__close(&j->vdso_client);
+		forget(&j->answers);
+		forget(&j->vdso_answers);
 		free(j);
 		j = next;
-	}
-}
-
-/* Reads what was appended, in pieces; a record larger than a piece widens it. */
-static void read_growth(struct symbolizer_jit *j, struct grown_file *f, bool is_dump)
-{
-	cleanup_free char *buf = NULL;
-	size_t piece = 1 << 20;
-
-	struct stat st;
-
-	if (f->fd >= 0 && !is_dump && !fstat(f->fd, &st) && (uint64_t)st.st_size < f->at &&
-	    f->at < JITMAP_MAX_BYTES) {
-		f->at = 0; /* written anew, by the program that was exec'd */
-		jitmap__clear(&j->map);
-	}
-	while (f->fd >= 0 && f->at < JITMAP_MAX_BYTES) {
-		ssize_t got, used;
-		char *bigger = realloc(buf, piece);
-
-		if (!bigger)
-			return;
-		buf = bigger;
-		got = pread(f->fd, buf, piece, f->at);
-		if (got <= 0)
-			return;
-		used = is_dump ? jitmap__add_dump(&j->map, (uint8_t *)buf, got, !f->at)
-			       : jitmap__add_perf(&j->map, buf, got);
-		if (used < 0) { /* no sense can be made of the rest */
-			f->at = JITMAP_MAX_BYTES;
-			return;
-		}
-		f->at += used;
-		if (!used && (size_t)got < piece)
-			return; /* the rest is still being written */
-		if (!used && piece >= 64 << 20)
-			f->at = JITMAP_MAX_BYTES;
-		else if (!used)
-			piece *= 4;
 	}
 }
 
 /* Opens the files that were not there yet, while it is still the same process. */
 static void open_files(struct symbolizer_jit *j)
 {
-	if ((j->perf.fd >= 0 && j->dump.fd >= 0) || start_time(j->pid) != j->start_time)
+	if ((j->perf >= 0 && j->dump >= 0) || start_time(j->pid) != j->start_time)
 		return;
-	if (j->perf.fd < 0)
-		j->perf.fd = open_map(j, j->rootfd, j->ns_pid);
-	if (j->perf.fd < 0) /* written from outside, under the pid that we see */
-		j->perf.fd = open_map(j, -1, j->pid);
-	if (j->dump.fd < 0)
-		j->dump.fd = open_dump(j->pid);
+	if (j->perf < 0)
+		j->perf = open_map(j, j->rootfd, j->ns_pid);
+	if (j->perf < 0) /* written from outside, under the pid that we see */
+		j->perf = open_map(j, -1, j->pid);
+	if (j->dump < 0)
+		j->dump = open_dump(j->pid);
 }
 
 int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret)
@@ -244,7 +228,7 @@ int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symb
 	j->s = s;
 	j->pid = pid;
 	j->start_time = started;
-	j->perf.fd = j->dump.fd = j->rootfd = -1;
+	j->perf = j->dump = j->rootfd = j->vdso = -1;
 	err = started ? read_identity(j) : -ESRCH;
 	if (err) {
 		free(j);
@@ -259,42 +243,176 @@ int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symb
 	return 0;
 }
 
+static void lost(struct symbolizer_jit *j, int err)
+{
+	box_helper__free(j->h);
+	j->h = NULL;
+	if (err == -EINTR)
+		return;
+	j->failed = true;
+	log_warn("names of generated code of process %d %s; continuing without", j->pid,
+		 err == -EFAULT ? "broke their reader" : "took too long to read");
+}
+
+static int hand_over(struct symbolizer_jit *j)
+{
+	int fds[2], n = 0, err;
+	uint32_t which = 0;
+	struct box_answer a;
+
+	if (j->perf >= 0) {
+		which |= JIT_PERF;
+		fds[n++] = j->perf;
+	}
+	if (j->dump >= 0) {
+		which |= JIT_DUMP;
+		fds[n++] = j->dump;
+	}
+	err = box_helper__new(BOX_JIT, fds[0], &j->h);
+	return err ? err
+		   : box_helper__ask(j->h, JIT_FILES, &which, sizeof(which), fds, n, &a);
+}
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) ? st.st_size : -1;
+}
+
+/* The helper knows what the files hold now. */
 static void refresh(struct symbolizer_jit *j)
 {
 	uint64_t now = util__now_ns();
+	bool had[2] = {j->perf >= 0, j->dump >= 0};
+	off_t sizes[2];
+	int err = 0;
 
-	if (j->checked_ns && now - j->checked_ns < RECHECK_NS)
+	if (j->failed || (j->checked_ns && now - j->checked_ns < RECHECK_NS))
 		return;
 	j->checked_ns = now;
 	open_files(j);
-	read_growth(j, &j->perf, false);
-	read_growth(j, &j->dump, true);
+	if (j->perf < 0 && j->dump < 0)
+		return;
+	sizes[0] = size_of(j->perf);
+	sizes[1] = size_of(j->dump);
+	if (had[0] != (j->perf >= 0) || had[1] != (j->dump >= 0)) { /* one more than before */
+		box_helper__free(j->h);
+		j->h = NULL;
+	}
+	if (!j->h) {
+		err = hand_over(j);
+	} else if (memcmp(sizes, j->sizes, sizeof(sizes))) {
+		struct box_answer a;
+
+		err = box_helper__ask(j->h, JIT_GROWN, NULL, 0, NULL, 0, &a);
+	} else {
+		return;
+	}
+	forget(&j->answers);
+	memcpy(j->sizes, sizes, sizeof(sizes));
+	if (err)
+		lost(j, err);
+}
+
+struct asked {
+	struct symbolizer_jit *j;
+	struct answer *to;
+};
+
+static void on_answer(void *arg, size_t i, const struct symclient_frame *f, int n, int err)
+{
+	struct asked *q = arg;
+	struct symbolizer *s = q->j->s;
+	struct symbolizer_frame *out = &q->to->frame;
+
+	if (n != 1)
+		return;
+	out->system_name = symbolizer__intern(s, f->text[SYM_SYSTEM]);
+	out->name = symbolizer__intern(s, f->text[SYM_NAME]);
+	if (!out->name)
+		out->name = out->system_name;
+	out->file = symbolizer__intern(s, f->text[SYM_FILE]);
+	out->line = f->line;
+	q->to->known = out->name != NULL;
+}
+
+static int ask_jit(struct symbolizer_jit *j, struct answer *to)
+{
+	struct asked q = {j, to};
+	struct box_answer a;
+	int err;
+
+	if (!j->h)
+		return 0;
+	err = box_helper__ask(j->h, JIT_LOOKUP, &to->pc, sizeof(to->pc), NULL, 0, &a);
+	if (!err && symclient__decode(a.data, a.len, 0, 1, on_answer, &q) != 1)
+		err = -EFAULT;
+	if (err)
+		lost(j, err);
+	return err;
+}
+
+static int ask_vdso(struct symbolizer_jit *j, struct answer *to)
+{
+	struct symclient_file f = {j->vdso, -1, ""};
+	uint64_t off = to->pc - j->vdso_start;
+	struct asked q = {j, to};
+	int err = 0;
+
+	if (j->vdso < 0 || j->vdso_failed)
+		return 0;
+	if (!j->vdso_client.h)
+		err = symclient__open(&j->vdso_client, &f, true);
+	if (!err)
+		err = symclient__load(&j->vdso_client, &f);
+	if (!err)
+		err = symclient__lookup(&j->vdso_client, &off, 1, on_answer, &q);
+	j->vdso_failed = err && err != -EINTR;
+	return err;
+}
+
+static const struct answer *remembered(struct answers *a, uint64_t pc)
+{
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
+
+	while (hash_index__next(&a->index, util__mix64(pc), &at, &i)) {
+		if (a->a[i].pc == pc)
+			return &a->a[i];
+	}
+	return NULL;
+}
+
+static void remember(struct answers *a, const struct answer *new)
+{
+	if (a->index.n >= MAX_ANSWERS || array_reserve(a->a, a->cap, a->index.n + 1) ||
+	    hash_index__reserve(&a->index))
+		return;
+	a->a[a->index.n] = *new;
+	hash_index__add(&a->index, util__mix64(new->pc));
 }
 
 int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,
 			   int max)
 {
-	struct symbolizer_frame out = {0};
-	struct jitmap_found f;
+	bool in_vdso = pc >= j->vdso_start && pc < j->vdso_end;
+	struct answers *all = in_vdso ? &j->vdso_answers : &j->answers;
+	struct answer own = {.pc = pc};
+	const struct answer *a;
 
 	if (max < 1)
 		return 0;
-	if (pc >= j->vdso_start && pc < j->vdso_end) {
-		const struct symtab_symbol *sym = symtab__find(&j->vdso_tab, pc - j->vdso_start);
-
-		if (!sym)
-			return 0;
-		f = (struct jitmap_found){.name = sym->name};
-	} else {
+	if (!in_vdso)
 		refresh(j);
-		f = jitmap__find(&j->map, pc);
+	a = remembered(all, pc);
+	if (!a) {
+		if (!(in_vdso ? ask_vdso(j, &own) : ask_jit(j, &own)))
+			remember(all, &own);
+		a = &own;
 	}
-	if (!f.name)
+	if (!a->known)
 		return 0;
-	out.system_name = symbolizer__intern(j->s, f.name);
-	out.name = symbolizer__pretty(j->s, out.system_name);
-	out.file = symbolizer__intern(j->s, f.file);
-	out.line = f.line;
-	frames[0] = out;
+	frames[0] = a->frame;
 	return 1;
 }

@@ -222,7 +222,7 @@ static int dump_debug(struct jitmap *m, const uint8_t *p, size_t len)
 		if (err)
 			return err;
 		m->lines[m->nlines++] = (struct jitmap_line){d.addr, d.line, file};
-		m->sorted = 0;
+		m->lines_sorted = 0;
 	}
 	return 0;
 }
@@ -286,30 +286,64 @@ static int by_addr(const void *pa, const void *pb)
 	return a->addr < b->addr ? -1 : a->addr > b->addr;
 }
 
-/* Sorts; of entries with the same start only the latest is kept. */
-static bool sort(struct jitmap *m)
+/* Of entries with the same start only the latest is kept. Returns how many are left. */
+static size_t drop_overwritten(struct jitmap_entry *e, size_t n)
 {
-	uint64_t *max_end, end = 0;
 	size_t out = 0;
 
-	if (m->n)
-		qsort(m->entries, m->n, sizeof(*m->entries), by_start);
-	if (m->nlines)
-		qsort(m->lines, m->nlines, sizeof(*m->lines), by_addr);
-	for (size_t i = 0; i < m->n; i++) {
-		if (out && m->entries[out - 1].start == m->entries[i].start)
+	for (size_t i = 0; i < n; i++) {
+		if (out && e[out - 1].start == e[i].start)
 			out--;
-		m->entries[out++] = m->entries[i];
+		e[out++] = e[i];
 	}
-	m->n = out;
-	max_end = realloc(m->max_end, (m->n + 1) * sizeof(*max_end));
-	if (!max_end)
-		return false;
-	m->max_end = max_end;
-	for (size_t i = 0; i < m->n; i++) {
+	return out;
+}
+
+static void fill_max_end(struct jitmap *m, size_t from, size_t to)
+{
+	uint64_t end = 0;
+
+	for (size_t i = from; i < to; i++) {
 		end = max_of(end, m->entries[i].end);
-		max_end[i] = end;
+		m->max_end[i] = end;
 	}
+}
+
+/* Both parts, each sorted, become one. */
+static bool merge(struct jitmap *m)
+{
+	struct jitmap_entry *all = malloc((m->n + 1) * sizeof(*all));
+	size_t a = 0, b = m->n_old, n = 0;
+
+	if (!all)
+		return false;
+	while (a < m->n_old || b < m->n) {
+		if (b == m->n || (a < m->n_old && by_start(&m->entries[a], &m->entries[b]) < 0))
+			all[n++] = m->entries[a++];
+		else
+			all[n++] = m->entries[b++];
+	}
+	free(m->entries);
+	m->entries = all;
+	m->cap = m->n + 1;
+	m->n = m->n_old = drop_overwritten(all, n);
+	return true;
+}
+
+/* What is new is sorted; when it has become much, it joins the old. */
+static bool sort(struct jitmap *m)
+{
+	if (m->n > m->n_old) {
+		qsort(m->entries + m->n_old, m->n - m->n_old, sizeof(*m->entries), by_start);
+		m->n = m->n_old + drop_overwritten(m->entries + m->n_old, m->n - m->n_old);
+	}
+	if (m->n - m->n_old > m->n_old / 4 && !merge(m))
+		return false;
+	if (array_reserve(m->max_end, m->max_end_cap, m->n + 1))
+		return false;
+	if (m->n == m->n_old)
+		fill_max_end(m, 0, m->n_old);
+	fill_max_end(m, m->n_old, m->n);
 	m->sorted = 1;
 	return true;
 }
@@ -333,15 +367,9 @@ static void find_line(const struct jitmap *m, const struct jitmap_entry *e, uint
 	}
 }
 
-struct jitmap_found jitmap__find(struct jitmap *m, uint64_t pc)
+/* How many of the entries [lo, hi), sorted, start at or before pc; as an index. */
+static size_t behind(const struct jitmap *m, size_t lo, size_t hi, uint64_t pc)
 {
-	const struct jitmap_entry *best = NULL;
-	struct jitmap_found f = {0};
-	size_t lo = 0, hi = m->n;
-
-	if (!m->sorted && !sort(m))
-		return f;
-	hi = m->n;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
@@ -350,14 +378,48 @@ struct jitmap_found jitmap__find(struct jitmap *m, uint64_t pc)
 		else
 			hi = mid;
 	}
-	for (int looked = 0; lo > 0 && looked < MAX_OVERLAPS; looked++) {
-		const struct jitmap_entry *e = &m->entries[--lo];
+	return lo;
+}
 
-		if (m->max_end[lo] <= pc)
+/* The latest entry of [from, to) that covers pc, unless `best` is later. */
+static const struct jitmap_entry *find_in(const struct jitmap *m, size_t from, size_t to,
+					  uint64_t pc, const struct jitmap_entry *best)
+{
+	size_t at = behind(m, from, to, pc);
+
+	for (int looked = 0; at > from && looked < MAX_OVERLAPS; looked++) {
+		const struct jitmap_entry *e = &m->entries[--at];
+
+		if (m->max_end[at] <= pc)
 			break;
 		if (pc < e->end && (!best || e->seq > best->seq))
 			best = e;
 	}
+	return best;
+}
+
+/* Whether an entry of the new part starts where this old one does. */
+static bool overwritten(const struct jitmap *m, const struct jitmap_entry *e)
+{
+	size_t at = behind(m, m->n_old, m->n, e->start);
+
+	return e < m->entries + m->n_old && at > m->n_old && m->entries[at - 1].start == e->start;
+}
+
+struct jitmap_found jitmap__find(struct jitmap *m, uint64_t pc)
+{
+	const struct jitmap_entry *best;
+	struct jitmap_found f = {0};
+
+	if (!m->sorted && !sort(m))
+		return f;
+	if (!m->lines_sorted && m->nlines)
+		qsort(m->lines, m->nlines, sizeof(*m->lines), by_addr);
+	m->lines_sorted = 1;
+	best = find_in(m, 0, m->n_old, pc, NULL);
+	if (best && overwritten(m, best))
+		best = NULL;
+	best = find_in(m, m->n_old, m->n, pc, best);
 	if (best) {
 		f.name = m->text + best->name;
 		find_line(m, best, pc, &f);

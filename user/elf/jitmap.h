@@ -28,15 +28,17 @@ struct jitmap_line {
 };
 
 struct jitmap {
+	/* By start: the first n_old, and apart from them the rest, so that a map that grows is not
+	 * sorted anew each time. */
 	struct jitmap_entry *entries;
-	uint64_t *max_end;
+	uint64_t *max_end; /* of either part's entries so far */
 	struct jitmap_line *lines;
 	char *text;
-	size_t n, cap, nlines, lines_cap, text_len, text_cap;
+	size_t n, n_old, cap, max_end_cap, nlines, lines_cap, text_len, text_cap;
 	uint32_t seq;
 	size_t skipped;	   /* lines or records that make no sense */
 	size_t move_sorts; /* sorts because code moved; limited */
-	char sorted;
+	char sorted, lines_sorted;
 };
 
 void jitmap__clear(struct jitmap *m);

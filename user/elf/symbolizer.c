@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * symbolizer.c - modules, their sources of names in order, and the cache of answers.
- *
- * For one address: the answer cache, then DWARF (functions, inlines, lines), then the symbol
- * tables. Where both know the function, DWARF's name stands unless it is one of several names of
- * the same address; then the one that people expect is taken (malloc for __libc_malloc). A name
- * without namespace and arguments gives way to a mangled symbol, which has them.
- * One thread at a time.
+ * symbolizer.c - modules, and the cache of answers that their helpers gave (symserve.h). Nothing of
+ * a file is parsed here. One thread at a time.
  */
 #include "elf/symbolizer.h"
 
 #include "core/log.h"
 #include "core/util.h"
-#include "elf/debugfile.h"
-#include "elf/dwarfbox.h"
-#include "elf/elfobj.h"
 #include "elf/strpool.h"
 #include "elf/symbolizer_priv.h"
-#include "elf/symtab.h"
+#include "elf/symclient.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -25,6 +17,7 @@
 
 #define DEFAULT_BUDGET (256ULL << 20)
 #define MAX_CACHED (1u << 20) /* answers of one module */
+#define MAX_HELPERS 24	      /* at once; beyond, the one unused for longest ends */
 
 struct cached {
 	uint64_t off;
@@ -34,43 +27,34 @@ struct cached {
 
 struct symbolizer_module {
 	struct symbolizer_module *next;
-	uint32_t id;
 	char *path;
-	int rootfd; /* -1: ours, or no longer needed */
-	struct elfobj *elf;
-	dev_t dev;
-	ino_t ino;
+	int fd;
+	int rootfd; /* -1: ours */
+	struct stat st;
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	char note[DEBUGFILE_NOTE];
+	bool asked;	    /* who it is */
+	bool counted;	    /* what is wrong with its tables is in the statistics */
+	bool no_dwarf;	    /* its debug information broke or held up a helper */
+	bool failed;	    /* the rest did so too: no names */
 
 	/* all below is dropped by unload() */
-	bool loaded, dwarf_failed;
-	struct elfobj *mini, *debug, *alt;
-	struct elfobj *dwarf; /* one of the above or elf; NULL: none */
-	struct symtab tab;
+	struct symclient client;
 	struct cached *slots;
 	size_t nslots, ncached;
 	struct symbolizer_frame *frames;
 	size_t nframes, frames_cap;
-	size_t bytes;
+	size_t bytes, helper_bytes;
 	uint64_t used_at;
-};
-
-struct pretty {
-	const char *name, *demangled;
 };
 
 struct symbolizer {
 	struct symbolizer_opts opts;
 	struct strpool *pool;
-	struct dwarfbox *box;
 	struct symbolizer_module *modules;
 	struct symbolizer_jit *jits;
-	uint32_t nmodules;
 	uint64_t clock;
-	size_t bytes; /* of all loaded modules */
-	struct pretty *pretty;
-	size_t npretty, pretty_slots;
+	size_t bytes; /* of all modules' caches and helpers */
 	struct symbolizer_stats stats;
 };
 
@@ -87,7 +71,7 @@ int symbolizer__new(const struct symbolizer_opts *opts, struct symbolizer **ret)
 		s->opts.budget_bytes = DEFAULT_BUDGET;
 	err = strpool__new(s->opts.budget_bytes / 2, &s->pool);
 	if (!err)
-		err = dwarfbox__new(s->opts.budget_bytes, &s->box);
+		box__start(); /* said there if not; then there are no names */
 	if (err)
 		symbolizer__free(s);
 	else
@@ -95,31 +79,32 @@ int symbolizer__new(const struct symbolizer_opts *opts, struct symbolizer **ret)
 	return err;
 }
 
-static void close_root(struct symbolizer_module *m)
+static void stop_helper(struct symbolizer *s, struct symbolizer_module *m)
 {
-	if (m->rootfd >= 0)
-		close(m->rootfd);
-	m->rootfd = -1;
+	s->bytes -= m->helper_bytes;
+	m->helper_bytes = 0;
+	symclient__close(&m->client);
 }
 
-/* Drops everything that can be read again. The file itself stays open. */
+/* Drops everything that can be asked for again. The file itself stays open. */
 static void unload(struct symbolizer *s, struct symbolizer_module *m)
 {
-	dwarfbox__forget(s->box, m->id);
-	symtab__clear(&m->tab);
-	elfobj__close(m->mini);
-	elfobj__close(m->debug);
-	elfobj__close(m->alt);
+	stop_helper(s, m);
 	free(m->slots);
 	free(m->frames);
-	m->mini = m->debug = m->alt = m->dwarf = NULL;
 	m->slots = NULL;
 	m->frames = NULL;
 	m->nslots = m->ncached = m->nframes = m->frames_cap = 0;
-	m->loaded = false;
 	s->bytes -= m->bytes;
 	m->bytes = 0;
-	elfobj__drop(m->elf);
+}
+
+static void free_module(struct symbolizer_module *m)
+{
+	util__close_fd(&m->fd);
+	util__close_fd(&m->rootfd);
+	free(m->path);
+	free(m);
 }
 
 void symbolizer__free(struct symbolizer *s)
@@ -131,15 +116,10 @@ void symbolizer__free(struct symbolizer *s)
 
 		s->modules = m->next;
 		unload(s, m);
-		close_root(m);
-		elfobj__close(m->elf);
-		free(m->path);
-		free(m);
+		free_module(m);
 	}
 	symbolizer_jit__free_all(s->jits);
-	dwarfbox__free(s->box);
 	strpool__free(s->pool);
-	free(s->pretty);
 	free(s);
 }
 
@@ -157,60 +137,14 @@ struct symbolizer_jit **symbolizer__jits(struct symbolizer *s)
 	return &s->jits;
 }
 
-static size_t pretty_slot(const struct symbolizer *s, const char *name)
-{
-	size_t i = util__mix64((uintptr_t)name) & (s->pretty_slots - 1);
-
-	while (s->pretty[i].name && s->pretty[i].name != name)
-		i = (i + 1) & (s->pretty_slots - 1);
-	return i;
-}
-
-static int pretty_grow(struct symbolizer *s)
-{
-	size_t n = s->pretty_slots ? s->pretty_slots * 2 : 1024, was = s->pretty_slots;
-	struct pretty *old = s->pretty, *fresh = calloc(n, sizeof(*fresh));
-
-	if (!fresh)
-		return -ENOMEM;
-	s->pretty = fresh;
-	s->pretty_slots = n;
-	for (size_t i = 0; i < was; i++) {
-		if (old[i].name)
-			fresh[pretty_slot(s, old[i].name)] = old[i];
-	}
-	free(old);
-	return 0;
-}
-
-const char *symbolizer__pretty(struct symbolizer *s, const char *name)
-{
-	struct pretty *p;
-	char *owned;
-
-	if (!name || name[0] != '_')
-		return name;
-	if ((s->npretty + 1) * 3 > s->pretty_slots * 2 && pretty_grow(s))
-		return name;
-	p = &s->pretty[pretty_slot(s, name)];
-	if (!p->name) {
-		symbolizer__demangle(name, &owned);
-		p->demangled = owned ? symbolizer__intern(s, owned) : name;
-		free(owned);
-		if (!p->demangled)
-			p->demangled = name;
-		p->name = name;
-		s->npretty++;
-	}
-	return p->demangled;
-}
-
-static struct symbolizer_module *find_module(struct symbolizer *s, const char *build_id,
-					     const struct stat *st)
+/* The very file, unchanged: what a file says of itself (a build-id) anybody can copy. */
+static struct symbolizer_module *find_module(struct symbolizer *s, const struct stat *st)
 {
 	for (struct symbolizer_module *m = s->modules; m; m = m->next) {
-		if (*build_id ? !strcmp(m->build_id, build_id)
-			      : !*m->build_id && m->dev == st->st_dev && m->ino == st->st_ino)
+		if (m->st.st_dev == st->st_dev && m->st.st_ino == st->st_ino &&
+		    m->st.st_size == st->st_size &&
+		    m->st.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+		    m->st.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
 			return m;
 	}
 	return NULL;
@@ -219,53 +153,34 @@ static struct symbolizer_module *find_module(struct symbolizer *s, const char *b
 int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
 		       struct symbolizer_module **ret)
 {
-	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	struct symbolizer_module *m;
-	struct elfobj *e = NULL;
 	struct stat st;
-	int err = elfobj__open_fd(fd, path, &e);
 
-	if (err)
-		return err;
-	if (fstat(fd, &st)) {
-		err = -errno;
-		elfobj__close(e);
-		return err;
-	}
-	m = find_module(s, elfobj__build_id_hex(e, build_id), &st);
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOEXEC;
+	m = find_module(s, &st);
 	if (m) {
-		elfobj__close(e);
 		*ret = m;
 		return 0;
 	}
 	m = calloc(1, sizeof(*m));
-	if (m)
-		m->path = strdup(path ? path : "");
-	if (!m || !m->path) {
-		elfobj__close(e);
-		free(m);
+	if (!m)
+		return -ENOMEM;
+	m->rootfd = -1;
+	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	m->path = strdup(path ? path : "");
+	if (m->fd < 0 || !m->path) {
+		free_module(m);
 		return -ENOMEM;
 	}
-	m->elf = e;
-	m->id = s->nmodules++;
-	m->dev = st.st_dev;
-	m->ino = st.st_ino;
-	memcpy(m->build_id, build_id, sizeof(build_id));
+	m->st = st;
 	m->rootfd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	m->next = s->modules;
 	s->modules = m;
 	*ret = m;
 	return 0;
-}
-
-const char *symbolizer_module__build_id(struct symbolizer_module *m)
-{
-	return m->build_id;
-}
-
-const char *symbolizer_module__note(struct symbolizer_module *m)
-{
-	return m->note;
 }
 
 static void set_note(struct symbolizer_module *m, const char *text)
@@ -274,57 +189,143 @@ static void set_note(struct symbolizer_module *m, const char *text)
 		snprintf(m->note, sizeof(m->note), "%s", text);
 }
 
-static void note_table(struct symbolizer *s, struct symbolizer_module *m, int err, const char *what)
+/* A helper was lost to the file, or could not be had. */
+static void lost(struct symbolizer *s, struct symbolizer_module *m, int err)
 {
-	if (!err || err == -ENOENT)
+	const char *what = m->no_dwarf || s->opts.no_lines ? "symbol tables" : "debug information";
+	const char *how = err == -ETIMEDOUT ? "took too long to read"
+			  : err == -EDQUOT  ? "took too long to read"
+			  : err == -ENOMEM  ? "did not fit into memory"
+			  : err == -EFAULT  ? "broke its reader"
+					    : "could not be read";
+
+	stop_helper(s, m);
+	if (err == -EINTR) /* nobody's fault */
 		return;
-	s->stats.malformed++;
+	if (err == -ETIMEDOUT || err == -EDQUOT)
+		s->stats.dwarf_timeouts++;
+	else if (err == -EFAULT)
+		s->stats.dwarf_crashes++;
+	else
+		s->stats.malformed++;
+	if (m->no_dwarf || s->opts.no_lines || err == -EDQUOT || err == -ENOEXEC)
+		m->failed = true;
+	m->no_dwarf = true;
+	if (err == -ENOEXEC)
+		return;
 	if (!m->note[0])
-		snprintf(m->note, sizeof(m->note), "%s %s", what,
-			 err == -E2BIG	  ? "has too many symbols: not all are used"
-			 : err == -ENOMEM ? "did not fit into memory"
-					  : "is malformed: names may be missing");
+		snprintf(m->note, sizeof(m->note), "%s %s, not used", what, how);
+	log_warn("the %s of '%s' %s; continuing without", what, m->path, how);
 }
 
-/* Finds every source of names of a module. What cannot be read is noted and left out. */
-static void load(struct symbolizer *s, struct symbolizer_module *m)
+static void note_tables(struct symbolizer *s, struct symbolizer_module *m)
 {
-	bool own_symtab = elfobj__has_section(m->elf, ".symtab");
-	bool own_dwarf = elfobj__has_section(m->elf, ".debug_info");
+	static const char *const what[SYM_TABLES] = {
+		[SYM_TABLE_SYMTAB] = "the symbol table",
+		[SYM_TABLE_PLT] = "the procedure linkage table",
+		[SYM_TABLE_DEBUG] = "the debug file's symbol table",
+		[SYM_TABLE_MINI] = ".gnu_debugdata",
+	};
+
+	if (m->counted)
+		return;
+	m->counted = true;
+	if (m->client.mismatched)
+		s->stats.mismatches++;
+	set_note(m, m->client.note);
+	for (int i = 0; i < SYM_TABLES; i++) {
+		int err = m->client.loaded.err[i];
+
+		if (!err || err == -ENOENT)
+			continue;
+		s->stats.malformed++;
+		if (!m->note[0])
+			snprintf(m->note, sizeof(m->note), "%s %s", what[i],
+				 err == -E2BIG ? "has too many symbols: not all are used"
+				 : err == -ENOMEM ? "did not fit into memory"
+						  : "is malformed: names may be missing");
+	}
+}
+
+/* Makes room for one helper more. */
+static void limit_helpers(struct symbolizer *s)
+{
+	struct symbolizer_module *oldest = NULL;
+	size_t n = 0;
+
+	for (struct symbolizer_module *m = s->modules; m; m = m->next) {
+		if (!m->client.h)
+			continue;
+		n++;
+		if (!oldest || m->used_at < oldest->used_at)
+			oldest = m;
+	}
+	if (n >= MAX_HELPERS)
+		stop_helper(s, oldest);
+}
+
+/* The module's helper is there and knows who the file is. */
+static int get_helper(struct symbolizer *s, struct symbolizer_module *m)
+{
+	struct symclient_file f = {m->fd, m->rootfd, m->path};
 	int err;
 
-	m->loaded = true;
-	note_table(s, m, symtab__add(&m->tab, m->elf, m->elf), "the symbol table");
-	note_table(s, m, symtab__add_plt(&m->tab, m->elf), "the procedure linkage table");
-	if (!own_dwarf || !own_symtab) {
-		bool refused = !m->note[0];
+	if (m->client.h)
+		return 0;
+	if (m->failed)
+		return -ENODATA;
+	limit_helpers(s);
+	err = symclient__open(&m->client, &f, s->opts.no_lines || m->no_dwarf);
+	if (err) {
+		lost(s, m, err);
+		return err;
+	}
+	if (!m->asked)
+		memcpy(m->build_id, m->client.id.build_id, sizeof(m->build_id));
+	m->asked = true;
+	return 0;
+}
 
-		err = debugfile__detached(m->elf, m->rootfd, m->path, m->note, &m->debug);
-		if (refused && m->note[0])
-			s->stats.mismatches++;
-		if (err && !own_dwarf)
-			err = debugfile__debuginfod(m->elf, &m->debug);
-		if (!err && !own_symtab)
-			note_table(s, m, symtab__add(&m->tab, m->debug, m->elf),
-				   "the debug file's symbol table");
+const char *symbolizer_module__build_id(struct symbolizer *s, struct symbolizer_module *m)
+{
+	if (!m->asked)
+		get_helper(s, m);
+	return m->build_id;
+}
+
+const char *symbolizer_module__note(struct symbolizer_module *m)
+{
+	return m->note;
+}
+
+static void measure(struct symbolizer *s, struct symbolizer_module *m)
+{
+	s->bytes -= m->helper_bytes;
+	m->helper_bytes = m->client.h ? box_helper__bytes(m->client.h) : 0;
+	s->bytes += m->helper_bytes;
+}
+
+/* Has the module's tables read. Where they break a helper, the symbols alone are tried next. */
+static int load(struct symbolizer *s, struct symbolizer_module *m)
+{
+	struct symclient_file f = {m->fd, m->rootfd, m->path};
+	int err = 0;
+
+	for (int tries = 0; tries < 2 && err != -EINTR && !m->failed; tries++) {
+		err = get_helper(s, m);
+		if (err)
+			continue;
+		if (m->client.ready)
+			return 0;
+		err = symclient__load(&m->client, &f);
+		if (!err) {
+			note_tables(s, m);
+			measure(s, m);
+			return 0;
+		}
+		lost(s, m, err);
 	}
-	if (!own_symtab && !m->debug) {
-		err = debugfile__mini(m->elf, &m->mini);
-		if (!err)
-			err = symtab__add(&m->tab, m->mini, m->elf);
-		note_table(s, m, err, ".gnu_debugdata");
-	}
-	if (own_dwarf)
-		m->dwarf = m->elf;
-	else if (m->debug && elfobj__has_section(m->debug, ".debug_info"))
-		m->dwarf = m->debug;
-	if (m->dwarf && debugfile__alt(m->dwarf, m->rootfd, &m->alt))
-		m->alt = NULL;
-	note_table(s, m, symtab__sort(&m->tab), "the symbol table");
-	m->bytes = symtab__bytes(&m->tab) + elfobj__bytes(m->elf);
-	m->bytes += m->debug ? elfobj__bytes(m->debug) : 0;
-	m->bytes += m->mini ? elfobj__bytes(m->mini) : 0;
-	s->bytes += m->bytes;
+	return err;
 }
 
 /* Drops the modules that were not asked about for the longest time, until the budget is kept. */
@@ -334,7 +335,7 @@ static void keep_budget(struct symbolizer *s, const struct symbolizer_module *ke
 		struct symbolizer_module *oldest = NULL;
 
 		for (struct symbolizer_module *m = s->modules; m; m = m->next) {
-			if (m != keep && m->loaded && (!oldest || m->used_at < oldest->used_at))
+			if (m != keep && m->bytes + m->helper_bytes && (!oldest || m->used_at < oldest->used_at))
 				oldest = m;
 		}
 		if (!oldest)
@@ -395,23 +396,6 @@ static void cache_add(struct symbolizer *s, struct symbolizer_module *m, uint64_
 	m->ncached++;
 }
 
-static void dwarf_failed(struct symbolizer *s, struct symbolizer_module *m, int err)
-{
-	m->dwarf_failed = true;
-	if (err == -ENODATA)
-		return;
-	if (err == -ETIMEDOUT)
-		s->stats.dwarf_timeouts++;
-	else if (err == -EFAULT)
-		s->stats.dwarf_crashes++;
-	else
-		s->stats.malformed++;
-	set_note(m, err == -ETIMEDOUT ? "debug information took too long to read, not used"
-		    : err == -EFAULT  ? "debug information broke its reader, not used"
-		    : err == -ENOMEM  ? "debug information did not fit into memory, not used"
-				      : "debug information is malformed, not used");
-}
-
 static const char *intern_file(struct symbolizer *s, const char *dir, const char *file)
 {
 	char path[8192];
@@ -422,77 +406,72 @@ static const char *intern_file(struct symbolizer *s, const char *dir, const char
 	return symbolizer__intern(s, path);
 }
 
-static bool is_mangled(const char *name)
-{
-	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D');
-}
-
-/* Adds the symbol table's name to what DWARF said (out[0..n)), caches the answer. */
-static int complete(struct symbolizer *s, struct symbolizer_module *m, uint64_t off, uint64_t vaddr,
-		    struct symbolizer_frame *out, int n, bool plain)
-{
-	const struct symtab_symbol *sym = symtab__find(&m->tab, vaddr);
-
-	if (sym) {
-		struct symbolizer_frame *outer = &out[n ? n - 1 : 0];
-
-		if (!n)
-			*outer = (struct symbolizer_frame){0};
-		if (!outer->system_name || (plain && is_mangled(sym->name)) ||
-		    symtab__has_alias(&m->tab, sym, outer->system_name))
-			outer->system_name = symbolizer__intern(s, sym->name);
-		n = max_of(n, 1);
-	}
-	for (int i = 0; i < n; i++)
-		out[i].name = symbolizer__pretty(s, out[i].system_name);
-	if (!n || !out[n - 1].name)
-		s->stats.unnamed++;
-	cache_add(s, m, off, out, n);
-	return n;
-}
-
 struct batch {
 	struct symbolizer *s;
 	struct symbolizer_module *m;
-	const uint64_t *offs, *vaddrs;
+	const uint64_t *offs;
 	size_t done;
+	int dwarf_err;
 };
 
-/* One answer of the DWARF reader. */
-static void by_dwarf(void *arg, size_t i, const struct dwarfinfo_frame *f, int n)
+static void on_answer(void *arg, size_t i, const struct symclient_frame *f, int n, int err)
 {
 	struct batch *b = arg;
 	struct symbolizer_frame out[SYMBOLIZER_MAX_INLINE];
 
 	for (int k = 0; k < n; k++) {
 		out[k] = (struct symbolizer_frame){
-			.system_name = symbolizer__intern(b->s, f[k].name),
-			.file = intern_file(b->s, f[k].dir, f[k].file),
+			.system_name = symbolizer__intern(b->s, f[k].text[SYM_SYSTEM]),
+			.name = symbolizer__intern(b->s, f[k].text[SYM_NAME]),
+			.file = intern_file(b->s, f[k].text[SYM_DIR], f[k].text[SYM_FILE]),
 			.line = f[k].line,
 			.start_line = f[k].start_line,
 			.inlined = f[k].inlined,
 		};
+		if (!out[k].name)
+			out[k].name = out[k].system_name;
 	}
-	complete(b->s, b->m, b->offs[i], b->vaddrs[i], out, n, n > 0 && f[n - 1].plain);
+	if (!n || !out[n - 1].name)
+		b->s->stats.unnamed++;
+	cache_add(b->s, b->m, b->offs[i], out, n);
 	b->done = i + 1;
+	b->dwarf_err = err;
 }
 
-/* Resolves n addresses into the cache. */
-static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
-		    const uint64_t *vaddrs, size_t n)
+static void note_dwarf(struct symbolizer *s, struct symbolizer_module *m, int err)
 {
-	struct batch b = {.s = s, .m = m, .offs = offs, .vaddrs = vaddrs};
-	struct symbolizer_frame out[SYMBOLIZER_MAX_INLINE];
-	int err;
+	if (!err || err == -ENODATA || m->note[0])
+		return;
+	s->stats.malformed++;
+	set_note(m, err == -ENOMEM ? "debug information did not fit into memory, not used"
+				   : "debug information is malformed, not used");
+}
 
-	if (!s->opts.no_lines && m->dwarf && !m->dwarf_failed) {
-		err = dwarfbox__lookup(s->box, m->id, elfobj__fd(m->dwarf),
-				       m->alt ? elfobj__fd(m->alt) : -1, vaddrs, n, by_dwarf, &b);
-		if (err)
-			dwarf_failed(s, m, err);
+/* Resolves n addresses into the cache. What a file's helper does not answer has no name. */
+static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
+		    size_t n)
+{
+	struct batch b = {.s = s, .m = m, .offs = offs};
+	size_t at = 0;
+	int err = 0;
+
+	while (at < n && !load(s, m)) {
+		b.offs = offs + at;
+		b.done = 0;
+		err = symclient__lookup(&m->client, offs + at, n - at, on_answer, &b);
+		at += b.done;
+		if (!err)
+			break;
+		lost(s, m, err);
+		if (err == -EINTR)
+			break;
 	}
-	for (size_t i = b.done; i < n; i++)
-		complete(s, m, offs[i], vaddrs[i], out, 0, false);
+	note_dwarf(s, m, b.dwarf_err);
+	measure(s, m);
+	for (; at < n && m->failed; at++) {
+		s->stats.unnamed++;
+		cache_add(s, m, offs[at], NULL, 0);
+	}
 }
 
 static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached **ret)
@@ -508,15 +487,13 @@ static void make_room(struct symbolizer *s, struct symbolizer_module *m)
 	m->used_at = ++s->clock;
 	if (m->ncached >= MAX_CACHED)
 		unload(s, m);
-	if (!m->loaded)
-		load(s, m);
 	keep_budget(s, m);
 }
 
 int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
 			 size_t n)
 {
-	cleanup_free uint64_t *want = malloc((n + 1) * 2 * sizeof(*want));
+	cleanup_free uint64_t *want = malloc((n + 1) * sizeof(*want));
 	size_t nwant = 0;
 
 	if (!want)
@@ -526,11 +503,10 @@ int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, cons
 	for (size_t i = 0; i < n; i++) {
 		struct cached *c;
 
-		if (!is_cached(m, offs[i], &c) &&
-		    elfobj__off_to_vaddr(m->elf, offs[i], &want[n + nwant]))
+		if (!is_cached(m, offs[i], &c))
 			want[nwant++] = offs[i];
 	}
-	resolve(s, m, want, want + n, nwant);
+	resolve(s, m, want, nwant);
 	return 0;
 }
 
@@ -538,18 +514,15 @@ int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64
 		       struct symbolizer_frame *frames, int max)
 {
 	struct cached *c;
-	uint64_t vaddr;
 	int n;
 
 	s->stats.lookups++;
 	m->used_at = ++s->clock;
 	if (!is_cached(m, off, &c)) {
 		make_room(s, m);
-		if (!elfobj__off_to_vaddr(m->elf, off, &vaddr))
-			return 0;
-		resolve(s, m, &off, &vaddr, 1);
+		resolve(s, m, &off, 1);
 		if (!is_cached(m, off, &c))
-			return 0; /* out of memory */
+			return 0; /* out of memory, or the end is wanted */
 	}
 	n = min_of((int)c->n, max);
 	if (n > 0)
@@ -560,5 +533,5 @@ int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64
 void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret)
 {
 	*ret = s->stats;
-	ret->bytes = s->bytes + strpool__bytes(s->pool) + s->pretty_slots * sizeof(*s->pretty);
+	ret->bytes = s->bytes + strpool__bytes(s->pool);
 }

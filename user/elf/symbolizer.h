@@ -2,8 +2,10 @@
 /*
  * symbolizer.h - names for addresses: function, source file and line, inlined frames.
  *
- * Works on modules (ELF files identified by build-id, or by device and inode where there is none)
- * and never on processes: whoever knows the process hands over an open descriptor. Debug
+ * Works on modules (files, identified by device, inode, size and time of change; never by their
+ * build-ids, which anybody can copy) and never on processes: whoever knows the process hands over
+ * an open descriptor. The files are read in helper processes without privileges (sys/box.h), one
+ * for each; what breaks its helper or takes too long has no names, and a line says so. Debug
  * information is looked for in this order: the file's own .symtab and DWARF, .gnu_debugdata
  * (MiniDebugInfo), a detached file by build-id and by debuglink (below `root` of the target first,
  * build-id or CRC checked, a mismatch is reported and not used), debuginfod if configured.
@@ -46,8 +48,8 @@ void symbolizer__free(struct symbolizer *s);
  */
 int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
 		       struct symbolizer_module **ret);
-/* Lower-case hex, "" if none. */
-const char *symbolizer_module__build_id(struct symbolizer_module *m);
+/* Lower-case hex, "" if none (or none that a helper could read). */
+const char *symbolizer_module__build_id(struct symbolizer *s, struct symbolizer_module *m);
 /* "" or one sentence on what is wrong (mismatching debug file, malformed tables). */
 const char *symbolizer_module__note(struct symbolizer_module *m);
 
@@ -70,10 +72,10 @@ struct symbolizer_stats {
 	uint64_t lookups, unnamed; /* distinct addresses without a name */
 	uint64_t malformed;	   /* tables that could not be read (fully) */
 	uint64_t mismatches;	   /* debug files that belong to another build */
-	uint64_t dwarf_timeouts, dwarf_crashes;
+	uint64_t dwarf_timeouts, dwarf_crashes; /* helpers lost to a file */
 	uint64_t names_dropped; /* names beyond the memory budget */
 	uint64_t evictions;	/* modules dropped to keep the budget */
-	uint64_t bytes;		/* memory now, without the DWARF reader's */
+	uint64_t bytes;		/* memory now, with the helpers' */
 };
 void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret);
 

@@ -7,9 +7,6 @@
 
 /* The pool's copy of text; NULL if it is full (counted). */
 const char *symbolizer__intern(struct symbolizer *s, const char *text);
-/* The demangled form of an interned name, interned; cached. */
-const char *symbolizer__pretty(struct symbolizer *s, const char *interned);
-
 /* The processes known to the symbolizer (jit.c's list, owned by it). */
 struct symbolizer_jit **symbolizer__jits(struct symbolizer *s);
 void symbolizer_jit__free_all(struct symbolizer_jit *j);

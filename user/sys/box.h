@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * box.h - processes without privileges, in which everything is parsed that an attacker can write.
+ *
+ * One process, the starter, is the program itself executed anew (so that it knows nothing of this
+ * one's memory) and then confined as sandbox.h says: a user of its own, no capabilities, no paths,
+ * few system calls. It parses nothing. Asked to, it forks a helper for one file, confined further
+ * and limited in memory and processor time. A helper that crashes, hangs, or answers nonsense
+ * costs its file's names; it knows nothing of other files. When this process ends, however it
+ * ends, so do they.
+ *
+ * A helper is a conversation over a socket: requests with descriptors of what is to be read,
+ * answers that the caller must not believe. Large answers go into a memory file that the caller
+ * hands in (box__memory, box__take).
+ *
+ * Files have accounts, kept by device and inode: the processor time that all helpers together may
+ * spend on one is BOX_CPU_SECONDS (or $MEMWATCH_PARSE_CPU) and a twentieth of the time that goes by;
+ * all files that other users may write share BOX_TOTAL_CPU times as much. Memory of one helper:
+ * BOX_MEMORY (or $MEMWATCH_PARSE_MEMORY).
+ *
+ * Any thread may start helpers; each helper is used by one thread at a time.
+ */
+#ifndef SYS_BOX_H
+#define SYS_BOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define BOX_CPU_SECONDS 5
+#define BOX_TOTAL_CPU 4
+#define BOX_MEMORY (256ULL << 20)
+#define BOX_MAX_MESSAGE (96u << 10) /* payload of one request or answer */
+#define BOX_MAX_FDS 3
+
+/* The parsers that helpers can be started for; each is served by one function of its room. */
+enum box_service {
+	BOX_SYMBOLS,
+	BOX_UNWIND,
+	BOX_ALLOCS,
+	BOX_JIT,
+	BOX_GO_LAYOUT,
+	BOX_SERVICES,
+};
+
+/* This process's side. */
+struct box_helper;
+
+struct box_answer {
+	int result;	  /* 0 or more, or a negative errno of the service's */
+	bool more;	  /* another answer to the same request follows */
+	const void *data; /* borrowed until the next call; aligned for any type */
+	size_t len;
+};
+
+/*
+ * Starts the starter, if it does not run: to be called while this process still may change users
+ * (otherwise a user namespace has to do). 0 or -errno.
+ */
+int box__start(void);
+
+/*
+ * A helper for the file behind fd (borrowed, for its account alone; -1: none). 0; -EDQUOT: the
+ * file's time is used up; -EINTR: the user has asked for the end; other negative errno.
+ */
+int box_helper__new(enum box_service service, int fd, struct box_helper **ret);
+void box_helper__free(struct box_helper *h);
+
+/* Sends a request with copies of nfds descriptors. 0 or, the helper being gone, as receive. */
+int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t len,
+		     const int *fds, size_t nfds);
+/*
+ * Waits for an answer. 0; -ETIMEDOUT: its processor time or the clock ran out; -EFAULT: it died or
+ * answered nonsense; -EINTR: the user wants the end and it takes too long. After a negative result
+ * it is gone.
+ */
+int box_helper__receive(struct box_helper *h, struct box_answer *ret);
+/* Both, for requests with one answer: its result, or as receive. */
+int box_helper__ask(struct box_helper *h, uint32_t op, const void *data, size_t len, const int *fds,
+		    size_t nfds, struct box_answer *ret);
+/* For loops of events: readable when receive will not wait. */
+int box_helper__fd(const struct box_helper *h);
+/* What it takes now, bytes; and its process, for tests (-1: gone). */
+uint64_t box_helper__bytes(const struct box_helper *h);
+pid_t box_helper__pid(const struct box_helper *h);
+/* The account of its file may yet pay for another one. */
+bool box__affordable(int fd);
+/* Whether others than root and this process's user may write the file: then it is not to be
+ * believed, nor waited for. */
+bool box__foreign(int fd);
+
+/* Ends the starter and all helpers (their next use fails); box__start begins anew. For tests. */
+void box__stop(void);
+pid_t box__starter_pid(void);
+
+/* A memory file for a large answer; its contents as malloc'ed memory, at most max bytes. */
+int box__memory(void);
+int box__take(int fd, size_t max, void **ret, size_t *ret_len);
+
+/* What was spent, for -v. */
+struct box_stats {
+	uint64_t started, killed; /* helpers; those that died or were stopped for their behaviour */
+	uint64_t cpu_ns;	  /* of helpers that have ended */
+	uint64_t peak_bytes;	  /* most that one took */
+};
+void box__stats(struct box_stats *ret);
+
+/* The helper's side. */
+struct box_conn;
+struct box_request {
+	uint32_t op;
+	const void *data;
+	size_t len;
+	int fds[BOX_MAX_FDS]; /* -1: none; take_fd() those that are kept */
+};
+/* Serves one request; sends its answers. State is the service's own, of one file. */
+typedef void (*box_serve_fn)(struct box_conn *c, struct box_request *r);
+
+/* One part of an answer; every request ends with one that has more = false. Ends the process if
+ * the other side is gone. */
+void box_conn__answer(struct box_conn *c, int result, const void *data, size_t len, bool more);
+
+/*
+ * Who serves what: defined once by whatever is linked together (user/services.c), which also calls
+ * box__serve_if_asked before main(): where this process was executed as the starter, it never
+ * returns.
+ */
+extern const box_serve_fn box__services[BOX_SERVICES];
+void box__serve_if_asked(int argc, char **argv);
+
+#endif

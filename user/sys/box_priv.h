@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* box_priv.h - what goes over the sockets between box.c, the starter and the helpers. */
+#ifndef SYS_BOX_PRIV_H
+#define SYS_BOX_PRIV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sys/box.h"
+
+#define BOX_ARGUMENT "--memwatch-box" /* the first argument of the starter; its socket is 0 */
+
+/* To the starter. START brings the helper's socket along. */
+enum { BOX_START = 1, BOX_KILL };
+struct box_order {
+	uint32_t op, id;
+	uint32_t service, cpu_seconds;
+	uint64_t memory_bytes;
+};
+
+/* From the starter: a helper has started (pid) or ended (status, as waitpid gives it). */
+enum { BOX_STARTED = 1, BOX_ENDED, BOX_READY };
+struct box_news {
+	uint32_t what, id;
+	int32_t pid, status;
+	uint64_t cpu_ns, peak_bytes;
+};
+
+/* Head of requests and answers; len bytes follow in the same message. */
+struct box_head {
+	uint32_t op;	/* of a request */
+	int32_t result; /* of an answer */
+	uint32_t len, more;
+};
+
+/* One message with at most BOX_MAX_FDS descriptors. Length or -errno (0: the other side is gone).
+ */
+ptrdiff_t box__recv(int sock, void *buf, size_t cap, int fds[BOX_MAX_FDS], int flags);
+int box__send(int sock, const void *head, size_t head_len, const void *data, size_t len,
+	      const int *fds, size_t nfds);
+
+#endif
