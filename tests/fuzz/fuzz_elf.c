@@ -17,8 +17,9 @@ static void use(struct elfobj *e)
 	static const char *const names[] = {".text", ".eh_frame", ".debug_frame", ".gopclntab"};
 	const struct elfobj_segment *seg;
 	struct symtab tab = {0};
-	struct elfobj *mini = NULL, *other = NULL;
-	char note[DEBUGFILE_NOTE] = "", hex[2 * ELFOBJ_MAX_BUILD_ID + 1];
+	struct elfobj *mini = NULL;
+	char path[DEBUGFILE_NAME], link[256], hex[2 * ELFOBJ_MAX_BUILD_ID + 1];
+	uint32_t crc;
 	uint8_t buf[64];
 	const uint8_t *p;
 	size_t n, len;
@@ -51,8 +52,9 @@ static void use(struct elfobj *e)
 			elfobj__off_to_vaddr(e, off, &v);
 	}
 	elfobj__build_id_hex(e, hex);
-	if (!debugfile__detached(e, -1, "/nowhere/x", note, &other))
-		elfobj__close(other);
+	debugfile__link(e, link, sizeof(link), &crc);
+	debugfile__alt_link(e, path, hex);
+	debugfile__belongs(e, e, NULL);
 	elfobj__bytes(e);
 	elfobj__drop(e);
 	elfobj__section(e, ".text", &p, &len, &v);

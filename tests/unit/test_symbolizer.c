@@ -314,8 +314,8 @@ static void damaged_dwarf(void **state)
 		size_t len;
 
 		assert_int_equal(pwrite(bad, image, st.st_size, 0), st.st_size);
-		assert_int_equal(elfobj__section(e, names[round % ARRAY_SIZE(names)], &p, &len, NULL),
-				 0);
+		assert_int_equal(
+			elfobj__section(e, names[round % ARRAY_SIZE(names)], &p, &len, NULL), 0);
 		at = memmem(image, st.st_size, p, min_of(len, (size_t)4096));
 		assert_non_null(at);
 		for (int i = 0; i < 100; i++) {
@@ -523,15 +523,20 @@ static void demangling(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(own_function), cmocka_unit_test(names_only),
-		cmocka_unit_test(small_budget), cmocka_unit_test(helper_is_confined),
+		cmocka_unit_test(own_function),
+		cmocka_unit_test(names_only),
+		cmocka_unit_test(small_budget),
+		cmocka_unit_test(helper_is_confined),
 		cmocka_unit_test(helper_dies),
-		cmocka_unit_test(helper_hangs),	cmocka_unit_test(damaged_dwarf),
+		cmocka_unit_test(helper_hangs),
+		cmocka_unit_test(damaged_dwarf),
 		cmocka_unit_test(forged_build_id),
 		cmocka_unit_test(symbols_without_size),
 		cmocka_unit_test(hostile_answers),
-		cmocka_unit_test(vdso),		cmocka_unit_test(perf_map_grows),
-		cmocka_unit_test(string_pool),	cmocka_unit_test(demangling),
+		cmocka_unit_test(vdso),
+		cmocka_unit_test(perf_map_grows),
+		cmocka_unit_test(string_pool),
+		cmocka_unit_test(demangling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,8 +269,7 @@ static int hand_over(struct symbolizer_jit *j)
 		fds[n++] = j->dump;
 	}
 	err = box_helper__new(BOX_JIT, fds[0], &j->h);
-	return err ? err
-		   : box_helper__ask(j->h, JIT_FILES, &which, sizeof(which), fds, n, &a);
+	return err ? err : box_helper__ask(j->h, JIT_FILES, &which, sizeof(which), fds, n, &a);
 }
 
 static off_t size_of(int fd)

@@ -9,7 +9,7 @@
 #include "elf/jitmap.h"
 #include "elf/symbolizer.h"
 
-#define PIECE (1u << 20)     /* read at once */
+#define PIECE (1u << 20)      /* read at once */
 #define MAX_RECORD (64 << 20) /* a record larger than a piece widens it up to this */
 
 struct grown_file { /* read as far as `at` */
@@ -124,8 +124,8 @@ static void put_answer(uint64_t pc)
 
 static void serve_lookup(struct box_conn *c, const struct box_request *r)
 {
-	const size_t most = sizeof(struct sym_found) + sizeof(struct sym_frame) +
-			    3 * (SYM_MAX_TEXT + 1);
+	const size_t most =
+		sizeof(struct sym_found) + sizeof(struct sym_frame) + 3 * (SYM_MAX_TEXT + 1);
 	size_t n = r->len / sizeof(uint64_t);
 
 	jit.used = 0;

@@ -33,10 +33,10 @@ struct symbolizer_module {
 	struct stat st;
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	char note[DEBUGFILE_NOTE];
-	bool asked;	    /* who it is */
-	bool counted;	    /* what is wrong with its tables is in the statistics */
-	bool no_dwarf;	    /* its debug information broke or held up a helper */
-	bool failed;	    /* the rest did so too: no names */
+	bool asked;    /* who it is */
+	bool counted;  /* what is wrong with its tables is in the statistics */
+	bool no_dwarf; /* its debug information broke or held up a helper */
+	bool failed;   /* the rest did so too: no names */
 
 	/* all below is dropped by unload() */
 	struct symclient client;
@@ -142,8 +142,7 @@ static struct symbolizer_module *find_module(struct symbolizer *s, const struct 
 {
 	for (struct symbolizer_module *m = s->modules; m; m = m->next) {
 		if (m->st.st_dev == st->st_dev && m->st.st_ino == st->st_ino &&
-		    m->st.st_size == st->st_size &&
-		    m->st.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+		    m->st.st_size == st->st_size && m->st.st_mtim.tv_sec == st->st_mtim.tv_sec &&
 		    m->st.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
 			return m;
 	}
@@ -241,7 +240,7 @@ static void note_tables(struct symbolizer *s, struct symbolizer_module *m)
 		s->stats.malformed++;
 		if (!m->note[0])
 			snprintf(m->note, sizeof(m->note), "%s %s", what[i],
-				 err == -E2BIG ? "has too many symbols: not all are used"
+				 err == -E2BIG	  ? "has too many symbols: not all are used"
 				 : err == -ENOMEM ? "did not fit into memory"
 						  : "is malformed: names may be missing");
 	}
@@ -335,7 +334,8 @@ static void keep_budget(struct symbolizer *s, const struct symbolizer_module *ke
 		struct symbolizer_module *oldest = NULL;
 
 		for (struct symbolizer_module *m = s->modules; m; m = m->next) {
-			if (m != keep && m->bytes + m->helper_bytes && (!oldest || m->used_at < oldest->used_at))
+			if (m != keep && m->bytes + m->helper_bytes &&
+			    (!oldest || m->used_at < oldest->used_at))
 				oldest = m;
 		}
 		if (!oldest)

@@ -69,13 +69,13 @@ int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, cons
 
 /* What went wrong, by cause, and what it takes. Counted since symbolizer__new. */
 struct symbolizer_stats {
-	uint64_t lookups, unnamed; /* distinct addresses without a name */
-	uint64_t malformed;	   /* tables that could not be read (fully) */
-	uint64_t mismatches;	   /* debug files that belong to another build */
+	uint64_t lookups, unnamed;		/* distinct addresses without a name */
+	uint64_t malformed;			/* tables that could not be read (fully) */
+	uint64_t mismatches;			/* debug files that belong to another build */
 	uint64_t dwarf_timeouts, dwarf_crashes; /* helpers lost to a file */
-	uint64_t names_dropped; /* names beyond the memory budget */
-	uint64_t evictions;	/* modules dropped to keep the budget */
-	uint64_t bytes;		/* memory now, with the helpers' */
+	uint64_t names_dropped;			/* names beyond the memory budget */
+	uint64_t evictions;			/* modules dropped to keep the budget */
+	uint64_t bytes;				/* memory now, with the helpers' */
 };
 void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret);
 

@@ -16,10 +16,10 @@
 #include "elf/symbolizer.h"
 #include "elf/symtab.h"
 
-#define CHECK_EVERY 128			/* look-ups between looks at how much memory is used */
-#define DWARF_MEMORY (128u << 20)	/* then what DWARF was read is read anew when needed */
-#define FLUSH_BYTES (24u << 10)		/* of answers that wait */
-#define FLUSH_NS 20000000		/* and how long they wait */
+#define CHECK_EVERY 128		  /* look-ups between looks at how much memory is used */
+#define DWARF_MEMORY (128u << 20) /* then what DWARF was read is read anew when needed */
+#define FLUSH_BYTES (24u << 10)	  /* of answers that wait */
+#define FLUSH_NS 20000000	  /* and how long they wait */
 #define MAX_FRAME (sizeof(struct sym_frame) + SYM_TEXTS * (SYM_MAX_TEXT + 1))
 
 struct server {
@@ -127,8 +127,8 @@ static void serve_ready(struct server *s, struct box_conn *c)
 	else if (s->debug && elfobj__has_section(s->debug, ".debug_info"))
 		s->dwarf_file = s->debug;
 	out.has_dwarf = s->dwarf_file && !s->no_lines;
-	out.has_alt = out.has_dwarf &&
-		      !debugfile__alt_link(s->dwarf_file, out.alt, out.alt_build_id);
+	out.has_alt =
+		out.has_dwarf && !debugfile__alt_link(s->dwarf_file, out.alt, out.alt_build_id);
 	box_conn__answer(c, 0, &out, sizeof(out), false);
 }
 

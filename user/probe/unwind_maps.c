@@ -26,11 +26,11 @@
 #define BUCKETS 4096
 #define QUEUE 1024
 #define MAX_PENDING 64
-#define TICK_SECONDS 2	   /* files used in this tick or the last are not evicted */
-#define MAX_VMAS (1u << 20) /* of one process */
+#define TICK_SECONDS 2	      /* files used in this tick or the last are not evicted */
+#define MAX_VMAS (1u << 20)   /* of one process */
 #define MAX_IDLE_READS 100000 /* in a row, of processes that are none of ours */
-#define MAX_FILES 8000	   /* below the BPF table's size */
-#define WORTH_CACHING 4000 /* rows; smaller tables are built faster than read */
+#define MAX_FILES 8000	      /* below the BPF table's size */
+#define WORTH_CACHING 4000    /* rows; smaller tables are built faster than read */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
 
 struct file {

@@ -187,8 +187,10 @@ static bool wait_for_more(struct go_watch *s, int sigfd, int pidfd, uint64_t unt
 			return false;
 		}
 		if (n > 0 && p[0].revents && read(sigfd, &si, sizeof(si)) == sizeof(si)) {
-			if (si.ssi_signo != SIGUSR1)
+			if (si.ssi_signo != SIGUSR1) {
+				signals__end_seen();
 				return false;
+			}
 			tick(s);
 			write_outputs(s);
 		}

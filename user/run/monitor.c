@@ -226,6 +226,7 @@ static void read_signals(struct monitor *m)
 			write_outputs(m);
 			continue;
 		}
+		signals__end_seen();
 		m->signal = si.ssi_signo;
 		m->stop = true;
 	}

@@ -66,7 +66,7 @@ static struct symbolizer_module *symbols_of(struct build *b, const struct module
 	size_t old = b->nsymbols;
 	struct module_symbols *of;
 
-	if (m->fd < 0 || array_reserve(b->symbols, b->nsymbols, m->index + 1))
+	if (m->fd < 0 || m->err || array_reserve(b->symbols, b->nsymbols, m->index + 1))
 		return NULL;
 	if (b->nsymbols > old)
 		memset(b->symbols + old, 0, (b->nsymbols - old) * sizeof(*b->symbols));

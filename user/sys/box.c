@@ -21,14 +21,14 @@
 #include "core/util.h"
 #include "sys/signals.h"
 
-#define MAX_STARTS 64	  /* of the starter */
+#define MAX_STARTS 64 /* of the starter */
 #define MAX_ACCOUNTS 16384
 #define SEC 1000000000ULL
-#define SILENCE_NS (15 * SEC)	  /* without an answer; processor time is limited besides */
-#define END_SILENCE_NS (SEC / 4)  /* the same once the user wants the end */
-#define END_FOREIGN_NS (SEC / 2)  /* and in all for files that others may write */
-#define SLICE_MS 20		  /* between looks at the signals that wait */
-#define NEWS_MS 2000		  /* the starter tells why a helper ended */
+#define SILENCE_NS (15 * SEC)	 /* without an answer; processor time is limited besides */
+#define END_SILENCE_NS (SEC / 4) /* the same once the user wants the end */
+#define END_FOREIGN_NS (SEC / 2) /* and in all for files that others may write */
+#define SLICE_MS 20		 /* between looks at the signals that wait */
+#define NEWS_MS 2000		 /* the starter tells why a helper ended */
 #define WORTH_STARTING_NS (SEC / 4)
 #define FUSE_MAGIC 0x65735546
 
@@ -61,10 +61,10 @@ static struct {
 	struct account accounts[MAX_ACCOUNTS];
 	struct hash_index index;
 	struct box_helper *helpers; /* of which an end is still to be told; freed ones too */
-	struct { /* freed, and not yet charged to their accounts */
+	struct {		    /* freed, and not yet charged to their accounts */
 		uint32_t id;
 		size_t account;
-	} *gone;
+	} * gone;
 	size_t n_gone, gone_cap;
 	struct box_stats st;
 } box = {.lock = PTHREAD_MUTEX_INITIALIZER, .pid = -1, .sock = -1};

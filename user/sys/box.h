@@ -14,8 +14,8 @@
  * hands in (box__memory, box__take).
  *
  * Files have accounts, kept by device and inode: the processor time that all helpers together may
- * spend on one is BOX_CPU_SECONDS (or $MEMWATCH_PARSE_CPU) and a twentieth of the time that goes by;
- * all files that other users may write share BOX_TOTAL_CPU times as much. Memory of one helper:
+ * spend on one is BOX_CPU_SECONDS (or $MEMWATCH_PARSE_CPU) and a twentieth of the time that goes
+ * by; all files that other users may write share BOX_TOTAL_CPU times as much. Memory of one helper:
  * BOX_MEMORY (or $MEMWATCH_PARSE_MEMORY).
  *
  * Any thread may start helpers; each helper is used by one thread at a time.

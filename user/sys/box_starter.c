@@ -110,7 +110,8 @@ static void start_kid(struct starter *s, const struct box_order *o, int sock)
 	struct box_news news = {.what = BOX_STARTED, .id = o->id};
 	pid_t pid = -1;
 
-	if (s->n < MAX_HELPERS && o->service < BOX_SERVICES && box__services[o->service] && sock >= 0)
+	if (s->n < MAX_HELPERS && o->service < BOX_SERVICES && box__services[o->service] &&
+	    sock >= 0)
 		pid = fork();
 	if (!pid)
 		begin_helper(s, o, sock);
