@@ -12,4 +12,8 @@ int cmd_top(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_oom(int argc, char **argv);
 
+/* What the environment says of how to observe. Strings are borrowed from it. */
+struct plan_tuning;
+void cmd_tuning(struct plan_tuning *ret);
+
 #endif

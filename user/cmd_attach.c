@@ -57,6 +57,7 @@ int cmd_attach(int argc, char **argv)
 	int err, status;
 
 	attach_options__init(&opts);
+	cmd_tuning(&opts.tuning);
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &opts);
 	signals__block();

@@ -13,7 +13,7 @@
 
 #include "core/exit.h"
 #include "core/log.h"
-#include "probe/feature.h"
+#include "probe/plan.h"
 
 static const char doc[] =
 	"Try what this kernel offers and say what memwatch uses and what falls back.\v"
@@ -35,6 +35,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
+/* How allocator calls would be followed, in words. */
+static const char *method(const struct features *fs)
+{
+	return fs->f[FEATURE_COOKIE].have
+		       ? plan__method_name(plan__best_method(fs))
+		       : "nothing: this kernel cannot tell them apart (no attach cookies)";
+}
+
 static int print_json(const struct features *fs, const struct utsname *u)
 {
 	json_t *list = json_array(), *root;
@@ -50,9 +58,9 @@ static int print_json(const struct features *fs, const struct utsname *u)
 						      f->have ? "" : strerror(-f->err)));
 	}
 	root = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o}", "schema", "memwatch.features/1", "kernel",
-			 u->release, "machine", u->machine, "allocator_probes",
-			 features__method(fs), "can_attach",
-			 !features__missing(fs) && fs->f[FEATURE_COOKIE].have, "features", list);
+			 u->release, "machine", u->machine, "allocator_probes", method(fs),
+			 "can_attach", !features__missing(fs) && fs->f[FEATURE_COOKIE].have,
+			 "features", list);
 	if (!root)
 		return -ENOMEM;
 	err = json_dumpf(root, stdout, JSON_INDENT(1));
@@ -65,8 +73,7 @@ static void print_text(const struct features *fs, const struct utsname *u)
 {
 	bool colour = isatty(STDOUT_FILENO);
 
-	printf("Linux %s %s\nallocator probes by %s\n\n", u->release, u->machine,
-	       features__method(fs));
+	printf("Linux %s %s\nallocator probes by %s\n\n", u->release, u->machine, method(fs));
 	for (size_t i = 0; i < FEATURE_COUNT; i++) {
 		const struct feature *f = &fs->f[i];
 

@@ -64,6 +64,7 @@ int cmd_run(int argc, char **argv)
 	int err, status;
 
 	attach_options__init(&o.attach);
+	cmd_tuning(&o.attach.tuning);
 	o.attach.shares_terminal = true;
 	o.attach.from_start = true;
 	argp_err_exit_status = EXIT_USAGE;

@@ -302,6 +302,7 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	table__init(&t->table);
 	t->kthreads = o->kthreads || o->npids;
 	t->interval_ns = o->interval_ns;
+	t->tuning = o->faults.tuning;
 	t->max_ticks = o->iterations;
 	t->rows = o->rows != SIZE_MAX ? o->rows : o->json ? 0 : 40;
 	t->view.sort = o->sort ? view__sort_by_name(o->sort) : SORT_RSS;
@@ -442,6 +443,7 @@ int cmd_top(int argc, char **argv)
 	int status;
 
 	attach_options__init(&o.faults);
+	cmd_tuning(&o.faults.tuning);
 	argp_err_exit_status = EXIT_USAGE;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return EXIT_USAGE;

@@ -10,7 +10,7 @@ bool observer__cost_ns(const struct observer *o, const uint64_t *c, double *ret)
 			c[MW_C_NULL_FREES] + c[MW_C_NESTED];
 	uint64_t stepped = min_of(c[MW_C_STEPPED], hits), returns = c[MW_C_RETURNS];
 
-	if (!o->features.f[FEATURE_UPROBE_SESSION].have)
+	if (bpfobj__plan(o->obj)->method != PLAN_SESSION)
 		returns = c[MW_C_ALLOCS];
 	/* A return probe takes a trap more: half an emulated hit, as measured on Linux 6.18. */
 	stepped += c[MW_C_RETS];

@@ -66,8 +66,7 @@ static void log_sites(const struct observer *o, const struct module *m)
 				  site->kind == SITE_EMULATED  ? "emulated"
 				  : site->kind == SITE_STEPPED ? "single-stepped"
 							       : "not probed",
-				  site->kind == SITE_EMULATED ? features__method(&o->features)
-							      : site->why);
+				  site->kind == SITE_EMULATED ? observer__method(o) : site->why);
 	}
 }
 

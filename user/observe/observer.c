@@ -65,43 +65,50 @@ const char *observer__refusal(void)
 
 static int on_event(void *arg, void *data, size_t size);
 
-/* Between open and load: what is wanted is switched on. *ret_tables: 0, or why stacks cannot be
- * unwound by tables. */
-static int use_probes(struct observer *o, int *ret_tables)
+static int open_plan(struct observer *o)
 {
-	struct alloc_probe_opts probe_opts = {.sample_bytes = o->opts.sample_bytes,
-					      .ring_bytes = RING_BYTES};
-	int err = bpfobj__use_events(o->obj, RING_BYTES, MW_STRANGER + 1);
+	struct plan_want want = {
+		.processes = true,
+		.mappings = !o->opts.no_mmap,
+		.allocators = !o->opts.faults_only,
+		.faults = o->opts.fault_period > 0,
+		.faults_of_all = o->opts.faults_all,
+		.sample_bytes = o->opts.sample_bytes,
+		.ring_bytes = RING_BYTES,
+		.max_depth = o->opts.max_depth,
+		.counter_rows = MW_STRANGER + 1,
+		.tuning = o->opts.tuning,
+	};
+	struct features fs;
+	struct plan plan;
+	int err;
 
-	if (!err)
-		err = bpfobj__use_stacks(o->obj, o->opts.max_depth);
-	if (!err)
-		err = proc_probe__use(o->obj,
-				      !o->opts.no_mmap && o->features.f[FEATURE_SYSCALL_TP].have);
-	if (err)
-		return err;
-	*ret_tables = unwind_maps__setup(o->obj);
-	if (o->opts.fault_period)
-		fault_probe__use(o->obj, o->opts.faults_all);
-	if (o->opts.faults_only)
-		return 0;
-	err = alloc_probe__new(o->obj, &o->features, &probe_opts, &o->probe);
-	if (err)
-		observer__set_error("allocator probes need attach cookies (Linux 5.15)");
-	return err;
+	features__probe(&fs);
+	if (features__missing(&fs)) {
+		observer__set_error("%s", features__missing(&fs));
+		return -EOPNOTSUPP;
+	}
+	err = plan__make(&fs, &want, &plan);
+	if (err) {
+		observer__set_error("%s", plan.lacks);
+		return -EOPNOTSUPP;
+	}
+	return bpfobj__open(&plan, &o->obj);
 }
 
-static int start_probes(struct observer *o, bool tables)
+static int start_probes(struct observer *o)
 {
-	struct unwind_maps_opts unwind_opts = {.budget_bytes = 0};
-	int err = tables ? unwind_maps__new(o->obj, &unwind_opts, &o->unwind) : 0;
+	struct unwind_maps_opts unwind_opts = {.budget_bytes = o->opts.tuning.table_bytes,
+					       .state_dir = o->opts.tuning.state_dir};
+	int err = bpfobj__plan(o->obj)->tables ? unwind_maps__new(o->obj, &unwind_opts, &o->unwind)
+					       : 0;
 
 	if (!err)
 		err = bpfobj__ring(o->obj, on_event, o);
 	if (!err)
 		err = proc_probe__new(o->obj, &o->proc, error_text, sizeof(error_text));
-	if (!err && o->probe)
-		err = alloc_probe__start(o->probe);
+	if (!err && !o->opts.faults_only)
+		err = alloc_probe__new(o->obj, &o->probe);
 	if (!err && o->opts.fault_period) {
 		err = faults__new(o, o->opts.fault_period, &o->faults);
 		if (err)
@@ -112,22 +119,14 @@ static int start_probes(struct observer *o, bool tables)
 	return err;
 }
 
-static int load(struct observer *o)
+static int start(struct observer *o)
 {
-	int err, tables = 0;
+	int err = open_plan(o);
 
-	features__probe(&o->features);
-	if (features__missing(&o->features)) {
-		observer__set_error("%s", features__missing(&o->features));
-		return -EOPNOTSUPP;
-	}
-	err = bpfobj__open(&o->obj);
-	if (!err)
-		err = use_probes(o, &tables);
 	if (err)
 		return err;
-	if (tables) {
-		struct observer_event e = {.what = OBSERVER_FP_STACKS, .err = tables};
+	if (!bpfobj__plan(o->obj)->tables) {
+		struct observer_event e = {.what = OBSERVER_FP_STACKS, .err = -EOPNOTSUPP};
 
 		observer__tell(o, &e);
 	}
@@ -137,7 +136,7 @@ static int load(struct observer *o)
 				    strerror(-err));
 		return err;
 	}
-	return start_probes(o, !tables);
+	return start_probes(o);
 }
 
 /* One descriptor for the ring and for the ends of targets. */
@@ -165,7 +164,7 @@ int observer__new(const struct observer_opts *opts, struct observer **ret)
 	if (!err)
 		err = anon__new(o->heap, &o->anon);
 	if (!err)
-		err = load(o);
+		err = start(o);
 	if (!err)
 		err = watch_ring(o);
 	if (err) {
@@ -456,7 +455,7 @@ const struct observer_opts *observer__opts(const struct observer *o)
 
 const char *observer__method(const struct observer *o)
 {
-	return features__method(&o->features);
+	return plan__method_name(bpfobj__plan(o->obj)->method);
 }
 
 const struct heap *observer__heap(const struct observer *o)

@@ -20,6 +20,7 @@
 
 #include "memwatch/wire.h"
 #include "observe/target.h"
+#include "probe/plan.h"
 
 struct anon;
 struct faults;
@@ -49,6 +50,7 @@ struct observer_opts {
 	uint32_t fault_period; /* sample every n-th page fault; 0: none (observe/faults.h) */
 	bool faults_only;      /* no allocator probes */
 	bool faults_all;       /* of all processes: each becomes a target when it is sampled */
+	struct plan_tuning tuning;
 	void (*tell)(void *arg, const struct observer_event *e); /* NULL: nobody listens */
 	void *tell_arg;
 };

@@ -13,7 +13,6 @@
 #include "probe/bpfobj.h"
 #include "probe/calibrate.h"
 #include "probe/fault_probe.h"
-#include "probe/feature.h"
 #include "probe/proc_probe.h"
 #include "probe/unwind_maps.h"
 
@@ -56,7 +55,6 @@ struct job {
 
 struct observer {
 	struct observer_opts opts;
-	struct features features;
 	struct bpfobj *obj;
 	struct alloc_probe *probe;  /* NULL: none, or taken out */
 	struct proc_probe *proc;    /* NULL: taken out */

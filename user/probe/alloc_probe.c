@@ -11,10 +11,9 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "probe/bpfobj_priv.h"
 #include "probe/closer.h"
 #include "probe/uprobe_link.h"
-
-enum method { METHOD_SESSION, METHOD_MULTI, METHOD_SINGLE };
 
 struct probe_link {
 	uint32_t target;
@@ -24,7 +23,7 @@ struct probe_link {
 
 struct alloc_probe {
 	struct bpfobj *obj;
-	enum method method;
+	enum plan_method method;
 	struct probe_link *links;
 	size_t nlinks, links_cap;
 	struct closer *closer;
@@ -32,88 +31,27 @@ struct alloc_probe {
 	uint32_t nsites; /* rows of alloc_sites in use; row 0 means "no callers" */
 };
 
-static void use_programs(struct alloc_probe *p)
+int alloc_probe__new(struct bpfobj *o, struct alloc_probe **ret)
 {
-	struct memwatch_bpf *s = p->obj->skel;
-
-	bpfobj__use_prog(s->progs.mw_alloc_free);
-	bpfobj__use_prog(s->progs.mw_alloc_entry);
-	bpfobj__use_prog(s->progs.mw_alloc_ret);
-	bpfobj__use_prog(s->progs.mw_alloc_thread_exit);
-	if (p->method == METHOD_SESSION) {
-		bpfobj__use_prog(s->progs.mw_alloc_session);
-		bpf_program__set_expected_attach_type(s->progs.mw_alloc_session,
-						      MW_BPF_TRACE_UPROBE_SESSION);
-	} else {
-		bpfobj__use_prog(s->progs.mw_alloc_return);
-	}
-	if (p->method == METHOD_SINGLE)
-		return;
-	bpf_program__set_expected_attach_type(s->progs.mw_alloc_free, MW_BPF_TRACE_UPROBE_MULTI);
-	bpf_program__set_expected_attach_type(s->progs.mw_alloc_ret, MW_BPF_TRACE_UPROBE_MULTI);
-	bpf_program__set_expected_attach_type(s->progs.mw_alloc_entry, MW_BPF_TRACE_UPROBE_MULTI);
-	bpf_program__set_expected_attach_type(s->progs.mw_alloc_return, MW_BPF_TRACE_UPROBE_MULTI);
-}
-
-/* The best rung that the kernel has. MEMWATCH_PROBE=multi or =single takes a lower one, so that
- * tests can prove each on one kernel. */
-static enum method pick_method(const struct features *fs)
-{
-	const char *cap = getenv("MEMWATCH_PROBE");
-	enum method best = fs->f[FEATURE_UPROBE_SESSION].have ? METHOD_SESSION
-			   : fs->f[FEATURE_UPROBE_MULTI].have ? METHOD_MULTI
-							      : METHOD_SINGLE;
-
-	if (cap && !strcmp(cap, "single"))
-		return METHOD_SINGLE;
-	if (cap && !strcmp(cap, "multi") && best == METHOD_SESSION)
-		return METHOD_MULTI;
-	return best;
-}
-
-int alloc_probe__new(struct bpfobj *o, const struct features *fs,
-		     const struct alloc_probe_opts *opts, struct alloc_probe **ret)
-{
-	struct alloc_probe *p;
-	struct mw_alloc_config *cfg = &o->skel->data->alloc_config;
+	struct alloc_probe *p = calloc(1, sizeof(*p));
 	int err;
 
-	if (!fs->f[FEATURE_COOKIE].have)
-		return -EOPNOTSUPP;
-	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	if (closer__new(&p->closer)) {
-		free(p);
-		return -ENOMEM;
-	}
 	p->obj = o;
 	p->nsites = 1;
-	p->method = pick_method(fs);
-	cfg->sample_bytes = opts->sample_bytes;
-	cfg->wake_bytes = opts->wake_bytes ? opts->wake_bytes : opts->ring_bytes / 8;
-	use_programs(p);
-	err = bpfobj__use_map(o->skel->maps.alloc_sites, 0);
-	if (!err) /* exact mode keeps no live blocks in the kernel */
-		err = bpfobj__use_map(o->skel->maps.alloc_live,
-				      opts->sample_bytes <= 1 ? 1 : opts->max_live);
-	if (!err)
-		err = bpfobj__use_map(o->skel->maps.alloc_callers, 0);
-	if (!err)
-		err = bpfobj__use_map(o->skel->maps.alloc_threads, opts->max_threads);
+	p->method = o->plan.method;
+	err = closer__new(&p->closer);
+	if (!err) {
+		p->thread_exit = bpf_program__attach(o->skel->progs.mw_alloc_thread_exit);
+		err = p->thread_exit ? 0 : -errno;
+	}
 	if (err) {
-		closer__free(p->closer);
-		free(p);
+		alloc_probe__free(p);
 		return err;
 	}
 	*ret = p;
 	return 0;
-}
-
-int alloc_probe__start(struct alloc_probe *p)
-{
-	p->thread_exit = bpf_program__attach(p->obj->skel->progs.mw_alloc_thread_exit);
-	return p->thread_exit ? 0 : -errno;
 }
 
 static void link_close(struct alloc_probe *p, const struct probe_link *l)
@@ -246,13 +184,13 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct ba
 	if (!b->n)
 		return 0;
 	switch (p->method) {
-	case METHOD_SESSION:
+	case PLAN_SESSION:
 		if (frees)
 			return attach_multi(p, s->progs.mw_alloc_free, MW_BPF_TRACE_UPROBE_MULTI,
 					    path, b, pid, target, 0);
 		return attach_multi(p, s->progs.mw_alloc_session, MW_BPF_TRACE_UPROBE_SESSION, path,
 				    b, pid, target, 0);
-	case METHOD_MULTI:
+	case PLAN_MULTI:
 		if (frees)
 			return attach_multi(p, s->progs.mw_alloc_free, MW_BPF_TRACE_UPROBE_MULTI,
 					    path, b, pid, target, 0);
@@ -262,7 +200,7 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct ba
 		return err ? err
 			   : attach_multi(p, s->progs.mw_alloc_entry, MW_BPF_TRACE_UPROBE_MULTI,
 					  path, b, pid, target, 0);
-	case METHOD_SINGLE:
+	case PLAN_SINGLE:
 		if (frees)
 			return attach_single(p, s->progs.mw_alloc_free, path, b, pid, target,
 					     false);
@@ -294,7 +232,7 @@ static int attach_throwing(struct alloc_probe *p, const char *path, const struct
 		return 0;
 	}
 	for (int i = 0; i < 2 && !err; i++)
-		err = p->method == METHOD_SINGLE
+		err = p->method == PLAN_SINGLE
 			      ? attach_single(p, prog[i], path, batch[i], pid, target, false)
 			      : attach_multi(p, prog[i], MW_BPF_TRACE_UPROBE_MULTI, path, batch[i],
 					     pid, target, 0);

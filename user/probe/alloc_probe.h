@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * alloc_probe.h - the allocator probes: which programs serve on this kernel, and their links.
+ * alloc_probe.h - the allocator probes: their links, by the method of the plan.
  */
 #ifndef PROBE_ALLOC_PROBE_H
 #define PROBE_ALLOC_PROBE_H
@@ -11,24 +11,11 @@
 
 #include "elf/site.h"
 #include "probe/bpfobj.h"
-#include "probe/feature.h"
 
 struct alloc_probe;
 
-struct alloc_probe_opts {
-	uint64_t sample_bytes; /* <= 1: exact */
-	uint32_t max_live;     /* sampled blocks that can be live at once; 0: default 1 M */
-	uint32_t max_threads;  /* 0: default 64 K */
-	uint64_t wake_bytes;   /* 0: an eighth of the ring */
-	uint32_t ring_bytes;
-};
-
-/* Before load: picks the rung of the ladder that `fs` allows and switches programs and maps on.
- * 0, -EOPNOTSUPP (no attach cookies) or another negative errno. */
-int alloc_probe__new(struct bpfobj *o, const struct features *fs,
-		     const struct alloc_probe_opts *opts, struct alloc_probe **ret);
-/* After load: watches ends of threads. 0 or -errno. */
-int alloc_probe__start(struct alloc_probe *p);
+/* After load. 0 or -errno. */
+int alloc_probe__new(struct bpfobj *o, struct alloc_probe **ret);
 /* Detaches everything. NULL is fine. */
 void alloc_probe__free(struct alloc_probe *p);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "probe/bpfobj.h"
+#include "probe/bpfobj_priv.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 #include "core/util.h"
@@ -45,65 +46,28 @@ const char *bpfobj__last_log(void)
 	return last_log;
 }
 
-int bpfobj__open(struct bpfobj **ret)
+static struct bpf_program *program(const struct memwatch_bpf *k, enum plan_prog which)
 {
-	struct bpfobj *o = calloc(1, sizeof(*o));
-	struct bpf_program *prog;
-	struct bpf_map *map;
-
-	if (!o)
-		return -ENOMEM;
-	last_log[0] = 0;
-	libbpf_set_print(print_libbpf);
-	o->skel = memwatch_bpf__open();
-	if (!o->skel) {
-		free(o);
-		return -errno;
+	switch (which) {
+#define X(name) \
+	case PROG_##name: return k->progs.name;
+		PLAN_PROGS(X)
+#undef X
+	case PLAN_NPROGS: break;
 	}
-	bpf_object__for_each_program(prog, o->skel->obj) bpf_program__set_autoload(prog, false);
-	bpf_object__for_each_map(map, o->skel->obj)
-	{
-		if (!bpf_map__is_internal(map))
-			bpf_map__set_autocreate(map, false);
+	return NULL;
+}
+
+static struct bpf_map *map(const struct memwatch_bpf *k, enum plan_map which)
+{
+	switch (which) {
+#define X(name) \
+	case MAP_##name: return k->maps.name;
+		PLAN_MAPS(X)
+#undef X
+	case PLAN_NMAPS: break;
 	}
-	*ret = o;
-	return 0;
-}
-
-void bpfobj__free(struct bpfobj *o)
-{
-	if (!o)
-		return;
-	ring_buffer__free(o->ring);
-	memwatch_bpf__destroy(o->skel);
-	free(o);
-}
-
-void bpfobj__use_prog(struct bpf_program *prog)
-{
-	bpf_program__set_autoload(prog, true);
-}
-
-int bpfobj__use_map(struct bpf_map *map, uint32_t max_entries)
-{
-	int err = bpf_map__set_autocreate(map, true);
-
-	if (!err && max_entries)
-		err = bpf_map__set_max_entries(map, max_entries);
-	return err;
-}
-
-int bpfobj__use_events(struct bpfobj *o, uint32_t ring_bytes, uint32_t max_targets)
-{
-	int err = bpfobj__use_map(o->skel->maps.events, ring_bytes);
-
-	if (!err)
-		err = bpfobj__use_map(o->skel->maps.counters, max_targets);
-	if (!err)
-		err = bpfobj__use_map(o->skel->maps.targets, 0);
-	if (!err)
-		err = bpfobj__use_map(o->skel->maps.epochs, 0);
-	return err;
+	return NULL;
 }
 
 /* How many frames the kernel's own walk gives at most. */
@@ -117,26 +81,80 @@ static uint32_t kernel_stack_frames(void)
 	return n > 0 ? n : 127;
 }
 
-int bpfobj__use_stacks(struct bpfobj *o, uint32_t max_depth)
+static int set_constants(struct memwatch_bpf *k, const struct plan *p)
 {
-	struct bpf_map *const maps[] = {
-		o->skel->maps.stack_scratch, o->skel->maps.stack_seen,
-		o->skel->maps.unwind_tables, o->skel->maps.unwind_files,
-		o->skel->maps.unwind_wanted, o->skel->maps.unwind_states,
-		o->skel->maps.unwind_vmas,   o->skel->maps.unwind_rows,
-		o->skel->maps.unwind_procs,
-	};
+	int ncpus = libbpf_num_possible_cpus();
+	unsigned page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
 
-	if (max_depth)
-		o->skel->rodata->stack_max_frames = max_depth;
-	o->skel->rodata->stack_fp_frames = min_of(kernel_stack_frames(), (uint32_t)MW_MAX_FRAMES);
-	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
-		int err = bpfobj__use_map(maps[i], 0);
-
-		if (err)
-			return err;
-	}
+	if (ncpus < 0)
+		return ncpus;
+	k->rodata->fault_all = p->faults_of_all;
+	k->rodata->mm_watch_all = p->peaks_of_all;
+	k->rodata->mm_nr_cpus = ncpus;
+	k->rodata->mm_page_shift = page_shift;
+	k->rodata->task_iter_kthreads = p->kthreads;
+	k->rodata->task_iter_peaks = p->peaks;
+	k->rodata->unwind_on = p->tables;
+	if (p->max_depth)
+		k->rodata->stack_max_frames = p->max_depth;
+	k->rodata->stack_fp_frames = min_of(kernel_stack_frames(), (uint32_t)MW_MAX_FRAMES);
+	k->rodata->unwind_page_shift = page_shift;
+	k->data->alloc_config.sample_bytes = p->sample_bytes;
+	k->data->alloc_config.wake_bytes = p->wake_bytes;
 	return 0;
+}
+
+static int apply(struct memwatch_bpf *k, const struct plan *p)
+{
+	int err = set_constants(k, p);
+
+	for (int i = 0; i < PLAN_NPROGS; i++) {
+		struct bpf_program *prog = program(k, i);
+
+		bpf_program__set_autoload(prog, p->prog[i].on);
+		if (p->prog[i].attach_type)
+			bpf_program__set_expected_attach_type(prog, p->prog[i].attach_type);
+	}
+	for (int i = 0; i < PLAN_NMAPS && !err; i++) {
+		err = bpf_map__set_autocreate(map(k, i), p->map[i].on);
+		if (!err && p->map[i].entries)
+			err = bpf_map__set_max_entries(map(k, i), p->map[i].entries);
+	}
+	return err;
+}
+
+int bpfobj__open(const struct plan *plan, struct bpfobj **ret)
+{
+	struct bpfobj *o = calloc(1, sizeof(*o));
+	int err;
+
+	if (!o)
+		return -ENOMEM;
+	last_log[0] = 0;
+	libbpf_set_print(print_libbpf);
+	o->plan = *plan;
+	o->skel = memwatch_bpf__open();
+	err = o->skel ? apply(o->skel, plan) : -errno;
+	if (err) {
+		bpfobj__free(o);
+		return err;
+	}
+	*ret = o;
+	return 0;
+}
+
+const struct plan *bpfobj__plan(const struct bpfobj *o)
+{
+	return &o->plan;
+}
+
+void bpfobj__free(struct bpfobj *o)
+{
+	if (!o)
+		return;
+	ring_buffer__free(o->ring);
+	memwatch_bpf__destroy(o->skel);
+	free(o);
 }
 
 int bpfobj__load(struct bpfobj *o)

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "probe/bpfobj.h"
+#include "probe/bpfobj_priv.h"
 
 struct fault_probe {
 	struct bpf_program *prog;
@@ -15,12 +15,6 @@ struct fault_probe {
 	struct bpf_link **links;
 	size_t nlinks;
 };
-
-void fault_probe__use(struct bpfobj *o, bool all)
-{
-	o->skel->rodata->fault_all = all;
-	bpfobj__use_prog(o->skel->progs.mw_fault_sample);
-}
 
 /*
  * Minor and major faults each have their counter, and both count when the fault has been handled

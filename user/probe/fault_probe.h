@@ -6,14 +6,11 @@
 #ifndef PROBE_FAULT_PROBE_H
 #define PROBE_FAULT_PROBE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct bpfobj;
 struct fault_probe;
 
-/* Before load: switches the program on. all: processes that are no targets too. */
-void fault_probe__use(struct bpfobj *o, bool all);
 /* After load: opens the counters. period: faults per sample. 0 or -errno. */
 int fault_probe__new(struct bpfobj *o, uint32_t period, struct fault_probe **ret);
 /* Stops sampling. NULL is fine. */

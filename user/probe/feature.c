@@ -2,6 +2,7 @@
 #include "probe/feature.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -259,6 +260,18 @@ static const struct {
 				  probe_pagemap_scan},
 };
 
+/* What shows in the kernel's types alone. */
+static void look_at_types(struct features *fs)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+
+	fs->sparse_rss_stat =
+		btf && btf__find_by_name_kind(btf, "mm_rss_stat", BTF_KIND_STRUCT) > 0;
+	fs->prepare_exec = btf && btf__find_by_name_kind(btf, "btf_trace_sched_prepare_exec",
+							 BTF_KIND_TYPEDEF) > 0;
+	btf__free(btf);
+}
+
 void features__probe(struct features *fs)
 {
 	libbpf_print_fn_t old = libbpf_set_print(silent);
@@ -268,6 +281,7 @@ void features__probe(struct features *fs)
 		fs->f[i].err = table[i].probe();
 		fs->f[i].have = !fs->f[i].err;
 	}
+	look_at_types(fs);
 	fs->may_bpf = fs->f[FEATURE_RINGBUF].err != -EPERM;
 	libbpf_set_print(old);
 }
@@ -313,15 +327,4 @@ const char *features__missing(const struct features *fs)
 		return line;
 	}
 	return NULL;
-}
-
-const char *features__method(const struct features *fs)
-{
-	if (fs->f[FEATURE_UPROBE_SESSION].have)
-		return "session uprobes";
-	if (fs->f[FEATURE_UPROBE_MULTI].have)
-		return "uprobe_multi with return probes on every call";
-	if (fs->f[FEATURE_COOKIE].have)
-		return "one uprobe and one return probe per function";
-	return "nothing: this kernel cannot tell them apart (no attach cookies)";
 }

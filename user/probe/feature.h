@@ -41,7 +41,9 @@ struct feature {
 
 struct features {
 	struct feature f[FEATURE_COUNT];
-	bool may_bpf; /* privileges to load programs at all */
+	bool may_bpf;	      /* privileges to load programs at all */
+	bool sparse_rss_stat; /* up to 6.1 kmem:rss_stat fires once per 64 faults only */
+	bool prepare_exec;    /* has sched:sched_prepare_exec (6.10) */
 };
 
 /* Fills the table; takes some milliseconds. Needs no privileges, but without them everything that
@@ -54,9 +56,6 @@ bool features__privileged(void);
 
 /* One line on what is missing to run at all, or NULL. Points into static memory. */
 const char *features__missing(const struct features *fs);
-
-/* The method used for the allocator probes, in words. */
-const char *features__method(const struct features *fs);
 
 /* Attach types that Debian 12's headers do not know yet (include/uapi/linux/bpf.h). */
 #define MW_BPF_TRACE_UPROBE_MULTI 48

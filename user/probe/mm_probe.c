@@ -2,25 +2,22 @@
 #include "probe/mm_probe.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "core/util.h"
-#include "probe/bpfobj.h"
+#include "probe/bpfobj_priv.h"
 #include "sys/proc_task.h"
 
 #define MIN_SLOTS 16384
 #define MAX_SLOTS (1 << 18)
-#define MIN_RING (1 << 20)
-#define MAX_RING (8 << 20)
 
 struct mm_probe {
 	struct mm_probe_opts opts;
 	struct bpfobj *obj; /* NULL: /proc */
 	struct task_iter *iter;
-	struct bpf_link *links[5];
+	struct bpf_link *links[6];
 	struct ring_buffer *ring;
 	struct task_rows rows;
 	pid_t *pids; /* with opts.pids: what is watched */
@@ -56,58 +53,11 @@ static uint32_t slots_wanted(const struct mm_probe_opts *opts)
 	return max_of(min_of(n * 4, (uint32_t)MAX_SLOTS), (uint32_t)MIN_SLOTS);
 }
 
-static bool kernel_has(const char *name, __u32 kind)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool has = btf && btf__find_by_name_kind(btf, name, kind) > 0;
-
-	btf__free(btf);
-	return has;
-}
-
-/* Up to 6.1 the kernel itself lets rss_stat fire once per 64 faults only. */
-static bool rss_stat_is_sparse(void)
-{
-	return kernel_has("mm_rss_stat", BTF_KIND_STRUCT);
-}
-
-/* Room for all to end between two passes. */
-static uint32_t ring_wanted(uint32_t slots)
-{
-	uint32_t bytes = MIN_RING;
-
-	while (bytes < MAX_RING && bytes / (sizeof(struct mw_mm_ev) + 8) < slots / 2)
-		bytes *= 2;
-	return bytes;
-}
-
-static struct bpf_program *peak_program(const struct mm_probe *p)
-{
-	return p->opts.exact_peaks ? p->obj->skel->progs.mw_mm_rss : p->obj->skel->progs.mw_mm_tick;
-}
-
-static int use_peaks(struct mm_probe *p)
-{
-	struct memwatch_bpf *s = p->obj->skel;
-	int err;
-
-	if (rss_stat_is_sparse())
-		p->opts.exact_peaks = true;
-	s->rodata->mm_watch_all = !p->opts.pids;
-	bpfobj__use_prog(peak_program(p));
-	bpfobj__use_prog(s->progs.mw_mm_fork);
-	bpfobj__use_prog(s->progs.mw_mm_exec);
-	bpfobj__use_prog(s->progs.mw_mm_exit);
-	if (kernel_has("btf_trace_sched_prepare_exec", BTF_KIND_TYPEDEF))
-		bpfobj__use_prog(s->progs.mw_mm_prepare_exec);
-	err = bpfobj__use_map(s->maps.mm_last, 0);
-	return err ? err : bpfobj__use_map(s->maps.mm_events, ring_wanted(slots_wanted(&p->opts)));
-}
-
 static int attach_peaks(struct mm_probe *p)
 {
 	struct memwatch_bpf *s = p->obj->skel;
-	struct bpf_program *progs[] = {peak_program(p), s->progs.mw_mm_fork, s->progs.mw_mm_exec,
+	struct bpf_program *progs[] = {s->progs.mw_mm_tick, s->progs.mw_mm_rss,
+				       s->progs.mw_mm_fork, s->progs.mw_mm_exec,
 				       s->progs.mw_mm_exit, s->progs.mw_mm_prepare_exec};
 
 	p->ring = ring_buffer__new(bpf_map__fd(s->maps.mm_events), on_event, p, NULL);
@@ -143,24 +93,21 @@ static void drop_bpf(struct mm_probe *p)
 	p->obj = NULL;
 }
 
-static int start_bpf(struct mm_probe *p, bool peaks)
+static int start_bpf(struct mm_probe *p, const struct features *fs, bool peaks)
 {
-	struct memwatch_bpf *s;
-	int err = bpfobj__open(&p->obj);
+	struct plan_want want = {
+		.rows = true,
+		.kthreads = p->opts.kthreads,
+		.peaks = peaks,
+		.peaks_of_all = !p->opts.pids,
+		.exact_peaks = p->opts.exact_peaks,
+		.slots = peaks ? slots_wanted(&p->opts) : 0,
+	};
+	struct plan plan;
+	int err = plan__make(fs, &want, &plan);
 
-	if (err)
-		return err;
-	s = p->obj->skel;
-	err = task_iter__use(p->obj, p->opts.kthreads, peaks);
-	/* the iterator's program names these three, with peaks or without */
 	if (!err)
-		err = bpfobj__use_map(s->maps.mm_slots, peaks ? slots_wanted(&p->opts) : 1);
-	if (!err)
-		err = bpfobj__use_map(s->maps.mm_watch, 0);
-	if (!err)
-		err = bpfobj__use_map(s->maps.mm_counters, 0);
-	if (!err && peaks)
-		err = use_peaks(p);
+		err = bpfobj__open(&plan, &p->obj);
 	if (!err)
 		err = bpfobj__load(p->obj);
 	if (!err)
@@ -172,10 +119,30 @@ static int start_bpf(struct mm_probe *p, bool peaks)
 	return err;
 }
 
+static void start(struct mm_probe *p)
+{
+	struct features fs;
+	int err;
+
+	features__probe(&fs);
+	err = start_bpf(p, &fs, p->opts.peaks);
+	if (err && p->opts.peaks) {
+		snprintf(p->note, sizeof(p->note),
+			 "peaks between two samples are not seen: the mm tracepoints could "
+			 "not be attached (%s)",
+			 strerror(-err));
+		err = start_bpf(p, &fs, false);
+	}
+	if (err)
+		snprintf(p->note, sizeof(p->note),
+			 "reading /proc, without peaks between two samples: the BPF task "
+			 "iterator could not be started (%s)",
+			 strerror(-err));
+}
+
 int mm_probe__new(const struct mm_probe_opts *opts, struct mm_probe **ret)
 {
 	struct mm_probe *p = calloc(1, sizeof(*p));
-	int err;
 
 	if (!p)
 		return -ENOMEM;
@@ -187,21 +154,8 @@ int mm_probe__new(const struct mm_probe_opts *opts, struct mm_probe **ret)
 		}
 		p->pids[p->npids++] = opts->pids[i];
 	}
-	if (!opts->no_bpf) {
-		err = start_bpf(p, opts->peaks);
-		if (err && opts->peaks) {
-			snprintf(p->note, sizeof(p->note),
-				 "peaks between two samples are not seen: the mm tracepoints could "
-				 "not be attached (%s)",
-				 strerror(-err));
-			err = start_bpf(p, false);
-		}
-		if (err)
-			snprintf(p->note, sizeof(p->note),
-				 "reading /proc, without peaks between two samples: the BPF task "
-				 "iterator could not be started (%s)",
-				 strerror(-err));
-	}
+	if (!opts->no_bpf)
+		start(p);
 	*ret = p;
 	return 0;
 }

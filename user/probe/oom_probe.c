@@ -10,7 +10,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "probe/bpfobj.h"
+#include "probe/bpfobj_priv.h"
 
 struct oom_probe {
 	struct bpfobj *obj;
@@ -97,45 +97,22 @@ static int attach(struct oom_probe *p)
 	return p->ring ? 0 : -errno;
 }
 
-static int use_maps(const struct memwatch_bpf *skel)
-{
-	struct bpf_map *const maps[] = {skel->maps.oom_events,	 skel->maps.oom_stash,
-					skel->maps.oom_counters, skel->maps.oom_stalls,
-					skel->maps.oom_stalled,	 skel->maps.oom_scores};
-
-	for (size_t i = 0; i < ARRAY_SIZE(maps); i++) {
-		int err = bpfobj__use_map(maps[i], 0);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
 /* without_extras: 0, or why what leads to a kill is left out. */
 static int load(struct oom_probe *p, const char *const *daemons, int without_extras)
 {
-	struct memwatch_bpf *skel;
-	int err = bpfobj__open(&p->obj);
+	static const struct features none; /* nothing that is asked for beforehand */
+	struct plan_want want = {.kills = true, .kill_causes = !without_extras};
+	struct plan plan;
+	int err = plan__make(&none, &want, &plan);
 
-	if (err)
-		return err;
-	skel = p->obj->skel;
-	bpfobj__use_prog(skel->progs.mw_oom_signal);
-	bpfobj__use_prog(skel->progs.mw_oom_mark);
-	for (int i = 0; i < OOM_PROBE_EXTRAS; i++) {
-		struct bpf_program *progs[2];
-
+	for (int i = 0; i < OOM_PROBE_EXTRAS; i++)
 		p->extra_err[i] = without_extras;
-		extra_progs(skel, i, progs);
-		for (int j = 0; j < 2 && progs[j] && !without_extras; j++)
-			bpfobj__use_prog(progs[j]);
-	}
-	err = use_maps(skel);
+	if (!err)
+		err = bpfobj__open(&plan, &p->obj);
 	if (err)
 		return err;
 	for (int i = 0; daemons && daemons[i] && i < MW_OOM_DAEMONS; i++)
-		strncpy((char *)skel->rodata->oom_daemons[i], daemons[i], MW_OOM_COMM - 1);
+		strncpy((char *)p->obj->skel->rodata->oom_daemons[i], daemons[i], MW_OOM_COMM - 1);
 	return bpfobj__load(p->obj);
 }
 

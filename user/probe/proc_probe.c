@@ -9,10 +9,9 @@
 
 #include "core/util.h"
 #include "memwatch/wire.h"
-#include "probe/bpfobj.h"
+#include "probe/bpfobj_priv.h"
 
 #define PROGRAMS 11
-#define OF_PROCESSES 3 /* the first ones; the others tell of mappings */
 
 struct proc_probe {
 	struct bpf_link *links[PROGRAMS];
@@ -30,16 +29,6 @@ static void programs(const struct memwatch_bpf *k, struct bpf_program *ret[PROGR
 	};
 
 	memcpy(ret, all, sizeof(all));
-}
-
-int proc_probe__use(struct bpfobj *o, bool mappings)
-{
-	struct bpf_program *all[PROGRAMS];
-
-	programs(o->skel, all);
-	for (size_t i = 0; i < (mappings ? PROGRAMS : OF_PROCESSES); i++)
-		bpfobj__use_prog(all[i]);
-	return mappings ? bpfobj__use_map(o->skel->maps.proc_mapcalls, 0) : 0;
 }
 
 int proc_probe__new(struct bpfobj *o, struct proc_probe **ret, char *why, size_t len)

@@ -6,17 +6,14 @@
 #ifndef PROBE_PROC_PROBE_H
 #define PROBE_PROC_PROBE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct bpfobj;
 struct proc_probe;
 
-/* Before load: switches the programs on. mappings: the system calls that map memory too. */
-int proc_probe__use(struct bpfobj *o, bool mappings);
-
-/* After load: attaches. 0 or -errno; `why` then names what could not be attached. */
+/* After load: attaches what the plan has of it. 0 or -errno; `why` then names what could not be
+ * attached. */
 int proc_probe__new(struct bpfobj *o, struct proc_probe **ret, char *why, size_t len);
 /* Detaches; what is in the ring stays. NULL is fine. */
 void proc_probe__free(struct proc_probe *p);

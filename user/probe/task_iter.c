@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/util.h"
-#include "probe/bpfobj.h"
+#include "probe/bpfobj_priv.h"
 
 #define READ_BYTES (64 << 10) /* the kernel hands out at most its own 32 KiB at a time */
 
@@ -60,21 +60,6 @@ const struct mw_task_row *task_rows__find(const struct task_rows *rows, __u32 tg
 			hi = mid;
 	}
 	return lo < rows->n && rows->row[lo].tgid == tgid ? &rows->row[lo] : NULL;
-}
-
-int task_iter__use(struct bpfobj *o, bool kthreads, bool peaks)
-{
-	int ncpus = libbpf_num_possible_cpus(), err;
-
-	if (ncpus < 0)
-		return ncpus;
-	o->skel->rodata->mm_nr_cpus = ncpus;
-	o->skel->rodata->mm_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
-	o->skel->rodata->task_iter_kthreads = kthreads;
-	o->skel->rodata->task_iter_peaks = peaks;
-	bpfobj__use_prog(o->skel->progs.mw_task_rows);
-	err = bpfobj__use_map(o->skel->maps.mm_percpu, 0);
-	return err ? err : bpfobj__use_map(o->skel->maps.mm_anchor, 0);
 }
 
 int task_iter__new(struct bpfobj *o, struct task_iter **ret)

@@ -25,11 +25,8 @@ void task_rows__finish(struct task_rows *rows);
 /* The row of a process, NULL if there is none. */
 const struct mw_task_row *task_rows__find(const struct task_rows *rows, __u32 tgid);
 
-/* Before load: switches the program on. peaks: interval peaks too (the slots' maps must be on). */
-int task_iter__use(struct bpfobj *o, bool kthreads, bool peaks);
-
 struct task_iter;
-/* After load. 0 or -errno. */
+/* After load, of an object whose plan has rows. 0 or -errno. */
 int task_iter__new(struct bpfobj *o, struct task_iter **ret);
 void task_iter__free(struct task_iter *it);
 /* One pass over all processes into rows (replaced). 0 or -errno. */

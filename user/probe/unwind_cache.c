@@ -41,27 +41,6 @@ static int make_dir(int at, const char *name, int *ret)
 	return 0;
 }
 
-static int open_state_dir(const char *state_dir, int *ret)
-{
-	const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	const char *chosen = getenv("MEMWATCH_STATE_DIR");
-	char path[PATH_MAX];
-
-	if (!state_dir && chosen && *chosen == '/')
-		state_dir = chosen;
-	if (state_dir)
-		snprintf(path, sizeof(path), "%s", state_dir);
-	else if (!geteuid())
-		snprintf(path, sizeof(path), "/var/lib/memwatch");
-	else if (xdg && *xdg == '/')
-		snprintf(path, sizeof(path), "%s/memwatch", xdg);
-	else if (home && *home == '/')
-		snprintf(path, sizeof(path), "%s/.local/state/memwatch", home);
-	else
-		return -ENOENT;
-	return make_dir(AT_FDCWD, path, ret);
-}
-
 struct entry {
 	char name[NAME_MAX + 1];
 	off_t size;
@@ -115,7 +94,7 @@ int unwind_cache__open(const char *state_dir, struct unwind_cache **ret)
 {
 	cleanup_fd int state = -1, dir = -1;
 	struct unwind_cache *c;
-	int err = open_state_dir(state_dir, &state);
+	int err = make_dir(AT_FDCWD, state_dir, &state);
 
 	if (!err)
 		err = make_dir(state, "unwind", &dir);

@@ -20,9 +20,7 @@
 
 struct unwind_cache;
 
-/* Opens (creating it) `state_dir`/unwind; state_dir NULL: $MEMWATCH_STATE_DIR, else
- * $XDG_STATE_HOME/memwatch for users, /var/lib/memwatch for root. 0; -EPERM: not ours alone; other
- * negative errno. */
+/* Opens (creating it) `state_dir`/unwind. 0 or a negative errno. */
 int unwind_cache__open(const char *state_dir, struct unwind_cache **ret);
 void unwind_cache__close(struct unwind_cache *c);
 

@@ -15,10 +15,9 @@
 #include <time.h>
 
 #include "core/log.h"
-#include "core/units.h"
 #include "core/util.h"
 #include "elf/unwind_table.h"
-#include "probe/bpfobj.h"
+#include "probe/bpfobj_priv.h"
 #include "probe/unwind_cache.h"
 #include "sys/safeopen.h"
 
@@ -586,22 +585,6 @@ void unwind_maps__stats(struct unwind_maps *m, struct unwind_maps_stats *ret)
 	pthread_mutex_unlock(&m->lock);
 }
 
-int unwind_maps__setup(struct bpfobj *o)
-{
-	struct memwatch_bpf *skel = o->skel;
-	const char *stacks = getenv("MEMWATCH_STACKS");
-
-	if (stacks && !strcmp(stacks, "fp")) /* for comparing the two ways */
-		return -EOPNOTSUPP;
-	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_find_vma, NULL) != 1 ||
-	    libbpf_find_vmlinux_btf_id("task_vma", BPF_TRACE_ITER) < 0)
-		return -EOPNOTSUPP;
-	skel->rodata->unwind_on = 1;
-	skel->rodata->unwind_page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
-	bpfobj__use_prog(skel->progs.mw_unwind_vmas);
-	return 0;
-}
-
 static int start_thread(struct unwind_maps *m)
 {
 	sigset_t all, old;
@@ -618,7 +601,6 @@ static int start_thread(struct unwind_maps *m)
 int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 		     struct unwind_maps **ret)
 {
-	const char *budget = getenv("MEMWATCH_TABLE_BYTES");
 	struct unwind_maps *m = calloc(1, sizeof(*m));
 	pthread_condattr_t attr;
 	int err;
@@ -626,9 +608,7 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 	if (!m)
 		return -ENOMEM;
 	m->o = o;
-	m->budget = opts->budget_bytes;
-	if (!m->budget && (!budget || units__parse_size(budget, &m->budget)))
-		m->budget = DEFAULT_BUDGET;
+	m->budget = opts->budget_bytes ? opts->budget_bytes : DEFAULT_BUDGET;
 	m->files_fd = bpf_map__fd(o->skel->maps.unwind_files);
 	m->tables_fd = bpf_map__fd(o->skel->maps.unwind_tables);
 	m->wanted_fd = bpf_map__fd(o->skel->maps.unwind_wanted);
@@ -644,7 +624,7 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 	err = m->free_slots ? 0 : -ENOMEM;
 	for (uint32_t i = 0; !err && i < m->n_slots; i++)
 		m->free_slots[i] = i;
-	if (!err && !opts->no_cache) {
+	if (!err && opts->state_dir) {
 		int no = unwind_cache__open(opts->state_dir, &m->cache);
 
 		if (no)

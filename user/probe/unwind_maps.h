@@ -22,9 +22,8 @@ struct bpfobj;
 struct unwind_maps;
 
 struct unwind_maps_opts {
-	const char *state_dir; /* of the disk cache; NULL: the default place */
-	bool no_cache;
-	size_t budget_bytes; /* of tables in the kernel; 0: 256 MiB */
+	const char *state_dir; /* of the disk cache; NULL: none */
+	uint64_t budget_bytes; /* of tables in the kernel; 0: 256 MiB */
 };
 
 struct unwind_maps_stats {
@@ -38,13 +37,7 @@ struct unwind_maps_stats {
 	uint64_t wanted;			      /* asked for by the unwinder */
 };
 
-/*
- * Between bpfobj__open and bpfobj__load, after bpfobj__use_stacks: switches the unwinder on.
- * -EOPNOTSUPP: the kernel lacks bpf_find_vma or the iterator, stacks follow frame pointers.
- */
-int unwind_maps__setup(struct bpfobj *o);
-
-/* After bpfobj__load. `o` stays borrowed until __free. */
+/* After bpfobj__load, of an object whose plan has tables. `o` stays borrowed until __free. */
 int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 		     struct unwind_maps **ret);
 void unwind_maps__free(struct unwind_maps *m);

@@ -69,7 +69,8 @@ int attach__open(const struct attach_options *o, struct attach **ret)
 {
 	struct observer_opts opts = {.sample_bytes = o->sample_bytes,
 				     .follow = o->follow,
-				     .max_depth = o->max_depth};
+				     .max_depth = o->max_depth,
+				     .tuning = o->tuning};
 	const char *refusal = observer__refusal();
 	struct attach *a;
 	int err;

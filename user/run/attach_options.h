@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "alert/options.h"
+#include "probe/plan.h"
 
 #define ATTACH_MAX_PIDS 256
 #define ATTACH_MAX_OUTPUTS 32
@@ -29,6 +30,7 @@ struct attach_options {
 	double max_overhead; /* percent of one CPU; 0: no limit */
 	struct alert_options alert;
 	int max_depth; /* frames of a stack; 0: all that can be kept */
+	struct plan_tuning tuning;
 	bool plain, follow, json, quiet, with_maps, ledger, histograms, touched;
 	bool faults;	       /* page faults instead of allocations */
 	bool faults_all;       /* of every process */

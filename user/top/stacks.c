@@ -34,9 +34,10 @@ struct stacks {
 	int64_t total;
 };
 
-static int open_observer(struct stacks *s)
+static int open_observer(struct stacks *s, const struct plan_tuning *tuning)
 {
-	struct observer_opts opts = {.fault_period = STACKS_PERIOD, .faults_only = true};
+	struct observer_opts opts = {
+		.fault_period = STACKS_PERIOD, .faults_only = true, .tuning = *tuning};
 	struct symbolizer_opts sym_opts = {.no_lines = false};
 	const char *why = observer__refusal();
 	int err = why ? -EOPNOTSUPP : observer__new(&opts, &s->observer);
@@ -50,7 +51,8 @@ static int open_observer(struct stacks *s)
 	return err;
 }
 
-int stacks__new(const uint32_t *pids, size_t n, struct stacks **ret)
+int stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tuning,
+		struct stacks **ret)
 {
 	struct stacks *s = calloc(1, sizeof(*s));
 	size_t added = 0;
@@ -58,7 +60,7 @@ int stacks__new(const uint32_t *pids, size_t n, struct stacks **ret)
 
 	if (!s)
 		return -ENOMEM;
-	err = open_observer(s);
+	err = open_observer(s, tuning);
 	for (size_t i = 0; i < n && !err; i++) {
 		const struct target *t;
 

@@ -13,10 +13,12 @@
 #define STACKS_PERIOD 4096 /* faults to a sample: one stands for 16 MiB of small pages */
 #define STACKS_SHOWN 5	   /* as text */
 
+struct plan_tuning;
 struct stacks;
 
 /* Starts sampling. 0 or -errno (the message has been given). */
-int stacks__new(const uint32_t *pids, size_t n, struct stacks **ret);
+int stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tuning,
+		struct stacks **ret);
 void stacks__free(struct stacks *s);
 /* Takes the events that are there; call often. */
 void stacks__poll(struct stacks *s);

@@ -90,7 +90,8 @@ int top__tick(struct top *t)
 		err = stacks__update(t->stacks);
 	/* Not for a single look, in which nothing could be sampled. */
 	else if (t->wants_stacks && t->ticks == 0 && t->max_ticks != 1)
-		t->wants_stacks = stacks__new(t->view.pids, t->view.npids, &t->stacks) == 0;
+		t->wants_stacks =
+			stacks__new(t->view.pids, t->view.npids, &t->tuning, &t->stacks) == 0;
 	if (err)
 		return err;
 	t->ticks++;

@@ -25,6 +25,7 @@ struct top {
 	int *pidfds;			/* of view.pids, for the guard; -1: ended */
 	struct stacks *stacks;		/* NULL: page faults are not sampled */
 	bool wants_stacks;		/* from the second tick on */
+	struct plan_tuning tuning;	/* of their observer */
 	struct table table;
 	struct view view;
 	struct machine machine;

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gctrace_attach.c - feeds the decoder of GC cycles from the probe in one program. See gctrace.h.
+ */
+#include "go/gctrace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "probe/go_probe.h"
+
+#define SITE "runtime.mProf_Flush"
+
+struct go_gctrace {
+	const struct go_target *t;
+	struct go_probe *probe;
+	int64_t init_ns;
+	uint32_t last; /* number of the newest cycle reported */
+	void (*fn)(void *arg, const struct go_cycle *c);
+	void *arg;
+};
+
+static void on_record(void *arg, const struct mw_go_cycle *raw)
+{
+	struct go_gctrace *g = arg;
+	struct go_cycle c;
+
+	go_gctrace__decode(g->t->layout, raw, g->init_ns, &c);
+	/* A Go function whose stack must grow first is entered a second time. */
+	if (c.number == g->last)
+		return;
+	g->last = c.number;
+	g->fn(g->arg, &c);
+}
+
+static int attach(struct go_gctrace *g, uint64_t off, char why[GO_WHY_LEN])
+{
+	enum go_probe_step step = GO_PROBE_ATTACH;
+	struct mw_go_config cfg;
+	int err = go_gctrace__config(g->t->layout, &g->t->sym, &cfg);
+
+	if (!err)
+		err = go_probe__new(g->t->pid, off, &cfg, on_record, g, &g->probe, &step);
+	if (err && step == GO_PROBE_LOAD)
+		snprintf(why, GO_WHY_LEN, "failed to load the GC probe: %s", strerror(-err));
+	else if (err)
+		snprintf(why, GO_WHY_LEN, "failed to attach the GC probe to %.128s: %s", g->t->exe,
+			 strerror(-err));
+	return err;
+}
+
+int go_gctrace__attach(const struct go_target *t, void (*fn)(void *arg, const struct go_cycle *c),
+		       void *arg, struct go_gctrace **ret, char why[GO_WHY_LEN])
+{
+	struct go_gctrace *g = calloc(1, sizeof(*g));
+	uint64_t off, init = 0;
+	int err;
+
+	why[0] = 0;
+	if (!g)
+		return -ENOMEM;
+	g->t = t;
+	g->fn = fn;
+	g->arg = arg;
+	go_target__u64(t, t->sym.runtime_init_time, 0, &init);
+	g->init_ns = (int64_t)init;
+	err = gobin__probe_site(&t->bin, SITE, &off);
+	if (err)
+		snprintf(why, GO_WHY_LEN, "%.200s has no function " SITE, t->exe);
+	else
+		err = attach(g, off, why);
+	if (err) {
+		go_gctrace__detach(g);
+		return err;
+	}
+	*ret = g;
+	return 0;
+}
+
+void go_gctrace__detach(struct go_gctrace *g)
+{
+	if (!g)
+		return;
+	go_probe__free(g->probe);
+	free(g);
+}
+
+int go_gctrace__poll(struct go_gctrace *g)
+{
+	return go_probe__poll(g->probe);
+}
+
+void go_gctrace__books(const struct go_gctrace *g, uint64_t *seen, uint64_t *lost)
+{
+	go_probe__books(g->probe, seen, lost);
+}

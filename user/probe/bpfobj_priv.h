@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* bpfobj_priv.h - the BPF object from inside: for the probes, in this room alone. */
+#ifndef PROBE_BPFOBJ_PRIV_H
+#define PROBE_BPFOBJ_PRIV_H
+
+#include <bpf/libbpf.h>
+
+#include "probe/bpfobj.h"
+
+/* types of the knobs that the skeleton lays open */
+#include "memwatch/alloc.h"
+#include "memwatch.skel.h"
+
+struct bpfobj {
+	struct plan plan;
+	struct memwatch_bpf *skel;
+	struct ring_buffer *ring; /* NULL until bpfobj__ring */
+};
+
+#endif
