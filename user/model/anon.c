@@ -86,7 +86,8 @@ static void unmap(struct anon *a, uint32_t target, uint64_t start, uint64_t end)
 		t->regions[i].end = start;
 		i++;
 		if (r.end > end) {
-			insert_at(t, i, end, r.end, r.site);
+			if (insert_at(t, i, end, r.end, r.site)) /* nobody will see its end */
+				give_back(a, target, r.site, r.end - end);
 			return;
 		}
 	}
@@ -144,12 +145,12 @@ void anon__event(struct anon *a, const struct mw_ev_map *ev)
 		break;
 	case MW_MAP_MREMAP:
 		/* Keeps the site of the mapping that moves; one from before the attach stays
-		 * unknown. */
+		 * unknown. Where it goes, nothing stays (MREMAP_FIXED). */
 		i = first_behind(t, ev->old_addr);
-		if (i == t->n || t->regions[i].start > ev->old_addr)
-			break;
-		site = t->regions[i].site;
+		site = i < t->n && t->regions[i].start <= ev->old_addr ? t->regions[i].site
+								       : UINT32_MAX;
 		unmap(a, target, ev->old_addr, ev->old_addr + ev->old_size);
+		unmap(a, target, ev->addr, ev->addr + ev->size);
 		map(a, target, ev->addr, ev->addr + ev->size, site);
 		break;
 	}

@@ -347,6 +347,7 @@ void heap__undealloc(struct heap *h, const struct mw_ev_free *ev)
 	struct livemap_block old;
 	struct heap_realloc r;
 	struct heap_target *t;
+	int put;
 
 	if (ev->hdr.target >= MW_MAX_TARGETS)
 		return;
@@ -360,10 +361,18 @@ void heap__undealloc(struct heap *h, const struct mw_ev_free *ev)
 			t->unknown_unfrees++;
 		return;
 	}
-	if (livemap__put(&h->live, &r.block, &old) == 0) {
-		account_free(h, ev->hdr.target, &r.block, -1);
-		count_life(h, ev->hdr.target, &r.block, r.life_us, -1);
+	put = livemap__put(&h->live, &r.block, &old);
+	if (put < 0) { /* it counts as freed */
+		t->lost_blocks++;
+		t->lost_bytes += r.block.size;
+		return;
 	}
+	if (put) {
+		t->implied_frees++;
+		account_free(h, ev->hdr.target, &old, 1);
+	}
+	account_free(h, ev->hdr.target, &r.block, -1);
+	count_life(h, ev->hdr.target, &r.block, r.life_us, -1);
 }
 
 struct copy {
@@ -385,35 +394,41 @@ static void collect(void *arg, const struct livemap_block *b)
 		c->blocks[c->n++] = *b;
 }
 
+/* The child's site of the same stack as the parent's; UINT32_MAX: no room. */
+static uint32_t site_of_child(struct heap *h, uint32_t child, const struct heap_site *s)
+{
+	cleanup_free uint32_t *frames = NULL;
+	uint32_t site;
+
+	if (!s->stack)
+		return heap__site_for(h, child, 0);
+	frames = malloc((s->nframes + 1) * sizeof(*frames));
+	if (!frames)
+		return UINT32_MAX;
+	memcpy(frames, h->frames + s->frame0, s->nframes * sizeof(*frames));
+	return heap__stack(h, child, s->stack, s->end, frames, s->nframes, &site) ? UINT32_MAX
+										   : site;
+}
+
 int heap__fork(struct heap *h, uint32_t parent, uint32_t child)
 {
 	struct copy c = {.h = h, .target = parent};
 	struct livemap_block old;
 
 	livemap__each(&h->live, collect, &c);
-	for (size_t i = 0; i < c.n && !c.err; i++) {
+	for (size_t i = 0; i < c.n; i++) {
 		struct livemap_block b = c.blocks[i];
 		struct heap_site s = h->sites[b.site];
-		cleanup_free uint32_t *frames = NULL;
-		uint32_t site;
 
 		b.key = MW_LIVE_KEY(child, b.key & ((1ULL << MW_ADDR_BITS) - 1));
-		if (s.stack) {
-			frames = malloc((s.nframes + 1) * sizeof(*frames));
-			if (!frames) {
-				c.err = -ENOMEM;
-				break;
-			}
-			memcpy(frames, h->frames + s.frame0, s.nframes * sizeof(*frames));
-			c.err = heap__stack(h, child, s.stack, s.end, frames, s.nframes, &site);
-		} else {
-			site = heap__site_for(h, child, 0);
+		b.site = site_of_child(h, child, &s);
+		if (b.site == UINT32_MAX || livemap__put(&h->live, &b, &old)) {
+			h->targets[child].lost_blocks++;
+			h->targets[child].lost_bytes += b.size;
+			continue;
 		}
-		b.site = site;
-		if (!c.err && site != UINT32_MAX && livemap__put(&h->live, &b, &old) == 0) {
-			account_alloc(h, child, &b);
-			count_size(h, child, &b);
-		}
+		account_alloc(h, child, &b);
+		count_size(h, child, &b);
 	}
 	h->targets[child].used = true;
 	free(c.blocks);
