@@ -17,7 +17,8 @@
 #include "core/util.h"
 #include "probe/unwind_cache.h"
 
-#define ID "0123456789abcdef0123456789abcdef01234567"
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define OTHER "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 struct env {
 	char dir[64], file[160];
@@ -55,10 +56,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int load(struct env *e, uint64_t source)
+static int load(struct env *e)
 {
 	struct unwind_table *t = NULL;
-	int err = unwind_cache__load(e->c, ID, source, &t);
+	int err = unwind_cache__load(e->c, ID, &t);
 
 	if (!err) {
 		assert_int_equal(t->n_words, e->t->n_words);
@@ -71,25 +72,33 @@ static int load(struct env *e, uint64_t source)
 static void round_trip(void **state)
 {
 	struct env *e = *state;
+	struct unwind_table *t = NULL;
+	char other[256];
 
-	assert_int_equal(load(e, 7), -ENOENT);
-	assert_int_equal(unwind_cache__store(e->c, ID, 7, e->t), 0);
-	assert_int_equal(load(e, 7), 0);
-	/* made from other unwind information: another program under the same build-id */
-	assert_int_equal(load(e, 8), -EBADMSG);
-	assert_int_equal(load(e, 7), -ENOENT); /* and gone */
+	assert_int_equal(load(e), -ENOENT);
+	assert_int_equal(unwind_cache__store(e->c, ID, e->t), 0);
+	assert_int_equal(load(e), 0);
+	/* another file's table under this name */
+	snprintf(other, sizeof(other), "%s/unwind/%s.v%d", e->dir, OTHER, MW_UNWIND_VERSION);
+	assert_int_equal(rename(e->file, other), 0);
+	assert_int_equal(unwind_cache__load(e->c, OTHER, &t), -EBADMSG);
+	assert_int_equal(unwind_cache__load(e->c, OTHER, &t), -ENOENT); /* and gone */
 }
 
 static void hostile_names(void **state)
 {
 	struct env *e = *state;
 	struct unwind_table *t = NULL;
-	static const char *const bad[] = {"", "../../etc/passwd", "0123", "ABCDEF0123456789",
-					  "0123456789abcdef/../x"};
+	static const char *const bad[] = {"",
+					  "../../etc/passwd",
+					  "0123",
+					  "ABCDEF0123456789",
+					  "0123456789abcdef/../x",
+					  "0123456789abcdef"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		assert_int_equal(unwind_cache__store(e->c, bad[i], 1, e->t), -EINVAL);
-		assert_int_equal(unwind_cache__load(e->c, bad[i], 1, &t), -ENOENT);
+		assert_int_equal(unwind_cache__store(e->c, bad[i], e->t), -EINVAL);
+		assert_int_equal(unwind_cache__load(e->c, bad[i], &t), -ENOENT);
 	}
 }
 
@@ -99,23 +108,23 @@ static void damaged_file(void **state)
 	struct env *e = *state;
 	struct stat st;
 
-	assert_int_equal(unwind_cache__store(e->c, ID, 7, e->t), 0);
+	assert_int_equal(unwind_cache__store(e->c, ID, e->t), 0);
 	assert_int_equal(stat(e->file, &st), 0);
 	for (off_t at = 0; at < st.st_size; at += at < 64 ? 1 : 97) {
 		cleanup_fd int fd = -1;
 		uint8_t b;
 
-		assert_int_equal(unwind_cache__store(e->c, ID, 7, e->t), 0);
+		assert_int_equal(unwind_cache__store(e->c, ID, e->t), 0);
 		fd = open(e->file, O_RDWR);
 		assert_int_equal(pread(fd, &b, 1, at), 1);
 		b ^= 0x40;
 		assert_int_equal(pwrite(fd, &b, 1, at), 1);
-		assert_int_equal(load(e, 7), -EBADMSG);
+		assert_int_equal(load(e), -EBADMSG);
 	}
 	for (off_t len = 0; len < st.st_size; len += 1 + st.st_size / 50) {
-		assert_int_equal(unwind_cache__store(e->c, ID, 7, e->t), 0);
+		assert_int_equal(unwind_cache__store(e->c, ID, e->t), 0);
 		assert_int_equal(truncate(e->file, len), 0);
-		assert_int_equal(load(e, 7), -EBADMSG);
+		assert_int_equal(load(e), -EBADMSG);
 	}
 }
 
@@ -124,13 +133,13 @@ static void not_ours(void **state)
 	struct env *e = *state;
 	char dir[128];
 
-	assert_int_equal(unwind_cache__store(e->c, ID, 7, e->t), 0);
+	assert_int_equal(unwind_cache__store(e->c, ID, e->t), 0);
 	assert_int_equal(chmod(e->file, 0666), 0);
-	assert_int_equal(load(e, 7), -EBADMSG); /* anybody may have written it */
+	assert_int_equal(load(e), -EBADMSG); /* anybody may have written it */
 	assert_int_equal(symlink("/etc/passwd", e->file), 0);
-	assert_int_equal(load(e, 7), -EBADMSG);
+	assert_int_equal(load(e), -EBADMSG);
 	assert_int_equal(mkfifo(e->file, 0600), 0);
-	assert_int_equal(load(e, 7), -EBADMSG); /* and does not wait for a writer */
+	assert_int_equal(load(e), -EBADMSG); /* and does not wait for a writer */
 	snprintf(dir, sizeof(dir), "%s/unwind", e->dir);
 	assert_int_equal(chmod(dir, 0777), 0);
 	unwind_cache__close(e->c);

@@ -600,21 +600,6 @@ int unwind_table__from_elf(struct elfobj *e, struct unwind_table **ret)
 	return unwind_table__build(&in, ret);
 }
 
-uint64_t unwind_table__source_hash(struct elfobj *e)
-{
-	struct unwind_segment segs[MAX_SEGMENTS];
-	cleanup_free uint8_t *owned = NULL;
-	struct unwind_input in;
-	uint64_t h[4];
-
-	input_of(e, &in, segs, ARRAY_SIZE(segs), &owned);
-	h[0] = in.eh.data ? util__hash(in.eh.data, in.eh.len) : 0;
-	h[1] = in.debug.data ? util__hash(in.debug.data, in.debug.len) : 0;
-	h[2] = util__hash(segs, in.n_segs * sizeof(segs[0]));
-	h[3] = in.entry ^ in.eh.vaddr << 20;
-	return util__hash(h, sizeof(h));
-}
-
 static bool part_fits(uint64_t first, uint64_t n, size_t n_words)
 {
 	return first >= MW_UNWIND_HDR && first <= n_words && n <= n_words - first;

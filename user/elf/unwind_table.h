@@ -70,10 +70,6 @@ int unwind_table__build(const struct unwind_input *in, struct unwind_table **ret
 int unwind_table__from_elf(struct elfobj *e, struct unwind_table **ret);
 void unwind_table__free(struct unwind_table *t);
 
-/* A hash of everything that the table is derived from: the frame sections' bytes, the segments and
- * the entry point. Two files with the same value have the same table. */
-uint64_t unwind_table__source_hash(struct elfobj *e);
-
 /*
  * Checks words from an untrusted place: the parts lie inside, the index is in order, side entries
  * exist. 0 or -EBADMSG.

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "core/util.h"
+#include "sys/digest.h"
 
 #define MAX_WORDS (1ull << 26) /* 512 MiB */
 
@@ -18,7 +19,8 @@ struct unwind_cache {
 struct cache_header {
 	char magic[8];
 	uint32_t version, header_bytes;
-	uint64_t source, n_words, checksum;
+	char digest[64];
+	uint64_t n_words, checksum;
 };
 
 static const char magic[8] = "mwunwind";
@@ -117,14 +119,13 @@ void unwind_cache__close(struct unwind_cache *c)
 	free(c);
 }
 
-/* Build-ids come from untrusted files: only hex makes a name. */
-static bool file_name(const char *build_id, char name[96])
+static bool file_name(const char *digest, char name[96])
 {
-	size_t len = strlen(build_id);
+	size_t len = strlen(digest);
 
-	if (len < 8 || len > 64 || strspn(build_id, "0123456789abcdef") != len)
+	if (len != DIGEST_HEX - 1 || strspn(digest, "0123456789abcdef") != len)
 		return false;
-	snprintf(name, 96, "%s.v%d", build_id, MW_UNWIND_VERSION);
+	snprintf(name, 96, "%s.v%d", digest, MW_UNWIND_VERSION);
 	return true;
 }
 
@@ -143,7 +144,7 @@ static int read_all(int fd, void *buf, size_t len)
 	return 0;
 }
 
-static int load_fd(int fd, uint64_t source, struct unwind_table **ret)
+static int load_fd(int fd, const char *digest, struct unwind_table **ret)
 {
 	cleanup_free uint64_t *words = NULL;
 	struct cache_header h;
@@ -158,8 +159,9 @@ static int load_fd(int fd, uint64_t source, struct unwind_table **ret)
 	if (err)
 		return err;
 	if (memcmp(h.magic, magic, sizeof(magic)) || h.version != MW_UNWIND_VERSION ||
-	    h.header_bytes != sizeof(h) || h.source != source || !h.n_words ||
-	    h.n_words > MAX_WORDS || (uint64_t)st.st_size != sizeof(h) + h.n_words * 8)
+	    h.header_bytes != sizeof(h) || memcmp(h.digest, digest, sizeof(h.digest)) ||
+	    !h.n_words || h.n_words > MAX_WORDS ||
+	    (uint64_t)st.st_size != sizeof(h) + h.n_words * 8)
 		return -EBADMSG;
 	words = malloc(h.n_words * 8);
 	if (!words)
@@ -175,38 +177,35 @@ static int load_fd(int fd, uint64_t source, struct unwind_table **ret)
 	return err;
 }
 
-int unwind_cache__load(struct unwind_cache *c, const char *build_id, uint64_t source,
-		       struct unwind_table **ret)
+int unwind_cache__load(struct unwind_cache *c, const char *digest, struct unwind_table **ret)
 {
 	cleanup_fd int fd = -1;
 	char name[96];
 	int err;
 
-	if (!file_name(build_id, name))
+	if (!file_name(digest, name))
 		return -ENOENT;
 	fd = openat(c->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 && errno != ELOOP)
 		return -errno;
-	err = fd < 0 ? -EBADMSG : load_fd(fd, source, ret); /* a symbolic link is not ours */
+	err = fd < 0 ? -EBADMSG : load_fd(fd, digest, ret); /* a symbolic link is not ours */
 	if (err == -EBADMSG)
 		unlinkat(c->dir, name, 0);
 	return err;
 }
 
-int unwind_cache__store(struct unwind_cache *c, const char *build_id, uint64_t source,
-			const struct unwind_table *t)
+int unwind_cache__store(struct unwind_cache *c, const char *digest, const struct unwind_table *t)
 {
-	struct cache_header h = {.version = MW_UNWIND_VERSION,
-				 .header_bytes = sizeof(h),
-				 .source = source,
-				 .n_words = t->n_words};
+	struct cache_header h = {
+		.version = MW_UNWIND_VERSION, .header_bytes = sizeof(h), .n_words = t->n_words};
 	char name[96], tmp[128];
 	cleanup_fd int fd = -1;
 	int err;
 
-	if (!file_name(build_id, name))
+	if (!file_name(digest, name))
 		return -EINVAL;
 	memcpy(h.magic, magic, sizeof(magic));
+	memcpy(h.digest, digest, sizeof(h.digest));
 	h.checksum = util__hash(t->words, t->n_words * 8);
 	snprintf(tmp, sizeof(tmp), "%s.tmp%d", name, getpid());
 	unlinkat(c->dir, tmp, 0);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * unwind_cache.h - unwind tables on disk, one file per build-id in STATE_DIR/unwind.
+ * unwind_cache.h - unwind tables on disk in STATE_DIR/unwind, each under the SHA-256 of the whole
+ * file that it was made from: no other file can be made to have it.
  *
- * A file is believed only if it is a regular file of this user that nobody else may write, and its
- * size, version, checksum, the hash of the unwind information it was made from (so that a program
- * cannot pass its own table off under another's build-id) and the table's structure are right.
- * Everything else is ignored and rebuilt. The directory is bounded; the oldest files go first.
- * Not thread-safe.
+ * A table is believed only if it is a regular file of this user that nobody else may write, and its
+ * size, version, checksum, digest and structure are right. Everything else is ignored and rebuilt.
+ * The directory is bounded; the oldest files go first. Not thread-safe.
  */
 #ifndef PROBE_UNWIND_CACHE_H
 #define PROBE_UNWIND_CACHE_H
@@ -24,10 +23,9 @@ struct unwind_cache;
 int unwind_cache__open(const char *state_dir, struct unwind_cache **ret);
 void unwind_cache__close(struct unwind_cache *c);
 
-/* 0 with a table to free; -ENOENT; -EBADMSG: damaged or hostile (removed). */
-int unwind_cache__load(struct unwind_cache *c, const char *build_id, uint64_t source,
-		       struct unwind_table **ret);
-int unwind_cache__store(struct unwind_cache *c, const char *build_id, uint64_t source,
-			const struct unwind_table *t);
+/* digest: as digest__file writes it. 0 with a table to free; -ENOENT; -EBADMSG: damaged or hostile
+ * (removed). */
+int unwind_cache__load(struct unwind_cache *c, const char *digest, struct unwind_table **ret);
+int unwind_cache__store(struct unwind_cache *c, const char *digest, const struct unwind_table *t);
 
 #endif

@@ -16,20 +16,22 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "elf/unwind_table.h"
+#include "elf/unwind_box.h"
 #include "probe/bpfobj_priv.h"
 #include "probe/unwind_cache.h"
+#include "sys/digest.h"
 #include "sys/safeopen.h"
 
 #define DEFAULT_BUDGET (256ull << 20)
 #define BUCKETS 4096
 #define QUEUE 1024
 #define MAX_PENDING 64
-#define TICK_SECONDS 2	      /* files used in this tick or the last are not evicted */
-#define MAX_VMAS (1u << 20)   /* of one process */
-#define MAX_IDLE_READS 100000 /* in a row, of processes that are none of ours */
-#define MAX_FILES 8000	      /* below the BPF table's size */
-#define WORTH_CACHING 4000    /* rows; smaller tables are built faster than read */
+#define TICK_SECONDS 2		     /* files used in this tick or the last are not evicted */
+#define MAX_VMAS (1u << 20)	     /* of one process */
+#define MAX_IDLE_READS 100000	     /* in a row, of processes that are none of ours */
+#define MAX_FILES 8000		     /* below the BPF table's size */
+#define WORTH_CACHING 4000	     /* rows; smaller tables are built faster than read */
+#define MAX_CACHED_FILE (128u << 20) /* reading more takes as long as building */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
 
 struct file {
@@ -290,45 +292,54 @@ static int publish(struct unwind_maps *m, const struct mw_unwind_key *key,
 	return 0;
 }
 
-/* The table of an open ELF file, from the disk cache if it is worth it. */
-static int table_of(struct unwind_maps *m, struct elfobj *e, struct unwind_table **ret)
+/*
+ * The table of the file behind fd, from the disk cache if it is worth it. Files that others than
+ * root and this process's user may write are not kept there: they could change while they are
+ * read.
+ */
+static int table_of(struct unwind_maps *m, int fd, struct unwind_table **ret)
 {
-	char id[2 * ELFOBJ_MAX_BUILD_ID + 1];
-	uint64_t source;
+	bool keep = m->cache && !box__foreign(fd);
+	struct unwind_request *r = NULL;
+	char digest[DIGEST_HEX];
 	int err;
 
-	elfobj__build_id_hex(e, id);
-	if (!m->cache || !*id) {
-		err = unwind_table__from_elf(e, ret);
-		m->st.built += !err;
-		return err;
-	}
-	source = unwind_table__source_hash(e);
-	if (!unwind_cache__load(m->cache, id, source, ret)) {
+	keep = keep && !digest__file(fd, MAX_CACHED_FILE, digest);
+	if (keep && !unwind_cache__load(m->cache, digest, ret)) {
 		m->st.cached++;
 		return 0;
 	}
-	err = unwind_table__from_elf(e, ret);
+	err = unwind_request__new(fd, &r);
+	if (!err)
+		err = unwind_request__finish(r, ret);
 	if (err)
 		return err;
 	m->st.built++;
-	if ((*ret)->stats.rows >= WORTH_CACHING)
-		unwind_cache__store(m->cache, id, source, *ret);
+	if (keep && (*ret)->stats.rows >= WORTH_CACHING)
+		unwind_cache__store(m->cache, digest, *ret);
 	return 0;
+}
+
+/* A file has no table: because it says nothing, or because it was not worth the time. */
+static void say_why(const char *name, int err)
+{
+	if (err == -ETIMEDOUT || err == -EDQUOT || err == -EFAULT || err == -ENOMEM)
+		log_warn("the unwind information of '%s' %s; continuing without", name,
+			 err == -EFAULT	  ? "broke its reader"
+			 : err == -ENOMEM ? "did not fit into memory"
+					  : "took too long to read");
+	else
+		log_debug("no unwind table for '%s': %s", name, strerror(-err));
 }
 
 /* Builds and publishes the table of the file behind fd. */
 static int load_fd(struct unwind_maps *m, int fd, const char *name, const struct mw_unwind_key *key)
 {
 	struct unwind_table *t = NULL;
-	struct elfobj *e = NULL;
 	uint64_t start = util__now_ns();
 	bool refused = false;
-	int err = elfobj__open_fd(fd, name, &e);
+	int err = table_of(m, fd, &t);
 
-	if (!err)
-		err = table_of(m, e, &t);
-	elfobj__close(e);
 	if (t) {
 		m->st.bad_records += t->stats.bad_records;
 		m->st.unsupported += t->stats.unsupported;
@@ -341,7 +352,7 @@ static int load_fd(struct unwind_maps *m, int fd, const char *name, const struct
 		}
 	} else {
 		m->st.failed += err != -ENODATA && err != -ENOEXEC;
-		log_debug("no unwind table for '%s': %s", name, strerror(-err));
+		say_why(name, err);
 	}
 	if (!t && m->n_files >= MAX_FILES)
 		err = make_room(m, 0);

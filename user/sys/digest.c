@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/digest.h"
+
+#include <errno.h>
+#include <gcrypt.h>
+#include <pthread.h>
+
+#include "core/util.h"
+
+#define PIECE (1u << 20)
+
+static void start_library(void)
+{
+	if (gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P)) /* another library uses it, too */
+		return;
+	gcry_check_version(NULL);
+	gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+}
+
+static int hash_all(gcry_md_hd_t md, int fd, uint64_t max_bytes)
+{
+	cleanup_free uint8_t *buf = malloc(PIECE);
+	uint64_t at = 0;
+
+	if (!buf)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n = pread(fd, buf, PIECE, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return 0;
+		at += n;
+		if (at > max_bytes)
+			return -EFBIG;
+		gcry_md_write(md, buf, n);
+	}
+}
+
+int digest__file(int fd, uint64_t max_bytes, char hex[DIGEST_HEX])
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	const uint8_t *out;
+	gcry_md_hd_t md;
+	int err;
+
+	pthread_once(&once, start_library);
+	if (gcry_md_open(&md, GCRY_MD_SHA256, 0))
+		return -EOPNOTSUPP;
+	err = hash_all(md, fd, max_bytes);
+	out = err ? NULL : gcry_md_read(md, GCRY_MD_SHA256);
+	for (int i = 0; out && i < DIGEST_BYTES; i++)
+		snprintf(hex + 2 * i, 3, "%02x", out[i]);
+	gcry_md_close(md);
+	return err;
+}
