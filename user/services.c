@@ -4,6 +4,7 @@
  * out that it was executed to start them: before main(), so that it holds for every program that
  * this is linked into.
  */
+#include "elf/alloc_box.h"
 #include "elf/jitserve.h"
 #include "elf/symserve.h"
 #include "elf/unwind_box.h"
@@ -12,6 +13,7 @@
 const box_serve_fn box__services[BOX_SERVICES] = {
 	[BOX_SYMBOLS] = symserve__serve,
 	[BOX_UNWIND] = unwind_box__serve,
+	[BOX_ALLOCS] = alloc_box__serve,
 	[BOX_JIT] = jitserve__serve,
 };
 

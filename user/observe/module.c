@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "observe/module.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "elf/exits.h"
+#include "elf/alloc_box.h"
 
 static void module_free(struct module *m)
 {
@@ -34,79 +33,26 @@ void module_table__fini(struct module_table *t)
 	memset(t, 0, sizeof(*t));
 }
 
-/* What the symbols say about the file as a whole. */
-struct symbol_facts {
-	bool any, starts_programs;
-};
-
-static int on_symbol(void *arg, const struct elfobj_symbol *sym)
-{
-	struct symbol_facts *f = arg;
-
-	f->any = true;
-	f->starts_programs |= !strcmp(sym->name, "__libc_start_main");
-	return 0;
-}
-
-/* The ways out of the functions that throw. */
-static int find_exits(struct module *m, struct elfobj *elf)
-{
-	struct exits_function fn[64];
-	cleanup_free struct exits *x = calloc(1, sizeof(*x));
-	size_t n = 0;
-	int err;
-
-	if (!x)
-		return -ENOMEM;
-	for (size_t i = 0; i < m->nsites && n < ARRAY_SIZE(fn); i++) {
-		const struct site *s = &m->sites[i];
-
-		if (s->func.fn == MW_FN_NEW && !s->wrapper && s->kind != SITE_NONE)
-			fn[n++] = (struct exits_function){s->func.vaddr, s->func.size};
-	}
-	if (!n)
-		return 0;
-	err = exits__find(elf, fn, n, x);
-	if (err)
-		return err;
-	if (x->incomplete)
-		log_debug("'%s': not every way out of operator new is known", m->path);
-	m->exits = malloc((x->n + 1) * sizeof(*m->exits));
-	if (!m->exits)
-		return -ENOMEM;
-	memcpy(m->exits, x->off, x->n * sizeof(*m->exits));
-	m->nexits = x->n;
-	return 0;
-}
-
-/* Looks through the file once: build-id and allocators. */
+/* Has the file looked through once: build-id and allocators. */
 static int module_read(struct module *m)
 {
-	cleanup_free struct alloc_func *funcs = NULL;
-	struct symbol_facts facts = {0};
-	struct elfobj *elf;
-	size_t n = 0;
-	int err;
+	struct alloc_found f = {0};
+	int err = alloc_box__find(m->fd, &f);
 
-	err = elfobj__open_fd(m->fd, m->path, &elf);
 	if (err)
 		return err;
-	elfobj__build_id_hex(elf, m->build_id);
-	elfobj__each_symbol(elf, on_symbol, &facts);
-	m->has_symbols = facts.any;
-	err = allocs__find(elf, &funcs, &n);
-	if (err == -EBADMSG)
+	if (f.malformed)
 		log_debug("malformed symbol table in '%s': using what came before", m->path);
-	if (n && (!err || err == -EBADMSG)) {
-		err = site__choose(elf, funcs, n, &m->sites);
-		m->nsites = err ? 0 : n;
-		if (!err)
-			err = find_exits(m, elf);
-	}
-	m->is_allocator = m->nsites && !facts.starts_programs && elfobj__type(elf) == ET_DYN &&
-			  !elfobj__has_interp(elf);
-	elfobj__close(elf);
-	return err == -EBADMSG ? 0 : err;
+	if (f.exits_missing)
+		log_debug("'%s': not every way out of operator new is known", m->path);
+	memcpy(m->build_id, f.build_id, sizeof(m->build_id));
+	m->has_symbols = f.has_symbols;
+	m->sites = take_ptr(f.sites);
+	m->nsites = f.nsites;
+	m->exits = take_ptr(f.exits);
+	m->nexits = f.nexits;
+	m->is_allocator = m->nsites && f.is_library && !f.starts_programs;
+	return 0;
 }
 
 static int module_new(const struct procmap *maps, const struct procmap_entry *e,
@@ -130,7 +76,10 @@ static int module_new(const struct procmap *maps, const struct procmap_entry *e,
 		m->err = m->fd;
 	else
 		m->err = module_read(m);
-	if (m->err && m->err != -ENOEXEC)
+	if (m->err == -ETIMEDOUT || m->err == -EDQUOT || m->err == -EFAULT)
+		log_warn("looking for allocators in '%s' %s; continuing without", m->path,
+			 m->err == -EFAULT ? "broke its reader" : "took too long");
+	else if (m->err && m->err != -ENOEXEC)
 		log_debug("failed to read '%s': %s", m->path, strerror(-m->err));
 	*ret = m;
 	return 0;

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "elf/alloc_box.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "elf/exits.h"
+
+#define MAX_THROWING 64
+#define MAX_ANSWER_BYTES (4u << 20)
+#define MAX_WHY 120
+
+enum { ALLOC_FIND = 1 };
+
+/* The memory file: a wire_head, then nsites wire_sites, then nexits uint64_t. */
+struct wire_head {
+	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
+	uint8_t has_symbols, starts_programs, is_library, malformed, exits_missing;
+	uint32_t nsites, nexits;
+};
+
+enum { WIRE_WRAPPER = 1, WIRE_CALLS_FAMILY = 2, WIRE_NULL_GOES_ON = 4 };
+
+struct wire_site {
+	char name[sizeof(((struct alloc_func *)0)->name)];
+	char insn[sizeof(((struct site *)0)->insn)];
+	char why[MAX_WHY];
+	char calls[sizeof(((struct site *)0)->calls)];
+	uint32_t fn, kind, flags, align_goes_on, ncallers;
+	uint64_t func_vaddr, func_size, vaddr, off;
+	int64_t caller[SITE_CALLERS][2];
+};
+
+/* A field more in struct site is one more to be sent. */
+_Static_assert(sizeof(struct site) == 496, "wire_site holds all of struct site");
+
+void alloc_found__free(struct alloc_found *f)
+{
+	free(f->sites);
+	free(f->exits);
+	memset(f, 0, sizeof(*f));
+}
+
+/* The helper's side. */
+
+struct symbol_facts {
+	bool any, starts_programs;
+};
+
+static int on_symbol(void *arg, const struct elfobj_symbol *sym)
+{
+	struct symbol_facts *f = arg;
+
+	f->any = true;
+	f->starts_programs |= !strcmp(sym->name, "__libc_start_main");
+	return 0;
+}
+
+/* The ways out of the functions that throw. */
+static int find_exits(struct elfobj *elf, struct alloc_found *out)
+{
+	struct exits_function fn[MAX_THROWING];
+	cleanup_free struct exits *x = calloc(1, sizeof(*x));
+	size_t n = 0;
+	int err;
+
+	if (!x)
+		return -ENOMEM;
+	for (size_t i = 0; i < out->nsites && n < ARRAY_SIZE(fn); i++) {
+		const struct site *s = &out->sites[i];
+
+		if (s->func.fn == MW_FN_NEW && !s->wrapper && s->kind != SITE_NONE)
+			fn[n++] = (struct exits_function){s->func.vaddr, s->func.size};
+	}
+	err = n ? exits__find(elf, fn, n, x) : 0;
+	if (err)
+		return err;
+	out->exits_missing = x->incomplete;
+	out->exits = malloc((x->n + 1) * sizeof(*out->exits));
+	if (!out->exits)
+		return -ENOMEM;
+	memcpy(out->exits, x->off, x->n * sizeof(*out->exits));
+	out->nexits = x->n;
+	return 0;
+}
+
+static int look_through(struct elfobj *elf, struct alloc_found *out)
+{
+	cleanup_free struct alloc_func *funcs = NULL;
+	struct symbol_facts facts = {0};
+	size_t n = 0;
+	int err;
+
+	elfobj__build_id_hex(elf, out->build_id);
+	elfobj__each_symbol(elf, on_symbol, &facts);
+	out->has_symbols = facts.any;
+	out->starts_programs = facts.starts_programs;
+	out->is_library = elfobj__type(elf) == ET_DYN && !elfobj__has_interp(elf);
+	err = allocs__find(elf, &funcs, &n);
+	out->malformed = err == -EBADMSG;
+	if (out->malformed)
+		err = 0;
+	if (!err && n)
+		err = site__choose(elf, funcs, n, &out->sites);
+	out->nsites = err ? 0 : n;
+	return err ? err : find_exits(elf, out);
+}
+
+static void pack_site(const struct site *s, struct wire_site *w)
+{
+	memset(w, 0, sizeof(*w));
+	memcpy(w->name, s->func.name, sizeof(w->name));
+	memcpy(w->insn, s->insn, sizeof(w->insn));
+	memcpy(w->calls, s->calls, sizeof(w->calls));
+	snprintf(w->why, sizeof(w->why), "%s", s->why);
+	w->fn = s->func.fn;
+	w->kind = s->kind;
+	w->flags = (s->wrapper ? WIRE_WRAPPER : 0) | (s->calls_family ? WIRE_CALLS_FAMILY : 0) |
+		   (s->null_goes_on ? WIRE_NULL_GOES_ON : 0);
+	w->align_goes_on = s->align_goes_on;
+	w->func_vaddr = s->func.vaddr;
+	w->func_size = s->func.size;
+	w->vaddr = s->vaddr;
+	w->off = s->off;
+	w->ncallers = s->ncallers;
+	for (size_t i = 0; i < s->ncallers; i++) {
+		w->caller[i][0] = s->caller[i].lo;
+		w->caller[i][1] = s->caller[i].hi;
+	}
+}
+
+static int write_found(int fd, const struct alloc_found *f)
+{
+	struct wire_head h = {
+		.has_symbols = f->has_symbols,
+		.starts_programs = f->starts_programs,
+		.is_library = f->is_library,
+		.malformed = f->malformed,
+		.exits_missing = f->exits_missing,
+		.nsites = f->nsites,
+		.nexits = f->nexits,
+	};
+	int err;
+
+	memcpy(h.build_id, f->build_id, sizeof(h.build_id));
+	err = util__write_all(fd, &h, sizeof(h));
+	for (size_t i = 0; i < f->nsites && !err; i++) {
+		struct wire_site w;
+
+		pack_site(&f->sites[i], &w);
+		err = util__write_all(fd, &w, sizeof(w));
+	}
+	return err ? err : util__write_all(fd, f->exits, f->nexits * sizeof(*f->exits));
+}
+
+void alloc_box__serve(struct box_conn *c, struct box_request *r)
+{
+	struct alloc_found found = {0};
+	struct elfobj *e = NULL;
+	int err = r->op == ALLOC_FIND && r->fds[0] >= 0 && r->fds[1] >= 0
+			  ? elfobj__open_fd(r->fds[0], "", &e)
+			  : -EINVAL;
+
+	if (!err)
+		err = look_through(e, &found);
+	if (!err)
+		err = write_found(r->fds[1], &found);
+	box_conn__answer(c, err, NULL, 0, false);
+	elfobj__close(e);
+	alloc_found__free(&found);
+}
+
+/* This side. */
+
+static bool is_text(const char *s, size_t cap)
+{
+	return memchr(s, 0, cap) != NULL;
+}
+
+static int unpack_site(const struct wire_site *w, struct site *s, char *why)
+{
+	if (!is_text(w->name, sizeof(w->name)) || !is_text(w->insn, sizeof(w->insn)) ||
+	    !is_text(w->why, sizeof(w->why)) || !is_text(w->calls, sizeof(w->calls)) ||
+	    w->fn >= MW_FN_COUNT || w->kind > SITE_NONE || w->ncallers > SITE_CALLERS)
+		return -EBADMSG;
+	memset(s, 0, sizeof(*s));
+	memcpy(s->func.name, w->name, sizeof(w->name));
+	memcpy(s->insn, w->insn, sizeof(w->insn));
+	memcpy(s->calls, w->calls, sizeof(w->calls));
+	memcpy(why, w->why, sizeof(w->why));
+	s->why = why;
+	s->func.fn = w->fn;
+	s->func.vaddr = w->func_vaddr;
+	s->func.size = w->func_size;
+	s->kind = w->kind;
+	s->wrapper = w->flags & WIRE_WRAPPER;
+	s->calls_family = w->flags & WIRE_CALLS_FAMILY;
+	s->null_goes_on = w->flags & WIRE_NULL_GOES_ON;
+	s->align_goes_on = w->align_goes_on;
+	s->vaddr = w->vaddr;
+	s->off = w->off;
+	s->ncallers = w->ncallers;
+	for (size_t i = 0; i < s->ncallers; i++) {
+		s->caller[i].lo = w->caller[i][0];
+		s->caller[i].hi = w->caller[i][1];
+	}
+	return 0;
+}
+
+/* The sites and, behind them in the same memory, their reasons. */
+static int unpack_sites(const char *p, size_t n, struct alloc_found *ret)
+{
+	char *why;
+
+	if (!n)
+		return 0;
+	ret->sites = calloc(n, sizeof(*ret->sites) + MAX_WHY);
+	if (!ret->sites)
+		return -ENOMEM;
+	why = (char *)(ret->sites + n);
+	for (size_t i = 0; i < n; i++) {
+		struct wire_site w;
+		int err;
+
+		memcpy(&w, p + i * sizeof(w), sizeof(w));
+		err = unpack_site(&w, &ret->sites[i], why + i * MAX_WHY);
+		if (err)
+			return err;
+	}
+	ret->nsites = n;
+	return 0;
+}
+
+int alloc_box__decode(const void *data, size_t len, struct alloc_found *ret)
+{
+	const char *p = data;
+	struct wire_head h;
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	if (len < sizeof(h))
+		return -EBADMSG;
+	memcpy(&h, p, sizeof(h));
+	p += sizeof(h);
+	if (h.nsites > ALLOCS_MAX || h.nexits > EXITS_MAX ||
+	    len != sizeof(h) + h.nsites * sizeof(struct wire_site) + h.nexits * sizeof(uint64_t) ||
+	    !is_text(h.build_id, sizeof(h.build_id)) ||
+	    strspn(h.build_id, "0123456789abcdef") != strlen(h.build_id))
+		return -EBADMSG;
+	memcpy(ret->build_id, h.build_id, sizeof(h.build_id));
+	ret->has_symbols = h.has_symbols;
+	ret->starts_programs = h.starts_programs;
+	ret->is_library = h.is_library;
+	ret->malformed = h.malformed;
+	ret->exits_missing = h.exits_missing;
+	err = unpack_sites(p, h.nsites, ret);
+	if (!err) {
+		ret->exits = malloc((h.nexits + 1) * sizeof(*ret->exits));
+		err = ret->exits ? 0 : -ENOMEM;
+	}
+	if (err) {
+		alloc_found__free(ret);
+		return err;
+	}
+	p += h.nsites * sizeof(struct wire_site);
+	memcpy(ret->exits, p, h.nexits * sizeof(*ret->exits));
+	ret->nexits = h.nexits;
+	return 0;
+}
+
+int alloc_box__find(int fd, struct alloc_found *ret)
+{
+	cleanup_fd int out = box__memory();
+	cleanup_free void *data = NULL;
+	const int fds[] = {fd, out};
+	struct box_helper *h = NULL;
+	struct box_answer a;
+	size_t len = 0;
+	int err = out < 0 ? out : box_helper__new(BOX_ALLOCS, fd, &h);
+
+	if (err)
+		return err;
+	err = box_helper__ask(h, ALLOC_FIND, NULL, 0, fds, ARRAY_SIZE(fds), &a);
+	box_helper__free(h);
+	if (!err)
+		err = box__take(out, MAX_ANSWER_BYTES, &data, &len);
+	if (!err)
+		err = alloc_box__decode(data, len, ret);
+	return err > 0 ? -EFAULT : err;
+}
