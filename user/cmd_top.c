@@ -224,6 +224,7 @@ static int print_json(struct top *t)
 		.gap_seconds = t->gap_seconds,
 		.clock_step_ms = t->clock_step_ms,
 		.lost_events = t->lost_events,
+		.timeline_dropped = t->dropped,
 		.note = mm_probe__note(t->probe),
 		.resident = t->stacks ? stacks__json(t->stacks) : NULL,
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "probe/proc_timeline.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/util.h"
@@ -11,12 +12,14 @@
 #define MAX_PROCESSES 16384
 #define FULL_PROCESSES 4096 /* those beyond them get few rows each: the memory stays bounded */
 #define FEW_ROWS 128
+#define DROP_SHARE 16
 
 struct entry {
 	struct timeline line;
 	pid_t pid;
 	uint64_t start_ns; /* 0 until the first row */
-	bool ended;
+	bool ended, in_gone, full; /* full: has room for opts.max_rows */
+	int64_t most_bytes;	   /* highest RSS in its rows */
 	int64_t inuse_bytes, alloc_bytes;
 };
 
@@ -29,7 +32,9 @@ struct proc_timeline {
 	size_t nlive, live_cap;
 	struct entry **gone; /* ended by an event since the last rows */
 	size_t ngone, gone_cap;
-	uint64_t rejected;
+	size_t nfull;
+	uint64_t rejected, dropped;
+	int64_t least_bytes; /* more than all that were dropped or rejected had */
 	const struct timeline **lines;
 	size_t lines_cap;
 	uint64_t mono0_ns, last_ns; /* of the start, of the last tick */
@@ -143,8 +148,9 @@ static int add_entry(struct proc_timeline *t, pid_t pid, const char *name, struc
 		return -ENOMEM;
 	e->pid = pid;
 	e->inuse_bytes = e->alloc_bytes = TIMELINE_UNKNOWN;
-	timeline__init(&e->line, pid, name,
-		       t->opts.all && t->n >= FULL_PROCESSES ? FEW_ROWS : t->opts.max_rows);
+	e->full = !t->opts.all || t->nfull < FULL_PROCESSES;
+	t->nfull += e->full;
+	timeline__init(&e->line, pid, name, e->full ? t->opts.max_rows : FEW_ROWS);
 	t->entry[t->n++] = e;
 	memmove(t->live + at + 1, t->live + at, (t->nlive - at) * sizeof(*t->live));
 	t->live[at] = e;
@@ -201,6 +207,7 @@ static int append(struct proc_timeline *t, struct entry *e, const struct figures
 	row.value[TIMELINE_SWAP] = f->swap;
 	row.value[TIMELINE_INUSE] = e->inuse_bytes;
 	row.value[TIMELINE_ALLOC] = e->alloc_bytes;
+	e->most_bytes = max_of(e->most_bytes, row.value[TIMELINE_RSS]);
 	return timeline__append(&e->line, &row);
 }
 
@@ -219,6 +226,46 @@ static int append_peak(struct proc_timeline *t, struct entry *e, const struct fi
 	return append(t, e, peak);
 }
 
+static int by_most_bytes(const void *a, const void *b)
+{
+	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+
+	return (x->most_bytes > y->most_bytes) - (x->most_bytes < y->most_bytes);
+}
+
+/* The dead give way, the smallest first; a share at a time, so that it is seldom done. */
+static void make_room(struct proc_timeline *t, size_t max)
+{
+	cleanup_free struct entry **dead = calloc(t->n, sizeof(*dead));
+	size_t n = 0, kept = 0, drop;
+
+	for (size_t i = 0; dead && i < t->n; i++) {
+		if (t->entry[i]->ended && !t->entry[i]->in_gone)
+			dead[n++] = t->entry[i];
+	}
+	if (!n)
+		return;
+	qsort(dead, n, sizeof(*dead), by_most_bytes);
+	drop = min_of(n, max / DROP_SHARE + 1);
+	for (size_t i = 0; i < drop; i++) {
+		t->least_bytes = max_of(t->least_bytes, dead[i]->most_bytes);
+		dead[i]->most_bytes = -1;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		struct entry *e = t->entry[i];
+
+		if (e->most_bytes >= 0) {
+			t->entry[kept++] = e;
+			continue;
+		}
+		t->nfull -= e->full;
+		timeline__clear(&e->line);
+		free(e);
+	}
+	t->dropped += t->n - kept;
+	t->n = kept;
+}
+
 /* With `all`: an entry for a process that was met; NULL when there is no room. */
 static struct entry *add_process(struct proc_timeline *t, pid_t pid, const char *comm,
 				 uint64_t start_ns)
@@ -228,6 +275,8 @@ static struct entry *add_process(struct proc_timeline *t, pid_t pid, const char 
 	char name[MW_MM_COMM_LEN + 1];
 
 	snprintf(name, sizeof(name), "%.*s", MW_MM_COMM_LEN, comm);
+	if (t->n >= max)
+		make_room(t, max);
 	if (t->n >= max || add_entry(t, pid, name, &e)) {
 		/* it is met again at each tick; told once */
 		t->rejected += start_ns >= t->last_boot_ns;
@@ -260,8 +309,10 @@ void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 		if (ev->rss_bytes) /* its last moment; before 6.16 the memory is gone by then */
 			append(t, e, &now);
 		end_entry(t, e);
-		if (!array_reserve(t->gone, t->gone_cap, t->ngone + 1))
+		if (!array_reserve(t->gone, t->gone_cap, t->ngone + 1)) {
 			t->gone[t->ngone++] = e;
+			e->in_gone = true;
+		}
 		if (ev->exit_code & 0x7f)
 			snprintf(text, sizeof(text), "killed by signal %d", ev->exit_code & 0x7f);
 		else
@@ -362,6 +413,8 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 			return err;
 		i++;
 	}
+	for (size_t i = 0; i < t->ngone; i++)
+		t->gone[i]->in_gone = false;
 	t->ngone = 0;
 	t->last_boot_ns = util__boot_ns();
 	return t->nlive;
@@ -381,6 +434,12 @@ int proc_timeline__tick(struct proc_timeline *t)
 uint64_t proc_timeline__rejected(const struct proc_timeline *t)
 {
 	return t->rejected;
+}
+
+uint64_t proc_timeline__dropped(const struct proc_timeline *t, int64_t *ret_bytes)
+{
+	*ret_bytes = t->least_bytes;
+	return t->dropped;
 }
 
 int64_t proc_timeline__step_ms(const struct proc_timeline *t)

@@ -24,7 +24,9 @@ struct proc_timeline_opts {
 	bool no_bpf;
 	bool external;	      /* rows and events are fed by the caller's own mm_probe */
 	bool all;	      /* external: every process met is recorded, not only those added */
-	size_t max_processes; /* with all; 0: 16384. Beyond it they are counted, not recorded */
+	/* with all; 0: 16384. Beyond it the dead give way, those with the lowest peak first; where
+	 * all live, new ones are counted and not recorded */
+	size_t max_processes;
 };
 
 struct proc_timeline;
@@ -51,6 +53,8 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows);
 void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev);
 /* Processes that were not recorded for want of room. */
 uint64_t proc_timeline__rejected(const struct proc_timeline *t);
+/* Ended processes whose timelines were dropped for others; *ret_bytes: the highest RSS of them. */
+uint64_t proc_timeline__dropped(const struct proc_timeline *t, int64_t *ret_bytes);
 
 /* How far the wall clock has stepped from the clock of the rows, which never steps; 0 if not by
  * more than a second. */

@@ -103,7 +103,7 @@ static void draw(struct screen *s)
 	size_t nstacks =
 		s->t->stacks && height >= MIN_ROWS_STACKS ? stacks__lines(s->t->stacks) : 0;
 	size_t rows = height > HEAD_ROWS + 1 ? height - HEAD_ROWS - 1 - nstacks : 0;
-	char line[1024];
+	char line[1024], dropped[64] = "";
 
 	erase();
 	if (s->help) {
@@ -115,11 +115,14 @@ static void draw(struct screen *s)
 	put(0, 0, line, A_NORMAL);
 	view__machine_line2(line, sizeof(line), &t->machine);
 	put(1, 0, line, A_NORMAL);
-	snprintf(line, sizeof(line), "by %s%s%s%s%s%s  %s", view__sort_name(t->view.sort),
+	if (t->dropped)
+		snprintf(dropped, sizeof(dropped), "(timeline: %llu ended processes dropped) ",
+			 (unsigned long long)t->dropped);
+	snprintf(line, sizeof(line), "by %s%s%s%s%s%s  %s%s", view__sort_name(t->view.sort),
 		 t->view.reverse ? ", lowest first" : "", t->view.tree ? ", tree" : "",
 		 t->view.has_filter ? ", filter " : "", t->view.has_filter ? s->filter : "",
 		 s->paused ? ", stopped" : "",
-		 t->gap_seconds ? "(a gap before this refresh)" : s->message);
+		 dropped, t->gap_seconds ? "(a gap before this refresh)" : s->message);
 	put(2, 0, line, A_DIM);
 	view__heading(line, sizeof(line), &t->view);
 	put(3, s->left, line, A_REVERSE);
@@ -274,7 +277,9 @@ int screen__run(struct top *t)
 	}
 	timeout(0);
 	keypad(stdscr, TRUE);
+	t->is_screen = true;
 	err = loop(&s, sigfd);
+	t->is_screen = false;
 	term__close();
 	if (err)
 		log_error("failed to read the processes: %s", strerror(-err));

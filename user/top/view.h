@@ -70,6 +70,7 @@ struct view_extra {
 	int64_t clock_step_ms; /* how far the wall clock stepped since the line before; 0: it did
 				  not */
 	uint64_t lost_events;  /* execs and ends of processes that were not seen so far */
+	uint64_t timeline_dropped; /* ended processes that gave way to others */
 	const char *note;      /* "" or what is missing */
 	json_t *resident;      /* by stack, taken over; NULL: none */
 };

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Timelines of all processes where two hundred begin and end in a second: the dead and small give
+ * way, the biggest and the growing never do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "probe/proc_timeline.h"
+#include "probe/task_iter.h"
+
+#define MIB (1ULL << 20)
+#define ROOM 1000
+#define FORKS 200
+
+static struct mw_task_row row_of(uint32_t pid, uint64_t start_ns, uint64_t bytes, const char *comm)
+{
+	struct mw_task_row r = {.tgid = pid, .start_ns = start_ns, .anon_bytes = bytes};
+
+	strncpy(r.comm, comm, sizeof(r.comm));
+	return r;
+}
+
+static void ends(struct proc_timeline *t, const struct mw_task_row *r)
+{
+	struct mw_mm_ev ev = {.type = MW_MM_EXIT,
+			      .tgid = r->tgid,
+			      .start_ns = r->start_ns,
+			      .anon_bytes = r->anon_bytes,
+			      .rss_bytes = r->anon_bytes,
+			      .peak_anon_bytes = r->anon_bytes,
+			      .peak_time_ns = UINT64_MAX / 4};
+
+	memcpy(ev.comm, r->comm, sizeof(ev.comm));
+	proc_timeline__event(t, &ev);
+}
+
+static const struct timeline *find(struct proc_timeline *t, const char *name)
+{
+	const struct timeline *const *lines;
+	size_t n = proc_timeline__all(t, &lines);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(lines[i]->name, name))
+			return lines[i];
+	}
+	return NULL;
+}
+
+static void churn(void **state)
+{
+	struct proc_timeline_opts o = {.external = true, .all = true, .max_processes = ROOM};
+	struct mw_task_row rows[FORKS + 3];
+	const struct timeline *const *lines;
+	const struct timeline *line;
+	struct proc_timeline *t;
+	uint32_t pid = 1000;
+	int64_t most;
+
+	assert_int_equal(proc_timeline__new(&o, &t), 0);
+	for (int second = 0; second < 120; second++) {
+		struct task_rows pass = {.row = rows};
+
+		rows[pass.n++] = row_of(10, 1, 50 * MIB, "server");
+		if (second > 70) /* begins when the table has been full for long */
+			rows[pass.n++] = row_of(20, 2, (uint64_t)(second - 70) * 2 * MIB, "grows");
+		if (second == 5) /* large, and gone after a second */
+			rows[pass.n++] = row_of(30, 3, 900 * MIB, "large");
+		for (int i = 0; i < FORKS; i++, pid++)
+			rows[pass.n++] = row_of(pid, pid, (1 + pid % 3) * MIB, "short");
+		assert_true(proc_timeline__rows(t, &pass) >= 0);
+		for (size_t i = 0; i < pass.n; i++) {
+			if (rows[i].tgid >= 30)
+				ends(t, &rows[i]);
+		}
+		assert_true(proc_timeline__all(t, &lines) <= ROOM);
+	}
+	line = find(t, "grows");
+	assert_non_null(line);
+	assert_int_equal(line->nrows, 49);
+	assert_int_equal(line->rows[48].value[TIMELINE_RSS], 98 * MIB);
+	assert_int_equal(find(t, "server")->nrows, 120);
+	assert_non_null(find(t, "large"));
+	assert_non_null(find(t, "short"));
+	assert_true(proc_timeline__dropped(t, &most) > 20000);
+	assert_int_equal(most, 3 * MIB);
+	assert_int_equal(proc_timeline__rejected(t), 0);
+	proc_timeline__free(t);
+}
+
+/* Where all live, nothing is dropped, and those without room are counted. */
+static void all_live(void **state)
+{
+	struct proc_timeline_opts o = {.external = true, .all = true, .max_processes = 4};
+	struct mw_task_row rows[6];
+	struct task_rows pass = {.row = rows, .n = 6};
+	const struct timeline *const *lines;
+	struct proc_timeline *t;
+	int64_t most;
+
+	for (uint32_t i = 0; i < 6; i++)
+		rows[i] = row_of(i + 1, i + 1, MIB, "x");
+	assert_int_equal(proc_timeline__new(&o, &t), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(proc_timeline__rows(t, &pass), 4);
+	assert_int_equal(proc_timeline__all(t, &lines), 4);
+	assert_int_equal(proc_timeline__rejected(t), 2);
+	assert_int_equal(proc_timeline__dropped(t, &most), 0);
+	proc_timeline__free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(churn),
+		cmocka_unit_test(all_live),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
