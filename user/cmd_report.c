@@ -16,6 +16,7 @@
 #include "format/hist_out.h"
 #include "format/record.h"
 #include "report/load.h"
+#include "report/processes.h"
 #include "report/merge.h"
 #include "report/report.h"
 #include "sys/outfile.h"
@@ -70,6 +71,7 @@ enum {
 	OPT_VERDICTS,
 	OPT_LEDGER,
 	OPT_FROM,
+	OPT_PID,
 	OPT_TO,
 	OPT_GRAPH,
 	OPT_LEAK_AFTER,
@@ -144,6 +146,7 @@ static const struct argp_option options[] = {
 	{0, 0, 0, 0, "Recordings (of --record):", 5},
 	{"verdicts", OPT_VERDICTS, "N", OPTION_ARG_OPTIONAL,
 	 "What each stack's memory does over time: leaks first; the first N (default 20)"},
+	{"pid", OPT_PID, "PID", 0, "Only this process, of a profile or recording of several"},
 	{"from", OPT_FROM, "TIME", 0, "What changed since TIME after the start (30s, 5m)"},
 	{"histograms", OPT_HISTOGRAMS, 0, 0,
 	 "Sizes and lifetimes of the blocks, and who makes temporary ones"},
@@ -236,6 +239,19 @@ static int set_top(struct args *a, const char *text, struct argp_state *state)
 	if (end == text || *end || errno || n < 0 || n > INT_MAX)
 		argp_error(state, "--top: '%s' is not a number of rows", text);
 	a->o.top = (int)n;
+	return 0;
+}
+
+static error_t set_pid(struct args *a, const char *text, struct argp_state *state)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	if (errno || end == text || *end || pid < 1 || pid > INT32_MAX)
+		argp_error(state, "--pid: '%s' is not a PID", text);
+	a->window.pid = (uint32_t)pid;
 	return 0;
 }
 
@@ -374,6 +390,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_SOURCE_PATH: a->o.source_path = arg; return 0;
 	case OPT_TRIM_PATH: a->o.trim_path = arg; return 0;
 	case OPT_VERDICTS: set_mode(a, MODE_VERDICTS, state); return set_top(a, arg, state);
+	case OPT_PID: return set_pid(a, arg, state);
 	case OPT_FROM:
 	case OPT_TO: return set_moment(a, key, arg, state);
 	case OPT_HISTOGRAMS: return set_mode(a, MODE_HISTOGRAMS, state);
@@ -422,6 +439,21 @@ static bool same_when_merged(const struct profile *p)
 }
 
 /* Reads and merges. */
+/* Says which processes there are where the wanted one is not. */
+static int keep_process(struct profile *p, uint32_t pid, const char *path)
+{
+	struct process *list = calloc(PROCESSES_MAX, sizeof(*list));
+	size_t n = list ? processes__list(p, list) : 0;
+	int err = !list ? -ENOMEM : !n && p->pid == pid ? 0 : processes__keep(p, pid);
+
+	if (err)
+		log_error("no process %u in '%s'%s", pid, path, n ? "; it has:" : "");
+	for (size_t i = 0; err && i < n && i < 20; i++)
+		log_error("  %u %s", list[i].pid, list[i].comm);
+	free(list);
+	return err;
+}
+
 static int load(const struct names *files, const struct recording_window *window, bool compact,
 		struct profile **ret)
 {
@@ -434,6 +466,8 @@ static int load(const struct names *files, const struct recording_window *window
 		err = load__file_window(files->name[i], window, &p[i], why, sizeof(why));
 		if (err)
 			log_error("failed to read '%s': %s", files->name[i], why);
+		else if (window && window->pid)
+			err = keep_process(p[i], window->pid, files->name[i]);
 	}
 	if (!err && files->n == 1 && !compact && same_when_merged(p[0])) {
 		*ret = p[0];

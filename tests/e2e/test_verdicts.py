@@ -162,3 +162,32 @@ def test_record_cannot_be_written(target):
     t.expect("ready")
     p = memwatch("-p", t.pid, "-d", "0.3s", "--record", "/nonexistent/x", check=1)
     assert "/nonexistent/x" in p.stderr
+
+
+def test_two_processes_in_a_recording(target, attach, tmp_path):
+    """Each has its own heading and verdicts; one can be chosen."""
+    file = tmp_path / "both.mwrec"
+    exe = build("known.c")
+    a, b = target([exe]), target([exe])
+    for t in (a, b):
+        t.expect("ready")
+    m = attach("-p", a.pid, "-p", b.pid, "--exact", "-q", "-v", "-i", "0.1", "--record", file)
+    wait_for(lambda: file.exists() and file.stat().st_size > 100)  # the beginning is in it
+    for t in (a, b):
+        t.say()
+        t.expect("done")
+    m.finish()
+    text = memwatch("report", "--verdicts", file, check=0).stdout
+    assert text.startswith("2 processes, ") and "in use 0B to 1.53MB" in text.splitlines()[0]
+    for t in (a, b):
+        assert f"known (PID {t.pid}): in use 0B to 781.25kB" in text
+    assert text.count("hold") >= 2
+    one = memwatch("report", "--verdicts", "--pid", a.pid, file, check=0).stdout
+    assert f"(PID {a.pid})" in one and f"(PID {b.pid})" not in one
+    for p, want in (((), "1.53MB"), (("--pid", b.pid), "781.25kB")):
+        top = memwatch("report", "--top", *p, file, check=0).stdout
+        assert f"of {want} total" in top, top
+    wrong = memwatch("report", "--top", "--pid", "1", file, check=1).stderr
+    assert "no process 1 in" in wrong and f"{a.pid} known" in wrong
+    assert "--pid" in memwatch("report", "--verdicts", "--pid", "1", file, check=1).stderr
+    assert "is not a PID" in memwatch("report", "--pid", "x", file, check=2).stderr

@@ -405,6 +405,40 @@ int profile__hist(struct profile *p, const struct hist *h)
 	return hist__merge(&to->hist, h);
 }
 
+void profile__keep_samples(struct profile *p,
+			   bool (*keep)(const struct profile *p, const struct profile_sample *s,
+					void *arg),
+			   void *arg)
+{
+	size_t n = 0, hist = 0, nhists = 0, age = 0, nages = 0;
+
+	for (size_t i = 0; i < p->nsamples; i++) {
+		bool stays = keep(p, &p->samples[i], arg);
+
+		if (hist < p->nhists && p->hists[hist].sample == i) {
+			if (stays) {
+				p->hists[nhists] = p->hists[hist];
+				p->hists[nhists++].sample = (uint32_t)n;
+			} else {
+				hist__clear(&p->hists[hist].hist);
+			}
+			hist++;
+		}
+		if (age < p->nages && p->ages[age].sample == i) {
+			if (stays) {
+				p->ages[nages] = p->ages[age];
+				p->ages[nages++].sample = (uint32_t)n;
+			}
+			age++;
+		}
+		if (stays)
+			p->samples[n++] = p->samples[i];
+	}
+	p->nsamples = n;
+	p->nhists = nhists;
+	p->nages = nages;
+}
+
 void profile__drop_hists(struct profile *p)
 {
 	for (size_t i = 0; i < p->nhists; i++)

@@ -198,6 +198,12 @@ const struct hist_ages *profile__find_ages(const struct profile *p, uint32_t sam
 /* Text of a string id; "" for an id out of range. Borrowed until the profile changes. */
 const char *profile__text(const struct profile *p, uint32_t id);
 
+/* Leaves the samples that `keep` wants, in their order, with their histograms and ages. */
+void profile__keep_samples(struct profile *p,
+			   bool (*keep)(const struct profile *p, const struct profile_sample *s,
+					void *arg),
+			   void *arg);
+
 /* Index of the sample type called `name` ("inuse_space"), also with "inuse_" left off as pprof
  * allows; -ENOENT if there is none. NULL: the default one. */
 int profile__find_type(const struct profile *p, const char *name);

@@ -8,8 +8,11 @@
 #include "core/textbuf.h"
 #include "format/record.h"
 #include "format/text.h"
+#include "report/processes.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FRAMES_SHOWN 6
@@ -46,30 +49,14 @@ static int window_ticks(const struct record *r, const struct recording_window *w
 	return 0;
 }
 
-/* Stacks of other moments, without values in this one. */
-static void drop_empty(struct profile *p)
+/* Stacks of other moments have no values in this one. */
+static bool has_values(const struct profile *p, const struct profile_sample *s, void *arg)
 {
-	size_t n = 0, hist = 0, nhists = 0;
-
-	for (size_t i = 0; i < p->nsamples; i++) {
-		bool any = false;
-
-		for (size_t v = 0; v < p->nvalues; v++)
-			any |= p->samples[i].value[v] != 0;
-		if (hist < p->nhists && p->hists[hist].sample == i) {
-			if (any) {
-				p->hists[nhists] = p->hists[hist];
-				p->hists[nhists++].sample = n;
-			} else {
-				hist__clear(&p->hists[hist].hist);
-			}
-			hist++;
-		}
-		if (any)
-			p->samples[n++] = p->samples[i];
+	for (size_t v = 0; v < p->nvalues; v++) {
+		if (s->value[v])
+			return true;
 	}
-	p->nsamples = n;
-	p->nhists = nhists;
+	return false;
 }
 
 int recording__profile(const void *buf, size_t len, const struct recording_window *w,
@@ -87,7 +74,7 @@ int recording__profile(const void *buf, size_t len, const struct recording_windo
 		err = record__profile(r, from, to, ret);
 		*ret_why = err ? strerror(-err) : "";
 		if (!err)
-			drop_empty(*ret);
+			profile__keep_samples(*ret, has_values, NULL);
 	}
 	record__free(r);
 	return err;
@@ -178,28 +165,95 @@ static int put_verdict(FILE *f, const struct profile *p, const struct record_ver
 }
 
 static void put_head(FILE *f, const struct record *r, const struct profile *p, size_t from,
-		     size_t to)
+		     size_t to, size_t nprocesses)
 {
 	const struct record_tick *t;
 	char rss0[UNITS_LEN], rss1[UNITS_LEN], use0[UNITS_LEN], use1[UNITS_LEN], span[UNITS_LEN];
 
 	record__ticks(r, &t);
-	emit__plain(f, profile__text(p, p->comm));
-	fprintf(f, " (PID %u), %zu snapshots in %s: in use %s to %s, RSS %s to %s\n\n", p->pid,
-		to - from + 1,
+	if (nprocesses > 1) {
+		fprintf(f, "%zu processes", nprocesses);
+	} else {
+		emit__plain(f, profile__text(p, p->comm));
+		fprintf(f, " (PID %u)", p->pid);
+	}
+	fprintf(f, ", %zu snapshots in %s: in use %s to %s, RSS %s to %s%s\n\n", to - from + 1,
 		units__time(span, sizeof(span),
 			    (uint64_t)(t[to].time_unix_ns - t[from].time_unix_ns)),
 		units__size(use0, sizeof(use0), (int64_t)t[from].totals.inuse_bytes),
 		units__size(use1, sizeof(use1), (int64_t)t[to].totals.inuse_bytes),
 		units__size(rss0, sizeof(rss0), t[from].rss_bytes),
-		units__size(rss1, sizeof(rss1), t[to].rss_bytes));
+		units__size(rss1, sizeof(rss1), t[to].rss_bytes), nprocesses > 1 ? ", in all" : "");
+}
+
+struct verdicts {
+	FILE *f;
+	size_t top;
+	const struct profile *p, *begin; /* at the end and at the beginning */
+	const struct record_verdict *v;
+	size_t n;
+};
+
+/* Of one process; its share of what is in use is the sum over its stacks. */
+static int put_process(const struct verdicts *x, const struct process *now)
+{
+	struct process *before = calloc(PROCESSES_MAX, sizeof(*before));
+	char use0[UNITS_LEN], use1[UNITS_LEN];
+	size_t n, shown = 0;
+	double was = 0;
+	int err = 0;
+
+	if (!before)
+		return -ENOMEM;
+	n = processes__list(x->begin, before);
+	for (size_t i = 0; i < n; i++) {
+		if (before[i].pid == now->pid)
+			was = before[i].inuse_bytes;
+	}
+	free(before);
+	emit__plain(x->f, now->comm);
+	fprintf(x->f, " (PID %u): in use %s to %s\n", now->pid,
+		units__size(use0, sizeof(use0), (int64_t)was),
+		units__size(use1, sizeof(use1), (int64_t)now->inuse_bytes));
+	for (size_t i = 0; i < x->n && shown < x->top && !err; i++) {
+		if (processes__of(x->p, &x->p->samples[x->v[i].sample]) != now->pid)
+			continue;
+		err = put_verdict(x->f, x->p, &x->v[i]);
+		shown++;
+	}
+	putc('\n', x->f);
+	return err;
+}
+
+static int put_verdicts(const struct verdicts *x, const struct record *r, size_t from, size_t to,
+			uint32_t pid)
+{
+	struct process *list = calloc(PROCESSES_MAX, sizeof(*list));
+	size_t n = list ? processes__list(x->p, list) : 0;
+	bool found = !pid;
+	int err = list ? 0 : -ENOMEM;
+
+	if (!err)
+		put_head(x->f, r, x->p, from, to, n);
+	for (size_t i = 0; n <= 1 && i < x->n && i < x->top && !err; i++)
+		err = put_verdict(x->f, x->p, &x->v[i]);
+	for (size_t i = 0; n > 1 && i < n && !err; i++) {
+		if (pid && list[i].pid != pid)
+			continue;
+		found = true;
+		err = put_process(x, &list[i]);
+	}
+	if (!err && n <= 1 && pid)
+		found = n ? list[0].pid == pid : x->p->pid == pid;
+	free(list);
+	return err ? err : found ? 0 : -ENOENT;
 }
 
 int recording__verdicts(FILE *f, const void *buf, size_t len, const struct recording_window *w,
 			size_t top, const char **ret_why)
 {
 	struct record_verdict *v = NULL;
-	struct profile *p = NULL;
+	struct profile *p = NULL, *begin = NULL;
 	struct record *r;
 	size_t from, to, n = 0;
 	int err = open_recording(buf, len, &r, ret_why);
@@ -210,19 +264,24 @@ int recording__verdicts(FILE *f, const void *buf, size_t len, const struct recor
 	if (!err) {
 		from = from == SIZE_MAX ? 0 : from;
 		err = record__profile(r, SIZE_MAX, to, &p);
+		err = err ? err : record__profile(r, SIZE_MAX, from, &begin);
+		/* Of each process as many as are wanted. */
 		err = err ? err
-			  : record__verdicts(r, from, to, max_of(top * 4, (size_t)200),
+			  : record__verdicts(r, from, to, max_of(top * 4, (size_t)2000),
 					     w->leak_after_s, &v, &n);
 		*ret_why = err ? strerror(-err) : "";
 	}
-	if (!err)
-		put_head(f, r, p, from, to);
-	for (size_t i = 0; i < n && i < top && !err; i++)
-		err = put_verdict(f, p, &v[i]);
+	if (!err) {
+		struct verdicts x = {f, top, p, begin, v, n};
+
+		err = put_verdicts(&x, r, from, to, w->pid);
+		*ret_why = err == -ENOENT ? "it has no process of that --pid" : strerror(-err);
+	}
 	if (!err && fflush(f))
 		err = -errno;
 	free(v);
 	profile__free(p);
+	profile__free(begin);
 	record__free(r);
 	return err;
 }

@@ -12,6 +12,7 @@
 struct recording_window {
 	bool has_from, has_to;
 	uint64_t from_ns, to_ns; /* since the start of the recording */
+	uint32_t pid;		 /* verdicts: of this process alone; 0: of all, one after the other */
 	double leak_after_s;	 /* verdicts: of trend__judge */
 };
 
