@@ -227,14 +227,6 @@ static __always_inline bool inside_pending(struct thread *t, u64 sp)
 	return false;
 }
 
-/* May this call be made by operator new? No trampoline tells, so its caller has to be looked at. */
-static __always_inline bool inside_new(struct thread *t)
-{
-	u32 top = t->depth - 1;
-
-	return top < MAX_PENDING && t->p[top].fn == MW_FN_NEW;
-}
-
 static __always_inline u64 page_up(u64 size)
 {
 	return (size + 4095) & ~4095ULL;
@@ -344,8 +336,7 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	t = thread_get(target);
 	if (!t)
 		return 1;
-	if (inside_pending(t, sp) ||
-	    ((!exact() || inside_new(t)) && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
+	if (inside_pending(t, sp) || (!exact() && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
 		count(target, MW_C_NESTED, 1);
 		count(target, MW_C_ALLOCS, -1);
 		count(target, MW_C_ALLOC_BYTES, -size);
@@ -620,10 +611,7 @@ int mw_alloc_session(struct pt_regs *ctx)
 SEC("?uprobe")
 int mw_alloc_entry(struct pt_regs *ctx)
 {
-	/* The return of a call that is not followed comes too: it must not pass for that of one
-	 * which was left by a jump at this very place of the stack. */
-	if (alloc_enter(ctx))
-		inside_call(PT_REGS_SP(ctx));
+	alloc_enter(ctx);
 	return 0;
 }
 

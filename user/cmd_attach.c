@@ -61,7 +61,9 @@ int cmd_attach(int argc, char **argv)
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &opts);
 	signals__block();
-	status = attach__open(&opts, &attach);
+	status = attach__prepare(&opts, 0);
+	if (!status)
+		status = attach__open(&opts, &attach);
 	if (status)
 		return status;
 	for (size_t i = 0; i < opts.npids && !status; i++)
@@ -74,5 +76,6 @@ int cmd_attach(int argc, char **argv)
 	}
 	monitor__free(m);
 	attach__close(attach);
+	alert_options__clear(&opts.alert);
 	return status;
 }

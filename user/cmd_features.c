@@ -14,6 +14,7 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "probe/plan.h"
+#include "sys/privilege.h"
 
 static const char doc[] =
 	"Try what this kernel offers and say what memwatch uses and what falls back.\v"
@@ -95,6 +96,10 @@ int cmd_features(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &json);
+	if (privilege__keep(0)) {
+		log_error("failed to give up privileges");
+		return EXIT_FAILED;
+	}
 	uname(&u);
 	features__probe(&fs);
 	if (json)

@@ -8,6 +8,8 @@
 #include "run/go_watch.h"
 #include "format/output.h"
 #include "format/timeline_file.h"
+#include "sys/box.h"
+#include "sys/privilege.h"
 
 #include <argp.h>
 #include <string.h>
@@ -131,5 +133,10 @@ int cmd_go(int argc, char **argv)
 	a.o.once = !a.o.duration_ns && !a.have_interval && !a.o.gctrace && !a.o.timeline;
 	if (a.o.timeline && !a.have_interval)
 		a.o.interval_ns = 1000000000;
+	box__start(); /* said there if not */
+	if (privilege__keep(PRIVILEGE(FILES) | PRIVILEGE(LIMITS))) {
+		log_error("failed to give up privileges");
+		return EXIT_FAILED;
+	}
 	return go_watch__run(&a.o);
 }

@@ -33,6 +33,7 @@
 #include "oom/saved.h"
 #include "oom/watch.h"
 #include "sys/outfile.h"
+#include "sys/privilege.h"
 #include "sys/protect.h"
 #include "sys/signals.h"
 
@@ -484,9 +485,9 @@ static void close_books(const struct oom_cmd *c)
 	size_t n = 0;
 
 	watch__stats(c->watch, &s);
-#define X(name, text)                                                                              \
-	if (n < sizeof(lost))                                                                      \
-		n += snprintf(lost + n, sizeof(lost) - n, "%llu " text ", ",                       \
+#define X(name, text)                                                        \
+	if (n < sizeof(lost))                                                \
+		n += snprintf(lost + n, sizeof(lost) - n, "%llu " text ", ", \
 			      (unsigned long long)s.lost[MW_OOM_C_LOST_##name]);
 	MW_OOM_LOSSES(X)
 #undef X
@@ -660,6 +661,13 @@ static int run(struct oom_cmd *c)
 {
 	int status = start_runner(c);
 
+	if (!status &&
+	    privilege__keep(PRIVILEGE(FILES) | PRIVILEGE(KERNEL_LOG) | PRIVILEGE(LIMITS))) {
+		log_error("failed to give up privileges");
+		status = EXIT_FAILED;
+	}
+	if (status)
+		return status;
 	for (size_t i = 0; i < c->nfiles; i++) {
 		int one = explain_file(c, c->files[i]);
 

@@ -11,6 +11,7 @@
 #include "run/attach.h"
 #include "run/hold.h"
 #include "run/monitor.h"
+#include "sys/privilege.h"
 #include "sys/signals.h"
 
 static const char doc[] =
@@ -59,7 +60,7 @@ int cmd_run(int argc, char **argv)
 					 NULL, NULL};
 	struct run_options o = {.command = NULL};
 	struct monitor *m = NULL;
-	struct attach *attach;
+	struct attach *attach = NULL;
 	struct hold *h = NULL;
 	int err, status;
 
@@ -70,10 +71,13 @@ int cmd_run(int argc, char **argv)
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
 	signals__block();
-	status = attach__open(&o.attach, &attach);
-	if (status)
-		return status;
-	status = hold__start(o.command, &h);
+	status = hold__fork(o.command, &h); /* as its caller would start it, with all privileges */
+	if (!status)
+		status = attach__prepare(&o.attach, PRIVILEGE(SIGNAL) | PRIVILEGE(TRACE));
+	if (!status)
+		status = attach__open(&o.attach, &attach);
+	if (!status)
+		status = hold__start(h);
 	if (!status)
 		status = hold__attach(h, attach);
 	if (!status) {
@@ -85,5 +89,6 @@ int cmd_run(int argc, char **argv)
 	monitor__free(m);
 	hold__free(h);
 	attach__close(attach);
+	alert_options__clear(&o.attach.alert);
 	return status;
 }

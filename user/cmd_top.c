@@ -448,6 +448,9 @@ int cmd_top(int argc, char **argv)
 	argp_err_exit_status = EXIT_USAGE;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return EXIT_USAGE;
+	status = attach__prepare(&o.faults, 0);
+	if (status)
+		return status;
 	if (o.faults.faults) {
 		status = run_faults(&o);
 		free(o.pids);

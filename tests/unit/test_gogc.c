@@ -73,7 +73,7 @@ static void goal(void **state)
 		.total_free = 26 << 20,
 		.heap_free = 1 << 20,
 		.heap_marked = 3 << 20,
-		.headroom_is_share = true,
+		.minor = 22,
 	};
 
 	assert_int_equal(go_memstats__goal(&in), 8 << 20);
@@ -89,36 +89,9 @@ static void goal(void **state)
 	assert_int_equal(go_memstats__goal(&in), 3 << 20);
 }
 
-/* A release has the rules of the newest row that is not newer than it. */
-static void releases(void **state)
-{
-	assert_int_equal(go_release__of(0)->id_wrapper, 21);
-	assert_int_equal(go_release__of(21)->id_wrapper, 21);
-	assert_int_equal(go_release__of(22)->id_wrapper, 22);
-	assert_int_equal(go_release__of(25)->id_wrapper, 22);
-	assert_int_equal(go_release__of(99)->id_wrapper, 23);
-	assert_false(go_release__of(19)->prints_last_stacks);
-	assert_true(go_release__of(20)->prints_last_stacks);
-	assert_false(go_release__of(20)->headroom_is_share);
-	assert_true(go_release__of(21)->headroom_is_share);
-	assert_int_equal(go_release__of(22)->goroutine_frames, 32);
-	assert_int_equal(go_release__of(23)->goroutine_frames, 128);
-	assert_null(go_release__of(23)->runtime_path);
-	assert_string_equal(go_release__of(24)->runtime_path, "internal/runtime/");
-	for (int minor = 0, since = 0; minor < 100; minor++) {
-		const struct go_release *r = go_release__of(minor);
-
-		assert_true(r->since <= minor && r->since >= since);
-		since = r->since;
-		for (size_t i = 0; i < r->nwait_reasons; i++)
-			assert_non_null(r->wait_reasons[i]);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(releases),
 		cmocka_unit_test(line),
 		cmocka_unit_test(known_layouts),
 		cmocka_unit_test(goal),

@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alert/runner.h"
+#include "core/exit.h"
+#include "core/log.h"
 #include "core/units.h"
 
 /* The rules' options are OPT_RULE + enum alert_rule. */
@@ -55,6 +58,24 @@ void alert_options__init(struct alert_options *o)
 	o->cooldown_ns = 60000000000ULL;
 	o->dir = ".";
 	o->keep = 10;
+}
+
+int alert_options__start(struct alert_options *o)
+{
+	int err = 0;
+
+	if (o->command)
+		err = runner__new(o->command, "--on-alert", o->timeout_ns, &o->runner);
+	if (!err)
+		return EXIT_DONE;
+	log_error("the command of --on-alert cannot be run: %s", strerror(-err));
+	return err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+void alert_options__clear(struct alert_options *o)
+{
+	runner__free(o->runner);
+	o->runner = NULL;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

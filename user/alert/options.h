@@ -11,7 +11,8 @@
 
 struct alert_options {
 	struct rules rules;
-	const char *command; /* of --on-alert; NULL: none */
+	const char *command;   /* of --on-alert; NULL: none */
+	struct runner *runner; /* of it, from alert_options__start on */
 	uint64_t timeout_ns, cooldown_ns;
 	size_t keep;	     /* alerts of a rule whose files are kept; 0: all */
 	const char *dir;     /* where profiles and timelines of alerts are saved */
@@ -19,6 +20,12 @@ struct alert_options {
 };
 
 void alert_options__init(struct alert_options *o);
+
+/* Forks the process that runs the command: before privileges are given up. EXIT_DONE, or the status
+ * to exit with (the message has been given). */
+int alert_options__start(struct alert_options *o);
+/* Ends what still runs of it. */
+void alert_options__clear(struct alert_options *o);
 
 /* Its input is struct alert_options. */
 extern const struct argp alert_options_argp;

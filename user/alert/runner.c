@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +12,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "alert/launcher.h"
 #include "core/log.h"
 #include "core/util.h"
-#include "sys/nofile.h"
 
 #define KILL_AFTER_NS 2000000000ULL /* between TERM and KILL */
 
-extern char **environ;
-
 struct runner {
 	char **argv;
+	struct launcher *launcher;
 	const char *option; /* whose command it is, for messages */
 	uint64_t timeout_ns;
 	struct {
@@ -102,6 +100,8 @@ int runner__new(const char *command, const char *option, uint64_t timeout_ns, st
 	err = runner__split(command, &r->argv);
 	if (!err)
 		err = check_executable(r->argv[0]);
+	if (!err)
+		err = launcher__new(r->argv, &r->launcher);
 	if (err) {
 		runner__free(r);
 		return err;
@@ -128,36 +128,9 @@ static int stdin_of(const char *json, size_t len)
 	return fd;
 }
 
-static int spawn(struct runner *r, char **env, int in_fd, pid_t *ret_pid)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int err;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&files);
-	posix_spawnattr_init(&attr);
-	posix_spawn_file_actions_adddup2(&files, in_fd, 0);
-	posix_spawn_file_actions_adddup2(&files, 2, 1);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-						POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setpgroup(&attr, 0);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &all);
-	err = -posix_spawnp(ret_pid, r->argv[0], &files, &attr, r->argv, env);
-	if (!err)
-		nofile__restore_of(*ret_pid);
-	posix_spawn_file_actions_destroy(&files);
-	posix_spawnattr_destroy(&attr);
-	return err;
-}
-
 int runner__start(struct runner *r, const char *const *env, const char *json, size_t len)
 {
-	cleanup_free char **all = NULL;
-	size_t n = 0, m = 0, slot = 0;
+	size_t slot = 0;
 	uint64_t now = util__now_ns();
 	int fd, err;
 
@@ -166,19 +139,10 @@ int runner__start(struct runner *r, const char *const *env, const char *json, si
 		slot++;
 	if (slot == RUNNER_MAX)
 		return -EBUSY;
-	while (environ[n])
-		n++;
-	while (env[m])
-		m++;
-	all = calloc(n + m + 1, sizeof(*all));
-	if (!all)
-		return -ENOMEM;
-	memcpy(all, env, m * sizeof(*all)); /* ours first: the first of two equal names counts */
-	memcpy(all + m, environ, n * sizeof(*all));
 	fd = stdin_of(json, len);
 	if (fd < 0)
 		return fd;
-	err = spawn(r, all, fd, &r->job[slot].pid);
+	err = launcher__start(r->launcher, env, fd, &r->job[slot].pid);
 	close(fd);
 	if (err) {
 		r->job[slot].pid = 0;
@@ -189,13 +153,22 @@ int runner__start(struct runner *r, const char *const *env, const char *json, si
 	return 0;
 }
 
-static void collect(struct runner *r, size_t i)
+static bool any_running(const struct runner *r)
 {
-	int status;
+	for (size_t i = 0; i < RUNNER_MAX; i++) {
+		if (r->job[i].pid)
+			return true;
+	}
+	return false;
+}
 
-	if (waitpid(r->job[i].pid, &status, WNOHANG) <= 0)
-		return;
-	r->job[i].pid = 0;
+/* pid 0: whatever runs; nobody is there to tell how it ends. */
+static void has_ended(struct runner *r, pid_t pid, int status)
+{
+	for (size_t i = 0; i < RUNNER_MAX; i++) {
+		if (!pid || r->job[i].pid == pid)
+			r->job[i].pid = 0;
+	}
 	if (WIFSIGNALED(status))
 		log_warn("the command of %s was ended by signal %d", r->option, WTERMSIG(status));
 	else if (WEXITSTATUS(status))
@@ -205,33 +178,27 @@ static void collect(struct runner *r, size_t i)
 void runner__tick(struct runner *r)
 {
 	uint64_t now = util__now_ns();
+	int status;
+	pid_t pid;
 
+	while (any_running(r) && launcher__ended(r->launcher, &pid, &status))
+		has_ended(r, pid, status);
 	for (size_t i = 0; i < RUNNER_MAX; i++) {
 		uint64_t ran;
 
 		if (!r->job[i].pid)
 			continue;
-		collect(r, i);
 		ran = now - r->job[i].start_ns;
-		if (!r->job[i].pid || ran < r->timeout_ns)
+		if (ran < r->timeout_ns)
 			continue;
 		if (!r->job[i].told) {
 			log_warn("the command of %s takes too long: ending it", r->option);
-			kill(-r->job[i].pid, SIGTERM);
+			launcher__kill(r->launcher, r->job[i].pid, SIGTERM);
 			r->job[i].told = true;
 		} else if (ran > r->timeout_ns + KILL_AFTER_NS) {
-			kill(-r->job[i].pid, SIGKILL);
+			launcher__kill(r->launcher, r->job[i].pid, SIGKILL);
 		}
 	}
-}
-
-static bool any_running(const struct runner *r)
-{
-	for (size_t i = 0; i < RUNNER_MAX; i++) {
-		if (r->job[i].pid)
-			return true;
-	}
-	return false;
 }
 
 void runner__finish(struct runner *r)
@@ -249,8 +216,9 @@ void runner__free(struct runner *r)
 		return;
 	for (size_t i = 0; i < RUNNER_MAX; i++) {
 		if (r->job[i].pid)
-			kill(-r->job[i].pid, SIGKILL);
+			launcher__kill(r->launcher, r->job[i].pid, SIGKILL);
 	}
+	launcher__free(r->launcher);
 	free(r->argv);
 	free(r);
 }

@@ -17,15 +17,16 @@ struct runner;
 /*
  * command: words separated by blanks; quotes ("…", '…') and backslashes keep blanks, nothing else
  * is special. option: its name, for messages (borrowed). 0, -EINVAL (no word, an open quote),
- * -ENOENT or -EACCES (not to be executed), -ENOMEM.
+ * -ENOENT or -EACCES (not to be executed), -ENOMEM. Forks the process that will start it
+ * (launcher.h).
  */
 int runner__new(const char *command, const char *option, uint64_t timeout_ns, struct runner **ret);
 /* Ends what still runs. */
 void runner__free(struct runner *r);
 
 /*
- * Starts the command. env: NULL-terminated "NAME=value" strings added to ours; json goes to its
- * stdin. 0; -EBUSY: RUNNER_MAX are running; other -errno.
+ * Starts the command. env: NULL-terminated "MEMWATCH_NAME=value" strings added to ours; json goes
+ * to its stdin. 0; -EBUSY: RUNNER_MAX are running; other -errno.
  */
 int runner__start(struct runner *r, const char *const *env, const char *json, size_t len);
 /* Collects what ended, ends what takes too long. Call now and then. */

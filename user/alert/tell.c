@@ -64,11 +64,8 @@ int teller__new(const struct alert_options *o, struct jsonlog *log, alert_save_f
 	t->log = log;
 	t->save = save;
 	t->arg = arg;
-	if (o->command) {
-		*ret_why = "the command of --on-alert cannot be run";
-		err = runner__new(o->command, "--on-alert", o->timeout_ns, &t->runner);
-	}
-	if (!err && access(o->dir, W_OK | X_OK)) {
+	t->runner = o->runner;
+	if (access(o->dir, W_OK | X_OK)) {
 		*ret_why = "the directory of --alert-dir cannot be written";
 		err = -errno;
 	}
@@ -103,7 +100,6 @@ void teller__free(struct teller *t)
 			forget(&t->rule[r].file[i]);
 		free(t->rule[r].file);
 	}
-	runner__free(t->runner);
 	textbuf__free(&t->json);
 	free(t);
 }
@@ -293,9 +289,9 @@ static void keep(struct teller *t, const struct alert_case *f)
 		return;
 	k = &t->rule[f->rule].file[t->rule[f->rule].next++ % n];
 	if (k->profile)
-		unlink(k->profile);
+		outfile__remove(k->profile);
 	if (k->timeline)
-		unlink(k->timeline);
+		outfile__remove(k->timeline);
 	forget(k);
 	k->profile = f->profile[0] ? strdup(f->profile) : NULL;
 	k->timeline = f->timeline[0] ? strdup(f->timeline) : NULL;

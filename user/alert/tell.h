@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tell.h - tells of an alert that begins or is over: profile and timeline saved, a line on stderr and
- * in the log, the command run. The cooldown covers all of it: what begins again within it is counted
- * and told with the next word on the same rule and process. Files of a rule beyond the last
+ * tell.h - tells of an alert that begins or is over: profile and timeline saved, a line on stderr
+ * and in the log, the command run. The cooldown covers all of it: what begins again within it is
+ * counted and told with the next word on the same rule and process. Files of a rule beyond the last
  * alert_options.keep are removed again.
  */
 #ifndef ALERT_TELL_H
@@ -26,7 +26,7 @@ struct alert_subject {
 	int pid;
 	const char *comm, *cgroup;
 	const char *limit_path; /* of the group whose limit is meant */
-	bool is_machine;	/* a rule of the machine: the process is the largest of those watched */
+	bool is_machine; /* a rule of the machine: the process is the largest of those watched */
 	struct timeline *timeline;
 	struct told *told; /* ALERT_RULES of them */
 };

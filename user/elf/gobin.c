@@ -190,7 +190,6 @@ int gobin__open(struct elfobj *elf, struct gobin *ret)
 	if (err)
 		return err;
 	ret->minor = minor_of(ret->version);
-	ret->release = go_release__of(ret->minor);
 	if (ret->minor < 18 && ret->minor > 0)
 		return -ENOTSUP;
 	err = find_table(ret);

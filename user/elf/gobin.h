@@ -10,7 +10,6 @@
 #define ELF_GOBIN_H
 
 #include "elf/elfobj.h"
-#include "elf/gorelease.h"
 #include "elf/gotab.h"
 
 #include <stdbool.h>
@@ -36,7 +35,6 @@ struct gobin {
 	struct elfobj *elf; /* borrowed */
 	char version[64];   /* "go1.19.8" */
 	int minor;	    /* 19 */
-	const struct go_release *release;
 	bool cgo;	    /* has code of C called through cgo */
 	char *modinfo;	    /* owned; module and build settings, "" if none */
 	struct gotab tab;

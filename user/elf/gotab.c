@@ -341,13 +341,27 @@ int gotab__sp_delta(const struct gotab *t, const struct gotab_func *f, uint64_t 
 	return pc_value(t, f, table, pc, ret);
 }
 
-bool gotab__is_wrapper(const struct go_release *r, uint8_t func_id)
+/* The ids shifted when functions were added: 1.22 corostart, 1.26 runCleanups. */
+struct ids {
+	uint8_t wrapper, gopanic, sigpanic, panicwrap;
+};
+static struct ids ids_of(int minor)
 {
-	return func_id == r->id_wrapper;
+	if (minor >= 26)
+		return (struct ids){23, 10, 20, 15};
+	if (minor >= 22)
+		return (struct ids){22, 10, 19, 15};
+	return (struct ids){21, 9, 18, 14};
 }
 
-bool gotab__shows_wrapper(const struct go_release *r, uint8_t callee_id)
+bool gotab__is_wrapper(int minor, uint8_t func_id)
 {
-	return callee_id == r->id_gopanic || callee_id == r->id_sigpanic ||
-	       callee_id == r->id_panicwrap;
+	return func_id == ids_of(minor).wrapper;
+}
+
+bool gotab__shows_wrapper(int minor, uint8_t callee_id)
+{
+	struct ids i = ids_of(minor);
+
+	return callee_id == i.gopanic || callee_id == i.sigpanic || callee_id == i.panicwrap;
 }

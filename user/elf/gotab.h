@@ -13,8 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "elf/gorelease.h"
-
 #define GOTAB_MAX_INLINE 256 /* depth of inlining that is followed */
 
 enum gotab_format { GOTAB_118 = 118, GOTAB_120 = 120 };
@@ -76,9 +74,9 @@ bool gotab__frame(const struct gotab *t, uint64_t pc, struct gotab_frame *ret);
 /* Bytes between the stack pointer at pc and the return address. 0 or -ENOENT/-EBADMSG. */
 int gotab__sp_delta(const struct gotab *t, const struct gotab_func *f, uint64_t pc, int32_t *ret);
 
-/* Is it a wrapper made by the compiler; is it one of the panic functions that keep wrappers
- * visible? */
-bool gotab__is_wrapper(const struct go_release *r, uint8_t func_id);
-bool gotab__shows_wrapper(const struct go_release *r, uint8_t callee_id);
+/* Number of the function's id for "compiler-made wrapper" in this Go version (minor), and of the
+ * panic functions that keep wrappers visible. */
+bool gotab__is_wrapper(int minor, uint8_t func_id);
+bool gotab__shows_wrapper(int minor, uint8_t callee_id);
 
 #endif

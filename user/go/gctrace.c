@@ -3,7 +3,6 @@
 #include "go/gctrace.h"
 
 #include "core/util.h"
-#include "elf/gorelease.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -52,8 +51,8 @@ void go_gctrace__decode(const struct go_layout *l, const struct mw_go_cycle *raw
 	int64_t term = (int64_t)u64_of(w, l->work.t_mark_term - w0);
 	int64_t end = (int64_t)u64_of(w, l->work.t_end - w0);
 	int64_t stw = (int32_t)u32_of(w, l->work.stwprocs - w0);
-	uint32_t stacks = go_release__of(l->minor)->prints_last_stacks ? l->gc.last_stack_scan
-								       : l->gc.max_stack_scan;
+	/* What is printed as stacks was the largest scan until 1.19, the last one since. */
+	uint32_t stacks = l->minor <= 19 ? l->gc.max_stack_scan : l->gc.last_stack_scan;
 
 	*ret = (struct go_cycle){
 		.number = u32_of(ms, l->ms.numgc - m0),

@@ -34,11 +34,54 @@ struct g { /* what is read of a runtime.g */
 	uint8_t wait_reason;
 };
 
-static const char *reason_of(const struct gobin *bin, uint8_t r)
+/* clang-format off */
+static const char *const reasons_19[] = {
+	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
+	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
+	"select (no cases)", "GC assist wait", "GC sweep wait", "GC scavenge wait", "chan receive",
+	"chan send", "finalizer wait", "force gc (idle)", "semacquire", "sleep", "sync.Cond.Wait",
+	"timer goroutine (idle)", "trace reader (blocked)", "wait for GC cycle",
+	"GC worker (idle)", "preempted", "debug call"};
+static const char *const reasons_22[] = {
+	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
+	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
+	"select (no cases)", "GC assist wait", "GC sweep wait", "GC scavenge wait", "chan receive",
+	"chan send", "finalizer wait", "force gc (idle)", "semacquire", "sleep", "sync.Cond.Wait",
+	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "trace reader (blocked)",
+	"wait for GC cycle", "GC worker (idle)", "GC worker (active)", "preempted", "debug call"};
+static const char *const reasons_24[] = {
+	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
+	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
+	"select (no cases)", "GC assist wait", "GC sweep wait", "GC scavenge wait", "chan receive",
+	"chan send", "finalizer wait", "force gc (idle)", "semacquire", "sleep", "sync.Cond.Wait",
+	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait",
+	"trace reader (blocked)", "wait for GC cycle", "GC worker (idle)", "GC worker (active)",
+	"preempted", "debug call"};
+static const char *const reasons_26[] = {
+	"", "GC assist marking", "IO wait", "dumping heap", "garbage collection",
+	"garbage collection scan", "panicwait", "GC assist wait", "GC sweep wait",
+	"GC scavenge wait", "finalizer wait", "force gc (idle)", "GOMAXPROCS updater (idle)",
+	"semacquire", "sleep", "chan receive (nil chan)", "chan send (nil chan)",
+	"select (no cases)", "select", "chan receive", "chan send", "sync.Cond.Wait",
+	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait",
+	"trace reader (blocked)", "wait for GC cycle", "GC worker (idle)", "GC worker (active)",
+	"preempted", "debug call"};
+/* clang-format on */
+
+static const char *reason_of(int minor, uint8_t r)
 {
-	if (!go_layout__of(bin->minor))
+	const char *const *list = reasons_19;
+	size_t n = ARRAY_SIZE(reasons_19);
+
+	if (!go_layout__of(minor))
 		return "waiting"; /* the numbers moved from release to release */
-	return r && r < bin->release->nwait_reasons ? bin->release->wait_reasons[r] : "waiting";
+	if (minor >= 26)
+		list = reasons_26, n = ARRAY_SIZE(reasons_26);
+	else if (minor >= 24)
+		list = reasons_24, n = ARRAY_SIZE(reasons_24);
+	else if (minor >= 22)
+		list = reasons_22, n = ARRAY_SIZE(reasons_22);
+	return r && r < n ? list[r] : "waiting";
 }
 
 static const char *state_of(const struct go_target *t, const struct g *g)
@@ -47,7 +90,7 @@ static const char *state_of(const struct go_target *t, const struct g *g)
 	case G_RUNNABLE: return "runnable";
 	case G_RUNNING: return "running";
 	case G_SYSCALL: return "syscall";
-	case G_WAITING: return reason_of(&t->bin, g->wait_reason);
+	case G_WAITING: return reason_of(t->bin.minor, g->wait_reason);
 	case G_COPYSTACK: return "copystack";
 	case G_PREEMPTED: return "preempted";
 	case G_LEAKED: return "leaked";
@@ -176,8 +219,8 @@ static size_t expand(const struct go_target *t, uint64_t pc, uint64_t entry, uin
 	size_t n = 0;
 
 	for (int i = 0; i < k && n < max; i++) {
-		if (!gotab__is_wrapper(t->bin.release, frames[i].func_id) ||
-		    gotab__shows_wrapper(t->bin.release, *callee))
+		if (!gotab__is_wrapper(t->bin.minor, frames[i].func_id) ||
+		    gotab__shows_wrapper(t->bin.minor, *callee))
 			out[n++] = frames[i].return_pc;
 		*callee = frames[i].func_id;
 	}
@@ -190,7 +233,7 @@ static size_t unwind(const struct go_target *t, const struct g *g, uint64_t *pcs
 {
 	uint64_t pc = g->syscall_sp ? g->syscall_pc : g->pc;
 	uint64_t sp = g->syscall_sp ? g->syscall_sp : g->sp;
-	size_t limit = t->bin.release->goroutine_frames, n = 0;
+	size_t limit = t->bin.minor < 23 ? 32 : 128, n = 0;
 	struct window w = {0};
 	struct gotab_func f;
 	uint8_t callee = 0;

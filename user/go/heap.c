@@ -324,7 +324,7 @@ int go_heap__of(const struct go_target *t, struct go_heap *ret, char why[GO_WHY_
 		.mem_active_lock = t->sym.mem_active_lock,
 		.mem_profile_rate = t->sym.mem_profile_rate,
 		.rec = t->layout->rec,
-		.max_stack = t->bin.release->heap_frames,
+		.max_stack = t->bin.minor < 23 ? 32 : 1024 + 2,
 	};
 	err = go_heap__read(&src, ret);
 	procmem_cache__free(cache);

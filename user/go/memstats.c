@@ -54,7 +54,8 @@ uint64_t go_memstats__goal(const struct go_goal_input *in)
 		goal = in->heap_marked;
 	} else {
 		goal = limit - (other + over);
-		headroom = in->headroom_is_share ? max_of(goal / 100 * 3, MIB) : MIB;
+		/* Go 1.21 turned the fixed MiB into 3 % of the goal. */
+		headroom = in->minor >= 21 ? max_of(goal / 100 * 3, MIB) : MIB;
 		goal = goal < headroom || goal - headroom < headroom ? headroom : goal - headroom;
 		goal = max_of(goal, in->heap_marked);
 	}
@@ -80,7 +81,7 @@ static void from_controller(const uint8_t *gc, const struct go_target *t, struct
 		.total_free = u64_at(gc, l->gc.total_free),
 		.mapped_ready = u64_at(gc, l->gc.mapped_ready),
 		.memory_limit = u64_at(gc, l->gc.memory_limit),
-		.headroom_is_share = t->bin.release->headroom_is_share,
+		.minor = t->bin.minor,
 	};
 
 	m->heap_inuse = u64_at(gc, l->gc.heap_in_use);

@@ -38,7 +38,7 @@ int go_memstats__read(const struct go_target *t, struct go_memstats *ret);
 struct go_goal_input {
 	uint64_t percent_goal, sweep_min_trigger, triggered, heap_marked;
 	uint64_t heap_free, total_alloc, total_free, mapped_ready, memory_limit;
-	bool headroom_is_share; /* go_release */
+	int minor;
 };
 uint64_t go_memstats__goal(const struct go_goal_input *in);
 

@@ -216,8 +216,8 @@ static size_t expand_last(struct go_stacks *s, const uint64_t *stk, size_t n, ui
 		return n;
 	n--;
 	for (int i = 0; i < k; i++) {
-		if (!gotab__is_wrapper(t->bin.release, frames[i].func_id) ||
-		    gotab__shows_wrapper(t->bin.release, callee))
+		if (!gotab__is_wrapper(t->bin.minor, frames[i].func_id) ||
+		    gotab__shows_wrapper(t->bin.minor, callee))
 			out[n++] = frames[i].return_pc;
 		callee = frames[i].func_id;
 	}
@@ -227,12 +227,11 @@ static size_t expand_last(struct go_stacks *s, const uint64_t *stk, size_t n, ui
 static bool is_runtime(struct go_stacks *s, uint64_t pc)
 {
 	const struct known_frame *k = frame_at(s, pc);
-	const char *path = s->t->bin.release->runtime_path;
 
 	if (!k->known)
 		return false;
 	return !strncmp(k->f.name, "runtime.", 8) ||
-	       (path && !strncmp(k->f.name, path, strlen(path)));
+	       (s->t->bin.minor >= 24 && !strncmp(k->f.name, "internal/runtime/", 17));
 }
 
 static size_t leading_runtime(struct go_stacks *s, const uint64_t *stk, size_t n)

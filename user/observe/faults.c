@@ -8,6 +8,7 @@
 #include "core/util.h"
 #include "observe/observer_priv.h"
 #include "probe/fault_probe.h"
+#include "sys/privilege.h"
 
 #define LOOK_INTERVAL_NS 1000000000ULL
 #define SETTLE_NS 50000000ULL /* a page is not there at once when its fault is reported */
@@ -258,7 +259,9 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 	if (p->at_death)
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", observer__at(f->observer, target)->pid);
+	privilege__raise(PRIVILEGE_PAGE_FRAMES); /* who opens it is asked when it is read */
 	fd = open(path, O_RDONLY | O_CLOEXEC);
+	privilege__lower(PRIVILEGE_PAGE_FRAMES);
 	if (fd < 0 || observer__at(f->observer, target)->ended) {
 		size_t n = p->n;
 

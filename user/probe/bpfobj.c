@@ -125,6 +125,9 @@ static int apply(struct memwatch_bpf *k, const struct plan *p)
 
 int bpfobj__open(const struct plan *plan, struct bpfobj **ret)
 {
+	/* Types are looked for in the kernel alone, where they all are: going through the modules
+	 * as well needs CAP_SYS_ADMIN, without which libbpf before 1.6 gives up. */
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = "/sys/kernel/btf/vmlinux");
 	struct bpfobj *o = calloc(1, sizeof(*o));
 	int err;
 
@@ -133,7 +136,7 @@ int bpfobj__open(const struct plan *plan, struct bpfobj **ret)
 	last_log[0] = 0;
 	libbpf_set_print(print_libbpf);
 	o->plan = *plan;
-	o->skel = memwatch_bpf__open();
+	o->skel = memwatch_bpf__open_opts(&opts);
 	err = o->skel ? apply(o->skel, plan) : -errno;
 	if (err) {
 		bpfobj__free(o);

@@ -12,6 +12,8 @@
 #include "elf/symbolizer.h"
 #include "observe/faults.h"
 #include "snapshot/runtimes.h"
+#include "sys/box.h"
+#include "sys/privilege.h"
 
 static int status_of(int err)
 {
@@ -63,6 +65,25 @@ static int open_parts(struct attach *a, const struct observer_opts *opts)
 	if (!err)
 		err = observer__new(opts, &a->observer);
 	return err ? err : runtimes__new(a->observer, a->symbolizer, &a->runtimes);
+}
+
+int attach__prepare(struct attach_options *o, unsigned kinds)
+{
+	int err, status = alert_options__start(&o->alert);
+
+	if (status)
+		return status;
+	box__start(); /* said there if not: then there are no names */
+	kinds |= PRIVILEGE(FILES) | PRIVILEGE(LIMITS);
+	if (o->alert.oom_log)
+		kinds |= PRIVILEGE(KERNEL_LOG);
+	if (o->faults)
+		kinds |= PRIVILEGE(PAGE_FRAMES);
+	err = privilege__keep(kinds);
+	if (!err)
+		return EXIT_DONE;
+	log_error("failed to give up privileges: %s", strerror(-err));
+	return EXIT_FAILED;
 }
 
 int attach__open(const struct attach_options *o, struct attach **ret)

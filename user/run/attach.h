@@ -16,6 +16,11 @@ struct attach {
 	struct runtimes *runtimes;
 };
 
+/*
+ * The first thing to do: starts what must be started with the caller's privileges, then gives up
+ * what attaching does not need; `kinds` is kept as well (sys/privilege.h). An exit status.
+ */
+int attach__prepare(struct attach_options *o, unsigned kinds);
 /* Loads the programs. EXIT_DONE, or the status to exit with (the message has been given). */
 int attach__open(const struct attach_options *o, struct attach **ret);
 void attach__close(struct attach *a); /* accepts NULL */

@@ -17,7 +17,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "run/attach.h"
-#include "sys/nofile.h"
+#include "sys/privilege.h"
 #include "sys/signals.h"
 #include "sys/procmap.h"
 
@@ -26,18 +26,23 @@
 
 struct hold {
 	pid_t pid;
+	const char *name;
+	int go, report; /* pipes to and from the child, of use until exec */
 	bool held;
 	int status; /* of waitpid, when it is known */
 	bool ended;
 };
 
-/* Child: until exec only what is safe after fork. Says over the pipe why exec failed. */
-static void child(char **command, int report)
+/* Child: until exec only what is safe after fork. Says over the pipe why exec failed. If memwatch
+ * ends first, so does it. */
+static void child(char **command, int go, int report)
 {
+	char c;
 	int err;
 
+	if (read(go, &c, 1) != 1)
+		_exit(0);
 	signals__unblock();
-	nofile__restore();
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL)) {
 		err = -errno;
 	} else {
@@ -49,39 +54,52 @@ static void child(char **command, int report)
 	_exit(err == ENOENT ? 127 : 126);
 }
 
-int hold__start(char **command, struct hold **ret)
+int hold__fork(char **command, struct hold **ret)
 {
 	struct hold *h = calloc(1, sizeof(*h));
-	int fds[2], err = 0, status;
+	int go[2], report[2];
 
-	if (!h || pipe2(fds, O_CLOEXEC)) {
+	if (!h || pipe2(go, O_CLOEXEC) || pipe2(report, O_CLOEXEC)) {
 		free(h);
 		log_error("failed to start '%s': %s", command[0], strerror(errno));
 		return EXIT_FAILED;
 	}
 	h->pid = fork();
-	if (!h->pid)
-		child(command, fds[1]);
-	close(fds[1]);
+	if (!h->pid) {
+		close(go[1]);
+		child(command, go[0], report[1]);
+	}
+	close(go[0]);
+	close(report[1]);
+	h->name = command[0];
+	h->go = go[1];
+	h->report = report[0];
 	if (h->pid < 0) {
 		log_error("failed to fork: %s", strerror(errno));
-		close(fds[0]);
-		free(h);
+		h->ended = true;
+		hold__free(h);
 		return EXIT_FAILED;
 	}
-	if (read(fds[0], &err, sizeof(err)) != sizeof(err))
+	h->held = true;
+	*ret = h;
+	return EXIT_DONE;
+}
+
+int hold__start(struct hold *h)
+{
+	int err = 0, status;
+
+	if (write(h->go, "", 1) != 1 || read(h->report, &err, sizeof(err)) != sizeof(err))
 		err = 0;
-	close(fds[0]);
 	while (waitpid(h->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (err > 0 || !WIFSTOPPED(status)) {
-		log_error("failed to run '%s': %s", command[0], strerror(err > 0 ? err : -err));
-		free(h);
+		log_error("failed to run '%s': %s", h->name, strerror(err > 0 ? err : -err));
+		h->held = false;
+		h->ended = true;
 		return err == ENOENT ? 127 : 126;
 	}
 	ptrace(PTRACE_SETOPTIONS, h->pid, NULL, PTRACE_O_TRACESYSGOOD);
-	h->held = true;
-	*ret = h;
 	return EXIT_DONE;
 }
 
@@ -209,9 +227,11 @@ int hold__wait(struct hold *h, int sig)
 {
 	int status = h->status;
 
-	signals__unblock(); /* signals work as usual again */
+	signals__unblock();		    /* signals work as usual again */
+	privilege__raise(PRIVILEGE_SIGNAL); /* it may have become another user */
 	if (!h->ended && sig)
 		kill(h->pid, sig);
+	privilege__lower(PRIVILEGE_SIGNAL);
 	while (!h->ended && waitpid(h->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -221,7 +241,11 @@ void hold__free(struct hold *h)
 {
 	if (!h)
 		return;
+	privilege__raise(PRIVILEGE_SIGNAL);
 	if (h->held)
 		kill(h->pid, SIGKILL);
+	privilege__lower(PRIVILEGE_SIGNAL);
+	close(h->go);
+	close(h->report);
 	free(h);
 }

@@ -14,8 +14,11 @@
 
 struct hold;
 
-/* Forks and execs. EXIT_DONE, or 126/127 as a shell, or EXIT_FAILED (message given). */
-int hold__start(char **command, struct hold **ret);
+/* Forks a child that waits: call it while privileges, limits and descriptors are the caller's.
+ * Frees nothing of `command`, which must live on. EXIT_DONE or EXIT_FAILED (message given). */
+int hold__fork(char **command, struct hold **ret);
+/* Has the child exec, and holds it there. EXIT_DONE, or 126/127 as a shell (message given). */
+int hold__start(struct hold *h);
 /* Takes the held process into the observer and lets it run. An exit status. */
 int hold__attach(struct hold *h, struct attach *a);
 /* Waits for the command's end; its status as a shell gives it. A signal that ended memwatch's loop

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sys/privilege.h"
+
 static bool parse_u64(const char *text, uint64_t *ret, const char **ret_end)
 {
 	char *end;
@@ -78,7 +80,9 @@ int kmsg__open(struct kmsg *k, bool from_start)
 {
 	memset(k, 0, sizeof(*k));
 	kmsg_parser__init(&k->parser, sysconf(_SC_PAGESIZE));
+	privilege__raise(PRIVILEGE_KERNEL_LOG);
 	k->fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	privilege__lower(PRIVILEGE_KERNEL_LOG);
 	if (k->fd < 0)
 		return -errno;
 	if (lseek(k->fd, 0, from_start ? SEEK_SET : SEEK_END) < 0) {

@@ -8,29 +8,26 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/util.h"
+#include "sys/privilege.h"
+
 #define WANTED                                                                             \
 	(1 << 18) /* 1,023 processes with 256 descriptors each; below fs.nr_open's default \
 		   */
 
-static struct rlimit before;
-static bool raised;
-
 void nofile__raise(void)
 {
-	struct rlimit r;
+	struct rlimit r, more;
 
-	if (raised || getrlimit(RLIMIT_NOFILE, &before) || before.rlim_cur >= WANTED)
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= WANTED)
 		return;
-	raised = true;
-	r = before;
-	r.rlim_cur = WANTED;
-	if (r.rlim_max < WANTED) {
-		r.rlim_max = WANTED; /* for CAP_SYS_RESOURCE */
-		if (!setrlimit(RLIMIT_NOFILE, &r))
-			return;
-		r.rlim_cur = r.rlim_max = before.rlim_max;
+	more = (struct rlimit){WANTED, max_of(r.rlim_max, (rlim_t)WANTED)};
+	privilege__raise(PRIVILEGE_LIMITS);
+	if (setrlimit(RLIMIT_NOFILE, &more)) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
 	}
-	setrlimit(RLIMIT_NOFILE, &r);
+	privilege__lower(PRIVILEGE_LIMITS);
 }
 
 bool nofile__room(unsigned n)
@@ -45,16 +42,4 @@ bool nofile__room(unsigned n)
 		return errno != EMFILE;
 	close(fd);
 	return (rlim_t)fd + n < r.rlim_cur;
-}
-
-void nofile__restore(void)
-{
-	if (raised)
-		setrlimit(RLIMIT_NOFILE, &before);
-}
-
-void nofile__restore_of(pid_t pid)
-{
-	if (raised)
-		prlimit(pid, RLIMIT_NOFILE, &before, NULL);
 }

@@ -14,6 +14,7 @@
 
 #include "core/util.h"
 #include "sys/outfile_walk.h"
+#include "sys/privilege.h"
 
 #define TRIES 16 /* names that others take before us */
 #define MARK "{\"schema\":\"memwatch."
@@ -289,13 +290,17 @@ static int write_new(struct outfile_place *p, int (*fn)(FILE *f, void *arg), voi
 	if (err)
 		return err;
 	catch_deadly(true);
+	privilege__raise(PRIVILEGE_FILES);
 	fd = open_new(p, &nameless);
+	privilege__lower(PRIVILEGE_FILES);
 	err = fd < 0 ? fd : settle_mode(fd);
 	if (!err)
 		err = fill(fd, fn, arg);
+	privilege__raise(PRIVILEGE_FILES);
 	if (!err)
 		err = put_in_place(fd, p, nameless);
 	outfile__abandon();
+	privilege__lower(PRIVILEGE_FILES);
 	catch_deadly(false);
 	return err;
 }
@@ -356,11 +361,13 @@ static int create_file(struct outfile_place *p)
 	if (err)
 		return err;
 	catch_deadly(true);
+	privilege__raise(PRIVILEGE_FILES);
 	fd = create_hidden(p->dir, p->name, O_WRONLY | O_APPEND);
 	err = fd < 0 ? fd : settle_mode(fd);
 	if (!err)
 		err = put_in_place(fd, p, false);
 	outfile__abandon();
+	privilege__lower(PRIVILEGE_FILES);
 	catch_deadly(false);
 	return err ? err : take_fd(&fd);
 }
@@ -376,6 +383,25 @@ int outfile__create(const char *path, int *ret_fd)
 	outfile_place__close(&p);
 	*ret_fd = fd;
 	return fd < 0 ? fd : 0;
+}
+
+int outfile__remove(const char *path)
+{
+	struct outfile_place p;
+	int err = outfile_place__find(path, &p);
+
+	if (err)
+		return err;
+	if (is_special(&p) || p.fd < 0)
+		err = -ENOENT;
+	else
+		err = check_replace(&p);
+	privilege__raise(PRIVILEGE_FILES);
+	if (!err && unlinkat(p.dir, p.name, 0))
+		err = -errno;
+	privilege__lower(PRIVILEGE_FILES);
+	outfile_place__close(&p);
+	return err;
 }
 
 /* --- logs --- */
@@ -443,10 +469,12 @@ int outfile__append(const char *path, int *ret_fd)
 		if (err)
 			return err;
 		was_there = p.fd >= 0;
+		privilege__raise(PRIVILEGE_FILES);
 		if (is_special(&p))
 			fd = open_special(&p);
 		else
 			fd = was_there ? open_log(&p) : create_log(&p);
+		privilege__lower(PRIVILEGE_FILES);
 		outfile_place__close(&p);
 		if (was_there)
 			break;

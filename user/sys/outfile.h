@@ -39,6 +39,9 @@ int outfile__create(const char *path, int *ret_fd);
 /* A log: opened for appending, and for reading where it is a file; created if it is not there. */
 int outfile__append(const char *path, int *ret_fd);
 
+/* Removes a file that was written, if this user's own regular file has the name. */
+int outfile__remove(const char *path);
+
 /* Removes the hidden file that is being written, if any: for whoever ends the process in the
  * middle. Safe in signal handlers and other threads. */
 void outfile__abandon(void);

@@ -7,13 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "core/util.h"
+#include "sys/privilege.h"
 
 int protect__lock_memory(void)
 {
 	/* ONFAULT (Linux 4.4): locking the whole of every shared library would cost tens of MiB. */
-	return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) ? -errno : 0;
+	int flags = MCL_CURRENT | MCL_ONFAULT, err;
+	struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+
+	privilege__raise(PRIVILEGE_LIMITS);
+	/* What is mapped later is locked without the privilege: only where there is no limit. */
+	if (!setrlimit(RLIMIT_MEMLOCK, &none) ||
+	    (!getrlimit(RLIMIT_MEMLOCK, &none) && none.rlim_cur == RLIM_INFINITY))
+		flags |= MCL_FUTURE;
+	err = mlockall(flags) ? -errno : 0;
+	privilege__lower(PRIVILEGE_LIMITS);
+	return err;
 }
 
 int protect__oom_score_adj(int adj)
@@ -29,7 +41,9 @@ int protect__oom_score_adj(int adj)
 	if (fd < 0)
 		return -errno;
 	snprintf(now, sizeof(now), "%d\n", adj);
+	privilege__raise(PRIVILEGE_LIMITS);
 	err = util__write_all(fd, now, strlen(now));
+	privilege__lower(PRIVILEGE_LIMITS);
 	close(fd);
 	return err;
 }
