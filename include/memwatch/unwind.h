@@ -20,7 +20,7 @@
 #include <assert.h>
 #endif
 
-#define MW_UNWIND_VERSION 3
+#define MW_UNWIND_VERSION 4
 
 /* Small pages keep the binary search short and inside a few cache lines: 17 rows a KiB are
  * typical, so 7 steps; the index costs 1.5 % of the rows. */

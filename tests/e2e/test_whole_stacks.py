@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stacks that are deep, that begin on a fibre, that go through Go; and marks where they are cut."""
+import ctypes
+import os
 import shutil
 import signal
 
@@ -77,3 +79,33 @@ def test_go_and_c_call_each_other(attach, target, tmp_path, flags):
             assert flags or names[-5:] == ["main._Cfunc_c_alloc", "main.goCaller", "main.main",
                                            "runtime.main", "runtime.goexit"]
     assert (called, calling) == (100, 100)
+
+
+def hold_thread(tid):
+    """Stops one thread; returns what lets it go."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    seize, interrupt, detach = 0x4206, 0x4207, 17
+
+    def ask(request):
+        assert libc.ptrace(request, tid, None, None) == 0, os.strerror(ctypes.get_errno())
+
+    ask(seize)
+    ask(interrupt)
+    os.waitpid(tid, 0x40000000)  # __WALL
+    return lambda: ask(detach)
+
+
+def test_events_are_read_while_the_loop_stands_still(attach, target, tmp_path):
+    """More events than the kernel's ring holds, and nobody to work on them."""
+    t = target([build("many.c"), 500000])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", tmp_path / "p.json")
+    release = hold_thread(a.proc.pid)
+    t.say()
+    t.expect("done")
+    release()
+    rc, _, err = a.finish(signal.SIGINT)
+    assert rc == 0, err
+    p = load_json(tmp_path / "p.json")
+    assert not [cause for cause in p["loss"] if "ring full" in cause], p["loss"]
+    assert p["totals"]["alloc_objects"] >= 500000

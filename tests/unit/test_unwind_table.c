@@ -335,8 +335,8 @@ static size_t read_fibre(void *arg, uint64_t vaddr, void *buf, size_t len)
 static void known_functions(void **state)
 {
 	static const struct unwind_segment seg = {0x1000, 0x1000, 0x40000};
-	static const struct unwind_special special[] = {{0x2000, 0x10, MW_UNWIND_STOP, 0},
-							{0x2100, 0x40, MW_UNWIND_GO_CALL, 0x0506}};
+	static const struct unwind_special special[] = {{0x2000, 0x10, MW_UNWIND_STOP, 0, true},
+		{0x2100, 0x40, MW_UNWIND_GO_CALL, 0x0506, false}};
 	static const uint64_t ends[] = {0x3001, 0x1000 + 65536 - 4};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {

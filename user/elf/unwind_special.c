@@ -30,8 +30,9 @@ struct found {
 static void add(struct found *f, uint64_t vaddr, uint64_t size, enum mw_unwind_special what,
 		uint16_t more)
 {
-	if (f->n < UNWIND_MAX_SPECIALS && vaddr && size)
-		f->list[f->n++] = (struct unwind_special){vaddr, size, what, more};
+	if (f->n < UNWIND_MAX_SPECIALS)
+		f->list[f->n++] = (struct unwind_special){
+			.vaddr = vaddr, .size = size, .what = what, .more = more};
 }
 
 static int add_root(void *arg, const struct elfobj_symbol *sym)
@@ -40,9 +41,11 @@ static int add_root(void *arg, const struct elfobj_symbol *sym)
 	struct found *f = arg;
 
 	f->fibres |= !strcmp(sym->name, "makecontext");
-	if (entry || !strcmp(sym->name, "libc_start_main_stage2"))
+	if ((entry || !strcmp(sym->name, "libc_start_main_stage2")) && f->n < UNWIND_MAX_SPECIALS) {
 		add(f, sym->vaddr - (entry ? MUSL_STAGE2 : 0),
 		    sym->size + (entry ? 2 * MUSL_STAGE2 : 0), MW_UNWIND_STOP, 0);
+		f->list[f->n - 1].only_gap = true;
+	}
 	return f->n == UNWIND_MAX_SPECIALS;
 }
 

@@ -355,7 +355,7 @@ static int emit_func(struct builder *b, const struct ehframe *eh, const struct e
 	for (size_t i = 0; i < b->in->n_specials; i++) {
 		const struct unwind_special *s = &b->in->specials[i];
 
-		if (off - (s->vaddr + b->bias) < s->size)
+		if (!s->only_gap && off - (s->vaddr + b->bias) < s->size)
 			return add_special(b, s->vaddr + b->bias, s->what, s->more);
 	}
 	if (eh->cies[fde->cie].signal)

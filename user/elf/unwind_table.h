@@ -46,6 +46,7 @@ struct unwind_special {
 	uint64_t vaddr, size;
 	enum mw_unwind_special what;
 	uint16_t more; /* of the row (memwatch/unwind.h) */
+	bool only_gap; /* where there is call frame information, that counts */
 };
 
 struct unwind_input {

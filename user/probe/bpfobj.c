@@ -155,7 +155,7 @@ void bpfobj__free(struct bpfobj *o)
 {
 	if (!o)
 		return;
-	ring_buffer__free(o->ring);
+	event_reader__free(o->reader);
 	memwatch_bpf__destroy(o->skel);
 	free(o);
 }
@@ -168,18 +168,17 @@ int bpfobj__load(struct bpfobj *o)
 
 int bpfobj__ring(struct bpfobj *o, int (*fn)(void *arg, void *data, size_t size), void *arg)
 {
-	o->ring = ring_buffer__new(bpf_map__fd(o->skel->maps.events), fn, arg, NULL);
-	return o->ring ? 0 : -errno;
+	return event_reader__new(bpf_map__fd(o->skel->maps.events), fn, arg, &o->reader);
 }
 
 int bpfobj__drain(struct bpfobj *o)
 {
-	return ring_buffer__consume(o->ring);
+	return event_reader__drain(o->reader);
 }
 
 int bpfobj__ring_fd(const struct bpfobj *o)
 {
-	return ring_buffer__epoll_fd(o->ring);
+	return event_reader__fd(o->reader);
 }
 
 int bpfobj__counters(const struct bpfobj *o, uint32_t target, uint64_t *ret)

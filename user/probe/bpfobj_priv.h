@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 
 #include "probe/bpfobj.h"
+#include "probe/event_reader.h"
 
 /* types of the knobs that the skeleton lays open */
 #include "memwatch/alloc.h"
@@ -14,7 +15,7 @@
 struct bpfobj {
 	struct plan plan;
 	struct memwatch_bpf *skel;
-	struct ring_buffer *ring; /* NULL until bpfobj__ring */
+	struct event_reader *reader; /* NULL until bpfobj__ring */
 };
 
 #endif
