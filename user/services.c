@@ -8,12 +8,14 @@
 #include "elf/jitserve.h"
 #include "elf/symserve.h"
 #include "elf/unwind_box.h"
+#include "go/layout.h"
 #include "sys/box.h"
 
 const box_serve_fn box__services[BOX_SERVICES] = {
 	[BOX_SYMBOLS] = symserve__serve,
 	[BOX_UNWIND] = unwind_box__serve,
 	[BOX_ALLOCS] = alloc_box__serve,
+	[BOX_GO_LAYOUT] = go_layout__serve,
 	[BOX_JIT] = jitserve__serve,
 };
 

@@ -6,7 +6,6 @@
 #ifndef GO_LAYOUT_H
 #define GO_LAYOUT_H
 
-#include <libelf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,10 +58,14 @@ const struct go_layout *go_layout__of(int minor);
 bool go_layout__is_between(int minor);
 
 /*
- * The same from the debug information of the program itself. 0; -ENOENT: it has none, or a field is
- * not there.
+ * The same from the debug information of the program itself, the ELF file behind fd. 0; -ENOENT: it
+ * has none, or a field is not there; as box_helper__receive.
  */
-int go_layout__from_dwarf(Elf *elf, int minor, struct go_layout *ret);
+int go_layout__from_dwarf(int fd, int minor, struct go_layout *ret);
+/* The helper's side. */
+struct box_conn;
+struct box_request;
+void go_layout__serve(struct box_conn *c, struct box_request *r);
 
 /* "1.19, 1.22-1.24, 1.26-1.27", for messages. */
 const char *go_layout__known(void);

@@ -295,7 +295,7 @@ static int open_parts(struct go_target *t, char why[GO_WHY_LEN])
 		return fail(why, err, "the Go tables of %s are damaged", t->exe);
 	t->layout = go_layout__of(t->bin.minor);
 	if (!t->layout && go_layout__is_between(t->bin.minor) &&
-	    !go_layout__from_dwarf(elfobj__elf(t->elf), t->bin.minor, &t->own_layout))
+	    !go_layout__from_dwarf(fd, t->bin.minor, &t->own_layout))
 		t->layout = &t->own_layout;
 	if (!t->layout)
 		return fail(
