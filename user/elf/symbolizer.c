@@ -107,10 +107,22 @@ static void free_module(struct symbolizer_module *m)
 	free(m);
 }
 
+static void say_cost(void)
+{
+	struct box_stats st;
+
+	box__stats(&st);
+	log_debug("helpers: %lu started, %lu lost to their files, %.1f ms of processor time, "
+		  "at most %lu MiB in one",
+		  (unsigned long)st.started, (unsigned long)st.killed, (double)st.cpu_ns / 1e6,
+		  (unsigned long)(st.peak_bytes >> 20));
+}
+
 void symbolizer__free(struct symbolizer *s)
 {
 	if (!s)
 		return;
+	say_cost();
 	while (s->modules) {
 		struct symbolizer_module *m = s->modules;
 

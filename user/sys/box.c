@@ -27,6 +27,7 @@
 #define SILENCE_NS (15 * SEC)	 /* without an answer; processor time is limited besides */
 #define END_SILENCE_NS (SEC / 4) /* the same once the user wants the end */
 #define END_FOREIGN_NS (SEC / 2) /* and in all for files that others may write */
+#define END_WASTED_NS (SEC / 2)	 /* and in all for helpers that said nothing */
 #define SLICE_MS 20		 /* between looks at the signals that wait */
 #define NEWS_MS 2000		 /* the starter tells why a helper ended */
 #define WORTH_STARTING_NS (SEC / 4)
@@ -58,6 +59,7 @@ static struct {
 	uint32_t last_id;
 	uint64_t cpu_ns, memory_bytes; /* limits */
 	uint64_t since_ns, foreign_ns;
+	uint64_t wasted_ns; /* on silence, since the user wants the end */
 	struct account accounts[MAX_ACCOUNTS];
 	struct hash_index index;
 	struct box_helper *helpers; /* of which an end is still to be told; freed ones too */
@@ -432,10 +434,13 @@ static uint64_t patience_until(const struct box_helper *h, uint64_t asked_ns)
 
 	if (!end)
 		return asked_ns + SILENCE_NS;
+	if (signals__end_again() ||
+	    __atomic_load_n(&box.wasted_ns, __ATOMIC_RELAXED) > END_WASTED_NS)
+		return 0;
 	until = max_of(asked_ns, end) + END_SILENCE_NS;
 	if (h->account != SIZE_MAX && box.accounts[h->account].foreign)
 		until = min_of(until, end + END_FOREIGN_NS);
-	return signals__end_again() ? 0 : until;
+	return until;
 }
 
 int box_helper__receive(struct box_helper *h, struct box_answer *ret)
@@ -460,8 +465,12 @@ int box_helper__receive(struct box_helper *h, struct box_answer *ret)
 		poll(&p, 1, SLICE_MS);
 		if (p.revents)
 			continue;
-		if (util__now_ns() > patience_until(h, asked))
-			return gave_up(h, signals__end_ns() ? -EINTR : -ETIMEDOUT);
+		if (util__now_ns() <= patience_until(h, asked))
+			continue;
+		if (!signals__end_ns())
+			return gave_up(h, -ETIMEDOUT);
+		__atomic_add_fetch(&box.wasted_ns, util__now_ns() - asked, __ATOMIC_RELAXED);
+		return gave_up(h, -EINTR);
 	}
 	for (int i = 0; i < BOX_MAX_FDS; i++) /* none is expected */
 		util__close_fd(&fds[i]);
@@ -510,9 +519,13 @@ uint64_t box_helper__bytes(const struct box_helper *h)
 {
 	cleanup_free char *text = NULL;
 	unsigned long rss = 0, shared = 0;
-	pid_t pid = box_helper__pid(h);
 	char path[64];
+	pid_t pid;
 
+	pthread_mutex_lock(&box.lock);
+	listen_locked(0);
+	pid = h->ended ? -1 : h->pid;
+	pthread_mutex_unlock(&box.lock);
 	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
 	if (pid < 0 || util__read_file(path, 4096, &text) <= 0 ||
 	    sscanf(text, "%*u %lu %lu", &rss, &shared) != 2 || rss < shared)

@@ -1,0 +1,448 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an unprivileged user can make root's memwatch read: bombs, planted files, forged identities.
+Each is refused or bounded, costs the names of one file, and Ctrl-C is heard all the while."""
+import lzma
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from conftest import BIN, ROOT, WORKLOADS, build, load_json, wait_for
+
+USER = ("setpriv", "--reuid", "23456", "--regid", "23456", "--clear-groups")
+HANG = 30  # seconds: what is called a hang, on any machine
+MAX_RSS = 300 << 20
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A directory that the unprivileged user may look into."""
+    for p in [tmp_path, *tmp_path.parents]:
+        if p != Path("/") and p.stat().st_uid == 0:
+            p.chmod(p.stat().st_mode | 0o111)
+    tmp_path.chmod(0o777)
+    return tmp_path
+
+
+@pytest.fixture
+def hostmaps(target, place):
+    def start(*args):
+        exe = build("hostmaps.c", flags=("-O0",), libs=("-ldl",))
+        copy = place / "hostmaps"
+        if not copy.exists():
+            shutil.copy(exe, copy)
+        t = target([*USER, copy, *args])
+        t.expect("ready")
+        return t
+
+    return start
+
+
+def library(place, name, *flags, asm=None):
+    """A shared object with hostile_alloc() and whatever else it is made of."""
+    lib = place / name
+    srcs = [WORKLOADS / "hostilelib.c"]
+    if asm:
+        s = place / (name + ".s")
+        s.write_text(asm)
+        srcs.append(s)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O0", "-fno-omit-frame-pointer", "-o", lib, *srcs,
+                    *flags], check=True)
+    os.chown(lib, 23456, 23456)
+    return lib
+
+
+def add_section(lib, section, data):
+    f = lib.with_suffix(".section")
+    f.write_bytes(data)
+    subprocess.run(["objcopy", "--add-section", f"{section}={f}", lib], check=True)
+    os.chown(lib, 23456, 23456)
+    f.unlink()
+
+
+def section_header(data, name):
+    """Offset of a section's header in an ELF file."""
+    shoff, = struct.unpack_from("<Q", data, 0x28)
+    n, strndx = struct.unpack_from("<HH", data, 0x3c)
+    names, = struct.unpack_from("<Q", data, shoff + strndx * 64 + 24)
+    for i in range(n):
+        at = names + struct.unpack_from("<I", data, shoff + i * 64)[0]
+        if data[at:data.index(b"\0", at)] == name:
+            return shoff + i * 64
+    raise KeyError(name)
+
+
+def zeros(n):
+    c = zlib.compressobj(9)
+    piece = bytes(1 << 20)
+    return b"".join([c.compress(piece) for _ in range(n >> 20)]) + c.flush()
+
+
+def inflating(lib, size):
+    """Its symbol table claims to be compressed, and unpacks to `size` zeros; so do its strings."""
+    data = bytearray(lib.read_bytes())
+    bomb = struct.pack("<IIQQ", 1, 0, size, 8) + zeros(size)
+    for name in (b".symtab", b".strtab"):
+        sh = section_header(data, name)
+        flags, = struct.unpack_from("<Q", data, sh + 8)
+        struct.pack_into("<Q", data, sh + 8, flags | 0x800)
+        struct.pack_into("<QQ", data, sh + 24, len(data), len(bomb))
+        data += bomb
+    lib.write_bytes(data)
+
+
+def same_address(place):
+    return library(place, "symbols.so", asm=".text\n.altmacro\n.macro many n\ns\\n:\n.endm\n"
+                   ".set i, 0\n.rept 200000\nmany %i\n.set i, i+1\n.endr\nnop\n"
+                   '.section .note.GNU-stack,"",@progbits\n')
+
+
+def inflating_sections(place):
+    lib = library(place, "inflating.so", "-Wl,--build-id=none")
+    inflating(lib, 512 << 20)
+    return lib
+
+
+def xz_bomb(place):
+    lib = library(place, "xz.so", "-s", "-Wl,--build-id=none")
+    add_section(lib, ".gnu_debugdata", lzma.compress(bytes(160 << 20), preset=0))
+    return lib
+
+
+def sparse_debuglink(place):
+    lib = library(place, "sparse.so", "-s", "-Wl,--build-id=none")
+    debug = place / "sparse.debug"
+    debug.write_bytes(lib.read_bytes())
+    os.truncate(debug, 1 << 30)
+    add_section(lib, ".gnu_debuglink", b"sparse.debug\0\0\0\0" + struct.pack("<I", 0x12345678))
+    return lib
+
+
+def huge_names(place):
+    """Debug information whose every string is the same megabytes (of the kind, one more)."""
+    name = "n" * (4 << 20)
+    return library(place, "names.so", "-g", asm=f'.text\n.globl x{name}\nx{name}:\nnop\n'
+                   '.section .note.GNU-stack,"",@progbits\n')
+
+
+BOMBS = [same_address, inflating_sections, xz_bomb, sparse_debuglink, huge_names]
+
+
+def peak_rss(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def ended_in_time(a):
+    """Ctrl-C ends it. A second is what it takes; what is asserted is that it does not hang."""
+    start = time.monotonic()
+    status, _, err = a.finish(signal.SIGINT, timeout=HANG)
+    assert status == 0, err
+    assert time.monotonic() - start < HANG / 3, err
+    return err
+
+
+def functions(profile):
+    return {f["function"] for s in load_json(profile)["stacks"] for f in s["frames"]}
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=lambda b: b.__name__)
+def test_a_bomb_costs_one_files_names(bomb, hostmaps, attach, place):
+    t = hostmaps(bomb(place))
+    out = place / "p.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
+    t.say()
+    t.expect("ok")
+    rss = peak_rss(a.proc.pid)
+    err = ended_in_time(a)
+    assert rss < MAX_RSS
+    assert "honest_function" in functions(out)
+    said = re.search(r"helpers: (\d+) started, .*at most (\d+) MiB in one", err)
+    assert said and int(said[1]) >= 4 and int(said[2]) <= 450, err
+
+
+def test_ctrl_c_while_bombs_are_read(hostmaps, attach, place):
+    """Twelve of them, and the end is asked for before the first numbers are there."""
+    one = xz_bomb(place)
+    libs = []
+    for i in range(12):
+        libs.append(place / f"bomb{i}.so")
+        shutil.copy(one, libs[-1])
+    t = hostmaps(*libs)
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", place / "p.json", ready=False)
+    a.wait_for("memwatch", timeout=HANG)
+    ended_in_time(a)
+
+
+def test_very_many_executable_mappings(hostmaps, attach, place):
+    t = hostmaps("-n", 20000)
+    out = place / "p.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", out)
+    t.say()
+    t.expect("ok")
+    rss = peak_rss(a.proc.pid)
+    ended_in_time(a)
+    assert rss < MAX_RSS
+    assert "honest_function" in functions(out)
+
+
+def helpers(pid):
+    """The starter of a memwatch and its helpers."""
+    out = {}
+    for p in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (p / "stat").read_text()
+        except OSError:
+            continue
+        name = stat[stat.index("(") + 1:stat.rindex(")")]
+        ppid = int(stat[stat.rindex(")") + 2:].split()[1])
+        out[int(p.name)] = (name, ppid)
+    starter = [p for p, (n, pp) in out.items() if pp == pid and n == "memwatch-box"]
+    return starter, [p for p, (n, pp) in out.items() if pp in starter]
+
+
+def test_helpers_have_nothing(hostmaps, attach, place):
+    lib = library(place, "lib.so")
+    t = hostmaps(lib)
+    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.2")
+    t.say()
+    t.expect("ok")
+    starter, kids = wait_for(lambda: all(helpers(a.proc.pid)) and helpers(a.proc.pid), timeout=HANG)
+    users = set()
+    for pid in [*starter, *kids]:
+        s = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+                 if ":\t" in line)
+        assert s["NoNewPrivs"] == "1" and s["Seccomp"] == "2"
+        assert {s[c] for c in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+        uids, gids = set(s["Uid"].split()), set(s["Gid"].split())
+        assert len(uids) == 1 and len(gids) == 1 and not s["Groups"].strip()
+        users |= uids
+        with pytest.raises(ProcessLookupError):  # its root is the directory of a process that ended
+            os.listdir(f"/proc/{pid}/root/")
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            to = os.readlink(fd)
+            assert to.startswith(("socket:", "/dev/null", "/memfd:")) or os.path.isfile(to), to
+        # nobody but root may stop it
+        p = subprocess.run([*USER, "kill", "-STOP", str(pid)], capture_output=True)
+        assert p.returncode != 0
+    assert len(users) == 1
+    uid = int(users.pop())
+    assert uid not in (0, 65534, 23456) and uid >= 61184
+    others = [p for p in Path("/proc").glob("[0-9]*") if p.stat().st_uid == uid]
+    assert {int(p.name) for p in others} <= {*starter, *kids}
+    ended_in_time(a)
+    wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in [*starter, *kids]))
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV],
+                         ids=["killed", "stopped", "crashed"])
+@pytest.mark.parametrize("who", ["starter", "helpers"])
+def test_helpers_that_fail_cost_names(sig, who, hostmaps, attach, place):
+    t = hostmaps(library(place, "lib.so"))
+    out = place / "p.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", out, "-i", "0.2")
+    t.say()
+    t.expect("ok")
+    starter, kids = wait_for(lambda: all(helpers(a.proc.pid)) and helpers(a.proc.pid), timeout=HANG)
+    for pid in starter if who == "starter" else kids:
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            pass  # its file was done with
+    t.say()
+    t.expect("ok")
+    try:
+        ended_in_time(a)
+    finally:
+        for pid in [*starter, *kids]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    total = load_json(out)["totals"]
+    assert total["alloc_objects"] >= 4 and total["alloc_bytes"] >= 2 * 12000
+
+
+def test_kill_9_leaves_no_helper(hostmaps, attach, place):
+    t = hostmaps(library(place, "lib.so"))
+    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.2")
+    t.say()
+    t.expect("ok")
+    starter, kids = wait_for(lambda: all(helpers(a.proc.pid)) and helpers(a.proc.pid), timeout=HANG)
+    a.proc.kill()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in [*starter, *kids]))
+
+
+# --- planted files ------------------------------------------------------------------------------
+
+def waiting_writer(fifo):
+    """A process that writes "woken" as soon as anybody opens the FIFO for reading."""
+    return subprocess.Popen(["sh", "-c", f'exec 3>"{fifo}"; echo woken'], stdout=subprocess.PIPE,
+                            text=True)
+
+
+@pytest.mark.parametrize("what", ["debuglink", "symlink", "perfmap"])
+def test_a_planted_fifo_is_not_opened(what, hostmaps, attach, place):
+    lib = library(place, "lib.so", "-s", "-Wl,--build-id=none")
+    add_section(lib, ".gnu_debuglink", b"lib.debug\0\0\0" + struct.pack("<I", 1))
+    t = hostmaps(lib)
+    fifo = {"debuglink": place / "lib.debug", "symlink": place / "far",
+            "perfmap": Path(f"/tmp/perf-{t.pid}.map")}[what]
+    os.mkfifo(fifo)
+    os.chown(fifo, 23456, 23456)
+    if what == "symlink":
+        (place / "lib.debug").symlink_to(fifo)
+    writer = waiting_writer(fifo)
+    try:
+        out = place / "p.json"
+        a = attach("-p", t.pid, "--exact", "--plain", "-o", out)
+        t.say()
+        t.expect("ok")
+        ended_in_time(a)
+        assert writer.poll() is None, writer.stdout.read()
+        assert "honest_function" in functions(out)
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        fifo.unlink()
+
+
+@pytest.fixture
+def jitted(target, place):
+    """A process of the unprivileged user with frames in no file."""
+    src = place / "jit.c"
+    src.write_text(r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+int main(void)
+{
+	/* push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret */
+	static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xf8, 0x48, 0x89,
+					     0xf7, 0xff, 0xd0, 0x5d, 0xc3};
+	void *(*f)(void *(*)(size_t), size_t) = mmap(NULL, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char line[16];
+	memcpy(f, code, sizeof(code));
+	printf("ready %lx\n", (unsigned long)f);
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		f(malloc, 3000);
+		puts("ok");
+		fflush(stdout);
+	}
+}
+""")
+    exe = place / "jit"
+    subprocess.run(["gcc", "-O0", "-fno-omit-frame-pointer", "-o", exe, src], check=True)
+    t = target([*USER, exe])
+    t.code = int(t.expect("ready").split()[1], 16)
+    yield t
+    Path(f"/tmp/perf-{t.pid}.map").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("owner,mode,read", [(23456, 0o600, True), (0, 0o644, True), (0, 0o600, False),
+                                             (23457, 0o644, False)],
+                         ids=["own", "roots-readable", "roots-secret", "anothers"])
+def test_whose_perf_map_is_read(owner, mode, read, jitted, attach, place):
+    perf = Path(f"/tmp/perf-{jitted.pid}.map")
+    perf.write_text(f"{jitted.code:x} 1000 secret_of_somebody\n")
+    os.chown(perf, owner, owner)
+    perf.chmod(mode)
+    out = place / "p.json"
+    a = attach("-p", jitted.pid, "--exact", "--plain", "-o", out)
+    jitted.say()
+    jitted.expect("ok")
+    ended_in_time(a)
+    assert ("secret_of_somebody" in functions(out)) == read
+
+
+# --- identities ---------------------------------------------------------------------------------
+
+def test_equal_build_ids_share_no_names(target, attach, place):
+    """Two targets' libraries claim one build-id: neither's names appear in the other's stacks."""
+    exe = build("hostmaps.c", flags=("-O0",), libs=("-ldl",))
+    copy = place / "hostmaps"
+    shutil.copy(exe, copy)
+    targets, outs = [], []
+    for name in ("first", "second"):
+        (place / name).mkdir()
+        (place / name).chmod(0o755)
+        src = place / name / "lib.c"
+        src.write_text("#include <stdlib.h>\n"
+                       f"__attribute__((noinline)) void *{name}_secret(size_t n) "
+                       "{ void *p = malloc(n); __asm__ volatile(\"\" ::: \"memory\"); return p; }\n"
+                       f"void *hostile_alloc(size_t n) {{ void *p = {name}_secret(n); "
+                       "__asm__ volatile(\"\" ::: \"memory\"); return p; }\n")
+        lib = place / name / "lib.so"
+        subprocess.run(["gcc", "-g", "-O0", "-shared", "-fPIC", "-Wl,--build-id=0x" + "ab" * 20, "-o",
+                        lib, src], check=True)
+        t = target([*USER, copy, lib])
+        t.expect("ready")
+        targets.append(t)
+        outs.append(name)
+    a = attach("-p", targets[0].pid, "-p", targets[1].pid, "--exact", "--plain",
+               "-o", place / "p-%p.json")
+    for t in targets:
+        a.wait_for(f"attached to PID {t.pid} ")
+    for t in targets:
+        t.say()
+        t.expect("ok")
+    ended_in_time(a)
+    names = [functions(place / f"p-{t.pid}.json") for t in targets]
+    assert "first_secret" in names[0] and "second_secret" not in names[0]
+    assert "second_secret" in names[1] and "first_secret" not in names[1]
+
+
+def test_tables_of_others_files_are_not_kept(hostmaps, attach, place):
+    """A file that its user may change leaves nothing that a later run would believe."""
+    libc = next(p for p in (Path("/lib/x86_64-linux-gnu/libc.so.6"), Path("/usr/lib64/libc.so.6"))
+                if p.exists())
+    state = place / "state"
+    env = {**os.environ, "MEMWATCH_STATE_DIR": str(state)}
+    kept = []
+    for owner in (23456, 0):
+        mine = place / f"libc-{owner}.so"
+        data = bytearray(libc.read_bytes())
+        data += bytes([owner & 0xff])  # another file, with libc's tables
+        mine.write_bytes(data)
+        mine.chmod(0o755)
+        os.chown(mine, owner, owner)
+        src = place / "map.c"
+        src.write_text('#include <fcntl.h>\n#include <stdio.h>\n#include <sys/mman.h>\n'
+                       'int main(int c, char **v) { mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE,'
+                       ' open(v[1], O_RDONLY), 0); puts("ready"); fflush(stdout); getchar(); }\n')
+        exe = place / "map"
+        subprocess.run(["gcc", "-o", exe, src], check=True)
+        p = subprocess.Popen([*USER, exe, mine], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert p.stdout.readline() == b"ready\n"
+        a = attach("-p", p.pid, "--exact", "--plain", env=env)
+        ended_in_time(a)
+        p.kill()
+        p.wait()
+        digest = subprocess.run(["sha256sum", mine], capture_output=True, text=True,
+                                check=True).stdout.split()[0]
+        kept.append(any(f.name.startswith(digest) for f in (state / "unwind").iterdir()))
+    assert kept == [False, True]
+
+
+def test_without_the_right_to_change_users(place):
+    """An unprivileged caller's helpers live in a user namespace of their own, and name as well."""
+    subprocess.run(["make", "-s", "-C", str(ROOT), "build/tests/symbolize"], check=True)
+    tool = place / "symbolize"
+    shutil.copy(ROOT / "build/tests/symbolize", tool)
+    addr = next(line.split()[0] for line in subprocess.run(
+        ["nm", tool], capture_output=True, text=True, check=True).stdout.splitlines()
+        if line.endswith(" T main"))
+    p = subprocess.run([*USER, tool, tool, addr], capture_output=True, text=True, check=True,
+                       timeout=HANG)
+    assert p.stdout.splitlines()[0] == "main", p.stderr
