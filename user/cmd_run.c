@@ -16,9 +16,9 @@
 
 static const char doc[] =
 	"Start a command and profile it from its first allocation.\v"
-	"The command is held after exec and at each library that the dynamic linker loads, until "
-	"the "
-	"probes are in; then it runs freely. Options end at the command; '--' ends them for "
+	"The command is held after each exec and at each library that the dynamic linker loads, "
+	"until the probes are in; between them it runs freely. With --follow its children are "
+	"held too. Options end at the command; '--' ends them for "
 	"sure.\n\n"
 	"  sudo memwatch run --exact -o heap.pb.gz -- ./server --port 80\n\n"
 	"Exit status: the command's own; 128+N if signal N ended it; 126 and 127 as in a shell if "
@@ -53,6 +53,11 @@ static int command_status(struct hold *h, const struct monitor *m, int status)
 	return own ? own : status;
 }
 
+static void serve(void *arg, struct attach *a)
+{
+	hold__serve(arg, a);
+}
+
 int cmd_run(int argc, char **argv)
 {
 	static const struct argp_child children[] = {{&attach_options_argp, 0, NULL, 0}, {0}};
@@ -77,11 +82,13 @@ int cmd_run(int argc, char **argv)
 	if (!status)
 		status = attach__open(&o.attach, &attach);
 	if (!status)
-		status = hold__start(h);
+		status = hold__start(h, o.attach.follow);
 	if (!status)
 		status = hold__attach(h, attach);
 	if (!status) {
 		err = monitor__new(&o.attach, attach, &m);
+		if (!err)
+			monitor__serve(m, hold__fd(h), serve, h);
 		status = err ? EXIT_FAILED : monitor__run(m);
 		if (m)
 			status = command_status(h, m, status);

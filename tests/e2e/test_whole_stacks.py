@@ -2,11 +2,13 @@
 """Stacks that are deep, that begin on a fibre, that go through Go; and marks where they are cut."""
 import ctypes
 import os
+import re
 import shutil
 import signal
+import subprocess
 
 import pytest
-from conftest import build, load_json
+from conftest import BIN, build, load_json, memwatch, wait_for
 from golib import go_build
 
 
@@ -109,3 +111,68 @@ def test_events_are_read_while_the_loop_stands_still(attach, target, tmp_path):
     p = load_json(tmp_path / "p.json")
     assert not [cause for cause in p["loss"] if "ring full" in cause], p["loss"]
     assert p["totals"]["alloc_objects"] >= 500000
+
+
+def complete(profile):
+    """(objects whose stack reaches the root, all objects)"""
+    whole = every = 0
+    for s in profile["stacks"]:
+        every += s["alloc_objects"]
+        if not s["frames"][-1]["function"].startswith("["):
+            whole += s["alloc_objects"]
+    return whole, every
+
+
+@pytest.mark.skipif(not shutil.which("perl"), reason="no perl")
+def test_run_holds_the_command_at_every_exec(tmp_path):
+    """No table is cached, and still not one stack of the second and third image is cut."""
+    env = {**os.environ, "MEMWATCH_STATE_DIR": str(tmp_path / "state")}
+    p = memwatch("run", "--exact", "--plain", "-q", "-o", tmp_path / "p.json", "--",
+                 "sh", "-c", "exec env A=1 perl -e 'my @a = map { \"x$_\" } 1 .. 20000; exit 5'",
+                 env=env, check=5, stdin=subprocess.DEVNULL)
+    profile = load_json(tmp_path / "p.json")
+    assert profile["comm"] == "perl", p.stderr
+    whole, every = complete(profile)
+    assert every > 20000 and whole == every, profile["loss"]
+    assert "stack cut: no unwind table" not in profile["loss"]
+
+
+@pytest.mark.skipif(not shutil.which("perl"), reason="no perl")
+def test_run_holds_the_children_too(tmp_path):
+    env = {**os.environ, "MEMWATCH_STATE_DIR": str(tmp_path / "state")}
+    script = "perl -e 'my @a = map { \"x$_\" } 1 .. 20000' & perl -e 'exit 3'; wait; kill -TERM $$"
+    p = memwatch("run", "--follow", "--exact", "--plain", "-q", "-o", tmp_path / "p.json", "--",
+                 "sh", "-c", script, env=env, check=128 + signal.SIGTERM, stdin=subprocess.DEVNULL)
+    profile = load_json(tmp_path / "p.json")
+    whole, every = complete(profile)
+    assert every > 20000 and whole == every, (profile["loss"], p.stderr)
+    assert not [c for c in profile["loss"] if "child" in c], profile["loss"]
+
+
+def test_a_killed_run_lets_its_command_go_on(tmp_path):
+    with subprocess.Popen([BIN, "run", "--plain", "-q", "--", "sh", "-c",
+                           "echo $$; read line"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as m:
+        pid = int(m.stdout.readline())
+        m.kill()
+        wait_for(lambda: "TracerPid:\t0" in open(f"/proc/{pid}/status").read())
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: "State:\tT" in open(f"/proc/{pid}/status").read())
+        os.kill(pid, signal.SIGCONT)
+        assert "State:\tT" not in open(f"/proc/{pid}/status").read()
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_signals_reach_a_command_that_is_traced(tmp_path):
+    """Stopped and continued, and a signal handled: as without memwatch."""
+    script = "trap 'echo got' USR1; echo $$; while :; do sleep 0.1; done"
+    with subprocess.Popen([BIN, "run", "--plain", "-q", "--", "bash", "-c", script],
+                          stdout=subprocess.PIPE, text=True) as m:
+        pid = int(m.stdout.readline())
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: re.search(r"State:\t[Tt]", open(f"/proc/{pid}/status").read()))
+        os.kill(pid, signal.SIGUSR1)
+        os.kill(pid, signal.SIGCONT)
+        assert m.stdout.readline() == "got\n"
+        os.kill(pid, signal.SIGTERM)
+        assert m.wait(60) == 128 + signal.SIGTERM

@@ -61,7 +61,7 @@ static void follow(struct observer *o, const struct mw_ev_proc *ev)
 	}
 	observed_of(child)->pub.child = true;
 	e.target = child;
-	e.ns = util__now_ns() - ev->hdr.time_ns;
+	e.ns = o->children_held ? 0 : util__now_ns() - ev->hdr.time_ns;
 	o->heap->targets[child->index].follow_gap_ns = e.ns;
 	observer__tell(o, &e);
 	heap__fork(o->heap, ev->hdr.target, child->index);

@@ -430,6 +430,11 @@ int observer__rescan(struct observer *o, const struct target *t)
 	return mappings__scan(o, observed_of(t));
 }
 
+void observer__set_children_held(struct observer *o, bool held)
+{
+	o->children_held = held;
+}
+
 void observer__wait_tables(struct observer *o)
 {
 	if (o->unwind)

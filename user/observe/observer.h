@@ -81,6 +81,8 @@ size_t observer__living(const struct observer *o);
 
 /* Looks through the mappings again (a library came). */
 int observer__rescan(struct observer *o, const struct target *t);
+/* Children are held from their first instruction until they are targets: nothing of them is unseen. */
+void observer__set_children_held(struct observer *o, bool held);
 /* Waits until the stacks of everything mapped so far can be unwound. */
 void observer__wait_tables(struct observer *o);
 

@@ -54,6 +54,7 @@ struct job {
 };
 
 struct observer {
+	bool children_held; /* see observer__set_children_held */
 	struct observer_opts opts;
 	struct bpfobj *obj;
 	struct alloc_probe *probe;  /* NULL: none, or taken out */

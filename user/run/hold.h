@@ -17,10 +17,14 @@ struct hold;
 /* Forks a child that waits: call it while privileges, limits and descriptors are the caller's.
  * Frees nothing of `command`, which must live on. EXIT_DONE or EXIT_FAILED (message given). */
 int hold__fork(char **command, struct hold **ret);
-/* Has the child exec, and holds it there. EXIT_DONE, or 126/127 as a shell (message given). */
-int hold__start(struct hold *h);
+/* Has the child exec, and holds it there. follow: its children are held too. EXIT_DONE, or 126/127
+ * as a shell (message given). */
+int hold__start(struct hold *h, bool follow);
 /* Takes the held process into the observer and lets it run. An exit status. */
 int hold__attach(struct hold *h, struct attach *a);
+/* Later execs are held in the same way: readable when a process waits to be looked at. */
+int hold__fd(const struct hold *h);
+void hold__serve(struct hold *h, struct attach *a);
 /* Waits for the command's end; its status as a shell gives it. A signal that ended memwatch's loop
  * (0: none) is passed on to the command first; the next one ends memwatch itself. */
 int hold__wait(struct hold *h, int sig);

@@ -36,6 +36,9 @@ struct monitor {
 	struct observer *observer; /* its */
 	struct live_view *view;	   /* NULL: plain reports */
 	struct ledgers *ledgers;
+	int serve_fd; /* see monitor__serve */
+	void (*serve)(void *arg, struct attach *a);
+	void *serve_arg;
 	int signal_fd;
 	bool stop, failed;
 	int signal;
@@ -232,6 +235,13 @@ static void read_signals(struct monitor *m)
 	}
 }
 
+void monitor__serve(struct monitor *m, int fd, void (*fn)(void *arg, struct attach *a), void *arg)
+{
+	m->serve_fd = fd;
+	m->serve = fn;
+	m->serve_arg = arg;
+}
+
 int monitor__signal(const struct monitor *m)
 {
 	return m->signal;
@@ -240,13 +250,14 @@ int monitor__signal(const struct monitor *m)
 /* Waits for events, signals or the end of a process, at most until `until`. */
 static void wait_some(struct monitor *m, uint64_t until)
 {
-	struct pollfd fds[3];
+	struct pollfd fds[4];
 	uint64_t now = util__now_ns();
 	int ms, err;
 
 	fds[0] = (struct pollfd){.fd = observer__fd(m->observer), .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
 	fds[2] = (struct pollfd){.fd = m->view ? STDIN_FILENO : -1, .events = POLLIN};
+	fds[3] = (struct pollfd){.fd = m->serve ? m->serve_fd : -1, .events = POLLIN};
 	ms = until > now ? (until - now + 999999) / 1000000 : 0;
 	/* an interrupted wait too: the window may have got another size */
 	err = poll(fds, ARRAY_SIZE(fds), ms);
@@ -258,6 +269,8 @@ static void wait_some(struct monitor *m, uint64_t until)
 		return;
 	if (fds[1].revents)
 		read_signals(m);
+	if (fds[3].revents)
+		m->serve(m->serve_arg, m->attach);
 }
 
 static int print_json(struct monitor *m)
