@@ -103,15 +103,16 @@ size_t textbuf__utf8_len(const char *s)
 	return 0;
 }
 
-/* Characters that steer the terminal or the direction of text rather than show something. */
-static bool is_control(const char *s, size_t n)
+bool textbuf__is_control(const char *s, size_t n)
 {
 	const unsigned char *u = (const unsigned char *)s;
 
 	if (n == 1)
 		return u[0] < 0x20 || u[0] == 0x7f;
 	if (n == 2)
-		return u[0] == 0xc2 && u[1] < 0xa0;
+		return (u[0] == 0xc2 && u[1] < 0xa0) || (u[0] == 0xd8 && u[1] == 0x9c);
+	if (n == 4) /* tags, which show nothing */
+		return u[0] == 0xf3 && u[1] == 0xa0 && u[2] <= 0x81;
 	if (n == 3 && u[0] == 0xe2 && u[1] == 0x80)
 		return u[2] == 0xa8 || u[2] == 0xa9 || (u[2] >= 0xaa && u[2] <= 0xae) ||
 		       u[2] == 0x8e || u[2] == 0x8f;
@@ -146,7 +147,7 @@ static size_t put_char(const struct text_sink *s, const char *text)
 {
 	size_t n = textbuf__utf8_len(text);
 
-	if (!n || is_control(text, n)) {
+	if (!n || textbuf__is_control(text, n)) {
 		n = max_of(n, (size_t)1);
 		put_hex(s, text, n);
 	} else {
@@ -215,7 +216,7 @@ static size_t put_json_char(const struct text_sink *s, const char *text)
 	} else if (!n) { /* no UTF-8: shown as in plain text, the backslash escaped */
 		put(s, "\\", 1);
 		put_hex(s, text, n = 1);
-	} else if (n == 1 || is_control(text, n)) {
+	} else if (n == 1 || textbuf__is_control(text, n)) {
 		snprintf(e, sizeof(e), "\\u%04x", c & 0xffff);
 		put(s, e, 6);
 	} else {
@@ -287,7 +288,7 @@ void emit__dot(FILE *f, const char *text)
 		} else {
 			/* \xNN with its backslash escaped */
 			n = textbuf__utf8_len(text);
-			if (n && !is_control(text, n)) {
+			if (n && !textbuf__is_control(text, n)) {
 				put(&s, text, n);
 				continue;
 			}

@@ -12,6 +12,7 @@
 #ifndef CORE_TEXTBUF_H
 #define CORE_TEXTBUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct textbuf {
@@ -42,5 +43,9 @@ void textbuf__xml(struct textbuf *b, const char *text);
 
 /* The number of bytes of the UTF-8 character at s, 0 if it is none (or over-long, a surrogate). */
 size_t textbuf__utf8_len(const char *s);
+
+/* Whether that character of n bytes steers the terminal or the direction of text, or shows nothing,
+ * rather than show something. */
+bool textbuf__is_control(const char *s, size_t n);
 
 #endif

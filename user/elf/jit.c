@@ -44,7 +44,7 @@ struct symbolizer_jit {
 	struct symbolizer *s;
 	int pid;
 	uint64_t start_time; /* of the process: pids are used again */
-	int rootfd;
+	char *root;	     /* the directory below which it names its files; NULL: ours */
 	uid_t uid;
 	int ns_pid;
 	int perf, dump; /* the files; -1: not (yet) there */
@@ -53,7 +53,8 @@ struct symbolizer_jit {
 	struct box_helper *h;
 	bool failed; /* the files broke their reader or took too long */
 	struct answers answers, vdso_answers;
-	int vdso; /* the image, -1: none */
+	char *vdso; /* the image, NULL: none */
+	size_t vdso_len;
 	struct symclient vdso_client;
 	bool vdso_failed;
 	uint64_t vdso_start, vdso_end;
@@ -143,8 +144,8 @@ static void forget(struct answers *a)
 static void read_vdso(struct symbolizer_jit *j)
 {
 	struct procmap *m = NULL;
-	cleanup_free void *image = NULL;
-	cleanup_fd int mem = -1, fd = -1;
+	cleanup_free char *image = NULL;
+	cleanup_fd int mem = -1;
 	uint64_t start = 0, end = 0;
 	char path[64];
 	size_t len;
@@ -163,18 +164,17 @@ static void read_vdso(struct symbolizer_jit *j)
 		return;
 	symclient__close(&j->vdso_client); /* there was another one before exec */
 	forget(&j->vdso_answers);
-	util__close_fd(&j->vdso);
-	j->vdso = -1;
+	free(take_ptr(j->vdso));
 	j->vdso_failed = false;
 	j->vdso_start = start;
 	j->vdso_end = end;
 	snprintf(path, sizeof(path), "/proc/%d/mem", j->pid);
 	mem = open(path, O_RDONLY | O_CLOEXEC);
-	fd = memfd_create("memwatch-vdso", MFD_CLOEXEC);
 	image = malloc(len);
-	if (mem >= 0 && fd >= 0 && image && pread(mem, image, len, start) == (ssize_t)len &&
-	    !util__write_all(fd, image, len))
-		j->vdso = take_fd(&fd);
+	if (mem >= 0 && image && pread(mem, image, len, start) == (ssize_t)len) {
+		j->vdso = take_ptr(image);
+		j->vdso_len = len;
+	}
 }
 
 void symbolizer_jit__free_all(struct symbolizer_jit *j)
@@ -184,8 +184,8 @@ void symbolizer_jit__free_all(struct symbolizer_jit *j)
 
 		util__close_fd(&j->perf);
 		util__close_fd(&j->dump);
-		util__close_fd(&j->rootfd);
-		util__close_fd(&j->vdso);
+		free(j->root);
+		free(j->vdso);
 		box_helper__free(j->h);
 		symclient__close(&j->vdso_client);
 		forget(&j->answers);
@@ -200,8 +200,14 @@ static void open_files(struct symbolizer_jit *j)
 {
 	if ((j->perf >= 0 && j->dump >= 0) || start_time(j->pid) != j->start_time)
 		return;
-	if (j->perf < 0)
-		j->perf = open_map(j, j->rootfd, j->ns_pid);
+	if (j->root) {
+		cleanup_fd int fd = open(j->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (j->perf < 0 && fd >= 0 && start_time(j->pid) == j->start_time)
+			j->perf = open_map(j, fd, j->ns_pid);
+	} else if (j->perf < 0) {
+		j->perf = open_map(j, -1, j->ns_pid);
+	}
 	if (j->perf < 0) /* written from outside, under the pid that we see */
 		j->perf = open_map(j, -1, j->pid);
 	if (j->dump < 0)
@@ -228,14 +234,14 @@ int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symb
 	j->s = s;
 	j->pid = pid;
 	j->start_time = started;
-	j->perf = j->dump = j->rootfd = j->vdso = -1;
+	j->perf = j->dump = -1;
 	err = started ? read_identity(j) : -ESRCH;
+	if (!err && root && !(j->root = strdup(root)))
+		err = -ENOMEM;
 	if (err) {
 		free(j);
 		return err;
 	}
-	if (root)
-		j->rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	read_vdso(j);
 	open_files(j);
 	j->next = *all;
@@ -352,15 +358,30 @@ static int ask_jit(struct symbolizer_jit *j, struct answer *to)
 	return err;
 }
 
+/* The helper reads it from a file, which is there only for that: processes come and go by the
+ * thousand. */
+static int vdso_file(const struct symbolizer_jit *j)
+{
+	cleanup_fd int fd = memfd_create("memwatch-vdso", MFD_CLOEXEC);
+	int err = fd < 0 ? -errno : util__write_all(fd, j->vdso, j->vdso_len);
+
+	return err ? err : take_fd(&fd);
+}
+
 static int ask_vdso(struct symbolizer_jit *j, struct answer *to)
 {
-	struct symclient_file f = {j->vdso, -1, ""};
+	cleanup_fd int fd = -1;
+	struct symclient_file f = {-1, -1, ""};
 	uint64_t off = to->pc - j->vdso_start;
 	struct asked q = {j, to};
 	int err = 0;
 
-	if (j->vdso < 0 || j->vdso_failed)
+	if (!j->vdso || j->vdso_failed)
 		return 0;
+	fd = vdso_file(j);
+	if (fd < 0)
+		return fd;
+	f.fd = fd;
 	if (!j->vdso_client.h)
 		err = symclient__open(&j->vdso_client, &f, true);
 	if (!err)

@@ -21,6 +21,7 @@
 #include "memwatch/wire.h"
 #include "observe/target.h"
 #include "probe/plan.h"
+#include "sys/statm.h"
 
 struct anon;
 struct faults;
@@ -78,6 +79,9 @@ const struct target *observer__at(const struct observer *o, uint32_t index); /* 
 const struct target *observer__find(const struct observer *o, int pid);
 size_t observer__count(const struct observer *o);
 size_t observer__living(const struct observer *o);
+
+/* RSS and VIRT now. -ESRCH and zeros for one that has ended, whoever has its number by now. */
+int observer__memory(const struct target *t, struct statm *ret);
 
 /* Looks through the mappings again (a library came). */
 int observer__rescan(struct observer *o, const struct target *t);

@@ -2,6 +2,7 @@
 /* targets.c - processes come in, get new images, end, and are let go. */
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "observe/observer_priv.h"
 #include "sys/nofile.h"
 #include "sys/proc_task.h"
+#include "sys/statm.h"
 
 #define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
 
@@ -103,6 +105,18 @@ void observer__remove_target(struct observer *o, const struct target *target)
 	o->targets[index] = NULL;
 	o->count--;
 	observed__free(t);
+}
+
+int observer__memory(const struct target *t, struct statm *ret)
+{
+	struct pollfd pfd = {.fd = observed_of(t)->pidfd, .events = POLLIN};
+	int err = t->ended ? -ESRCH : statm__read(t->pid, ret);
+
+	if (!err && pfd.fd >= 0 && poll(&pfd, 1, 0) > 0) /* it has ended, and nobody has seen it */
+		err = -ESRCH;
+	if (err)
+		memset(ret, 0, sizeof(*ret));
+	return err;
 }
 
 /* Value of a line "Name:\tVALUE" of /proc/PID/status. */

@@ -13,6 +13,11 @@
 
 #define MAX_FILE ((size_t)1 << 30)
 
+/* Frames that the stacks of a file may have, inlined ones included: what is written for each of
+ * them must not grow out of nothing. Real profiles have less than 20 for each compressed byte. */
+#define FRAMES_ALWAYS ((uint64_t)1 << 20)
+#define FRAMES_PER_BYTE 64
+
 static int read_all(int fd, char **ret, size_t *ret_len)
 {
 	cleanup_free char *buf = NULL;
@@ -47,7 +52,24 @@ static int read_all(int fd, char **ret, size_t *ret_len)
 	return 0;
 }
 
-int load__buffer(const void *buf, size_t len, struct profile **ret, const char **ret_why)
+/* Before anything expands: a stack of thousands of frames takes few bytes, and so do thousands of
+ * inlined lines of one location. */
+static int check_frames(const struct profile *p, size_t len)
+{
+	uint64_t all = 0, most = FRAMES_ALWAYS + FRAMES_PER_BYTE * (uint64_t)len;
+
+	for (size_t i = 0; i < p->nsamples; i++) {
+		const struct profile_sample *s = &p->samples[i];
+
+		for (uint32_t k = 0; k < s->nstack; k++)
+			all += max_of(p->locations[p->stack[s->stack0 + k]].nlines, 1u);
+		if (all > most)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static int read_format(const void *buf, size_t len, struct profile **ret, const char **ret_why)
 {
 	const char *s = buf;
 	size_t i = 0;
@@ -64,6 +86,24 @@ int load__buffer(const void *buf, size_t len, struct profile **ret, const char *
 		return -EBADMSG;
 	}
 	return pprof__read(buf, len, ret, ret_why);
+}
+
+static int checked(int err, size_t len, struct profile **p, const char **ret_why)
+{
+	if (err)
+		return err;
+	err = check_frames(*p, len);
+	if (err) {
+		*ret_why = "its stacks have more frames than a file of this size can mean";
+		profile__free(*p);
+		*p = NULL;
+	}
+	return err;
+}
+
+int load__buffer(const void *buf, size_t len, struct profile **ret, const char **ret_why)
+{
+	return checked(read_format(buf, len, ret, ret_why), len, ret, ret_why);
 }
 
 int load__bytes(const char *path, char **ret, size_t *ret_len, char *why, size_t why_len)
@@ -93,7 +133,7 @@ int load__file_window(const char *path, const struct recording_window *w, struct
 	if (err)
 		return err;
 	if (w && record__is(buf, len)) {
-		err = recording__profile(buf, len, w, ret, &reason);
+		err = checked(recording__profile(buf, len, w, ret, &reason), len, ret, &reason);
 	} else if (w && (w->has_from || w->has_to)) {
 		reason = "--from and --to need a recording (memwatch --record)";
 		err = -EINVAL;

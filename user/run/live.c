@@ -17,7 +17,6 @@
 #include "snapshot/missing.h"
 #include "snapshot/runtimes.h"
 #include "format/text.h"
-#include "sys/statm.h"
 
 static void header(FILE *f, const struct attach *attach, const struct target *t,
 		   struct live_previous *prev)
@@ -30,7 +29,7 @@ static void header(FILE *f, const struct attach *attach, const struct target *t,
 
 	runtimes__numbers(attach->runtimes, attach->observer, t, &n);
 	inuse = n.inuse_bytes;
-	statm__read(t->pid, &mem);
+	observer__memory(t, &mem);
 	emit__plain(f, t->cmdline ? t->cmdline : t->comm);
 	fprintf(f, "  PID %d%s  watched %s\n", t->pid, t->ended ? " (ended)" : "",
 		units__time(a, sizeof(a), now - t->start_ns));

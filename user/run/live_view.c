@@ -9,7 +9,6 @@
 #include "run/live.h"
 #include "snapshot/missing.h"
 #include "snapshot/runtimes.h"
-#include "sys/statm.h"
 
 struct live_view {
 	struct attach *attach;
@@ -41,7 +40,7 @@ static int snapshot(void *arg, bool histograms, struct profile **ret, struct tui
 	if (err)
 		return err;
 	runtimes__numbers(v->attach->runtimes, o, t, &heap);
-	statm__read(t->pid, &mem);
+	observer__memory(t, &mem);
 	*n = (struct tui_numbers){.pid = t->pid,
 				  .name = t->cmdline && *t->cmdline ? t->cmdline : t->comm,
 				  .ended = t->ended,

@@ -11,7 +11,6 @@
 #include "format/output.h"
 #include "format/record.h"
 #include "sys/outfile.h"
-#include "sys/statm.h"
 
 #define PEAK_INTERVAL_NS 250000000ULL /* between snapshots at a rising peak */
 #define LOOK_INTERVAL_NS 100000000ULL /* between looks at RSS */
@@ -80,9 +79,7 @@ static void memory_now(const struct recorder *r, uint64_t *ret_rss, uint64_t *re
 	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
 		struct statm mem;
 
-		if (t->ended)
-			continue;
-		statm__read(t->pid, &mem);
+		observer__memory(t, &mem);
 		*ret_rss += mem.rss;
 		*ret_virt += mem.virt;
 	}

@@ -10,7 +10,6 @@
 #include "model/heap.h"
 #include "format/ledger_out.h"
 #include "sys/heapwalk.h"
-#include "sys/statm.h"
 
 #define MAX_POLLS 64
 /* RSS: a walk of more takes so long that events would be lost */
@@ -56,7 +55,7 @@ static int read_ledger(struct observer *o, const struct target *t, bool from_sta
 	struct statm mem;
 	int err;
 
-	statm__read(t->pid, &mem);
+	observer__memory(t, &mem);
 	if (!observer__frozen(o) && mem.rss > WALK_LIVE_BYTES)
 		heap.why_not = "it is large, and walked when the profile ends";
 	/* what has happened so far; a busy program never lets the ring run dry */

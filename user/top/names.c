@@ -46,8 +46,7 @@ char *names__printable(char *text)
 	while (*p) {
 		size_t n = textbuf__utf8_len((char *)p);
 
-		/* C0, DEL, and C1 (which terminals obey too) */
-		if (!n || *p < 0x20 || *p == 0x7f || (n == 2 && *p == 0xc2 && p[1] < 0xa0)) {
+		if (!n || textbuf__is_control((char *)p, n)) {
 			for (n = n ? n : 1; n; n--)
 				*p++ = '?';
 			continue;

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What pretends to be something else, or more than it is: strangers under an old PID, names that turn
+text around, files that expand out of nothing, children that come and go."""
+import gzip
+import json
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import BIN, build, memwatch, wait_for
+from protogen import Profile
+
+BIDI = "\u202e"  # text after it is shown from right to left
+TRICKS = [BIDI, "\u2066", "\u200f", "\u061c", "\U000e0041", "\u2028"]
+
+
+# --- a PID comes back ---------------------------------------------------------------------------
+
+def start_with_pid(pid, argv):
+    """A process under the PID that is wanted; None if that cannot be had."""
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    for _ in range(50):
+        try:
+            last.write_text(str(pid - 1))
+        except OSError:
+            return None
+        p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if p.pid == pid:
+            return p
+        p.kill()
+        p.wait()
+    return None
+
+
+def test_a_stranger_under_an_old_pid_is_not_the_target(target, attach, tmp_path):
+    exe = build("mm.c", flags=("-O1", "-fno-optimize-sibling-calls"), libs=("-lpthread",))
+    first, second = target([exe]), target([exe])
+    first.expect("ready")
+    second.expect("ready")
+    m = attach("-p", first.pid, "-p", second.pid, "--plain", "-i", "0.1")
+    first.stop()
+    stranger = start_with_pid(first.pid, [str(exe)])
+    if not stranger:
+        pytest.skip("this PID cannot be had again")
+    try:
+        assert stranger.stdout.readline().strip() == "ready"
+        stranger.stdin.write("grow 64\n")
+        stranger.stdin.flush()
+        assert stranger.stdout.readline().startswith("ok")
+        m.wait_for(rf"PID {first.pid} \(ended\)", stream="out")
+        status, out, _ = m.finish()
+        assert status == 0
+        reports = out.split(f"PID {first.pid} (ended)")[1:]
+        assert reports
+        for r in reports:
+            assert r.split("\n")[1].startswith("  RSS 0B  VIRT 0B"), r[:200]
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+# --- names --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("trick", TRICKS, ids=[f"U+{ord(c):04X}" for c in TRICKS])
+def test_names_do_not_turn_text_around(trick):
+    name = f"log{trick}gnp.exe"
+    p = subprocess.Popen(["bash", "-c", 'printf "%s" "$1" >/proc/self/comm; exec -a "$1" sleep 60',
+                          "x", name])
+    try:
+        wait_for(lambda: b"60" in Path(f"/proc/{p.pid}/cmdline").read_bytes()
+                 and b"bash" not in Path(f"/proc/{p.pid}/cmdline").read_bytes())
+        for args in (["--plain", "--full-command"], ["--plain"], ["--json"]):
+            out = memwatch("top", "-n", 1, "-p", p.pid, *args, check=0).stdout
+            assert str(p.pid) in out
+            if args == ["--json"]:
+                row = json.loads(out.splitlines()[0])["processes"][0]
+                out = row["cmdline"] + row["comm"]
+                assert "gnp.exe" in out
+            assert trick not in out, args
+    finally:
+        p.kill()
+        p.wait()
+
+
+# --- files --------------------------------------------------------------------------------------
+
+def bomb(path, frames, lines, samples=1):
+    p = Profile()
+    p.value_type("inuse_space", "bytes")
+    m = p.mapping(0x1000, 0x2000)
+    f = p.function("f")
+    loc = p.location(m, 0x1000, [(f, 1)] * lines)
+    for _ in range(samples):
+        p.sample([loc] * frames, [1])
+    path.write_bytes(gzip.compress(p.bytes(), 9))
+    return path
+
+
+made = {}  # by shape: deflating them takes longer than refusing them
+
+
+@pytest.mark.parametrize("shape", [(20000, 60000, 1), (1, 60000, 5000), (20000, 1, 500)],
+                         ids=["inlined", "many-samples", "deep"])
+@pytest.mark.parametrize("how", [["-o", "OUT.json"], ["--json"], ["--top"], ["--traces"], ["--tree"]],
+                         ids=lambda h: h[0])
+def test_a_small_file_stays_small(tmp_path, shape, how):
+    src = tmp_path / "in.pb.gz"
+    if shape not in made:
+        made[shape] = bomb(src, *shape).read_bytes()
+    src.write_bytes(made[shape])
+    assert src.stat().st_size < 40000
+    out = tmp_path / "out.json"
+
+    def limit():  # what it writes and how much memory and time it may take to refuse
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+        resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+
+    p = subprocess.run([str(BIN), "report", *[str(out) if a == "OUT.json" else a for a in how], str(src)],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60,
+                       preexec_fn=limit)
+    assert p.returncode == 1 and "more frames than a file of this size can mean" in p.stderr
+    assert not out.exists() and len(os.listdir(tmp_path)) == 1
+
+
+def test_a_deep_honest_file_is_read(tmp_path):
+    src = bomb(tmp_path / "in.pb.gz", 2000, 20, 20)  # 800,000 frames
+    assert "f" in memwatch("report", "--top", src, check=0).stdout
+
+
+# --- descriptors --------------------------------------------------------------------------------
+
+def test_ended_children_keep_no_descriptors(attach):
+    script = ("read x; for i in $(seq 40); do /bin/true; done; echo one; "
+              "read x; for i in $(seq 120); do /bin/true; done; echo two; read x")
+    t = subprocess.Popen(["bash", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         text=True)
+    try:
+        m = attach("-p", t.pid, "--follow", "--plain", "-i", "0.1")
+
+        def open_files():
+            return len(os.listdir(f"/proc/{m.proc.pid}/fd"))
+
+        def round_of_children():
+            t.stdin.write("\n")
+            t.stdin.flush()
+            t.stdout.readline()
+            seen = []  # until it has settled
+            wait_for(lambda: seen.append(open_files()) or len(seen) > 10 and len(set(seen[-10:])) == 1,
+                     timeout=60)
+            return seen[-1]
+
+        first = round_of_children()
+        assert round_of_children() <= first + 8
+        assert m.finish()[0] == 0
+    finally:
+        t.kill()
+        t.wait()
