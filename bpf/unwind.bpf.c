@@ -67,7 +67,7 @@ struct {
 } unwind_rows SEC(".maps");
 
 /* What bpf_find_vma found, on the walker's stack. */
-struct found {
+struct unwind_found {
 	u64 start, end, off;
 	struct mw_unwind_key key;
 	u32 exec, anon;
@@ -79,7 +79,7 @@ struct found {
  */
 struct cached_vma {
 	u64 tag; /* process, epoch and page; 0 while being written */
-	struct found f;
+	struct unwind_found f;
 };
 
 struct {
@@ -96,7 +96,7 @@ struct {
 #define MW_UNWIND_PROC_VMAS 64
 struct proc_vmas {
 	u32 n, pad;
-	struct found f[MW_UNWIND_PROC_VMAS];
+	struct unwind_found f[MW_UNWIND_PROC_VMAS];
 };
 
 struct {
@@ -106,7 +106,7 @@ struct {
 	__type(value, struct proc_vmas);
 } unwind_procs SEC(".maps");
 
-static __always_inline bool find_in_process(u64 pc, struct found *f)
+static __always_inline bool find_in_process(u64 pc, struct unwind_found *f)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct proc_vmas *p = bpf_map_lookup_elem(&unwind_procs, &tgid);
@@ -142,7 +142,7 @@ static __always_inline void key_of_vma(struct vm_area_struct *vma, struct mw_unw
 	}
 }
 
-static long vma_found(struct task_struct *task, struct vm_area_struct *vma, struct found *f)
+static long vma_found(struct task_struct *task, struct vm_area_struct *vma, struct unwind_found *f)
 {
 	f->start = vma->vm_start;
 	f->end = vma->vm_end;
@@ -167,7 +167,7 @@ static __always_inline struct cached_vma *vma_cached(u64 tag)
 }
 
 /* Mapping of pc into *f; 0 or the cause. */
-static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct found *f)
+static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct unwind_found *f)
 {
 	u64 tag = vma_tag(pc, epoch);
 	struct cached_vma *c = vma_cached(tag);
@@ -233,7 +233,7 @@ __noinline int walk_enter(u32 slot, u64 pc)
 {
 	struct mw_unwind_state *state = bpf_map_lookup_elem(&unwind_states, &slot);
 	struct mw_scratch *s = bpf_map_lookup_elem(&stack_scratch, &slot);
-	struct found f = {};
+	struct unwind_found f = {};
 	struct mw_unwind_file *file;
 	struct mw_walk *st;
 	u32 cause;
@@ -522,7 +522,7 @@ int mw_unwind_vmas(struct bpf_iter__task_vma *ctx)
 	out.pid = task->tgid;
 	procs = bpf_map_lookup_elem(&unwind_procs, &out.pid);
 	if (procs && procs->n < MW_UNWIND_PROC_VMAS) {
-		struct found *f = &procs->f[procs->n & (MW_UNWIND_PROC_VMAS - 1)];
+		struct unwind_found *f = &procs->f[procs->n & (MW_UNWIND_PROC_VMAS - 1)];
 
 		f->start = out.start;
 		f->end = out.end;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * unwind.h - walks user stacks by unwind tables (memwatch/unwind.h), so that programs built
+ * unwind.h - walks user stacks by unwind tables (memwatch/unwind_row.h), so that programs built
  * without frame pointers have complete stacks.
  *
  * Frame by frame: the mapping that holds the pc (bpf_find_vma) gives a file, the file its table,
@@ -14,7 +14,7 @@
 #define BPF_UNWIND_H
 
 #include "stack.h"
-#include "memwatch/unwind.h"
+#include "memwatch/unwind_row.h"
 #include "unwind_step.h"
 
 #define MW_UNWIND_TABLES 2048	  /* files with a table at one time */

@@ -21,7 +21,7 @@
 #ifndef BPF_UNWIND_STEP_H
 #define BPF_UNWIND_STEP_H
 
-#include "memwatch/unwind.h"
+#include "memwatch/unwind_row.h"
 #include "memwatch/wire.h"
 
 #define JUMP_LIMIT (1 << 20) /* a frame pointer further away than this is not one */

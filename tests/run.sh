@@ -22,6 +22,11 @@ unit() {
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 		if [ "$f" -gt 0 ]; then echo "FAIL $bin (exit $rc)"; tail -40 "$log"; fi
 	done
+	# The shape of the tree; first that the check finds what it looks for.
+	for p in --self-test .; do
+		if python3 tests/unit/check_tree.py $p; then passed=$((passed + 1)); else
+			echo "FAIL tests/unit/check_tree.py $p"; failed=$((failed + 1)); fi
+	done
 	echo "unit: $passed passed, $failed failed"
 }
 

@@ -45,7 +45,7 @@ static const struct argp_option options[] = {
 	{0},
 };
 
-struct args {
+struct go_args {
 	struct go_watch_opts o;
 	const char *outputs[MAX_OUTPUTS];
 	bool have_interval;
@@ -64,7 +64,7 @@ static int parse_pid(const char *text, int *ret)
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	struct args *a = state->input;
+	struct go_args *a = state->input;
 
 	switch (key) {
 	case 'p':
@@ -124,7 +124,7 @@ int cmd_go(int argc, char **argv)
 		       "once. "
 		       "Nothing is injected and the program is not stopped.",
 	};
-	struct args a = {.o = {.interval_ns = 2000000000}};
+	struct go_args a = {.o = {.interval_ns = 2000000000}};
 
 	argp_err_exit_status = EXIT_USAGE;
 	if (argp_parse(&argp, argc, argv, 0, NULL, &a))

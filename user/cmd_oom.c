@@ -27,11 +27,11 @@
 #include "format/output.h"
 #include "oom/journal.h"
 #include "oom/jsonlog.h"
-#include "oom/record.h"
+#include "oom/oom_record.h"
 #include "oom/render.h"
 #include "oom/rotated.h"
 #include "oom/saved.h"
-#include "oom/watch.h"
+#include "oom/oom_watch.h"
 #include "sys/outfile.h"
 #include "sys/privilege.h"
 #include "sys/protect.h"
@@ -52,7 +52,7 @@ struct oom_cmd {
 	uint64_t duration_ns;
 	/* state */
 	struct jsonlog *log;
-	struct watch *watch;
+	struct oom_watch *watch;
 	struct runner *runner; /* of --on-kill */
 	uint64_t not_run, undelivered;
 	struct textbuf line, text, summary;
@@ -284,7 +284,7 @@ static const char *file_reason(int err)
 static int read_file(struct oom_cmd *c, const char *path)
 {
 	struct record_stats stats;
-	int err = record__each(path, list_recorded, c, &stats);
+	int err = oom_record__each(path, list_recorded, c, &stats);
 
 	/* A terminal or a pipe can be written, but tells nothing of the past. */
 	if ((err == -ENOENT || err == -EINVAL) && !c->list)
@@ -327,7 +327,7 @@ static int list(struct oom_cmd *c)
 
 	if (status)
 		return status;
-	err = watch__past(list_past, c);
+	err = oom_watch__past(list_past, c);
 	if (err && !c->log_path) {
 		log_error(
 			"failed to read the kernel's log: %s; run as root, or with CAP_SYSLOG, or "
@@ -412,8 +412,8 @@ static int loop(struct oom_cmd *c, int sig_fd)
 
 	for (;;) {
 		struct pollfd fds[] = {{.fd = sig_fd, .events = POLLIN},
-				       {.fd = watch__fd(c->watch), .events = POLLIN}};
-		int wait = watch__timeout_ms(c->watch), err;
+				       {.fd = oom_watch__fd(c->watch), .events = POLLIN}};
+		int wait = oom_watch__timeout_ms(c->watch), err;
 		uint64_t now = util__now_ns();
 
 		if (now >= end)
@@ -431,7 +431,7 @@ static int loop(struct oom_cmd *c, int sig_fd)
 			if (read(sig_fd, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGHUP)
 				return 0;
 		}
-		err = watch__run(c->watch);
+		err = oom_watch__run(c->watch);
 		if (err)
 			return err;
 		retry_log(c);
@@ -484,7 +484,11 @@ static void close_books(const struct oom_cmd *c)
 	char lost[256];
 	size_t n = 0;
 
+<<<<<<< HEAD
 	watch__stats(c->watch, &s);
+=======
+	oom_watch__stats(c->watch, &s);
+>>>>>>> c220f19 (Names stand once in the tree, rooms use only what is below them; a check in check-unit holds both)
 #define X(name, text)                                                        \
 	if (n < sizeof(lost))                                                \
 		n += snprintf(lost + n, sizeof(lost) - n, "%llu " text ", ", \
@@ -532,11 +536,11 @@ static int follow(struct oom_cmd *c)
 	if (c->syslog && !journal__syslog_runs())
 		log_warn("no syslog takes messages (/dev/log): --syslog delivers nothing for now");
 	protect();
-	err = watch__new(&o, report, c, &c->watch, &probe_err, &kmsg_err);
+	err = oom_watch__new(&o, report, c, &c->watch, &probe_err, &kmsg_err);
 	status = explain(c, err, probe_err, kmsg_err);
 	if (status)
 		return status;
-	watch__run(c->watch);
+	oom_watch__run(c->watch);
 	if (!c->quiet)
 		log_info("attached to the OOM killer: %s%s%s", probe_err ? "" : "probe",
 			 probe_err || kmsg_err ? "" : " and ", kmsg_err ? "" : "kernel log");
@@ -544,7 +548,7 @@ static int follow(struct oom_cmd *c)
 	err = loop(c, sig_fd);
 	if (err)
 		log_error("failed to watch: %s", strerror(-err));
-	watch__flush(c->watch);
+	oom_watch__flush(c->watch);
 	retry_log(c);
 	if (!c->quiet)
 		close_books(c);
@@ -708,7 +712,7 @@ int cmd_oom(int argc, char **argv)
 	argv[0] = (char *)"memwatch oom";
 	if (argp_parse(&argp, argc, argv, 0, NULL, &c))
 		return EXIT_USAGE;
-	record__boot_id(c.boot_id);
+	oom_record__boot_id(c.boot_id);
 	if (render__reserve(&c.line) || render__reserve(&c.text) || render__reserve(&c.summary)) {
 		log_error("out of memory");
 		return EXIT_FAILED;
@@ -718,7 +722,7 @@ int cmd_oom(int argc, char **argv)
 		runner__finish(c.runner);
 	runner__free(c.runner);
 	jsonlog__close(c.log);
-	watch__free(c.watch);
+	oom_watch__free(c.watch);
 	free(c.known);
 	free(c.files);
 	textbuf__free(&c.line);

@@ -78,16 +78,16 @@ enum {
 	OPT_HISTOGRAMS,
 };
 
-struct names {
+struct type_names {
 	char **name;
 	size_t n, cap;
 };
 
-struct args {
+struct report_args {
 	enum mode mode;
 	struct report_options o;
 	const char *sample_index, *survivors;
-	struct names files, bases, outputs, graphs;
+	struct type_names files, bases, outputs, graphs;
 	struct recording_window window;
 	bool diff_base;
 	struct rx *rx[6]; /* owned: symbol, focus, ignore, hide, show, show_from */
@@ -182,7 +182,7 @@ static const char doc[] =
 	"  memwatch report --sample-index alloc_space a.pb.gz    who allocates most?\n"
 	"  memwatch report -o heap.svg -o heap.folded heap.pb.gz  convert";
 
-static int add_name(struct names *n, char *name)
+static int add_name(struct type_names *n, char *name)
 {
 	int err = array_reserve(n->name, n->cap, n->n + 1);
 
@@ -191,7 +191,7 @@ static int add_name(struct names *n, char *name)
 	return err;
 }
 
-static int set_mode(struct args *a, enum mode mode, struct argp_state *state)
+static int set_mode(struct report_args *a, enum mode mode, struct argp_state *state)
 {
 	if (a->mode != MODE_DEFAULT && a->mode != mode)
 		argp_error(state,
@@ -201,8 +201,8 @@ static int set_mode(struct args *a, enum mode mode, struct argp_state *state)
 	return 0;
 }
 
-static int set_rx(struct args *a, size_t i, const char *option, const char *text, struct rx **slot,
-		  struct argp_state *state)
+static int set_rx(struct report_args *a, size_t i, const char *option, const char *text,
+		  struct rx **slot, struct argp_state *state)
 {
 	char why[200];
 	int err;
@@ -227,7 +227,7 @@ static int set_fraction(const char *option, const char *text, double *ret, struc
 	return 0;
 }
 
-static int set_top(struct args *a, const char *text, struct argp_state *state)
+static int set_top(struct report_args *a, const char *text, struct argp_state *state)
 {
 	char *end;
 	long n;
@@ -242,6 +242,7 @@ static int set_top(struct args *a, const char *text, struct argp_state *state)
 	return 0;
 }
 
+<<<<<<< HEAD
 static error_t set_pid(struct args *a, const char *text, struct argp_state *state)
 {
 	char *end;
@@ -256,6 +257,9 @@ static error_t set_pid(struct args *a, const char *text, struct argp_state *stat
 }
 
 static int set_moment(struct args *a, int key, const char *text, struct argp_state *state)
+=======
+static int set_moment(struct report_args *a, int key, const char *text, struct argp_state *state)
+>>>>>>> c220f19 (Names stand once in the tree, rooms use only what is below them; a check in check-unit holds both)
 {
 	bool from = key == OPT_FROM;
 
@@ -265,7 +269,7 @@ static int set_moment(struct args *a, int key, const char *text, struct argp_sta
 	return 0;
 }
 
-static int set_leak_after(struct args *a, const char *text, struct argp_state *state)
+static int set_leak_after(struct report_args *a, const char *text, struct argp_state *state)
 {
 	uint64_t ns;
 
@@ -275,7 +279,7 @@ static int set_leak_after(struct args *a, const char *text, struct argp_state *s
 	return 0;
 }
 
-static int set_unit(struct args *a, const char *text, struct argp_state *state)
+static int set_unit(struct report_args *a, const char *text, struct argp_state *state)
 {
 	static const char *const known[] = {"auto", "minimum", "count", "B",  "kB", "MB", "GB",
 					    "TB",   "PB",      "bytes", "ns", "us", "ms", "s"};
@@ -290,7 +294,7 @@ static int set_unit(struct args *a, const char *text, struct argp_state *state)
 	return EINVAL;
 }
 
-static int set_granularity(struct args *a, const char *text, struct argp_state *state)
+static int set_granularity(struct report_args *a, const char *text, struct argp_state *state)
 {
 	static const char *const name[] = {"functions", "filefunctions", "files", "lines",
 					   "addresses"};
@@ -308,7 +312,7 @@ static int set_granularity(struct args *a, const char *text, struct argp_state *
 	return EINVAL;
 }
 
-static int parse_filter(int key, char *arg, struct args *a, struct argp_state *state)
+static int parse_filter(int key, char *arg, struct report_args *a, struct argp_state *state)
 {
 	struct filter *f = &a->o.filter;
 
@@ -324,7 +328,7 @@ static int parse_filter(int key, char *arg, struct args *a, struct argp_state *s
 	return ARGP_ERR_UNKNOWN;
 }
 
-static bool is_filtered(const struct args *a)
+static bool is_filtered(const struct report_args *a)
 {
 	const struct filter *f = &a->o.filter;
 
@@ -332,7 +336,7 @@ static bool is_filtered(const struct args *a)
 	       f->tag_ignore;
 }
 
-static void check(struct args *a, struct argp_state *state)
+static void check(struct report_args *a, struct argp_state *state)
 {
 	if (!a->files.n)
 		argp_error(state, "no profile file given");
@@ -357,7 +361,7 @@ static void check(struct args *a, struct argp_state *state)
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	struct args *a = state->input;
+	struct report_args *a = state->input;
 
 	switch (key) {
 	case OPT_TOP: set_mode(a, MODE_TOP, state); return set_top(a, arg, state);
@@ -439,6 +443,7 @@ static bool same_when_merged(const struct profile *p)
 }
 
 /* Reads and merges. */
+<<<<<<< HEAD
 /* Says which processes there are where the wanted one is not. */
 static int keep_process(struct profile *p, uint32_t pid, const char *path)
 {
@@ -455,6 +460,9 @@ static int keep_process(struct profile *p, uint32_t pid, const char *path)
 }
 
 static int load(const struct names *files, const struct recording_window *window, bool compact,
+=======
+static int load(const struct type_names *files, const struct recording_window *window, bool compact,
+>>>>>>> c220f19 (Names stand once in the tree, rooms use only what is below them; a check in check-unit holds both)
 		struct profile **ret)
 {
 	struct profile **p = calloc(files->n, sizeof(*p));
@@ -483,7 +491,7 @@ static int load(const struct names *files, const struct recording_window *window
 	return err;
 }
 
-static int subtract(struct args *a, struct profile **p)
+static int subtract(struct report_args *a, struct profile **p)
 {
 	struct profile *both[2] = {*p, NULL}, *diff;
 	const char *why = "out of memory";
@@ -505,9 +513,9 @@ static int subtract(struct args *a, struct profile **p)
 	return 0;
 }
 
-static int survive(struct args *a, struct profile **p)
+static int survive(struct report_args *a, struct profile **p)
 {
-	struct names one = {.name = (char **)&a->survivors, .n = 1};
+	struct type_names one = {.name = (char **)&a->survivors, .n = 1};
 	struct profile *then, *result;
 	const char *why = "out of memory";
 	int err = load(&one, NULL, true, &then);
@@ -578,7 +586,7 @@ static void warn_unmatched(unsigned bits)
 }
 
 /* The files of -o get the profile with the filters applied, all frames included. */
-static int convert(const struct args *a, struct profile *p, int type)
+static int convert(const struct report_args *a, struct profile *p, int type)
 {
 	struct report r;
 	unsigned unmatched;
@@ -629,7 +637,7 @@ static int peek(struct report *r)
 	return err;
 }
 
-static int print(const struct args *a, struct report *r)
+static int print(const struct report_args *a, struct report *r)
 {
 	int err;
 
@@ -669,7 +677,7 @@ static int show_histograms(const struct profile *p)
 	return fflush(stdout) ? -errno : 0;
 }
 
-static int show(struct args *a, struct profile *p)
+static int show(struct report_args *a, struct profile *p)
 {
 	char why[200] = "out of memory";
 	unsigned unmatched;
@@ -698,7 +706,7 @@ static int show(struct args *a, struct profile *p)
 	return err;
 }
 
-static int verdicts(const struct args *a)
+static int verdicts(const struct report_args *a)
 {
 	cleanup_free char *buf = NULL;
 	const char *path = a->files.name[0], *reason = "";
@@ -719,7 +727,7 @@ static int verdicts(const struct args *a)
 	return err ? EXIT_FAILED : EXIT_DONE;
 }
 
-static int report(struct args *a)
+static int report(struct report_args *a)
 {
 	/* These print what merging changes: order, numbers and duplicates of samples. */
 	bool compact = a->mode == MODE_RAW || a->mode == MODE_TRACES || a->mode == MODE_JSON ||
@@ -786,8 +794,8 @@ static char **join_top(int *argc, char **argv)
 
 int cmd_report(int argc, char **argv)
 {
-	struct args a = {.o = {.top = -1, .node_fraction = -1, .edge_fraction = -1},
-			 .window.leak_after_s = TREND_LEAK_AFTER_S};
+	struct report_args a = {.o = {.top = -1, .node_fraction = -1, .edge_fraction = -1},
+				.window.leak_after_s = TREND_LEAK_AFTER_S};
 	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
 	struct argp argp = {options, parse, "FILE...", doc, children, NULL, NULL};
 	char **joined, name[] = "memwatch report";

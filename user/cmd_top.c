@@ -17,7 +17,7 @@
 #include "format/timeline_file.h"
 #include "run/attach.h"
 #include "run/monitor.h"
-#include "sys/heapwalk.h"
+#include "snapshot/heapwalk.h"
 #include "sys/outfile.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
@@ -124,7 +124,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->rows = n;
 		break;
 	case OPT_SORT:
-		if (view__sort_by_name(arg) < 0)
+		if (top_view__sort_by_name(arg) < 0)
 			argp_error(state, "'%s' is no sort key", arg);
 		o->sort = arg;
 		break;
@@ -211,9 +211,9 @@ static void print_text(const struct top *t)
 {
 	char line[1024];
 
-	view__print(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms);
-	for (size_t i = 0; t->stacks && i < stacks__lines(t->stacks); i++) {
-		stacks__line(t->stacks, i, line, sizeof(line));
+	top_view__print(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms);
+	for (size_t i = 0; t->stacks && i < top_stacks__lines(t->stacks); i++) {
+		top_stacks__line(t->stacks, i, line, sizeof(line));
 		printf("%s%s\n", i ? "" : "\n", line);
 	}
 }
@@ -226,10 +226,11 @@ static int print_json(struct top *t)
 		.lost_events = t->lost_events,
 		.timeline_dropped = t->dropped,
 		.note = mm_probe__note(t->probe),
-		.resident = t->stacks ? stacks__json(t->stacks) : NULL,
+		.resident = t->stacks ? top_stacks__json(t->stacks) : NULL,
 	};
 
-	return view__json(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms, &x);
+	return top_view__json(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms,
+			      &x);
 }
 
 static int run_text(struct top *t, bool json)
@@ -306,14 +307,14 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	t->tuning = o->faults.tuning;
 	t->max_ticks = o->iterations;
 	t->rows = o->rows != SIZE_MAX ? o->rows : o->json ? 0 : 40;
-	t->view.sort = o->sort ? view__sort_by_name(o->sort) : SORT_RSS;
+	t->view.sort = o->sort ? top_view__sort_by_name(o->sort) : SORT_RSS;
 	t->view.reverse = o->reverse;
 	t->view.tree = o->tree;
 	t->view.full_command = o->full_command;
 	t->view.pids = o->pids;
 	t->wants_stacks = o->npids && o->npids <= ATTACH_MAX_PIDS && !o->no_bpf;
 	t->view.npids = o->npids;
-	if (view__set_filter(&t->view, o->filter)) {
+	if (top_view__set_filter(&t->view, o->filter)) {
 		log_error("'%s' is no regular expression", o->filter);
 		return EXIT_USAGE;
 	}
@@ -474,10 +475,10 @@ int cmd_top(int argc, char **argv)
 	if (t.timeline && status == EXIT_DONE)
 		status = save_timeline(&t, o.timeline);
 	proc_timeline__free(t.timeline);
-	stacks__free(t.stacks);
+	top_stacks__free(t.stacks);
 	mm_probe__free(t.probe);
 	table__clear(&t.table);
-	view__clear(&t.view); /* owns o.pids */
+	top_view__clear(&t.view); /* owns o.pids */
 	names__free(t.names);
 	return status;
 }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "elf/gobin.h"
-#include "go/heap.h"
+#include "go/go_heap.h"
 #include "go/layout.h"
 
 #define BASE 0x10000

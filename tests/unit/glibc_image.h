@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "model/glibc_heap.h"
+#include "model/ledger.h"
 
 #define I_LIBC 0x7f0000200000ULL
 #define I_MAIN (I_LIBC + 0x100)

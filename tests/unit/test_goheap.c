@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "go/heap.h"
+#include "go/go_heap.h"
 
 #define BASE 0x10000
 #define HEAD 0x10000

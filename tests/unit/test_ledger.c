@@ -11,7 +11,7 @@
 #include "model/ledger.h"
 #include "top/names.h"
 #include "top/table.h"
-#include "top/view.h"
+#include "top/top_view.h"
 
 #define M (1ULL << 20)
 
@@ -254,18 +254,18 @@ static void test_tree_and_sort(void **state)
 	a[3].ppid = 3;
 	table__init(&t);
 	assert_int_equal(table__update(&t, a, 4, 1.0), 0);
-	assert_int_equal(view__arrange(&v, &t), 0);
+	assert_int_equal(top_view__arrange(&v, &t), 0);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(v.row[i]->row.tgid, by_rss[i]);
 	v.tree = true;
-	assert_int_equal(view__arrange(&v, &t), 0);
+	assert_int_equal(top_view__arrange(&v, &t), 0);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(v.row[i]->row.tgid, as_tree[i]);
-	assert_int_equal(view__set_filter(&v, "("), -EINVAL);
-	assert_int_equal(view__set_filter(&v, "nothing"), 0);
-	assert_int_equal(view__arrange(&v, &t), 0);
+	assert_int_equal(top_view__set_filter(&v, "("), -EINVAL);
+	assert_int_equal(top_view__set_filter(&v, "nothing"), 0);
+	assert_int_equal(top_view__arrange(&v, &t), 0);
 	assert_int_equal(v.n, 0);
-	view__clear(&v);
+	top_view__clear(&v);
 	table__clear(&t);
 }
 

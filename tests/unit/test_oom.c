@@ -12,8 +12,8 @@
 
 #include "core/util.h"
 #include "oom/finer.h"
-#include "oom/merge.h"
-#include "oom/record.h"
+#include "oom/oom_merge.h"
+#include "oom/oom_record.h"
 #include "oom/render.h"
 #include "oom/tracker.h"
 #include "sys/kmsg.h"
@@ -271,16 +271,16 @@ static void merge_both(void **state)
 	struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
 	struct kmsg_parser p;
 	struct got g = {};
-	struct merge *m;
+	struct oom_merge *m;
 
-	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	assert_int_equal(oom_merge__new(&both, on_event, &g, &m), 0);
 	kmsg_parser__init(&p, 4096);
 	assert_true(FEED(&p, memcg_618));
 	/* probe first */
-	merge__probe(m, ev, 10 * SEC, 1000000, no_enrich);
+	oom_merge__probe(m, ev, 10 * SEC, 1000000, no_enrich);
 	assert_int_equal(g.n, 0);
-	assert_true(merge__due(m) > 10 * SEC);
-	merge__kmsg(m, &p.cur, true, 10 * SEC + 1000, 1000000, no_enrich);
+	assert_true(oom_merge__due(m) > 10 * SEC);
+	oom_merge__kmsg(m, &p.cur, true, 10 * SEC + 1000, 1000000, no_enrich);
 	assert_int_equal(g.n, 1);
 	assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
 	assert_string_equal(g.last.victim.cgroup, "/a/b");
@@ -290,13 +290,13 @@ static void merge_both(void **state)
 	assert_int_equal(g.last.time_unix_ms, 1000000);
 	/* the log first */
 	ev->time_ns = 100 * SEC;
-	merge__kmsg(m, &p.cur, true, 100 * SEC, 1090000, no_enrich);
+	oom_merge__kmsg(m, &p.cur, true, 100 * SEC, 1090000, no_enrich);
 	assert_int_equal(g.n, 1);
-	merge__probe(m, ev, 100 * SEC + 500, 1090000, no_enrich);
+	oom_merge__probe(m, ev, 100 * SEC + 500, 1090000, no_enrich);
 	assert_int_equal(g.n, 2);
 	assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
-	assert_int_equal(merge__due(m), UINT64_MAX);
-	merge__free(m);
+	assert_int_equal(oom_merge__due(m), UINT64_MAX);
+	oom_merge__free(m);
 	free(ev);
 }
 
@@ -316,16 +316,16 @@ static void merge_without_report(void **state)
 			struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
 			struct kmsg_parser p;
 			struct got g = {};
-			struct merge *m;
+			struct oom_merge *m;
 
-			assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+			assert_int_equal(oom_merge__new(&both, on_event, &g, &m), 0);
 			kmsg_parser__init(&p, 4096);
 			assert_true(kmsg_parser__feed(&p, wide ? machine_wide : killed, 500, 1));
 			if (log_first)
-				merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
-			merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+				oom_merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+			oom_merge__probe(m, ev, 10 * SEC, 0, no_enrich);
 			if (!log_first)
-				merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+				oom_merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
 			assert_int_equal(g.n, 1);
 			assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
 			assert_int_equal(g.last.victim.anon_rss_bytes, 4096);
@@ -336,7 +336,7 @@ static void merge_without_report(void **state)
 				assert_int_equal(g.last.limit_bytes, 16 << 20);
 				assert_int_equal(g.last.usage_bytes, 4090 * 4096);
 			}
-			merge__free(m);
+			oom_merge__free(m);
 			free(ev);
 		}
 	}
@@ -347,29 +347,29 @@ static void merge_alone_and_late(void **state)
 	struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
 	struct kmsg_parser p;
 	struct got g = {};
-	struct merge *m;
+	struct oom_merge *m;
 
-	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	assert_int_equal(oom_merge__new(&both, on_event, &g, &m), 0);
 	kmsg_parser__init(&p, 4096);
 	assert_true(FEED(&p, memcg_618));
-	merge__probe(m, ev, 10 * SEC, 0, no_enrich);
-	merge__tick(m, 10 * SEC + MERGE_WAIT_KMSG_NS - 1);
+	oom_merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+	oom_merge__tick(m, 10 * SEC + MERGE_WAIT_KMSG_NS - 1);
 	assert_int_equal(g.n, 0);
-	merge__tick(m, 10 * SEC + MERGE_WAIT_KMSG_NS);
+	oom_merge__tick(m, 10 * SEC + MERGE_WAIT_KMSG_NS);
 	assert_int_equal(g.n, 1);
 	assert_int_equal(g.last.from, OOM_FROM_PROBE);
 	assert_string_equal(g.last.memcg, "/a"); /* nearest to its limit */
 	assert_int_equal(g.last.limit_bytes, 16 << 20);
 	/* the line comes after all: no second record */
-	merge__kmsg(m, &p.cur, true, 11 * SEC, 0, no_enrich);
-	merge__flush(m);
+	oom_merge__kmsg(m, &p.cur, true, 11 * SEC, 0, no_enrich);
+	oom_merge__flush(m);
 	assert_int_equal(g.n, 1);
 	/* the past is reported as it stands */
-	merge__kmsg(m, &p.cur, false, 12 * SEC, 50000, no_enrich);
+	oom_merge__kmsg(m, &p.cur, false, 12 * SEC, 50000, no_enrich);
 	assert_int_equal(g.n, 2);
 	assert_int_equal(g.last.from, OOM_FROM_KMSG);
 	assert_in_range(g.last.time_unix_ms, 43000, 43001);
-	merge__free(m);
+	oom_merge__free(m);
 	free(ev);
 }
 
@@ -387,7 +387,7 @@ static void merge_stalls(void **state)
 	struct mw_ev_oom *ev = probe_event(21207, 100 * SEC);
 	struct kmsg_parser p;
 	struct got g = {};
-	struct merge *m;
+	struct oom_merge *m;
 
 	o.has_reclaim = true;
 	o.stalls_since_ns = 87 * SEC + SEC / 2;
@@ -399,14 +399,14 @@ static void merge_stalls(void **state)
 	kmsg_parser__init(&p, 4096);
 	assert_true(FEED(&p, memcg_618));
 	for (int log_first = 0; log_first < 2; log_first++) {
-		assert_int_equal(merge__new(&o, on_event, &g, &m), 0);
+		assert_int_equal(oom_merge__new(&o, on_event, &g, &m), 0);
 		/* The probe would take the inner group; the log knows that it was the outer. */
 		ev->victim_cgroup[0].max = ev->victim_cgroup[0].usage = 5000;
 		if (log_first)
-			merge__kmsg(m, &p.cur, true, 100 * SEC, 1000000, no_enrich);
-		merge__probe(m, ev, 100 * SEC, 1000000, no_enrich);
+			oom_merge__kmsg(m, &p.cur, true, 100 * SEC, 1000000, no_enrich);
+		oom_merge__probe(m, ev, 100 * SEC, 1000000, no_enrich);
 		if (!log_first)
-			merge__kmsg(m, &p.cur, true, 100 * SEC, 1000000, no_enrich);
+			oom_merge__kmsg(m, &p.cur, true, 100 * SEC, 1000000, no_enrich);
 		assert_int_equal(g.n, log_first + 1);
 		assert_string_equal(g.last.stalls.group_path, "/a");
 		assert_int_equal(g.last.stalls.group.cnt[0], 200);
@@ -419,13 +419,13 @@ static void merge_stalls(void **state)
 		assert_int_equal(g.last.score.pid, 1);
 		assert_int_equal(g.last.score.time_unix_ms, 1000000 - 3000);
 		assert_string_equal(g.last.score.comm, "systemd");
-		merge__free(m);
+		oom_merge__free(m);
 	}
 	/* The machine: the victim's own group. */
-	assert_int_equal(merge__new(&o, on_event, &g, &m), 0);
+	assert_int_equal(oom_merge__new(&o, on_event, &g, &m), 0);
 	ev->victim_cgroup[0].max = ev->victim_cgroup[1].max = INT64_MAX / 4096;
-	merge__probe(m, ev, 100 * SEC, 0, no_enrich);
-	merge__flush(m);
+	oom_merge__probe(m, ev, 100 * SEC, 0, no_enrich);
+	oom_merge__flush(m);
 	assert_string_equal(g.last.memcg, "");
 	assert_string_equal(g.last.stalls.group_path, "/a/b");
 	assert_int_equal(g.last.stalls.group.cnt[0], 100);
@@ -433,10 +433,10 @@ static void merge_stalls(void **state)
 	ev->victim.pid = ev->victim.tgid = 5;
 	ev->victim.nlevels = 1;
 	ev->victim_cgroup[0].name[0] = 0;
-	merge__probe(m, ev, 100 * SEC, 0, no_enrich);
-	merge__flush(m);
+	oom_merge__probe(m, ev, 100 * SEC, 0, no_enrich);
+	oom_merge__flush(m);
 	assert_string_equal(g.last.stalls.group_path, "");
-	merge__free(m);
+	oom_merge__free(m);
 	free(ev);
 }
 
@@ -456,40 +456,40 @@ static void merge_by_process(void **state)
 	for (int log_first = 0; log_first < 2; log_first++) {
 		struct kmsg_parser p;
 		struct got g = {};
-		struct merge *m;
+		struct oom_merge *m;
 
 		ev->victim.pid = ev->victim.tgid = 21207;
-		assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+		assert_int_equal(oom_merge__new(&both, on_event, &g, &m), 0);
 		kmsg_parser__init(&p, 4096);
 		assert_true(FEED(&p, memcg_618));
 		for (int twice = 0; twice < 2; twice++) {
 			if (log_first)
-				merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+				oom_merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
 			else
-				merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+				oom_merge__probe(m, ev, 10 * SEC, 0, no_enrich);
 		}
 		assert_int_equal(g.n, 0);
 		if (log_first) {
-			merge__probe(m, ev, 10 * SEC, 0, no_enrich);
-			merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+			oom_merge__probe(m, ev, 10 * SEC, 0, no_enrich);
+			oom_merge__probe(m, ev, 10 * SEC, 0, no_enrich);
 		} else {
-			merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+			oom_merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
 			assert_true(kmsg_parser__feed(&p, again, 501, 1));
-			merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
+			oom_merge__kmsg(m, &p.cur, true, 10 * SEC, 0, no_enrich);
 		}
-		merge__flush(m);
+		oom_merge__flush(m);
 		assert_int_equal(g.n, 1);
 		assert_int_equal(g.last.from, OOM_FROM_PROBE | OOM_FROM_KMSG);
 		/* process 80, named by its thread 90 */
 		ev->victim.tgid = 80;
 		ev->victim.pid = 90;
 		assert_true(kmsg_parser__feed(&p, thread, 502, 1));
-		merge__probe(m, ev, 11 * SEC, 0, no_enrich);
-		merge__kmsg(m, &p.cur, true, 11 * SEC, 0, no_enrich);
-		merge__flush(m);
+		oom_merge__probe(m, ev, 11 * SEC, 0, no_enrich);
+		oom_merge__kmsg(m, &p.cur, true, 11 * SEC, 0, no_enrich);
+		oom_merge__flush(m);
 		assert_int_equal(g.n, 2);
 		assert_int_equal(g.last.victim.pid, 80);
-		merge__free(m);
+		oom_merge__free(m);
 	}
 	free(ev);
 }
@@ -507,30 +507,30 @@ static void merge_without_victim(void **state)
 	};
 	struct kmsg_parser p;
 	struct got g = {};
-	struct merge *m;
+	struct oom_merge *m;
 
-	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	assert_int_equal(oom_merge__new(&both, on_event, &g, &m), 0);
 	kmsg_parser__init(&p, 4096);
 	for (uint64_t i = 0; i < 1309; i++) {
 		assert_true(FEED(&p, lines));
 		assert_true(p.cur.no_victim && p.cur.is_memcg);
 		assert_string_equal(p.cur.oom_memcg, "/a: b");
-		merge__kmsg(m, &p.cur, true, 10 * SEC + i * 1000000, 0, no_enrich);
+		oom_merge__kmsg(m, &p.cur, true, 10 * SEC + i * 1000000, 0, no_enrich);
 		assert_int_equal(g.n, 1);
 	}
 	assert_true(g.last.no_victim);
 	assert_int_equal(g.last.repeats, 0);
 	assert_int_equal(g.last.stat.bytes[CGROUP_STAT_SHMEM], 12 << 20);
-	assert_int_equal(merge__due(m), 10 * SEC + MERGE_FUTILE_NS);
-	merge__tick(m, 10 * SEC + MERGE_FUTILE_NS);
+	assert_int_equal(oom_merge__due(m), 10 * SEC + MERGE_FUTILE_NS);
+	oom_merge__tick(m, 10 * SEC + MERGE_FUTILE_NS);
 	assert_int_equal(g.n, 2);
 	assert_int_equal(g.last.repeats, 1308);
 	/* and it can begin again */
-	merge__kmsg(m, &p.cur, true, 100 * SEC, 0, no_enrich);
+	oom_merge__kmsg(m, &p.cur, true, 100 * SEC, 0, no_enrich);
 	assert_int_equal(g.n, 3);
-	merge__flush(m);
+	oom_merge__flush(m);
 	assert_int_equal(g.n, 3);
-	merge__free(m);
+	oom_merge__free(m);
 }
 
 /* memwatch was held up: the log's line is read long after the kill was handed on alone. */
@@ -538,34 +538,34 @@ static void merge_after_a_halt(void **state)
 {
 	struct got g = {};
 	struct kmsg_parser p;
-	struct merge *m;
+	struct oom_merge *m;
 	struct mw_ev_oom *ev = probe_event(21207, 10 * SEC);
 
-	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	assert_int_equal(oom_merge__new(&both, on_event, &g, &m), 0);
 	kmsg_parser__init(&p, 4096);
 	assert_true(FEED(&p, memcg_618));
-	merge__probe(m, ev, 60 * SEC, 0, no_enrich);
-	merge__tick(m, 61 * SEC);
+	oom_merge__probe(m, ev, 60 * SEC, 0, no_enrich);
+	oom_merge__tick(m, 61 * SEC);
 	assert_int_equal(g.n, 1);
-	merge__kmsg(m, &p.cur, true, 62 * SEC, 0, no_enrich);
-	merge__flush(m);
+	oom_merge__kmsg(m, &p.cur, true, 62 * SEC, 0, no_enrich);
+	oom_merge__flush(m);
 	assert_int_equal(g.n, 1);
 	/* The pid is used again and killed again, at once. */
 	ev->victim.start_ns = 5 * SEC;
 	ev->time_ns = 63 * SEC;
-	merge__probe(m, ev, 63 * SEC, 0, no_enrich);
-	merge__flush(m);
+	oom_merge__probe(m, ev, 63 * SEC, 0, no_enrich);
+	oom_merge__flush(m);
 	assert_int_equal(g.n, 1); /* may be the same */
 	ev->time_ns = 90 * SEC;
-	merge__probe(m, ev, 90 * SEC, 0, no_enrich);
-	merge__flush(m);
+	oom_merge__probe(m, ev, 90 * SEC, 0, no_enrich);
+	oom_merge__flush(m);
 	assert_int_equal(g.n, 2);
 	ev->victim.start_ns = 91 * SEC;
 	ev->time_ns = 92 * SEC;
-	merge__probe(m, ev, 92 * SEC, 0, no_enrich);
-	merge__flush(m);
+	oom_merge__probe(m, ev, 92 * SEC, 0, no_enrich);
+	oom_merge__flush(m);
 	assert_int_equal(g.n, 3);
-	merge__free(m);
+	oom_merge__free(m);
 	free(ev);
 }
 
@@ -600,18 +600,18 @@ static void tracker_and_reused_pids(void **state)
 static void merge_overflow(void **state)
 {
 	struct got g = {};
-	struct merge *m;
+	struct oom_merge *m;
 
-	assert_int_equal(merge__new(&both, on_event, &g, &m), 0);
+	assert_int_equal(oom_merge__new(&both, on_event, &g, &m), 0);
 	for (uint32_t i = 0; i < 10 * MERGE_PENDING; i++) {
 		struct mw_ev_oom *ev = probe_event(1000 + i, 10 * SEC + i);
 
-		merge__probe(m, ev, 10 * SEC + i, 0, no_enrich);
+		oom_merge__probe(m, ev, 10 * SEC + i, 0, no_enrich);
 		free(ev);
 	}
-	merge__flush(m);
+	oom_merge__flush(m);
 	assert_int_equal(g.n, 10 * MERGE_PENDING);
-	merge__free(m);
+	oom_merge__free(m);
 }
 
 /* --- rendering and reading back --- */
@@ -659,7 +659,7 @@ static void round_trip(void **state)
 	assert_int_equal(render__reserve(&b), 0);
 	assert_int_equal(render__json(&b, e), 0);
 	assert_ptr_equal(strchr(b.text, '\n'), b.text + b.len - 1);
-	assert_int_equal(record__parse(b.text, b.len, back), 0);
+	assert_int_equal(oom_record__parse(b.text, b.len, back), 0);
 	assert_int_equal(back->time_unix_ms, e->time_unix_ms);
 	assert_int_equal(back->seq, 42);
 	assert_int_equal(back->from, OOM_FROM_KMSG);
@@ -689,9 +689,9 @@ static void round_trip(void **state)
 	textbuf__reset(&b);
 	assert_int_equal(render__json(&b, e), 0);
 	for (size_t n = 0; n < b.len - 2; n++)
-		assert_int_equal(record__parse(b.text, n, back), -EBADMSG);
-	assert_int_equal(record__parse(alert, strlen(alert), back), -ENOMSG);
-	assert_int_equal(record__parse(odd, strlen(odd), back), -EBADMSG);
+		assert_int_equal(oom_record__parse(b.text, n, back), -EBADMSG);
+	assert_int_equal(oom_record__parse(alert, strlen(alert), back), -ENOMSG);
+	assert_int_equal(oom_record__parse(odd, strlen(odd), back), -EBADMSG);
 	textbuf__free(&b);
 	free(e);
 	free(back);

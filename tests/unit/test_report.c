@@ -11,7 +11,7 @@
 #include "core/util.h"
 #include "format/inflate.h"
 #include "format/output.h"
-#include "format/wire.h"
+#include "format/protowire.h"
 #include "report/filter.h"
 #include "report/graph.h"
 #include "report/keytab.h"
@@ -119,23 +119,23 @@ static void wire(void **state)
 	static const uint8_t msg[] = {0x08, 0x96, 0x01, 0x12, 0x02, 'h',
 				      'i',  0x1a, 0x02, 0x01, 0x7f};
 	static const uint8_t cut[] = {0x12, 0x05, 'h'}, endless[] = {0x08, 0xff, 0xff};
-	struct wire w = wire__of(msg, sizeof(msg));
+	struct protowire w = protowire__of(msg, sizeof(msg));
 	uint64_t v, sum = 0;
 
-	assert_int_equal(wire__next(&w), 1);
+	assert_int_equal(protowire__next(&w), 1);
 	assert_int_equal(w.field, 1);
 	assert_int_equal(w.num, 150);
-	assert_int_equal(wire__next(&w), 1);
+	assert_int_equal(protowire__next(&w), 1);
 	assert_int_equal(w.len, 2);
-	assert_int_equal(wire__next(&w), 1);
-	for (struct wire_list l = wire__list(&w); wire__list_next(&l, &v);)
+	assert_int_equal(protowire__next(&w), 1);
+	for (struct protowire_list l = protowire__list(&w); protowire__list_next(&l, &v);)
 		sum += v;
 	assert_int_equal(sum, 128);
-	assert_int_equal(wire__next(&w), 0);
-	w = wire__of(cut, sizeof(cut));
-	assert_int_equal(wire__next(&w), -EBADMSG);
-	w = wire__of(endless, sizeof(endless));
-	assert_int_equal(wire__next(&w), -EBADMSG);
+	assert_int_equal(protowire__next(&w), 0);
+	w = protowire__of(cut, sizeof(cut));
+	assert_int_equal(protowire__next(&w), -EBADMSG);
+	w = protowire__of(endless, sizeof(endless));
+	assert_int_equal(protowire__next(&w), -EBADMSG);
 }
 
 /* One function per name in `names` (leaf first), each its own location. */

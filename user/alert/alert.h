@@ -13,12 +13,6 @@
 
 struct alert;
 
-/*
- * Saves the profile of a process to a file whose name is `base` and an ending of the caller's
- * choice; writes the name to ret. 0 or -errno (then the alert has no profile).
- */
-typedef int (*alert_save_fn)(void *arg, int pid, const char *base, char *ret, size_t size);
-
 /* `log` (borrowed) and `save` may be NULL. Options are borrowed. 0 or -errno; *ret_why then says
  * what is wrong. */
 int alert__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn save, void *arg,

@@ -14,9 +14,9 @@
 #include "core/util.h"
 #include "oom/finer.h"
 #include "oom/jsonlog.h"
-#include "oom/record.h"
+#include "oom/oom_record.h"
 #include "oom/render.h"
-#include "oom/watch.h"
+#include "oom/oom_watch.h"
 #include "observe/faults.h"
 #include "format/output.h"
 #include "probe/proc_timeline.h"
@@ -32,7 +32,7 @@ struct guard {
 	void *profile_arg;
 	struct proc_timeline *timeline; /* NULL: no finer timeline */
 	struct jsonlog *log;
-	struct watch *watch;
+	struct oom_watch *watch;
 	struct alert *alert;
 	struct textbuf line;
 	char boot_id[40];
@@ -119,10 +119,10 @@ static int start_watch(struct guard *g)
 		log_error("failed to open '%s': %s", g->o->oom_log, outfile__strerror(err));
 		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 	}
-	record__boot_id(g->boot_id);
+	oom_record__boot_id(g->boot_id);
 	if (render__reserve(&g->line))
 		return EXIT_FAILED;
-	err = watch__new(&o, on_kill, g, &g->watch, &probe_err, &kmsg_err);
+	err = oom_watch__new(&o, on_kill, g, &g->watch, &probe_err, &kmsg_err);
 	if (err) {
 		log_error("failed to watch for OOM kills: %s", strerror(-err));
 		return EXIT_UNSUPPORTED;
@@ -189,7 +189,7 @@ void guard__free(struct guard *g)
 	if (!g)
 		return;
 	alert__free(g->alert);
-	watch__free(g->watch);
+	oom_watch__free(g->watch);
 	jsonlog__close(g->log);
 	textbuf__free(&g->line);
 	free(g);
@@ -209,7 +209,7 @@ void guard__tick(struct guard *g)
 	alert__tick(g->alert);
 	if (!g->watch)
 		return;
-	watch__run(g->watch);
+	oom_watch__run(g->watch);
 	if (jsonlog__waiting(g->log))
 		jsonlog__retry(g->log);
 }
@@ -221,12 +221,12 @@ void guard__finish(struct guard *g)
 	if (!g)
 		return;
 	while (g->watch && util__now_ns() < end) {
-		struct pollfd fd = {.fd = watch__fd(g->watch), .events = POLLIN};
+		struct pollfd fd = {.fd = oom_watch__fd(g->watch), .events = POLLIN};
 
 		poll(&fd, 1, 20);
-		watch__run(g->watch);
+		oom_watch__run(g->watch);
 	}
 	if (g->watch)
-		watch__flush(g->watch);
+		oom_watch__flush(g->watch);
 	alert__finish(g->alert);
 }

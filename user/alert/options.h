@@ -5,6 +5,7 @@
 #define ALERT_OPTIONS_H
 
 #include <argp.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "alert/rules.h"
@@ -18,6 +19,12 @@ struct alert_options {
 	const char *dir;     /* where profiles and timelines of alerts are saved */
 	const char *oom_log; /* NULL: none */
 };
+
+/*
+ * Saves the profile of a process to a file whose name is `base` and an ending of the caller's
+ * choice; writes the name to ret. 0 or -errno (then the alert has no profile).
+ */
+typedef int (*alert_save_fn)(void *arg, int pid, const char *base, char *ret, size_t size);
 
 void alert_options__init(struct alert_options *o);
 

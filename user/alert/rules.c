@@ -239,7 +239,7 @@ static bool machine_psi(const struct rules *r, struct rules_state *s, const stru
 typedef bool value_fn(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
 		      struct rules_verdict *v);
 
-static const struct row {
+static const struct rule_row {
 	const char *name, *unit, *wants;
 	int (*parse)(const char *text, struct rules *r);
 	void (*say)(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
@@ -304,7 +304,7 @@ bool rules__any(const struct rules *r)
 /* Fires at most once per excursion. */
 static bool edge(struct rules_state *s, enum alert_rule r, const struct rules_verdict *v)
 {
-	const struct row *row = &rows[r];
+	const struct rule_row *row = &rows[r];
 	bool over = row->below ? v->value <= v->threshold : v->value >= v->threshold;
 	bool back = row->below ? v->value > v->threshold * row->back
 			       : v->value < v->threshold * row->back;

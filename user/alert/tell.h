@@ -8,9 +8,10 @@
 #ifndef ALERT_TELL_H
 #define ALERT_TELL_H
 
-#include "alert/alert.h"
+#include "alert/options.h"
 #include "alert/rules.h"
 #include "model/timeline.h"
+#include "oom/jsonlog.h"
 #include "sys/cgroup.h"
 
 /* What was told of a rule. */

@@ -108,7 +108,7 @@ struct prefix_set { /* candidates for an unknown prefix */
 	unsigned int have; /* bits by enum mw_fn */
 };
 
-struct finder {
+struct alloc_finder {
 	const struct elfobj *elf;
 	struct alloc_func *funcs;
 	size_t n, cap;
@@ -131,7 +131,7 @@ static bool executable(const struct elfobj *e, uint64_t vaddr)
 	return false;
 }
 
-static int add_func(struct finder *f, const struct elfobj_symbol *sym, enum mw_fn fn)
+static int add_func(struct alloc_finder *f, const struct elfobj_symbol *sym, enum mw_fn fn)
 {
 	struct alloc_func *a;
 	int err;
@@ -179,7 +179,7 @@ static enum mw_fn split_prefix(const char *name, char *prefix, size_t len)
 	return MW_FN_NONE;
 }
 
-static struct prefix_set *prefix_find(struct finder *f, const char *prefix, bool add)
+static struct prefix_set *prefix_find(struct alloc_finder *f, const char *prefix, bool add)
 {
 	for (size_t i = 0; i < f->nsets; i++) {
 		if (!strcmp(f->sets[i].prefix, prefix))
@@ -203,7 +203,7 @@ static bool prefix_complete(const struct prefix_set *s)
 
 static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 {
-	struct finder *f = arg;
+	struct alloc_finder *f = arg;
 	struct prefix_set *set;
 	char prefix[32];
 	enum mw_fn fn;
@@ -240,7 +240,7 @@ static int by_vaddr(const void *a, const void *b)
 }
 
 /* Without an allocator beneath it in the same file, operator new is a caller of malloc. */
-static void drop_lonely_cxx(struct finder *f)
+static void drop_lonely_cxx(struct alloc_finder *f)
 {
 	bool own = false;
 	size_t n = 0;
@@ -260,7 +260,7 @@ static void drop_lonely_cxx(struct finder *f)
 
 int allocs__find(const struct elfobj *e, struct alloc_func **ret, size_t *ret_n)
 {
-	struct finder f = {.elf = e};
+	struct alloc_finder f = {.elf = e};
 	bool any = false;
 	int err, err2 = 0;
 

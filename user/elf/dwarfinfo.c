@@ -13,18 +13,18 @@
 #define MAX_DEPTH 64	      /* of nested scopes */
 #define MAX_WALK (4u << 20)   /* entries looked at for one address */
 
-struct range {
+struct dwarf_range {
 	uint64_t lo, hi; /* [lo, hi) */
 	uint64_t max_hi; /* of this and all before it, once sorted */
 	uint64_t key;	 /* units: index; functions: offset of the entry in .debug_info */
 };
 
 struct ranges { /* sorted by lo; may overlap in damaged files */
-	struct range *v;
+	struct dwarf_range *v;
 	size_t n, cap;
 };
 
-struct unit {
+struct dwarf_unit {
 	Dwarf_Off off;
 	bool listed, deep; /* functions listed; also those inside functions */
 	struct ranges funcs;
@@ -33,14 +33,14 @@ struct unit {
 struct dwarfinfo {
 	Elf *elf, *alt_elf;
 	Dwarf *dw, *alt;
-	struct unit *units;
+	struct dwarf_unit *units;
 	size_t nunits, units_cap;
 	struct ranges by_addr; /* key: unit */
 };
 
 static int by_lo(const void *pa, const void *pb)
 {
-	const struct range *a = pa, *b = pb;
+	const struct dwarf_range *a = pa, *b = pb;
 
 	if (a->lo != b->lo)
 		return a->lo < b->lo ? -1 : 1;
@@ -63,7 +63,7 @@ static void ranges__sort(struct ranges *r)
 }
 
 /* The next range that holds addr, looking backwards from *at (SIZE_MAX: start); NULL at the end. */
-static const struct range *ranges__next(const struct ranges *r, uint64_t addr, size_t *at)
+static const struct dwarf_range *ranges__next(const struct ranges *r, uint64_t addr, size_t *at)
 {
 	size_t lo = 0, hi = r->n;
 
@@ -79,7 +79,7 @@ static const struct range *ranges__next(const struct ranges *r, uint64_t addr, s
 		*at = lo;
 	}
 	while (*at > 0) {
-		const struct range *v = &r->v[--*at];
+		const struct dwarf_range *v = &r->v[--*at];
 
 		if (v->max_hi <= addr)
 			break;
@@ -109,7 +109,7 @@ static int add_ranges(struct ranges *r, Dwarf_Die *die, uint64_t key, uint32_t *
 		err = array_reserve(r->v, r->cap, r->n + 1);
 		if (err)
 			return err;
-		r->v[r->n++] = (struct range){.lo = lo, .hi = hi, .key = key};
+		r->v[r->n++] = (struct dwarf_range){.lo = lo, .hi = hi, .key = key};
 	}
 	return 0;
 }
@@ -130,7 +130,7 @@ static int list_units(struct dwarfinfo *d)
 		err = array_reserve(d->units, d->units_cap, d->nunits + 1);
 		if (err)
 			break;
-		d->units[d->nunits] = (struct unit){.off = dwarf_dieoffset(&die)};
+		d->units[d->nunits] = (struct dwarf_unit){.off = dwarf_dieoffset(&die)};
 		err = add_ranges(&d->by_addr, &die, d->nunits++, &steps);
 	}
 	ranges__sort(&d->by_addr);
@@ -196,7 +196,7 @@ static bool next_sibling(Dwarf_Die *die)
 	return dwarf_siblingof(die, die) == 0 && dwarf_dieoffset(die) > was;
 }
 
-struct walk {
+struct dwarf_walk {
 	struct ranges *funcs;
 	bool deep; /* into functions as well */
 	uint32_t steps;
@@ -218,7 +218,7 @@ static bool may_hold_functions(int tag, bool deep)
 	return false;
 }
 
-static int list_functions(struct walk *w, Dwarf_Die *parent, int depth)
+static int list_functions(struct dwarf_walk *w, Dwarf_Die *parent, int depth)
 {
 	Dwarf_Die die;
 	int err;
@@ -245,9 +245,9 @@ static int list_functions(struct walk *w, Dwarf_Die *parent, int depth)
 }
 
 /* Lists the functions of a unit: those at its top first, the nested ones when one is missed. */
-static int list_unit(struct dwarfinfo *d, struct unit *u, bool deep)
+static int list_unit(struct dwarfinfo *d, struct dwarf_unit *u, bool deep)
 {
-	struct walk w = {.funcs = &u->funcs, .deep = deep, .steps = MAX_STEPS};
+	struct dwarf_walk w = {.funcs = &u->funcs, .deep = deep, .steps = MAX_STEPS};
 	Dwarf_Die die;
 	int err;
 
@@ -261,9 +261,10 @@ static int list_unit(struct dwarfinfo *d, struct unit *u, bool deep)
 	return err == -EBADMSG ? 0 : err;
 }
 
-static const struct range *find_function(struct dwarfinfo *d, struct unit *u, uint64_t vaddr)
+static const struct dwarf_range *find_function(struct dwarfinfo *d, struct dwarf_unit *u,
+					       uint64_t vaddr)
 {
-	const struct range *r;
+	const struct dwarf_range *r;
 	size_t at = SIZE_MAX;
 
 	if (!u->listed && list_unit(d, u, false))
@@ -388,11 +389,11 @@ static void add_dirs(Dwarf_Die *cu, struct dwarfinfo_frame *frames, int n)
 	}
 }
 
-static int frames_in_unit(struct dwarfinfo *d, struct unit *u, uint64_t vaddr,
+static int frames_in_unit(struct dwarfinfo *d, struct dwarf_unit *u, uint64_t vaddr,
 			  struct dwarfinfo_frame *frames, int max)
 {
 	Dwarf_Die cu, func, chain[MAX_DEPTH];
-	const struct range *r = find_function(d, u, vaddr);
+	const struct dwarf_range *r = find_function(d, u, vaddr);
 	struct dwarfinfo_frame at = {0};
 	int n = 0, out = 0;
 
@@ -423,7 +424,7 @@ static int frames_in_unit(struct dwarfinfo *d, struct unit *u, uint64_t vaddr,
 
 int dwarfinfo__lookup(struct dwarfinfo *d, uint64_t vaddr, struct dwarfinfo_frame *frames, int max)
 {
-	const struct range *r;
+	const struct dwarf_range *r;
 	size_t at = SIZE_MAX;
 	int best = 0;
 

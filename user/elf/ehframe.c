@@ -213,7 +213,7 @@ static struct ehframe_rule expr_rule(const uint8_t *p, size_t len, bool is_cfa)
 }
 
 /* The interpreter of call frame instructions. */
-struct machine {
+struct cfi_machine {
 	const struct ehframe *eh;
 	const struct ehframe_cie *cie;
 	struct ehframe_state st, stack[STATE_STACK];
@@ -224,7 +224,7 @@ struct machine {
 	void *arg;
 };
 
-static struct ehframe_rule *column(struct machine *m, uint64_t reg)
+static struct ehframe_rule *column(struct cfi_machine *m, uint64_t reg)
 {
 	if (reg == m->fp_reg)
 		return &m->st.fp;
@@ -233,7 +233,7 @@ static struct ehframe_rule *column(struct machine *m, uint64_t reg)
 	return NULL;
 }
 
-static void set_rule(struct machine *m, uint64_t reg, struct ehframe_rule r)
+static void set_rule(struct cfi_machine *m, uint64_t reg, struct ehframe_rule r)
 {
 	struct ehframe_rule *c = column(m, reg);
 
@@ -241,7 +241,7 @@ static void set_rule(struct machine *m, uint64_t reg, struct ehframe_rule r)
 		*c = r;
 }
 
-static void set_offset(struct machine *m, uint64_t reg, int64_t factored)
+static void set_offset(struct cfi_machine *m, uint64_t reg, int64_t factored)
 {
 	struct ehframe_rule r = {.kind = EHFRAME_OFFSET};
 	int64_t off;
@@ -253,7 +253,7 @@ static void set_offset(struct machine *m, uint64_t reg, int64_t factored)
 	set_rule(m, reg, r);
 }
 
-static void restore(struct machine *m, uint64_t reg)
+static void restore(struct cfi_machine *m, uint64_t reg)
 {
 	struct ehframe_rule *c = column(m, reg);
 
@@ -261,7 +261,7 @@ static void restore(struct machine *m, uint64_t reg)
 		*c = reg == m->fp_reg ? m->cie->init.fp : m->cie->init.ra;
 }
 
-static void set_cfa(struct machine *m, uint64_t reg, int64_t off)
+static void set_cfa(struct cfi_machine *m, uint64_t reg, int64_t off)
 {
 	if (reg > 255 || !fits(off)) {
 		m->st.cfa = unsupported;
@@ -271,7 +271,7 @@ static void set_cfa(struct machine *m, uint64_t reg, int64_t off)
 }
 
 /* def_cfa_register and def_cfa_offset only make sense on reg+off. */
-static void change_cfa(struct machine *m, int64_t reg, int64_t off)
+static void change_cfa(struct cfi_machine *m, int64_t reg, int64_t off)
 {
 	if (m->st.cfa.kind != EHFRAME_REG) {
 		m->st.cfa = unsupported;
@@ -280,7 +280,7 @@ static void change_cfa(struct machine *m, int64_t reg, int64_t off)
 	set_cfa(m, reg < 0 ? m->st.cfa.reg : reg, reg < 0 ? off : m->st.cfa.off);
 }
 
-static int64_t scaled(const struct machine *m, int64_t v)
+static int64_t scaled(const struct cfi_machine *m, int64_t v)
 {
 	int64_t r;
 
@@ -289,7 +289,7 @@ static int64_t scaled(const struct machine *m, int64_t v)
 
 /* Emits the state for [loc, new location), then moves. 0, 1 when the function's end is reached,
  * or what fn returned. */
-static int advance_to(struct machine *m, uint64_t to)
+static int advance_to(struct cfi_machine *m, uint64_t to)
 {
 	int err;
 
@@ -304,7 +304,7 @@ static int advance_to(struct machine *m, uint64_t to)
 	return to >= m->end;
 }
 
-static int advance_by(struct machine *m, uint64_t delta)
+static int advance_by(struct cfi_machine *m, uint64_t delta)
 {
 	uint64_t n;
 
@@ -324,7 +324,7 @@ static struct ehframe_rule block_rule(struct cur *c, bool is_cfa)
 }
 
 /* Rules for registers other than by the two-bit opcodes. True if `op` was one. */
-static bool run_register_op(struct machine *m, struct cur *c, uint8_t op)
+static bool run_register_op(struct cfi_machine *m, struct cur *c, uint8_t op)
 {
 	uint64_t reg, other;
 
@@ -374,7 +374,7 @@ static bool run_register_op(struct machine *m, struct cur *c, uint8_t op)
 	}
 }
 
-static bool run_cfa_op(struct machine *m, struct cur *c, uint8_t op)
+static bool run_cfa_op(struct cfi_machine *m, struct cur *c, uint8_t op)
 {
 	uint64_t reg;
 
@@ -400,7 +400,7 @@ static bool run_cfa_op(struct machine *m, struct cur *c, uint8_t op)
 
 /* One of the opcodes without an operand in its top bits. 0 to go on, 1 at the function's end,
  * -EBADMSG if not understood, else what fn returned. */
-static int run_extended(struct machine *m, struct cur *c, uint8_t op)
+static int run_extended(struct cfi_machine *m, struct cur *c, uint8_t op)
 {
 	if (run_register_op(m, c, op) || run_cfa_op(m, c, op))
 		return 0;
@@ -428,7 +428,7 @@ static int run_extended(struct machine *m, struct cur *c, uint8_t op)
 	}
 }
 
-static int run_code(struct machine *m, const uint8_t *code, size_t len)
+static int run_code(struct cfi_machine *m, const uint8_t *code, size_t len)
 {
 	struct cur c = {code, code + len};
 	int err = 0;
@@ -452,7 +452,7 @@ int ehframe__run(const struct ehframe *eh, const struct ehframe_fde *fde, ehfram
 		 void *arg)
 {
 	const struct ehframe_cie *cie = &eh->cies[fde->cie];
-	struct machine m;
+	struct cfi_machine m;
 	int err;
 
 	/* not an initialiser: the state stack is large and need not be cleared */
@@ -477,7 +477,7 @@ int ehframe__run(const struct ehframe *eh, const struct ehframe_fde *fde, ehfram
 
 /* Reading of records. */
 
-struct record {
+struct cfi_record {
 	uint64_t pos;	   /* of the length field */
 	const uint8_t *id; /* of the CIE id or pointer */
 	uint64_t cie;	   /* FDE: position of its CIE; CIE: ~0 */
@@ -485,7 +485,7 @@ struct record {
 };
 
 /* Next record of the section, or false at its end. Damage ends the walk and sets *bad. */
-static bool next_record(const struct ehframe_section *s, uint64_t *pos, struct record *ret,
+static bool next_record(const struct ehframe_section *s, uint64_t *pos, struct cfi_record *ret,
 			bool *bad)
 {
 	struct cur c = {s->data + *pos, s->data + s->len};
@@ -556,11 +556,11 @@ static bool read_augmentation(const struct ehframe_section *s, struct cur *c, co
 	return !data.bad;
 }
 
-static bool read_cie(const struct ehframe *eh, struct record *r, struct ehframe_cie *cie)
+static bool read_cie(const struct ehframe *eh, struct cfi_record *r, struct ehframe_cie *cie)
 {
 	const struct ehframe_section *s = &eh->sec;
 	struct cur *c = &r->body;
-	struct machine m = {.eh = eh, .cie = cie, .end = ~0ULL};
+	struct cfi_machine m = {.eh = eh, .cie = cie, .end = ~0ULL};
 	uint8_t version = get_u8(c);
 	const char *aug = (const char *)c->p;
 	size_t aug_len = strnlen(aug, c->end - c->p);
@@ -600,7 +600,7 @@ static bool read_cie(const struct ehframe *eh, struct record *r, struct ehframe_
 
 static int read_cies(struct ehframe *eh)
 {
-	struct record r;
+	struct cfi_record r;
 	uint64_t pos = 0;
 
 	while (next_record(&eh->sec, &pos, &r, &eh->truncated)) {
@@ -644,7 +644,7 @@ static ssize_t find_cie(const struct ehframe *eh, uint64_t pos, size_t hint)
 	return -1;
 }
 
-static bool read_fde(const struct ehframe *eh, struct record *r, size_t cie_index,
+static bool read_fde(const struct ehframe *eh, struct cfi_record *r, size_t cie_index,
 		     struct ehframe_fde *fde)
 {
 	const struct ehframe_cie *cie = &eh->cies[cie_index];
@@ -664,7 +664,7 @@ static bool read_fde(const struct ehframe *eh, struct record *r, size_t cie_inde
 
 static int read_fdes(struct ehframe *eh)
 {
-	struct record r;
+	struct cfi_record r;
 	uint64_t pos = 0;
 	ssize_t cie = 0;
 

@@ -16,39 +16,39 @@
 #define MAX_FUNCTIONS 128  /* bodies that the calls can pass through by jumps */
 #define MAX_FUNCTION 65536 /* bytes of one */
 
-struct range {
+struct exit_range {
 	uint64_t start, end;
 };
 
-struct finder {
+struct exit_finder {
 	struct elfobj *elf;
 	csh cs;
 	struct ehframe eh;
 	bool have_eh;
 	struct plt plt;
-	struct range todo[MAX_FUNCTIONS];
+	struct exit_range todo[MAX_FUNCTIONS];
 	size_t n;
 	struct exits *ret;
 };
 
 /* The function that holds vaddr, by its frame description. */
-static bool extent(const struct finder *f, uint64_t vaddr, struct range *ret)
+static bool extent(const struct exit_finder *f, uint64_t vaddr, struct exit_range *ret)
 {
 	for (size_t i = 0; f->have_eh && i < f->eh.n_fdes; i++) {
 		const struct ehframe_fde *fde = &f->eh.fdes[i];
 
 		if (vaddr >= fde->start && vaddr - fde->start < fde->len) {
-			*ret = (struct range){fde->start, fde->start + fde->len};
+			*ret = (struct exit_range){fde->start, fde->start + fde->len};
 			return true;
 		}
 	}
 	return false;
 }
 
-static void enqueue(struct finder *f, uint64_t vaddr)
+static void enqueue(struct exit_finder *f, uint64_t vaddr)
 {
 	const struct plt_entry *stub = plt__resolve(&f->plt, f->elf, vaddr);
-	struct range r;
+	struct exit_range r;
 
 	if (stub && stub->vaddr)
 		vaddr = stub->vaddr; /* whoever defines it first; nearly always the file itself */
@@ -62,7 +62,7 @@ static void enqueue(struct finder *f, uint64_t vaddr)
 		f->todo[f->n++] = r;
 }
 
-static void look_at(struct finder *f, const cs_insn *in, const struct range *r)
+static void look_at(struct exit_finder *f, const cs_insn *in, const struct exit_range *r)
 {
 	uint64_t to = insn__branch_target(in);
 	struct exits *ret = f->ret;
@@ -83,7 +83,7 @@ static void look_at(struct finder *f, const cs_insn *in, const struct range *r)
 		enqueue(f, to);
 }
 
-static int scan(struct finder *f, const struct range *r)
+static int scan(struct exit_finder *f, const struct exit_range *r)
 {
 	size_t want = min_of(r->end - r->start, (uint64_t)MAX_FUNCTION), got;
 	cleanup_free uint8_t *code = malloc(want ? want : 1);
@@ -107,7 +107,7 @@ static int scan(struct finder *f, const struct range *r)
 	return 0;
 }
 
-static void read_frames(struct finder *f)
+static void read_frames(struct exit_finder *f)
 {
 	struct ehframe_section sec = {.arm64 = false};
 
@@ -117,7 +117,7 @@ static void read_frames(struct finder *f)
 
 int exits__find(struct elfobj *e, const struct exits_function *fn, size_t n, struct exits *ret)
 {
-	struct finder f = {.elf = e, .ret = ret};
+	struct exit_finder f = {.elf = e, .ret = ret};
 	int err = 0;
 
 	memset(ret, 0, sizeof(*ret));
@@ -134,7 +134,7 @@ int exits__find(struct elfobj *e, const struct exits_function *fn, size_t n, str
 	read_frames(&f);
 	for (size_t i = 0; i < n; i++) {
 		if (fn[i].size && f.n < MAX_FUNCTIONS)
-			f.todo[f.n++] = (struct range){fn[i].vaddr, fn[i].vaddr + fn[i].size};
+			f.todo[f.n++] = (struct exit_range){fn[i].vaddr, fn[i].vaddr + fn[i].size};
 		else
 			enqueue(&f, fn[i].vaddr);
 	}

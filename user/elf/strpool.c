@@ -7,14 +7,14 @@
 
 #define CHUNK_BYTES (64u << 10)
 
-struct chunk {
-	struct chunk *next;
+struct pool_chunk {
+	struct pool_chunk *next;
 	size_t used, cap;
 	char text[];
 };
 
 struct strpool {
-	struct chunk *chunks;
+	struct pool_chunk *chunks;
 	const char **slots; /* open addressing, NULL: empty */
 	size_t nslots, n;
 	size_t bytes, max_bytes, refused;
@@ -36,7 +36,7 @@ void strpool__free(struct strpool *p)
 	if (!p)
 		return;
 	while (p->chunks) {
-		struct chunk *next = p->chunks->next;
+		struct pool_chunk *next = p->chunks->next;
 
 		free(p->chunks);
 		p->chunks = next;
@@ -73,7 +73,7 @@ static int grow(struct strpool *p)
 
 static char *store(struct strpool *p, const char *text, size_t size)
 {
-	struct chunk *c = p->chunks;
+	struct pool_chunk *c = p->chunks;
 
 	if (!c || c->cap - c->used < size) {
 		size_t cap = max_of(size, (size_t)CHUNK_BYTES);

@@ -19,7 +19,7 @@
 #define MAX_CACHED (1u << 20) /* answers of one module */
 #define MAX_HELPERS 24	      /* at once; beyond, the one unused for longest ends */
 
-struct cached {
+struct cached_frame {
 	uint64_t off;
 	uint32_t first, n; /* into frames */
 	bool used;
@@ -40,7 +40,7 @@ struct symbolizer_module {
 
 	/* all below is dropped by unload() */
 	struct symclient client;
-	struct cached *slots;
+	struct cached_frame *slots;
 	size_t nslots, ncached;
 	struct symbolizer_frame *frames;
 	size_t nframes, frames_cap;
@@ -357,7 +357,7 @@ static void keep_budget(struct symbolizer *s, const struct symbolizer_module *ke
 	}
 }
 
-static struct cached *cache_slot(struct symbolizer_module *m, uint64_t off)
+static struct cached_frame *cache_slot(struct symbolizer_module *m, uint64_t off)
 {
 	size_t i = util__mix64(off) & (m->nslots - 1);
 
@@ -369,7 +369,7 @@ static struct cached *cache_slot(struct symbolizer_module *m, uint64_t off)
 static int cache_grow(struct symbolizer *s, struct symbolizer_module *m)
 {
 	size_t n = m->nslots ? m->nslots * 2 : 256, was = m->nslots;
-	struct cached *old = m->slots, *fresh = calloc(n, sizeof(*fresh));
+	struct cached_frame *old = m->slots, *fresh = calloc(n, sizeof(*fresh));
 
 	if (!fresh)
 		return -ENOMEM;
@@ -389,7 +389,7 @@ static void cache_add(struct symbolizer *s, struct symbolizer_module *m, uint64_
 		      const struct symbolizer_frame *frames, int n)
 {
 	size_t was = m->frames_cap;
-	struct cached *c;
+	struct cached_frame *c;
 
 	if (m->ncached >= MAX_CACHED)
 		return;
@@ -401,7 +401,7 @@ static void cache_add(struct symbolizer *s, struct symbolizer_module *m, uint64_
 	c = cache_slot(m, off);
 	if (c->used)
 		return;
-	*c = (struct cached){.off = off, .first = m->nframes, .n = n, .used = true};
+	*c = (struct cached_frame){.off = off, .first = m->nframes, .n = n, .used = true};
 	if (n)
 		memcpy(m->frames + m->nframes, frames, n * sizeof(*frames));
 	m->nframes += n;
@@ -418,7 +418,7 @@ static const char *intern_file(struct symbolizer *s, const char *dir, const char
 	return symbolizer__intern(s, path);
 }
 
-struct batch {
+struct symbol_batch {
 	struct symbolizer *s;
 	struct symbolizer_module *m;
 	const uint64_t *offs;
@@ -428,7 +428,7 @@ struct batch {
 
 static void on_answer(void *arg, size_t i, const struct symclient_frame *f, int n, int err)
 {
-	struct batch *b = arg;
+	struct symbol_batch *b = arg;
 	struct symbolizer_frame out[SYMBOLIZER_MAX_INLINE];
 
 	for (int k = 0; k < n; k++) {
@@ -463,7 +463,7 @@ static void note_dwarf(struct symbolizer *s, struct symbolizer_module *m, int er
 static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
 		    size_t n)
 {
-	struct batch b = {.s = s, .m = m, .offs = offs};
+	struct symbol_batch b = {.s = s, .m = m, .offs = offs};
 	size_t at = 0;
 	int err = 0;
 
@@ -486,7 +486,7 @@ static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uin
 	}
 }
 
-static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached **ret)
+static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached_frame **ret)
 {
 	if (!m->nslots)
 		return false;
@@ -513,7 +513,7 @@ int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, cons
 	make_room(s, m);
 	n = min_of(n, (size_t)MAX_CACHED - m->ncached);
 	for (size_t i = 0; i < n; i++) {
-		struct cached *c;
+		struct cached_frame *c;
 
 		if (!is_cached(m, offs[i], &c))
 			want[nwant++] = offs[i];
@@ -525,7 +525,7 @@ int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, cons
 int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
 		       struct symbolizer_frame *frames, int max)
 {
-	struct cached *c;
+	struct cached_frame *c;
 	int n;
 
 	s->stats.lookups++;

@@ -21,13 +21,13 @@ static const uint8_t start_context[] = {0x48, 0x89, 0xdc, 0x48, 0x8b, 0x3c, 0x24
 #define START_CONTEXT_BYTES 26
 #define SCAN_BYTES (8u << 20) /* of text; glibc's is below 2 MiB */
 
-struct found {
+struct found_special {
 	struct unwind_special *list;
 	size_t n;
 	bool fibres;
 };
 
-static void add(struct found *f, uint64_t vaddr, uint64_t size, enum mw_unwind_special what,
+static void add(struct found_special *f, uint64_t vaddr, uint64_t size, enum mw_unwind_special what,
 		uint16_t more)
 {
 	if (f->n < UNWIND_MAX_SPECIALS)
@@ -38,7 +38,7 @@ static void add(struct found *f, uint64_t vaddr, uint64_t size, enum mw_unwind_s
 static int add_root(void *arg, const struct elfobj_symbol *sym)
 {
 	bool entry = !strcmp(sym->name, "__libc_start_main");
-	struct found *f = arg;
+	struct found_special *f = arg;
 
 	f->fibres |= !strcmp(sym->name, "makecontext");
 	if ((entry || !strcmp(sym->name, "libc_start_main_stage2")) && f->n < UNWIND_MAX_SPECIALS) {
@@ -61,7 +61,7 @@ static bool names_makecontext(struct elfobj *e)
 }
 
 /* Return addresses are looked up at pc-1, which here is before the function. */
-static void find_start_context(struct elfobj *e, struct found *f)
+static void find_start_context(struct elfobj *e, struct found_special *f)
 {
 	const struct elfobj_segment *segs;
 	size_t n = elfobj__segments(e, &segs);
@@ -124,7 +124,7 @@ static bool go_func(const struct gobin *g, const char *name, struct gotab_func *
 	return !gotab__func_named(&g->tab, abi0, ret) || !gotab__func_named(&g->tab, name, ret);
 }
 
-static void add_go(struct found *f, const struct gobin *g, const char *name,
+static void add_go(struct found_special *f, const struct gobin *g, const char *name,
 		   enum mw_unwind_special what)
 {
 	struct gotab_func fn;
@@ -134,7 +134,7 @@ static void add_go(struct found *f, const struct gobin *g, const char *name,
 }
 
 /* Go's own frames keep their frame pointers; these lead from stack to stack or end one. */
-static void find_go(struct elfobj *e, struct found *f)
+static void find_go(struct elfobj *e, struct found_special *f)
 {
 	uint8_t code[512];
 	struct gobin g;
@@ -158,7 +158,7 @@ static void find_go(struct elfobj *e, struct found *f)
 
 size_t unwind_special__find(struct elfobj *e, struct unwind_special ret[UNWIND_MAX_SPECIALS])
 {
-	struct found f = {.list = ret};
+	struct found_special f = {.list = ret};
 	char version[64];
 
 	if (!elfobj__has_interp(e)) /* a C library is a library, or inside a static program */

@@ -6,10 +6,21 @@
 #ifndef ELF_UNWIND_SPECIAL_H
 #define ELF_UNWIND_SPECIAL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "elf/elfobj.h"
-#include "elf/unwind_table.h"
+#include "memwatch/unwind_row.h"
 
 #define UNWIND_MAX_SPECIALS 16
+
+/* A function that is unwound by a rule of its own, whatever its call frame information says. */
+struct unwind_special {
+	uint64_t vaddr, size;
+	enum mw_unwind_special what;
+	uint16_t more; /* of the row (memwatch/unwind_row.h) */
+	bool only_gap; /* where there is call frame information, that counts */
+};
 
 /* Those of the file; how many. */
 size_t unwind_special__find(struct elfobj *e, struct unwind_special ret[UNWIND_MAX_SPECIALS]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * unwind_table.h - the unwind table of one ELF file (format: memwatch/unwind.h), built from its
+ * unwind_table.h - the unwind table of one ELF file (format: memwatch/unwind_row.h), built from its
  * call frame information.
  *
  * Pure but for unwind_table__from_elf, which reads through elfobj. Hostile input costs rows, never
@@ -16,7 +16,8 @@
 
 #include "elf/ehframe.h"
 #include "elf/elfobj.h"
-#include "memwatch/unwind.h"
+#include "elf/unwind_special.h"
+#include "memwatch/unwind_row.h"
 
 #define UNWIND_TABLE_MAX_ROWS (16u << 20)
 #define UNWIND_TABLE_MAX_PAGES (1u << 20) /* the whole of 32-bit file offsets */
@@ -39,14 +40,6 @@ struct unwind_table {
 /* Executable part of a file. */
 struct unwind_segment {
 	uint64_t vaddr, off, size;
-};
-
-/* A function that is unwound by a rule of its own, whatever its call frame information says. */
-struct unwind_special {
-	uint64_t vaddr, size;
-	enum mw_unwind_special what;
-	uint16_t more; /* of the row (memwatch/unwind.h) */
-	bool only_gap; /* where there is call frame information, that counts */
 };
 
 struct unwind_input {

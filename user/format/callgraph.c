@@ -16,7 +16,7 @@ struct edge {
 	bool residual; /* functions between were left out */
 };
 
-struct graph {
+struct call_graph {
 	const struct flametree *t;
 	double *value;	    /* per tree node */
 	double *flat, *cum; /* per frame */
@@ -37,7 +37,7 @@ static bool has_ancestor_frame(const struct flametree *t, uint32_t node)
 	return false;
 }
 
-static void sum_frames(struct graph *g, int type)
+static void sum_frames(struct call_graph *g, int type)
 {
 	const struct flametree *t = g->t;
 
@@ -65,7 +65,7 @@ static int by_score(const void *a, const void *b)
 }
 
 /* Frames above the fraction; if they are too many, those with the most flat and cum. */
-static int choose_frames(struct graph *g, double fraction)
+static int choose_frames(struct call_graph *g, double fraction)
 {
 	cleanup_free struct rank *r = malloc((g->t->nframes + 1) * sizeof(*r));
 	size_t n = 0;
@@ -83,7 +83,7 @@ static int choose_frames(struct graph *g, double fraction)
 }
 
 /* The nearest kept ancestor with another frame; 0 if there is none. */
-static uint32_t kept_parent(const struct graph *g, uint32_t node, bool *ret_residual)
+static uint32_t kept_parent(const struct call_graph *g, uint32_t node, bool *ret_residual)
 {
 	const struct flametree_node *nodes = g->t->nodes;
 	uint32_t n = nodes[node].parent;
@@ -97,7 +97,7 @@ static uint32_t kept_parent(const struct graph *g, uint32_t node, bool *ret_resi
 }
 
 /* Does a frame pair occur further up the same path? Then recursion has counted it already. */
-static bool edge_above(const struct graph *g, uint32_t parent, uint32_t from, uint32_t to)
+static bool edge_above(const struct call_graph *g, uint32_t parent, uint32_t from, uint32_t to)
 {
 	const struct flametree_node *nodes = g->t->nodes;
 	bool residual;
@@ -112,7 +112,7 @@ static bool edge_above(const struct graph *g, uint32_t parent, uint32_t from, ui
 	return false;
 }
 
-static int collect_edges(struct graph *g)
+static int collect_edges(struct call_graph *g)
 {
 	const struct flametree_node *nodes = g->t->nodes;
 
@@ -146,7 +146,7 @@ static int by_ends(const void *a, const void *b)
 	return (x->to > y->to) - (x->to < y->to);
 }
 
-static void merge_edges(struct graph *g)
+static void merge_edges(struct call_graph *g)
 {
 	size_t n = 0;
 
@@ -163,7 +163,7 @@ static void merge_edges(struct graph *g)
 	g->nedges = n;
 }
 
-static const char *value_text(const struct graph *g, double v, char buf[UNITS_LEN])
+static const char *value_text(const struct call_graph *g, double v, char buf[UNITS_LEN])
 {
 	if (g->bytes)
 		return units__size(buf, UNITS_LEN, (int64_t)llround(v));
@@ -181,7 +181,7 @@ static void shade(double share, double strength, char buf[8])
 		 low);
 }
 
-static void write_node(FILE *f, const struct graph *g, uint32_t i)
+static void write_node(FILE *f, const struct call_graph *g, uint32_t i)
 {
 	const struct flametree_frame *fr = &g->t->frames[i];
 	double total = fabs(g->total), share = g->cum[i] / total;
@@ -213,7 +213,7 @@ static void write_node(FILE *f, const struct graph *g, uint32_t i)
 	fputs("];\n", f);
 }
 
-static void write_edge(FILE *f, const struct graph *g, const struct edge *e)
+static void write_edge(FILE *f, const struct call_graph *g, const struct edge *e)
 {
 	double share = e->value / fabs(g->total);
 	char value[UNITS_LEN], line[8];
@@ -224,7 +224,7 @@ static void write_edge(FILE *f, const struct graph *g, const struct edge *e)
 		e->residual ? ",style=dashed" : "", 1 + (int)(fmin(fabs(share), 1) * 100));
 }
 
-static void write_graph(FILE *f, const struct graph *g, int type, double edge_fraction)
+static void write_graph(FILE *f, const struct call_graph *g, int type, double edge_fraction)
 {
 	const struct profile *p = g->t->p;
 	char value[UNITS_LEN], head[512];
@@ -256,7 +256,7 @@ static void write_graph(FILE *f, const struct graph *g, int type, double edge_fr
 int callgraph__write_dot(FILE *f, const struct profile *p, int type, double node_fraction,
 			 double edge_fraction)
 {
-	struct graph g = {0};
+	struct call_graph g = {0};
 	struct flametree *t = NULL;
 	double *weight = NULL;
 	int err;

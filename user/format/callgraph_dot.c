@@ -12,7 +12,7 @@
 
 extern char **environ;
 
-struct job {
+struct dot_job {
 	const struct profile *p;
 	int type;
 	double node_fraction, edge_fraction;
@@ -89,7 +89,7 @@ static int copy_out(FILE *from, FILE *to)
 
 static int write_picture(FILE *f, void *arg)
 {
-	const struct job *job = arg;
+	const struct dot_job *job = arg;
 	cleanup_file FILE *text = NULL, *picture = NULL;
 	int err;
 
@@ -111,11 +111,11 @@ static int write_picture(FILE *f, void *arg)
 int callgraph__save(const char *path, const struct profile *p, int type, double node_fraction,
 		    double edge_fraction)
 {
-	struct job job = {.p = p,
-			  .type = type,
-			  .node_fraction = node_fraction,
-			  .edge_fraction = edge_fraction,
-			  .format = format_of(path)};
+	struct dot_job job = {.p = p,
+			      .type = type,
+			      .node_fraction = node_fraction,
+			      .edge_fraction = edge_fraction,
+			      .format = format_of(path)};
 
 	return job.format ? outfile__write(path, write_picture, &job) : -EINVAL;
 }

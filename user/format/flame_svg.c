@@ -157,21 +157,21 @@ static void write_frame(const struct picture *pic, uint32_t node, double x)
 	fputs("</g>\n", pic->f);
 }
 
-struct child {
+struct tree_child {
 	uint32_t node;
 	double weight;
 };
 
 static int heavier_first(const void *a, const void *b)
 {
-	const struct child *x = a, *y = b;
+	const struct tree_child *x = a, *y = b;
 
 	if (x->weight != y->weight)
 		return x->weight < y->weight ? 1 : -1;
 	return (x->node > y->node) - (x->node < y->node);
 }
 
-struct pending {
+struct pending_frame {
 	uint32_t node;
 	double x;
 };
@@ -179,16 +179,16 @@ struct pending {
 /* Draws what is wide enough, heaviest child first; an explicit stack, as traces may be deep. */
 static int write_frames(struct picture *pic)
 {
-	cleanup_free struct pending *todo = NULL;
-	cleanup_free struct child *kids = NULL;
+	cleanup_free struct pending_frame *todo = NULL;
+	cleanup_free struct tree_child *kids = NULL;
 	size_t ntodo = 0, todo_cap = 0, kids_cap = 0;
 	int err = array_reserve(todo, todo_cap, 1);
 
 	if (err)
 		return err;
-	todo[ntodo++] = (struct pending){0, MARGIN};
+	todo[ntodo++] = (struct pending_frame){0, MARGIN};
 	while (ntodo) {
-		struct pending at = todo[--ntodo];
+		struct pending_frame at = todo[--ntodo];
 		size_t n = 0;
 
 		if (at.node)
@@ -199,7 +199,7 @@ static int write_frames(struct picture *pic)
 			err = array_reserve(kids, kids_cap, n + 1);
 			if (err)
 				return err;
-			kids[n++] = (struct child){c, pic->weight[c]};
+			kids[n++] = (struct tree_child){c, pic->weight[c]};
 		}
 		if (!n)
 			continue;
@@ -208,7 +208,7 @@ static int write_frames(struct picture *pic)
 		if (err)
 			return err;
 		for (size_t i = 0; i < n; i++) {
-			todo[ntodo++] = (struct pending){kids[i].node, at.x};
+			todo[ntodo++] = (struct pending_frame){kids[i].node, at.x};
 			at.x += kids[i].weight * pic->scale;
 		}
 	}

@@ -10,13 +10,13 @@
 
 #define MAX_NODES (16u << 20)
 
-struct table {
+struct tree_table {
 	uint32_t *slot; /* index + 1 */
 	size_t mask, used;
 };
 
 struct flametree_index {
-	struct table frames, nodes;
+	struct tree_table frames, nodes;
 };
 
 typedef uint64_t (*hash_fn)(const struct flametree *t, uint32_t i);
@@ -42,7 +42,7 @@ static uint64_t hash_node(const struct flametree *t, uint32_t i)
 }
 
 /* Room for one more; first0 is the first index that the table holds. */
-static int table_reserve(struct table *tab, const struct flametree *t, hash_fn hash,
+static int table_reserve(struct tree_table *tab, const struct flametree *t, hash_fn hash,
 			 uint32_t first0)
 {
 	size_t n = tab->slot ? tab->mask + 1 : 512;
@@ -70,7 +70,7 @@ static int table_reserve(struct table *tab, const struct flametree *t, hash_fn h
 
 static int intern_frame(struct flametree *t, const struct flametree_frame *f, uint32_t *ret)
 {
-	struct table *tab = &t->index->frames;
+	struct tree_table *tab = &t->index->frames;
 	int err = table_reserve(tab, t, hash_frame, 0);
 	size_t s;
 
@@ -119,7 +119,7 @@ static int add_node(struct flametree *t, uint32_t parent, uint32_t frame, uint32
 
 static int intern_child(struct flametree *t, uint32_t parent, uint32_t frame, uint32_t *ret)
 {
-	struct table *tab = &t->index->nodes;
+	struct tree_table *tab = &t->index->nodes;
 	int err = table_reserve(tab, t, hash_node, 1);
 	size_t s;
 

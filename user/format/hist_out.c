@@ -122,14 +122,15 @@ static void all_rows(FILE *f, const struct hist_total *t, int bar)
 		row(f, "no free seen", sizes - lives, fmax(0, size_bytes - life_bytes), sizes, bar);
 }
 
-struct ranked {
+struct ranked_temporary {
 	double objects;
 	const struct profile_hist *hist;
 };
 
 static int by_objects(const void *a, const void *b)
 {
-	double x = ((const struct ranked *)a)->objects, y = ((const struct ranked *)b)->objects;
+	double x = ((const struct ranked_temporary *)a)->objects,
+	       y = ((const struct ranked_temporary *)b)->objects;
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
@@ -178,7 +179,7 @@ static double share(double part, double all)
 
 static void temporary(FILE *f, const struct profile *p)
 {
-	cleanup_free struct ranked *r = calloc(p->nhists + 1, sizeof(*r));
+	cleanup_free struct ranked_temporary *r = calloc(p->nhists + 1, sizeof(*r));
 	double objects, bytes, all = 0;
 	char size[UNITS_LEN], limit[UNITS_LEN];
 
@@ -189,7 +190,8 @@ static void temporary(FILE *f, const struct profile *p)
 		life_time(limit, sizeof(limit), HIST_TEMPORARY_US), whole(objects),
 		share(objects, all), units__size(size, sizeof(size), llround(bytes)));
 	for (size_t i = 0; r && i < p->nhists; i++)
-		r[i] = (struct ranked){hist__temporary_objects(&p->hists[i].hist), &p->hists[i]};
+		r[i] = (struct ranked_temporary){hist__temporary_objects(&p->hists[i].hist),
+						 &p->hists[i]};
 	if (r)
 		qsort(r, p->nhists, sizeof(*r), by_objects);
 	for (size_t i = 0; r && i < p->nhists && i < TOP_TEMPORARY && whole(r[i].objects); i++) {

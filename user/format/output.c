@@ -64,7 +64,7 @@ int output__expand(const char *path, uint32_t pid, char **ret)
 	return 0;
 }
 
-struct job {
+struct output_job {
 	const struct profile *p;
 	enum output_format format;
 	int type;
@@ -72,7 +72,7 @@ struct job {
 
 static int run_job(FILE *f, void *arg)
 {
-	struct job *job = arg;
+	struct output_job *job = arg;
 
 	return output__write_stream(job->p, f, job->format, job->type);
 }
@@ -96,7 +96,7 @@ int output__write_stream(const struct profile *p, FILE *f, enum output_format fo
 
 int output__write_type(const struct profile *p, const char *path, int type)
 {
-	struct job job = {.p = p, .type = type};
+	struct output_job job = {.p = p, .type = type};
 	cleanup_free char *name = NULL;
 	int format, err = output__expand(path, p->pid, &name);
 

@@ -11,7 +11,7 @@
 
 #include "core/util.h"
 #include "format/inflate.h"
-#include "format/wire.h"
+#include "format/protowire.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -170,10 +170,10 @@ static int string_of(struct reader *r, uint64_t i, uint32_t *ret)
 
 static int read_strings(struct reader *r)
 {
-	struct wire w = wire__of(r->raw, r->len);
+	struct protowire w = protowire__of(r->raw, r->len);
 	int more, err;
 
-	while ((more = wire__next(&w)) > 0) {
+	while ((more = protowire__next(&w)) > 0) {
 		if (w.field != 6 || w.type != WIRE_BYTES)
 			continue;
 		if (!r->nstring && w.len)
@@ -191,12 +191,13 @@ static int read_strings(struct reader *r)
 	return more < 0 ? bad(r, "damaged message") : 0;
 }
 
-static int read_value_type(struct reader *r, const struct wire *from, struct profile_value_type *t)
+static int read_value_type(struct reader *r, const struct protowire *from,
+			   struct profile_value_type *t)
 {
-	struct wire w = wire__of(from->data, from->len);
+	struct protowire w = protowire__of(from->data, from->len);
 	int more, err = 0;
 
-	while ((more = wire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0 && !err) {
 		if (w.field == 1)
 			err = string_of(r, w.num, &t->type);
 		else if (w.field == 2)
@@ -205,15 +206,15 @@ static int read_value_type(struct reader *r, const struct wire *from, struct pro
 	return err ? err : more < 0 ? bad(r, "damaged value type") : 0;
 }
 
-static int read_mapping(struct reader *r, const struct wire *from)
+static int read_mapping(struct reader *r, const struct protowire *from)
 {
-	struct wire w = wire__of(from->data, from->len);
+	struct protowire w = protowire__of(from->data, from->len);
 	struct profile_mapping m = {0};
 	struct profile *p = r->p;
 	uint64_t id = 0;
 	int more, err = 0;
 
-	while ((more = wire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0 && !err) {
 		switch (w.field) {
 		case 1: id = w.num; break;
 		case 2: m.start = w.num; break;
@@ -238,15 +239,15 @@ static int read_mapping(struct reader *r, const struct wire *from)
 	return err;
 }
 
-static int read_function(struct reader *r, const struct wire *from)
+static int read_function(struct reader *r, const struct protowire *from)
 {
-	struct wire w = wire__of(from->data, from->len);
+	struct protowire w = protowire__of(from->data, from->len);
 	struct profile_function f = {0};
 	struct profile *p = r->p;
 	uint64_t id = 0;
 	int more, err = 0;
 
-	while ((more = wire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0 && !err) {
 		switch (w.field) {
 		case 1: id = w.num; break;
 		case 2: err = string_of(r, w.num, &f.name); break;
@@ -267,14 +268,14 @@ static int read_function(struct reader *r, const struct wire *from)
 	return err;
 }
 
-static int read_line(struct reader *r, const struct wire *from)
+static int read_line(struct reader *r, const struct protowire *from)
 {
-	struct wire w = wire__of(from->data, from->len);
+	struct protowire w = protowire__of(from->data, from->len);
 	struct profile_line line = {.function = PROFILE_NONE};
 	struct profile *p = r->p;
 	int more, err;
 
-	while ((more = wire__next(&w)) > 0) {
+	while ((more = protowire__next(&w)) > 0) {
 		if (w.field == 1 && !ids_find(&r->functions, w.num, &line.function))
 			return bad(r, "a line refers to an unknown function");
 		if (w.field == 2)
@@ -294,15 +295,15 @@ static int read_line(struct reader *r, const struct wire *from)
 	return err;
 }
 
-static int read_location(struct reader *r, const struct wire *from)
+static int read_location(struct reader *r, const struct protowire *from)
 {
-	struct wire w = wire__of(from->data, from->len);
+	struct protowire w = protowire__of(from->data, from->len);
 	struct profile *p = r->p;
 	struct profile_location l = {.mapping = PROFILE_NONE, .line0 = p->nlines};
 	uint64_t id = 0;
 	int more, err = 0;
 
-	while ((more = wire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0 && !err) {
 		switch (w.field) {
 		case 1: id = w.num; break;
 		case 2:
@@ -331,11 +332,11 @@ static int read_location(struct reader *r, const struct wire *from)
 /* Mappings, functions and the header in one walk, locations in the next. */
 static int read_tables(struct reader *r)
 {
-	struct wire w = wire__of(r->raw, r->len);
+	struct protowire w = protowire__of(r->raw, r->len);
 	struct profile *p = r->p;
 	int more, err = 0;
 
-	while (!err && (more = wire__next(&w)) > 0) {
+	while (!err && (more = protowire__next(&w)) > 0) {
 		uint64_t v;
 
 		switch (w.field) {
@@ -353,8 +354,8 @@ static int read_tables(struct reader *r)
 		case 11: err = read_value_type(r, &w, &p->period_type); break;
 		case 12: p->period = w.num; break;
 		case 13:
-			for (struct wire_list l = wire__list(&w);
-			     !err && wire__list_next(&l, &v);) {
+			for (struct protowire_list l = protowire__list(&w);
+			     !err && protowire__list_next(&l, &v);) {
 				uint32_t id;
 
 				if (p->ncomments >= MAX_COMMENTS)
@@ -371,22 +372,22 @@ static int read_tables(struct reader *r)
 		case 15: err = string_of(r, w.num, &p->doc_url); break;
 		}
 	}
-	w = wire__of(r->raw, r->len);
-	while (!err && (more = wire__next(&w)) > 0) {
+	w = protowire__of(r->raw, r->len);
+	while (!err && (more = protowire__next(&w)) > 0) {
 		if (w.field == 4 && w.type == WIRE_BYTES)
 			err = read_location(r, &w);
 	}
 	return err;
 }
 
-static int read_label(struct reader *r, const struct wire *from, struct profile_label *l,
+static int read_label(struct reader *r, const struct protowire *from, struct profile_label *l,
 		      bool *keep)
 {
-	struct wire w = wire__of(from->data, from->len);
+	struct protowire w = protowire__of(from->data, from->len);
 	int more, err = 0;
 
 	*l = (struct profile_label){0};
-	while ((more = wire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0 && !err) {
 		switch (w.field) {
 		case 1: err = string_of(r, w.num, &l->key); break;
 		case 2: err = string_of(r, w.num, &l->str); break;
@@ -398,15 +399,15 @@ static int read_label(struct reader *r, const struct wire *from, struct profile_
 	return err ? err : more < 0 ? bad(r, "damaged label") : 0;
 }
 
-static int read_stack(struct reader *r, const struct wire *w, size_t *n)
+static int read_stack(struct reader *r, const struct protowire *w, size_t *n)
 {
-	struct wire_list l = wire__list(w);
+	struct protowire_list l = protowire__list(w);
 	uint64_t id;
 
 	/* A packed id takes a byte at least. */
 	if (array_reserve(r->stack, r->stack_cap, *n + (w->type == WIRE_BYTES ? w->len : 1)))
 		return -ENOMEM;
-	while (wire__list_next(&l, &id)) {
+	while (protowire__list_next(&l, &id)) {
 		if (!ids_find(&r->locations, id, &r->stack[*n]))
 			return bad(r, "a sample refers to an unknown location");
 		(*n)++;
@@ -414,21 +415,21 @@ static int read_stack(struct reader *r, const struct wire *w, size_t *n)
 	return l.bad ? bad(r, "damaged stack") : 0;
 }
 
-static int read_sample(struct reader *r, const struct wire *from)
+static int read_sample(struct reader *r, const struct protowire *from)
 {
-	struct wire w = wire__of(from->data, from->len);
+	struct protowire w = protowire__of(from->data, from->len);
 	size_t n = 0, nlabels = 0, nvalues = 0;
 	int64_t value[PROFILE_MAX_VALUES];
 	uint64_t v;
 	int more, err = 0;
 
-	while (!err && (more = wire__next(&w)) > 0) {
+	while (!err && (more = protowire__next(&w)) > 0) {
 		if (w.field == 1) {
 			err = read_stack(r, &w, &n);
 		} else if (w.field == 2) {
-			struct wire_list l = wire__list(&w);
+			struct protowire_list l = protowire__list(&w);
 
-			while (wire__list_next(&l, &v)) {
+			while (protowire__list_next(&l, &v)) {
 				if (nvalues >= r->p->nvalues)
 					return bad(r, "more values than sample types");
 				value[nvalues++] = v;
@@ -458,10 +459,10 @@ static int read_sample(struct reader *r, const struct wire *from)
 
 static int read_samples(struct reader *r)
 {
-	struct wire w = wire__of(r->raw, r->len);
+	struct protowire w = protowire__of(r->raw, r->len);
 	int err = 0;
 
-	while (!err && wire__next(&w) > 0) {
+	while (!err && protowire__next(&w) > 0) {
 		if (w.field == 2 && w.type == WIRE_BYTES)
 			err = read_sample(r, &w);
 	}

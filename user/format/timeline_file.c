@@ -16,21 +16,21 @@ static int stream_status(FILE *f)
 
 /* The timelines that still have rows, as a heap: the one whose next row is the earliest is first;
  * of equal times the first timeline's. */
-struct merge {
+struct timeline_merge {
 	const struct timeline *const *t;
 	size_t *at;   /* next row of each */
 	size_t *heap; /* indices of timelines */
 	size_t n;
 };
 
-static bool is_before(const struct merge *m, size_t a, size_t b)
+static bool is_before(const struct timeline_merge *m, size_t a, size_t b)
 {
 	int64_t x = m->t[a]->rows[m->at[a]].time_unix_ms, y = m->t[b]->rows[m->at[b]].time_unix_ms;
 
 	return x != y ? x < y : a < b;
 }
 
-static void sift_down(struct merge *m, size_t i)
+static void sift_down(struct timeline_merge *m, size_t i)
 {
 	for (size_t child; (child = 2 * i + 1) < m->n; i = child) {
 		size_t held = m->heap[i];
@@ -59,7 +59,7 @@ static void write_csv_row(FILE *f, uint32_t pid, const struct timeline_row *r)
 int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
 {
 	cleanup_free size_t *at = calloc(n + 1, sizeof(*at)), *heap = calloc(n + 1, sizeof(*heap));
-	struct merge m = {.t = t, .at = at, .heap = heap};
+	struct timeline_merge m = {.t = t, .at = at, .heap = heap};
 
 	if (!at || !heap)
 		return -ENOMEM;
@@ -150,7 +150,7 @@ bool timeline_file__known(const char *path)
 	return writer_of(path);
 }
 
-struct job {
+struct timeline_job {
 	write_fn write;
 	const struct timeline *const *t;
 	size_t n;
@@ -158,14 +158,14 @@ struct job {
 
 static int run_job(FILE *f, void *arg)
 {
-	const struct job *job = arg;
+	const struct timeline_job *job = arg;
 
 	return job->write(f, job->t, job->n);
 }
 
 int timeline_file__save(const char *path, const struct timeline *const *t, size_t n)
 {
-	struct job job = {.write = writer_of(path), .t = t, .n = n};
+	struct timeline_job job = {.write = writer_of(path), .t = t, .n = n};
 
 	return job.write ? outfile__write(path, run_job, &job) : -EINVAL;
 }

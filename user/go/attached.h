@@ -6,7 +6,7 @@
 #ifndef GO_ATTACHED_H
 #define GO_ATTACHED_H
 
-#include "go/heap.h"
+#include "go/go_heap.h"
 #include "go/memstats.h"
 
 #include <stdbool.h>

@@ -157,12 +157,12 @@ static uint32_t offset_of(Dwarf_Die *type, const char *path)
 	return UINT32_MAX;
 }
 
-struct search {
+struct layout_search {
 	struct go_layout *layout;
 	uint64_t found[2]; /* one bit a field: its type was met */
 };
 
-static void take_type(struct search *s, Dwarf_Die *type, const char *name)
+static void take_type(struct layout_search *s, Dwarf_Die *type, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		uint32_t v;
@@ -181,7 +181,7 @@ static void take_type(struct search *s, Dwarf_Die *type, const char *name)
 	}
 }
 
-static void search_unit(struct search *s, Dwarf_Die *unit)
+static void search_unit(struct layout_search *s, Dwarf_Die *unit)
 {
 	Dwarf_Die die;
 
@@ -201,7 +201,7 @@ static void search_unit(struct search *s, Dwarf_Die *unit)
 static int read_dwarf(Elf *elf, struct go_layout *ret)
 {
 	struct go_layout l = {0};
-	struct search s = {.layout = &l};
+	struct layout_search s = {.layout = &l};
 	Dwarf *dw = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
 	Dwarf_CU *cu = NULL;
 	int err = 0;

@@ -8,7 +8,7 @@
 #define GO_GCTRACE_H
 
 #include "go/layout.h"
-#include "go/target.h"
+#include "go/go_target.h"
 #include "memwatch/gotrace.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 #include "go/goroutines.h"
 
 #include "core/util.h"
-#include "go/stacks.h"
+#include "go/go_stacks.h"
 
 #include <string.h>
 
@@ -189,13 +189,13 @@ int go_goroutines__count(const struct go_target *t, struct go_goroutines_count *
 	return err;
 }
 
-struct window { /* the part of a stack at hand */
+struct stack_window { /* the part of a stack at hand */
 	uint64_t addr;
 	size_t len;
 	uint8_t data[STACK_WINDOW];
 };
 
-static int stack_word(const struct go_target *t, struct window *w, uint64_t addr, uint64_t hi,
+static int stack_word(const struct go_target *t, struct stack_window *w, uint64_t addr, uint64_t hi,
 		      uint64_t *ret)
 {
 	if (addr < w->addr || addr + 8 > w->addr + w->len) {
@@ -234,7 +234,7 @@ static size_t unwind(const struct go_target *t, const struct g *g, uint64_t *pcs
 	uint64_t pc = g->syscall_sp ? g->syscall_pc : g->pc;
 	uint64_t sp = g->syscall_sp ? g->syscall_sp : g->sp;
 	size_t limit = t->bin.minor < 23 ? 32 : 128, n = 0;
-	struct window w = {0};
+	struct stack_window w = {0};
 	struct gotab_func f;
 	uint8_t callee = 0;
 	int32_t delta;
@@ -262,14 +262,14 @@ static size_t unwind(const struct go_target *t, const struct g *g, uint64_t *pcs
 	return n;
 }
 
-struct group { /* goroutines of one state and stack */
+struct goroutine_group { /* goroutines of one state and stack */
 	uint64_t hash, count;
 	uint32_t state;
 	uint32_t locs0, nlocs;
 };
 
 struct grouping {
-	struct group *g;
+	struct goroutine_group *g;
 	size_t n, cap;
 	uint32_t *locs;
 	size_t nlocs, locs_cap;
@@ -309,7 +309,7 @@ static int count_in(struct grouping *gr, uint32_t state, const uint32_t *locs, u
 			return err;
 	}
 	for (at = hash & (gr->nslots - 1); gr->slots[at]; at = (at + 1) & (gr->nslots - 1)) {
-		struct group *g = &gr->g[gr->slots[at] - 1];
+		struct goroutine_group *g = &gr->g[gr->slots[at] - 1];
 
 		if (g->hash == hash && g->state == state && g->nlocs == n &&
 		    !memcmp(gr->locs + g->locs0, locs, n * sizeof(*locs))) {
@@ -324,7 +324,7 @@ static int count_in(struct grouping *gr, uint32_t state, const uint32_t *locs, u
 		return err;
 	if (n)
 		memcpy(gr->locs + gr->nlocs, locs, n * sizeof(*locs));
-	gr->g[gr->n] = (struct group){hash, 1, state, (uint32_t)gr->nlocs, n};
+	gr->g[gr->n] = (struct goroutine_group){hash, 1, state, (uint32_t)gr->nlocs, n};
 	gr->nlocs += n;
 	gr->slots[at] = ++gr->n;
 	return 0;
@@ -389,7 +389,7 @@ static int set_types(struct profile *p)
 
 static int by_count(const void *a, const void *b)
 {
-	const struct group *x = a, *y = b;
+	const struct goroutine_group *x = a, *y = b;
 
 	if (x->count != y->count)
 		return x->count < y->count ? 1 : -1;

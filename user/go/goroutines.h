@@ -8,7 +8,7 @@
 #ifndef GO_GOROUTINES_H
 #define GO_GOROUTINES_H
 
-#include "go/target.h"
+#include "go/go_target.h"
 #include "model/profile.h"
 
 #include <stdint.h>

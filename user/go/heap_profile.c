@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* heap_profile.c - the runtime's heap records as a profile. See heap.h. */
-#include "go/heap.h"
+#include "go/go_heap.h"
 
 #include "core/util.h"
-#include "go/stacks.h"
+#include "go/go_stacks.h"
 
 static int add_sample(struct go_stacks *s, struct profile *p, const struct go_heap *h,
 		      const struct go_bucket *b, const struct profile_label *more, uint32_t nmore,

@@ -9,7 +9,7 @@
 #define GO_MEMSTATS_H
 
 #include "go/layout.h"
-#include "go/target.h"
+#include "go/go_target.h"
 
 #include <stdint.h>
 #include <stdio.h>

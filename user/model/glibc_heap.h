@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/ledger.h"
+#include "model/ledger_input.h"
 
 #define GLIBC_HEAP_NOTE 200
 

@@ -15,13 +15,13 @@
 
 #define DIRECTORY_ENTRIES 65536
 
-struct found {
+struct found_file {
 	char *path;
 	int64_t mtime_ns;
 };
 
 /* Keeps the newest, oldest first. */
-static void keep(struct found *f, size_t *n, char *path, int64_t mtime_ns)
+static void keep(struct found_file *f, size_t *n, char *path, int64_t mtime_ns)
 {
 	size_t i;
 
@@ -35,7 +35,7 @@ static void keep(struct found *f, size_t *n, char *path, int64_t mtime_ns)
 	}
 	for (i = *n; i > 0 && f[i - 1].mtime_ns > mtime_ns; i--)
 		f[i] = f[i - 1];
-	f[i] = (struct found){path, mtime_ns};
+	f[i] = (struct found_file){path, mtime_ns};
 	(*n)++;
 }
 
@@ -51,7 +51,7 @@ int rotated__list(const char *path, struct rotated *ret)
 	cleanup_free char *dir_path =
 		slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
 	cleanup_dir DIR *dir = dir_path ? opendir(dir_path) : NULL;
-	struct found found[ROTATED_MAX];
+	struct found_file found[ROTATED_MAX];
 	size_t n = 0, seen = 0;
 	struct dirent *d;
 

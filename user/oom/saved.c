@@ -8,14 +8,14 @@
 
 #include "core/lines.h"
 #include "core/util.h"
-#include "oom/record.h"
+#include "oom/oom_record.h"
 
 #define LINE_BYTES (64 << 10)
 #define FILE_BYTES (1ULL << 30)
 #define JOINED_BYTES 16384 /* a wrapped line, put together */
 #define GROUP_PIDS 1024	   /* killed as a group: each is told once */
 
-struct reader {
+struct saved_reader {
 	void (*fn)(void *arg, struct oom_event *e);
 	void *arg;
 	struct saved_stats *stats;
@@ -58,7 +58,7 @@ static void fix_page_size(struct kmsg_kill *k)
 }
 
 /* Of a group that is killed as a whole the kernel names the first victim twice. */
-static bool is_told(struct reader *r, const struct kmsg_kill *k)
+static bool is_told(struct saved_reader *r, const struct kmsg_kill *k)
 {
 	if (!k->is_group)
 		r->npids = 0;
@@ -71,7 +71,7 @@ static bool is_told(struct reader *r, const struct kmsg_kill *k)
 	return false;
 }
 
-static void tell(struct reader *r)
+static void tell(struct saved_reader *r)
 {
 	struct kmsg_kill *k = &r->parser.cur;
 	struct oom_event *e = &r->event;
@@ -90,7 +90,7 @@ static void tell(struct reader *r)
 	r->fn(r->arg, e);
 }
 
-static void end_line(struct reader *r)
+static void end_line(struct saved_reader *r)
 {
 	if (!r->has_line)
 		return;
@@ -109,7 +109,7 @@ static void end_line(struct reader *r)
 		tell(r);
 }
 
-static void append(struct reader *r, const char *text)
+static void append(struct saved_reader *r, const char *text)
 {
 	size_t n = strlen(text), room = sizeof(r->text) - 1 - r->text_len;
 
@@ -119,7 +119,7 @@ static void append(struct reader *r, const char *text)
 	r->text[r->text_len] = 0;
 }
 
-static void begin_line(struct reader *r, const struct saved_line *line, size_t width)
+static void begin_line(struct saved_reader *r, const struct saved_line *line, size_t width)
 {
 	end_line(r);
 	r->has_line = true;
@@ -130,7 +130,7 @@ static void begin_line(struct reader *r, const struct saved_line *line, size_t w
 }
 
 /* A terminal breaks lines at its width, in the middle of words; people and mail at a blank. */
-static void continue_line(struct reader *r, const char *text, size_t width)
+static void continue_line(struct saved_reader *r, const char *text, size_t width)
 {
 	if (r->last_width < r->widest && r->text_len && r->text[r->text_len - 1] != ' ')
 		append(r, " ");
@@ -138,15 +138,15 @@ static void continue_line(struct reader *r, const char *text, size_t width)
 	r->last_width = width;
 }
 
-static void own_event(struct reader *r, const char *line, size_t len)
+static void own_event(struct saved_reader *r, const char *line, size_t len)
 {
-	if (record__parse(line, len, &r->event))
+	if (oom_record__parse(line, len, &r->event))
 		return;
 	r->stats->events++;
 	r->fn(r->arg, &r->event);
 }
 
-static void take(struct reader *r, char *line, size_t len, int64_t near_ms)
+static void take(struct saved_reader *r, char *line, size_t len, int64_t near_ms)
 {
 	struct saved_line d;
 
@@ -175,7 +175,7 @@ int saved__read(const char *path, void (*fn)(void *arg, struct oom_event *e), vo
 		struct saved_stats *ret)
 {
 	const struct lines_limits limits = {LINE_BYTES, FILE_BYTES};
-	cleanup_free struct reader *r = calloc(1, sizeof(*r));
+	cleanup_free struct saved_reader *r = calloc(1, sizeof(*r));
 	struct lines *l;
 	char *line;
 	size_t len;

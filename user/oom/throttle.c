@@ -26,7 +26,7 @@ struct counts {
 	uint64_t high, max, stall_us;
 };
 
-struct group {
+struct throttled_group {
 	char path[CGROUP_PATH];
 	uint64_t ino;
 	bool seen;
@@ -39,7 +39,7 @@ struct throttle {
 	struct cgroup_mounts mounts;
 	void (*fn)(void *arg, const struct throttle_event *e);
 	void *arg;
-	struct group group[THROTTLE_GROUPS];
+	struct throttled_group group[THROTTLE_GROUPS];
 	size_t n;
 	uint64_t left_out, look_ns, walk_ns;
 	size_t directories;
@@ -119,7 +119,7 @@ static int read_counts(int dir, struct counts *ret)
 
 /* --- the walk --- */
 
-static struct group *find(struct throttle *t, uint64_t ino)
+static struct throttled_group *find(struct throttle *t, uint64_t ino)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		if (t->group[i].ino == ino)
@@ -130,7 +130,7 @@ static struct group *find(struct throttle *t, uint64_t ino)
 
 static void take_group(struct throttle *t, int dir, uint64_t ino, uint64_t now_ns)
 {
-	struct group *g = find(t, ino);
+	struct throttled_group *g = find(t, ino);
 	uint64_t high;
 	char text[64];
 
@@ -202,7 +202,7 @@ static void walk_all(struct throttle *t, uint64_t now_ns)
 
 /* --- the look --- */
 
-static void tell(struct throttle *t, struct group *g, int dir, const struct counts *now,
+static void tell(struct throttle *t, struct throttled_group *g, int dir, const struct counts *now,
 		 uint64_t now_ns, int64_t wall_ms)
 {
 	struct throttle_event e = {.time_unix_ms = wall_ms,
@@ -224,7 +224,7 @@ static void tell(struct throttle *t, struct group *g, int dir, const struct coun
 	t->fn(t->arg, &e);
 }
 
-static void look_at(struct throttle *t, struct group *g, uint64_t now_ns, int64_t wall_ms)
+static void look_at(struct throttle *t, struct throttled_group *g, uint64_t now_ns, int64_t wall_ms)
 {
 	char full[2 * CGROUP_PATH];
 	cleanup_fd int dir = -1;

@@ -142,13 +142,13 @@ static uint32_t site_row(struct alloc_probe *p, const struct site *s)
 	return index;
 }
 
-struct batch {
+struct probe_batch {
 	uint64_t offsets[ALLOCS_MAX], cookies[ALLOCS_MAX];
 	size_t n;
 };
 
 static int attach_multi(struct alloc_probe *p, const struct bpf_program *prog, int type,
-			const char *path, const struct batch *b, int pid, uint32_t target,
+			const char *path, const struct probe_batch *b, int pid, uint32_t target,
 			uint32_t flags)
 {
 	int fd = uprobe_link__create(bpf_program__fd(prog), type, path, b->offsets, b->cookies,
@@ -158,7 +158,7 @@ static int attach_multi(struct alloc_probe *p, const struct bpf_program *prog, i
 }
 
 static int attach_single(struct alloc_probe *p, const struct bpf_program *prog, const char *path,
-			 const struct batch *b, int pid, uint32_t target, bool ret)
+			 const struct probe_batch *b, int pid, uint32_t target, bool ret)
 {
 	for (size_t i = 0; i < b->n; i++) {
 		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = b->cookies[i], .retprobe = ret);
@@ -175,8 +175,8 @@ static int attach_single(struct alloc_probe *p, const struct bpf_program *prog, 
 	return 0;
 }
 
-static int attach_batch(struct alloc_probe *p, const char *path, const struct batch *b, int pid,
-			uint32_t target, bool frees)
+static int attach_batch(struct alloc_probe *p, const char *path, const struct probe_batch *b,
+			int pid, uint32_t target, bool frees)
 {
 	struct memwatch_bpf *s = p->obj->skel;
 	int err;
@@ -215,12 +215,13 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct ba
  * Functions that throw are followed from the entry to their ret instructions by plain probes, on
  * every kernel: a return probe on the stack would end a program whose exception meets it.
  */
-static int attach_throwing(struct alloc_probe *p, const char *path, const struct batch *entries,
-			   const struct batch *exits, int pid, uint32_t target)
+static int attach_throwing(struct alloc_probe *p, const char *path,
+			   const struct probe_batch *entries, const struct probe_batch *exits,
+			   int pid, uint32_t target)
 {
 	const struct bpf_program *prog[2] = {p->obj->skel->progs.mw_alloc_ret,
 					     p->obj->skel->progs.mw_alloc_entry};
-	const struct batch *batch[2] = {exits, entries};
+	const struct probe_batch *batch[2] = {exits, entries};
 	int err = 0;
 
 	if (!entries->n)
@@ -244,7 +245,7 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			size_t *ret_n)
 {
 	enum { FREES, ALLOCS, THROWING, EXITS, BATCHES };
-	cleanup_free struct batch *b = calloc(BATCHES, sizeof(*b));
+	cleanup_free struct probe_batch *b = calloc(BATCHES, sizeof(*b));
 	char path[64];
 	int err;
 
@@ -254,9 +255,9 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
 		const struct site *s = &sites[i];
-		struct batch *to = &b[s->func.fn == MW_FN_FREE	? FREES
-				      : s->func.fn == MW_FN_NEW ? THROWING
-								: ALLOCS];
+		struct probe_batch *to = &b[s->func.fn == MW_FN_FREE  ? FREES
+					    : s->func.fn == MW_FN_NEW ? THROWING
+								      : ALLOCS];
 		uint64_t flags = 0;
 
 		if (s->wrapper || s->kind == SITE_NONE)

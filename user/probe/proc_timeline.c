@@ -14,7 +14,7 @@
 #define FEW_ROWS 128
 #define DROP_SHARE 16
 
-struct entry {
+struct timeline_entry {
 	struct timeline line;
 	pid_t pid;
 	uint64_t start_ns; /* 0 until the first row */
@@ -26,11 +26,11 @@ struct entry {
 struct proc_timeline {
 	struct proc_timeline_opts opts;
 	struct mm_probe *probe;
-	struct entry **entry;
+	struct timeline_entry **entry;
 	size_t n, cap;
-	struct entry **live; /* the entries that still record, by PID */
+	struct timeline_entry **live; /* the entries that still record, by PID */
 	size_t nlive, live_cap;
-	struct entry **gone; /* ended by an event since the last rows */
+	struct timeline_entry **gone; /* ended by an event since the last rows */
 	size_t ngone, gone_cap;
 	size_t nfull;
 	uint64_t rejected, dropped;
@@ -105,7 +105,7 @@ static size_t live_at(const struct proc_timeline *t, pid_t pid)
 	return lo;
 }
 
-static struct entry *find_live(const struct proc_timeline *t, pid_t pid)
+static struct timeline_entry *find_live(const struct proc_timeline *t, pid_t pid)
 {
 	size_t at = live_at(t, pid);
 
@@ -113,9 +113,9 @@ static struct entry *find_live(const struct proc_timeline *t, pid_t pid)
 }
 
 /* The live entry of the PID, else the last one that had it. */
-static struct entry *find_any(const struct proc_timeline *t, pid_t pid)
+static struct timeline_entry *find_any(const struct proc_timeline *t, pid_t pid)
 {
-	struct entry *e = find_live(t, pid);
+	struct timeline_entry *e = find_live(t, pid);
 
 	for (size_t i = t->n; !e && i-- > 0;) {
 		if (t->entry[i]->pid == pid)
@@ -124,7 +124,7 @@ static struct entry *find_any(const struct proc_timeline *t, pid_t pid)
 	return e;
 }
 
-static void end_entry(struct proc_timeline *t, struct entry *e)
+static void end_entry(struct proc_timeline *t, struct timeline_entry *e)
 {
 	size_t at = live_at(t, e->pid);
 
@@ -133,10 +133,11 @@ static void end_entry(struct proc_timeline *t, struct entry *e)
 	t->nlive--;
 }
 
-static int add_entry(struct proc_timeline *t, pid_t pid, const char *name, struct entry **ret)
+static int add_entry(struct proc_timeline *t, pid_t pid, const char *name,
+		     struct timeline_entry **ret)
 {
 	size_t at = live_at(t, pid);
-	struct entry *e;
+	struct timeline_entry *e;
 
 	if (at < t->nlive && t->live[at]->pid == pid)
 		return -EEXIST;
@@ -175,7 +176,7 @@ int proc_timeline__add(struct proc_timeline *t, pid_t pid)
 void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes,
 			 int64_t alloc_bytes)
 {
-	struct entry *e = find_live(t, pid);
+	struct timeline_entry *e = find_live(t, pid);
 
 	if (!e)
 		return;
@@ -185,7 +186,7 @@ void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes
 
 int proc_timeline__mark(struct proc_timeline *t, pid_t pid, const char *text)
 {
-	struct entry *e = find_any(t, pid);
+	struct timeline_entry *e = find_any(t, pid);
 
 	return e ? timeline__mark(&e->line, wall_of(t, util__now_ns()), text) : -ESRCH;
 }
@@ -195,7 +196,7 @@ struct figures {
 	int64_t virt, anon, file, shmem, swap;
 };
 
-static int append(struct proc_timeline *t, struct entry *e, const struct figures *f)
+static int append(struct proc_timeline *t, struct timeline_entry *e, const struct figures *f)
 {
 	struct timeline_row row = timeline__row(wall_of(t, f->time_ns));
 
@@ -212,8 +213,8 @@ static int append(struct proc_timeline *t, struct entry *e, const struct figures
 }
 
 /* The peak goes in as a row where it is more than the rows around it. */
-static int append_peak(struct proc_timeline *t, struct entry *e, const struct figures *peak,
-		       int64_t rss_now)
+static int append_peak(struct proc_timeline *t, struct timeline_entry *e,
+		       const struct figures *peak, int64_t rss_now)
 {
 	const struct timeline *l = &e->line;
 	int64_t rss = peak->anon + peak->file + peak->shmem;
@@ -267,11 +268,11 @@ static void make_room(struct proc_timeline *t, size_t max)
 }
 
 /* With `all`: an entry for a process that was met; NULL when there is no room. */
-static struct entry *add_process(struct proc_timeline *t, pid_t pid, const char *comm,
-				 uint64_t start_ns)
+static struct timeline_entry *add_process(struct proc_timeline *t, pid_t pid, const char *comm,
+					  uint64_t start_ns)
 {
 	size_t max = t->opts.max_processes ? t->opts.max_processes : MAX_PROCESSES;
-	struct entry *e = NULL;
+	struct timeline_entry *e = NULL;
 	char name[MW_MM_COMM_LEN + 1];
 
 	snprintf(name, sizeof(name), "%.*s", MW_MM_COMM_LEN, comm);
@@ -288,7 +289,7 @@ static struct entry *add_process(struct proc_timeline *t, pid_t pid, const char 
 
 void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 {
-	struct entry *e = find_live(t, ev->tgid);
+	struct timeline_entry *e = find_live(t, ev->tgid);
 	struct figures peak = {ev->peak_time_ns,    ev->peak_virt_bytes,  ev->peak_anon_bytes,
 			       ev->peak_file_bytes, ev->peak_shmem_bytes, TIMELINE_UNKNOWN};
 	struct figures now = {ev->time_ns,    ev->virt_bytes,  ev->anon_bytes,
@@ -342,7 +343,7 @@ static void tell_gaps(struct proc_timeline *t, uint64_t now_ns)
 	}
 }
 
-static int take_row(struct proc_timeline *t, struct entry *e, const struct mw_task_row *r,
+static int take_row(struct proc_timeline *t, struct timeline_entry *e, const struct mw_task_row *r,
 		    uint64_t now_ns)
 {
 	struct figures now = {now_ns,	     r->virt_bytes,  r->anon_bytes,
@@ -386,7 +387,7 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 	t->last_ns = now_ns;
 	for (size_t i = 0; t->opts.all && i < rows->n; i++) {
 		const struct mw_task_row *row = &rows->row[i];
-		struct entry *e = find_live(t, row->tgid);
+		struct timeline_entry *e = find_live(t, row->tgid);
 
 		if (e && e->start_ns && e->start_ns != row->start_ns) {
 			timeline__mark(&e->line, wall_of(t, now_ns), "ended");
@@ -397,7 +398,7 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 			add_process(t, row->tgid, row->comm, row->start_ns);
 	}
 	for (size_t i = 0; i < t->nlive;) { /* both are sorted by PID */
-		struct entry *e = t->live[i];
+		struct timeline_entry *e = t->live[i];
 		int err;
 
 		while (r < rows->n && rows->row[r].tgid < (uint32_t)e->pid)
@@ -462,7 +463,7 @@ size_t proc_timeline__all(struct proc_timeline *t, const struct timeline *const 
 
 const struct timeline *proc_timeline__of(struct proc_timeline *t, pid_t pid)
 {
-	struct entry *e = find_any(t, pid);
+	struct timeline_entry *e = find_any(t, pid);
 
 	return e ? &e->line : NULL;
 }

@@ -43,7 +43,7 @@ static int make_dir(int at, const char *name, int *ret)
 	return 0;
 }
 
-struct entry {
+struct cache_entry {
 	char name[NAME_MAX + 1];
 	off_t size;
 	time_t mtime;
@@ -51,7 +51,7 @@ struct entry {
 
 static int oldest_first(const void *x, const void *y)
 {
-	const struct entry *a = x, *b = y;
+	const struct cache_entry *a = x, *b = y;
 
 	return (a->mtime > b->mtime) - (a->mtime < b->mtime);
 }
@@ -61,7 +61,7 @@ static void prune(int dirfd)
 {
 	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_dir DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
-	cleanup_free struct entry *list = NULL;
+	cleanup_free struct cache_entry *list = NULL;
 	size_t n = 0, cap = 0;
 	uint64_t total = 0;
 	struct dirent *d;

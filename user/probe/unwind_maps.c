@@ -34,9 +34,9 @@
 #define MAX_CACHED_FILE (128u << 20) /* reading more takes as long as building */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
 
-struct file {
+struct table_file {
 	struct mw_unwind_key key;
-	struct file *next;
+	struct table_file *next;
 	uint32_t state; /* enum mw_unwind_file_state */
 	uint32_t slot;
 	uint64_t bytes, rows;
@@ -44,14 +44,14 @@ struct file {
 };
 
 /* A file on its way to the unwinder. */
-struct pending {
-	struct file *f; /* owned */
+struct pending_table {
+	struct table_file *f; /* owned */
 	struct mw_unwind_file v;
 	int inner; /* its table, -1 if it has none */
 };
 
 /* A process to look at; key set: on behalf of the unwinder. */
-struct job {
+struct table_job {
 	pid_t pid;
 	bool wanted;
 	struct mw_unwind_key key;
@@ -64,31 +64,31 @@ struct unwind_maps {
 	int files_fd, tables_fd, wanted_fd;
 
 	pthread_mutex_t lock; /* of all that follows but the queue; held while tables are built */
-	struct file *buckets[BUCKETS];
+	struct table_file *buckets[BUCKETS];
 	uint32_t n_files, last_id;
 	uint32_t *free_slots; /* a ring: a slot rests as long as possible before it is used again */
 	uint32_t free_head, free_cnt, n_slots;
-	struct pending pending[MAX_PENDING];
+	struct pending_table pending[MAX_PENDING];
 	uint32_t n_pending;
 	uint64_t pending_bytes;
 	struct unwind_maps_stats st;
 
 	pthread_mutex_t queue_lock;
 	pthread_cond_t queue_cond, idle_cond;
-	struct job queue[QUEUE];
+	struct table_job queue[QUEUE];
 	uint32_t queue_head, queue_cnt;
 	bool busy, quit, thread_runs;
 	pthread_t thread;
 };
 
-static struct file **bucket_of(struct unwind_maps *m, const struct mw_unwind_key *key)
+static struct table_file **bucket_of(struct unwind_maps *m, const struct mw_unwind_key *key)
 {
 	return &m->buckets[util__hash(key, sizeof(*key)) % BUCKETS];
 }
 
-static struct file *find_file(struct unwind_maps *m, const struct mw_unwind_key *key)
+static struct table_file *find_file(struct unwind_maps *m, const struct mw_unwind_key *key)
 {
-	struct file *f = *bucket_of(m, key);
+	struct table_file *f = *bucket_of(m, key);
 
 	while (f && memcmp(&f->key, key, sizeof(*key)))
 		f = f->next;
@@ -101,9 +101,9 @@ static void give_slot_back(struct unwind_maps *m, uint32_t slot)
 }
 
 /* Takes the file out of everything. */
-static void drop_file(struct unwind_maps *m, struct file *f)
+static void drop_file(struct unwind_maps *m, struct table_file *f)
 {
-	struct file **p = bucket_of(m, &f->key);
+	struct table_file **p = bucket_of(m, &f->key);
 
 	bpf_map_delete_elem(m->files_fd, &f->key);
 	if (f->state == MW_UNWIND_FILE_TABLE) {
@@ -123,13 +123,13 @@ static void drop_file(struct unwind_maps *m, struct file *f)
 }
 
 /* The file unused for longest, but none that was used in this tick or the last. */
-static struct file *eviction_victim(struct unwind_maps *m)
+static struct table_file *eviction_victim(struct unwind_maps *m)
 {
 	uint32_t now = m->o->skel->data->unwind_tick, best_age = 1;
-	struct file *best = NULL;
+	struct table_file *best = NULL;
 
 	for (size_t i = 0; i < BUCKETS; i++) {
-		for (struct file *f = m->buckets[i]; f; f = f->next) {
+		for (struct table_file *f = m->buckets[i]; f; f = f->next) {
 			struct mw_unwind_file v;
 
 			if (f->state != MW_UNWIND_FILE_TABLE || !f->key.ino ||
@@ -149,7 +149,7 @@ static int make_room(struct unwind_maps *m, uint64_t bytes)
 {
 	while (m->st.bytes + m->pending_bytes + bytes > m->budget || !m->free_cnt ||
 	       m->n_files >= MAX_FILES) {
-		struct file *f = bytes <= m->budget ? eviction_victim(m) : NULL;
+		struct table_file *f = bytes <= m->budget ? eviction_victim(m) : NULL;
 
 		if (!f)
 			return -ENOSPC;
@@ -185,7 +185,7 @@ static int create_inner(const struct unwind_table *t)
 }
 
 /* Links a file that the unwinder now knows into the books. */
-static void enter_file(struct unwind_maps *m, struct file *f)
+static void enter_file(struct unwind_maps *m, struct table_file *f)
 {
 	f->next = *bucket_of(m, &f->key);
 	*bucket_of(m, &f->key) = f;
@@ -222,7 +222,7 @@ static int flush_pending(struct unwind_maps *m)
 				      : 0;
 	}
 	for (uint32_t i = 0; i < m->n_pending; i++) {
-		struct pending *p = &m->pending[i];
+		struct pending_table *p = &m->pending[i];
 
 		if (!err && bpf_map_update_elem(m->files_fd, &p->f->key, &p->v, BPF_ANY))
 			err = -errno;
@@ -247,8 +247,8 @@ static int flush_pending(struct unwind_maps *m)
 static int publish(struct unwind_maps *m, const struct mw_unwind_key *key,
 		   const struct unwind_table *t, bool refused)
 {
-	struct pending *p;
-	struct file *f;
+	struct pending_table *p;
+	struct table_file *f;
 	int err;
 
 	if (m->n_pending == MAX_PENDING) {
@@ -260,7 +260,7 @@ static int publish(struct unwind_maps *m, const struct mw_unwind_key *key,
 	if (!f)
 		return -ENOMEM;
 	p = &m->pending[m->n_pending];
-	*p = (struct pending){.f = f, .inner = -1};
+	*p = (struct pending_table){.f = f, .inner = -1};
 	p->v.state = t ? MW_UNWIND_FILE_TABLE : MW_UNWIND_FILE_NONE;
 	p->v.used = m->o->skel->data->unwind_tick;
 	p->v.id = ++m->last_id;
@@ -478,7 +478,7 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 	pthread_mutex_lock(&m->lock);
 	n = read_vmas(m, pid, &vmas);
 	for (ssize_t i = 0; i < n; i++) {
-		struct file *f = find_file(m, &vmas[i].key);
+		struct table_file *f = find_file(m, &vmas[i].key);
 		int err;
 
 		if (vmas[i].vdso || (f && !f->refused) || is_pending(m, &vmas[i].key))
@@ -522,7 +522,7 @@ static void *work(void *arg)
 
 	pthread_mutex_lock(&m->queue_lock);
 	while (!m->quit) {
-		struct job job;
+		struct table_job job;
 
 		if (!m->queue_cnt) {
 			struct timespec until;
@@ -550,7 +550,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static int enqueue(struct unwind_maps *m, const struct job *job)
+static int enqueue(struct unwind_maps *m, const struct table_job *job)
 {
 	int err = 0;
 
@@ -567,14 +567,14 @@ static int enqueue(struct unwind_maps *m, const struct job *job)
 
 int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait)
 {
-	struct job job = {.pid = pid};
+	struct table_job job = {.pid = pid};
 
 	return wait ? scan_process(m, pid) : enqueue(m, &job);
 }
 
 void unwind_maps__on_unknown_file(struct unwind_maps *m, const struct mw_ev_file *ev)
 {
-	struct job job = {.pid = ev->pid, .wanted = true, .key = {ev->dev, ev->ino, ev->gen}};
+	struct table_job job = {.pid = ev->pid, .wanted = true, .key = {ev->dev, ev->ino, ev->gen}};
 
 	__atomic_add_fetch(&m->st.wanted, 1, __ATOMIC_RELAXED);
 	if (enqueue(m, &job))
@@ -674,7 +674,7 @@ void unwind_maps__free(struct unwind_maps *m)
 		  (unsigned long)m->st.failed, (double)m->st.build_ns / 1e6);
 	for (size_t i = 0; i < BUCKETS; i++) {
 		while (m->buckets[i]) {
-			struct file *f = m->buckets[i];
+			struct table_file *f = m->buckets[i];
 
 			m->buckets[i] = f->next;
 			free(f);

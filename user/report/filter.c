@@ -191,14 +191,14 @@ int filter__drop_frames(struct profile *p)
 
 /* --- by name --- */
 
-struct names {
+struct filter_names {
 	struct memo focus, ignore, hide, show, from;
 	uint8_t *focused; /* per location: 0, 1 focused, 2 ignored */
 	uint8_t *hidden;
 	unsigned matched;
 };
 
-static void look_at(struct profile *p, struct names *n, size_t i)
+static void look_at(struct profile *p, struct filter_names *n, size_t i)
 {
 	struct profile_location *l = &p->locations[i];
 
@@ -223,7 +223,7 @@ static void look_at(struct profile *p, struct names *n, size_t i)
 	}
 }
 
-static bool keep_sample(struct profile *p, const struct names *n, struct profile_sample *s)
+static bool keep_sample(struct profile *p, const struct filter_names *n, struct profile_sample *s)
 {
 	bool focused = false;
 	uint32_t *stack;
@@ -261,7 +261,7 @@ static bool start_here(struct memo *m, struct profile_location *l)
 	return false;
 }
 
-static void show_from(struct profile *p, struct names *n)
+static void show_from(struct profile *p, struct filter_names *n)
 {
 	size_t kept = 0;
 
@@ -284,7 +284,7 @@ static void show_from(struct profile *p, struct names *n)
 
 static int by_name(struct profile *p, const struct filter *f, unsigned *matched)
 {
-	struct names n = {0};
+	struct filter_names n = {0};
 	size_t kept = 0;
 	int err = memo_init(&n.focus, p, f->focus);
 

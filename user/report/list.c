@@ -16,7 +16,7 @@
 #define MAX_LINE ((int64_t)1 << 40) /* what a profile says beyond is nonsense */
 
 /* A source file, its lines NUL-terminated: line n (from 1) at text + at[n-1]. */
-struct source {
+struct source_text {
 	uint32_t file; /* string of the profile */
 	char *text;
 	size_t *at;
@@ -26,7 +26,7 @@ struct source {
 
 struct sources { /* each file is read once */
 	const char *dirs;
-	struct source *s;
+	struct source_text *s;
 	size_t n, cap;
 };
 
@@ -40,7 +40,7 @@ static void sources_free(struct sources *c)
 	free(c->s);
 }
 
-static int split_lines(struct source *s, size_t len)
+static int split_lines(struct source_text *s, size_t len)
 {
 	size_t i = 0;
 
@@ -63,7 +63,7 @@ static int split_lines(struct source *s, size_t len)
 }
 
 /* Only regular files: a name in a profile could point to a pipe or a device. */
-static int read_regular(const char *path, struct source *s)
+static int read_regular(const char *path, struct source_text *s)
 {
 	struct stat st;
 	ssize_t n;
@@ -77,7 +77,7 @@ static int read_regular(const char *path, struct source *s)
 }
 
 /* A relative name is looked for in every directory of the search path and in their parents. */
-static int search(const char *name, const char *dirs, struct source *s)
+static int search(const char *name, const char *dirs, struct source_text *s)
 {
 	while (*dirs) {
 		size_t len = strcspn(dirs, ":");
@@ -99,7 +99,7 @@ static int search(const char *name, const char *dirs, struct source *s)
 	return -ENOENT;
 }
 
-static int open_source(const char *file, const char *dirs, const char *trim, struct source *s)
+static int open_source(const char *file, const char *dirs, const char *trim, struct source_text *s)
 {
 	const char *name = graph__trim_path(file, trim, dirs);
 	int err, rc = 0;
@@ -123,9 +123,9 @@ static int open_source(const char *file, const char *dirs, const char *trim, str
 
 /* The file if it was read or `wanted` now; else NULL in *ret. */
 static int source_of(struct sources *c, const struct report *r, uint32_t file, bool wanted,
-		     const struct source **ret)
+		     const struct source_text **ret)
 {
-	struct source s = {.file = file};
+	struct source_text s = {.file = file};
 	int err;
 
 	*ret = NULL;
@@ -146,7 +146,7 @@ static int source_of(struct sources *c, const struct report *r, uint32_t file, b
 	return err;
 }
 
-struct group { /* the nodes of one function in one file */
+struct function_group { /* the nodes of one function in one file */
 	const uint32_t *node;
 	size_t n;
 };
@@ -156,7 +156,7 @@ static int64_t sane(int64_t line)
 	return line < 0 ? 0 : min_of(line, MAX_LINE);
 }
 
-static void line_range(const struct graph *g, const struct group *grp, int64_t *first,
+static void line_range(const struct graph *g, const struct function_group *grp, int64_t *first,
 		       int64_t *last)
 {
 	*first = MAX_LINE;
@@ -181,7 +181,8 @@ static void value_or_dot(const struct report *r, int64_t v, char *buf, size_t le
 }
 
 static int print_lines(const struct report *r, FILE *f, const struct graph *g,
-		       const struct group *grp, const struct source *s, int64_t first, int64_t last)
+		       const struct function_group *grp, const struct source_text *s, int64_t first,
+		       int64_t last)
 {
 	int err = 0;
 
@@ -219,12 +220,12 @@ static int print_lines(const struct report *r, FILE *f, const struct graph *g,
 }
 
 static int print_group(const struct report *r, FILE *f, const struct graph *g,
-		       const struct group *grp, struct sources *cache)
+		       const struct function_group *grp, struct sources *cache)
 {
 	const struct graph_node *n = &g->nodes[grp->node[0]];
 	char flat[MEASURE_LEN], cum[MEASURE_LEN], percent[MEASURE_LEN];
 	int64_t sum[2] = {0}, first, last;
-	const struct source *s;
+	const struct source_text *s;
 	int err;
 
 	for (size_t i = 0; i < grp->n; i++) {
@@ -273,7 +274,7 @@ static int print_functions(const struct report *r, FILE *f, const struct graph *
 
 	for (size_t i = 0; i < n && !err;) {
 		const struct graph_node *first = &g->nodes[node[i]];
-		struct group grp = {.node = node + i};
+		struct function_group grp = {.node = node + i};
 		bool more;
 
 		while (i + grp.n < n && g->nodes[node[i + grp.n]].name == first->name &&

@@ -123,14 +123,14 @@ static void place(const struct profile *p, const struct profile_sample *s, char 
 	}
 }
 
-struct shown {
+struct shown_frames {
 	FILE *f;
 	int n;
 };
 
 static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 {
-	struct shown *s = arg;
+	struct shown_frames *s = arg;
 	bool more = s->n++ < FRAMES_SHOWN;
 
 	fputs("        ", s->f);
@@ -141,7 +141,7 @@ static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 
 static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s)
 {
-	return min_of(text__each_frame(p, s, put_frame, &(struct shown){.f = f}), 0);
+	return min_of(text__each_frame(p, s, put_frame, &(struct shown_frames){.f = f}), 0);
 }
 
 static int put_verdict(FILE *f, const struct profile *p, const struct record_verdict *v)

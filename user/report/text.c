@@ -15,15 +15,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-struct ranked {
+struct ranked_stack {
 	int64_t value;
 	uint32_t sample;
 };
 
 static int by_value(const void *a, const void *b)
 {
-	int64_t x = llabs(((const struct ranked *)a)->value),
-		y = llabs(((const struct ranked *)b)->value);
+	int64_t x = llabs(((const struct ranked_stack *)a)->value),
+		y = llabs(((const struct ranked_stack *)b)->value);
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
@@ -57,14 +57,14 @@ static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 
 static int top_stacks(FILE *f, const struct profile *p, int type)
 {
-	cleanup_free struct ranked *r = calloc(p->nsamples + 1, sizeof(*r));
+	cleanup_free struct ranked_stack *r = calloc(p->nsamples + 1, sizeof(*r));
 	bool bytes = !strcmp(profile__text(p, p->sample_type[type].unit), "bytes");
 	int err = r ? 0 : -ENOMEM;
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < p->nsamples; i++)
-		r[i] = (struct ranked){p->samples[i].value[type], i};
+		r[i] = (struct ranked_stack){p->samples[i].value[type], i};
 	qsort(r, p->nsamples, sizeof(*r), by_value);
 	for (size_t i = 0; i < p->nsamples && i < TOP_STACKS && r[i].value && !err; i++) {
 		const struct profile_sample *s = &p->samples[r[i].sample];

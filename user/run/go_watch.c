@@ -6,8 +6,9 @@
 #include "core/util.h"
 #include "go/gctrace.h"
 #include "go/goroutines.h"
-#include "go/timeline.h"
+#include "go/go_timeline.h"
 #include "format/output.h"
+#include "format/timeline_file.h"
 #include "sys/outfile.h"
 #include "sys/signals.h"
 
@@ -138,6 +139,14 @@ static void tick(struct go_watch *s)
 		log_warn("%s", why);
 }
 
+static int save_timeline(const struct go_timeline *t, const char *path)
+{
+	const struct timeline *plain = &t->plain;
+	int err = go_timeline__save(t, path);
+
+	return err == -EINVAL ? timeline_file__save(path, &plain, 1) : err;
+}
+
 static int write_outputs(struct go_watch *s)
 {
 	int err, type = -1, failed = 0;
@@ -156,7 +165,7 @@ static int write_outputs(struct go_watch *s)
 		}
 	}
 	if (s->o->timeline) {
-		err = go_timeline__save(&s->timeline, s->o->timeline);
+		err = save_timeline(&s->timeline, s->o->timeline);
 		if (err) {
 			log_error("failed to write '%s': %s", s->o->timeline,
 				  outfile__strerror(err));

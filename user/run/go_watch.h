@@ -6,7 +6,7 @@
 #ifndef RUN_GO_WATCH_H
 #define RUN_GO_WATCH_H
 
-#include "go/heap.h"
+#include "go/go_heap.h"
 
 #include <stdbool.h>
 #include <stddef.h>

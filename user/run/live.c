@@ -57,19 +57,20 @@ static void header(FILE *f, const struct attach *attach, const struct target *t,
 				       .inuse_bytes = inuse};
 }
 
-struct ranked {
+struct live_ranked {
 	int64_t value;
 	uint32_t sample;
 };
 
 static int by_value(const void *a, const void *b)
 {
-	int64_t x = ((const struct ranked *)a)->value, y = ((const struct ranked *)b)->value;
+	int64_t x = ((const struct live_ranked *)a)->value,
+		y = ((const struct live_ranked *)b)->value;
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
-struct shown {
+struct live_frames {
 	FILE *f;
 	const struct profile *p;
 	int n, max;
@@ -77,7 +78,7 @@ struct shown {
 
 static int put_frame(void *arg, uint32_t location, size_t k, char *name)
 {
-	struct shown *s = arg;
+	struct live_frames *s = arg;
 	const struct profile_location *l = &s->p->locations[location];
 	const struct profile_line *line = l->nlines ? &s->p->lines[l->line0 + k] : NULL;
 	const char *file = line ? profile__text(s->p, s->p->functions[line->function].file) : "";
@@ -100,8 +101,9 @@ static int put_frame(void *arg, uint32_t location, size_t k, char *name)
 
 static int put_stack(FILE *f, const struct profile *p, const struct profile_sample *s, int max)
 {
-	return min_of(
-		text__each_frame(p, s, put_frame, &(struct shown){.f = f, .p = p, .max = max}), 0);
+	return min_of(text__each_frame(p, s, put_frame,
+				       &(struct live_frames){.f = f, .p = p, .max = max}),
+		      0);
 }
 
 /* What the stack's bytes in use have been doing, once there is something to say. */
@@ -121,7 +123,7 @@ static void put_verdict(FILE *f, const struct watch *w, uint64_t key)
 static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts)
 {
 	cleanup_free uint64_t *keys = opts->watch ? calloc(p->nsamples + 1, sizeof(*keys)) : NULL;
-	cleanup_free struct ranked *r = calloc(p->nsamples + 1, sizeof(*r));
+	cleanup_free struct live_ranked *r = calloc(p->nsamples + 1, sizeof(*r));
 	bool bytes = opts->type == PROFILE_ALLOC_SPACE || opts->type == PROFILE_INUSE_SPACE;
 	int objects =
 		opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS : PROFILE_ALLOC_OBJECTS;
@@ -136,7 +138,7 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 		keys = NULL;
 	}
 	for (size_t i = 0; r && i < p->nsamples; i++) {
-		r[i] = (struct ranked){p->samples[i].value[opts->type], i};
+		r[i] = (struct live_ranked){p->samples[i].value[opts->type], i};
 		total += r[i].value;
 	}
 	if (r)

@@ -18,6 +18,7 @@
 #include "observe/faults.h"
 #include "run/governor.h"
 #include "alert/guard.h"
+#include "run/ledger_print.h"
 #include "snapshot/ledgers.h"
 #include "snapshot/missing.h"
 #include "run/live.h"
@@ -207,7 +208,7 @@ static void report(struct monitor *m)
 			return;
 		}
 	}
-	if (m->opts->ledger && ledgers__print(m->ledgers, stdout, observer__frozen(o), false))
+	if (m->opts->ledger && ledger_print(m->ledgers, o, stdout, observer__frozen(o), false))
 		m->stop = true;
 }
 
@@ -386,7 +387,7 @@ int monitor__run(struct monitor *m)
 	observer__freeze(o);
 	look_at_ledgers(m, true); /* while the process is as the profile says */
 	if (m->opts->json && m->opts->ledger)
-		ledgers__print(m->ledgers, stdout, true, true);
+		ledger_print(m->ledgers, m->attach->observer, stdout, true, true);
 	observer__stop(o);
 	if (residency__save(p.residency))
 		m->failed = true;

@@ -8,8 +8,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "model/heap.h"
-#include "format/ledger_out.h"
-#include "sys/heapwalk.h"
+#include "snapshot/heapwalk.h"
 
 #define MAX_POLLS 64
 /* RSS: a walk of more takes so long that events would be lost */
@@ -106,42 +105,9 @@ void ledgers__refresh_all(struct ledgers *l, uint64_t min_ns, bool at_once)
 	}
 }
 
-static int print(FILE *f, const struct ledgers_entry *e, uint32_t pid, bool json)
+const struct ledgers_entry *ledgers__of(const struct ledgers *l, const struct target *t)
 {
-	json_t *o;
-
-	if (!json) {
-		ledger_out__text(f, &e->ledger, pid, e->comm);
-		return 0;
-	}
-	o = ledger_out__json(&e->ledger, pid, e->comm);
-	if (!o)
-		return -ENOMEM;
-	json_dumpf(o, f, JSON_COMPACT);
-	fputc('\n', f);
-	json_decref(o);
-	return 0;
-}
-
-int ledgers__print(struct ledgers *l, FILE *f, bool ended, bool json)
-{
-	int err = 0;
-
-	for (const struct target *t = observer__next(l->o, NULL); t && !err;
-	     t = observer__next(l->o, t)) {
-		const struct ledgers_entry *e = l->entry[t->index];
-
-		if (t->ended && !ended)
-			continue;
-		if (e && e->has)
-			err = print(f, e, t->pid, json);
-		else if (t->ended)
-			log_info("no ledger of %d: it has ended", t->pid);
-		else
-			log_warn("no ledger of %d: %s", t->pid,
-				 strerror(e && e->error ? -e->error : ENOMEM));
-	}
-	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+	return l->entry[t->index];
 }
 
 int ledgers__add(struct ledgers *l, const struct target *t, struct profile *p)

@@ -8,7 +8,6 @@
 #define SNAPSHOT_LEDGERS_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "model/ledger.h"
 #include "model/profile.h"
@@ -40,9 +39,8 @@ const struct ledgers_entry *ledgers__refresh(struct ledgers *l, const struct tar
 /* The same for all of them; at_once: however new they are and whatever it costs. */
 void ledgers__refresh_all(struct ledgers *l, uint64_t min_ns, bool at_once);
 
-/* Prints those of the processes that run (ended: of all), as text or as one JSON object a line. 0,
- * -ENOMEM or -EIO. */
-int ledgers__print(struct ledgers *l, FILE *f, bool ended, bool json);
+/* What there is of a process, without reading; NULL before its first reading. */
+const struct ledgers_entry *ledgers__of(const struct ledgers *l, const struct target *t);
 /* Copies that of t (NULL: all) into a profile. 0 or a negative errno. */
 int ledgers__add(struct ledgers *l, const struct target *t, struct profile *p);
 

@@ -12,7 +12,7 @@
 #define MAX_LINKS 40
 #define ARRIVED 1
 
-struct walk {
+struct path_walk {
 	int dir;
 	struct stat dir_st;
 	bool is_held; /* nobody else can rename a directory on the way */
@@ -70,7 +70,7 @@ static int take_descriptor(int fd, struct outfile_place *ret)
 }
 
 /* Goes on in directory `fd`, which is consumed. */
-static void enter(struct walk *w, int fd, const struct stat *st, bool up)
+static void enter(struct path_walk *w, int fd, const struct stat *st, bool up)
 {
 	if (!up && !keeps_ours(&w->dir_st))
 		w->is_held = false;
@@ -79,13 +79,13 @@ static void enter(struct walk *w, int fd, const struct stat *st, bool up)
 	w->dir_st = *st;
 }
 
-static bool is_private(const struct walk *w)
+static bool is_private(const struct path_walk *w)
 {
 	return w->is_held && is_private_dir(&w->dir_st);
 }
 
 /* At the root or the working directory: `rest` is a whole path. */
-static int start(struct walk *w)
+static int start(struct path_walk *w)
 {
 	int fd = open(w->rest[0] == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -98,7 +98,7 @@ static int start(struct walk *w)
 }
 
 /* The link `fd` takes the place of what was walked last. */
-static int follow(struct walk *w, int fd)
+static int follow(struct path_walk *w, int fd)
 {
 	const char *after = w->rest + strspn(w->rest, "/");
 	size_t rest = strlen(after);
@@ -122,7 +122,7 @@ static int follow(struct walk *w, int fd)
 }
 
 /* Takes the next name off w->rest. */
-static int next_name(struct walk *w, char name[NAME_MAX + 1], bool *ret_last)
+static int next_name(struct path_walk *w, char name[NAME_MAX + 1], bool *ret_last)
 {
 	const char *s = w->rest + strspn(w->rest, "/");
 	size_t n = strcspn(s, "/");
@@ -136,7 +136,7 @@ static int next_name(struct walk *w, char name[NAME_MAX + 1], bool *ret_last)
 	return 0;
 }
 
-static void arrive(struct walk *w, int *fd, const struct stat *st, const char *name,
+static void arrive(struct path_walk *w, int *fd, const struct stat *st, const char *name,
 		   struct outfile_place *ret)
 {
 	ret->dir = take_fd(&w->dir);
@@ -149,7 +149,7 @@ static void arrive(struct walk *w, int *fd, const struct stat *st, const char *n
 }
 
 /* One name further; ARRIVED at the last. */
-static int step(struct walk *w, struct outfile_place *ret)
+static int step(struct path_walk *w, struct outfile_place *ret)
 {
 	char name[NAME_MAX + 1];
 	cleanup_fd int fd = -1;
@@ -183,7 +183,7 @@ static int step(struct walk *w, struct outfile_place *ret)
 
 int outfile_place__find(const char *path, struct outfile_place *ret)
 {
-	struct walk w = {.dir = -1, .is_held = true};
+	struct path_walk w = {.dir = -1, .is_held = true};
 	int err;
 
 	*ret = (struct outfile_place){.dir = -1, .fd = -1};

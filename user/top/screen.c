@@ -80,7 +80,7 @@ static void draw_help(void)
 /* Keeps the cursor on its process and inside the rows, and the rows around it in view. */
 static void follow_cursor(struct screen *s, size_t rows)
 {
-	const struct view *v = &s->t->view;
+	const struct top_view *v = &s->t->view;
 
 	for (size_t i = 0; s->pid && i < v->n; i++) {
 		if (v->row[i]->row.tgid == s->pid) {
@@ -101,7 +101,7 @@ static void draw(struct screen *s)
 	struct top *t = s->t;
 	int height = getmaxy(stdscr);
 	size_t nstacks =
-		s->t->stacks && height >= MIN_ROWS_STACKS ? stacks__lines(s->t->stacks) : 0;
+		s->t->stacks && height >= MIN_ROWS_STACKS ? top_stacks__lines(s->t->stacks) : 0;
 	size_t rows = height > HEAD_ROWS + 1 ? height - HEAD_ROWS - 1 - nstacks : 0;
 	char line[1024], dropped[64] = "";
 
@@ -111,28 +111,28 @@ static void draw(struct screen *s)
 		refresh();
 		return;
 	}
-	view__machine_line1(line, sizeof(line), &t->machine, &t->table);
+	top_view__machine_line1(line, sizeof(line), &t->machine, &t->table);
 	put(0, 0, line, A_NORMAL);
-	view__machine_line2(line, sizeof(line), &t->machine);
+	top_view__machine_line2(line, sizeof(line), &t->machine);
 	put(1, 0, line, A_NORMAL);
 	if (t->dropped)
 		snprintf(dropped, sizeof(dropped), "(timeline: %llu ended processes dropped) ",
 			 (unsigned long long)t->dropped);
-	snprintf(line, sizeof(line), "by %s%s%s%s%s%s  %s%s", view__sort_name(t->view.sort),
+	snprintf(line, sizeof(line), "by %s%s%s%s%s%s  %s%s", top_view__sort_name(t->view.sort),
 		 t->view.reverse ? ", lowest first" : "", t->view.tree ? ", tree" : "",
 		 t->view.has_filter ? ", filter " : "", t->view.has_filter ? s->filter : "",
 		 s->paused ? ", stopped" : "",
 		 dropped, t->gap_seconds ? "(a gap before this refresh)" : s->message);
 	put(2, 0, line, A_DIM);
-	view__heading(line, sizeof(line), &t->view);
+	top_view__heading(line, sizeof(line), &t->view);
 	put(3, s->left, line, A_REVERSE);
 	follow_cursor(s, rows);
 	for (size_t i = 0; i < rows && s->first + i < t->view.n; i++) {
-		view__row(line, sizeof(line), &t->view, &t->table, t->view.row[s->first + i]);
+		top_view__row(line, sizeof(line), &t->view, &t->table, t->view.row[s->first + i]);
 		put(HEAD_ROWS + i, s->left, line, s->first + i == s->at ? A_BOLD : A_NORMAL);
 	}
 	for (size_t i = 0; i < nstacks; i++) {
-		stacks__line(t->stacks, i, line, sizeof(line));
+		top_stacks__line(t->stacks, i, line, sizeof(line));
 		put(HEAD_ROWS + rows + i, s->left, line, i ? A_NORMAL : A_REVERSE);
 	}
 	if (s->filtering)
@@ -159,13 +159,13 @@ static void filter_key(struct screen *s, int key)
 		s->filter[len + 1] = 0;
 	}
 	s->message[0] = 0;
-	if (view__set_filter(&s->t->view, s->filter))
+	if (top_view__set_filter(&s->t->view, s->filter))
 		snprintf(s->message, sizeof(s->message), "(not yet a regular expression)");
 }
 
 static void move_cursor(struct screen *s, long by)
 {
-	const struct view *v = &s->t->view;
+	const struct top_view *v = &s->t->view;
 	long to = (long)s->at + by;
 
 	s->at = to < 0 ? 0 : (size_t)to < v->n ? (size_t)to : v->n ? v->n - 1 : 0;
@@ -191,7 +191,7 @@ static bool move_key(struct screen *s, int key)
 
 static void on_key(struct screen *s, int key)
 {
-	struct view *v = &s->t->view;
+	struct top_view *v = &s->t->view;
 
 	if (s->filtering) {
 		filter_key(s, key);
@@ -240,7 +240,7 @@ static int loop(struct screen *s, int sigfd)
 			err = top__tick(s->t);
 			next = now + s->t->interval_ns;
 		} else {
-			err = view__arrange(&s->t->view, &s->t->table);
+			err = top_view__arrange(&s->t->view, &s->t->table);
 		}
 		if (err)
 			return err;

@@ -113,15 +113,15 @@ int top__tick(struct top *t)
 	if (err)
 		return err;
 	if (t->stacks)
-		err = stacks__update(t->stacks);
+		err = top_stacks__update(t->stacks);
 	/* Not for a single look, in which nothing could be sampled. */
 	else if (t->wants_stacks && t->ticks == 0 && t->max_ticks != 1)
 		t->wants_stacks =
-			stacks__new(t->view.pids, t->view.npids, &t->tuning, &t->stacks) == 0;
+			top_stacks__new(t->view.pids, t->view.npids, &t->tuning, &t->stacks) == 0;
 	if (err)
 		return err;
 	t->ticks++;
-	return view__arrange(&t->view, &t->table);
+	return top_view__arrange(&t->view, &t->table);
 }
 
 static void name_of(uint32_t pid, char *buf, size_t size)
@@ -173,7 +173,7 @@ void top__unwatch(struct top *t)
 void top__poll(struct top *t)
 {
 	if (t->stacks)
-		stacks__poll(t->stacks);
+		top_stacks__poll(t->stacks);
 	if (!t->guard)
 		return;
 	for (size_t i = 0; t->pidfds && i < t->view.npids; i++) {

@@ -11,9 +11,9 @@
 #include "alert/guard.h"
 #include "top/machine.h"
 #include "top/names.h"
-#include "top/stacks.h"
+#include "top/top_stacks.h"
 #include "top/table.h"
-#include "top/view.h"
+#include "top/top_view.h"
 
 #define TOP_POLL_NS 250000000ULL /* alerts and events are looked at so often */
 
@@ -23,11 +23,11 @@ struct top {
 	struct proc_timeline *timeline; /* NULL: none is recorded */
 	struct guard *guard;		/* NULL: no alerts */
 	int *pidfds;			/* of view.pids, for the guard; -1: ended */
-	struct stacks *stacks;		/* NULL: page faults are not sampled */
+	struct top_stacks *stacks;	/* NULL: page faults are not sampled */
 	bool wants_stacks;		/* from the second tick on */
 	struct plan_tuning tuning;	/* of their observer */
 	struct table table;
-	struct view view;
+	struct top_view view;
 	struct machine machine;
 	uint64_t interval_ns, end_ns;	  /* end_ns: monotonic, 0: no end */
 	uint64_t ticks, max_ticks;	  /* max_ticks 0: no end */

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-struct names { /* names of all frames of the profile, by (location, line) */
+struct row_names { /* names of all frames of the profile, by (location, line) */
 	struct rows *r;
 	const struct profile *p;
 	uint32_t *first; /* per location: index of its innermost frame in id[] */
@@ -65,7 +65,7 @@ static void place(struct row *row, const struct profile *p, uint32_t loc)
 	row->line = fn ? p->lines[p->locations[loc].line0].line : 0;
 }
 
-static int frame_name(struct names *n, uint32_t loc, size_t line, struct row *ret)
+static int frame_name(struct row_names *n, uint32_t loc, size_t line, struct row *ret)
 {
 	const struct profile_function *fn = function_at(n->p, loc, line);
 	char *text;
@@ -82,7 +82,7 @@ static int frame_name(struct names *n, uint32_t loc, size_t line, struct row *re
 	return err;
 }
 
-static int intern(struct names *n, const struct row *r, uint32_t *ret)
+static int intern(struct row_names *n, const struct row *r, uint32_t *ret)
 {
 	uint64_t key = name_key(r->name);
 	size_t at = HASH_INDEX_START;
@@ -102,7 +102,7 @@ static int intern(struct names *n, const struct row *r, uint32_t *ret)
 	return 0;
 }
 
-static void names_free(struct names *n)
+static void names_free(struct row_names *n)
 {
 	free(n->first);
 	free(n->id);
@@ -114,12 +114,12 @@ static size_t frames_of(const struct profile_location *l)
 	return l->nlines ? l->nlines : 1;
 }
 
-static int names_make(struct names *n, struct rows *r, const struct profile *p)
+static int names_make(struct row_names *n, struct rows *r, const struct profile *p)
 {
 	size_t at = 0, total = 0;
 	int err = 0;
 
-	*n = (struct names){.r = r, .p = p};
+	*n = (struct row_names){.r = r, .p = p};
 	for (size_t i = 0; i < p->nlocations; i++)
 		total += frames_of(&p->locations[i]);
 	n->first = malloc((p->nlocations + 1) * sizeof(*n->first));
@@ -146,7 +146,7 @@ static void add_values(int64_t to[WATCH_VALUES], const int64_t *v)
 }
 
 /* flat and cum of every function: rows are functions already, from names_make. */
-static int sum_functions(struct names *n)
+static int sum_functions(struct row_names *n)
 {
 	const struct profile *p = n->p;
 	struct row *row = n->r->row;
@@ -175,7 +175,7 @@ static int sum_functions(struct names *n)
 }
 
 /* Who calls the focus (or is called by it), with what flows between; rows keep their names. */
-static int sum_neighbours(struct names *n, const char *focus, bool callers)
+static int sum_neighbours(struct row_names *n, const char *focus, bool callers)
 {
 	const struct profile *p = n->p;
 	struct row *row = n->r->row;
@@ -211,7 +211,7 @@ static int sum_neighbours(struct names *n, const char *focus, bool callers)
 }
 
 /* "f < caller < its caller": what tells stacks apart whose innermost function is the same. */
-static int chain_name(struct rows *r, struct names *n, const struct profile_sample *s,
+static int chain_name(struct rows *r, struct row_names *n, const struct profile_sample *s,
 		      const struct rows *functions, struct row *row)
 {
 	const struct profile *p = n->p;
@@ -243,7 +243,7 @@ static bool matches(const struct rows_options *o, const char *name)
 	return !o->filter || !regexec(o->filter, name, 0, NULL, 0);
 }
 
-static int list_stacks(struct rows *r, struct names *n, const struct rows_options *o)
+static int list_stacks(struct rows *r, struct row_names *n, const struct rows_options *o)
 {
 	const struct profile *p = n->p;
 	struct rows out = {.total = r->total};
@@ -335,7 +335,7 @@ static void finish(struct rows *r, const struct rows_options *o, const struct wa
 int rows__fill(struct rows *r, const struct profile *p, const struct rows_options *o,
 	       const struct watch *stacks, struct watch *functions)
 {
-	struct names n;
+	struct row_names n;
 	int err;
 
 	rows__clear(r);
@@ -357,7 +357,7 @@ int rows__fill(struct rows *r, const struct profile *p, const struct rows_option
 int rows__watch_functions(const struct profile *p, struct watch *w, double t_s)
 {
 	struct rows r = {0};
-	struct names n;
+	struct row_names n;
 	int64_t total = 1;
 	int err = names_make(&n, &r, p);
 

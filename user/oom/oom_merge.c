@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "oom/merge.h"
+#include "oom/oom_merge.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ struct futile {
 	struct oom_event e;
 };
 
-struct merge {
+struct oom_merge {
 	struct merge_options o;
 	merge_fn fn;
 	void *arg;
@@ -45,9 +45,9 @@ struct merge {
 	uint64_t now_ns; /* of the last call */
 };
 
-int merge__new(const struct merge_options *o, merge_fn fn, void *arg, struct merge **ret)
+int oom_merge__new(const struct merge_options *o, merge_fn fn, void *arg, struct oom_merge **ret)
 {
-	struct merge *m = calloc(1, sizeof(*m));
+	struct oom_merge *m = calloc(1, sizeof(*m));
 
 	if (!m)
 		return -ENOMEM;
@@ -59,14 +59,15 @@ int merge__new(const struct merge_options *o, merge_fn fn, void *arg, struct mer
 	return 0;
 }
 
-void merge__free(struct merge *m)
+void oom_merge__free(struct oom_merge *m)
 {
 	free(m);
 }
 
-static void choose_group(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev);
+static void choose_group(const struct oom_merge *m, struct oom_event *e,
+			 const struct mw_ev_oom *ev);
 
-static void hand_on(struct merge *m, struct slot *s)
+static void hand_on(struct oom_merge *m, struct slot *s)
 {
 	struct recent *r = &m->recent[m->next_recent++ % MERGE_RECENT];
 
@@ -85,7 +86,7 @@ static bool is_near(uint64_t a, uint64_t b)
 
 /* start_ns 0: the log's word, at time_ns. It may come long after the kill, when memwatch itself was
  * held up: then what was handed on just now counts too. */
-static bool already_handed_on(const struct merge *m, uint32_t pid, uint32_t tid, int signal,
+static bool already_handed_on(const struct oom_merge *m, uint32_t pid, uint32_t tid, int signal,
 			      uint64_t start_ns, uint64_t time_ns)
 {
 	for (size_t i = 0; i < MERGE_RECENT; i++) {
@@ -101,7 +102,7 @@ static bool already_handed_on(const struct merge *m, uint32_t pid, uint32_t tid,
 	return false;
 }
 
-static struct slot *new_slot(struct merge *m)
+static struct slot *new_slot(struct oom_merge *m)
 {
 	struct slot *oldest = NULL;
 
@@ -129,7 +130,7 @@ static bool is_of(const struct oom_event *e, uint32_t pid, uint32_t tid)
 	return e->victim.tid == tid || e->victim.pid == pid;
 }
 
-static struct slot *find_waiting(struct merge *m, uint32_t pid, uint32_t tid, bool waits_kmsg)
+static struct slot *find_waiting(struct oom_merge *m, uint32_t pid, uint32_t tid, bool waits_kmsg)
 {
 	for (size_t i = 0; i < MERGE_PENDING; i++) {
 		struct slot *s = &m->slot[i];
@@ -164,14 +165,14 @@ static void join_path(char *to, size_t size, const char *names, size_t stride, s
 		snprintf(to, size, "/");
 }
 
-static uint64_t limit_bytes(const struct merge *m, uint64_t pages)
+static uint64_t limit_bytes(const struct oom_merge *m, uint64_t pages)
 {
 	if (pages >= (uint64_t)INT64_MAX / m->o.page_bytes)
 		return OOM_NO_LIMIT;
 	return pages * m->o.page_bytes;
 }
 
-static void from_task(const struct merge *m, struct oom_proc *p, const struct mw_oom_task *t)
+static void from_task(const struct oom_merge *m, struct oom_proc *p, const struct mw_oom_task *t)
 {
 	uint64_t page = m->o.page_bytes;
 
@@ -193,7 +194,7 @@ static void from_task(const struct merge *m, struct oom_proc *p, const struct mw
  * Which limit was hit: the kernel does not say at the mark, but a group whose limit stopped an
  * allocation is within a batch of charges of it. The log's word, when it comes, replaces this.
  */
-static void guess_memcg(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+static void guess_memcg(const struct oom_merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
 {
 	size_t n = min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS);
 
@@ -215,7 +216,7 @@ static void guess_memcg(const struct merge *m, struct oom_event *e, const struct
 }
 
 /* Limits and usage at the kill, of the group named by e->memcg. */
-static void read_level(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+static void read_level(const struct oom_merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
 {
 	size_t n = min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS);
 	char path[OOM_PATH];
@@ -240,7 +241,8 @@ static void read_level(const struct merge *m, struct oom_event *e, const struct 
 	}
 }
 
-static void from_stall(const struct merge *m, struct oom_stall *to, const struct mw_oom_stall *from)
+static void from_stall(const struct oom_merge *m, struct oom_stall *to,
+		       const struct mw_oom_stall *from)
 {
 	for (size_t i = 0; i < OOM_WINDOWS; i++) {
 		to->cnt[i] = from->cnt[i];
@@ -249,7 +251,7 @@ static void from_stall(const struct merge *m, struct oom_stall *to, const struct
 	}
 }
 
-static void from_stalls(const struct merge *m, struct oom_stalls *s, const struct mw_ev_oom *ev)
+static void from_stalls(const struct oom_merge *m, struct oom_stalls *s, const struct mw_ev_oom *ev)
 {
 	uint64_t since = m->o.stalls_since_ns;
 
@@ -268,7 +270,7 @@ static void from_stalls(const struct merge *m, struct oom_stalls *s, const struc
 
 /* The group whose reclaim is told: the one that hit its limit, which is known for sure only now,
  * else the victim's own. */
-static void choose_group(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+static void choose_group(const struct oom_merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
 {
 	size_t n = min_of(ev->victim.nlevels, (uint32_t)MW_OOM_LEVELS), found = n;
 	struct oom_stalls *s = &e->stalls;
@@ -313,7 +315,7 @@ static void join_cmdline(struct oom_proc *p, const char *raw, size_t len)
 	p->cmdline[len] = 0;
 }
 
-static void from_probe(const struct merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
+static void from_probe(const struct oom_merge *m, struct oom_event *e, const struct mw_ev_oom *ev)
 {
 	e->from |= OOM_FROM_PROBE;
 	e->by_daemon = ev->kind == MW_OOM_DAEMON;
@@ -339,7 +341,7 @@ static void from_probe(const struct merge *m, struct oom_event *e, const struct 
 /* --- nobody to be killed: thousands in a row, of which the first and a count are told --- */
 
 /* Whether the event goes into the count of an earlier one of the same group. */
-static bool counted_with_another(struct merge *m, const struct kmsg_kill *k, uint64_t time_ns)
+static bool counted_with_another(struct oom_merge *m, const struct kmsg_kill *k, uint64_t time_ns)
 {
 	for (size_t i = 0; i < MERGE_FUTILE; i++) {
 		struct futile *f = &m->futile[i];
@@ -353,7 +355,7 @@ static bool counted_with_another(struct merge *m, const struct kmsg_kill *k, uin
 	return false;
 }
 
-static void end_futile(struct merge *m, struct futile *f)
+static void end_futile(struct oom_merge *m, struct futile *f)
 {
 	f->used = false;
 	if (!f->repeats)
@@ -363,7 +365,7 @@ static void end_futile(struct merge *m, struct futile *f)
 }
 
 /* Hands the first of them on and remembers it for the count. */
-static void hand_on_futile(struct merge *m, struct slot *s, uint64_t time_ns)
+static void hand_on_futile(struct oom_merge *m, struct slot *s, uint64_t time_ns)
 {
 	struct futile *f = &m->futile[0];
 
@@ -382,8 +384,8 @@ static void hand_on_futile(struct merge *m, struct slot *s, uint64_t time_ns)
 	hand_on(m, s);
 }
 
-void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, int64_t wall_ms,
-		  void (*enrich)(void *arg, struct oom_event *e))
+void oom_merge__probe(struct oom_merge *m, const struct mw_ev_oom *ev, uint64_t now_ns,
+		      int64_t wall_ms, void (*enrich)(void *arg, struct oom_event *e))
 {
 	struct slot *s = find_waiting(m, ev->victim.tgid, ev->victim.pid, false);
 	const struct slot *twin;
@@ -418,8 +420,8 @@ void merge__probe(struct merge *m, const struct mw_ev_oom *ev, uint64_t now_ns, 
 		hand_on(m, s);
 }
 
-void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t now_ns,
-		 int64_t wall_ms, void (*enrich)(void *arg, struct oom_event *e))
+void oom_merge__kmsg(struct oom_merge *m, const struct kmsg_kill *k, bool live, uint64_t now_ns,
+		     int64_t wall_ms, void (*enrich)(void *arg, struct oom_event *e))
 {
 	struct slot *s = k->no_victim ? NULL : find_waiting(m, k->pid, k->pid, true);
 	uint64_t time_ns = k->time_us * 1000;
@@ -452,7 +454,7 @@ void merge__kmsg(struct merge *m, const struct kmsg_kill *k, bool live, uint64_t
 		hand_on(m, s);
 }
 
-void merge__tick(struct merge *m, uint64_t now_ns)
+void oom_merge__tick(struct oom_merge *m, uint64_t now_ns)
 {
 	if (now_ns != UINT64_MAX)
 		m->now_ns = now_ns;
@@ -468,7 +470,7 @@ void merge__tick(struct merge *m, uint64_t now_ns)
 	}
 }
 
-uint64_t merge__due(const struct merge *m)
+uint64_t oom_merge__due(const struct oom_merge *m)
 {
 	uint64_t due = UINT64_MAX;
 
@@ -483,7 +485,7 @@ uint64_t merge__due(const struct merge *m)
 	return due;
 }
 
-void merge__flush(struct merge *m)
+void oom_merge__flush(struct oom_merge *m)
 {
-	merge__tick(m, UINT64_MAX);
+	oom_merge__tick(m, UINT64_MAX);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "go/target.h"
+#include "go/go_target.h"
 
 #include "core/util.h"
 #include "sys/proc_task.h"

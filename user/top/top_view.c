@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "top/view.h"
+#include "top/top_view.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +15,12 @@ static const char *const sort_names[SORT_KEYS] = {
 	[SORT_PID] = "pid",	  [SORT_USER] = "user",	  [SORT_COMMAND] = "command",
 };
 
-const char *view__sort_name(enum view_sort s)
+const char *top_view__sort_name(enum view_sort s)
 {
 	return sort_names[s];
 }
 
-int view__sort_by_name(const char *name)
+int top_view__sort_by_name(const char *name)
 {
 	for (int i = 0; i < SORT_KEYS; i++) {
 		if (!strcmp(name, sort_names[i]))
@@ -29,7 +29,7 @@ int view__sort_by_name(const char *name)
 	return -EINVAL;
 }
 
-void view__clear(struct view *v)
+void top_view__clear(struct top_view *v)
 {
 	if (v->has_filter)
 		regfree(&v->filter);
@@ -38,7 +38,7 @@ void view__clear(struct view *v)
 	memset(v, 0, sizeof(*v));
 }
 
-int view__set_filter(struct view *v, const char *re)
+int top_view__set_filter(struct top_view *v, const char *re)
 {
 	regex_t next;
 
@@ -52,12 +52,12 @@ int view__set_filter(struct view *v, const char *re)
 	return 0;
 }
 
-static bool text_matches(const struct view *v, const char *text)
+static bool text_matches(const struct top_view *v, const char *text)
 {
 	return text && !regexec(&v->filter, text, 0, NULL, 0);
 }
 
-static bool wanted(const struct view *v, const struct table_proc *p)
+static bool wanted(const struct top_view *v, const struct table_proc *p)
 {
 	if (v->pids) {
 		bool in = false;
@@ -83,7 +83,8 @@ struct key {
 	struct table_proc *p;
 };
 
-static void key_of(const struct view *v, const struct table *t, struct table_proc *p, struct key *k)
+static void key_of(const struct top_view *v, const struct table *t, struct table_proc *p,
+		   struct key *k)
 {
 	const struct mw_task_row *r = &p->row;
 	double growth = 0;
@@ -140,7 +141,7 @@ struct forest {
 	int64_t *first, *next; /* child lists; -1 ends */
 };
 
-static void tree_walk(struct view *v, const struct forest *f, int64_t i, uint32_t depth)
+static void tree_walk(struct top_view *v, const struct forest *f, int64_t i, uint32_t depth)
 {
 	for (; i >= 0; i = f->next[i]) {
 		struct table_proc *p = f->k[i].p;
@@ -164,7 +165,7 @@ static int by_pid_at(const void *a, const void *b)
 	return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
-static int arrange_tree(struct view *v, const struct key *k, size_t n)
+static int arrange_tree(struct top_view *v, const struct key *k, size_t n)
 {
 	cleanup_free struct pid_at *pids = calloc(n + 1, sizeof(*pids));
 	cleanup_free int64_t *first = calloc(n + 1, sizeof(*first));
@@ -194,7 +195,7 @@ static int arrange_tree(struct view *v, const struct key *k, size_t n)
 	return 0;
 }
 
-int view__arrange(struct view *v, const struct table *t)
+int top_view__arrange(struct top_view *v, const struct table *t)
 {
 	cleanup_free struct key *k = calloc(t->n + 1, sizeof(*k));
 	size_t n = 0;
@@ -217,7 +218,7 @@ int view__arrange(struct view *v, const struct table *t)
 	return 0;
 }
 
-void view__machine_line1(char *buf, size_t len, const struct machine *m, const struct table *t)
+void top_view__machine_line1(char *buf, size_t len, const struct machine *m, const struct table *t)
 {
 	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN], e[UNITS_LEN];
 	uint64_t threads = 0;
@@ -236,7 +237,7 @@ void view__machine_line1(char *buf, size_t len, const struct machine *m, const s
 		 (unsigned long long)threads);
 }
 
-void view__machine_line2(char *buf, size_t len, const struct machine *m)
+void top_view__machine_line2(char *buf, size_t len, const struct machine *m)
 {
 	char a[UNITS_LEN], b[UNITS_LEN];
 	int n = 0;
@@ -256,7 +257,7 @@ void view__machine_line2(char *buf, size_t len, const struct machine *m)
 			 m->load[2]);
 }
 
-void view__heading(char *buf, size_t len, const struct view *v)
+void top_view__heading(char *buf, size_t len, const struct top_view *v)
 {
 	snprintf(buf, len, "%7s %-9s %9s %9s %9s %9s %9s %9s %11s %-8s %9s %5s %-19s %s", "PID",
 		 "USER", "VIRT", "RSS", "ANON", "FILE", "SHMEM", "SWAP", "GROWTH/min", "TREND",
@@ -271,8 +272,8 @@ static const char *cgroup_tail(const char *cgroup)
 	return !slash || !slash[1] ? "-" : slash + 1;
 }
 
-void view__row(char *buf, size_t len, const struct view *v, const struct table *t,
-	       const struct table_proc *p)
+void top_view__row(char *buf, size_t len, const struct top_view *v, const struct table *t,
+		   const struct table_proc *p)
 {
 	const struct mw_task_row *r = &p->row;
 	char s[8][UNITS_LEN], growth[UNITS_LEN + 1] = "-";
@@ -301,8 +302,8 @@ void view__row(char *buf, size_t len, const struct view *v, const struct table *
 		 p->cmdline && v->full_command ? p->cmdline : p->comm);
 }
 
-void view__print(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-		 size_t rows, int64_t time_unix_ms)
+void top_view__print(FILE *f, const struct top_view *v, const struct table *t,
+		     const struct machine *m, size_t rows, int64_t time_unix_ms)
 {
 	char line[1024], when[64];
 	time_t sec = time_unix_ms / 1000;
@@ -310,15 +311,15 @@ void view__print(FILE *f, const struct view *v, const struct table *t, const str
 
 	localtime_r(&sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	fprintf(f, "memwatch top  %s  by %s\n", when, view__sort_name(v->sort));
-	view__machine_line1(line, sizeof(line), m, t);
+	fprintf(f, "memwatch top  %s  by %s\n", when, top_view__sort_name(v->sort));
+	top_view__machine_line1(line, sizeof(line), m, t);
 	fprintf(f, "%s\n", line);
-	view__machine_line2(line, sizeof(line), m);
+	top_view__machine_line2(line, sizeof(line), m);
 	fprintf(f, "%s\n", line);
-	view__heading(line, sizeof(line), v);
+	top_view__heading(line, sizeof(line), v);
 	fprintf(f, "%s\n", line);
 	for (size_t i = 0; i < v->n && (!rows || i < rows); i++) {
-		view__row(line, sizeof(line), v, t, v->row[i]);
+		top_view__row(line, sizeof(line), v, t, v->row[i]);
 		fprintf(f, "%s\n", line);
 	}
 	if (rows && v->n > rows)

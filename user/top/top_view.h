@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * view.h - what top shows of its table: which rows, in which order, as text or JSON.
+ * top_view.h - what top shows of its table: which rows, in which order, as text or JSON.
  */
-#ifndef TOP_VIEW_H
-#define TOP_VIEW_H
+#ifndef TOP_TOP_VIEW_H
+#define TOP_TOP_VIEW_H
 
 #include <jansson.h>
 #include <regex.h>
@@ -30,39 +30,39 @@ enum view_sort {
 	SORT_KEYS
 };
 
-struct view {
+struct top_view {
 	enum view_sort sort;
 	bool reverse, tree, full_command, hide_kthreads;
 	bool has_filter;
 	regex_t filter; /* command line, user, container, cgroup */
 	uint32_t *pids; /* only these; NULL: all */
 	size_t npids;
-	/* filled by view__arrange */
+	/* filled by top_view__arrange */
 	struct table_proc **row;
 	size_t n, cap;
 };
 
-void view__clear(struct view *v);
+void top_view__clear(struct top_view *v);
 /* Name of a sort key ("rss", "virt", …); key by name, -EINVAL if there is none. */
-const char *view__sort_name(enum view_sort s);
-int view__sort_by_name(const char *name);
+const char *top_view__sort_name(enum view_sort s);
+int top_view__sort_by_name(const char *name);
 /* Sets the filter; NULL or "" removes it. 0 or -EINVAL (no regular expression). */
-int view__set_filter(struct view *v, const char *re);
+int top_view__set_filter(struct top_view *v, const char *re);
 
 /* Fills row[0..n) in the order shown. 0 or -ENOMEM. */
-int view__arrange(struct view *v, const struct table *t);
+int top_view__arrange(struct top_view *v, const struct table *t);
 
 /* The two lines about the machine, each without a newline, into buf. */
-void view__machine_line1(char *buf, size_t len, const struct machine *m, const struct table *t);
-void view__machine_line2(char *buf, size_t len, const struct machine *m);
+void top_view__machine_line1(char *buf, size_t len, const struct machine *m, const struct table *t);
+void top_view__machine_line2(char *buf, size_t len, const struct machine *m);
 /* The heading and one row; `width` 0: unlimited. */
-void view__heading(char *buf, size_t len, const struct view *v);
-void view__row(char *buf, size_t len, const struct view *v, const struct table *t,
-	       const struct table_proc *p);
+void top_view__heading(char *buf, size_t len, const struct top_view *v);
+void top_view__row(char *buf, size_t len, const struct top_view *v, const struct table *t,
+		   const struct table_proc *p);
 
 /* The whole thing as text: at most `rows` processes (0: all). */
-void view__print(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-		 size_t rows, int64_t time_unix_ms);
+void top_view__print(FILE *f, const struct top_view *v, const struct table *t,
+		     const struct machine *m, size_t rows, int64_t time_unix_ms);
 
 /* What JSON says beside the table. */
 struct view_extra {
@@ -76,7 +76,8 @@ struct view_extra {
 };
 
 /* One JSON object in one line. 0 or -ENOMEM. */
-int view__json(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-	       size_t rows, int64_t time_unix_ms, const struct view_extra *x);
+int top_view__json(FILE *f, const struct top_view *v, const struct table *t,
+		   const struct machine *m, size_t rows, int64_t time_unix_ms,
+		   const struct view_extra *x);
 
 #endif

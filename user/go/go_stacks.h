@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * stacks.h - turns the runtime's tracebacks (lists of return addresses in which inlined calls have
- * entries of their own) into a profile's locations, the way runtime/pprof does: the entries of one
- * chain of inlined calls become one location with several lines.
+ * go_stacks.h - turns the runtime's tracebacks (lists of return addresses in which inlined calls
+ * have entries of their own) into a profile's locations, the way runtime/pprof does: the entries of
+ * one chain of inlined calls become one location with several lines.
  */
-#ifndef GO_STACKS_H
-#define GO_STACKS_H
+#ifndef GO_GO_STACKS_H
+#define GO_GO_STACKS_H
 
-#include "go/target.h"
+#include "go/go_target.h"
 #include "model/profile.h"
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "sys/smaps.h"
+#include "snapshot/smaps.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "top/stacks.h"
+#include "top/top_stacks.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,21 +20,21 @@
 #define RESIDENT 3	/* value of a page-fault profile: resident_space */
 #define JSON_STACKS 100 /* at most, largest first */
 
-struct ranked {
+struct top_ranked {
 	int64_t bytes;
 	uint32_t sample;
 };
 
-struct stacks {
+struct top_stacks {
 	struct observer *observer;
 	struct symbolizer *symbolizer;
 	struct profile *profile; /* of the last update; NULL: none yet */
-	struct ranked *rank;	 /* stacks with resident bytes, largest first */
+	struct top_ranked *rank;	 /* stacks with resident bytes, largest first */
 	size_t n;
 	int64_t total;
 };
 
-static int open_observer(struct stacks *s, const struct plan_tuning *tuning)
+static int open_observer(struct top_stacks *s, const struct plan_tuning *tuning)
 {
 	struct observer_opts opts = {
 		.fault_period = STACKS_PERIOD, .faults_only = true, .tuning = *tuning};
@@ -51,10 +51,10 @@ static int open_observer(struct stacks *s, const struct plan_tuning *tuning)
 	return err;
 }
 
-int stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tuning,
-		struct stacks **ret)
+int top_stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tuning,
+		struct top_stacks **ret)
 {
-	struct stacks *s = calloc(1, sizeof(*s));
+	struct top_stacks *s = calloc(1, sizeof(*s));
 	size_t added = 0;
 	int err;
 
@@ -70,14 +70,14 @@ int stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tuning
 	if (!err && !added)
 		err = -ESRCH;
 	if (err) {
-		stacks__free(s);
+		top_stacks__free(s);
 		return err;
 	}
 	*ret = s;
 	return 0;
 }
 
-void stacks__free(struct stacks *s)
+void top_stacks__free(struct top_stacks *s)
 {
 	if (!s)
 		return;
@@ -88,7 +88,7 @@ void stacks__free(struct stacks *s)
 	free(s);
 }
 
-void stacks__poll(struct stacks *s)
+void top_stacks__poll(struct top_stacks *s)
 {
 	while (observer__poll(s->observer) > 0)
 		;
@@ -96,19 +96,19 @@ void stacks__poll(struct stacks *s)
 
 static int by_bytes(const void *a, const void *b)
 {
-	const struct ranked *x = a, *y = b;
+	const struct top_ranked *x = a, *y = b;
 
 	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : 0;
 }
 
-int stacks__update(struct stacks *s)
+int top_stacks__update(struct top_stacks *s)
 {
 	static const struct snapshot_opts all;
 	struct profile *p;
-	struct ranked *r;
+	struct top_ranked *r;
 	int err;
 
-	stacks__poll(s);
+	top_stacks__poll(s);
 	err = snapshot__faults(s->observer, s->symbolizer, &all, &p);
 	if (err)
 		return err;
@@ -125,14 +125,14 @@ int stacks__update(struct stacks *s)
 	for (size_t i = 0; i < p->nsamples; i++) {
 		if (p->samples[i].value[RESIDENT] <= 0)
 			continue;
-		r[s->n++] = (struct ranked){p->samples[i].value[RESIDENT], i};
+		r[s->n++] = (struct top_ranked){p->samples[i].value[RESIDENT], i};
 		s->total += p->samples[i].value[RESIDENT];
 	}
 	qsort(r, s->n, sizeof(*r), by_bytes);
 	return 0;
 }
 
-size_t stacks__lines(const struct stacks *s)
+size_t top_stacks__lines(const struct top_stacks *s)
 {
 	return s->n ? 1 + min_of(s->n, (size_t)STACKS_SHOWN) : 0;
 }
@@ -162,11 +162,11 @@ static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 	return err ? err : l->at >= l->len; /* full */
 }
 
-void stacks__line(const struct stacks *s, size_t i, char *buf, size_t len)
+void top_stacks__line(const struct top_stacks *s, size_t i, char *buf, size_t len)
 {
 	char size[UNITS_LEN];
 	struct line l = {.buf = buf, .len = len};
-	const struct ranked *r;
+	const struct top_ranked *r;
 
 	if (!i) {
 		snprintf(buf, len,
@@ -191,7 +191,7 @@ static int append_frame(void *arg, uint32_t location, size_t line, char *name)
 	return err;
 }
 
-json_t *stacks__json(const struct stacks *s)
+json_t *top_stacks__json(const struct top_stacks *s)
 {
 	struct losses lost;
 	json_t *list = json_array();

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * heap.h - the heap profile that the Go runtime keeps of itself, read from outside: the same
+ * go_heap.h - the heap profile that the Go runtime keeps of itself, read from outside: the same
  * records, values and stacks as runtime/pprof's heap profile at the same moment.
  *
  * The runtime publishes a profile at the end of each GC cycle (`active`) and collects the next
  * ones beside it (`future`). While it publishes, a reader would see some records before and some
  * after; go_heap__read notices that and reads again.
  */
-#ifndef GO_HEAP_H
-#define GO_HEAP_H
+#ifndef GO_GO_HEAP_H
+#define GO_GO_HEAP_H
 
-#include "go/target.h"
+#include "go/go_target.h"
 #include "model/profile.h"
 
 #include <stdint.h>

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * watch.h - watches for OOM kills: the probe, the kernel's log, and the recorder of what processes
- * looked like before; calls back with each complete event. One thread. From watch__new on nothing
- * is allocated.
+ * oom_watch.h - watches for OOM kills: the probe, the kernel's log, and the recorder of what
+ * processes looked like before; calls back with each complete event. One thread. From
+ * oom_watch__new on nothing is allocated.
  */
-#ifndef OOM_WATCH_H
-#define OOM_WATCH_H
+#ifndef OOM_OOM_WATCH_H
+#define OOM_OOM_WATCH_H
 
 #include "memwatch/oom.h"
 #include "oom/event.h"
 #include "oom/throttle.h"
 
-struct watch;
+struct oom_watch;
 
 typedef void (*watch_fn)(void *arg, struct oom_event *e);
 typedef void (*watch_throttle_fn)(void *arg, const struct throttle_event *e);
@@ -29,27 +29,27 @@ struct watch_options {
  * 0, or -errno if no witness is to be had (-EPERM: not permitted). *ret_probe_err and *ret_kmsg_err
  * say what is missing (0: there).
  */
-int watch__new(const struct watch_options *o, watch_fn fn, void *arg, struct watch **ret,
-	       int *ret_probe_err, int *ret_kmsg_err);
-void watch__free(struct watch *w);
+int oom_watch__new(const struct watch_options *o, watch_fn fn, void *arg, struct oom_watch **ret,
+		   int *ret_probe_err, int *ret_kmsg_err);
+void oom_watch__free(struct oom_watch *w);
 
 /* An epoll descriptor that is readable when there is something to do. */
-int watch__fd(const struct watch *w);
-/* Milliseconds until watch__run wants to be called even without events; for poll(). */
-int watch__timeout_ms(const struct watch *w);
+int oom_watch__fd(const struct oom_watch *w);
+/* Milliseconds until oom_watch__run wants to be called even without events; for poll(). */
+int oom_watch__timeout_ms(const struct oom_watch *w);
 /* Does what is to be done. 0 or -errno. */
-int watch__run(struct watch *w);
+int oom_watch__run(struct oom_watch *w);
 /* Hands on what still waits for its second witness. */
-void watch__flush(struct watch *w);
+void oom_watch__flush(struct oom_watch *w);
 
 struct watch_stats {
 	uint64_t kills;
 	uint64_t lost[MW_OOM_C_COUNT]; /* by enum mw_oom_counter: the MW_OOM_C_LOST_… */
 	uint64_t lost_log_records;
 };
-void watch__stats(const struct watch *w, struct watch_stats *ret);
+void oom_watch__stats(const struct oom_watch *w, struct watch_stats *ret);
 
 /* Every kill that the kernel's log still has, oldest first. 0 or -errno. */
-int watch__past(watch_fn fn, void *arg);
+int oom_watch__past(watch_fn fn, void *arg);
 
 #endif

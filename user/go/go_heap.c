@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "go/heap.h"
+#include "go/go_heap.h"
 
 #include "core/util.h"
 
@@ -15,7 +15,7 @@
 #define MEM_PROFILE 1 /* bucket.typ */
 #define CYCLES 3
 
-struct record { /* memRecord: the published counts and three to come */
+struct mem_record { /* memRecord: the published counts and three to come */
 	struct {
 		uint64_t allocs, frees, alloc_bytes, free_bytes;
 	} c[1 + CYCLES];
@@ -28,7 +28,7 @@ static int get(const struct go_reader *r, uint64_t addr, void *buf, size_t len)
 
 /* Reads a memRecord. False in *ret_whole if bytes and blocks contradict each other. */
 static int read_record(const struct go_heap_source *src, const struct go_reader *r, uint64_t addr,
-		       uint64_t size, struct record *ret, bool *ret_whole)
+		       uint64_t size, struct mem_record *ret, bool *ret_whole)
 {
 	uint8_t raw[256];
 	int err;
@@ -60,7 +60,7 @@ static int read_record(const struct go_heap_source *src, const struct go_reader 
 
 /* A record caught between two of its writes is read again until it is whole. */
 static int settle_record(const struct go_heap_source *src, uint64_t addr, uint64_t size,
-			 struct record *rec, struct go_heap *h)
+			 struct mem_record *rec, struct go_heap *h)
 {
 	bool whole = false;
 	int err = 0;
@@ -80,7 +80,7 @@ static int settle_record(const struct go_heap_source *src, uint64_t addr, uint64
 /* Which of the four counts belong to the profile. */
 enum pick { PICK_ACTIVE, PICK_FLUSHING, PICK_ALL };
 
-static void pick_counts(struct go_bucket *b, const struct record *rec, enum pick pick,
+static void pick_counts(struct go_bucket *b, const struct mem_record *rec, enum pick pick,
 			uint32_t slot)
 {
 	for (uint32_t i = 0; i <= CYCLES; i++) {
@@ -98,7 +98,7 @@ static int read_bucket(const struct go_heap_source *src, const struct go_reader 
 {
 	uint64_t head[BUCKET_HEADER / 8];
 	struct go_bucket b = {0};
-	struct record rec;
+	struct mem_record rec;
 	bool whole;
 	int err = get(r, addr, head, sizeof(head));
 

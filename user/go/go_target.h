@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * target.h - one running Go program, opened for reading from outside: its executable, load bias,
+ * go_target.h - one running Go program, opened for reading from outside: its executable, load bias,
  * function table, the layout of its runtime and the addresses of the runtime's variables.
  *
  * Nothing in the target is changed or stopped. One thread at a time.
  */
-#ifndef GO_TARGET_H
-#define GO_TARGET_H
+#ifndef GO_GO_TARGET_H
+#define GO_GO_TARGET_H
 
 #include "elf/gobin.h"
 #include "go/layout.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* view_json.c - top's table as JSON: one object, one line, every tick. */
+/* top_view_json.c - top's table as JSON: one object, one line, every tick. */
 #include <jansson.h>
 #include <string.h>
 
 #include "core/util.h"
-#include "top/view.h"
+#include "top/top_view.h"
 
 static json_t *text_or_null(const char *s)
 {
@@ -74,8 +74,9 @@ static json_t *proc_json(const struct table *t, const struct table_proc *p)
 	return o;
 }
 
-int view__json(FILE *f, const struct view *v, const struct table *t, const struct machine *m,
-	       size_t rows, int64_t time_unix_ms, const struct view_extra *x)
+int top_view__json(FILE *f, const struct top_view *v, const struct table *t,
+		   const struct machine *m, size_t rows, int64_t time_unix_ms,
+		   const struct view_extra *x)
 {
 	json_t *list = json_array(), *o;
 	int err = -ENOMEM;

@@ -5,12 +5,13 @@
  * Reads resident pages only, so that nothing is faulted or swapped in; the process is neither
  * stopped nor changed. About 0.2 s per GiB of resident heap.
  */
-#ifndef SYS_HEAPWALK_H
-#define SYS_HEAPWALK_H
+#ifndef SNAPSHOT_HEAPWALK_H
+#define SNAPSHOT_HEAPWALK_H
 
 #include <sys/types.h>
 
 #include "model/glibc_heap.h"
+#include "model/ledger.h"
 
 /*
  * maps: of the process, just read (smaps__read). block: live blocks by ascending address, may be

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * unwind.h - the unwind table of one ELF file, as the BPF unwinder reads it, as the disk cache
+ * unwind_row.h - the unwind table of one ELF file, as the BPF unwinder reads it, as the disk cache
  * stores it and as userspace builds it: an array of 64-bit words.
  *
  *	[0, MW_UNWIND_HDR)   struct mw_unwind_hdr
@@ -12,8 +12,8 @@
  * Rows are keyed by file offset, so that one table serves every process that maps the file,
  * wherever it maps it. A row holds from its offset to the next row's. Offsets below are in bytes.
  */
-#ifndef MEMWATCH_UNWIND_H
-#define MEMWATCH_UNWIND_H
+#ifndef MEMWATCH_UNWIND_ROW_H
+#define MEMWATCH_UNWIND_ROW_H
 
 #ifndef __bpf__
 #include <linux/types.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "go/timeline.h"
+#include "go/go_timeline.h"
 
 #include "core/util.h"
-#include "format/timeline_file.h"
 #include "sys/outfile.h"
 #include "sys/proc_task.h"
 
@@ -157,11 +156,9 @@ static bool ends_with(const char *s, const char *end)
 
 int go_timeline__save(const struct go_timeline *t, const char *path)
 {
-	const struct timeline *plain = &t->plain;
-
 	if (ends_with(path, ".csv"))
 		return outfile__write(path, write_csv, (void *)t);
 	if (ends_with(path, ".json"))
 		return outfile__write(path, write_json, (void *)t);
-	return timeline_file__save(path, &plain, 1);
+	return -EINVAL;
 }

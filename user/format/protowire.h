@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * wire.h - reads protobuf's wire format field by field, without building objects.
+ * protowire.h - reads protobuf's wire format field by field, without building objects.
  *
  * protobuf-c's unpacker makes an object per message: for a profile of a million samples that is
  * several million small allocations, ten times the memory of the result and most of the time.
  * Here a message is walked in place; nothing is allocated. Input is untrusted.
  */
-#ifndef FORMAT_WIRE_H
-#define FORMAT_WIRE_H
+#ifndef FORMAT_PROTOWIRE_H
+#define FORMAT_PROTOWIRE_H
 
 #include <errno.h>
 #include <stdbool.h>
@@ -16,9 +16,9 @@
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-struct wire {
+struct protowire {
 	const uint8_t *p, *end;
-	/* the field that wire__next found */
+	/* the field that protowire__next found */
 	uint32_t field;
 	uint32_t type;	     /* WIRE_* */
 	uint64_t num;	     /* varint and fixed */
@@ -26,7 +26,7 @@ struct wire {
 	size_t len;
 };
 
-static inline bool wire__varint(const uint8_t **pp, const uint8_t *end, uint64_t *ret)
+static inline bool protowire__varint(const uint8_t **pp, const uint8_t *end, uint64_t *ret)
 {
 	const uint8_t *p = *pp;
 	uint64_t v = 0;
@@ -44,19 +44,19 @@ static inline bool wire__varint(const uint8_t **pp, const uint8_t *end, uint64_t
 	return false;
 }
 
-static inline struct wire wire__of(const uint8_t *data, size_t len)
+static inline struct protowire protowire__of(const uint8_t *data, size_t len)
 {
-	return (struct wire){.p = data, .end = data + len};
+	return (struct protowire){.p = data, .end = data + len};
 }
 
 /* The next field: 1, 0 at the end, -EBADMSG. */
-static inline int wire__next(struct wire *w)
+static inline int protowire__next(struct protowire *w)
 {
 	uint64_t key;
 
 	if (w->p == w->end)
 		return 0;
-	if (!wire__varint(&w->p, w->end, &key) || key >> 3 == 0 || key >> 3 > 0x1fffffff)
+	if (!protowire__varint(&w->p, w->end, &key) || key >> 3 == 0 || key >> 3 > 0x1fffffff)
 		return -EBADMSG;
 	w->field = key >> 3;
 	w->type = key & 7;
@@ -64,11 +64,11 @@ static inline int wire__next(struct wire *w)
 	w->len = 0;
 	w->data = w->p;
 	switch (w->type) {
-	case WIRE_VARINT: return wire__varint(&w->p, w->end, &w->num) ? 1 : -EBADMSG;
+	case WIRE_VARINT: return protowire__varint(&w->p, w->end, &w->num) ? 1 : -EBADMSG;
 	case WIRE_FIXED64: w->len = 8; break;
 	case WIRE_FIXED32: w->len = 4; break;
 	case WIRE_BYTES:
-		if (!wire__varint(&w->p, w->end, &w->num) || w->num > (size_t)(w->end - w->p))
+		if (!protowire__varint(&w->p, w->end, &w->num) || w->num > (size_t)(w->end - w->p))
 			return -EBADMSG;
 		w->len = w->num;
 		w->data = w->p;
@@ -83,18 +83,18 @@ static inline int wire__next(struct wire *w)
 
 /*
  * Walks the numbers of a repeated field, packed or single:
- *	for (struct wire_list l = wire__list(&w); wire__list_next(&l, &v);) ...
+ *	for (struct protowire_list l = protowire__list(&w); protowire__list_next(&l, &v);) ...
  *	if (l.bad) ...
  */
-struct wire_list {
+struct protowire_list {
 	const uint8_t *p, *end;
 	uint64_t single;
 	bool one, bad;
 };
 
-static inline struct wire_list wire__list(const struct wire *w)
+static inline struct protowire_list protowire__list(const struct protowire *w)
 {
-	struct wire_list l = {.single = w->num, .one = w->type == WIRE_VARINT};
+	struct protowire_list l = {.single = w->num, .one = w->type == WIRE_VARINT};
 
 	if (w->type == WIRE_BYTES) {
 		l.p = w->data;
@@ -105,7 +105,7 @@ static inline struct wire_list wire__list(const struct wire *w)
 	return l;
 }
 
-static inline bool wire__list_next(struct wire_list *l, uint64_t *ret)
+static inline bool protowire__list_next(struct protowire_list *l, uint64_t *ret)
 {
 	if (l->one) {
 		l->one = false;
@@ -114,7 +114,7 @@ static inline bool wire__list_next(struct wire_list *l, uint64_t *ret)
 	}
 	if (l->p == l->end)
 		return false;
-	l->bad = !wire__varint(&l->p, l->end, ret);
+	l->bad = !protowire__varint(&l->p, l->end, ret);
 	return !l->bad;
 }
 

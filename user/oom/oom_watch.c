@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "oom/watch.h"
+#include "oom/oom_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
-#include "oom/merge.h"
+#include "oom/oom_merge.h"
 #include "oom/tracker.h"
 #include "probe/oom_probe.h"
 #include "sys/cgroup.h"
@@ -24,12 +24,12 @@ static const char *const daemons[] = {"systemd-oomd", "earlyoom", "oomd", "nohan
 #define MOUNTINFO_BYTES (64 << 10) /* of the mounts, looked through for tmpfs */
 #define SHMEM_SHARE 8		   /* mounts are told where an eighth of the memory is shared */
 
-struct watch {
+struct oom_watch {
 	watch_fn fn;
 	void *arg;
 	struct oom_probe *probe;
 	struct kmsg kmsg;
-	struct merge *merge;
+	struct oom_merge *merge;
 	struct tracker *tracker;
 	struct throttle *throttle; /* NULL: cgroups of version 1 */
 	int epoll_fd, psi_fd, meminfo_fd;
@@ -111,7 +111,7 @@ static void add_tmpfs(struct oom_event *e, dev_t *dev, char *line)
 }
 
 /* Files in tmpfs are memory that no process holds: they stay when the victim is gone. */
-static void find_tmpfs(struct watch *w, struct oom_event *e)
+static void find_tmpfs(struct oom_watch *w, struct oom_event *e)
 {
 	cleanup_fd int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	dev_t dev[OOM_TMPFS];
@@ -132,7 +132,7 @@ static void find_tmpfs(struct watch *w, struct oom_event *e)
 }
 
 /* What the group that hit its limit, or the machine, holds besides the processes. */
-static void explain_memory(struct watch *w, struct oom_event *e)
+static void explain_memory(struct oom_watch *w, struct oom_event *e)
 {
 	uint64_t shmem, all = 0;
 
@@ -149,7 +149,7 @@ static void explain_memory(struct watch *w, struct oom_event *e)
 
 static void complete(void *arg, struct oom_event *e)
 {
-	struct watch *w = arg;
+	struct oom_watch *w = arg;
 
 	if (e->from & OOM_FROM_PROBE || e->no_victim)
 		explain_memory(w, e);
@@ -172,7 +172,7 @@ static void parse_meminfo(const char *text, const char *key, uint64_t *ret)
 /* What the machine looks like now, a moment after the kill. */
 static void enrich(void *arg, struct oom_event *e)
 {
-	struct watch *w = arg;
+	struct oom_watch *w = arg;
 	char text[1024];
 	ssize_t n;
 
@@ -191,12 +191,12 @@ static void enrich(void *arg, struct oom_event *e)
 
 static void on_probe(void *arg, const struct mw_ev_oom *ev)
 {
-	struct watch *w = arg;
+	struct oom_watch *w = arg;
 
-	merge__probe(w->merge, ev, util__now_ns(), util__wall_ms(), enrich);
+	oom_merge__probe(w->merge, ev, util__now_ns(), util__wall_ms(), enrich);
 }
 
-static int drain_kmsg(struct watch *w)
+static int drain_kmsg(struct oom_watch *w)
 {
 	int got;
 
@@ -205,12 +205,12 @@ static int drain_kmsg(struct watch *w)
 		bool live = k->seq >= w->live_from;
 
 		if (live || k->seq >= w->from_seq)
-			merge__kmsg(w->merge, k, live, util__now_ns(), util__wall_ms(), enrich);
+			oom_merge__kmsg(w->merge, k, live, util__now_ns(), util__wall_ms(), enrich);
 	}
 	return got;
 }
 
-static int watch_fd(struct watch *w, int fd)
+static int watch_fd(struct oom_watch *w, int fd)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
 
@@ -243,7 +243,7 @@ static uint64_t log_end(void)
 	return end;
 }
 
-static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_err,
+static int setup(struct oom_watch *w, const struct watch_options *o, int *ret_probe_err,
 		 int *ret_kmsg_err)
 {
 	struct merge_options mo = {.page_bytes = sysconf(_SC_PAGESIZE)};
@@ -269,7 +269,7 @@ static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_
 	}
 	cgroup__mounts(&w->mounts);
 	mo.version = w->mounts.version;
-	err = merge__new(&mo, complete, w, &w->merge);
+	err = oom_merge__new(&mo, complete, w, &w->merge);
 	if (!err && !o->no_tracker)
 		err = tracker__new(&w->tracker);
 	if (!err && o->throttle_fn) {
@@ -285,10 +285,10 @@ static int setup(struct watch *w, const struct watch_options *o, int *ret_probe_
 	return err;
 }
 
-int watch__new(const struct watch_options *o, watch_fn fn, void *arg, struct watch **ret,
-	       int *ret_probe_err, int *ret_kmsg_err)
+int oom_watch__new(const struct watch_options *o, watch_fn fn, void *arg, struct oom_watch **ret,
+		   int *ret_probe_err, int *ret_kmsg_err)
 {
-	struct watch *w = calloc(1, sizeof(*w));
+	struct oom_watch *w = calloc(1, sizeof(*w));
 	int err;
 
 	if (!w)
@@ -298,20 +298,20 @@ int watch__new(const struct watch_options *o, watch_fn fn, void *arg, struct wat
 	w->epoll_fd = w->psi_fd = w->meminfo_fd = w->kmsg.fd = -1;
 	err = setup(w, o, ret_probe_err, ret_kmsg_err);
 	if (err) {
-		watch__free(w);
+		oom_watch__free(w);
 		return err;
 	}
 	*ret = w;
 	return 0;
 }
 
-void watch__free(struct watch *w)
+void oom_watch__free(struct oom_watch *w)
 {
 	if (!w)
 		return;
 	oom_probe__free(w->probe);
 	kmsg__close(&w->kmsg);
-	merge__free(w->merge);
+	oom_merge__free(w->merge);
 	tracker__free(w->tracker);
 	throttle__free(w->throttle);
 	if (w->psi_fd >= 0)
@@ -323,14 +323,14 @@ void watch__free(struct watch *w)
 	free(w);
 }
 
-int watch__fd(const struct watch *w)
+int oom_watch__fd(const struct oom_watch *w)
 {
 	return w->epoll_fd;
 }
 
-int watch__timeout_ms(const struct watch *w)
+int oom_watch__timeout_ms(const struct oom_watch *w)
 {
-	uint64_t due = merge__due(w->merge), now = util__now_ns();
+	uint64_t due = oom_merge__due(w->merge), now = util__now_ns();
 
 	if (w->tracker && tracker__due(w->tracker) < due)
 		due = tracker__due(w->tracker);
@@ -341,7 +341,7 @@ int watch__timeout_ms(const struct watch *w)
 	return due <= now ? 0 : (int)min_of((due - now) / 1000000 + 1, (uint64_t)60000);
 }
 
-int watch__run(struct watch *w)
+int oom_watch__run(struct oom_watch *w)
 {
 	int err = 0;
 
@@ -349,7 +349,7 @@ int watch__run(struct watch *w)
 		err = oom_probe__drain(w->probe);
 	if (err >= 0 && w->kmsg.fd >= 0)
 		err = drain_kmsg(w);
-	merge__tick(w->merge, util__now_ns());
+	oom_merge__tick(w->merge, util__now_ns());
 	if (w->tracker && tracker__due(w->tracker) <= util__now_ns())
 		tracker__sample(w->tracker, util__now_ns(), util__steady_ms());
 	if (w->throttle && throttle__due(w->throttle) <= util__now_ns())
@@ -357,35 +357,35 @@ int watch__run(struct watch *w)
 	return err < 0 ? err : 0;
 }
 
-void watch__flush(struct watch *w)
+void oom_watch__flush(struct oom_watch *w)
 {
-	watch__run(w);
-	merge__flush(w->merge);
+	oom_watch__run(w);
+	oom_merge__flush(w->merge);
 }
 
-void watch__stats(const struct watch *w, struct watch_stats *ret)
+void oom_watch__stats(const struct oom_watch *w, struct watch_stats *ret)
 {
 	*ret = (struct watch_stats){.lost_log_records = w->kmsg.lost};
 	if (!w->probe)
 		return;
 	ret->kills = oom_probe__counter(w->probe, MW_OOM_C_KILLS);
-#define X(name, text)                                                                              \
+#define X(name, text) \
 	ret->lost[MW_OOM_C_LOST_##name] = oom_probe__counter(w->probe, MW_OOM_C_LOST_##name);
 	MW_OOM_LOSSES(X)
 #undef X
 }
 
-int watch__past(watch_fn fn, void *arg)
+int oom_watch__past(watch_fn fn, void *arg)
 {
 	struct watch_options o = {.no_probe = true, .no_tracker = true, .from_seq = 0};
-	struct watch *w;
+	struct oom_watch *w;
 	int probe_err, kmsg_err;
-	int err = watch__new(&o, fn, arg, &w, &probe_err, &kmsg_err);
+	int err = oom_watch__new(&o, fn, arg, &w, &probe_err, &kmsg_err);
 
 	if (err)
 		return err;
 	w->live_from = UINT64_MAX;
-	watch__flush(w);
-	watch__free(w);
+	oom_watch__flush(w);
+	oom_watch__free(w);
 	return 0;
 }

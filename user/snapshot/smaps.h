@@ -2,8 +2,8 @@
 /*
  * smaps.h - /proc/PID/smaps and what goes with it, parsed.
  */
-#ifndef SYS_SMAPS_H
-#define SYS_SMAPS_H
+#ifndef SNAPSHOT_SMAPS_H
+#define SNAPSHOT_SMAPS_H
 
 #include <sys/types.h>
 

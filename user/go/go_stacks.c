@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "go/stacks.h"
+#include "go/go_stacks.h"
 
 #include "core/util.h"
 
@@ -8,7 +8,7 @@
 #define MAX_LINES GOTAB_MAX_INLINE
 #define FRAME_CACHE 8192
 
-struct cached { /* a location that exists, by its first return address */
+struct cached_stack { /* a location that exists, by its first return address */
 	uint64_t pc;
 	uint32_t loc, npcs;
 };
@@ -22,7 +22,7 @@ struct known_frame { /* what is at one address: stacks share most of theirs */
 struct go_stacks {
 	const struct go_target *t;
 	struct profile *p;
-	struct cached *cache; /* open addressing; npcs 0: free */
+	struct cached_stack *cache; /* open addressing; npcs 0: free */
 	size_t ncache, used;
 	struct known_frame *frames; /* direct-mapped; a collision is looked up again */
 	uint32_t *mapping;	    /* of each of the target's maps; PROFILE_NONE: not yet there */
@@ -66,7 +66,7 @@ void go_stacks__free(struct go_stacks *s)
 	free(s);
 }
 
-static struct cached *cache_slot(struct cached *cache, size_t n, uint64_t pc)
+static struct cached_stack *cache_slot(struct cached_stack *cache, size_t n, uint64_t pc)
 {
 	size_t i = util__mix64(pc) & (n - 1);
 
@@ -79,7 +79,7 @@ static int cache_add(struct go_stacks *s, uint64_t pc, uint32_t npcs, uint32_t l
 {
 	if ((s->used + 1) * 2 > s->ncache) {
 		size_t n = s->ncache * 2;
-		struct cached *bigger = calloc(n, sizeof(*bigger));
+		struct cached_stack *bigger = calloc(n, sizeof(*bigger));
 
 		if (!bigger)
 			return -ENOMEM;
@@ -91,7 +91,7 @@ static int cache_add(struct go_stacks *s, uint64_t pc, uint32_t npcs, uint32_t l
 		s->cache = bigger;
 		s->ncache = n;
 	}
-	*cache_slot(s->cache, s->ncache, pc) = (struct cached){pc, loc, npcs};
+	*cache_slot(s->cache, s->ncache, pc) = (struct cached_stack){pc, loc, npcs};
 	s->used++;
 	return 0;
 }
@@ -246,7 +246,7 @@ static size_t leading_runtime(struct go_stacks *s, const uint64_t *stk, size_t n
 static int add_pc(struct go_stacks *s, const uint64_t *stk, size_t left, uint32_t *locs, int *n)
 {
 	const struct known_frame *k = frame_at(s, stk[0] - 1);
-	const struct cached *c;
+	const struct cached_stack *c;
 	int err;
 
 	if (k->goexit) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "sys/heapwalk.h"
+#include "snapshot/heapwalk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "sys/pagemap.h"
 #include "sys/procmap.h"
 #include "sys/procmem.h"
-#include "sys/smaps.h"
+#include "snapshot/smaps.h"
 
 #define MAX_EXTENTS (16u << 20)
 #define BANNER "stable release version 2."
@@ -20,7 +20,7 @@
 #define TRIES 3
 #define FILE_WINDOW (256u << 10)
 
-struct source {
+struct heap_source {
 	struct procmem *mem;
 	struct pagemap pages;
 	struct glibc_extent *extent;
@@ -30,7 +30,7 @@ struct source {
 
 static void add_extent(void *arg, uint64_t start, uint64_t end)
 {
-	struct source *s = arg;
+	struct heap_source *s = arg;
 
 	if (s->n && s->extent[s->n - 1].end == start) {
 		s->extent[s->n - 1].end = end;
@@ -42,7 +42,7 @@ static void add_extent(void *arg, uint64_t start, uint64_t end)
 		s->extent[s->n++] = (struct glibc_extent){start, end};
 }
 
-static int find_present(struct source *s, const struct ledger_input *maps)
+static int find_present(struct heap_source *s, const struct ledger_input *maps)
 {
 	int err = 0;
 
@@ -59,14 +59,14 @@ static int find_present(struct source *s, const struct ledger_input *maps)
 
 static int read_memory(void *arg, uint64_t addr, void *buf, size_t len)
 {
-	struct source *s = arg;
+	struct heap_source *s = arg;
 
 	return procmem__read(s->mem, addr, buf, len);
 }
 
 static bool now_present(void *arg, uint64_t addr)
 {
-	struct source *s = arg;
+	struct heap_source *s = arg;
 
 	return addr < 1ULL << 47 && pagemap__is_present(&s->pages, addr);
 }
@@ -142,7 +142,7 @@ static void name_allocator(const struct ledger_input *maps, struct glibc_heap *h
 int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledger_block *block,
 		   size_t nblocks, struct glibc_heap *ret, struct ledger_bytes **ret_python)
 {
-	struct source s = {.pages.fd = -1};
+	struct heap_source s = {.pages.fd = -1};
 	struct glibc_heap_input in = {.maps = maps,
 				      .block = block,
 				      .nblocks = nblocks,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "oom/record.h"
+#include "oom/oom_record.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -14,7 +14,7 @@
 #define LINE_BYTES (1 << 20)
 #define FILE_BYTES (1ULL << 30)
 
-void record__boot_id(char *buf)
+void oom_record__boot_id(char *buf)
 {
 	cleanup_free char *text = NULL;
 
@@ -254,7 +254,7 @@ static void get_event(const json_t *o, struct oom_event *e)
 	get_lists(o, e);
 }
 
-int record__parse(const char *line, size_t len, struct oom_event *ret)
+int oom_record__parse(const char *line, size_t len, struct oom_event *ret)
 {
 	json_t *o = json_loadb(line, len, 0, NULL);
 	const char *schema = json_string_value(json_object_get(o, "schema"));
@@ -273,9 +273,9 @@ int record__parse(const char *line, size_t len, struct oom_event *ret)
 	return err;
 }
 
-int record__each(const char *path,
-		 void (*fn)(void *arg, const char *line, size_t len, const struct oom_event *e),
-		 void *arg, struct record_stats *ret)
+int oom_record__each(const char *path,
+		     void (*fn)(void *arg, const char *line, size_t len, const struct oom_event *e),
+		     void *arg, struct record_stats *ret)
 {
 	const struct lines_limits limits = {LINE_BYTES, FILE_BYTES};
 	cleanup_free struct oom_event *e = malloc(sizeof(*e));
@@ -291,7 +291,7 @@ int record__each(const char *path,
 	if (err)
 		return err;
 	while ((err = lines__next(l, &line, &len)) > 0) {
-		int bad = len ? record__parse(line, len, e) : 0;
+		int bad = len ? oom_record__parse(line, len, e) : 0;
 
 		if (len && (!bad || bad == -ENOMSG))
 			fn(arg, line, len, bad ? NULL : e);
