@@ -247,7 +247,7 @@ static void test_tree_and_sort(void **state)
 	struct mw_task_row a[] = {proc(1, 1, M), proc(2, 1, 5 * M), proc(3, 1, 9 * M),
 				  proc(4, 1, 2 * M)};
 	static const uint32_t by_rss[] = {3, 2, 4, 1}, as_tree[] = {1, 3, 4, 2};
-	struct view v = {.sort = SORT_RSS};
+	struct top_view v = {.sort = SORT_RSS};
 	struct table t;
 
 	a[1].ppid = a[2].ppid = 1;

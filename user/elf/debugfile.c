@@ -2,7 +2,6 @@
 #include "elf/debugfile.h"
 
 #include "core/util.h"
-#include "elf/symserve.h"
 #include "sys/safeopen.h"
 
 #include <dlfcn.h>

@@ -29,6 +29,8 @@ int debugfile__link(const struct elfobj *e, char *name, size_t len, uint32_t *cr
  * elfobj__name(debug), and its build-id as hex. -ENOENT. */
 int debugfile__alt_link(const struct elfobj *debug, char path[DEBUGFILE_NAME],
 			char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1]);
+enum sym_refusal { SYM_OTHER_ID = 1, SYM_NO_ID, SYM_OTHER_CRC, SYM_MALFORMED };
+
 /* Whether `d` belongs to `e`: 0, or why not (enum sym_refusal). crc: of the debuglink, or NULL if
  * found by build-id. */
 int debugfile__belongs(const struct elfobj *e, const struct elfobj *d, const uint32_t *crc);

@@ -40,8 +40,6 @@ struct sym_debug { /* result of the answer: 0 taken, or enum sym_refusal */
 	char name[DEBUGFILE_NAME]; /* as it was opened: what its own links are relative to */
 };
 
-enum sym_refusal { SYM_OTHER_ID = 1, SYM_NO_ID, SYM_OTHER_CRC, SYM_MALFORMED };
-
 enum { SYM_TABLE_SYMTAB, SYM_TABLE_PLT, SYM_TABLE_DEBUG, SYM_TABLE_MINI, SYM_TABLES };
 
 struct sym_loaded {
