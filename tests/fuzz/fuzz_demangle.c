@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "elf/symbolizer.h"
+#include "elf/demangle.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(name, data, size);
 	name[size] = 0;
-	out = symbolizer__demangle(name, &owned);
+	out = demangle__name(name, &owned);
 	if (owned ? out != owned : out != name)
 		abort();
 	free(owned);

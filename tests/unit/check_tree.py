@@ -105,9 +105,12 @@ def check_includes(files):
                     yield f"{path}: {m.group(1)}: {room} stands below {other}"
                 if to.endswith("_priv.h"):
                     yield f"{path}: {m.group(1)}: the private half of another room"
-            # A private half (x_priv.h) holds what the files of one module share: it may know them.
-            if module(path) != module(to) and not (path.endswith("_priv.h") and other == room):
+            if module(path) != module(to):
                 modules[module(path)].add(module(to))
+    # A private half may know its module: x_priv.h, and a header that one module alone includes.
+    users = collections.Counter(to for edges in modules.values() for to in edges)
+    for name in [n for n in modules if n.endswith("_priv") or (users[n] == 1 and n + ".c" not in files)]:
+        modules[name] = {to for to in modules[name] if os.path.dirname(to) != os.path.dirname(name)}
     for what, edges in (("rooms", rooms), ("files", modules)):
         found = circle(edges)
         if found:

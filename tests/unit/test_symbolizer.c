@@ -26,6 +26,7 @@
 #include "elf/elfobj.h"
 #include "elf/jitmap.h"
 #include "elf/strpool.h"
+#include "elf/demangle.h"
 #include "elf/symbolizer.h"
 
 int test_symbolizer_here(int x);
@@ -507,14 +508,14 @@ static void demangling(void **state)
 	const char *out;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_string_equal(symbolizer__demangle(names[i][0], &owned), names[i][1]);
+		assert_string_equal(demangle__name(names[i][0], &owned), names[i][1]);
 		free(owned);
 	}
 	/* each argument is a pair of the one before, twice: the text doubles 100 times */
 	bomb = strdup("_Z1fSt4pairIiiES_IS0_S0_ES_IS1_S1_ES_IS2_S2_ES_IS3_S3_ES_IS4_S4_ES_IS5_S5_E"
 		      "S_IS6_S6_ES_IS7_S7_ES_IS8_S8_ES_IS9_S9_ES_ISA_SA_ES_ISB_SB_ES_ISC_SC_E"
 		      "S_ISD_SD_ES_ISE_SE_ES_ISF_SF_ES_ISG_SG_ES_ISH_SH_ES_ISI_SI_ES_ISJ_SJ_E");
-	out = symbolizer__demangle(bomb, &owned);
+	out = demangle__name(bomb, &owned);
 	assert_true(strlen(out) <= 16384);
 	free(owned);
 	free(bomb);

@@ -7,7 +7,7 @@
  * leaving through longjmp once it is longer than MAX_OUTPUT. D has no such interface; there the
  * number of back references is limited instead.
  */
-#include "elf/symbolizer.h"
+#include "elf/demangle.h"
 
 #include "core/util.h"
 
@@ -68,7 +68,7 @@ static char *demangle_d(const char *name)
 	return backrefs > MAX_D_BACKREFS ? NULL : dlang_demangle(name, OPTIONS);
 }
 
-const char *symbolizer__demangle(const char *name, char **ret_owned)
+const char *demangle__name(const char *name, char **ret_owned)
 {
 	char *out = NULL;
 

@@ -7,6 +7,7 @@
 
 #include "core/util.h"
 #include "elf/jitmap.h"
+#include "elf/demangle.h"
 #include "elf/symbolizer.h"
 
 #define PIECE (1u << 20)      /* read at once */
@@ -114,7 +115,7 @@ static void put_answer(uint64_t pc)
 		return;
 	head = jit.used;
 	jit.used += sizeof(frame);
-	symbolizer__demangle(f.name, &owned);
+	demangle__name(f.name, &owned);
 	frame.len[SYM_SYSTEM] = put(f.name);
 	frame.len[SYM_NAME] = put(owned);
 	frame.len[SYM_FILE] = put(f.file);

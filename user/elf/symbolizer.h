@@ -89,8 +89,4 @@ int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symb
 int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,
 			   int max);
 
-/* Demangles C++, Rust and D names; returns `name` itself if it is not mangled. The result is
- * malloc'ed in *ret_owned when it is a new string (free it), else *ret_owned is NULL. */
-const char *symbolizer__demangle(const char *name, char **ret_owned);
-
 #endif

@@ -13,7 +13,7 @@
 
 #include "core/util.h"
 #include "elf/dwarfinfo.h"
-#include "elf/symbolizer.h"
+#include "elf/demangle.h"
 #include "elf/symtab.h"
 
 #define CHECK_EVERY 128		  /* look-ups between looks at how much memory is used */
@@ -232,7 +232,7 @@ static void put_frame(struct server *s, const struct dwarfinfo_frame *f)
 	s->used += sizeof(out);
 	out.len[SYM_SYSTEM] = put(s, f->name);
 	if (f->name)
-		symbolizer__demangle(f->name, &owned);
+		demangle__name(f->name, &owned);
 	out.len[SYM_NAME] = put(s, owned);
 	out.len[SYM_FILE] = put(s, f->file);
 	out.len[SYM_DIR] = put(s, f->dir);
