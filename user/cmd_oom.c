@@ -484,11 +484,7 @@ static void close_books(const struct oom_cmd *c)
 	char lost[256];
 	size_t n = 0;
 
-<<<<<<< HEAD
-	watch__stats(c->watch, &s);
-=======
 	oom_watch__stats(c->watch, &s);
->>>>>>> c220f19 (Names stand once in the tree, rooms use only what is below them; a check in check-unit holds both)
 #define X(name, text)                                                        \
 	if (n < sizeof(lost))                                                \
 		n += snprintf(lost + n, sizeof(lost) - n, "%llu " text ", ", \

@@ -242,8 +242,7 @@ static int set_top(struct report_args *a, const char *text, struct argp_state *s
 	return 0;
 }
 
-<<<<<<< HEAD
-static error_t set_pid(struct args *a, const char *text, struct argp_state *state)
+static error_t set_pid(struct report_args *a, const char *text, struct argp_state *state)
 {
 	char *end;
 	long pid;
@@ -256,10 +255,7 @@ static error_t set_pid(struct args *a, const char *text, struct argp_state *stat
 	return 0;
 }
 
-static int set_moment(struct args *a, int key, const char *text, struct argp_state *state)
-=======
 static int set_moment(struct report_args *a, int key, const char *text, struct argp_state *state)
->>>>>>> c220f19 (Names stand once in the tree, rooms use only what is below them; a check in check-unit holds both)
 {
 	bool from = key == OPT_FROM;
 
@@ -443,7 +439,6 @@ static bool same_when_merged(const struct profile *p)
 }
 
 /* Reads and merges. */
-<<<<<<< HEAD
 /* Says which processes there are where the wanted one is not. */
 static int keep_process(struct profile *p, uint32_t pid, const char *path)
 {
@@ -459,10 +454,7 @@ static int keep_process(struct profile *p, uint32_t pid, const char *path)
 	return err;
 }
 
-static int load(const struct names *files, const struct recording_window *window, bool compact,
-=======
 static int load(const struct type_names *files, const struct recording_window *window, bool compact,
->>>>>>> c220f19 (Names stand once in the tree, rooms use only what is below them; a check in check-unit holds both)
 		struct profile **ret)
 {
 	struct profile **p = calloc(files->n, sizeof(*p));

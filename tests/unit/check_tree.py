@@ -28,7 +28,6 @@ ROOMS = [
     ["daemon"],
     ["cmd"],
 ]
-LATER = {"user/go/gctrace_probe.c"}
 LIBBPF = re.compile(r"^#include [<\"](bpf/[\w.]+|\w+\.skel\.h)[>\"]", re.M)
 INCLUDE = re.compile(r'^#include "([\w/.-]+)"', re.M)
 STRUCT = re.compile(r"^[ \t]*(?:typedef |static |const )*(?:struct|union|enum) (\w+)\s*\{", re.M)
@@ -86,7 +85,7 @@ def check_includes(files):
     rooms, modules = collections.defaultdict(set), collections.defaultdict(set)
     for path, text in files.items():
         room = room_of(path)
-        if room is None or path in LATER:
+        if room is None:
             continue
         if room not in level:
             yield f"{path}: the room {room} has no place in the order"
@@ -152,7 +151,7 @@ def self_test():
         ("libbpf lives", {"user/run/a.c": '#include "memwatch.skel.h"\n'}),
         ("circle of rooms", {"user/top/a.h": '#include "tui/b.h"\n',
                              "user/tui/b.h": "", "user/tui/c.c": '#include "top/a.h"\n'}),
-        ("circle of files", {"user/elf/a.h": '#include "elf/b.h"\n',
+        ("circle of files", {"user/elf/a.h": '#include "elf/b.h"\n', "user/elf/a.c": "",
                              "user/elf/b.c": '#include "elf/a.h"\n', "user/elf/b.h": ""}),
         ("private half", {"user/run/a.c": '#include "core/b_priv.h"\n', "user/core/b_priv.h": ""}),
         ("no place", {"user/attic/a.c": ""}),

@@ -342,16 +342,16 @@ int gotab__sp_delta(const struct gotab *t, const struct gotab_func *f, uint64_t 
 }
 
 /* The ids shifted when functions were added: 1.22 corostart, 1.26 runCleanups. */
-struct ids {
+struct file_ids {
 	uint8_t wrapper, gopanic, sigpanic, panicwrap;
 };
-static struct ids ids_of(int minor)
+static struct file_ids ids_of(int minor)
 {
 	if (minor >= 26)
-		return (struct ids){23, 10, 20, 15};
+		return (struct file_ids){23, 10, 20, 15};
 	if (minor >= 22)
-		return (struct ids){22, 10, 19, 15};
-	return (struct ids){21, 9, 18, 14};
+		return (struct file_ids){22, 10, 19, 15};
+	return (struct file_ids){21, 9, 18, 14};
 }
 
 bool gotab__is_wrapper(int minor, uint8_t func_id)
@@ -361,7 +361,7 @@ bool gotab__is_wrapper(int minor, uint8_t func_id)
 
 bool gotab__shows_wrapper(int minor, uint8_t callee_id)
 {
-	struct ids i = ids_of(minor);
+	struct file_ids i = ids_of(minor);
 
 	return callee_id == i.gopanic || callee_id == i.sigpanic || callee_id == i.panicwrap;
 }

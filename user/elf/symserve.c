@@ -22,7 +22,7 @@
 #define FLUSH_NS 20000000	  /* and how long they wait */
 #define MAX_FRAME (sizeof(struct sym_frame) + SYM_TEXTS * (SYM_MAX_TEXT + 1))
 
-struct server {
+struct symbol_server {
 	struct elfobj *elf, *mini, *debug, *alt;
 	struct elfobj *dwarf_file; /* one of the above; NULL: none */
 	struct symtab tab;
@@ -35,9 +35,9 @@ struct server {
 	char out[BOX_MAX_MESSAGE];
 };
 
-static struct server *server(void)
+static struct symbol_server *server(void)
 {
-	static struct server *s;
+	static struct symbol_server *s;
 
 	if (!s)
 		s = calloc(1, sizeof(*s));
@@ -46,7 +46,7 @@ static struct server *server(void)
 	return s;
 }
 
-static void serve_open(struct server *s, struct box_conn *c, struct box_request *r)
+static void serve_open(struct symbol_server *s, struct box_conn *c, struct box_request *r)
 {
 	struct sym_identity id = {0};
 	struct sym_open o;
@@ -70,7 +70,7 @@ static void serve_open(struct server *s, struct box_conn *c, struct box_request 
 	box_conn__answer(c, 0, &id, sizeof(id), false);
 }
 
-static void serve_debug(struct server *s, struct box_conn *c, struct box_request *r)
+static void serve_debug(struct symbol_server *s, struct box_conn *c, struct box_request *r)
 {
 	struct elfobj *d = NULL;
 	struct sym_debug q;
@@ -94,7 +94,7 @@ static void serve_debug(struct server *s, struct box_conn *c, struct box_request
 	box_conn__answer(c, err, NULL, 0, false);
 }
 
-static int add_mini(struct server *s)
+static int add_mini(struct symbol_server *s)
 {
 	int err = debugfile__mini(s->elf, &s->mini);
 
@@ -102,7 +102,7 @@ static int add_mini(struct server *s)
 }
 
 /* Finds every source of names. What cannot be read is noted and left out. */
-static void serve_ready(struct server *s, struct box_conn *c)
+static void serve_ready(struct symbol_server *s, struct box_conn *c)
 {
 	struct sym_loaded out = {0};
 	bool own_symbols;
@@ -132,7 +132,7 @@ static void serve_ready(struct server *s, struct box_conn *c)
 	box_conn__answer(c, 0, &out, sizeof(out), false);
 }
 
-static void serve_alt(struct server *s, struct box_conn *c, struct box_request *r)
+static void serve_alt(struct symbol_server *s, struct box_conn *c, struct box_request *r)
 {
 	char path[DEBUGFILE_NAME], want[2 * ELFOBJ_MAX_BUILD_ID + 1], got[sizeof(want)];
 	int err = -EINVAL;
@@ -149,7 +149,7 @@ static void serve_alt(struct server *s, struct box_conn *c, struct box_request *
 	box_conn__answer(c, err, NULL, 0, false);
 }
 
-static void keep_budget(struct server *s)
+static void keep_budget(struct symbol_server *s)
 {
 	struct mallinfo2 mi;
 
@@ -168,7 +168,7 @@ static bool is_mangled(const char *name)
 	return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D');
 }
 
-static int by_dwarf(struct server *s, uint64_t vaddr, struct dwarfinfo_frame *frames)
+static int by_dwarf(struct symbol_server *s, uint64_t vaddr, struct dwarfinfo_frame *frames)
 {
 	int n;
 
@@ -185,7 +185,7 @@ static int by_dwarf(struct server *s, uint64_t vaddr, struct dwarfinfo_frame *fr
 	return max_of(n, 0);
 }
 
-static int frames_at(struct server *s, uint64_t off, struct dwarfinfo_frame *frames)
+static int frames_at(struct symbol_server *s, uint64_t off, struct dwarfinfo_frame *frames)
 {
 	const struct symtab_symbol *sym;
 	struct dwarfinfo_frame *outer;
@@ -207,7 +207,7 @@ static int frames_at(struct server *s, uint64_t off, struct dwarfinfo_frame *fra
 	return max_of(n, 1);
 }
 
-static uint32_t put(struct server *s, const char *text)
+static uint32_t put(struct symbol_server *s, const char *text)
 {
 	size_t n = text ? strnlen(text, SYM_MAX_TEXT) : 0;
 
@@ -219,7 +219,7 @@ static uint32_t put(struct server *s, const char *text)
 	return n + 1;
 }
 
-static void put_frame(struct server *s, const struct dwarfinfo_frame *f)
+static void put_frame(struct symbol_server *s, const struct dwarfinfo_frame *f)
 {
 	struct sym_frame out = {
 		.line = f->line,
@@ -240,7 +240,7 @@ static void put_frame(struct server *s, const struct dwarfinfo_frame *f)
 	memcpy(s->out + head, &out, sizeof(out));
 }
 
-static void flush(struct server *s, struct box_conn *c, bool more)
+static void flush(struct symbol_server *s, struct box_conn *c, bool more)
 {
 	box_conn__answer(c, 0, s->out, s->used, more);
 	s->used = 0;
@@ -249,7 +249,7 @@ static void flush(struct server *s, struct box_conn *c, bool more)
 
 /* One address under the timer, whose signal is not caught: it ends the process, and so whatever
  * took too long. Answers that are ready are not lost with it. */
-static void look_up(struct server *s, struct box_conn *c, uint64_t off)
+static void look_up(struct symbol_server *s, struct box_conn *c, uint64_t off)
 {
 	static const struct itimerval on = {.it_value = {.tv_sec = SYM_CPU_SECONDS}}, none;
 	struct dwarfinfo_frame frames[SYM_MAX_FRAMES];
@@ -278,7 +278,7 @@ static void look_up(struct server *s, struct box_conn *c, uint64_t off)
 	keep_budget(s);
 }
 
-static void serve_lookup(struct server *s, struct box_conn *c, struct box_request *r)
+static void serve_lookup(struct symbol_server *s, struct box_conn *c, struct box_request *r)
 {
 	size_t n = r->len / sizeof(uint64_t);
 
@@ -300,7 +300,7 @@ static void serve_lookup(struct server *s, struct box_conn *c, struct box_reques
 
 void symserve__serve(struct box_conn *c, struct box_request *r)
 {
-	struct server *s = server();
+	struct symbol_server *s = server();
 
 	switch (r->op) {
 	case SYM_OPEN: serve_open(s, c, r); break;

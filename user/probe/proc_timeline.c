@@ -17,7 +17,7 @@
 struct timeline_entry {
 	struct timeline line;
 	pid_t pid;
-	uint64_t start_ns; /* 0 until the first row */
+	uint64_t start_ns;	   /* 0 until the first row */
 	bool ended, in_gone, full; /* full: has room for opts.max_rows */
 	int64_t most_bytes;	   /* highest RSS in its rows */
 	int64_t inuse_bytes, alloc_bytes;
@@ -229,7 +229,7 @@ static int append_peak(struct proc_timeline *t, struct timeline_entry *e,
 
 static int by_most_bytes(const void *a, const void *b)
 {
-	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+	const struct timeline_entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
 
 	return (x->most_bytes > y->most_bytes) - (x->most_bytes < y->most_bytes);
 }
@@ -237,7 +237,7 @@ static int by_most_bytes(const void *a, const void *b)
 /* The dead give way, the smallest first; a share at a time, so that it is seldom done. */
 static void make_room(struct proc_timeline *t, size_t max)
 {
-	cleanup_free struct entry **dead = calloc(t->n, sizeof(*dead));
+	cleanup_free struct timeline_entry **dead = calloc(t->n, sizeof(*dead));
 	size_t n = 0, kept = 0, drop;
 
 	for (size_t i = 0; dead && i < t->n; i++) {
@@ -253,7 +253,7 @@ static void make_room(struct proc_timeline *t, size_t max)
 		dead[i]->most_bytes = -1;
 	}
 	for (size_t i = 0; i < t->n; i++) {
-		struct entry *e = t->entry[i];
+		struct timeline_entry *e = t->entry[i];
 
 		if (e->most_bytes >= 0) {
 			t->entry[kept++] = e;

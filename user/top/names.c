@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "top/names.h"
 
+#include "top/table.h"
+
 #include <ctype.h>
 #include <pwd.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-#include "top/table.h"
+struct table_proc;
 
 struct names;
 int names__new(struct names **ret);

@@ -6,7 +6,7 @@
 #include "format/output.h"
 #include "sys/outfile.h"
 #include "tui/term.h"
-#include "tui/view.h"
+#include "tui/tui_priv.h"
 
 #include <ncurses.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* view.c - draws the live view: header with sparklines, table, stack, callers and callees, help. */
-#include "tui/view.h"
+#include "tui/tui_priv.h"
 
 #include "core/shortname.h"
 #include "core/units.h"

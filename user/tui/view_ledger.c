@@ -6,7 +6,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "tui/term.h"
-#include "tui/view.h"
+#include "tui/tui_priv.h"
 
 #include <math.h>
 #include <ncurses.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* view.h - the state of the live view, shared by what draws it and what handles keys. */
-#ifndef TUI_VIEW_H
-#define TUI_VIEW_H
+/* tui_priv.h - the state of the live view, shared by what draws it and what handles keys. */
+#ifndef TUI_TUI_PRIV_H
+#define TUI_TUI_PRIV_H
 
 #include "tui/rows.h"
 #include "tui/tui.h"
