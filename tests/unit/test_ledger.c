@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/textbuf.h"
 #include "core/util.h"
 #include "model/ledger.h"
 #include "top/names.h"
@@ -161,7 +162,7 @@ static void test_printable(void **state)
 {
 	char text[] = "a\033[31mb\xff\xc2\x85 \xc3\xa4";
 
-	assert_string_equal(names__printable(text), "a?[31mb??? \xc3\xa4");
+	assert_string_equal(textbuf__printable(text), "a?[31mb??? \xc3\xa4");
 }
 
 static struct mw_task_row proc(uint32_t pid, uint64_t start, uint64_t rss)

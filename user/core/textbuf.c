@@ -119,6 +119,21 @@ bool textbuf__is_control(const char *s, size_t n)
 	return n == 3 && u[0] == 0xe2 && u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9;
 }
 
+char *textbuf__printable(char *text)
+{
+	for (char *p = text; *p;) {
+		size_t n = textbuf__utf8_len(p);
+
+		if (n && !textbuf__is_control(p, n)) {
+			p += n;
+			continue;
+		}
+		for (n = max_of(n, (size_t)1); n; n--)
+			*p++ = '?';
+	}
+	return text;
+}
+
 static void put_hex(const struct text_sink *s, const char *text, size_t n)
 {
 	static const char digit[] = "0123456789abcdef";

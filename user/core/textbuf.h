@@ -41,6 +41,10 @@ void textbuf__json(struct textbuf *b, const char *text);
 /* Text and attribute values of XML and HTML: & < > " ' as entities, the rest as textbuf__plain. */
 void textbuf__xml(struct textbuf *b, const char *text);
 
+/* Replaces bytes that are control characters, bidirectional overrides or no UTF-8 by '?', in place.
+ * Returns text. */
+char *textbuf__printable(char *text);
+
 /* The number of bytes of the UTF-8 character at s, 0 if it is none (or over-long, a surrogate). */
 size_t textbuf__utf8_len(const char *s);
 

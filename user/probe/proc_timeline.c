@@ -229,7 +229,8 @@ static int append_peak(struct proc_timeline *t, struct timeline_entry *e,
 
 static int by_most_bytes(const void *a, const void *b)
 {
-	const struct timeline_entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+	const struct timeline_entry *x = *(struct timeline_entry *const *)a,
+				    *y = *(struct timeline_entry *const *)b;
 
 	return (x->most_bytes > y->most_bytes) - (x->most_bytes < y->most_bytes);
 }

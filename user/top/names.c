@@ -41,23 +41,6 @@ void names__free(struct names *n)
 	free(n);
 }
 
-char *names__printable(char *text)
-{
-	unsigned char *p = (unsigned char *)text;
-
-	while (*p) {
-		size_t n = textbuf__utf8_len((char *)p);
-
-		if (!n || textbuf__is_control((char *)p, n)) {
-			for (n = n ? n : 1; n; n--)
-				*p++ = '?';
-			continue;
-		}
-		p += n;
-	}
-	return text;
-}
-
 static const char *user_name(struct names *n, uint32_t uid)
 {
 	struct passwd pw, *found = NULL;
@@ -76,7 +59,7 @@ static const char *user_name(struct names *n, uint32_t uid)
 		free(name);
 		return NULL;
 	}
-	n->users[n->n++] = (struct user_name){uid, names__printable(name)};
+	n->users[n->n++] = (struct user_name){uid, textbuf__printable(name)};
 	return name;
 }
 
@@ -176,7 +159,7 @@ static char *read_cmdline(uint32_t pid)
 		if (!text[i])
 			text[i] = ' ';
 	}
-	text = names__printable(text);
+	text = textbuf__printable(text);
 	return realloc(text, strlen(text) + 1) ?: text; /* kept: without the room for reading */
 }
 
@@ -204,7 +187,7 @@ static char *read_cgroup(uint32_t pid)
 	}
 	pick = unified && strcmp(unified, "/") ? unified : memory ? memory : unified;
 	pick = pick ? strdup(pick) : NULL;
-	return pick ? names__printable(pick) : NULL;
+	return pick ? textbuf__printable(pick) : NULL;
 }
 
 static void set(char **slot, char *text)

@@ -3,14 +3,14 @@
  * names.h - the texts of a row: user, command line, cgroup, container.
  *
  * All of them may be chosen by whoever runs the process: control characters are replaced before
- * they reach a terminal (names__printable).
+ * they reach a terminal (textbuf__printable).
  */
 #ifndef TOP_NAMES_H
 #define TOP_NAMES_H
 
 #include <stddef.h>
 
-struct table_proc;
+#include "top/table.h"
 
 struct names;
 int names__new(struct names **ret);
@@ -24,8 +24,5 @@ void names__fill(void *arg, struct table_proc *p);
  * "podman:…", "lxc:NAME", "nspawn:NAME"; NULL if none. malloc'ed. Pure.
  */
 char *names__container(const char *cgroup);
-
-/* Replaces bytes that are control characters or no UTF-8 by '?', in place. Returns text. */
-char *names__printable(char *text);
 
 #endif

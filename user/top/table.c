@@ -6,7 +6,7 @@
 
 #include "core/util.h"
 #include "model/trend.h"
-#include "top/names.h"
+#include "core/textbuf.h"
 
 void table__init(struct table *t)
 {
@@ -94,7 +94,7 @@ static void take_row(struct table *t, struct table_proc *p, const struct mw_task
 	p->row = *row;
 	memcpy(p->comm, row->comm, sizeof(row->comm));
 	p->comm[sizeof(row->comm)] = 0;
-	names__printable(p->comm);
+	textbuf__printable(p->comm);
 	p->seen = seconds;
 	p->peak_bytes = max_of(p->peak_bytes, peak);
 	p->interval_peak_bytes = max_of(mw_task_row__peak_rss(row), p->image_peak_bytes);
