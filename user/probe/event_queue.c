@@ -11,8 +11,8 @@
 #define CHUNK_BYTES (256u << 10)
 
 /* Events one after the other: their size in 8 bytes, then their bytes, padded to 8. */
-struct chunk {
-	struct chunk *next;
+struct event_chunk {
+	struct event_chunk *next;
 	size_t used, cap;
 	uint64_t words[];
 };
@@ -21,11 +21,12 @@ struct event_queue {
 	size_t max_bytes;
 
 	pthread_mutex_t lock; /* of all that follows up to `mine` */
-	struct chunk *first, *last;
-	struct chunk *spare; /* one that is empty, for the next need */
-	size_t bytes;	     /* in chunks that wait or are being worked on */
+	struct event_chunk *first, *last;
+	struct event_chunk *spare; /* one that is empty, for the next need */
+	size_t bytes;		   /* in chunks that wait or are being worked on */
 
-	struct chunk *mine; /* of the taker: the chunks taken over, the first being worked on */
+	struct event_chunk
+		*mine; /* of the taker: the chunks taken over, the first being worked on */
 	size_t at;
 };
 
@@ -41,10 +42,10 @@ int event_queue__new(size_t max_bytes, struct event_queue **ret)
 	return 0;
 }
 
-static void free_chunks(struct chunk *c)
+static void free_chunks(struct event_chunk *c)
 {
 	while (c) {
-		struct chunk *next = c->next;
+		struct event_chunk *next = c->next;
 
 		free(c);
 		c = next;
@@ -63,9 +64,9 @@ void event_queue__free(struct event_queue *q)
 }
 
 /* A chunk with room for `need` bytes at the end of the list. */
-static struct chunk *room_for(struct event_queue *q, size_t need)
+static struct event_chunk *room_for(struct event_queue *q, size_t need)
 {
-	struct chunk *c = q->last;
+	struct event_chunk *c = q->last;
 
 	if (c && c->cap - c->used >= need)
 		return c;
@@ -89,7 +90,7 @@ static struct chunk *room_for(struct event_queue *q, size_t need)
 int event_queue__put(struct event_queue *q, const void *data, size_t size)
 {
 	size_t need = 8 + ((size + 7) & ~(size_t)7);
-	struct chunk *c;
+	struct event_chunk *c;
 	uint8_t *p;
 
 	pthread_mutex_lock(&q->lock);
@@ -118,7 +119,7 @@ bool event_queue__full(struct event_queue *q)
 /* The taker's first chunk is done with. */
 static void give_back(struct event_queue *q)
 {
-	struct chunk *c = q->mine;
+	struct event_chunk *c = q->mine;
 
 	q->mine = c->next;
 	q->at = 0;
