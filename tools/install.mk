@@ -6,6 +6,7 @@ DOCDIR ?= $(PREFIX)/share/doc/memwatch
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+LOGROTATEDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)/logrotate.d
 
 install: $(BIN)
 	$(Q)install -D -m 755 $(BIN) $(DESTDIR)$(BINDIR)/memwatch
@@ -15,11 +16,13 @@ install: $(BIN)
 	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
 	$(Q)sed 's|/usr/local/bin|$(BINDIR)|' tools/systemd/memwatch-oom.service \
 		> $(DESTDIR)$(UNITDIR)/memwatch-oom.service
+	$(Q)install -D -m 644 tools/systemd/memwatch-oom.logrotate \
+		$(DESTDIR)$(LOGROTATEDIR)/memwatch-oom
 	$(Q)for f in README.md LICENSE docs/*.md; do \
 		[ ! -e $$f ] || install -D -m 644 $$f $(DESTDIR)$(DOCDIR)/$$(basename $$f); done
 
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/memwatch $(DESTDIR)$(MANDIR)/man1/memwatch.1 \
 		$(DESTDIR)$(BASHCOMPDIR)/memwatch $(DESTDIR)$(ZSHCOMPDIR)/_memwatch \
-		$(DESTDIR)$(UNITDIR)/memwatch-oom.service
+		$(DESTDIR)$(UNITDIR)/memwatch-oom.service $(DESTDIR)$(LOGROTATEDIR)/memwatch-oom
 	$(Q)rm -rf $(DESTDIR)$(DOCDIR)

@@ -406,6 +406,15 @@ static void protect(void)
 			"itself may be chosen; continuing");
 }
 
+/* After a rotation: the new file is there before there is anything to write. */
+static void reopen_log(struct oom_cmd *c)
+{
+	int err = c->log ? jsonlog__reopen(c->log) : 0;
+
+	if (err)
+		log_error("failed to open '%s': %s", c->log_path, outfile__strerror(err));
+}
+
 static int loop(struct oom_cmd *c, int sig_fd)
 {
 	uint64_t end = c->duration_ns ? util__now_ns() + c->duration_ns : UINT64_MAX;
@@ -430,6 +439,7 @@ static int loop(struct oom_cmd *c, int sig_fd)
 
 			if (read(sig_fd, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGHUP)
 				return 0;
+			reopen_log(c);
 		}
 		err = oom_watch__run(c->watch);
 		if (err)

@@ -732,6 +732,57 @@ def test_unit_file_is_understood(tmp_path):
     assert verify(text.replace("LogsDirectory=", "LoggingDirectory="))[1]
 
 
+def test_logrotate(group, hog, log, attach, tmp_path):
+    """The real logrotate with the file that is installed: nothing lost, nothing twice."""
+    logrotate = shutil.which("logrotate") or "/usr/sbin/logrotate"
+    mw = attach("oom", "--log", log)
+    conf = tmp_path / "conf"
+    text = (REPO / "tools/systemd/memwatch-oom.logrotate").read_text()
+    text = text.replace("/var/log/memwatch/oom.jsonl", str(log))
+    text = text.replace("systemctl kill --signal=HUP memwatch-oom.service", f"kill -HUP {mw.proc.pid}")
+    conf.write_text(text)
+    tmp_path.chmod(0o755)
+    g, pids = group(16 * MIB), []
+    for _ in range(3):
+        pids.append(kill_in(g, [hog]))
+        event_of(log, pids[-1])
+        subprocess.run([logrotate, "-f", "-s", tmp_path / "state", conf], check=True)
+        wait_for(lambda: Path(log).exists())  # opened anew by the signal
+        assert events(log) == []
+    pids.append(kill_in(g, [hog]))
+    event_of(log, pids[-1])
+    mw.finish()
+    memwatch("oom", "--log", log, "-q", "-d", "10ms", check=0)
+    assert [e["victim"]["pid"] for e in events(log)] == pids[-1:]
+    p = memwatch("oom", "--list", "--json", "--log", log, check=0)
+    told = [json.loads(x)["victim"]["pid"] for x in p.stdout.splitlines()]
+    assert [x for x in told if x in pids] == pids
+    assert Path(str(log) + ".1").exists() and Path(str(log) + ".2.gz").exists()
+
+
+def test_footprint_within_the_unit(group, hog, log, attach):
+    """Its own group with the unit's limit: a storm of kills does not bring it near."""
+    limit = int(re.match(r"(\d+)M", unit_file()[0]["MemoryMax"])[1]) * MIB
+    own = group(limit)
+    mw = attach("oom", "--log", log, preexec_fn=own.join)
+    gs = [group(16 * MIB) for _ in range(4)]
+    for _ in range(5):
+        running = [subprocess.Popen([hog], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                    preexec_fn=g.join) for g in gs]
+        for p in running:
+            p.stdin.write(b"go\n")
+            p.stdin.close()
+        pids = [p.pid for p in running]
+        for p in running:
+            assert p.wait(60) == -signal.SIGKILL
+    for pid in pids:
+        event_of(log, pid)
+    peak = own.dir / ("memory.peak" if VERSION == 2 else "memory.max_usage_in_bytes")
+    assert 0 < int(peak.read_text()) < limit * 3 // 4
+    assert mw.finish()[0] == 0
+    assert len(events(log)) - log.seen == 20
+
+
 def test_with_the_capabilities_of_the_unit(group, hog, log, attach):
     """What the unit leaves it is enough to see a kill, with both witnesses, and to log it."""
     names = unit_file()[0]["CapabilityBoundingSet"].split()

@@ -141,6 +141,29 @@ static void test_containers(void **state)
 		 "libpod-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 		 ".scope",
 		 "podman:0123456789ab"},
+		/* containerd under cgroupfs names and colons; ECS with and without its cluster */
+		{"/system.slice/containerd.service/kubepods-burstable-pod1.slice:cri-containerd:"
+		 "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210",
+		 "cri:fedcba987654"},
+		{"/default/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		 "containerd:0123456789ab"},
+		{"/k8s.io/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		 "containerd:0123456789ab"},
+		{"/system.slice/"
+		 "nerdctl-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		 ".scope",
+		 "containerd:0123456789ab"},
+		{"/ecs/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/"
+		 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		 "ecs:0123456789ab"},
+		{"/ecs/my-cluster/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/"
+		 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-2456789012",
+		 "ecs:bbbbbbbbbbbb"},
+		{"/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef/"
+		 "docker/fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210",
+		 "docker:fedcba987654"}, /* the inner one */
+		{"/somebody/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+		 "container:0123456789ab"},
 		{"/lxc.payload.web/init.scope", "lxc:web"},
 		{"/machine.slice/systemd-nspawn@box.service", "nspawn:box"},
 		{"/user.slice/user-0.slice", NULL},

@@ -144,6 +144,11 @@ int jsonlog__write(struct jsonlog *l, const char *line, size_t len)
 	return err;
 }
 
+int jsonlog__reopen(struct jsonlog *l)
+{
+	return current_file(l);
+}
+
 size_t jsonlog__waiting(const struct jsonlog *l)
 {
 	return l->lines;

@@ -27,6 +27,9 @@ void jsonlog__close(struct jsonlog *l);
 int jsonlog__write(struct jsonlog *l, const char *line, size_t len);
 /* Writes what waits. 0 or -errno. */
 int jsonlog__retry(struct jsonlog *l);
+/* Opens the file that has the name now, if it is another one: after a rotation, before there is
+ * anything to write. 0 or -errno. */
+int jsonlog__reopen(struct jsonlog *l);
 /* Lines that wait; lines lost. */
 size_t jsonlog__waiting(const struct jsonlog *l);
 uint64_t jsonlog__lost(const struct jsonlog *l);

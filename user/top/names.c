@@ -10,6 +10,7 @@
 
 #include "core/util.h"
 #include "core/textbuf.h"
+#include "sys/container.h"
 
 #define MAX_USERS 4096
 #define MAX_CMDLINE 512
@@ -63,83 +64,18 @@ static const char *user_name(struct names *n, uint32_t uid)
 	return name;
 }
 
-/* Length of the run of hex digits at p. */
-static size_t hex_run(const char *p)
-{
-	size_t n = 0;
-
-	while (isxdigit((unsigned char)p[n]))
-		n++;
-	return n;
-}
-
-static char *named(const char *kind, const char *id, size_t len)
-{
-	char *s = NULL;
-
-	return asprintf(&s, "%s:%.*s", kind, (int)len, id) < 0 ? NULL : s;
-}
-
-static const struct {
-	const char *before, *kind;
-} id_prefixes[] = {
-	{"docker-", "docker"},		{"/docker/", "docker"},
-	{"cri-containerd-", "cri"},	{"crio-", "crio"},
-	{"libpod-", "podman"},		{"/ecs/", "ecs"},
-	{"/containerd/", "containerd"}, {"/garden/", "garden"},
-};
-
 char *names__container(const char *cgroup)
 {
-	const char *p, *best = NULL, *kind = NULL;
-	size_t len;
+	struct container c;
+	char *text = NULL;
+	bool is_id;
 
-	for (size_t i = 0; i < ARRAY_SIZE(id_prefixes); i++) {
-		for (p = strstr(cgroup, id_prefixes[i].before); p;
-		     p = strstr(p + 1, id_prefixes[i].before)) {
-			const char *id = p + strlen(id_prefixes[i].before);
-
-			if (hex_run(id) >= 32 && (!best || id > best)) {
-				best = id;
-				kind = id_prefixes[i].kind;
-			}
-		}
-	}
-	if (best)
-		return named(kind, best, ID_SHOWN);
-	/* kubepods with cgroupfs: …/podUID/ID */
-	p = strstr(cgroup, "/pod");
-	if (p && strstr(cgroup, "kubepods")) {
-		const char *slash = strchr(p + 1, '/');
-
-		if (slash && hex_run(slash + 1) >= 32)
-			return named("pod", slash + 1, ID_SHOWN);
-	}
-	p = strstr(cgroup, "/lxc.payload.");
-	len = strlen("/lxc.payload.");
-	if (!p) {
-		p = strstr(cgroup, "/lxc/");
-		len = strlen("/lxc/");
-	}
-	if (p && strcspn(p + len, "/"))
-		return named("lxc", p + len, strcspn(p + len, "/"));
-	p = strstr(cgroup, "machine.slice/");
-	if (p) {
-		p += strlen("machine.slice/");
-		if (!strncmp(p, "systemd-nspawn@", 15))
-			p += 15;
-		else if (!strncmp(p, "machine-", 8))
-			p += 8;
-		len = strcspn(p, "/");
-		for (size_t i = 0; i < len; i++) {
-			if (p[i] == '.' &&
-			    (!strncmp(p + i, ".service", 8) || !strncmp(p + i, ".scope", 6)))
-				len = i;
-		}
-		if (len)
-			return named("nspawn", p, len);
-	}
-	return NULL;
+	if (!container__of(cgroup, &c))
+		return NULL;
+	is_id = strlen(c.id) >= 32 && strspn(c.id, "0123456789abcdefABCDEF") == strlen(c.id);
+	return asprintf(&text, "%s:%.*s", c.kind, is_id ? ID_SHOWN : (int)strlen(c.id), c.id) < 0
+		       ? NULL
+		       : text;
 }
 
 static char *read_cmdline(uint32_t pid)
