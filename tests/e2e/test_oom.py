@@ -540,10 +540,11 @@ def test_alerts_fire_once_before_the_kill(leak, tmp_path, attach):
                     f"open({str(tmp_path)!r} + '/told.' + d['rule'], 'a')"
                     ".write(json.dumps([d, e, sys.argv[1:]]) + '\\n')\n")
     tell.chmod(0o755)
-    p = leak(40 * MIB, "-s", "128", "-u", "20000")
+    # Half a minute of growth: many looks, also on a machine that has little time for them.
+    p = leak(40 * MIB, "-s", "64", "-u", "40000")
     mw = attach("-p", p.pid, "--exact", "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path,
-                "--alert-rss", "50%", "--alert-cgroup", "60%", "--alert-growth", "30M/min",
-                "--alert-oom-in", "4s", "--on-alert", f"{tell} '$(touch {tmp_path}/injected)' `x`")
+                "--alert-rss", "50%", "--alert-cgroup", "60%", "--alert-growth", "5M/min",
+                "--alert-oom-in", "20s", "--on-alert", f"{tell} '$(touch {tmp_path}/injected)' `x`")
     leak.go(p)
     assert p.wait(60) == -9
     assert mw.finish(sig=None)[0] == 0
@@ -581,9 +582,9 @@ def test_alerts_fire_once_before_the_kill(leak, tmp_path, attach):
 def test_forecast_of_a_steady_leak(leak, tmp_path, attach):
     """Told at least three seconds ahead, within 30 % of when it comes."""
     log = tmp_path / "log"
-    p = leak(48 * MIB, "-s", "128", "-u", "20000")
+    p = leak(48 * MIB, "-s", "64", "-u", "20000")
     attach("-p", p.pid, "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path,
-           "--alert-oom-in", "3.5s")
+           "--alert-oom-in", "10s")
     leak.go(p)
     assert p.wait(60) == -9
     kill = event_of(log, p.pid)
