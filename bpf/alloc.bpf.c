@@ -48,9 +48,19 @@ struct pending {
 #define PENDING_OLD_IN 2  /* the old block was in the profile and its free has been sent */
 #define MAX_PENDING 4	  /* deeper only when signal handlers on stacks of their own allocate */
 
+/* A call of a module that lies over other allocators: what it asks of them is no call of its own. */
+struct layer_call {
+	u64 sp;	    /* at entry: where the return address is; 0: none */
+	u64 ret;    /* that address */
+	u64 ip;	    /* of the probe */
+	u64 lo, hi; /* code of the module */
+};
+#define MAX_LAYERS 4 /* a power of two; deeper only when what a layer calls allocates through it again */
+
 struct thread {
 	u32 depth;
-	u32 pad;
+	u32 nlayers;
+	struct layer_call layer[MAX_LAYERS];
 	struct pending p[MAX_PENDING];
 };
 
@@ -156,11 +166,102 @@ static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
 	return false;
 }
 
+/* Where the kernel's return-probe trampoline is in this process. */
+static __always_inline u64 trampoline(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+}
+
+static __always_inline struct thread *thread_get(u32 target)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid();
+	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
+
+	if (t)
+		return t;
+	if (bpf_map_update_elem(&alloc_threads, &tid, &no_thread, BPF_NOEXIST))
+		lost(target, MW_LOSS_THREAD_FULL);
+	return bpf_map_lookup_elem(&alloc_threads, &tid);
+}
+
+/* Is the call made from inside this one, which may have returned long ago? 1 yes, 0 no, -1: it has
+ * returned. */
+static __always_inline int inside_layer(const struct layer_call *l, struct pt_regs *ctx)
+{
+	u64 sp = PT_REGS_SP(ctx), word = 0, ret = 0;
+
+	if (sp > l->sp || bpf_probe_read_user(&word, sizeof(word), (void *)l->sp) ||
+	    (word != l->ret && word != trampoline()))
+		return -1;
+	if (sp == l->sp) /* by a jump, or the same place calls the layer again */
+		return PT_REGS_IP(ctx) != l->ip ? 1 : -1;
+	if (bpf_probe_read_user(&ret, sizeof(ret), (void *)sp))
+		return 0;
+	return ret >= l->lo && ret < l->hi;
+}
+
+static __always_inline struct layer_call *layer_at(struct thread *t, u32 i)
+{
+	barrier_var(i); /* or clang drops the mask, which the verifier needs */
+	return &t->layer[i & (MAX_LAYERS - 1)];
+}
+
+/*
+ * Does a layer over this allocator make this call (a preloaded wrapper, an own malloc over the C
+ * library's)? The thread remembers the layer's calls, sampled or not, so that the decision taken
+ * at the outermost one holds for all. Only targets in which there is such a module pay for it.
+ */
+static __noinline bool nested_in_layer(struct pt_regs *ctx, u64 cookie)
+{
+	u32 tid = (u32)bpf_get_current_pid_tgid(), site = MW_COOKIE_SITE(cookie), n;
+	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
+	struct layer_call *l;
+	struct mw_site *s;
+
+	for (int i = 0; t && i < MAX_LAYERS; i++) {
+		int r;
+
+		n = t->nlayers;
+		if (!n || n > MAX_LAYERS)
+			break;
+		r = inside_layer(layer_at(t, n - 1), ctx);
+		if (r > 0)
+			return true;
+		if (!r)
+			break;
+		t->nlayers = n - 1;
+	}
+	if (!(cookie & MW_COOKIE_LAYER))
+		return false;
+	if (!t)
+		t = thread_get(MW_COOKIE_TARGET(cookie));
+	s = bpf_map_lookup_elem(&alloc_sites, &site);
+	if (!t || !s)
+		return false;
+	n = t->nlayers;
+	if (n >= MAX_LAYERS)
+		return false;
+	l = layer_at(t, n);
+	l->sp = PT_REGS_SP(ctx);
+	l->ip = PT_REGS_IP(ctx);
+	l->lo = l->ip + s->code_lo;
+	l->hi = l->ip + s->code_hi;
+	if (!bpf_probe_read_user(&l->ret, sizeof(l->ret), (void *)l->sp))
+		t->nlayers = n + 1;
+	return false;
+}
+
 /* The same with the quick test before it. */
 static __always_inline bool nested_quick(struct pt_regs *ctx, u64 cookie)
 {
 	u32 site = MW_COOKIE_SITE(cookie), *mark = caller_mark(), tid;
 
+	if (alloc_config.layers && nested_in_layer(ctx, cookie)) {
+		count(MW_COOKIE_TARGET(cookie), MW_C_NESTED, 1);
+		return true;
+	}
 	if (!mark || (!*mark && !(cookie & MW_COOKIE_CALLER)))
 		return false;
 	tid = (u32)bpf_get_current_pid_tgid();
@@ -172,14 +273,6 @@ static __always_inline bool nested_quick(struct pt_regs *ctx, u64 cookie)
 	if (cookie & MW_COOKIE_CALLER)
 		*mark = tid;
 	return false;
-}
-
-/* Where the kernel's return-probe trampoline is in this process. */
-static __always_inline u64 trampoline(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
 }
 
 /* A call that was left by a jump. operator new has thrown: the call has failed. */
@@ -310,18 +403,6 @@ static __always_inline bool live_take(u32 target, u64 addr, u64 *size)
 	*size = *v;
 	bpf_map_delete_elem(&alloc_live, &key);
 	return true;
-}
-
-static __always_inline struct thread *thread_get(u32 target)
-{
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
-
-	if (t)
-		return t;
-	if (bpf_map_update_elem(&alloc_threads, &tid, &no_thread, BPF_NOEXIST))
-		lost(target, MW_LOSS_THREAD_FULL);
-	return bpf_map_lookup_elem(&alloc_threads, &tid);
 }
 
 /* The part of the entry that only calls bound for the profile reach. 1: no return probe. */

@@ -19,6 +19,7 @@ struct mw_site {
 	__u32 ncallers;
 	__u16 null_goes_on;  /* realloc(NULL, n) is left to malloc's probe */
 	__u16 align_goes_on; /* so is memalign with an alignment up to this; 0: never */
+	__s64 code_lo, code_hi; /* a layer over other allocators: its module's code, as `caller` */
 	struct {
 		__s64 lo, hi; /* nested if lo <= return address - probed ip < hi */
 	} caller[MW_SITE_CALLERS];
@@ -28,6 +29,7 @@ struct mw_site {
 struct mw_alloc_config {
 	__u64 sample_bytes; /* mean bytes between samples; 1: every allocation; 0: off */
 	__u64 wake_bytes;   /* wake userspace when this much waits in the ring */
+	__u64 layers;	    /* some target has an allocator that lies over another */
 };
 
 #endif

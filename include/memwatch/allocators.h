@@ -131,6 +131,17 @@ enum mw_does {
 	X(rpposix_memalign, POSIX_MEMALIGN)                    \
 	X(rpfree, FREE)
 
+/* Names that prove a file to be such an allocator itself, and no layer over another one. */
+#define MW_ALLOC_MARKERS(X)                                                                        \
+	X(mallctl)                                                                                 \
+	X(je_mallctl)                                                                              \
+	X(_rjem_mallctl)                                                                           \
+	X(jemalloc_mallctl)                                                                        \
+	X(tc_version)                                                                              \
+	X(mi_version)                                                                              \
+	X(scalable_allocation_mode)                                                                \
+	X(rpmalloc_initialize)
+
 /* C++: how the mangled names begin. A form of new with nothrow_t returns NULL instead. */
 #define MW_ALLOC_MANGLED(X) \
 	X("_Znwm", NEW)     \

@@ -36,6 +36,7 @@
 
 struct section {
 	Elf64_Shdr hdr;
+	const char *known_name; /* of one that the dynamic segment tells of; NULL: in .shstrtab */
 	uint8_t *data; /* owned copy with a NUL behind it; NULL until asked for */
 	size_t len;
 	int err; /* why data cannot be had; remembered */
@@ -54,6 +55,7 @@ struct elfobj {
 	size_t nsections;
 	struct section *names; /* .shstrtab, NULL if unusable */
 	bool has_interp, has_dynamic;
+	Elf64_Phdr dynamic, eh_frame_hdr; /* p_type PT_NULL: none */
 	bool sections_bad; /* the section table is there but cannot be read */
 	uint8_t build_id[ELFOBJ_MAX_BUILD_ID];
 	size_t build_id_len;
@@ -213,6 +215,8 @@ static int read_section_table(struct elfobj *e)
 
 static const char *section_name(const struct elfobj *e, const struct section *s)
 {
+	if (s->known_name)
+		return s->known_name;
 	if (!e->names || load_section(e, e->names) || s->hdr.sh_name >= e->names->len)
 		return "";
 	return (const char *)e->names->data + s->hdr.sh_name;
@@ -306,11 +310,105 @@ static int read_segments(struct elfobj *e)
 		switch (ph[i].p_type) {
 		case PT_LOAD: err = add_segment(e, &ph[i]); break;
 		case PT_INTERP: e->has_interp = true; break;
-		case PT_DYNAMIC: e->has_dynamic = true; break;
+		case PT_DYNAMIC:
+			e->has_dynamic = true;
+			e->dynamic = ph[i];
+			break;
+		case PT_GNU_EH_FRAME: e->eh_frame_hdr = ph[i]; break;
 		case PT_NOTE: build_id_from_segment(e, &ph[i]); break;
 		}
 	}
 	return err;
+}
+
+/*
+ * What the loader needs of a file without section table: the dynamic symbols and relocations, as
+ * sections of the usual names. The number of symbols is told by a hash table only; they end where
+ * their names begin in every linker's output, which bounds them.
+ */
+enum { NO_SECTION, DYNSYM, DYNSTR, RELA_DYN, RELA_PLT, EH_HDR, EH_FRAME, MADE_SECTIONS };
+
+static void make_section(struct elfobj *e, size_t i, const char *name, uint32_t type, uint64_t vaddr,
+			 uint64_t len, uint64_t entsize)
+{
+	struct section *s = &e->sections[i];
+	uint64_t off;
+
+	s->known_name = name;
+	if (!vaddr || !elfobj__vaddr_to_off(e, vaddr, &off) || !in_file(e, off, len))
+		return;
+	s->hdr.sh_type = type;
+	s->hdr.sh_addr = vaddr;
+	s->hdr.sh_offset = off;
+	s->hdr.sh_size = len;
+	s->hdr.sh_entsize = entsize;
+	s->hdr.sh_link = type == SHT_DYNSYM ? DYNSTR : type == SHT_RELA ? DYNSYM : 0;
+}
+
+/* How many bytes of its segment follow vaddr in the file. */
+static uint64_t rest_of_segment(const struct elfobj *e, uint64_t vaddr)
+{
+	for (size_t i = 0; i < e->nsegments; i++) {
+		const struct elfobj_segment *s = &e->segments[i];
+
+		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->filesz)
+			return min_of(s->filesz - (vaddr - s->vaddr),
+				      in_file(e, s->off, 0) ? e->file_size - s->off : 0);
+	}
+	return 0;
+}
+
+static void unwind_sections(struct elfobj *e)
+{
+	const Elf64_Phdr *ph = &e->eh_frame_hdr;
+	uint8_t head[8];
+	uint64_t vaddr;
+	int32_t rel;
+
+	if (ph->p_type != PT_GNU_EH_FRAME ||
+	    elfobj__read(e, ph->p_vaddr, head, sizeof(head)) < sizeof(head))
+		return;
+	make_section(e, EH_HDR, ".eh_frame_hdr", SHT_PROGBITS, ph->p_vaddr, ph->p_filesz, 0);
+	if (head[0] != 1 || head[1] != 0x1b) /* DW_EH_PE_pcrel | DW_EH_PE_sdata4, as always */
+		return;
+	memcpy(&rel, head + 4, sizeof(rel));
+	vaddr = ph->p_vaddr + 4 + rel;
+	make_section(e, EH_FRAME, ".eh_frame", SHT_PROGBITS, vaddr, rest_of_segment(e, vaddr), 0);
+}
+
+static int sections_from_segments(struct elfobj *e)
+{
+	uint64_t d[DT_JMPREL + 1] = {0};
+	Elf64_Dyn dyn;
+
+	if (!e->has_dynamic && e->eh_frame_hdr.p_type != PT_GNU_EH_FRAME)
+		return 0;
+	e->sections = calloc(MADE_SECTIONS, sizeof(*e->sections));
+	if (!e->sections)
+		return -ENOMEM;
+	e->nsections = MADE_SECTIONS;
+	for (size_t i = 0; i < MADE_SECTIONS; i++)
+		e->sections[i].known_name = "";
+	e->sections_bad = false;
+	for (uint64_t at = 0; e->dynamic.p_filesz - at >= sizeof(dyn); at += sizeof(dyn)) {
+		if (read_at(e->fd, &dyn, sizeof(dyn), e->dynamic.p_offset + at) ||
+		    dyn.d_tag == DT_NULL)
+			break;
+		if (dyn.d_tag > 0 && (size_t)dyn.d_tag < ARRAY_SIZE(d))
+			d[dyn.d_tag] = dyn.d_un.d_val;
+	}
+	make_section(e, DYNSTR, ".dynstr", SHT_STRTAB, d[DT_STRTAB], d[DT_STRSZ], 0);
+	if (d[DT_STRTAB] > d[DT_SYMTAB])
+		make_section(e, DYNSYM, ".dynsym", SHT_DYNSYM, d[DT_SYMTAB],
+			     (d[DT_STRTAB] - d[DT_SYMTAB]) / sizeof(Elf64_Sym) * sizeof(Elf64_Sym),
+			     sizeof(Elf64_Sym));
+	make_section(e, RELA_DYN, ".rela.dyn", SHT_RELA, d[DT_RELA], d[DT_RELASZ],
+		     sizeof(Elf64_Rela));
+	if (d[DT_PLTREL] == DT_RELA)
+		make_section(e, RELA_PLT, ".rela.plt", SHT_RELA, d[DT_JMPREL], d[DT_PLTRELSZ],
+			     sizeof(Elf64_Rela));
+	unwind_sections(e);
+	return 0;
 }
 
 int elfobj__open_fd(int fd, const char *name, struct elfobj **ret)
@@ -342,6 +440,8 @@ int elfobj__open_fd(int fd, const char *name, struct elfobj **ret)
 	e->sections_bad = err != 0;
 	build_id_from_sections(e);
 	err = read_segments(e);
+	if (!err && !e->nsections)
+		err = sections_from_segments(e);
 out:
 	if (err)
 		elfobj__close(e);
@@ -568,6 +668,59 @@ int elfobj__each_symbol(const struct elfobj *e, elfobj_symbol_fn fn, void *arg)
 				return err;
 			break; /* there is at most one of each */
 		}
+	}
+	return bad;
+}
+
+static int relocs_in(const struct elfobj *e, struct section *tab, elfobj_reloc_fn fn, void *arg)
+{
+	struct section *syms, *names;
+	int err;
+
+	if (tab->hdr.sh_entsize != sizeof(Elf64_Rela) || tab->hdr.sh_link >= e->nsections)
+		return 0;
+	syms = &e->sections[tab->hdr.sh_link];
+	if (syms->hdr.sh_type != SHT_DYNSYM || syms->hdr.sh_link >= e->nsections)
+		return 0;
+	names = &e->sections[syms->hdr.sh_link];
+	err = load_section(e, tab);
+	err = err ? err : load_section(e, syms);
+	err = err ? err : load_section(e, names);
+	for (size_t at = 0; !err && tab->len - at >= sizeof(Elf64_Rela); at += sizeof(Elf64_Rela)) {
+		struct elfobj_reloc r;
+		Elf64_Rela rela;
+		Elf64_Sym sym;
+		uint64_t i;
+
+		memcpy(&rela, tab->data + at, sizeof(rela));
+		i = ELF64_R_SYM(rela.r_info);
+		if (!i || i >= syms->len / sizeof(sym))
+			continue;
+		memcpy(&sym, syms->data + i * sizeof(sym), sizeof(sym));
+		if (sym.st_name >= names->len)
+			continue;
+		r.slot = rela.r_offset;
+		r.type = ELF64_R_TYPE(rela.r_info);
+		r.name = (const char *)names->data + sym.st_name;
+		r.vaddr = sym.st_shndx == SHN_UNDEF ? 0 : sym.st_value;
+		err = *r.name ? fn(arg, &r) : 0;
+	}
+	return err;
+}
+
+int elfobj__each_reloc(const struct elfobj *e, elfobj_reloc_fn fn, void *arg)
+{
+	int bad = e->sections_bad ? -EBADMSG : 0;
+
+	for (size_t i = 0; i < e->nsections; i++) {
+		int err = e->sections[i].hdr.sh_type == SHT_RELA
+				  ? relocs_in(e, &e->sections[i], fn, arg)
+				  : 0;
+
+		if (err == -EBADMSG || err == -EOPNOTSUPP || err == -ENOENT)
+			bad = -EBADMSG;
+		else if (err)
+			return err;
 	}
 	return bad;
 }

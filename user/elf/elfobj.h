@@ -65,12 +65,24 @@ size_t elfobj__read(const struct elfobj *e, uint64_t vaddr, void *buf, size_t le
 
 /*
  * Calls fn for every defined symbol of .dynsym, then of .symtab (both; duplicates are the
- * caller's business). fn returns 0 to go on, anything else ends the walk and is returned.
+ * caller's business); where there is no section table, for those that the dynamic segment tells of.
+ * fn returns 0 to go on, anything else ends the walk and is returned.
  * -EBADMSG if a table is malformed (symbols before the damage have been given). Symbols without an
  * address in the file (absolute, common), sections, file names and nameless ones are left out.
  */
 typedef int (*elfobj_symbol_fn)(void *arg, const struct elfobj_symbol *sym);
 int elfobj__each_symbol(const struct elfobj *e, elfobj_symbol_fn fn, void *arg);
+
+struct elfobj_reloc {
+	uint64_t slot; /* vaddr of what is relocated */
+	uint32_t type; /* R_* of the machine */
+	const char *name; /* of the symbol; borrowed */
+	uint64_t vaddr;	  /* of the symbol; 0 if it is another file's */
+};
+
+/* Calls fn for every dynamic relocation (RELA) against a named symbol, as elfobj__each_symbol. */
+typedef int (*elfobj_reloc_fn)(void *arg, const struct elfobj_reloc *r);
+int elfobj__each_reloc(const struct elfobj *e, elfobj_reloc_fn fn, void *arg);
 
 /* Raw bytes of a section by name (decompressed if SHF_COMPRESSED), a NUL byte behind them;
  * borrowed. ret_vaddr may be NULL. -ENOENT if absent, -EBADMSG, -EOPNOTSUPP (compression other than

@@ -26,6 +26,7 @@ struct plt_entry {
 struct plt {
 	struct plt_entry *entries; /* sorted by slot */
 	size_t n;
+	bool imports; /* the file refers to other files' allocators, or looks symbols up (dlsym) */
 };
 
 /* Reads the relocations; all: of every function, not only of the family (fn is MW_FN_NONE then). 0

@@ -13,6 +13,7 @@
 
 #define MAX_BODY 4096	 /* bytes of a function that are looked at */
 #define DEFAULT_BODY 256 /* of one whose symbol has no size */
+#define MARKER_ROW(name) #name,
 #define MAX_LEAD 24	 /* instructions before the site */
 
 /* First bytes of what Linux emulates on x86-64 (arch/x86/kernel/uprobes.c: branch and push
@@ -375,6 +376,43 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 	s->calls_family = ncalled && !s->wrapper;
 }
 
+/* Known allocators look symbols up for other ends; what they hand out is their own. */
+static int own_marker(void *arg, const struct elfobj_symbol *sym)
+{
+	static const char *const markers[] = {MW_ALLOC_MARKERS(MARKER_ROW)};
+	bool *own = arg;
+
+	for (size_t i = 0; i < ARRAY_SIZE(markers) && !*own; i++)
+		*own = !strcmp(sym->name, markers[i]);
+	return 0;
+}
+
+/* A file that refers to others' allocators, or looks for them, may lie over them. */
+static void note_layer(struct elfobj *e, const struct plt *plt, struct site *sites, size_t n)
+{
+	const struct elfobj_segment *seg;
+	size_t nseg = elfobj__segments(e, &seg);
+	uint64_t lo = UINT64_MAX, hi = 0;
+	bool own = false;
+
+	if (!plt->imports)
+		return;
+	elfobj__each_symbol(e, own_marker, &own);
+	if (own)
+		return;
+	for (size_t i = 0; i < nseg; i++) {
+		if (!(seg[i].flags & PF_X))
+			continue;
+		lo = min_of(lo, seg[i].vaddr);
+		hi = hi > seg[i].vaddr + seg[i].memsz ? hi : seg[i].vaddr + seg[i].memsz;
+	}
+	for (size_t i = 0; i < n; i++) {
+		sites[i].layer = true;
+		sites[i].code_lo = lo - sites[i].vaddr;
+		sites[i].code_hi = hi - sites[i].vaddr;
+	}
+}
+
 int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, struct site **ret)
 {
 	struct body b = {.elf = e};
@@ -421,6 +459,7 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 			sites[i].caller[c].hi -= sites[i].vaddr;
 		}
 	}
+	note_layer(e, &plt, sites, n);
 	cs_close(&b.cs);
 	plt__free(&plt);
 	*ret = sites;

@@ -38,6 +38,8 @@ struct site {
 	bool calls_family; /* calls others of this list (glibc's realloc calls malloc) */
 	bool null_goes_on; /* realloc: a NULL block goes on to malloc by a jump */
 	uint32_t align_goes_on; /* memalign: so do alignments up to this; 0: none */
+	bool layer; /* the file may lie over other allocators: it imports them, or looks for them */
+	int64_t code_lo, code_hi; /* the file's code, relative to vaddr */
 	/* Functions of this list that call this one, relative to vaddr: see struct mw_site. */
 	size_t ncallers;
 	struct {

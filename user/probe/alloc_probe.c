@@ -127,10 +127,13 @@ static uint32_t site_row(struct alloc_probe *p, const struct site *s)
 {
 	struct mw_site row = {.ncallers = s->ncallers,
 			      .null_goes_on = s->null_goes_on,
-			      .align_goes_on = s->align_goes_on};
+			      .align_goes_on = s->align_goes_on,
+			      .code_lo = s->code_lo,
+			      .code_hi = s->code_hi};
 	uint32_t index = p->nsites;
 
-	if ((!s->ncallers && !s->null_goes_on && !s->align_goes_on) || index >= MW_MAX_SITES)
+	if ((!s->ncallers && !s->null_goes_on && !s->align_goes_on && !s->layer) ||
+	    index >= MW_MAX_SITES)
 		return 0;
 	for (size_t i = 0; i < s->ncallers; i++) {
 		row.caller[i].lo = s->caller[i].lo;
@@ -266,6 +269,10 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			flags |= MW_COOKIE_STEPPED;
 		if (s->calls_family)
 			flags |= MW_COOKIE_CALLER;
+		if (s->layer) {
+			flags |= MW_COOKIE_LAYER;
+			p->obj->skel->data->alloc_config.layers = 1;
+		}
 		to->offsets[to->n] = s->off;
 		to->cookies[to->n++] = MW_COOKIE(target, s->func.fn, site_row(p, s)) | flags;
 	}
