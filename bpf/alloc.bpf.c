@@ -53,9 +53,9 @@ struct layer_call {
 	u64 sp;	    /* at entry: where the return address is; 0: none */
 	u64 ret;    /* that address */
 	u64 ip;	    /* of the probe */
-	u64 lo, hi; /* code of the module */
+	u64 site;   /* whose row tells the layer's code */
 };
-#define MAX_LAYERS 4 /* a power of two; deeper only when what a layer calls allocates through it again */
+#define MAX_LAYERS 8 /* a power of two; deeper only when what a layer calls allocates through it again */
 
 struct thread {
 	u32 depth;
@@ -186,6 +186,21 @@ static __always_inline struct thread *thread_get(u32 target)
 	return bpf_map_lookup_elem(&alloc_threads, &tid);
 }
 
+static __always_inline bool in_layer_code(const struct layer_call *l, u64 addr)
+{
+	u32 site = l->site;
+	struct mw_site *s = bpf_map_lookup_elem(&alloc_sites, &site);
+	s64 d = addr - l->ip;
+
+	if (!s)
+		return false;
+	for (int i = 0; i < MW_SITE_LAYER; i++) {
+		if (i < (int)s->nlayer && d >= s->layer[i].lo && d < s->layer[i].hi)
+			return true;
+	}
+	return false;
+}
+
 /* Is the call made from inside this one, which may have returned long ago? 1 yes, 0 no, -1: it has
  * returned. */
 static __always_inline int inside_layer(const struct layer_call *l, struct pt_regs *ctx)
@@ -199,7 +214,7 @@ static __always_inline int inside_layer(const struct layer_call *l, struct pt_re
 		return PT_REGS_IP(ctx) != l->ip ? 1 : -1;
 	if (bpf_probe_read_user(&ret, sizeof(ret), (void *)sp))
 		return 0;
-	return ret >= l->lo && ret < l->hi;
+	return in_layer_code(l, ret);
 }
 
 static __always_inline struct layer_call *layer_at(struct thread *t, u32 i)
@@ -215,10 +230,10 @@ static __always_inline struct layer_call *layer_at(struct thread *t, u32 i)
  */
 static __noinline bool nested_in_layer(struct pt_regs *ctx, u64 cookie)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid(), site = MW_COOKIE_SITE(cookie), n;
+	u32 tid = (u32)bpf_get_current_pid_tgid(), n;
 	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
 	struct layer_call *l;
-	struct mw_site *s;
+	bool nested = false;
 
 	for (int i = 0; t && i < MAX_LAYERS; i++) {
 		int r;
@@ -227,30 +242,27 @@ static __noinline bool nested_in_layer(struct pt_regs *ctx, u64 cookie)
 		if (!n || n > MAX_LAYERS)
 			break;
 		r = inside_layer(layer_at(t, n - 1), ctx);
-		if (r > 0)
-			return true;
-		if (!r)
+		nested = r > 0;
+		if (r >= 0)
 			break;
 		t->nlayers = n - 1;
 	}
 	if (!(cookie & MW_COOKIE_LAYER))
-		return false;
+		return nested;
 	if (!t)
 		t = thread_get(MW_COOKIE_TARGET(cookie));
-	s = bpf_map_lookup_elem(&alloc_sites, &site);
-	if (!t || !s)
-		return false;
+	if (!t)
+		return nested;
 	n = t->nlayers;
 	if (n >= MAX_LAYERS)
-		return false;
+		return nested;
 	l = layer_at(t, n);
 	l->sp = PT_REGS_SP(ctx);
 	l->ip = PT_REGS_IP(ctx);
-	l->lo = l->ip + s->code_lo;
-	l->hi = l->ip + s->code_hi;
+	l->site = MW_COOKIE_SITE(cookie);
 	if (!bpf_probe_read_user(&l->ret, sizeof(l->ret), (void *)l->sp))
 		t->nlayers = n + 1;
-	return false;
+	return nested;
 }
 
 /* The same with the quick test before it. */
@@ -653,7 +665,8 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 		return 0;
 	count(target, MW_C_FREES, 1);
 	if (exact()) {
-		if (MW_COOKIE_SITE(cookie) && inside_call(PT_REGS_SP(ctx))) {
+		if (MW_COOKIE_SITE(cookie) && (inside_call(PT_REGS_SP(ctx)) ||
+					       called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
 			count(target, MW_C_FREES, -1);
 			return 0;
 		}

@@ -10,13 +10,17 @@
 #include "stack.h"
 
 #define MW_PROT_EXEC 4
+#define MW_MAP_FIXED 0x10
 #define MW_MAP_ANONYMOUS 0x20
+#define MW_MAP_FIXED_NOREPLACE 0x100000
+#define MW_MREMAP_DONTUNMAP 4
 
 /* A system call between its entry and its exit. */
 struct mapcall {
 	u64 addr, size, old_addr, old_size;
-	u8 op; /* enum mw_map_op; 0: an executable file mapping */
-	u8 pad[7];
+	u8 op;	 /* enum mw_map_op; 0: only its code is of interest */
+	u8 code; /* an executable file mapping */
+	u8 pad[6];
 };
 
 struct {
@@ -115,9 +119,12 @@ int mw_proc_mmap_enter(struct sys_enter_args *ctx)
 {
 	struct mapcall m = {.size = page_round(ctx->arg[1])};
 
+	m.code = !(ctx->arg[3] & MW_MAP_ANONYMOUS) && (ctx->arg[2] & MW_PROT_EXEC);
 	if (ctx->arg[3] & MW_MAP_ANONYMOUS)
 		m.op = MW_MAP_MMAP;
-	else if (!(ctx->arg[2] & MW_PROT_EXEC))
+	else if ((ctx->arg[3] & (MW_MAP_FIXED | MW_MAP_FIXED_NOREPLACE)) == MW_MAP_FIXED)
+		m.op = MW_MAP_MUNMAP; /* a file in the place of what was there */
+	else if (!m.code)
 		return 0;
 	return mapcall_enter(&m);
 }
@@ -139,6 +146,8 @@ int mw_proc_mremap_enter(struct sys_enter_args *ctx)
 			    .size = page_round(ctx->arg[2]),
 			    .op = MW_MAP_MREMAP};
 
+	if (ctx->arg[3] & MW_MREMAP_DONTUNMAP)
+		m.old_size = 0; /* the pages move, the mapping stays */
 	return mapcall_enter(&m);
 }
 
@@ -211,7 +220,11 @@ static __always_inline int mapcall_exit(struct sys_exit_args *ctx)
 	if (!t || (ctx->ret < 0 && ctx->ret > -4096))
 		return 0;
 	switch (m.op) {
-	case 0: send_execmap(t); return 0;
+	case MW_MAP_MUNMAP:
+		if (!ctx->ret) /* not munmap but a mapping in another's place */
+			break;
+		m.addr = ctx->ret;
+		break;
 	case MW_MAP_MMAP:
 	case MW_MAP_MREMAP: m.addr = ctx->ret; break;
 	case MW_MAP_BRK:
@@ -220,7 +233,10 @@ static __always_inline int mapcall_exit(struct sys_exit_args *ctx)
 			return 0;
 		break;
 	}
-	send_map(ctx, t, &m);
+	if (m.op)
+		send_map(ctx, t, &m);
+	if (m.code)
+		send_execmap(t);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #define MW_MAX_SITES 4096
 #define MW_SITE_CALLERS 6
+#define MW_SITE_LAYER 8
 
 /*
  * What a probe needs to know of its site. A call whose return address lies in one of `caller`
@@ -19,10 +20,15 @@ struct mw_site {
 	__u32 ncallers;
 	__u16 null_goes_on;  /* realloc(NULL, n) is left to malloc's probe */
 	__u16 align_goes_on; /* so is memalign with an alignment up to this; 0: never */
-	__s64 code_lo, code_hi; /* a layer over other allocators: its module's code, as `caller` */
 	struct {
 		__s64 lo, hi; /* nested if lo <= return address - probed ip < hi */
 	} caller[MW_SITE_CALLERS];
+	/* The code that the function may call before it asks another file's allocator: what is
+	 * called from there while the function runs is nested, too. */
+	__u64 nlayer;
+	struct {
+		__s64 lo, hi;
+	} layer[MW_SITE_LAYER];
 };
 
 /* Knobs that userspace may change while the programs run. */

@@ -6,7 +6,7 @@ import pytest
 
 from alloclib import STACK_VALUES, Run, by_function, check_books, losses, workload
 from conftest import build
-from test_alloc import five_sigma
+from test_alloc import JEMALLOC, MIMALLOC, TCMALLOC, five_sigma
 
 # name: flags of the layers, outermost first; "" is one without flags
 LAYERS = {
@@ -74,3 +74,30 @@ def test_own_malloc_over_the_library(target, attach, tmp_path):
         r = Run(target, attach, out, [exe], *opts)
         assert losses(r.profile) == {}
         check_sums(r.profile, r.expected, 16 << 10 if i else 1)
+
+
+def without_sections(lib, out):
+    """A copy of a library without its table of sections, as `--strip-sections` leaves it."""
+    image = bytearray(open(lib, "rb").read())
+    image[0x28:0x30] = bytes(8)   # e_shoff
+    image[0x3c:0x40] = bytes(4)   # e_shnum, e_shstrndx
+    out.write_bytes(image)
+    return out
+
+
+@pytest.mark.parametrize("lib", [JEMALLOC, TCMALLOC, MIMALLOC], ids=os.path.basename)
+def test_library_without_sections(lib, target, attach, tmp_path):
+    copy = without_sections(lib, tmp_path / "lib.so")
+    r = Run(target, attach, tmp_path, [workload("layered.c")], "--exact",
+            env={**os.environ, "LD_PRELOAD": str(copy)})
+    assert losses(r.profile) == {}
+    check_sums(r.profile, r.expected)
+
+
+def test_thread_caches_are_no_blocks(target, attach, tmp_path):
+    """What the C library frees when a thread ends was free already, or nobody's block."""
+    r = Run(target, attach, tmp_path, [workload("churn.c")], "--exact")
+    assert losses(r.profile) == {}
+    check_sums(r.profile, r.expected)
+    assert before(r.profile) == {}
+    assert r.profile["totals"]["free_objects"] >= r.expected["free_objects"]

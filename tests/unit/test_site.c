@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "elf/site.h"
+#include "elf/threadcache.h"
 
 #define DIR "/usr/lib/x86_64-linux-gnu/"
 
@@ -90,6 +91,7 @@ static void test_glibc(void **state)
 	static const char *const names[] = {"malloc",	      "calloc", "realloc", "reallocarray",
 					    "posix_memalign", "free",	"valloc",  "pvalloc",
 					    "memalign",	      NULL};
+	uint64_t lo, hi;
 
 	load(DIR "libc.so.6");
 	check_family(names);
@@ -103,6 +105,11 @@ static void test_glibc(void **state)
 	assert_int_equal(find("memalign")->align_goes_on, 16);
 	assert_int_equal(find("posix_memalign")->align_goes_on, 16);
 	assert_int_equal(find("valloc")->align_goes_on, 0);
+	/* A thread's cache is emptied by calls of free: two of them, in one short function. */
+	assert_true(threadcache__find(elf, find("free")->func.vaddr, &lo, &hi));
+	assert_in_range(hi - lo, 20, 320);
+	assert_false(threadcache__find(elf, find("malloc")->func.vaddr, &lo, &hi));
+	assert_int_equal(find("free")->nlayer, 0);
 	unload();
 }
 
@@ -122,6 +129,8 @@ static void test_jemalloc(void **state)
 	assert_false(find("realloc")->null_goes_on);
 	assert_true(find("_ZnwmSt11align_val_t")->wrapper);
 	assert_false(find("_Znwm")->wrapper);
+	/* It looks pthread_create up, but lies over no other allocator. */
+	assert_int_equal(find("malloc")->nlayer, 0);
 	unload();
 }
 

@@ -61,8 +61,55 @@ WL_NOINLINE static void heap_break(void)
 	wl_alloc(__func__, 1, 5 * MB);
 }
 
+/* A private file and a shared one, each over half of an anonymous mapping; a third beside them. */
+WL_NOINLINE static void map_files_over(void)
+{
+	int fd = memfd_create("over", 0);
+	char *p = map(wl_size(12 * MB));
+
+	if (fd < 0 || ftruncate(fd, 3 * MB) ||
+	    mmap(p, 3 * MB, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) != p ||
+	    mmap(p + 5 * MB, 3 * MB, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != p + 5 * MB ||
+	    mmap(p, 3 * MB, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) != MAP_FAILED ||
+	    mmap(NULL, 3 * MB, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+		_exit(94);
+	close(fd);
+	wl_alloc(__func__, 1, 12 * MB);
+	wl_free(__func__, 0, 6 * MB);
+}
+
+/* The pages move, the old mapping stays: both are there. */
+WL_NOINLINE static void map_twice(void)
+{
+	char *p = map(wl_size(7 * MB));
+
+	if (mremap(p, 7 * MB, 7 * MB, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL) == MAP_FAILED)
+		_exit(95);
+	wl_alloc(__func__, 2, 14 * MB);
+}
+
+/* A file's mapping moved onto anonymous memory takes its place. */
+WL_NOINLINE static void map_moved_onto(void)
+{
+	int fd = memfd_create("moved", 0);
+	char *p = map(wl_size(9 * MB)), *f;
+
+	if (fd < 0 || ftruncate(fd, 2 * MB))
+		_exit(96);
+	f = mmap(NULL, 2 * MB, PROT_READ, MAP_SHARED, fd, 0);
+	if (f == MAP_FAILED ||
+	    mremap(f, 2 * MB, 2 * MB, MREMAP_MAYMOVE | MREMAP_FIXED, p + MB) != p + MB)
+		_exit(97);
+	close(fd);
+	wl_alloc(__func__, 1, 9 * MB);
+	wl_free(__func__, 0, 2 * MB);
+}
+
 static void work(void)
 {
+	map_files_over();
+	map_twice();
+	map_moved_onto();
 	map_some();
 	map_partly();
 	map_remap();

@@ -389,7 +389,6 @@ static int sections_from_segments(struct elfobj *e)
 	e->nsections = MADE_SECTIONS;
 	for (size_t i = 0; i < MADE_SECTIONS; i++)
 		e->sections[i].known_name = "";
-	e->sections_bad = false;
 	for (uint64_t at = 0; e->dynamic.p_filesz - at >= sizeof(dyn); at += sizeof(dyn)) {
 		if (read_at(e->fd, &dyn, sizeof(dyn), e->dynamic.p_offset + at) ||
 		    dyn.d_tag == DT_NULL)

@@ -9,11 +9,12 @@
 
 #include "core/util.h"
 #include "elf/insn.h"
+#include "elf/layer.h"
 #include "elf/plt.h"
+#include "elf/threadcache.h"
 
 #define MAX_BODY 4096	 /* bytes of a function that are looked at */
 #define DEFAULT_BODY 256 /* of one whose symbol has no size */
-#define MARKER_ROW(name) #name,
 #define MAX_LEAD 24	 /* instructions before the site */
 
 /* First bytes of what Linux emulates on x86-64 (arch/x86/kernel/uprobes.c: branch and push
@@ -195,18 +196,28 @@ static struct site *site_at(struct site *sites, size_t n, uint64_t vaddr)
 	return NULL;
 }
 
-static void note_caller(struct site *callee, const struct body *b)
+static void note_caller(struct site *callee, uint64_t start, uint64_t end)
 {
 	if (callee->ncallers == SITE_CALLERS)
 		return;
 	for (size_t i = 0; i < callee->ncallers; i++) {
-		if (callee->caller[i].lo == (int64_t)b->start)
+		if (callee->caller[i].lo == (int64_t)start)
 			return;
 	}
 	/* absolute for now; made relative when every site is known */
-	callee->caller[callee->ncallers].lo = b->start;
-	callee->caller[callee->ncallers].hi = b->end;
+	callee->caller[callee->ncallers].lo = start;
+	callee->caller[callee->ncallers].hi = end;
 	callee->ncallers++;
+}
+
+/* The C library's own emptying of a thread's cache is no call of the program's. */
+static void note_thread_cache(const struct elfobj *e, struct site *s)
+{
+	uint64_t lo, hi;
+
+	if (s->func.fn == MW_FN_FREE && !strcmp(s->func.name, "free") &&
+	    threadcache__find(e, s->func.vaddr, &lo, &hi))
+		note_caller(s, lo, hi);
 }
 
 /* Does a call of the one stand for a call of the other, so that one probe of the two will do?
@@ -372,45 +383,8 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 		set_wrapper(s, onward);
 	/* What a wrapper calls is not nested: it is the call. */
 	for (size_t i = 0; i < ncalled && !s->wrapper; i++)
-		note_caller(called[i], b);
+		note_caller(called[i], b->start, b->end);
 	s->calls_family = ncalled && !s->wrapper;
-}
-
-/* Known allocators look symbols up for other ends; what they hand out is their own. */
-static int own_marker(void *arg, const struct elfobj_symbol *sym)
-{
-	static const char *const markers[] = {MW_ALLOC_MARKERS(MARKER_ROW)};
-	bool *own = arg;
-
-	for (size_t i = 0; i < ARRAY_SIZE(markers) && !*own; i++)
-		*own = !strcmp(sym->name, markers[i]);
-	return 0;
-}
-
-/* A file that refers to others' allocators, or looks for them, may lie over them. */
-static void note_layer(struct elfobj *e, const struct plt *plt, struct site *sites, size_t n)
-{
-	const struct elfobj_segment *seg;
-	size_t nseg = elfobj__segments(e, &seg);
-	uint64_t lo = UINT64_MAX, hi = 0;
-	bool own = false;
-
-	if (!plt->imports)
-		return;
-	elfobj__each_symbol(e, own_marker, &own);
-	if (own)
-		return;
-	for (size_t i = 0; i < nseg; i++) {
-		if (!(seg[i].flags & PF_X))
-			continue;
-		lo = min_of(lo, seg[i].vaddr);
-		hi = hi > seg[i].vaddr + seg[i].memsz ? hi : seg[i].vaddr + seg[i].memsz;
-	}
-	for (size_t i = 0; i < n; i++) {
-		sites[i].layer = true;
-		sites[i].code_lo = lo - sites[i].vaddr;
-		sites[i].code_hi = hi - sites[i].vaddr;
-	}
 }
 
 int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, struct site **ret)
@@ -438,6 +412,7 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 	for (size_t i = 0; i < n; i++) {
 		sites[i].func = funcs[i];
 		sites[i].why = "";
+		note_thread_cache(e, &sites[i]);
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct site *s = &sites[i];
@@ -459,7 +434,8 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 			sites[i].caller[c].hi -= sites[i].vaddr;
 		}
 	}
-	note_layer(e, &plt, sites, n);
+	if (plt.imports)
+		layer__note(e, b.cs, sites, n);
 	cs_close(&b.cs);
 	plt__free(&plt);
 	*ret = sites;

@@ -20,6 +20,7 @@
 #include "elf/elfobj.h"
 
 #define SITE_CALLERS 6
+#define SITE_LAYER 8
 
 enum site_kind {
 	SITE_EMULATED, /* the kernel emulates the instruction */
@@ -38,13 +39,16 @@ struct site {
 	bool calls_family; /* calls others of this list (glibc's realloc calls malloc) */
 	bool null_goes_on; /* realloc: a NULL block goes on to malloc by a jump */
 	uint32_t align_goes_on; /* memalign: so do alignments up to this; 0: none */
-	bool layer; /* the file may lie over other allocators: it imports them, or looks for them */
-	int64_t code_lo, code_hi; /* the file's code, relative to vaddr */
 	/* Functions of this list that call this one, relative to vaddr: see struct mw_site. */
 	size_t ncallers;
 	struct {
 		int64_t lo, hi;
 	} caller[SITE_CALLERS];
+	/* The file may lie over other allocators (elf/layer.h): its code, relative to vaddr. */
+	size_t nlayer;
+	struct {
+		int64_t lo, hi;
+	} layer[SITE_LAYER];
 };
 
 /*

@@ -128,16 +128,19 @@ static uint32_t site_row(struct alloc_probe *p, const struct site *s)
 	struct mw_site row = {.ncallers = s->ncallers,
 			      .null_goes_on = s->null_goes_on,
 			      .align_goes_on = s->align_goes_on,
-			      .code_lo = s->code_lo,
-			      .code_hi = s->code_hi};
+			      .nlayer = s->nlayer};
 	uint32_t index = p->nsites;
 
-	if ((!s->ncallers && !s->null_goes_on && !s->align_goes_on && !s->layer) ||
+	if ((!s->ncallers && !s->null_goes_on && !s->align_goes_on && !s->nlayer) ||
 	    index >= MW_MAX_SITES)
 		return 0;
 	for (size_t i = 0; i < s->ncallers; i++) {
 		row.caller[i].lo = s->caller[i].lo;
 		row.caller[i].hi = s->caller[i].hi;
+	}
+	for (size_t i = 0; i < s->nlayer; i++) {
+		row.layer[i].lo = s->layer[i].lo;
+		row.layer[i].hi = s->layer[i].hi;
 	}
 	if (bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.alloc_sites), &index, &row, 0))
 		return 0;
@@ -269,7 +272,7 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			flags |= MW_COOKIE_STEPPED;
 		if (s->calls_family)
 			flags |= MW_COOKIE_CALLER;
-		if (s->layer) {
+		if (s->nlayer) {
 			flags |= MW_COOKIE_LAYER;
 			p->obj->skel->data->alloc_config.layers = 1;
 		}
