@@ -34,8 +34,8 @@ def check_sums(profile, expected, rate=1):
     for fn, e in expected["functions"].items():
         for what in ("alloc", "inuse"):
             n, b = e[what + "_objects"], e[what + "_bytes"]
-            size = b / n
-            bound = five_sigma(size, n, rate) * 1.01 + 1 if rate > 1 else 0
+            size = b / n if n else 0
+            bound = five_sigma(size, n, rate) * 1.01 + 1 if rate > 1 and n else 0
             assert abs(got[fn][what + "_objects"] - n) <= bound, (fn, what)
             assert abs(got[fn][what + "_bytes"] - b) <= bound * size, (fn, what)
 
