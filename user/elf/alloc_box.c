@@ -31,11 +31,12 @@ struct wire_site {
 	char calls[sizeof(((struct site *)0)->calls)];
 	uint32_t fn, kind, flags, align_goes_on, ncallers;
 	uint64_t func_vaddr, func_size, vaddr, off;
-	int64_t caller[SITE_CALLERS][2];
+	uint32_t nlayer, pad;
+	int64_t caller[SITE_CALLERS][2], layer[SITE_LAYER][2];
 };
 
 /* A field more in struct site is one more to be sent. */
-_Static_assert(sizeof(struct site) == 496, "wire_site holds all of struct site");
+_Static_assert(sizeof(struct site) == 632, "wire_site holds all of struct site");
 
 void alloc_found__free(struct alloc_found *f)
 {
@@ -130,6 +131,11 @@ static void pack_site(const struct site *s, struct wire_site *w)
 		w->caller[i][0] = s->caller[i].lo;
 		w->caller[i][1] = s->caller[i].hi;
 	}
+	w->nlayer = s->nlayer;
+	for (size_t i = 0; i < s->nlayer; i++) {
+		w->layer[i][0] = s->layer[i].lo;
+		w->layer[i][1] = s->layer[i].hi;
+	}
 }
 
 static int write_found(int fd, const struct alloc_found *f)
@@ -184,7 +190,8 @@ static int unpack_site(const struct wire_site *w, struct site *s, char *why)
 {
 	if (!is_text(w->name, sizeof(w->name)) || !is_text(w->insn, sizeof(w->insn)) ||
 	    !is_text(w->why, sizeof(w->why)) || !is_text(w->calls, sizeof(w->calls)) ||
-	    w->fn >= MW_FN_COUNT || w->kind > SITE_NONE || w->ncallers > SITE_CALLERS)
+	    w->fn >= MW_FN_COUNT || w->kind > SITE_NONE || w->ncallers > SITE_CALLERS ||
+	    w->nlayer > SITE_LAYER)
 		return -EBADMSG;
 	memset(s, 0, sizeof(*s));
 	memcpy(s->func.name, w->name, sizeof(w->name));
@@ -206,6 +213,11 @@ static int unpack_site(const struct wire_site *w, struct site *s, char *why)
 	for (size_t i = 0; i < s->ncallers; i++) {
 		s->caller[i].lo = w->caller[i][0];
 		s->caller[i].hi = w->caller[i][1];
+	}
+	s->nlayer = w->nlayer;
+	for (size_t i = 0; i < s->nlayer; i++) {
+		s->layer[i].lo = w->layer[i][0];
+		s->layer[i].hi = w->layer[i][1];
 	}
 	return 0;
 }
