@@ -7,12 +7,9 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,9 +30,9 @@
 #include "oom/saved.h"
 #include "oom/oom_watch.h"
 #include "sys/outfile.h"
+#include "run/loop.h"
 #include "sys/privilege.h"
 #include "sys/protect.h"
-#include "sys/signals.h"
 
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
@@ -53,6 +50,8 @@ struct oom_cmd {
 	/* state */
 	struct jsonlog *log;
 	struct oom_watch *watch;
+	struct loop *loop;
+	int watch_err;
 	struct runner *runner; /* of --on-kill */
 	uint64_t not_run, undelivered;
 	struct textbuf line, text, summary;
@@ -407,49 +406,49 @@ static void protect(void)
 }
 
 /* After a rotation: the new file is there before there is anything to write. */
-static void reopen_log(struct oom_cmd *c)
+static void reopen_log(void *arg)
 {
+	struct oom_cmd *c = arg;
 	int err = c->log ? jsonlog__reopen(c->log) : 0;
 
 	if (err)
 		log_error("failed to open '%s': %s", c->log_path, outfile__strerror(err));
 }
 
-static int loop(struct oom_cmd *c, int sig_fd)
+/* How long nothing need be done if nothing happens. */
+static uint64_t longest_wait_ns(const struct oom_cmd *c)
 {
-	uint64_t end = c->duration_ns ? util__now_ns() + c->duration_ns : UINT64_MAX;
+	int wait = oom_watch__timeout_ms(c->watch);
 
-	for (;;) {
-		struct pollfd fds[] = {{.fd = sig_fd, .events = POLLIN},
-				       {.fd = oom_watch__fd(c->watch), .events = POLLIN}};
-		int wait = oom_watch__timeout_ms(c->watch), err;
-		uint64_t now = util__now_ns();
+	if (c->log && jsonlog__waiting(c->log) && (wait < 0 || wait > RETRY_MS))
+		wait = RETRY_MS;
+	return wait < 0 ? LOOP_NEVER : (uint64_t)wait * 1000000;
+}
 
-		if (now >= end)
-			return 0;
-		if (end != UINT64_MAX)
-			wait = (int)min_of((uint64_t)(wait < 0 ? 60000 : wait),
-					   (end - now) / 1000000 + 1);
-		if (c->log && jsonlog__waiting(c->log) && (wait < 0 || wait > RETRY_MS))
-			wait = RETRY_MS;
-		if (poll(fds, 2, wait) < 0 && errno != EINTR)
-			return -errno;
-		if (fds[0].revents) {
-			struct signalfd_siginfo si;
+static void each_turn(void *arg)
+{
+	struct oom_cmd *c = arg;
 
-			if (read(sig_fd, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGHUP)
-				return 0;
-			reopen_log(c);
-		}
-		err = oom_watch__run(c->watch);
-		if (err)
-			return err;
-		retry_log(c);
-		if (c->runner)
-			runner__tick(c->runner);
-		if (c->stdout_gone && !c->log && !c->journal && !c->syslog)
-			return 0;
-	}
+	c->watch_err = oom_watch__run(c->watch);
+	retry_log(c);
+	if (c->runner)
+		runner__tick(c->runner);
+	if (c->watch_err || (c->stdout_gone && !c->log && !c->journal && !c->syslog))
+		loop__stop(c->loop);
+	loop__each_turn(c->loop, longest_wait_ns(c), each_turn, c);
+}
+
+static int wait_for_kills(struct oom_cmd *c)
+{
+	int err = loop__add_fd(c->loop, oom_watch__fd(c->watch), NULL, NULL);
+
+	if (err)
+		return err;
+	loop__on_hangup(c->loop, reopen_log, c);
+	loop__set_duration(c->loop, c->duration_ns);
+	loop__each_turn(c->loop, longest_wait_ns(c), each_turn, c);
+	err = loop__run(c->loop);
+	return err ? err : c->watch_err;
 }
 
 static const char *reason(int err)
@@ -518,9 +517,12 @@ static int follow(struct oom_cmd *c)
 {
 	struct watch_options o = {
 		.no_probe = c->no_probe, .no_kmsg = c->no_kmsg, .throttle_fn = report_throttle};
-	int probe_err = 0, kmsg_err = 0, err, status;
-	cleanup_fd int sig_fd = signals__fd();
+	int probe_err = 0, kmsg_err = 0, err = loop__new(&c->loop), status;
 
+	if (err) {
+		log_error("failed to take signals: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
 	status = read_log(c);
 	if (status)
 		return status;
@@ -551,7 +553,7 @@ static int follow(struct oom_cmd *c)
 		log_info("attached to the OOM killer: %s%s%s", probe_err ? "" : "probe",
 			 probe_err || kmsg_err ? "" : " and ", kmsg_err ? "" : "kernel log");
 	sd_notify(0, "READY=1\nSTATUS=Watching for OOM kills");
-	err = loop(c, sig_fd);
+	err = wait_for_kills(c);
 	if (err)
 		log_error("failed to watch: %s", strerror(-err));
 	oom_watch__flush(c->watch);
@@ -729,6 +731,7 @@ int cmd_oom(int argc, char **argv)
 	runner__free(c.runner);
 	jsonlog__close(c.log);
 	oom_watch__free(c.watch);
+	loop__free(c.loop);
 	free(c.known);
 	free(c.files);
 	textbuf__free(&c.line);

@@ -88,7 +88,7 @@ int cmd_run(int argc, char **argv)
 	if (!status) {
 		err = monitor__new(&o.attach, attach, &m);
 		if (!err)
-			monitor__serve(m, hold__fd(h), serve, h);
+			err = monitor__serve(m, hold__fd(h), serve, h);
 		status = err ? EXIT_FAILED : monitor__run(m);
 		if (m)
 			status = command_status(h, m, status);

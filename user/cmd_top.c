@@ -4,7 +4,6 @@
  * a terminal, text or JSON elsewhere.
  */
 #include <argp.h>
-#include <poll.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -17,6 +16,7 @@
 #include "format/timeline_file.h"
 #include "run/attach.h"
 #include "run/monitor.h"
+#include "run/top_run.h"
 #include "snapshot/heapwalk.h"
 #include "sys/outfile.h"
 #include "sys/proc_task.h"
@@ -191,81 +191,6 @@ static const struct argp argp = {
 	NULL,
 	NULL};
 
-/* Waits for the next tick; true when a signal says to end. */
-static bool wait_tick(struct top *t, int sigfd, uint64_t next_ns)
-{
-	for (;;) {
-		uint64_t now = util__now_ns();
-		struct pollfd fd = {.fd = sigfd, .events = POLLIN};
-		uint64_t until = t->end_ns ? min_of(next_ns, t->end_ns) : next_ns;
-
-		if (now >= until)
-			return false;
-		if (poll(&fd, 1, (top__wait_ns(t, now, until) + 999999) / 1000000) > 0)
-			return true;
-		top__poll(t);
-	}
-}
-
-static void print_text(const struct top *t)
-{
-	char line[1024];
-
-	top_view__print(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms);
-	for (size_t i = 0; t->stacks && i < top_stacks__lines(t->stacks); i++) {
-		top_stacks__line(t->stacks, i, line, sizeof(line));
-		printf("%s%s\n", i ? "" : "\n", line);
-	}
-}
-
-static int print_json(struct top *t)
-{
-	struct view_extra x = {
-		.gap_seconds = t->gap_seconds,
-		.clock_step_ms = t->clock_step_ms,
-		.lost_events = t->lost_events,
-		.timeline_dropped = t->dropped,
-		.note = mm_probe__note(t->probe),
-		.resident = t->stacks ? top_stacks__json(t->stacks) : NULL,
-	};
-
-	return top_view__json(stdout, &t->view, &t->table, &t->machine, t->rows, t->time_unix_ms,
-			      &x);
-}
-
-static int run_text(struct top *t, bool json)
-{
-	cleanup_fd int sigfd = signals__fd();
-	uint64_t next = util__now_ns();
-
-	if (sigfd < 0) {
-		log_error("failed to take signals: %s", strerror(-sigfd));
-		return EXIT_FAILED;
-	}
-	for (;;) {
-		int err = top__tick(t);
-
-		if (err) {
-			log_error("failed to read the processes: %s", strerror(-err));
-			return EXIT_FAILED;
-		}
-		if (t->view.pids && !t->view.n)
-			return t->ticks > 1 ? EXIT_DONE : EXIT_NO_PROCESS;
-		if (json)
-			err = print_json(t);
-		else
-			print_text(t);
-		if (err || fflush(stdout) || ferror(stdout))
-			return EXIT_FAILED; /* nobody reads any more */
-		next += t->interval_ns;
-		if (top__done(t) || wait_tick(t, sigfd, next) || top__done(t))
-			return EXIT_DONE;
-		next = max_of(next, util__now_ns());
-		if (!json)
-			putchar('\n');
-	}
-}
-
 static int start_timeline(struct top *t, const struct options *o)
 {
 	struct proc_timeline_opts topts = {
@@ -304,6 +229,7 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	table__init(&t->table);
 	t->kthreads = o->kthreads || o->npids;
 	t->interval_ns = o->interval_ns;
+	t->duration_ns = o->duration_ns;
 	t->tuning = o->faults.tuning;
 	t->max_ticks = o->iterations;
 	t->rows = o->rows != SIZE_MAX ? o->rows : o->json ? 0 : 40;
@@ -337,24 +263,6 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	status = top__watch(t, &o->faults.alert);
 	if (status)
 		return status;
-	if (o->duration_ns)
-		t->end_ns = util__now_ns() + o->duration_ns;
-	return EXIT_DONE;
-}
-
-static int save_timeline(struct top *t, const char *path)
-{
-	const struct timeline *const *lines;
-	size_t n = proc_timeline__all(t->timeline, &lines);
-	int err = timeline_file__save(path, lines, n);
-
-	if (err) {
-		log_error("failed to write '%s': %s", path, outfile__strerror(err));
-		return EXIT_FAILED;
-	}
-	if (proc_timeline__rejected(t->timeline))
-		log_warn("%llu processes are not in '%s': no room for more than %zu",
-			 (unsigned long long)proc_timeline__rejected(t->timeline), path, n);
 	return EXIT_DONE;
 }
 
@@ -467,13 +375,14 @@ int cmd_top(int argc, char **argv)
 	text = o.plain || o.json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
 	status = set_up(&t, &o, text);
 	if (!status)
-		status = text ? run_text(&t, o.json) : screen__run(&t);
+		status = text ? top_run__text(&t, o.json, o.timeline)
+			      : top_run__screen(&t, o.timeline);
 	if (status == EXIT_NO_PROCESS)
 		status = tell_missing(o.pids[0]);
 	top__unwatch(&t);
 	top__close_books(&t);
 	if (t.timeline && status == EXIT_DONE)
-		status = save_timeline(&t, o.timeline);
+		status = top_run__save(&t, o.timeline);
 	proc_timeline__free(t.timeline);
 	top_stacks__free(t.stacks);
 	mm_probe__free(t.probe);

@@ -190,6 +190,17 @@ def log(tmp_path):
     return p
 
 
+def test_asked_for_its_files(group, hog, log, attach):
+    """SIGUSR1 does not end it: the next kill is reported."""
+    mw = attach("oom", "--log", log)
+    mw.proc.send_signal(signal.SIGUSR1)
+    waiting = f"/proc/{mw.proc.pid}/status"
+    wait_for(lambda: mw.proc.poll() is not None or "ShdPnd:\t" + 16 * "0" in Path(waiting).read_text())
+    pid = kill_in(group(16 * MIB), [hog])
+    event_of(log, pid)
+    assert mw.finish()[0] == 0
+
+
 def test_c_program(group, hog, log, attach):
     g = group(16 * MIB)
     mw = attach("oom", "--log", log)

@@ -415,3 +415,18 @@ def test_full_screen(mm, tmp_path):
         wait_for(lambda: rc.exists() and rc.read_text().strip() == "0")
     finally:
         subprocess.run([*tmux, "kill-server"], capture_output=True)
+
+
+def test_asked_for_its_files(tmp_path):
+    """SIGUSR1 means here what it means in an attached run: the files now, and on it goes."""
+    out = tmp_path / "t.csv"
+    w = Top("-i", "0.2", "-p", os.getpid(), "--timeline", out)
+    w.tick()
+    for _ in range(2):
+        out.unlink(missing_ok=True)
+        w.proc.send_signal(signal.SIGUSR1)
+        wait_for(lambda: out.exists() and out.read_text().count("\n") > 1)
+        w.tick()
+    w.proc.send_signal(signal.SIGINT)
+    w.proc.stdout.read()
+    assert w.proc.wait() == 0

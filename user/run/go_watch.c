@@ -7,15 +7,12 @@
 #include "go/gctrace.h"
 #include "go/goroutines.h"
 #include "go/go_timeline.h"
+#include "run/loop.h"
 #include "format/output.h"
 #include "format/timeline_file.h"
 #include "sys/outfile.h"
-#include "sys/signals.h"
 
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -31,6 +28,9 @@ struct go_watch {
 	struct go_goroutines_count goroutines;
 	uint64_t snapshots, failed, torn;
 	uint64_t cost_ns; /* CPU time spent reading; the target is not stopped meanwhile */
+	struct loop *loop;
+	unsigned timer;
+	uint64_t next_ns;
 	bool gone;
 };
 
@@ -175,56 +175,62 @@ static int write_outputs(struct go_watch *s)
 	return failed;
 }
 
-/* Waits for what happens next. False: the watch is over. */
-static bool wait_for_more(struct go_watch *s, int sigfd, int pidfd, uint64_t until)
+static void on_end(void *arg, uint32_t events)
 {
-	struct pollfd p[2] = {{.fd = sigfd, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
-	struct signalfd_siginfo si;
+	struct go_watch *s = arg;
 
-	for (;;) {
-		uint64_t now = util__now_ns();
-		uint64_t till = s->trace ? min_of(until, now + TRACE_POLL_NS) : until;
-		int ms = now >= till ? 0 : (int)min_of((till - now + 999999) / 1000000, 3600000ULL);
-		int n = poll(p, 2, ms);
-
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (s->trace)
-			go_gctrace__poll(s->trace);
-		if (p[1].revents) {
-			s->gone = true;
-			return false;
-		}
-		if (n > 0 && p[0].revents && read(sigfd, &si, sizeof(si)) == sizeof(si)) {
-			if (si.ssi_signo != SIGUSR1) {
-				signals__end_seen();
-				return false;
-			}
-			tick(s);
-			write_outputs(s);
-		}
-		if (util__now_ns() >= until)
-			return true;
-	}
+	s->gone = true;
+	loop__stop(s->loop);
 }
 
-static void loop(struct go_watch *s, int sigfd, int pidfd)
+static void read_trace(void *arg)
 {
-	uint64_t start = util__now_ns();
-	uint64_t end = s->o->duration_ns ? start + s->o->duration_ns : UINT64_MAX, next = start;
+	struct go_watch *s = arg;
 
-	for (;;) {
-		tick(s);
-		if (ferror(stdout))
-			break; /* nobody reads any more */
-		next = max_of(next + s->o->interval_ns, util__now_ns());
-		if (!wait_for_more(s, sigfd, pidfd, min_of(next, end)))
-			break;
-		if (util__now_ns() >= end)
-			break;
-	}
+	if (s->trace)
+		go_gctrace__poll(s->trace);
+}
+
+/* SIGUSR1 */
+static void write_now(void *arg)
+{
+	struct go_watch *s = arg;
+
+	tick(s);
+	write_outputs(s);
+}
+
+static void next_look(void *arg)
+{
+	struct go_watch *s = arg;
+
+	tick(s);
+	if (s->gone || ferror(stdout))
+		loop__stop(s->loop); /* nothing to read, or nobody reads any more */
+	s->next_ns = max_of(s->next_ns + s->o->interval_ns, util__now_ns());
+	loop__set_timer(s->loop, s->timer, s->next_ns);
+}
+
+static int watch(struct go_watch *s)
+{
+	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, s->t->pid, 0);
+	int err = pidfd >= 0 ? loop__add_fd(s->loop, pidfd, on_end, s) : 0;
+
+	if (!err)
+		err = loop__add_timer(s->loop, LOOP_NEVER, next_look, s, &s->timer);
+	if (err)
+		return err;
+	loop__each_turn(s->loop, s->trace ? TRACE_POLL_NS : LOOP_NEVER, read_trace, s);
+	loop__on_write(s->loop, write_now, s);
+	loop__set_duration(s->loop, s->o->duration_ns);
+	s->next_ns = util__now_ns();
+	next_look(s);
+	err = loop__run(s->loop);
 	if (!s->gone)
 		tick(s);
+	if (pidfd >= 0)
+		loop__drop_fd(s->loop, pidfd);
+	return err;
 }
 
 static int enable_memprofile(struct go_watch *s)
@@ -257,8 +263,6 @@ static int run_attached(struct go_watch *s)
 	uint64_t seen = 0, lost = 0, rate = 0;
 	char why[GO_WHY_LEN];
 	int status = EXIT_DONE;
-	cleanup_fd int sigfd = signals__fd();
-	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, s->t->pid, 0);
 
 	go_target__u64(s->t, s->t->sym.mem_profile_rate, 0, &rate);
 	if (!rate && !s->o->enable_memprofile && wants_profile(s) && !s->o->goroutines)
@@ -278,8 +282,8 @@ static int run_attached(struct go_watch *s)
 		 s->t->bin.cgo ? ", cgo" : "");
 	if (s->o->once)
 		tick(s);
-	else
-		loop(s, sigfd, pidfd);
+	else if (watch(s))
+		status = EXIT_FAILED;
 	if (s->trace) {
 		go_gctrace__poll(s->trace);
 		go_gctrace__books(s->trace, &seen, &lost);
@@ -310,11 +314,18 @@ int go_watch__run(const struct go_watch_opts *o)
 		log_error("%s", why[0] ? why : strerror(-err));
 		return go_watch__exit_of(err);
 	}
+	err = loop__new(&s.loop);
+	if (err) {
+		log_error("failed to take signals: %s", strerror(-err));
+		go_target__close(s.t);
+		return EXIT_FAILED;
+	}
 	go_timeline__init(&s.timeline, o->pid, s.t->comm);
 	status = o->enable_memprofile && enable_memprofile(&s) ? EXIT_FAILED : run_attached(&s);
 	go_gctrace__detach(s.trace);
 	go_timeline__clear(&s.timeline);
 	profile__free(s.last);
 	go_target__close(s.t);
+	loop__free(s.loop);
 	return status;
 }

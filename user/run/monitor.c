@@ -2,12 +2,10 @@
 #include "run/monitor.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "core/exit.h"
@@ -23,10 +21,10 @@
 #include "snapshot/missing.h"
 #include "run/live.h"
 #include "run/live_view.h"
+#include "run/loop.h"
 #include "run/recorder.h"
 #include "run/residency.h"
 #include "sys/outfile.h"
-#include "sys/signals.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
 #define FIRST_REPORT_NS 100000000ULL  /* the first report does not wait for an interval */
@@ -37,12 +35,11 @@ struct monitor {
 	struct observer *observer; /* its */
 	struct live_view *view;	   /* NULL: plain reports */
 	struct ledgers *ledgers;
-	int serve_fd; /* see monitor__serve */
-	void (*serve)(void *arg, struct attach *a);
+	void (*serve)(void *arg, struct attach *a); /* see monitor__serve */
 	void *serve_arg;
-	int signal_fd;
-	bool stop, failed;
-	int signal;
+	struct loop *loop;
+	unsigned report_timer;
+	bool failed;
 	struct live_previous previous[MW_MAX_TARGETS];
 	struct watch watch[MW_MAX_TARGETS]; /* of plain reports: verdicts */
 };
@@ -64,9 +61,8 @@ int monitor__new(const struct attach_options *opts, struct attach *a, struct mon
 		free(m);
 		return err;
 	}
-	m->signal_fd = signals__fd();
-	if (m->signal_fd < 0) {
-		err = m->signal_fd;
+	err = loop__new(&m->loop);
+	if (err) {
 		ledgers__free(m->ledgers);
 		free(m);
 		return err;
@@ -83,7 +79,7 @@ void monitor__free(struct monitor *m)
 	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
 		watch__clear(&m->watch[i]);
 	ledgers__free(m->ledgers);
-	close(m->signal_fd);
+	loop__free(m->loop);
 	free(m);
 }
 
@@ -150,7 +146,7 @@ static void report_faults(struct monitor *m)
 		err = output__write_stream(p, stdout, OUTPUT_TEXT, -1);
 	profile__free(p);
 	if (err || fflush(stdout))
-		m->stop = true; /* nobody reads */
+		loop__stop(m->loop); /* nobody reads */
 }
 
 /* The books of a page-fault recording. */
@@ -189,8 +185,10 @@ static void report(struct monitor *m)
 		return;
 	}
 	if (m->view) {
-		if (live_view__update(m->view))
-			m->stop = m->failed = true;
+		if (live_view__update(m->view)) {
+			m->failed = true;
+			loop__stop(m->loop);
+		}
 		return;
 	}
 	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
@@ -204,12 +202,12 @@ static void report(struct monitor *m)
 				log_error("failed to write to stdout: %s", strerror(-err));
 				m->failed = true;
 			}
-			m->stop = true;
+			loop__stop(m->loop);
 			return;
 		}
 	}
 	if (m->opts->ledger && ledger_print(m->ledgers, o, stdout, observer__frozen(o), false))
-		m->stop = true;
+		loop__stop(m->loop);
 }
 
 /* What is written is as the processes are at that moment (at_once). */
@@ -219,59 +217,41 @@ static void look_at_ledgers(struct monitor *m, bool at_once)
 		ledgers__refresh_all(m->ledgers, m->view ? LEDGERS_VIEW_NS : 0, at_once);
 }
 
-static void read_signals(struct monitor *m)
+/* SIGUSR1 */
+static void write_now(void *arg)
 {
-	struct signalfd_siginfo si;
+	struct monitor *m = arg;
 
-	while (read(m->signal_fd, &si, sizeof(si)) == sizeof(si)) {
-		if (si.ssi_signo == SIGUSR1) {
-			attach__poll(m->attach);
-			look_at_ledgers(m, true);
-			write_outputs(m);
-			continue;
-		}
-		signals__end_seen();
-		m->signal = si.ssi_signo;
-		m->stop = true;
-	}
+	attach__poll(m->attach);
+	look_at_ledgers(m, true);
+	write_outputs(m);
 }
 
-void monitor__serve(struct monitor *m, int fd, void (*fn)(void *arg, struct attach *a), void *arg)
+static void on_service(void *arg, uint32_t events)
 {
-	m->serve_fd = fd;
+	struct monitor *m = arg;
+
+	m->serve(m->serve_arg, m->attach);
+}
+
+int monitor__serve(struct monitor *m, int fd, void (*fn)(void *arg, struct attach *a), void *arg)
+{
 	m->serve = fn;
 	m->serve_arg = arg;
+	return loop__add_fd(m->loop, fd, on_service, m);
 }
 
 int monitor__signal(const struct monitor *m)
 {
-	return m->signal;
+	return loop__signal(m->loop);
 }
 
-/* Waits for events, signals or the end of a process, at most until `until`. */
-static void wait_some(struct monitor *m, uint64_t until)
+static void on_terminal(void *arg, uint32_t events)
 {
-	struct pollfd fds[4];
-	uint64_t now = util__now_ns();
-	int ms, err;
+	struct monitor *m = arg;
 
-	fds[0] = (struct pollfd){.fd = observer__fd(m->observer), .events = POLLIN};
-	fds[1] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
-	fds[2] = (struct pollfd){.fd = m->view ? STDIN_FILENO : -1, .events = POLLIN};
-	fds[3] = (struct pollfd){.fd = m->serve ? m->serve_fd : -1, .events = POLLIN};
-	ms = until > now ? (until - now + 999999) / 1000000 : 0;
-	/* an interrupted wait too: the window may have got another size */
-	err = poll(fds, ARRAY_SIZE(fds), ms);
-	if (m->view && (err < 0 || fds[2].revents) && live_view__input(m->view))
-		m->stop = true;
-	if (m->view && err > 0 && (fds[2].revents & (POLLHUP | POLLERR | POLLNVAL)))
-		m->stop = true; /* the terminal is gone */
-	if (err <= 0)
-		return;
-	if (fds[1].revents)
-		read_signals(m);
-	if (fds[3].revents)
-		m->serve(m->serve_arg, m->attach);
+	if (events & (EPOLLHUP | EPOLLERR)) /* it is gone */
+		loop__stop(m->loop);
 }
 
 static int print_json(struct monitor *m)
@@ -299,7 +279,9 @@ static void open_view(struct monitor *m)
 		m->view = NULL;
 }
 
+/* What runs beside the profile. */
 struct parts {
+	struct monitor *m;
 	struct residency *residency;
 	struct recorder *recorder;
 	struct guard *guard;
@@ -343,37 +325,58 @@ static int start_parts(struct monitor *m, struct parts *p, uint64_t now)
 	return EXIT_DONE;
 }
 
-static void watch_targets(struct monitor *m, struct parts *p, uint64_t now)
+static void each_turn(void *arg)
 {
-	uint64_t end = m->opts->duration_ns ? now + m->opts->duration_ns : UINT64_MAX;
-	uint64_t next = now + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
+	struct parts *p = arg;
+	struct monitor *m = p->m;
 	struct observer *o = m->observer;
 
-	while (!m->stop && (observer__living(o) || m->opts->faults_all)) {
-		wait_some(m, min_of(min_of(now + DRAIN_INTERVAL_NS, next), end));
-		attach__poll(m->attach);
-		residency__tick(p->residency, util__now_ns());
-		recorder__tick(p->recorder, util__now_ns());
-		if (observer__faults(o))
-			faults__look_at_times(observer__faults(o));
-		guard__tick(p->guard);
-		governor__tick(&p->governor, o, util__now_ns());
-		now = util__now_ns();
-		if (now >= end)
-			break;
-		if (now >= next) {
-			look_at_ledgers(m, false);
-			report(m);
-			next = now + m->opts->interval_ns;
-		}
-	}
+	if (m->view && live_view__input(m->view))
+		loop__stop(m->loop);
+	attach__poll(m->attach);
+	residency__tick(p->residency, util__now_ns());
+	recorder__tick(p->recorder, util__now_ns());
+	if (observer__faults(o))
+		faults__look_at_times(observer__faults(o));
+	guard__tick(p->guard);
+	governor__tick(&p->governor, o, util__now_ns());
+	if (!observer__living(o) && !m->opts->faults_all)
+		loop__stop(m->loop);
+}
+
+static void next_report(void *arg)
+{
+	struct monitor *m = arg;
+
+	look_at_ledgers(m, false);
+	report(m);
+	loop__set_timer(m->loop, m->report_timer, util__now_ns() + m->opts->interval_ns);
+}
+
+static int watch_targets(struct monitor *m, struct parts *p, uint64_t start_ns)
+{
+	uint64_t first = start_ns + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
+	int err = loop__add_fd(m->loop, observer__fd(m->observer), NULL, NULL);
+
+	if (!err && m->view)
+		err = loop__add_fd(m->loop, STDIN_FILENO, on_terminal, m);
+	if (!err)
+		err = loop__add_timer(m->loop, first, next_report, m, &m->report_timer);
+	if (err)
+		return err;
+	loop__each_turn(m->loop, DRAIN_INTERVAL_NS, each_turn, p);
+	loop__on_write(m->loop, write_now, m);
+	loop__set_duration(m->loop, m->opts->duration_ns);
+	if (observer__living(m->observer) || m->opts->faults_all)
+		err = loop__run(m->loop);
+	return err;
 }
 
 int monitor__run(struct monitor *m)
 {
 	struct observer *o = m->observer;
 	uint64_t start = util__now_ns();
-	struct parts p = {0};
+	struct parts p = {.m = m};
 	int status = start_parts(m, &p, start);
 
 	if (status) {
@@ -382,7 +385,8 @@ int monitor__run(struct monitor *m)
 	}
 	open_view(m);
 	residency__tick(p.residency, util__now_ns());
-	watch_targets(m, &p, start);
+	if (watch_targets(m, &p, start))
+		m->failed = true;
 	live_view__close(take_ptr(m->view));
 	observer__freeze(o);
 	look_at_ledgers(m, true); /* while the process is as the profile says */

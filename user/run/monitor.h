@@ -20,7 +20,7 @@ void monitor__free(struct monitor *m);
  */
 int monitor__run(struct monitor *m);
 /* fn is called from the loop when fd is readable; set before monitor__run. */
-void monitor__serve(struct monitor *m, int fd, void (*fn)(void *arg, struct attach *a), void *arg);
+int monitor__serve(struct monitor *m, int fd, void (*fn)(void *arg, struct attach *a), void *arg);
 /* The signal that ended the loop, 0 if none did. */
 int monitor__signal(const struct monitor *m);
 

@@ -6,13 +6,11 @@
  */
 #include <errno.h>
 #include <ncurses.h>
+#include <stdlib.h>
 #include <string.h>
-#include <poll.h>
 
-#include "core/exit.h"
-#include "core/log.h"
 #include "core/util.h"
-#include "sys/signals.h"
+#include "top/screen.h"
 #include "top/top.h"
 #include "tui/term.h"
 
@@ -96,7 +94,7 @@ static void follow_cursor(struct screen *s, size_t rows)
 		s->first = s->at - rows + 1;
 }
 
-static void draw(struct screen *s)
+void screen__draw(struct screen *s)
 {
 	struct top *t = s->t;
 	int height = getmaxy(stdscr);
@@ -121,8 +119,8 @@ static void draw(struct screen *s)
 	snprintf(line, sizeof(line), "by %s%s%s%s%s%s  %s%s", top_view__sort_name(t->view.sort),
 		 t->view.reverse ? ", lowest first" : "", t->view.tree ? ", tree" : "",
 		 t->view.has_filter ? ", filter " : "", t->view.has_filter ? s->filter : "",
-		 s->paused ? ", stopped" : "",
-		 dropped, t->gap_seconds ? "(a gap before this refresh)" : s->message);
+		 s->paused ? ", stopped" : "", dropped,
+		 t->gap_seconds ? "(a gap before this refresh)" : s->message);
 	put(2, 0, line, A_DIM);
 	top_view__heading(line, sizeof(line), &t->view);
 	put(3, s->left, line, A_REVERSE);
@@ -226,62 +224,46 @@ static void on_key(struct screen *s, int key)
 	}
 }
 
-static int loop(struct screen *s, int sigfd)
+int screen__open(struct top *t, struct screen **ret)
 {
-	uint64_t next = 0;
-
-	while (!s->quit) {
-		struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
-				       {.fd = sigfd, .events = POLLIN}};
-		uint64_t now = util__now_ns(), until;
-		int key, err = 0;
-
-		if (now >= next && !s->paused) {
-			err = top__tick(s->t);
-			next = now + s->t->interval_ns;
-		} else {
-			err = top_view__arrange(&s->t->view, &s->t->table);
-		}
-		if (err)
-			return err;
-		top__poll(s->t);
-		draw(s);
-		if (top__done(s->t))
-			break;
-		until = s->paused ? now + 1000000000ULL : next;
-		if (s->t->end_ns)
-			until = min_of(until, s->t->end_ns);
-		now = util__now_ns();
-		poll(fds, ARRAY_SIZE(fds), (top__wait_ns(s->t, now, until) + 999999) / 1000000);
-		if (fds[1].revents || (fds[0].revents & (POLLHUP | POLLERR)))
-			break;
-		while ((key = getch()) != ERR)
-			on_key(s, key);
-	}
-	return 0;
-}
-
-int screen__run(struct top *t)
-{
-	struct screen s = {.t = t};
-	cleanup_fd int sigfd = signals__fd();
+	struct screen *s = calloc(1, sizeof(*s));
 	int err;
 
-	if (sigfd < 0)
-		return EXIT_FAILED;
+	if (!s)
+		return -ENOMEM;
+	s->t = t;
 	t->view.hide_kthreads = !t->kthreads;
 	err = term__open();
 	if (err) {
-		log_error("failed to use the terminal: %s (--plain needs none)", strerror(-err));
-		return EXIT_FAILED;
+		free(s);
+		return err;
 	}
 	timeout(0);
 	keypad(stdscr, TRUE);
 	t->is_screen = true;
-	err = loop(&s, sigfd);
-	t->is_screen = false;
+	*ret = s;
+	return 0;
+}
+
+void screen__close(struct screen *s)
+{
+	if (!s)
+		return;
+	s->t->is_screen = false;
 	term__close();
-	if (err)
-		log_error("failed to read the processes: %s", strerror(-err));
-	return err ? EXIT_FAILED : EXIT_DONE;
+	free(s);
+}
+
+bool screen__keys(struct screen *s)
+{
+	int key;
+
+	while ((key = getch()) != ERR)
+		on_key(s, key);
+	return !s->quit;
+}
+
+bool screen__paused(const struct screen *s)
+{
+	return s->paused;
 }

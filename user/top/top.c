@@ -56,7 +56,8 @@ void top__close_books(const struct top *t)
 	char most[UNITS_LEN];
 
 	if (t->dropped > t->told_dropped)
-		log_warn("the timeline was full: %llu ended processes with the least memory (at most "
+		log_warn("the timeline was full: %llu ended processes with the least memory (at "
+			 "most "
 			 "%s) are not in it",
 			 (unsigned long long)t->dropped,
 			 units__size(most, sizeof(most), t->dropped_bytes));
@@ -188,15 +189,12 @@ void top__poll(struct top *t)
 	guard__tick(t->guard);
 }
 
-uint64_t top__wait_ns(const struct top *t, uint64_t now_ns, uint64_t until_ns)
+uint64_t top__poll_ns(const struct top *t)
 {
-	uint64_t left = until_ns > now_ns ? until_ns - now_ns : 0;
-
-	return t->guard || t->stacks ? min_of(left, TOP_POLL_NS) : left;
+	return t->guard || t->stacks ? TOP_POLL_NS : UINT64_MAX;
 }
 
 bool top__done(const struct top *t)
 {
-	return (t->max_ticks && t->ticks >= t->max_ticks) ||
-	       (t->end_ns && util__now_ns() >= t->end_ns);
+	return t->max_ticks && t->ticks >= t->max_ticks;
 }

@@ -29,15 +29,15 @@ struct top {
 	struct table table;
 	struct top_view view;
 	struct machine machine;
-	uint64_t interval_ns, end_ns;	  /* end_ns: monotonic, 0: no end */
-	uint64_t ticks, max_ticks;	  /* max_ticks 0: no end */
-	size_t rows;			  /* shown; 0: all */
-	double seconds;			  /* of the last pass */
-	uint64_t lost_events, lost_peaks; /* execs and ends; peaks between two passes */
-	uint64_t dropped, told_dropped;	  /* timelines of ended processes that gave way; told */
-	int64_t dropped_bytes;		  /* the highest RSS of them */
-	uint64_t told_ns;		  /* when that was last told */
-	bool is_screen;			  /* messages on stderr would spoil it */
+	uint64_t interval_ns, duration_ns; /* duration_ns 0: no end */
+	uint64_t ticks, max_ticks;	   /* max_ticks 0: no end */
+	size_t rows;			   /* shown; 0: all */
+	double seconds;			   /* of the last pass */
+	uint64_t lost_events, lost_peaks;  /* execs and ends; peaks between two passes */
+	uint64_t dropped, told_dropped;	   /* timelines of ended processes that gave way; told */
+	int64_t dropped_bytes;		   /* the highest RSS of them */
+	uint64_t told_ns;		   /* when that was last told */
+	bool is_screen;			   /* messages on stderr would spoil it */
 	double gap_seconds; /* the time before the last pass, when it was unduly long */
 	int64_t time_unix_ms;
 	int64_t clock_step_ms; /* how far the wall clock stepped since the pass before; 0: it did
@@ -50,15 +50,12 @@ int top__tick(struct top *t);
 /* Alerts for the processes of view.pids, with `o`. An enum mw_exit. */
 int top__watch(struct top *t, const struct alert_options *o);
 void top__unwatch(struct top *t);
-/* Call at least every TOP_POLL_NS; top__wait_ns shortens a wait to that where need be. */
+/* Alerts and sampled faults; call at least so often. UINT64_MAX: there is nothing. */
 void top__poll(struct top *t);
-uint64_t top__wait_ns(const struct top *t, uint64_t now_ns, uint64_t until_ns);
+uint64_t top__poll_ns(const struct top *t);
 /* Says what was lost, if anything. */
 void top__close_books(const struct top *t);
-/* True once -n or -d is reached. */
+/* True once so many passes are made. */
 bool top__done(const struct top *t);
-
-/* The full-screen view until the user quits or top__done. An enum mw_exit. */
-int screen__run(struct top *t);
 
 #endif

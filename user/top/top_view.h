@@ -71,8 +71,8 @@ struct view_extra {
 				  not */
 	uint64_t lost_events;  /* execs and ends of processes that were not seen so far */
 	uint64_t timeline_dropped; /* ended processes that gave way to others */
-	const char *note;      /* "" or what is missing */
-	json_t *resident;      /* by stack, taken over; NULL: none */
+	const char *note;	   /* "" or what is missing */
+	json_t *resident;	   /* by stack, taken over; NULL: none */
 };
 
 /* One JSON object in one line. 0 or -ENOMEM. */

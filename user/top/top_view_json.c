@@ -98,7 +98,8 @@ int top_view__json(FILE *f, const struct top_view *v, const struct table *t,
 	if (x->gap_seconds > 0)
 		json_object_set_new(o, "gap_seconds", json_real(x->gap_seconds));
 	if (x->timeline_dropped)
-		json_object_set_new(o, "timeline_dropped", json_integer((json_int_t)x->timeline_dropped));
+		json_object_set_new(o, "timeline_dropped",
+				    json_integer((json_int_t)x->timeline_dropped));
 	if (x->clock_step_ms)
 		json_object_set_new(o, "clock_step_ms", json_integer(x->clock_step_ms));
 	if (x->resident)
