@@ -19,7 +19,8 @@ void monitor__free(struct monitor *m);
  * the outputs and closes the books. The exit status (enum mw_exit).
  */
 int monitor__run(struct monitor *m);
-/* fn is called from the loop when fd is readable; set before monitor__run. */
+/* fn is called from the loop when fd is readable; set before monitor__run. 0 or
+ * -errno. */
 int monitor__serve(struct monitor *m, int fd, void (*fn)(void *arg, struct attach *a), void *arg);
 /* The signal that ended the loop, 0 if none did. */
 int monitor__signal(const struct monitor *m);
