@@ -96,7 +96,7 @@ int cmd_features(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &json);
-	if (privilege__keep(0)) {
+	if (privilege__keep(PRIVILEGE(OBSERVE))) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;
 	}

@@ -134,7 +134,7 @@ int cmd_go(int argc, char **argv)
 	if (a.o.timeline && !a.have_interval)
 		a.o.interval_ns = 1000000000;
 	box__start(); /* said there if not */
-	if (privilege__keep(PRIVILEGE(FILES) | PRIVILEGE(LIMITS))) {
+	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(FILES) | PRIVILEGE(LIMITS))) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;
 	}

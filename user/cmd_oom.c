@@ -673,8 +673,8 @@ static int run(struct oom_cmd *c)
 {
 	int status = start_runner(c);
 
-	if (!status &&
-	    privilege__keep(PRIVILEGE(FILES) | PRIVILEGE(KERNEL_LOG) | PRIVILEGE(LIMITS))) {
+	if (!status && privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(FILES) |
+				       PRIVILEGE(KERNEL_LOG) | PRIVILEGE(LIMITS))) {
 		log_error("failed to give up privileges");
 		status = EXIT_FAILED;
 	}

@@ -20,6 +20,7 @@
 #include "report/merge.h"
 #include "report/report.h"
 #include "sys/outfile.h"
+#include "sys/privilege.h"
 
 #include <argp.h>
 #include <ctype.h>
@@ -800,8 +801,11 @@ int cmd_report(int argc, char **argv)
 	free(joined[0]);
 	joined[0] = name;
 	rc = argp_parse(&argp, argc, joined, 0, NULL, &a) ? EXIT_USAGE
-	     : a.mode == MODE_VERDICTS			  ? verdicts(&a)
-							  : report(&a);
+	     : privilege__keep(PRIVILEGE(READ) | PRIVILEGE(FILES) |
+			       (a.graphs.n ? PRIVILEGE(EXEC) : 0))
+		     ? EXIT_FAILED
+	     : a.mode == MODE_VERDICTS ? verdicts(&a)
+				       : report(&a);
 	for (size_t i = 0; i < ARRAY_SIZE(a.rx); i++)
 		rx__free(a.rx[i]);
 	free(a.files.name);

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BIN, build, load_json, memwatch, wait_for
-from test_files import AS_EVE, EVE, hers, sleeper  # noqa: F401 (fixtures)
+from test_files import AS_EVE, EVE, hers, profile_text, sleeper  # noqa: F401 (fixtures)
 
 CAPS = ("chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable "
         "net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio "
@@ -106,6 +106,29 @@ def test_the_command_of_an_alert_is_as_the_caller_would_start_it(sleeper, tmp_pa
     assert "a b rss" in text
     fds = {int(n) for n in re.findall(r" (\d+) -> ", text)}
     assert fds <= {0, 1, 2, 3}, text  # 3: the directory that ls reads
+
+
+def test_report_reads_without_privileges():
+    """Its capabilities work only while it opens a file of its own arguments."""
+    p = subprocess.Popen([str(BIN), "report", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: status_of(p.pid)["NoNewPrivs"] == "1" and status_of(p.pid)["Seccomp"] == "2")
+        s = status_of(p.pid)
+        assert not s["CapEff"] and s["CapPrm"] == {"dac_override", "dac_read_search"} & mine()
+    finally:
+        p.stdin.close()
+        p.wait(20)
+
+
+def test_report_still_reads_what_root_may(hers, tmp_path):
+    src = hers / "in.json"
+    src.write_text(profile_text())
+    os.chown(src, EVE, EVE)
+    src.chmod(0o600)
+    memwatch("report", "--top", src, check=0)
+    if shutil.which("dot"):
+        memwatch("report", "--graph", tmp_path / "g.svg", src, check=0)
 
 
 def children(pid):

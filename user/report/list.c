@@ -5,6 +5,7 @@
 #include "core/textbuf.h"
 #include "report/measure.h"
 #include "report/report.h"
+#include "sys/privilege.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -67,12 +68,15 @@ static int read_regular(const char *path, struct source_text *s)
 {
 	struct stat st;
 	ssize_t n;
+	int err = 0;
 
+	privilege__raise(PRIVILEGE_READ);
 	if (stat(path, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	n = util__read_file(path, MAX_SOURCE, &s->text);
+		err = -errno;
+	else if (!S_ISREG(st.st_mode))
+		err = -EINVAL;
+	n = err ? err : util__read_file(path, MAX_SOURCE, &s->text);
+	privilege__lower(PRIVILEGE_READ);
 	return n < 0 ? (int)n : split_lines(s, n);
 }
 

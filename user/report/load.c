@@ -6,6 +6,7 @@
 #include "format/pprof.h"
 #include "format/record.h"
 #include "format/text.h"
+#include "sys/privilege.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -113,8 +114,11 @@ int load__bytes(const char *path, char **ret, size_t *ret_len, char *why, size_t
 	if (!strcmp(path, "-")) {
 		err = read_all(STDIN_FILENO, ret, ret_len);
 	} else {
-		cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		cleanup_fd int fd = -1;
 
+		privilege__raise(PRIVILEGE_READ);
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		privilege__lower(PRIVILEGE_READ);
 		err = fd < 0 ? -errno : read_all(fd, ret, ret_len);
 	}
 	if (err)

@@ -74,7 +74,7 @@ int attach__prepare(struct attach_options *o, unsigned kinds)
 	if (status)
 		return status;
 	box__start(); /* said there if not: then there are no names */
-	kinds |= PRIVILEGE(FILES) | PRIVILEGE(LIMITS);
+	kinds |= PRIVILEGE(OBSERVE) | PRIVILEGE(FILES) | PRIVILEGE(LIMITS);
 	if (o->alert.oom_log)
 		kinds |= PRIVILEGE(KERNEL_LOG);
 	if (o->faults)

@@ -21,10 +21,11 @@
 
 /* Loading programs and probes; looking into processes; the files that they have mapped, deleted
  * ones too (map_files). */
-static const uint64_t always =
+static const uint64_t observing =
 	CAP(BPF) | CAP(PERFMON) | CAP(SYS_PTRACE) | CAP(DAC_READ_SEARCH) | CAP(CHECKPOINT_RESTORE);
 
 static const uint64_t of_kind[PRIVILEGE_KINDS] = {
+	[PRIVILEGE_READ] = CAP(DAC_READ_SEARCH),
 	[PRIVILEGE_FILES] = CAP(DAC_OVERRIDE),
 	[PRIVILEGE_KERNEL_LOG] = CAP(SYSLOG),
 	[PRIVILEGE_LIMITS] = CAP(SYS_RESOURCE) | CAP(IPC_LOCK),
@@ -59,8 +60,6 @@ static int set_sets(uint64_t effective, uint64_t permitted)
 /* Calls that change the machine, other processes or what this one is: refused with EPERM. Numbers
  * that a kernel or an architecture does not know match nothing. */
 static const int refused[] = {
-	SCMP_SYS(execve),
-	SCMP_SYS(execveat),
 	SCMP_SYS(process_vm_writev),
 	SCMP_SYS(init_module),
 	SCMP_SYS(finit_module),
@@ -111,6 +110,10 @@ static const int refused[] = {
 	SCMP_SYS(syslog),
 };
 
+/* Refused as well to who does not observe. */
+static const int of_observing[] = {SCMP_SYS(bpf), SCMP_SYS(perf_event_open),
+				   SCMP_SYS(process_vm_readv), SCMP_SYS(socket), SCMP_SYS(connect)};
+
 static int refuse_calls(unsigned kinds)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
@@ -118,6 +121,13 @@ static int refuse_calls(unsigned kinds)
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused) && !err; i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
+	if (!err && !(kinds & PRIVILEGE(EXEC)))
+		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execve), 0);
+	if (!err)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(execveat), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(of_observing) && !err && !(kinds & PRIVILEGE(OBSERVE));
+	     i++)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), of_observing[i], 0);
 #ifndef __SANITIZE_ADDRESS__ /* whose search for leaks traces this process */
 	if (!err && !(kinds & PRIVILEGE(TRACE)))
 		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);
@@ -130,14 +140,15 @@ static int refuse_calls(unsigned kinds)
 
 int privilege__keep(unsigned kinds)
 {
-	uint64_t effective, permitted, wanted = always;
+	uint64_t effective, permitted, wanted, at_once;
 	int err = get_sets(&effective, &permitted);
 
+	at_once = wanted = kinds & PRIVILEGE(OBSERVE) ? observing : 0;
 	for (int i = 0; i < PRIVILEGE_KINDS; i++)
 		wanted |= kinds & 1u << i ? of_kind[i] : 0;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (!err)
-		err = set_sets(permitted & always, permitted & wanted);
+		err = set_sets(permitted & at_once, permitted & wanted);
 	if (!err && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		err = -errno;
 	if (err)

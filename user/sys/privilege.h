@@ -2,16 +2,19 @@
 /*
  * privilege.h - what the main process may do.
  *
- * From privilege__keep on it holds the capabilities that observing needs; a few more wait in its
- * permitted set and work only between privilege__raise and privilege__lower, for one purpose each.
- * All others are gone, no_new_privs is set, and system calls that no part of memwatch makes are
- * refused (seccomp). Commands that memwatch runs for its user are forked before (run/hold.h,
- * alert/launcher.h): they run as if memwatch's caller had started them.
+ * From privilege__keep on it holds the capabilities that observing needs, if it observes; a few
+ * more wait in its permitted set and work only between privilege__raise and privilege__lower, for
+ * one purpose each. All others are gone, no_new_privs is set, and system calls that no part of
+ * memwatch makes are refused (seccomp). Commands that memwatch runs for its user are forked before
+ * (run/hold.h, alert/launcher.h): they run as if memwatch's caller had started them.
  */
 #ifndef SYS_PRIVILEGE_H
 #define SYS_PRIVILEGE_H
 
 enum privilege {
+	PRIVILEGE_OBSERVE,     /* what observing needs, at all times: CAP_BPF, CAP_PERFMON,
+				* CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_CHECKPOINT_RESTORE */
+	PRIVILEGE_READ,	       /* open a file that its owner may read: CAP_DAC_READ_SEARCH */
 	PRIVILEGE_FILES,       /* write where the owner of a directory may: CAP_DAC_OVERRIDE */
 	PRIVILEGE_KERNEL_LOG,  /* /dev/kmsg: CAP_SYSLOG */
 	PRIVILEGE_LIMITS,      /* own limits, oom_score_adj, locked memory: CAP_SYS_RESOURCE,
@@ -19,13 +22,14 @@ enum privilege {
 	PRIVILEGE_SIGNAL,      /* a signal to the command of `run`: CAP_KILL */
 	PRIVILEGE_PAGE_FRAMES, /* which pages are huge, from pagemap: CAP_SYS_ADMIN */
 	PRIVILEGE_TRACE,       /* the system call ptrace, of `run` */
+	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` */
 	PRIVILEGE_KINDS,
 };
 
 #define PRIVILEGE(kind) (1u << PRIVILEGE_##kind)
 
 /*
- * Gives up what is neither needed for observing nor for `kinds`, a sum of PRIVILEGE(...). Call it
+ * Gives up what is not needed for `kinds`, a sum of PRIVILEGE(...). Call it
  * while there is one thread, before anything of a target is looked at. 0 or -errno.
  */
 int privilege__keep(unsigned kinds);
