@@ -158,6 +158,7 @@ int mappings__scan(struct observer *o, struct observed *t)
 				first_err = r;
 		}
 	}
+	module_table__expect_none(&o->modules);
 	procmap__free(maps);
 	if (err) {
 		free(now);

@@ -30,7 +30,7 @@
 #define MAX_VMAS (1u << 20)	     /* of one process */
 #define MAX_IDLE_READS 100000	     /* in a row, of processes that are none of ours */
 #define MAX_FILES 8000		     /* below the BPF table's size */
-#define WORTH_CACHING 4000	     /* rows; smaller tables are built faster than read */
+#define WORTH_CACHING 250	     /* rows; smaller tables are built faster than read */
 #define MAX_CACHED_FILE (128u << 20) /* reading more takes as long as building */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
 
