@@ -565,6 +565,15 @@ static __always_inline bool resized(const struct pending *p, u64 real, u64 *size
 	return true;
 }
 
+/* More bytes than the whole address space has cannot have been handed out. */
+static __always_inline bool implausible(u64 size)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 pages = BPF_CORE_READ(task, mm, total_vm);
+
+	return pages && size >> 12 > pages;
+}
+
 static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u64 addr,
 				       u64 time_ns, u32 leaf)
 {
@@ -573,6 +582,12 @@ static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u
 
 	if (addr >> MW_ADDR_BITS) {
 		lost(target, MW_LOSS_ADDRESS);
+		return;
+	}
+	if (implausible(p->size)) {
+		lost(target, MW_LOSS_SIZE);
+		count(target, MW_C_ALLOCS, -1);
+		count(target, MW_C_ALLOC_BYTES, -p->size);
 		return;
 	}
 	count(target, MW_C_SAMPLED_ALLOCS, 1);

@@ -47,6 +47,8 @@
 	  "signal handlers that allocate inside of each other, on stacks of their own")            \
 	X(ADDRESS, "allocations", SUM, "allocations lost: address out of range", "",               \
 	  "a block above the 48 bits of an address that memwatch tells apart")                     \
+	X(SIZE, "calls", WARN, "calls left out: size beyond the address space", "",                \
+	  "a function that has an allocator's name, but another meaning of its arguments")         \
 	X(FAULT_RING, "samples", SUM, "page-fault samples lost: ring full", "",                    \
 	  "the buffer of events was full, or a sampled page fault's process was gone with it")
 

@@ -59,7 +59,7 @@ struct mm_struct {
 	struct {
 		struct xol_area *xol_area;
 	} uprobes_state;
-	unsigned long brk;
+	unsigned long brk, total_vm;
 };
 struct signal_struct {
 	struct {

@@ -32,7 +32,7 @@ struct wire_site {
 	uint32_t fn, kind, flags, align_goes_on, ncallers;
 	uint64_t func_vaddr, func_size, vaddr, off;
 	uint32_t nlayer, pad;
-	int64_t caller[SITE_CALLERS][2], layer[SITE_LAYER][2];
+	int64_t caller[SITE_CALLERS][2], layer[LAYER_RANGES][2];
 };
 
 /* A field more in struct site is one more to be sent. */
@@ -191,7 +191,7 @@ static int unpack_site(const struct wire_site *w, struct site *s, char *why)
 	if (!is_text(w->name, sizeof(w->name)) || !is_text(w->insn, sizeof(w->insn)) ||
 	    !is_text(w->why, sizeof(w->why)) || !is_text(w->calls, sizeof(w->calls)) ||
 	    w->fn >= MW_FN_COUNT || w->kind > SITE_NONE || w->ncallers > SITE_CALLERS ||
-	    w->nlayer > SITE_LAYER)
+	    w->nlayer > LAYER_RANGES)
 		return -EBADMSG;
 	memset(s, 0, sizeof(*s));
 	memcpy(s->func.name, w->name, sizeof(w->name));

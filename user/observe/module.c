@@ -54,6 +54,13 @@ static int module_read(struct module *m, struct alloc_request *r)
 	m->nsites = f.nsites;
 	m->exits = take_ptr(f.exits);
 	m->nexits = f.nexits;
+	for (size_t i = 0; i < m->nsites; i++) {
+		if (strcmp(m->sites[i].why, SITE_OTHER_ARGUMENTS))
+			continue;
+		log_info("'%s': %s and its like are left out: %s", m->path, m->sites[i].func.name,
+			 SITE_OTHER_ARGUMENTS);
+		break;
+	}
 	m->is_allocator = m->nsites && f.is_library && !f.starts_programs;
 	return 0;
 }

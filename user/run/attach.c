@@ -191,6 +191,8 @@ int attach__poll(struct attach *a)
 	int n = observer__poll(a->observer);
 
 	runtimes__tick(a->runtimes);
+	if (!observer__opts(a->observer)->faults_only)
+		silence__look(&a->silence, a->observer, a->runtimes);
 	return n;
 }
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * signature.h - does a function's code speak against the signature that its name suggests?
+ *
+ * pool_malloc(pool, size) ends like malloc(size). Taken for it, a pointer would count as a size. The
+ * code tells: a size is not looked through as a pointer, and what a function passes on to a known
+ * allocator as the size is its own. Arguments are followed along the function's code, through copies
+ * in registers and on the stack.
+ */
+#ifndef ELF_SIGNATURE_H
+#define ELF_SIGNATURE_H
+
+#include <capstone/capstone.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "elf/allocs.h"
+
+/* What a direct call or jump leads to, MW_FN_NONE if to no known allocator. */
+typedef enum mw_fn (*signature_callee_fn)(void *arg, uint64_t vaddr);
+
+/* insn[0..n): the function's code, decoded with details. */
+bool signature__contradicted(csh cs, const cs_insn *insn, size_t n, enum mw_fn fn,
+			     signature_callee_fn callee, void *arg);
+
+#endif
