@@ -101,7 +101,7 @@ enum mw_loss {
 	X(OK, "", "", "reached the root")                                                          \
 	X(FIBRE, "", "[fibre]", "reached the root of a fibre")                                     \
 	X(TRUNCATED, "stack cut: too deep", "[stack cut: too deep]",                               \
-	  "more than 2,048 frames, or `--max-depth`; those nearest to the allocation are kept")                     \
+	  "more than 1,024 frames, or `--max-depth`; those nearest to the allocation are kept")                     \
 	X(FP_END, "", "", "the chain of frame pointers ended, which may be the root")              \
 	X(NO_MAPPING, "stack cut: address in no mapping", "[stack cut: address in no mapping]",    \
 	  "a return address that is no code: seen while V8 rebuilds a frame (deoptimisation), "    \

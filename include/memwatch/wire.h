@@ -25,7 +25,7 @@
 
 #define MW_MAX_TARGETS 1024
 #define MW_STRANGER MW_MAX_TARGETS /* hdr.target of a process that has no index (yet) */
-#define MW_MAX_FRAMES 2048 /* frames kept of one stack; a deeper one is cut at the root end */
+#define MW_MAX_FRAMES 1024 /* frames kept of one stack; a deeper one is cut at the root end */
 #define MW_COMM_LEN 16
 
 enum mw_ev_type {

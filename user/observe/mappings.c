@@ -99,19 +99,19 @@ static int probe_module(struct observer *o, struct observed *t, struct module *m
 
 /* The id of a mapping that has not changed since the last look, or a new one. */
 static int map_id(struct observer *o, struct observed *t, struct module *m,
-		  const struct procmap_entry *e, uint32_t *ret)
+		  const struct procmap_entry *e, uint64_t offset, uint32_t *ret)
 {
 	struct observer_map map = {.target = t->pub.index,
 				   .module = m,
 				   .start = e->start,
 				   .end = e->end,
-				   .offset = e->offset};
+				   .offset = offset};
 	long old = mappings__find(o, t, e->start);
 
 	if (old >= 0) {
 		const struct observer_map *p = &o->maps[old];
 
-		if (p->start == e->start && p->end == e->end && p->offset == e->offset &&
+		if (p->start == e->start && p->end == e->end && p->offset == offset &&
 		    p->module == m) {
 			*ret = old;
 			return 0;
@@ -137,15 +137,19 @@ int mappings__scan(struct observer *o, struct observed *t)
 		return err;
 	for (size_t i = 0; i < maps->n && !err; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
+		const struct procmap_entry *file = e;
+		uint64_t offset = e->offset;
 		struct module *m = NULL;
 		uint32_t id;
 
 		if (!(e->prot & PROCMAP_X) || e->kind == PROCMAP_SPECIAL)
 			continue;
-		if (e->kind == PROCMAP_FILE)
-			err = module_table__get(&o->modules, maps, e, &m);
+		if (e->kind != PROCMAP_FILE)
+			file = procmap__moved_text(maps, e, &offset);
+		if (file)
+			err = module_table__get(&o->modules, maps, file, &m);
 		if (!err)
-			err = map_id(o, t, m, e, &id);
+			err = map_id(o, t, m, e, offset, &id);
 		if (!err)
 			err = array_reserve(now, cap, n + 1);
 		if (err)

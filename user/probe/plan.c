@@ -71,7 +71,7 @@ static void want_stacks(struct plan *p, const struct features *fs, const struct 
 {
 	CREATE(p, MAP_stack_scratch, MAP_stack_seen, MAP_unwind_tables, MAP_unwind_files,
 	       MAP_unwind_wanted, MAP_unwind_states, MAP_unwind_vmas, MAP_unwind_rows,
-	       MAP_unwind_procs);
+	       MAP_unwind_moved, MAP_unwind_procs);
 	p->tables = !w->tuning.no_tables && has(fs, FEATURE_FIND_VMA) && has(fs, FEATURE_VMA_ITER);
 	p->prog[PROG_mw_unwind_vmas].on = p->tables;
 	p->max_depth = w->max_depth;

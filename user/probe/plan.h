@@ -68,6 +68,7 @@
 	X(unwind_states) \
 	X(unwind_vmas)   \
 	X(unwind_rows)   \
+	X(unwind_moved)  \
 	X(unwind_procs)  \
 	X(go_cycles)     \
 	X(go_config)     \

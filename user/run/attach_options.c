@@ -91,7 +91,7 @@ static const struct argp_option options[] = {
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
 	{NULL, 0, NULL, 0, "What is shown:", 4},
 	{"max-depth", OPT_MAX_DEPTH, "N", 0,
-	 "frames kept of a stack, those nearest to the allocation (default and most: 2048)", 3},
+	 "frames kept of a stack, those nearest to the allocation (default and most: 1024)", 3},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects", 4},
 	{"top", OPT_TOP, "N", 0, "rows shown (default 10)", 4},
@@ -220,7 +220,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case OPT_MAX_DEPTH:
 		o->max_depth = parse_count(arg, MW_MAX_FRAMES);
 		if (o->max_depth <= 0)
-			usage_error(state, "no number of frames up to 2048", arg);
+			usage_error(state, "no number of frames up to 1024", arg);
 		break;
 	case OPT_JSON: o->json = true; break;
 	case OPT_FAULTS:
