@@ -21,8 +21,8 @@ BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
 ARCH := $(shell uname -m)
 BPF_ARCH := $(if $(filter aarch64,$(ARCH)),arm64,x86)
 
-PKGS := libbpf libelf libdw zlib liblzma capstone libprotobuf-c jansson ncursesw \
-	libcap libseccomp libsystemd libpcre2-8 libgcrypt
+PKGS := libbpf libelf libdw zlib liblzma capstone libprotobuf-c jansson ncursesw sqlite3 \
+	libmicrohttpd libcap libseccomp libsystemd libpcre2-8 libgcrypt
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 

@@ -12,6 +12,13 @@
 #include "memwatch/alloc.h"
 #include "sample.h"
 
+/* Where a stub hands over the block. */
+#if defined(__TARGET_ARCH_x86)
+#define MW_FAST_BLOCK(ctx) ((ctx)->r10)
+#else
+#define MW_FAST_BLOCK(ctx) PT_REGS_RC(ctx) /* no stubs there */
+#endif
+
 struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20};
 
 struct {
@@ -565,15 +572,6 @@ static __always_inline bool resized(const struct pending *p, u64 real, u64 *size
 	return true;
 }
 
-/* More bytes than the whole address space has cannot have been handed out. */
-static __always_inline bool implausible(u64 size)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 pages = BPF_CORE_READ(task, mm, total_vm);
-
-	return pages && size >> 12 > pages;
-}
-
 static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u64 addr,
 				       u64 time_ns, u32 leaf)
 {
@@ -582,12 +580,6 @@ static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u
 
 	if (addr >> MW_ADDR_BITS) {
 		lost(target, MW_LOSS_ADDRESS);
-		return;
-	}
-	if (implausible(p->size)) {
-		lost(target, MW_LOSS_SIZE);
-		count(target, MW_C_ALLOCS, -1);
-		count(target, MW_C_ALLOC_BYTES, -p->size);
 		return;
 	}
 	count(target, MW_C_SAMPLED_ALLOCS, 1);
@@ -742,6 +734,67 @@ SEC("?uprobe")
 int mw_alloc_free(struct pt_regs *ctx)
 {
 	return free_enter(ctx);
+}
+
+/*
+ * Sites of stubs inside the target (user/fast/stub_code.c): what comes here was decided there, and
+ * its block is in the stub's own table. What is not in `live` was not sent, so neither is its free.
+ */
+SEC("?uprobe")
+int mw_fast_alloc(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), now = bpf_ktime_get_ns();
+	struct pending p = {.size = PT_REGS_PARM1(ctx)};
+	u32 site = MW_COOKIE_SITE(cookie);
+
+	p.target = MW_COOKIE_TARGET(cookie);
+	p.fn = MW_COOKIE_FN(cookie);
+	if (!alloc_config.sample_bytes)
+		return 0;
+	count(p.target, MW_C_ALLOCS, 1);
+	count(p.target, MW_C_ALLOC_BYTES, p.size);
+	if (site && called_by_family(ctx, site)) {
+		count(p.target, MW_C_NESTED, 1);
+		return 0;
+	}
+	block_born(ctx, &p, MW_FAST_BLOCK(ctx), now, MW_LEAF_RET | MW_LEAF_STUB);
+	return 0;
+}
+
+SEC("?uprobe")
+int mw_fast_free(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM1(ctx);
+	u32 target = MW_COOKIE_TARGET(cookie);
+	u64 key = MW_LIVE_KEY(target, addr);
+	u8 fn = MW_COOKIE_FN(cookie);
+
+	if (!alloc_config.sample_bytes)
+		return 0;
+	count(target, MW_C_FREES, 1);
+	if (!bpf_map_lookup_elem(&alloc_live, &key) ||
+	    send_free(target, MW_EV_FREE, fn, addr, is_realloc(fn) ? MW_FREE_REALLOC : 0))
+		return 0;
+	bpf_map_delete_elem(&alloc_live, &key);
+	count(target, MW_C_SAMPLED_FREES, 1);
+	return 0;
+}
+
+SEC("?uprobe")
+int mw_fast_unfree(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM2(ctx), size = 0;
+	u32 target = MW_COOKIE_TARGET(cookie);
+	u64 key = MW_LIVE_KEY(target, addr);
+
+	if (!alloc_config.sample_bytes)
+		return 0;
+	count(target, MW_C_FREES, -1);
+	count(target, MW_C_SAMPLED_FREES, -1);
+	send_free(target, MW_EV_UNFREE, MW_COOKIE_FN(cookie), addr, 0);
+	if (bpf_map_update_elem(&alloc_live, &key, &size, BPF_ANY))
+		lost(target, MW_LOSS_LIVE_FULL);
+	return 0;
 }
 
 /* A thread is gone, and with it its state. */

@@ -19,7 +19,7 @@
 struct mapcall {
 	u64 addr, size, old_addr, old_size;
 	u8 op;	 /* enum mw_map_op; 0: only its code is of interest */
-	u8 code; /* an executable mapping of a file, or in a fixed place */
+	u8 code; /* an executable file mapping */
 	u8 pad[6];
 };
 
@@ -119,9 +119,7 @@ int mw_proc_mmap_enter(struct sys_enter_args *ctx)
 {
 	struct mapcall m = {.size = page_round(ctx->arg[1])};
 
-	/* anonymous code in another's place may be text that was moved */
-	m.code = (ctx->arg[2] & MW_PROT_EXEC) &&
-		 (!(ctx->arg[3] & MW_MAP_ANONYMOUS) || ctx->arg[3] & MW_MAP_FIXED);
+	m.code = !(ctx->arg[3] & MW_MAP_ANONYMOUS) && (ctx->arg[2] & MW_PROT_EXEC);
 	if (ctx->arg[3] & MW_MAP_ANONYMOUS)
 		m.op = MW_MAP_MMAP;
 	else if ((ctx->arg[3] & (MW_MAP_FIXED | MW_MAP_FIXED_NOREPLACE)) == MW_MAP_FIXED)

@@ -106,29 +106,6 @@ struct {
 	__type(value, struct proc_vmas);
 } unwind_procs SEC(".maps");
 
-/* Text that a program moved to anonymous memory, by process and start: whose table holds there.
- * Userspace finds it; an eviction costs a stack that follows frame pointers. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct mw_unwind_moved_key);
-	__type(value, struct mw_unwind_moved);
-} unwind_moved SEC(".maps");
-
-/* False: generated code. */
-static __always_inline bool find_moved(struct unwind_found *f)
-{
-	struct mw_unwind_moved_key key = {.start = f->start,
-					  .pid = bpf_get_current_pid_tgid() >> 32};
-	struct mw_unwind_moved *m = bpf_map_lookup_elem(&unwind_moved, &key);
-
-	if (!m || m->end != f->end)
-		return false;
-	f->key = m->key;
-	f->off = m->off;
-	return true;
-}
-
 static __always_inline bool find_in_process(u64 pc, struct unwind_found *f)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
@@ -272,9 +249,7 @@ __noinline int walk_enter(u32 slot, u64 pc)
 	st->start = f.start;
 	st->end = f.end;
 	st->bias = f.off - f.start;
-	if (f.anon && find_moved(&f))
-		st->bias = f.off - f.start;
-	else if (f.anon) {
+	if (f.anon) {
 		st->kind = KIND_ANON;
 		return 0;
 	}
@@ -488,6 +463,11 @@ static __always_inline void begin(struct mw_unwind_state *state, struct mw_scrat
 	st->sp = PT_REGS_SP(regs);
 	st->fp = PT_REGS_FP(regs);
 	state->win_base = -1ULL << 12;
+	if (s->ev.leaf_ret & MW_LEAF_STUB) {
+		/* nothing of the stub's is on the stack, and its file has no table */
+		bpf_probe_read_user(&st->pc, sizeof(st->pc), (void *)st->sp);
+		st->sp += 8;
+	}
 	if (task->mm) {
 		xol = task->mm->uprobes_state.xol_area;
 		if (xol)

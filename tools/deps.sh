@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 build_pkgs=(
 	build-essential pkg-config git clang llvm libbpf-dev libelf-dev libdw-dev libdebuginfod-dev
 	zlib1g-dev liblzma-dev libcapstone-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
-	libjansson-dev libncurses-dev libcap-dev libseccomp-dev libgcrypt20-dev
+	libjansson-dev libmicrohttpd-dev libsqlite3-dev libncurses-dev libcap-dev libseccomp-dev libgcrypt20-dev
 	libsystemd-dev libiberty-dev libpcre2-dev
 )
 test_pkgs=(

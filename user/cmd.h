@@ -7,6 +7,7 @@
 int cmd_attach(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_features(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
 int cmd_go(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_report(int argc, char **argv);

@@ -13,6 +13,7 @@
 #include "run/attach.h"
 #include "run/attach_options.h"
 #include "run/monitor.h"
+#include "sys/privilege.h"
 #include "sys/signals.h"
 
 static const char doc[] =
@@ -40,6 +41,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!o->npids)
 			argp_error(state, "no process named: -p PID");
+		if (o->fast && (o->sample_bytes <= 1 || o->faults))
+			argp_error(state, "--fast samples allocations: not with --exact or --faults");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -61,7 +64,7 @@ int cmd_attach(int argc, char **argv)
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &opts);
 	signals__block();
-	status = attach__prepare(&opts, 0);
+	status = attach__prepare(&opts, opts.fast ? PRIVILEGE(TRACE) : 0);
 	if (!status)
 		status = attach__open(&opts, &attach);
 	if (status)

@@ -36,6 +36,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT: state->child_inputs[0] = &o->attach; return 0;
+	case ARGP_KEY_END:
+		if (o->attach.fast)
+			argp_error(state, "--fast is for attaching to a running process (-p PID)");
+		return 0;
 	case ARGP_KEY_ARGS:
 		o->command = state->argv + state->next;
 		state->next = state->argc;

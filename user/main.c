@@ -16,6 +16,7 @@ static const struct {
 	{"top", cmd_top, "every process: VIRT, RSS by kind, growth, peaks"},
 	{"oom", cmd_oom, "OOM kills: follow, or list what was recorded"},
 	{"report", cmd_report, "print, compare and convert profile files: top, tree, list, diffs"},
+	{"detach", cmd_detach, "take out of a process what a killed --fast run left there"},
 	{"features", cmd_features, "what this kernel and machine offer, and what falls back"},
 };
 

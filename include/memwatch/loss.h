@@ -47,8 +47,6 @@
 	  "signal handlers that allocate inside of each other, on stacks of their own")            \
 	X(ADDRESS, "allocations", SUM, "allocations lost: address out of range", "",               \
 	  "a block above the 48 bits of an address that memwatch tells apart")                     \
-	X(SIZE, "calls", WARN, "calls left out: size beyond the address space", "",                \
-	  "a function that has an allocator's name, but another meaning of its arguments")         \
 	X(FAULT_RING, "samples", SUM, "page-fault samples lost: ring full", "",                    \
 	  "the buffer of events was full, or a sampled page fault's process was gone with it")
 
@@ -101,7 +99,7 @@ enum mw_loss {
 	X(OK, "", "", "reached the root")                                                          \
 	X(FIBRE, "", "[fibre]", "reached the root of a fibre")                                     \
 	X(TRUNCATED, "stack cut: too deep", "[stack cut: too deep]",                               \
-	  "more than 1,024 frames, or `--max-depth`; those nearest to the allocation are kept")                     \
+	  "more than 2,048 frames, or `--max-depth`; those nearest to the allocation are kept")                     \
 	X(FP_END, "", "", "the chain of frame pointers ended, which may be the root")              \
 	X(NO_MAPPING, "stack cut: address in no mapping", "[stack cut: address in no mapping]",    \
 	  "a return address that is no code: seen while V8 rebuilds a frame (deoptimisation), "    \

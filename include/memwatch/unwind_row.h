@@ -123,16 +123,6 @@ struct mw_unwind_vma {
 	__u32 pid;
 };
 
-/* Text of a file in anonymous memory, at the addresses that the file was mapped at. */
-struct mw_unwind_moved_key {
-	__u64 start;
-	__u32 pid, pad;
-};
-struct mw_unwind_moved {
-	__u64 end, off; /* file offset of start */
-	struct mw_unwind_key key;
-};
-
 #ifndef __bpf__
 static_assert(sizeof(struct mw_unwind_row) == 8, "table format");
 static_assert(sizeof(struct mw_unwind_side) == 16, "table format");

@@ -25,7 +25,7 @@
 
 #define MW_MAX_TARGETS 1024
 #define MW_STRANGER MW_MAX_TARGETS /* hdr.target of a process that has no index (yet) */
-#define MW_MAX_FRAMES 1024 /* frames kept of one stack; a deeper one is cut at the root end */
+#define MW_MAX_FRAMES 2048 /* frames kept of one stack; a deeper one is cut at the root end */
 #define MW_COMM_LEN 16
 
 enum mw_ev_type {
@@ -76,6 +76,7 @@ struct mw_ev_free {
  * where a signal interrupted a function, pc is given one higher, so that this holds there too.
  */
 #define MW_LEAF_RET 1	 /* the first frame too is a return address (taken at a return probe) */
+#define MW_LEAF_STUB 4	 /* with the former: at a stub's site, where it is still on the stack */
 #define MW_LEAF_INSIDE 2 /* the first frame is the allocator's own: leave it out */
 
 struct mw_ev_stack {

@@ -8,7 +8,7 @@ import pytest
 from conftest import BIN, ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = ("-p", "run", "top", "oom", "report", "go", "features")
+COMMANDS = ("-p", "run", "top", "oom", "report", "go", "features", "detach")
 # Options of other programs that the pages name: a sample server's, node's.
 OTHERS = {"--port", "--perf-basic-prof"}
 
@@ -41,7 +41,7 @@ def test_options_exist(page, known):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_take_the_options_they_are_shown_with(page, known):
     text = re.sub(r"\\\n\s*", " ", page.read_text())
-    shown = re.findall(r"(?:sudo |`|\$ |^)memwatch ((?:run|top|oom|report|go|features|-p)\b[^`\n]*)", text,
+    shown = re.findall(r"(?:sudo |`|\$ |^)memwatch ((?:run|top|oom|report|go|features|detach|-p)\b[^`\n]*)", text,
                        re.M)
     for line in shown:
         line = re.split(r" -- |  #|[;&|>]", line)[0]

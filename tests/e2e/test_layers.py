@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Allocators over allocators: one allocation counts once, whatever lies over what."""
-import json
 import os
-import random
-import subprocess
 
 import pytest
 
 from alloclib import STACK_VALUES, Run, by_function, check_books, losses, workload
-from conftest import build, load_json, memwatch
+from conftest import build
 from test_alloc import JEMALLOC, MIMALLOC, TCMALLOC, five_sigma
 
 # name: flags of the layers, outermost first; "" is one without flags
@@ -104,91 +101,3 @@ def test_thread_caches_are_no_blocks(target, attach, tmp_path):
     check_sums(r.profile, r.expected)
     assert before(r.profile) == {}
     assert r.profile["totals"]["free_objects"] >= r.expected["free_objects"]
-
-
-@pytest.mark.parametrize("opts", [("--exact",), ("--sample-bytes", "4K")], ids=" ".join)
-@pytest.mark.parametrize("how", ["", "REFILLED", "COUNTING"])
-def test_own_operator_new(how, opts, target, attach, tmp_path):
-    exe = workload("ownnew.cpp", flags=[f"-D{how}"] if how else (), suffix="-" + how)
-    r = Run(target, attach, tmp_path, [exe], *opts)
-    assert losses(r.profile) == {}
-    check_sums(r.profile, r.expected, 1 if opts == ("--exact",) else 4 << 10)
-    if opts == ("--exact",):  # what the pool itself asks for is no allocation of the program's
-        assert r.profile["totals"]["alloc_objects"] <= r.expected["alloc_objects"] + 20
-
-
-@pytest.mark.parametrize("opt", ["-O0", "-O2"])
-@pytest.mark.parametrize("how", ["", "ARENA", "PLAIN"])
-def test_a_name_is_no_proof(how, opt, target, attach, tmp_path):
-    exe = workload("pools.c", flags=[opt, *([f"-D{how}"] if how else ())],
-                   suffix=f"-{how}{opt}")
-    r = Run(target, attach, tmp_path, [exe], "--exact")
-    assert losses(r.profile) == {}, r.err
-    check_sums(r.profile, r.expected)
-    assert r.profile["totals"]["inuse_bytes"] < 8 << 20
-    assert ("left out" in r.err) == (how != "PLAIN")
-
-
-
-def composition(seed):
-    """Layers, steps and a mode, at random."""
-    r = random.Random(seed)
-    layers = tuple(r.choice(["", "TAIL", "HEADER", "LOCKED", "PARTLY"])
-                   for _ in range(r.randint(0, 3)))
-    steps = "".join(r.choice("mpt") for _ in range(r.randint(1, 4)))
-    if r.random() < 0.5:
-        steps += "x" + "".join(r.choice("mpt") for _ in range(r.randint(1, 3)))
-    if r.random() < 0.5:
-        steps += "d" + r.choice("mpt")
-    return layers, steps, r.choice([1, 4 << 10])
-
-
-@pytest.mark.parametrize("seed", range(int(os.environ.get("MEMWATCH_SEEDS", 8))))
-def test_composed_at_random(seed, target, attach, tmp_path):
-    """Whatever lies over what, in whatever order: each function's counts are right. More cases
-    with MEMWATCH_SEEDS=N."""
-    layers, steps, rate = composition(seed)
-    exe = workload("compose.c", extra=("jealloc.c",))
-    lib = workload("jealloc.c", flags=("-fPIC", "-shared", "-DAS_LIBRARY"), suffix="-plug.so")
-    t = target([exe, steps, lib], env=preload(layers) if layers else None)
-    t.expect("ready")
-    out = tmp_path / "c.json"
-    a = attach("-p", t.pid, "--plain", "--sample-bytes", rate, "-v", "-o", out)
-    t.say("go")
-    if "d" in steps:
-        t.expect("loaded")
-        a.wait_for(f"probe .*{lib.name} je_malloc")
-        t.say("go")
-    expected = json.loads(t.expect("done")[5:])
-    status, _, err = a.finish()
-    assert status == 0, err
-    t.say("x")
-    assert t.proc.wait(20) == 0
-    p = load_json(out)
-    assert losses(p) == {}, (layers, steps, rate)
-    check_sums(p, expected, rate)
-    assert "x" in steps or before(p) == {}, (layers, steps, rate)
-
-
-def test_32_bit(target, tmp_path):
-    """It is said, with the status of what is not supported; the program runs on."""
-    src, exe = tmp_path / "short.c", tmp_path / "short"
-    src.write_text("void _start(void) { for (;;) __asm__ volatile(\"int $0x80\" : : "
-                   "\"a\"(29)); }\n")  # pause
-    subprocess.run(["gcc", "-m32", "-static", "-nostdlib", "-fno-pic", "-o", exe, src], check=True)
-    t = target([exe])
-    p = memwatch("-p", t.pid, "-d", "1s", "--plain")
-    assert p.returncode == 3
-    assert "32-bit programs are not supported" in p.stderr
-    assert t.proc.poll() is None
-
-
-def test_silence_is_explained(target, attach):
-    """Memory grows and no allocator is called: what was looked for, and what to do."""
-    t = target([workload("grows-by-itself.c")])
-    t.expect("ready")
-    a = attach("-p", t.pid, "--plain")
-    t.say("go")
-    a.wait_for("no call of the .* probed allocator functions was seen")
-    a.wait_for("--faults")
-    assert a.finish()[0] == 0

@@ -58,9 +58,9 @@ def test_recorded(run):
     got = verdicts(text)
     for function, want in WANT.items():
         assert re.match(want, got.get(function, "none")), f"{function}: {got.get(function)}\n{text}"
-    # the leak's rate is known: two blocks of 4096 bytes in 40 ms (less often on a busy machine)
+    # the leak's rate is known: two blocks of 4096 bytes in 40 ms (a little more on a busy machine)
     rate = float(re.match(r"likely leak: ([0-9.]+) MiB/min", got["leak_steadily"])[1])
-    assert 0 < rate <= 6.1
+    assert 2 < rate <= 6.1
     assert re.search(r"(\d+) % of blocks older than \d+ seconds survive", got["leak_steadily"])[1] == "100"
     # leaks come first
     first = [m for m in re.findall(r"block < (\w+)$", text, re.M)][0]

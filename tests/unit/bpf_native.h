@@ -59,7 +59,7 @@ struct mm_struct {
 	struct {
 		struct xol_area *xol_area;
 	} uprobes_state;
-	unsigned long brk, total_vm;
+	unsigned long brk;
 };
 struct signal_struct {
 	struct {

@@ -18,7 +18,7 @@ ROOMS = [
     ["sys"],
     ["model"],
     ["elf"],
-    ["probe"],
+    ["probe", "fast"],
     ["observe"],
     ["go", "lang"],
     ["snapshot"],

@@ -201,18 +201,6 @@ static u64 reach_ADDRESS(void)
 	return native_lost(0, MW_LOSS_ADDRESS);
 }
 
-/* A pointer taken for a size. What the machine's memory can hold is counted. */
-static u64 reach_SIZE(void)
-{
-	machine(1);
-	native.mm.total_vm = 1000;
-	call(1000 << 12, BLOCK);
-	assert_int_equal(native_lost(0, MW_LOSS_SIZE), 0);
-	call(0x555555554000, BLOCK);
-	native.mm.total_vm = 0;
-	return native_lost(0, MW_LOSS_SIZE);
-}
-
 /* Of a process that is no target: counted, and not to the account of another. */
 static u64 reach_FAULT_RING(void)
 {

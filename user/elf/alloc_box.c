@@ -32,7 +32,7 @@ struct wire_site {
 	uint32_t fn, kind, flags, align_goes_on, ncallers;
 	uint64_t func_vaddr, func_size, vaddr, off;
 	uint32_t nlayer, pad;
-	int64_t caller[SITE_CALLERS][2], layer[LAYER_RANGES][2];
+	int64_t caller[SITE_CALLERS][2], layer[SITE_LAYER][2];
 };
 
 /* A field more in struct site is one more to be sent. */
@@ -191,7 +191,7 @@ static int unpack_site(const struct wire_site *w, struct site *s, char *why)
 	if (!is_text(w->name, sizeof(w->name)) || !is_text(w->insn, sizeof(w->insn)) ||
 	    !is_text(w->why, sizeof(w->why)) || !is_text(w->calls, sizeof(w->calls)) ||
 	    w->fn >= MW_FN_COUNT || w->kind > SITE_NONE || w->ncallers > SITE_CALLERS ||
-	    w->nlayer > LAYER_RANGES)
+	    w->nlayer > SITE_LAYER)
 		return -EBADMSG;
 	memset(s, 0, sizeof(*s));
 	memcpy(s->func.name, w->name, sizeof(w->name));
@@ -283,54 +283,23 @@ int alloc_box__decode(const void *data, size_t len, struct alloc_found *ret)
 	return 0;
 }
 
-struct alloc_request {
-	struct box_helper *h;
-	int out; /* what it found, in memory */
-};
-
-void alloc_request__free(struct alloc_request *r)
+int alloc_box__find(int fd, struct alloc_found *ret)
 {
-	if (!r)
-		return;
-	box_helper__free(r->h);
-	util__close_fd(&r->out);
-	free(r);
-}
-
-int alloc_request__new(int fd, struct alloc_request **ret)
-{
-	struct alloc_request *r = calloc(1, sizeof(*r));
-	int err;
-
-	if (!r)
-		return -ENOMEM;
-	r->out = box__memory();
-	err = r->out < 0 ? r->out : box_helper__new(BOX_ALLOCS, fd, &r->h);
-	if (!err) {
-		const int fds[] = {fd, r->out};
-
-		err = box_helper__send(r->h, ALLOC_FIND, NULL, 0, fds, ARRAY_SIZE(fds));
-	}
-	if (err)
-		alloc_request__free(r);
-	else
-		*ret = r;
-	return err;
-}
-
-int alloc_request__finish(struct alloc_request *r, struct alloc_found *ret)
-{
+	cleanup_fd int out = box__memory();
 	cleanup_free void *data = NULL;
+	const int fds[] = {fd, out};
+	struct box_helper *h = NULL;
 	struct box_answer a;
 	size_t len = 0;
-	int err = box_helper__receive(r->h, &a);
+	int err = out < 0 ? out : box_helper__new(BOX_ALLOCS, fd, &h);
 
+	if (err)
+		return err;
+	err = box_helper__ask(h, ALLOC_FIND, NULL, 0, fds, ARRAY_SIZE(fds), &a);
+	box_helper__free(h);
 	if (!err)
-		err = a.result;
-	if (!err)
-		err = box__take(r->out, MAX_ANSWER_BYTES, &data, &len);
+		err = box__take(out, MAX_ANSWER_BYTES, &data, &len);
 	if (!err)
 		err = alloc_box__decode(data, len, ret);
-	alloc_request__free(r);
 	return err > 0 ? -EFAULT : err;
 }

@@ -25,16 +25,8 @@ struct alloc_found {
 	size_t nexits;
 };
 
-/*
- * Asks about the file behind fd (borrowed for the call); several may be asked about at once. 0 or
- * as box_helper__new.
- */
-struct alloc_request;
-int alloc_request__new(int fd, struct alloc_request **ret);
-/* Waits for the answer; frees r. 0; -ENOEXEC, -EBADMSG: no ELF to work with; -E2BIG; as
- * box_helper__receive; other errno. */
-int alloc_request__finish(struct alloc_request *r, struct alloc_found *ret);
-void alloc_request__free(struct alloc_request *r);
+/* 0; -ENOEXEC, -EBADMSG: no ELF to work with; -E2BIG; as box_helper__receive; other errno. */
+int alloc_box__find(int fd, struct alloc_found *ret);
 void alloc_found__free(struct alloc_found *f);
 
 /* What is in the helper's memory file, decoded: apart for tests. 0, -EBADMSG or -ENOMEM. */

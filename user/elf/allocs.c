@@ -89,25 +89,6 @@ enum mw_fn allocs__classify(const char *name)
 	return MW_FN_NONE;
 }
 
-size_t allocs__prefix(const char *name)
-{
-	size_t n = strlen(name), longest = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(special); i++) {
-		if (!strcmp(name, special[i].name))
-			return 0;
-	}
-	if (!strncmp(name, "__", 2) || !strncmp(name, "_Z", 2))
-		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(family); i++) {
-		size_t m = strlen(family[i].name);
-
-		if (m > longest && n >= m && !strcmp(name + n - m, family[i].name))
-			longest = m;
-	}
-	return longest ? n - longest : 0;
-}
-
 /* How short, and how standard, a name is: the better one stands for several at one address. */
 static int name_rank(const char *name)
 {
@@ -134,7 +115,6 @@ struct alloc_finder {
 	struct prefix_set sets[64];
 	size_t nsets;
 	bool collect_unknown;
-	bool cxx_runtime; /* the file is, or holds, the C++ runtime */
 	int err;
 };
 
@@ -230,7 +210,6 @@ static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 
 	if (sym->type != STT_FUNC && sym->type != STT_NOTYPE)
 		return 0;
-	f->cxx_runtime |= !strcmp(sym->name, "__cxa_allocate_exception");
 	fn = allocs__classify(sym->name);
 	if (!fn) {
 		fn = split_prefix(sym->name, prefix, sizeof(prefix));
@@ -260,11 +239,10 @@ static int by_vaddr(const void *a, const void *b)
 	return x->vaddr < y->vaddr ? -1 : x->vaddr > y->vaddr;
 }
 
-/* The C++ runtime's operator new is a caller of malloc, unless the file has an allocator itself. A
- * program's own may be one, too (elf/site.h looks), or lie over a pool. */
+/* Without an allocator beneath it in the same file, operator new is a caller of malloc. */
 static void drop_lonely_cxx(struct alloc_finder *f)
 {
-	bool own = !f->cxx_runtime;
+	bool own = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < f->n; i++) {

@@ -4,9 +4,8 @@
  *
  * Knows the C family, C++ operator new and delete, and the prefixed forms of the allocators in
  * use (memwatch/allocators.h); any other prefix counts when the file defines the whole family
- * with it and their code does not speak against it (elf/signature.h). The C++ runtime's operator
- * new and delete are taken only where the file has an allocator of its own beneath them: elsewhere
- * (libstdc++) they call malloc, which is seen anyway.
+ * with it. operator new and delete are taken only where the file has an allocator of its own
+ * beneath them: elsewhere (libstdc++) they call malloc, which is seen anyway.
  */
 #ifndef ELF_ALLOCS_H
 #define ELF_ALLOCS_H
@@ -38,9 +37,6 @@ struct alloc_func {
  */
 int allocs__find(const struct elfobj *e, struct alloc_func **ret, size_t *ret_n);
 
-/* Length of the prefix before a standard name, 0 where the name alone is proof: no prefix, the C
- * library's own, and names that only one allocator has. */
-size_t allocs__prefix(const char *name);
 /* What a call of fn does and where its arguments are. */
 const struct signature *allocs__signature(enum mw_fn fn);
 /* The arguments that are looked at: bit N for argument N. */

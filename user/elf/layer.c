@@ -14,12 +14,16 @@
 #define JOIN_GAP 64	 /* ranges so near to each other become one */
 #define MARKER_ROW(name) #name,
 
+struct range {
+	uint64_t start, end;
+};
+
 struct walk {
 	const struct elfobj *elf;
 	csh cs;
 	struct ehframe eh;
 	bool have_eh;
-	struct layer_range bodies[MAX_BODIES];
+	struct range bodies[MAX_BODIES];
 	size_t n;
 };
 
@@ -40,20 +44,20 @@ static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 }
 
 /* The function at vaddr, by its frame description. */
-static bool extent(const struct walk *w, uint64_t vaddr, struct layer_range *ret)
+static bool extent(const struct walk *w, uint64_t vaddr, struct range *ret)
 {
 	for (size_t i = 0; w->have_eh && i < w->eh.n_fdes; i++) {
 		const struct ehframe_fde *fde = &w->eh.fdes[i];
 
 		if (vaddr >= fde->start && vaddr - fde->start < fde->len) {
-			*ret = (struct layer_range){fde->start, fde->start + fde->len};
+			*ret = (struct range){fde->start, fde->start + fde->len};
 			return true;
 		}
 	}
 	return false;
 }
 
-static void add_body(struct walk *w, struct layer_range r)
+static void add_body(struct walk *w, struct range r)
 {
 	for (size_t i = 0; i < w->n; i++) {
 		if (w->bodies[i].start == r.start)
@@ -63,7 +67,7 @@ static void add_body(struct walk *w, struct layer_range r)
 		w->bodies[w->n++] = r;
 }
 
-static void look_into(struct walk *w, struct layer_range r)
+static void look_into(struct walk *w, struct range r)
 {
 	uint8_t code[MAX_BODY];
 	size_t got = elfobj__read(w->elf, r.start, code, min_of(r.end - r.start, sizeof(code)));
@@ -73,7 +77,7 @@ static void look_into(struct walk *w, struct layer_range r)
 
 	while (in && got && cs_disasm_iter(w->cs, &p, &got, &addr, in)) {
 		uint64_t to = insn__branch_target(in);
-		struct layer_range callee;
+		struct range callee;
 
 		if (to && (to < r.start || to >= r.end) && extent(w, to, &callee))
 			add_body(w, callee);
@@ -84,13 +88,13 @@ static void look_into(struct walk *w, struct layer_range r)
 
 static int by_start(const void *a, const void *b)
 {
-	const struct layer_range *x = a, *y = b;
+	const struct range *x = a, *y = b;
 
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
 /* Sorts, and joins what is near, until it is few enough for a site. */
-static size_t join(struct layer_range *r, size_t n)
+static size_t join(struct range *r, size_t n)
 {
 	qsort(r, n, sizeof(*r), by_start);
 	for (uint64_t gap = JOIN_GAP;; gap *= 4) {
@@ -103,33 +107,32 @@ static size_t join(struct layer_range *r, size_t n)
 				r[++kept] = r[i];
 		}
 		n = n ? kept + 1 : 0;
-		if (n <= LAYER_RANGES)
+		if (n <= SITE_LAYER)
 			return n;
 	}
 }
 
-static size_t whole_code(const struct elfobj *e, struct layer_range *ret)
+static size_t whole_code(const struct elfobj *e, struct range *ret)
 {
 	const struct elfobj_segment *seg;
 	size_t nseg = elfobj__segments(e, &seg), n = 0;
 
 	for (size_t i = 0; i < nseg && n < MAX_BODIES; i++) {
 		if (seg[i].flags & PF_X)
-			ret[n++] = (struct layer_range){seg[i].vaddr, seg[i].vaddr + seg[i].memsz};
+			ret[n++] = (struct range){seg[i].vaddr, seg[i].vaddr + seg[i].memsz};
 	}
 	return n;
 }
 
-static void called_code(struct walk *w, struct elfobj *e, const struct alloc_func *funcs,
-			size_t n)
+static void called_code(struct walk *w, struct elfobj *e, const struct site *sites, size_t n)
 {
 	struct ehframe_section sec = {.arm64 = false};
 
 	w->have_eh = !elfobj__section(e, ".eh_frame", &sec.data, &sec.len, &sec.vaddr) &&
 		     !ehframe__read(&sec, &w->eh);
 	for (size_t i = 0; i < n; i++) {
-		const struct alloc_func *f = &funcs[i];
-		struct layer_range r = {f->vaddr, f->vaddr + f->size};
+		const struct alloc_func *f = &sites[i].func;
+		struct range r = {f->vaddr, f->vaddr + f->size};
 
 		if (f->size || extent(w, f->vaddr, &r))
 			add_body(w, r);
@@ -140,8 +143,7 @@ static void called_code(struct walk *w, struct elfobj *e, const struct alloc_fun
 		ehframe__free(&w->eh);
 }
 
-size_t layer__code(struct elfobj *e, csh cs, const struct alloc_func *funcs, size_t n,
-		   struct layer_range ret[LAYER_RANGES])
+void layer__note(struct elfobj *e, csh cs, struct site *sites, size_t n)
 {
 	cleanup_free struct walk *w = calloc(1, sizeof(*w));
 	struct facts facts = {0};
@@ -149,14 +151,19 @@ size_t layer__code(struct elfobj *e, csh cs, const struct alloc_func *funcs, siz
 
 	elfobj__each_symbol(e, on_symbol, &facts);
 	if (facts.own || !w)
-		return 0;
+		return;
 	w->elf = e;
 	w->cs = cs;
 	if (facts.stands_in && elfobj__type(e) == ET_DYN && !elfobj__has_interp(e))
 		w->n = whole_code(e, w->bodies);
 	else
-		called_code(w, e, funcs, n);
+		called_code(w, e, sites, n);
 	nranges = join(w->bodies, w->n);
-	memcpy(ret, w->bodies, nranges * sizeof(*ret));
-	return nranges;
+	for (size_t i = 0; i < n; i++) {
+		sites[i].nlayer = nranges;
+		for (size_t k = 0; k < nranges; k++) {
+			sites[i].layer[k].lo = w->bodies[k].start - sites[i].vaddr;
+			sites[i].layer[k].hi = w->bodies[k].end - sites[i].vaddr;
+		}
+	}
 }

@@ -12,21 +12,11 @@
 
 #include <capstone/capstone.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#include "elf/allocs.h"
-#include "elf/elfobj.h"
+#include "elf/site.h"
 
-#define LAYER_RANGES 8
-
-struct layer_range {
-	uint64_t start, end; /* vaddr */
-};
-
-/* The layer's code, of a file that refers to other files' allocators and has these functions. Its
- * ranges, 0 for the known allocators, which look symbols up for other ends. cs decodes with
- * details. */
-size_t layer__code(struct elfobj *e, csh cs, const struct alloc_func *funcs, size_t n,
-		   struct layer_range ret[LAYER_RANGES]);
+/* Sets `layer` of all sites of a file that refers to other files' allocators; leaves it empty for
+ * the known allocators, which look symbols up for other ends. cs decodes with details. */
+void layer__note(struct elfobj *e, csh cs, struct site *sites, size_t n);
 
 #endif

@@ -11,7 +11,6 @@
 #include "elf/insn.h"
 #include "elf/layer.h"
 #include "elf/plt.h"
-#include "elf/signature.h"
 #include "elf/threadcache.h"
 
 #define MAX_BODY 4096	 /* bytes of a function that are looked at */
@@ -388,67 +387,6 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 	s->calls_family = ncalled && !s->wrapper;
 }
 
-struct callee_arg {
-	const struct body *b;
-	const struct plt *plt;
-	struct site *sites;
-	size_t n;
-};
-
-/* Only of names that are proof themselves. */
-static enum mw_fn known_callee(void *arg, uint64_t vaddr)
-{
-	struct callee_arg *c = arg;
-	struct onward o = onward_of(c->b, c->plt, c->sites, c->n, vaddr);
-
-	return o.fn && !allocs__prefix(o.name) ? o.fn : MW_FN_NONE;
-}
-
-/* Functions that share the prefix of one whose code contradicts its name are left out with it. */
-static void leave_out(struct site *sites, size_t n, const struct site *wrong)
-{
-	size_t len = allocs__prefix(wrong->func.name);
-
-	for (size_t i = 0; i < n; i++) {
-		struct site *s = &sites[i];
-
-		if (allocs__prefix(s->func.name) != len ||
-		    strncmp(s->func.name, wrong->func.name, len))
-			continue;
-		s->kind = SITE_NONE;
-		s->why = SITE_OTHER_ARGUMENTS;
-	}
-}
-
-static void check_signatures(struct body *b, const struct plt *plt, struct site *sites, size_t n)
-{
-	struct callee_arg arg = {.b = b, .plt = plt, .sites = sites, .n = n};
-
-	for (size_t i = 0; i < n; i++) {
-		if (!allocs__prefix(sites[i].func.name) || body_read(b, &sites[i].func))
-			continue;
-		if (signature__contradicted(b->cs, b->insn, b->n, sites[i].func.fn, known_callee,
-					    &arg))
-			leave_out(sites, n, &sites[i]);
-		body_free(b);
-	}
-}
-
-static void note_layer(struct elfobj *e, csh cs, const struct alloc_func *funcs,
-		       struct site *sites, size_t n)
-{
-	struct layer_range code[LAYER_RANGES];
-	size_t ncode = layer__code(e, cs, funcs, n, code);
-
-	for (size_t i = 0; i < n; i++) {
-		sites[i].nlayer = ncode;
-		for (size_t k = 0; k < ncode; k++) {
-			sites[i].layer[k].lo = code[k].start - sites[i].vaddr;
-			sites[i].layer[k].hi = code[k].end - sites[i].vaddr;
-		}
-	}
-}
-
 int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, struct site **ret)
 {
 	struct body b = {.elf = e};
@@ -496,9 +434,8 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 			sites[i].caller[c].hi -= sites[i].vaddr;
 		}
 	}
-	check_signatures(&b, &plt, sites, n);
 	if (plt.imports)
-		note_layer(e, b.cs, funcs, sites, n);
+		layer__note(e, b.cs, sites, n);
 	cs_close(&b.cs);
 	plt__free(&plt);
 	*ret = sites;

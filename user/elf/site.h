@@ -18,18 +18,15 @@
 
 #include "elf/allocs.h"
 #include "elf/elfobj.h"
-#include "elf/layer.h"
 
 #define SITE_CALLERS 6
+#define SITE_LAYER 8
 
 enum site_kind {
 	SITE_EMULATED, /* the kernel emulates the instruction */
 	SITE_STEPPED,  /* single-stepped: slower, as correct */
 	SITE_NONE,     /* no place for a probe */
 };
-
-/* site.why of a function whose code contradicts the signature that its name suggests. */
-#define SITE_OTHER_ARGUMENTS "its arguments are not those of the function it is named after"
 
 struct site {
 	struct alloc_func func;
@@ -51,7 +48,7 @@ struct site {
 	size_t nlayer;
 	struct {
 		int64_t lo, hi;
-	} layer[LAYER_RANGES];
+	} layer[SITE_LAYER];
 };
 
 /*

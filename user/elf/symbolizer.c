@@ -10,7 +10,6 @@
 #include "elf/strpool.h"
 #include "elf/symbolizer_priv.h"
 #include "elf/symclient.h"
-#include "sys/signals.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -34,11 +33,10 @@ struct symbolizer_module {
 	struct stat st;
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	char note[DEBUGFILE_NOTE];
-	bool asked;	  /* who it is */
-	bool counted;	  /* what is wrong with its tables is in the statistics */
-	bool no_dwarf;	  /* its debug information broke or held up a helper */
-	bool failed;	  /* the rest did so too: no names */
-	bool interrupted; /* the end was wanted before it answered */
+	bool asked;    /* who it is */
+	bool counted;  /* what is wrong with its tables is in the statistics */
+	bool no_dwarf; /* its debug information broke or held up a helper */
+	bool failed;   /* the rest did so too: no names */
 
 	/* all below is dropped by unload() */
 	struct symclient client;
@@ -213,8 +211,7 @@ static void lost(struct symbolizer *s, struct symbolizer_module *m, int err)
 					    : "could not be read";
 
 	stop_helper(s, m);
-	m->interrupted = err == -EINTR;
-	if (m->interrupted) /* nobody's fault */
+	if (err == -EINTR) /* nobody's fault */
 		return;
 	if (err == -ETIMEDOUT || err == -EDQUOT)
 		s->stats.dwarf_timeouts++;
@@ -288,8 +285,6 @@ static int get_helper(struct symbolizer *s, struct symbolizer_module *m)
 		return 0;
 	if (m->failed)
 		return -ENODATA;
-	if (m->interrupted && signals__end_ns()) /* it would only be so again */
-		return -EINTR;
 	limit_helpers(s);
 	err = symclient__open(&m->client, &f, s->opts.no_lines || m->no_dwarf);
 	if (err) {

@@ -237,19 +237,13 @@ int symclient__lookup(struct symclient *c, const uint64_t *offs, size_t n, symcl
 		      void *arg)
 {
 	int err = c->h && c->ready ? 0 : -EFAULT;
-	size_t sent = 0;
 
-	/* One request is on its way while another is answered: neither side waits for the other. */
 	for (size_t at = 0; at < n && !err; at += SYM_BATCH) {
-		while (sent < n && sent <= at + SYM_BATCH && !err) {
-			size_t part = min_of(n - sent, (size_t)SYM_BATCH);
+		size_t part = min_of(n - at, (size_t)SYM_BATCH);
 
-			err = box_helper__send(c->h, SYM_LOOKUP, offs + sent, part * sizeof(*offs),
-					       NULL, 0);
-			sent += part;
-		}
+		err = box_helper__send(c->h, SYM_LOOKUP, offs + at, part * sizeof(*offs), NULL, 0);
 		if (!err)
-			err = receive_all(c, at, min_of(n - at, (size_t)SYM_BATCH), fn, arg);
+			err = receive_all(c, at, part, fn, arg);
 	}
 	if (err)
 		symclient__close(c);

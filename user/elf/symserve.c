@@ -46,12 +46,6 @@ static struct symbol_server *server(void)
 	return s;
 }
 
-/* Compressed as the GNU tools once did, the sections have another name, which libdw knows, too. */
-static bool has_dwarf(const struct elfobj *e)
-{
-	return elfobj__has_section(e, ".debug_info") || elfobj__has_section(e, ".zdebug_info");
-}
-
 static void serve_open(struct symbol_server *s, struct box_conn *c, struct box_request *r)
 {
 	struct sym_identity id = {0};
@@ -71,7 +65,7 @@ static void serve_open(struct symbol_server *s, struct box_conn *c, struct box_r
 	}
 	elfobj__build_id_hex(s->elf, id.build_id);
 	id.own_symbols = elfobj__has_section(s->elf, ".symtab");
-	id.own_dwarf = has_dwarf(s->elf);
+	id.own_dwarf = elfobj__has_section(s->elf, ".debug_info");
 	id.has_link = !debugfile__link(s->elf, id.link, sizeof(id.link), &id.crc);
 	box_conn__answer(c, 0, &id, sizeof(id), false);
 }
@@ -128,9 +122,9 @@ static void serve_ready(struct symbol_server *s, struct box_conn *c)
 	err = symtab__sort(&s->tab);
 	if (err)
 		out.err[SYM_TABLE_SYMTAB] = err;
-	if (has_dwarf(s->elf))
+	if (elfobj__has_section(s->elf, ".debug_info"))
 		s->dwarf_file = s->elf;
-	else if (s->debug && has_dwarf(s->debug))
+	else if (s->debug && elfobj__has_section(s->debug, ".debug_info"))
 		s->dwarf_file = s->debug;
 	out.has_dwarf = s->dwarf_file && !s->no_lines;
 	out.has_alt =

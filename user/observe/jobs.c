@@ -53,13 +53,12 @@ static void follow(struct observer *o, const struct mw_ev_proc *ev)
 	struct observer_event e = {.what = OBSERVER_CHILD, .pid = ev->pid, .parent = ev->parent};
 	struct share sh = {.o = o};
 	const struct target *child;
-	int err = observer__add(o, ev->pid, &child);
+	int err = targets__add(o, ev->pid, true, &child);
 
 	if (err) {
 		missed_child(o, ev, err);
 		return;
 	}
-	observed_of(child)->pub.child = true;
 	e.target = child;
 	e.ns = o->children_held ? 0 : util__now_ns() - ev->hdr.time_ns;
 	o->heap->targets[child->index].follow_gap_ns = e.ns;

@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "observe/observer_priv.h"
+#include "observe/rung.h"
 
 int mappings__add(struct observer *o, const struct observer_map *m, uint32_t *ret)
 {
@@ -71,7 +72,8 @@ static void log_sites(const struct observer *o, const struct module *m)
 }
 
 /* Puts probes into the allocators of one module, once per process. */
-static int probe_module(struct observer *o, struct observed *t, struct module *m)
+static int probe_module(struct observer *o, struct observed *t, struct module *m,
+			const struct procmap_entry *e)
 {
 	size_t n = 0;
 	int err;
@@ -82,8 +84,10 @@ static int probe_module(struct observer *o, struct observed *t, struct module *m
 	}
 	if (!m->nsites || !o->probe)
 		return 0;
-	err = alloc_probe__attach(o->probe, t->pub.pid, t->pub.index, m->fd, m->sites, m->nsites,
-				  m->exits, m->nexits, &n);
+	err = rung__fast(o, t, m, e, &n);
+	if (err > 0)
+		err = alloc_probe__attach(o->probe, t->pub.pid, t->pub.index, m->fd, m->sites,
+					  m->nsites, m->exits, m->nexits, &n);
 	if (err) {
 		log_debug("failed to attach to '%s': %s", m->path, strerror(-err));
 		return err;
@@ -99,19 +103,19 @@ static int probe_module(struct observer *o, struct observed *t, struct module *m
 
 /* The id of a mapping that has not changed since the last look, or a new one. */
 static int map_id(struct observer *o, struct observed *t, struct module *m,
-		  const struct procmap_entry *e, uint64_t offset, uint32_t *ret)
+		  const struct procmap_entry *e, uint32_t *ret)
 {
 	struct observer_map map = {.target = t->pub.index,
 				   .module = m,
 				   .start = e->start,
 				   .end = e->end,
-				   .offset = offset};
+				   .offset = e->offset};
 	long old = mappings__find(o, t, e->start);
 
 	if (old >= 0) {
 		const struct observer_map *p = &o->maps[old];
 
-		if (p->start == e->start && p->end == e->end && p->offset == offset &&
+		if (p->start == e->start && p->end == e->end && p->offset == e->offset &&
 		    p->module == m) {
 			*ret = old;
 			return 0;
@@ -137,32 +141,27 @@ int mappings__scan(struct observer *o, struct observed *t)
 		return err;
 	for (size_t i = 0; i < maps->n && !err; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
-		const struct procmap_entry *file = e;
-		uint64_t offset = e->offset;
 		struct module *m = NULL;
 		uint32_t id;
 
 		if (!(e->prot & PROCMAP_X) || e->kind == PROCMAP_SPECIAL)
 			continue;
-		if (e->kind != PROCMAP_FILE)
-			file = procmap__moved_text(maps, e, &offset);
-		if (file)
-			err = module_table__get(&o->modules, maps, file, &m);
+		if (e->kind == PROCMAP_FILE)
+			err = module_table__get(&o->modules, maps, e, &m);
 		if (!err)
-			err = map_id(o, t, m, e, offset, &id);
+			err = map_id(o, t, m, e, &id);
 		if (!err)
 			err = array_reserve(now, cap, n + 1);
 		if (err)
 			break;
 		now[n++] = id;
 		if (m) {
-			int r = probe_module(o, t, m);
+			int r = probe_module(o, t, m, e);
 
 			if (r && !first_err)
 				first_err = r;
 		}
 	}
-	module_table__expect_none(&o->modules);
 	procmap__free(maps);
 	if (err) {
 		free(now);

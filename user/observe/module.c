@@ -27,21 +27,18 @@ static void module_free(struct module *m)
 
 void module_table__fini(struct module_table *t)
 {
-	module_table__expect_none(t);
 	for (size_t i = 0; i < t->n; i++)
 		module_free(t->modules[i]);
 	free(t->modules);
 	memset(t, 0, sizeof(*t));
 }
 
-/* Has the file looked through once: build-id and allocators; `r` if it was asked about before. */
-static int module_read(struct module *m, struct alloc_request *r)
+/* Has the file looked through once: build-id and allocators. */
+static int module_read(struct module *m)
 {
 	struct alloc_found f = {0};
-	int err = r ? 0 : alloc_request__new(m->fd, &r);
+	int err = alloc_box__find(m->fd, &f);
 
-	if (!err)
-		err = alloc_request__finish(r, &f);
 	if (err)
 		return err;
 	if (f.malformed)
@@ -54,73 +51,13 @@ static int module_read(struct module *m, struct alloc_request *r)
 	m->nsites = f.nsites;
 	m->exits = take_ptr(f.exits);
 	m->nexits = f.nexits;
-	for (size_t i = 0; i < m->nsites; i++) {
-		if (strcmp(m->sites[i].why, SITE_OTHER_ARGUMENTS))
-			continue;
-		log_info("'%s': %s and its like are left out: %s", m->path, m->sites[i].func.name,
-			 SITE_OTHER_ARGUMENTS);
-		break;
-	}
 	m->is_allocator = m->nsites && f.is_library && !f.starts_programs;
 	return 0;
 }
 
-static struct module *find(const struct module_table *t, uint64_t dev, uint64_t ino)
+static int module_new(const struct procmap *maps, const struct procmap_entry *e,
+		      struct module **ret)
 {
-	for (size_t i = t->n; i-- > 0;) {
-		struct module *m = t->modules[i];
-
-		/* A file that could not be opened is tried again: the process may have been busy.
-		 */
-		if (m->dev == dev && m->ino == ino && m->fd >= 0)
-			return m;
-	}
-	return NULL;
-}
-
-static struct module_expected *find_expected(struct module_table *t, uint64_t dev, uint64_t ino)
-{
-	for (size_t i = 0; i < t->n_expected; i++) {
-		if (t->expected[i].dev == dev && t->expected[i].ino == ino)
-			return &t->expected[i];
-	}
-	return NULL;
-}
-
-/* The next files of `maps`, from entry `from` on, are looked through side by side. Only an
- * optimisation. */
-static void expect(struct module_table *t, const struct procmap *maps, size_t from)
-{
-	for (size_t i = from; i < maps->n && t->n_expected < MODULE_EXPECTED; i++) {
-		const struct procmap_entry *e = &maps->entries[i];
-		uint64_t dev = makedev(e->dev_major, e->dev_minor);
-		struct module_expected x = {.dev = dev, .ino = e->ino};
-
-		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE || find(t, dev, e->ino) ||
-		    find_expected(t, dev, e->ino))
-			continue;
-		x.fd = procmap__open(maps, e);
-		if (x.fd >= 0 && !alloc_request__new(x.fd, &x.request))
-			t->expected[t->n_expected++] = x;
-		else
-			util__close_fd(&x.fd);
-	}
-}
-
-void module_table__expect_none(struct module_table *t)
-{
-	for (size_t i = 0; i < t->n_expected; i++) {
-		alloc_request__free(t->expected[i].request);
-		util__close_fd(&t->expected[i].fd);
-	}
-	t->n_expected = 0;
-}
-
-static int module_new(struct module_table *t, const struct procmap *maps,
-		      const struct procmap_entry *e, struct module **ret)
-{
-	struct alloc_request *request = NULL;
-	struct module_expected *x;
 	struct module *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -134,17 +71,11 @@ static int module_new(struct module_table *t, const struct procmap *maps,
 		module_free(m);
 		return -ENOMEM;
 	}
-	if (!find_expected(t, m->dev, m->ino))
-		expect(t, maps, e - maps->entries);
-	x = find_expected(t, m->dev, m->ino);
-	if (x) {
-		m->fd = x->fd;
-		request = x->request;
-		*x = t->expected[--t->n_expected];
-	} else {
-		m->fd = procmap__open(maps, e);
-	}
-	m->err = m->fd < 0 ? m->fd : module_read(m, request);
+	m->fd = procmap__open(maps, e);
+	if (m->fd < 0)
+		m->err = m->fd;
+	else
+		m->err = module_read(m);
 	if (m->err == -ETIMEDOUT || m->err == -EDQUOT || m->err == -EFAULT)
 		log_warn("looking for allocators in '%s' %s; continuing without", m->path,
 			 m->err == -EFAULT ? "broke its reader" : "took too long");
@@ -161,14 +92,18 @@ int module_table__get(struct module_table *t, const struct procmap *maps,
 	struct module *m;
 	int err;
 
-	m = find(t, dev, e->ino);
-	if (m) {
-		*ret = m;
-		return 0;
+	for (size_t i = t->n; i-- > 0;) {
+		m = t->modules[i];
+		/* A file that could not be opened is tried again: the process may have been busy.
+		 */
+		if (m->dev == dev && m->ino == e->ino && m->fd >= 0) {
+			*ret = m;
+			return 0;
+		}
 	}
 	err = array_reserve(t->modules, t->cap, t->n + 1);
 	if (!err)
-		err = module_new(t, maps, e, &m);
+		err = module_new(maps, e, &m);
 	if (err)
 		return err;
 	m->index = t->n;

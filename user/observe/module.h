@@ -32,20 +32,9 @@ struct module {
 	bool has_symbols;  /* something to look for allocators in */
 };
 
-#define MODULE_EXPECTED 16
-
-struct alloc_request;
-struct module_expected { /* being looked through */
-	uint64_t dev, ino;
-	int fd;
-	struct alloc_request *request;
-};
-
 struct module_table {
 	struct module **modules;
 	size_t n, cap;
-	struct module_expected expected[MODULE_EXPECTED];
-	size_t n_expected;
 };
 
 /*
@@ -54,9 +43,6 @@ struct module_table {
  */
 int module_table__get(struct module_table *t, const struct procmap *maps,
 		      const struct procmap_entry *e, struct module **ret);
-/* At the end of a list of mappings: files that were looked at in advance and not asked for are let
- * go. */
-void module_table__expect_none(struct module_table *t);
 void module_table__fini(struct module_table *t);
 
 /* Is this file offset inside one of the module's allocator functions (anywhere in a library that

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "observe/observer_priv.h"
+#include "observe/rung.h"
 #include "sys/nofile.h"
 
 #define RING_BYTES (16u << 20)
@@ -71,6 +72,7 @@ static int open_plan(struct observer *o)
 		.processes = true,
 		.mappings = !o->opts.no_mmap,
 		.allocators = !o->opts.faults_only,
+		.fast = o->opts.fast,
 		.faults = o->opts.fault_period > 0,
 		.faults_of_all = o->opts.faults_all,
 		.sample_bytes = o->opts.sample_bytes,
@@ -204,8 +206,20 @@ void observer__free(struct observer *o)
 	free(o);
 }
 
+/* Before the probes go: what is counted inside the targets would be counted for nobody. */
+static void leave_all(struct observer *o)
+{
+	for (size_t i = 0; i < o->ntargets; i++) {
+		struct observed *t = o->targets[i];
+
+		if (t && !t->pub.ended)
+			rung__leave(o, t);
+	}
+}
+
 void observer__detach_allocators(struct observer *o)
 {
+	leave_all(o);
 	alloc_probe__free(take_ptr(o->probe));
 }
 
@@ -218,6 +232,7 @@ void observer__set_rate(struct observer *o, uint64_t sample_bytes)
 		;
 	o->opts.sample_bytes = sample_bytes;
 	alloc_probe__set_rate(o->probe, sample_bytes);
+	rung__set_rate(o, sample_bytes);
 	heap__set_rate(o->heap, sample_bytes);
 }
 

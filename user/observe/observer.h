@@ -33,6 +33,7 @@ enum observer_news {
 	OBSERVER_FP_STACKS,    /* err: why stacks follow frame pointers only */
 	OBSERVER_CHILD,	       /* target, parent, ns: since its fork */
 	OBSERVER_CHILD_MISSED, /* pid, parent, err; observer__error() says more */
+	OBSERVER_NOT_FAST,     /* target; observer__error() says which allocator, and why */
 	OBSERVER_EXEC,	       /* target has a new image */
 };
 
@@ -45,6 +46,7 @@ struct observer_event {
 
 struct observer_opts {
 	uint64_t sample_bytes; /* mean bytes between samples; <= 1: every allocation */
+	bool fast;	       /* stubs inside targets, where that can be done */
 	bool follow;	       /* children of targets become targets */
 	uint32_t max_depth;    /* frames of a stack; 0: all that can be kept */
 	bool no_mmap;	       /* no system call tracepoints */

@@ -26,6 +26,8 @@ struct observed {
 	struct module **probed; /* modules with probes in this process */
 	size_t nprobed, probed_cap;
 	uint64_t rescans;
+	struct fast *fast; /* stubs in it */
+	size_t nfast, fast_cap;
 };
 
 static inline struct observed *observed_of(const struct target *t)
@@ -95,6 +97,8 @@ int observer__queue(struct observer *o, enum job_kind kind, const void *data, si
 void observer__work(struct observer *o);
 
 /* targets.c */
+/* As observer__add; child: forked by a target. */
+int targets__add(struct observer *o, int pid, bool child, const struct target **ret);
 void observed__free(struct observed *t);
 /* The process has a new image. by_thread: another thread than the leader called exec. */
 void observed__exec(struct observer *o, struct observed *t, bool by_thread);

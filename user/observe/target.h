@@ -21,6 +21,7 @@ struct target {
 	bool ended;
 	bool child;		/* came in by following another target */
 	size_t nprobes, nfiles; /* allocator probes, and the files that they are in */
+	size_t nfast;		/* allocators that are sampled by stubs inside them */
 	size_t nmaps;		/* executable mappings known now */
 };
 

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "observe/observer_priv.h"
+#include "observe/rung.h"
 #include "sys/nofile.h"
 #include "sys/proc_task.h"
 #include "sys/statm.h"
@@ -67,10 +68,13 @@ static void read_names(struct target *t)
 void observed__exec(struct observer *o, struct observed *t, bool by_thread)
 {
 	t->pub.images++;
+	t->pub.nfast = 0;
 	read_names(&t->pub);
-	if (by_thread && o->probe) {
-		/* the old ones would count the new image's calls a second time */
+	if ((by_thread || t->nfast) && o->probe) {
+		/* the old ones would count the new image's calls a second time; those on stubs
+		 * count nothing any more */
 		alloc_probe__detach_target(o->probe, t->pub.index, true);
+		rung__forget(t);
 		t->nprobed = t->pub.nprobes = t->pub.nfiles = 0;
 	}
 	mappings__scan(o, t);
@@ -85,6 +89,7 @@ void observed__ended(struct observer *o, struct observed *t)
 	if (t->pidfd >= 0)
 		close(t->pidfd); /* out of the epoll set too */
 	t->pidfd = -1;
+	rung__forget(t);
 	observer__forget_live(o, t->pub.index);
 	if (o->probe)
 		alloc_probe__detach_target(o->probe, t->pub.index, false);
@@ -97,6 +102,8 @@ void observer__remove_target(struct observer *o, const struct target *target)
 	struct observed *t = observed_of(target);
 	uint32_t index = target->index;
 
+	if (!target->ended)
+		rung__leave(o, t);
 	observed__ended(o, t);
 	if (o->faults)
 		faults__clear_target(o->faults, index);
@@ -195,7 +202,7 @@ static void explain(int pid, int err)
 				    pid);
 }
 
-int observer__add(struct observer *o, int pid, const struct target **ret)
+int targets__add(struct observer *o, int pid, bool child, const struct target **ret)
 {
 	long tgid = status_value(pid, "\nTgid:\t");
 	char why[PROC_TASK_WHY];
@@ -211,11 +218,14 @@ int observer__add(struct observer *o, int pid, const struct target **ret)
 	err = target_new(o, pid, &t);
 	if (err)
 		return err;
+	t->pub.child = child;
 	o->targets[t->pub.index] = t;
 	o->ntargets++;
 	o->count++;
 	o->nlive++;
 	err = proc_probe__add(o->obj, pid, t->pub.index);
+	if (!err)
+		err = rung__check(o, t);
 	if (!err)
 		err = mappings__scan(o, t);
 	if (err) {
@@ -225,4 +235,9 @@ int observer__add(struct observer *o, int pid, const struct target **ret)
 	}
 	*ret = &t->pub;
 	return 0;
+}
+
+int observer__add(struct observer *o, int pid, const struct target **ret)
+{
+	return targets__add(o, pid, false, ret);
 }

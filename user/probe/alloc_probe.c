@@ -292,3 +292,56 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 		*ret_n = b[FREES].n + b[ALLOCS].n + b[THROWING].n + b[EXITS].n;
 	return err;
 }
+
+/* Callers in the family, seen from a stub's site. */
+static uint32_t fast_row(struct alloc_probe *p, const struct alloc_fast_site *f)
+{
+	struct site moved = *f->site;
+	int64_t by = (int64_t)(f->site->vaddr + f->bias - f->addr);
+
+	moved.null_goes_on = false;
+	moved.align_goes_on = 0;
+	for (size_t i = 0; i < moved.ncallers; i++) {
+		moved.caller[i].lo += by;
+		moved.caller[i].hi += by;
+	}
+	return site_row(p, &moved);
+}
+
+int alloc_probe__attach_fast(struct alloc_probe *p, int pid, uint32_t target, int fd,
+			     const struct alloc_fast_site *sites, size_t n)
+{
+	const struct bpf_program *prog[] = {
+		[ALLOC_FAST_FREE] = p->obj->skel->progs.mw_fast_free,
+		[ALLOC_FAST_UNFREE] = p->obj->skel->progs.mw_fast_unfree,
+		[ALLOC_FAST_ALLOC] = p->obj->skel->progs.mw_fast_alloc,
+	};
+	/* no allocation is seen before its free can be */
+	static const enum alloc_fast_kind order[] = {ALLOC_FAST_FREE, ALLOC_FAST_UNFREE,
+						     ALLOC_FAST_ALLOC};
+	cleanup_free struct probe_batch *b = calloc(ARRAY_SIZE(prog), sizeof(*b));
+	char path[64];
+	int err = 0;
+
+	if (!b)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
+		struct probe_batch *to = &b[sites[i].kind];
+		uint32_t row = sites[i].kind == ALLOC_FAST_ALLOC ? fast_row(p, &sites[i]) : 0;
+
+		to->offsets[to->n] = sites[i].off;
+		to->cookies[to->n++] = MW_COOKIE(target, sites[i].fn, row);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(order) && !err; i++) {
+		const struct probe_batch *one = &b[order[i]];
+
+		if (!one->n)
+			continue;
+		err = p->method == PLAN_SINGLE
+			      ? attach_single(p, prog[order[i]], path, one, pid, target, false)
+			      : attach_multi(p, prog[order[i]], MW_BPF_TRACE_UPROBE_MULTI, path, one,
+					     pid, target, 0);
+	}
+	return err;
+}

@@ -29,6 +29,18 @@ void alloc_probe__free(struct alloc_probe *p);
 int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			const struct site *sites, size_t n, const uint64_t *exits, size_t nexits,
 			size_t *ret_n);
+/* A place in a stub (fast/stub.h), and what leads to it. */
+struct alloc_fast_site {
+	uint64_t off, addr; /* in the stubs' file and in the process */
+	enum alloc_fast_kind { ALLOC_FAST_ALLOC, ALLOC_FAST_FREE, ALLOC_FAST_UNFREE } kind;
+	enum mw_fn fn;
+	const struct site *site; /* whose callers in the family are known by their addresses */
+	uint64_t bias;		 /* address - vaddr of the file that site is in */
+};
+
+/* The same at stubs: `fd` is the file behind their code. */
+int alloc_probe__attach_fast(struct alloc_probe *p, int pid, uint32_t target, int fd,
+			     const struct alloc_fast_site *sites, size_t n);
 /* Takes the probes of a process out; wait: they are out when it returns, else soon. */
 void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wait);
 /* The kernel must know which sampled blocks are live, to report their frees: one that it has not

@@ -71,7 +71,7 @@ static void want_stacks(struct plan *p, const struct features *fs, const struct 
 {
 	CREATE(p, MAP_stack_scratch, MAP_stack_seen, MAP_unwind_tables, MAP_unwind_files,
 	       MAP_unwind_wanted, MAP_unwind_states, MAP_unwind_vmas, MAP_unwind_rows,
-	       MAP_unwind_moved, MAP_unwind_procs);
+	       MAP_unwind_procs);
 	p->tables = !w->tuning.no_tables && has(fs, FEATURE_FIND_VMA) && has(fs, FEATURE_VMA_ITER);
 	p->prog[PROG_mw_unwind_vmas].on = p->tables;
 	p->max_depth = w->max_depth;
@@ -80,7 +80,9 @@ static void want_stacks(struct plan *p, const struct features *fs, const struct 
 static void want_allocators(struct plan *p, const struct features *fs, const struct plan_want *w)
 {
 	static const enum plan_prog uprobes[] = {PROG_mw_alloc_free, PROG_mw_alloc_ret,
-						 PROG_mw_alloc_entry, PROG_mw_alloc_return};
+						 PROG_mw_alloc_entry, PROG_mw_alloc_return,
+						 PROG_mw_fast_alloc,  PROG_mw_fast_free,
+						 PROG_mw_fast_unfree};
 
 	p->method = max_of(plan__best_method(fs), w->tuning.method);
 	p->multi = p->method != PLAN_SINGLE;
@@ -88,6 +90,8 @@ static void want_allocators(struct plan *p, const struct features *fs, const str
 	p->wake_bytes = w->ring_bytes / 8;
 	USE(p, PROG_mw_alloc_free, PROG_mw_alloc_entry, PROG_mw_alloc_ret,
 	    PROG_mw_alloc_thread_exit);
+	if (w->fast)
+		USE(p, PROG_mw_fast_alloc, PROG_mw_fast_free, PROG_mw_fast_unfree);
 	p->prog[PROG_mw_alloc_session].on = p->method == PLAN_SESSION;
 	p->prog[PROG_mw_alloc_return].on = p->method != PLAN_SESSION;
 	if (p->method == PLAN_SESSION)

@@ -31,6 +31,9 @@
 	X(mw_alloc_return)         \
 	X(mw_alloc_session)        \
 	X(mw_alloc_thread_exit)    \
+	X(mw_fast_alloc)           \
+	X(mw_fast_free)            \
+	X(mw_fast_unfree)          \
 	X(mw_fault_sample)         \
 	X(mw_unwind_vmas)          \
 	X(mw_go_cycle_end)         \
@@ -68,7 +71,6 @@
 	X(unwind_states) \
 	X(unwind_vmas)   \
 	X(unwind_rows)   \
-	X(unwind_moved)  \
 	X(unwind_procs)  \
 	X(go_cycles)     \
 	X(go_config)     \
@@ -116,6 +118,7 @@ struct plan_want {
 	bool processes;	       /* forks, execs and ends of targets */
 	bool mappings;	       /* and what they map, where the kernel can tell */
 	bool allocators;       /* and what they allocate */
+	bool fast;	       /* by stubs inside them, where that can be done */
 	bool faults;	       /* page faults, sampled */
 	bool faults_of_all;    /* of processes that are no targets, too */
 	bool go_cycles;	       /* ends of garbage collections of Go programs */

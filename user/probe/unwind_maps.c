@@ -19,7 +19,6 @@
 #include "elf/unwind_box.h"
 #include "probe/bpfobj_priv.h"
 #include "probe/unwind_cache.h"
-#include "sys/procmap.h"
 #include "sys/digest.h"
 #include "sys/safeopen.h"
 
@@ -31,7 +30,7 @@
 #define MAX_VMAS (1u << 20)	     /* of one process */
 #define MAX_IDLE_READS 100000	     /* in a row, of processes that are none of ours */
 #define MAX_FILES 8000		     /* below the BPF table's size */
-#define WORTH_CACHING 250	     /* rows; smaller tables are built faster than read */
+#define WORTH_CACHING 4000	     /* rows; smaller tables are built faster than read */
 #define MAX_CACHED_FILE (128u << 20) /* reading more takes as long as building */
 #define FLAG_INNER_MMAPABLE (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
 
@@ -470,32 +469,6 @@ static bool is_pending(const struct unwind_maps *m, const struct mw_unwind_key *
 	return false;
 }
 
-/* Tells the unwinder of text that the process moved to anonymous memory. */
-static void find_moved(struct unwind_maps *m, pid_t pid, const struct mw_unwind_vma *vmas, size_t n)
-{
-	struct procmap *maps;
-
-	if (procmap__read(pid, &maps))
-		return;
-	for (size_t i = 0; i < maps->n; i++) {
-		const struct procmap_entry *e = &maps->entries[i], *file;
-		struct mw_unwind_moved_key key = {.start = e->start, .pid = pid};
-		struct mw_unwind_moved moved = {.end = e->end};
-		uint64_t off;
-
-		file = procmap__moved_text(maps, e, &off);
-		for (size_t k = 0; file && k < n; k++) {
-			if (vmas[k].start != file->start)
-				continue;
-			moved.off = off;
-			moved.key = vmas[k].key;
-			bpf_map_update_elem(bpf_map__fd(m->o->skel->maps.unwind_moved), &key,
-					    &moved, BPF_ANY);
-		}
-	}
-	procmap__free(maps);
-}
-
 /* Loads what the process maps and is not known yet. */
 static int scan_process(struct unwind_maps *m, pid_t pid)
 {
@@ -519,8 +492,6 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 	}
 	if (n > 0) {
 		int err = flush_pending(m);
-
-		find_moved(m, pid, vmas, n);
 
 		n = err ? err : n;
 	}

@@ -50,6 +50,10 @@ static void on_news(void *arg, const struct observer_event *e)
 				 observer__error()[0] ? observer__error() : strerror(-e->err));
 		log_debug("child %d of %d not followed: %s", e->pid, e->parent, strerror(-e->err));
 		break;
+	case OBSERVER_NOT_FAST:
+		log_warn("no fast mode for PID %d, %s; uprobes instead", e->target->pid,
+			 observer__error());
+		break;
 	case OBSERVER_EXEC:
 		log__printf(of_all ? LOG_DEBUG : LOG_INFO, "PID %d is now '%s' (exec)", e->pid,
 			    e->target->comm);
@@ -89,6 +93,7 @@ int attach__prepare(struct attach_options *o, unsigned kinds)
 int attach__open(const struct attach_options *o, struct attach **ret)
 {
 	struct observer_opts opts = {.sample_bytes = o->sample_bytes,
+				     .fast = o->fast,
 				     .follow = o->follow,
 				     .max_depth = o->max_depth,
 				     .tuning = o->tuning};
@@ -165,7 +170,9 @@ void attach__announce(struct attach *a, const struct target *t)
 			 "mappings are profiled%s",
 			 t->pid, t->comm, t->nmaps ? " (a static program without symbols?)" : "");
 	log_info("attached to PID %d (%s): %zu probes in %zu files, %s, %s", t->pid, t->comm,
-		 t->nprobes, t->nfiles, observer__method(a->observer), how);
+		 t->nprobes, t->nfiles,
+		 t->nfast ? "on code written into it (--fast)" : observer__method(a->observer),
+		 how);
 }
 
 int attach__add(struct attach *a, int pid)
@@ -191,8 +198,6 @@ int attach__poll(struct attach *a)
 	int n = observer__poll(a->observer);
 
 	runtimes__tick(a->runtimes);
-	if (!observer__opts(a->observer)->faults_only)
-		silence__look(&a->silence, a->observer, a->runtimes);
 	return n;
 }
 

@@ -8,14 +8,12 @@
 
 #include "observe/observer.h"
 #include "run/attach_options.h"
-#include "run/silence.h"
 #include "snapshot/snapshot.h"
 
 struct attach {
 	struct observer *observer;
 	struct symbolizer *symbolizer;
 	struct runtimes *runtimes;
-	struct silence silence;
 };
 
 /*

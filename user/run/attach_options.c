@@ -32,6 +32,7 @@ enum {
 	OPT_TOUCHED,
 	OPT_LEAK_AFTER,
 	OPT_MAX_DEPTH,
+	OPT_FAST,
 };
 
 void attach_options__init(struct attach_options *o)
@@ -78,6 +79,11 @@ static const struct argp_option options[] = {
 	{"sample-bytes", OPT_SAMPLE_BYTES, "SIZE", 0,
 	 "mean bytes between samples (default 512K, as Go's); 1 is every allocation", 3},
 	{"exact", OPT_EXACT, NULL, 0, "every allocation: the same as --sample-bytes 1", 3},
+	{"fast", OPT_FAST, NULL, 0,
+	 "write code into the target that samples there, instead of a trap into the kernel at every "
+	 "call: nearly no cost. The one mode that changes the target; where it cannot be done the "
+	 "reason is said and uprobes are used",
+	 3},
 	{"max-overhead", OPT_MAX_OVERHEAD, "PCT", 0,
 	 "keep the cost to the targets under PCT percent of one CPU: sample less, and take the "
 	 "allocator "
@@ -91,7 +97,7 @@ static const struct argp_option options[] = {
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
 	{NULL, 0, NULL, 0, "What is shown:", 4},
 	{"max-depth", OPT_MAX_DEPTH, "N", 0,
-	 "frames kept of a stack, those nearest to the allocation (default and most: 1024)", 3},
+	 "frames kept of a stack, those nearest to the allocation (default and most: 2048)", 3},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects", 4},
 	{"top", OPT_TOP, "N", 0, "rows shown (default 10)", 4},
@@ -198,6 +204,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 			usage_error(state, "no sampling size (1 to 1T)", arg);
 		break;
 	case OPT_EXACT: o->sample_bytes = 1; break;
+	case OPT_FAST: o->fast = true; break;
 	case OPT_SAMPLE_INDEX:
 		if (profile__heap_type(arg) < 0)
 			usage_error(state,
@@ -220,7 +227,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case OPT_MAX_DEPTH:
 		o->max_depth = parse_count(arg, MW_MAX_FRAMES);
 		if (o->max_depth <= 0)
-			usage_error(state, "no number of frames up to 1024", arg);
+			usage_error(state, "no number of frames up to 2048", arg);
 		break;
 	case OPT_JSON: o->json = true; break;
 	case OPT_FAULTS:

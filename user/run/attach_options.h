@@ -31,6 +31,7 @@ struct attach_options {
 	struct alert_options alert;
 	int max_depth; /* frames of a stack; 0: all that can be kept */
 	struct plan_tuning tuning;
+	bool fast; /* code in the targets instead of probes on every call */
 	bool plain, follow, json, quiet, with_maps, ledger, histograms, touched;
 	bool faults;	       /* page faults instead of allocations */
 	bool faults_all;       /* of every process */

@@ -219,12 +219,17 @@ void live__close(const struct observer *o)
 	uint64_t c[MW_C_COUNT];
 	char line[1024], cost[64];
 	struct losses l;
+	bool fast = false;
 
 	if (observer__counters(o, NULL, c) || missing__gather(o, NULL, &l))
 		return;
-	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen, %s, cost to the target "
-		 "%s",
-		 c[MW_C_ALLOCS], c[MW_C_FREES], losses__line(&l, line, sizeof(line)),
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t))
+		fast |= t->nfast > 0;
+	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen%s, %s, cost to the "
+		 "target %s",
+		 c[MW_C_ALLOCS], c[MW_C_FREES],
+		 fast ? " (--fast: of those that its code in the target sampled)" : "",
+		 losses__line(&l, line, sizeof(line)),
 		 live__cost(o, c, cost, sizeof(cost)));
 	for (int i = 0; i < MW_LOSS_COUNT; i++) {
 		if (losses_rows[i].told == LOSSES_WARN && l.count[i])

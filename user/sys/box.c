@@ -25,9 +25,9 @@
 #define MAX_ACCOUNTS 16384
 #define SEC 1000000000ULL
 #define SILENCE_NS (15 * SEC)	 /* without an answer; processor time is limited besides */
-#define END_SILENCE_NS (3 * SEC) /* the same once the user wants the end */
+#define END_SILENCE_NS (SEC / 4) /* the same once the user wants the end */
 #define END_FOREIGN_NS (SEC / 2) /* and in all for files that others may write */
-#define END_WASTED_NS (3 * SEC)	 /* and in all for helpers that said nothing */
+#define END_WASTED_NS (SEC / 2)	 /* and in all for helpers that said nothing */
 #define SLICE_MS 20		 /* between looks at the signals that wait */
 #define NEWS_MS 2000		 /* the starter tells why a helper ended */
 #define WORTH_STARTING_NS (SEC / 4)

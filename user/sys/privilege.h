@@ -21,7 +21,7 @@ enum privilege {
 				* CAP_IPC_LOCK */
 	PRIVILEGE_SIGNAL,      /* a signal to the command of `run`: CAP_KILL */
 	PRIVILEGE_PAGE_FRAMES, /* which pages are huge, from pagemap: CAP_SYS_ADMIN */
-	PRIVILEGE_TRACE,       /* the system call ptrace, of `run` */
+	PRIVILEGE_TRACE,       /* the system call ptrace, of `run` and --fast */
 	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` */
 	PRIVILEGE_KINDS,
 };

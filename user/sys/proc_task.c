@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/proc_task.h"
 
-#include <elf.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "core/util.h"
-#include "sys/safeopen.h"
 
 #define MAX_STATUS (64 << 10)
 #define PF_KTHREAD 0x200000 /* include/linux/sched.h */
@@ -50,20 +48,6 @@ __attribute__((format(printf, 3, 4))) static int say(char *why, int err, const c
 	return err;
 }
 
-/* Of a program that the kernel runs in 32-bit mode. */
-static bool is_32bit(const char *exe)
-{
-	unsigned char id[5] = {0};
-	struct stat st;
-	int fd = safeopen__file(exe, &st);
-	bool yes = fd >= 0 && pread(fd, id, sizeof(id), 0) == sizeof(id) &&
-		   !memcmp(id, ELFMAG, SELFMAG) && id[EI_CLASS] == ELFCLASS32;
-
-	if (fd >= 0)
-		close(fd);
-	return yes;
-}
-
 int proc_task__check(pid_t pid, char why[PROC_TASK_WHY])
 {
 	struct stat_fields f;
@@ -95,11 +79,6 @@ int proc_task__check(pid_t pid, char why[PROC_TASK_WHY])
 		return say(why, -EACCES,
 			   "not permitted to look into PID %d: run as root (sudo), or with "
 			   "CAP_SYS_PTRACE",
-			   pid);
-	if (is_32bit(path))
-		return say(why, -EOPNOTSUPP,
-			   "PID %d is a 32-bit program: 32-bit programs are not supported; "
-			   "memwatch top and memwatch oom see them",
 			   pid);
 	return 0;
 }

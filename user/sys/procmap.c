@@ -191,40 +191,6 @@ const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr
 	return lo < m->n && m->entries[lo].start <= addr ? &m->entries[lo] : NULL;
 }
 
-/* The next mapping of a file from i on in steps of `step`, with no hole up to it; NULL: none. */
-static const struct procmap_entry *file_beside(const struct procmap *m, size_t i, int step)
-{
-	const struct procmap_entry *e = &m->entries[i], *next;
-
-	for (i += step; i < m->n; i += step, e = next) { /* below 0 it wraps, and ends too */
-		next = &m->entries[i];
-		if (step > 0 ? e->end != next->start : next->end != e->start)
-			return NULL;
-		if (next->kind == PROCMAP_FILE)
-			return next;
-	}
-	return NULL;
-}
-
-const struct procmap_entry *procmap__moved_text(const struct procmap *m,
-						const struct procmap_entry *e, uint64_t *ret_offset)
-{
-	const struct procmap_entry *below, *above, *x;
-
-	if (e->kind == PROCMAP_FILE || !(e->prot & PROCMAP_X))
-		return NULL;
-	below = file_beside(m, e - m->entries, -1);
-	above = file_beside(m, e - m->entries, 1);
-	if (!below || !above || below->ino != above->ino || below->dev_major != above->dev_major ||
-	    below->dev_minor != above->dev_minor)
-		return NULL;
-	x = below->prot & PROCMAP_X ? below : above;
-	if (!(x->prot & PROCMAP_X))
-		return NULL;
-	*ret_offset = x->offset + (e->start - x->start);
-	return x;
-}
-
 static bool same_file(const struct procmap_entry *e, const struct stat *st)
 {
 	if (st->st_ino != e->ino)

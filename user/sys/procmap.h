@@ -58,15 +58,6 @@ void procmap__free(struct procmap *m);
 const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr);
 
 /*
- * Text that a program moved to anonymous memory at the same addresses, as those do that want it on
- * huge pages: an executable mapping of the file that it is from, beside it, and the offset in the
- * file that e's start had. NULL: e is no such text (code that was generated). Only believed where
- * the file is on both sides of it.
- */
-const struct procmap_entry *
-procmap__moved_text(const struct procmap *m, const struct procmap_entry *e, uint64_t *ret_offset);
-
-/*
  * Opens the file behind a mapping, read-only: through /proc/PID/map_files, which works for deleted
  * files and for those of other mount namespaces; where that is not permitted, by path below
  * /proc/PID/root, if device and inode are still the same. Returns the descriptor; -ENOENT: the

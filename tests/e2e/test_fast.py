@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Fast mode: sampling by code inside the target. It counts as probes do, and it goes."""
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from alloclib import Run, by_function, losses, workload
+from conftest import ROOT, load_json, memwatch, wait_for
+from test_alloc import five_sigma
+from test_attach import breakpoints, text_of
+
+ALLOCATORS = ["", "-ljemalloc", "-ltcmalloc_minimal", "-lmimalloc"]
+
+
+def is_fast(err):
+    return "code written into it" in err and "no fast mode" not in err
+
+
+def check_sums(r, rate):
+    assert losses(r.profile) == {}, r.err
+    got = by_function(r.profile, r.expected["functions"])
+    for fn, e in r.expected["functions"].items():
+        for what in ("alloc", "inuse"):
+            n = e[what + "_objects"]
+            if not n:
+                assert not got[fn][what + "_objects"], (fn, what)
+                continue
+            size = e[what + "_bytes"] // n
+            bound = (five_sigma(size, n, rate) + 1) * size
+            assert abs(got[fn][what + "_bytes"] - n * size) <= bound, (fn, what, r.err)
+
+
+@pytest.mark.parametrize("rate", [32 << 10, 512 << 10])
+def test_within_five_standard_errors(rate, target, attach, tmp_path):
+    r = Run(target, attach, tmp_path, [workload("sampled.c")], "--fast", "--sample-bytes", rate)
+    assert is_fast(r.err), r.err
+    check_sums(r, rate)
+    # stacks are whole: each goes back to main
+    for s in r.profile["stacks"]:
+        assert any(f.get("function") == "main" for f in s["frames"]), s
+
+
+@pytest.mark.parametrize("lib", ALLOCATORS)
+def test_every_entry(lib, target, attach, tmp_path):
+    """The whole family of each allocator, each entry with its own probability."""
+    exe = workload("entries.cpp", libs=(lib,) if lib else (), suffix=lib)
+    r = Run(target, attach, tmp_path, [exe], "--fast", "--sample-bytes", "16K")
+    if lib == "-lmimalloc":  # one function of this build's cannot be changed: then none is
+        assert re.search(r"no fast mode for .*/libmimalloc.*cannot be moved", r.err)
+    else:
+        assert is_fast(r.err), r.err
+    check_sums(r, 16 << 10)
+
+
+@pytest.mark.parametrize("flags", [("-static",), ("-static-pie", "-fPIE")], ids=["static", "pie"])
+def test_static(flags, target, attach, tmp_path):
+    exe = workload("sampled.c", flags=flags, suffix="".join(flags))
+    r = Run(target, attach, tmp_path, [exe], "--fast", "--sample-bytes", "32K")
+    assert is_fast(r.err), r.err
+    check_sums(r, 32 << 10)
+
+
+@pytest.mark.parametrize("name", ["badalloc.cpp", "threads.c", "storm.c"])
+def test_programs_run_on(name, target, attach, tmp_path):
+    """Exceptions through operator new, threads that come and go, forks: the
+    program ends as without memwatch (it verifies itself), and nothing is lost without a word."""
+    r = Run(target, attach, tmp_path, [workload(name)], "--fast", "--sample-bytes", "4K")
+    assert is_fast(r.err), r.err
+    assert losses(r.profile) == {}, r.err
+
+
+@pytest.mark.parametrize("lib", ALLOCATORS[:3])  # mimalloc ends this program without our help
+def test_exceptions_pass_children_and_allocators(lib, target, attach, tmp_path):
+    """Each child throws through its allocations and verifies itself; so does the parent."""
+    exe = workload("forkthrow.cpp", libs=(lib,) if lib else (), suffix=lib)
+    t = target([exe])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--fast", "--plain", "--sample-bytes", "1K")
+    t.say("go")
+    before, after = t.expect("done")[5:].split()
+    assert before == after != "0"
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err), err
+    t.say("x")
+    assert t.proc.wait(20) == 0
+
+
+TRACE = "/sys/kernel/tracing"
+
+
+class Foreign:
+    """Another tracer's probes on the first instructions of malloc and free."""
+
+    def __init__(self, pid):
+        with open(f"/proc/{pid}/maps") as f:
+            self.path = next(line.split()[-1] for line in f if "/libc.so.6" in line)
+        nm = subprocess.run(["nm", "-D", self.path], capture_output=True, text=True).stdout
+        at = {line.split()[-1].split("@")[0]: line.split()[0] for line in nm.splitlines()
+              if " T " in line}
+        self.write("uprobe_events", "".join(
+            f"p:mwtest/{n} {self.path}:0x{at[n]}\n" for n in ("malloc", "free")))
+        self.write("events/mwtest/enable", "1")
+
+    def write(self, name, text):
+        fd = os.open(f"{TRACE}/{name}", os.O_WRONLY | os.O_APPEND)  # open() would seek
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+    def close(self):
+        self.write("events/mwtest/enable", "0")
+        self.write("uprobe_events", "-:mwtest/malloc\n-:mwtest/free\n")
+
+
+@pytest.mark.skipif(not os.path.exists(f"{TRACE}/uprobe_events"), reason="no tracefs")
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_foreign_probes(when, target, attach, tmp_path):
+    """The first instructions stay, so other tracers' probes on them work on, and so do we."""
+    t = target([workload("sampled.c")])
+    t.expect("ready")
+    clean = text_of(t.pid)
+    f = Foreign(t.pid) if when == "before" else None
+    out = tmp_path / "x.json"
+    a = attach("-p", t.pid, "--fast", "--plain", "--sample-bytes", "32K", "-o", out)
+    f = f or Foreign(t.pid)
+    try:
+        t.say("go")
+        r = Run.__new__(Run)
+        r.expected = json.loads(t.expect("done")[5:])
+        status, _, r.err = a.finish(signal.SIGINT)
+    finally:
+        f.close()
+    assert status == 0 and is_fast(r.err), r.err
+    r.profile = load_json(out)
+    # Stacks may be cut beside such probes, and say so; what was counted is right.
+    assert losses(r.profile) == {}, r.err
+    for what in ("alloc_bytes", "inuse_bytes"):
+        got, want = r.profile["totals"][what], r.expected[what]
+        assert abs(got - want) < want / 10, what
+    wait_for(lambda: breakpoints(t.pid, clean) == 0)
+    t.say("x")
+    assert t.proc.wait(20) == 0
+
+
+def test_every_byte_is_restored(target, attach, tmp_path):
+    t = target([workload("threads.c")])
+    t.expect("ready")
+    clean = text_of(t.pid)
+    a = attach("-p", t.pid, "--fast", "--plain")
+    assert breakpoints(t.pid, clean) > 30  # 5 bytes at each of malloc's family
+    assert a.finish(signal.SIGINT)[0] == 0
+    assert breakpoints(t.pid, clean) == 0
+    t.say("go")
+    t.expect("done")
+    t.say("x")
+    assert t.proc.wait(20) == 0
+
+
+def stubs(pid):
+    with open(f"/proc/{pid}/maps") as f:
+        return f.read().count("memwatch-fast")
+
+
+def test_killed_then_detached_then_attached(target, attach, tmp_path):
+    t = target([workload("sampled.c")])
+    t.expect("ready")
+    clean = text_of(t.pid)
+    a = attach("-p", t.pid, "--fast", "--plain")
+    # a second one keeps out while the first is at work, and leaves everything as it is
+    p = memwatch("-p", t.pid, "-d", "1", "--plain")
+    assert p.returncode == 1 and "another memwatch" in p.stderr
+    p = memwatch("detach", "-p", t.pid)
+    assert p.returncode == 1 and "is being sampled" in p.stderr
+    a.proc.kill()
+    a.proc.wait()
+    wait_for(lambda: breakpoints(t.pid, clean) > 30)
+    p = memwatch("detach", "-p", t.pid, check=0)
+    assert "jumps taken out" in p.stderr and "stay mapped" in p.stderr
+    assert breakpoints(t.pid, clean) == 0
+    p = memwatch("detach", "-p", t.pid, check=0)
+    assert " 0 jumps" in p.stderr
+    # the same stubs serve again
+    assert stubs(t.pid) == 1
+    a = attach("-p", t.pid, "--fast", "--plain")
+    assert stubs(t.pid) == 1
+    # killed again: probes keep out, a second --fast cleans up by itself
+    a.proc.kill()
+    a.proc.wait()
+    p = memwatch("-p", t.pid, "-d", "1", "--plain")
+    assert p.returncode == 1 and "memwatch detach" in p.stderr
+    a = attach("-p", t.pid, "--fast", "--plain", "-o", tmp_path / "x.json")
+    t.say("go")
+    t.expect("done")
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err)
+    assert breakpoints(t.pid, clean) == 0
+    t.say("x")
+    assert t.proc.wait(20) == 0
+
+
+def test_nothing_of_it_in_other_processes():
+    p = memwatch("detach", "-p", os.getpid(), check=0)
+    assert "nothing of --fast" in p.stderr
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert memwatch("detach", "-p", gone.pid).returncode == 4
+    assert memwatch("detach").returncode == 2
+
+
+def test_killed_at_every_step():
+    """Cycles in and out of a program that verifies its memory, under signals, threads and forks;
+    then the writer is killed at each of its steps. FAST_CYCLES=1000 makes a soak of it."""
+    exe = ROOT / "build/unit/test_fast_inject"
+    subprocess.run(["make", "-s", "-C", ROOT, "build/unit/test_fast_inject"], check=True,
+                   stdout=subprocess.DEVNULL, timeout=300)
+    env = {"FAST_CYCLES": "25", **os.environ}
+    p = subprocess.run([exe], capture_output=True, text=True, env=env, timeout=1800)
+    assert p.returncode == 0, p.stdout + p.stderr
+    assert int(re.search(r"killed at (\d+) steps", p.stdout)[1]) > 30
+
+
+def seccomp_filter():
+    """A filter that lets everything pass; its presence alone is what counts."""
+    class Prog(ctypes.Structure):
+        _fields_ = [("len", ctypes.c_ushort), ("insns", ctypes.c_void_p)]
+
+    code = (ctypes.c_uint64 * 1)(0x7fff000000000006)  # ret ALLOW
+    libc = ctypes.CDLL(None)
+    libc.prctl(38, 1, 0, 0, 0)
+    assert libc.prctl(22, 2, ctypes.byref(Prog(1, ctypes.addressof(code)))) == 0
+
+
+def test_filtered_programs_are_left_alone(target, attach, tmp_path):
+    r = Run(target, attach, tmp_path, [workload("sampled.c")], "--fast", "--sample-bytes", "32K",
+            preexec_fn=seccomp_filter)
+    assert "no fast mode" in r.err and "seccomp" in r.err and not is_fast(r.err)
+    check_sums(r, 32 << 10)
+    assert not stubs(os.getpid())
+
+
+def test_debugged_programs_are_left_alone(target, attach, tmp_path):
+    t = target([workload("sampled.c")])
+    t.expect("ready")
+    gdb = subprocess.Popen(["gdb", "-q", "-nx", "-p", str(t.pid), "-ex", "continue"],
+                           stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+
+    def traced():
+        with open(f"/proc/{t.pid}/status") as f:
+            text = f.read()
+        return "TracerPid:\t0\n" not in text and "State:\tt" not in text
+
+    wait_for(traced)
+    a = attach("-p", t.pid, "--fast", "--plain", "-o", tmp_path / "x.json")
+    t.say("go")
+    t.expect("done")
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and "no fast mode" in err and "debugger" in err
+    assert not stubs(t.pid)
+    gdb.terminate()
+    gdb.wait()
+    t.say("x")
+    t.proc.wait(20)
+
+
+@pytest.mark.parametrize("args", [["--fast", "--exact"], ["--fast", "--faults"]])
+def test_wrong_usage(args):
+    assert memwatch("-p", os.getpid(), *args).returncode == 2
+
+
+def test_run_says_that_it_attaches_only():
+    p = memwatch("run", "--fast", "--", "true")
+    assert p.returncode == 2 and "attaching" in p.stderr

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * entry.h - the first instructions of a function, decoded, judged and moved elsewhere. Pure.
+ *
+ * A function is entered through its first instruction, which stays (another tracer's breakpoint on
+ * it keeps working), and a 5-byte jump over the instructions behind it. What was overwritten runs
+ * from a copy. Whatever cannot be copied with certainty is refused, with the reason.
+ */
+#ifndef FAST_ENTRY_H
+#define FAST_ENTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ENTRY_PATCH 5	  /* bytes of the jump */
+#define ENTRY_MAX_INSNS 8 /* the first and those overwritten */
+#define ENTRY_LOOK 64	  /* bytes that may be looked at */
+
+struct entry_insn {
+	uint64_t addr;
+	uint8_t len;
+	int8_t sp_words; /* 8-byte words by which it lowers the stack pointer */
+	char text[64];
+};
+
+struct entry {
+	uint64_t addr;	/* of the function */
+	uint64_t patch; /* where the jump goes: the second instruction */
+	uint64_t back;	/* first instruction that is not overwritten */
+	uint8_t code[ENTRY_LOOK];
+	struct entry_insn insn[ENTRY_MAX_INSNS];
+	size_t n;
+	bool again;	  /* the first instruction only sets what the stub may change: run it again */
+	uint8_t undo[8];  /* machine code that takes the first instruction back */
+	size_t undo_len;
+	char why[160]; /* why it is refused; "" if it is not */
+};
+
+/*
+ * Decodes the function at addr; `args`: its arguments that must not change (bit N: argument N).
+ * True if it can be patched, else e->why says why not. When the function is nothing but a jump,
+ * *ret_follow is its target and false is returned without a reason.
+ */
+bool entry__decode(const uint8_t *code, size_t len, uint64_t addr, unsigned int args,
+		   struct entry *e, uint64_t *ret_follow);
+
+/* Does a direct branch in this function, at addr, lead into the overwritten bytes? */
+bool entry__branch_into(const struct entry *e, const uint8_t *code, size_t len, uint64_t addr);
+/* Calls fn with the target of each direct branch in this function; as entry__each_rel32. */
+bool entry__each_branch(const uint8_t *code, size_t len, uint64_t addr,
+			bool (*fn)(void *arg, uint64_t to), void *arg);
+/* Does `to` lie in the overwritten bytes, behind the first? */
+static inline bool entry__inside(const struct entry *e, uint64_t to)
+{
+	return to > e->patch && to < e->back;
+}
+/* Calls fn with the target of every 32-bit branch there might be in the text, wherever it begins;
+ * fn returns true to stop. True: stopped. */
+bool entry__each_rel32(const uint8_t *text, size_t len, uint64_t addr,
+		       bool (*fn)(void *arg, uint64_t to), void *arg);
+
+/*
+ * Writes instructions [from, e->n) as they run at `at`, then a jump back into the function.
+ * Returns the bytes written; 0: does not fit in cap or out of reach. ret_offs, if not NULL: where
+ * each instruction begins (e->n entries, from `from`).
+ */
+size_t entry__move(const struct entry *e, size_t from, uint64_t at, uint8_t *buf, size_t cap,
+		   uint32_t *ret_offs);
+
+/* The jump that is written: 5 bytes at e->patch to `to`. False: out of reach. */
+bool entry__jump(uint64_t from, uint64_t to, uint8_t buf[ENTRY_PATCH]);
+
+#endif

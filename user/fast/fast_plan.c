@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fast/fast_plan.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/util.h"
+#include "elf/plt.h"
+
+#define MAX_FOLLOW 4
+#define MAX_BODY (64 << 10)
+#define TEXT_CHUNK (1 << 20)
+
+static bool refuse(struct fast_plan *p, const struct site *s, const char *why)
+{
+	snprintf(p->why, sizeof(p->why), "%s: %s", s->func.name, why);
+	return false;
+}
+
+/* Functions that are left alone, and why that is right. */
+static const char *left_alone(const struct site *s)
+{
+	if (s->wrapper)
+		return "it calls another function of the family";
+	if (allocs__signature(s->func.fn)->does == MW_DOES_RESIZE)
+		return "it keeps its probe";
+	return NULL;
+}
+
+/* The function's entry, behind jumps that lead to it. */
+static bool find_entry(struct elfobj *e, const struct site *s, uint64_t bias, struct fast_plan *p,
+		       struct plan_func *f)
+{
+	uint64_t vaddr = s->func.vaddr, follow;
+	unsigned int args = signature__args(allocs__signature(s->func.fn));
+	uint8_t code[ENTRY_LOOK];
+
+	/* a throwing function's malloc is given the second argument too */
+	if (s->func.fn == MW_FN_NEW)
+		args |= 1u << 2;
+	for (int i = 0; i < MAX_FOLLOW; i++) {
+		size_t n = elfobj__read(e, vaddr, code, sizeof(code));
+
+		if (entry__decode(code, n, vaddr + bias, args, &f->stub.entry, &follow))
+			return true;
+		if (!follow)
+			return refuse(p, s, f->stub.entry.why);
+		vaddr = follow - bias;
+	}
+	return refuse(p, s, "its code is a chain of jumps");
+}
+
+struct free_search {
+	const struct elfobj *elf;
+	const struct site *sites, *self;
+	size_t n;
+	struct plt plt;
+};
+
+static bool is_free(void *arg, uint64_t to)
+{
+	const struct free_search *f = arg;
+	const struct plt_entry *stub = plt__resolve(&f->plt, f->elf, to);
+
+	if (stub)
+		return stub->fn == MW_FN_FREE;
+	for (size_t i = 0; i < f->n; i++) {
+		const struct site *s = &f->sites[i];
+
+		if (s != f->self && s->func.fn == MW_FN_FREE && s->func.vaddr == to)
+			return true;
+	}
+	return false;
+}
+
+/* A check before a free: what it gives back goes through that one's stub. */
+static bool leads_to_free(struct elfobj *e, const struct site *s, const struct site *sites,
+			  size_t n)
+{
+	struct free_search f = {.elf = e, .sites = sites, .self = s, .n = n};
+	uint8_t body[256];
+	bool found;
+	size_t len = elfobj__read(e, s->func.vaddr, body,
+				  min_of(s->func.size, (uint64_t)sizeof(body)));
+
+	if (s->func.fn != MW_FN_FREE || s->func.size > sizeof(body) || !len ||
+	    plt__load(e, false, &f.plt))
+		return false;
+	found = entry__each_branch(body, len, s->func.vaddr, is_free, &f);
+	plt__free(&f.plt);
+	return found;
+}
+
+static bool clear_of_branches(struct elfobj *e, const struct site *s, uint64_t bias,
+			      struct fast_plan *p, const struct plan_func *f)
+{
+	size_t want = s->func.size ? min_of(s->func.size, (uint64_t)MAX_BODY) : ENTRY_LOOK;
+	cleanup_free uint8_t *body = malloc(want);
+	size_t n = body ? elfobj__read(e, f->stub.entry.addr - bias, body, want) : 0;
+
+	if (!n || entry__branch_into(&f->stub.entry, body, n, f->stub.entry.addr))
+		return refuse(p, s, "a branch leads into the bytes to be written");
+	return true;
+}
+
+/* The file's bytes are what the process runs, and nobody else writes there. */
+static bool as_in_file(const struct site *s, struct procmem *mem, struct fast_plan *p,
+		       const struct plan_func *f)
+{
+	const struct entry *e = &f->stub.entry;
+	uint8_t now[ENTRY_LOOK];
+	size_t from = e->patch - e->addr, n = e->back - e->patch;
+
+	if (procmem__read(mem, e->patch, now, n))
+		return refuse(p, s, "its memory cannot be read");
+	if (memcmp(now, e->code + from, n))
+		return refuse(p, s, "its code in memory is not that of the file (another tracer's "
+				    "probe, or a patch)");
+	return true;
+}
+
+static const struct plan_func *find(const struct fast_plan *p, uint64_t entry)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->funcs[i].hooked && p->funcs[i].stub.entry.addr == entry)
+			return &p->funcs[i];
+	}
+	return NULL;
+}
+
+static bool plan_one(struct elfobj *e, const struct site *sites, size_t n, const struct site *s,
+		     uint64_t bias, struct procmem *mem, struct fast_plan *p, struct plan_func *f)
+{
+	const struct plan_func *same;
+
+	f->site = s;
+	f->stub.fn = s->func.fn;
+	f->stub.target = -1;
+	f->stub.null_goes_on = s->null_goes_on;
+	f->stub.align_goes_on = s->align_goes_on;
+	f->why = left_alone(s);
+	if (f->why)
+		return true;
+	if (!find_entry(e, s, bias, p, f)) {
+		if (!leads_to_free(e, s, sites, n))
+			return false;
+		f->why = "it goes on to another function of the family";
+		*p->why = 0;
+		return true;
+	}
+	same = find(p, f->stub.entry.addr);
+	if (same) {
+		f->why = "it is another name of a function above";
+		return same->stub.fn == f->stub.fn ||
+		       refuse(p, s, "it shares its code with a function of another kind");
+	}
+	if (!clear_of_branches(e, s, bias, p, f) || !as_in_file(s, mem, p, f))
+		return false;
+	if (p->hooked == STUB_MAX_FUNCS)
+		return refuse(p, s, "there are too many functions");
+	f->hooked = true;
+	p->hooked++;
+	return true;
+}
+
+struct text_scan {
+	struct fast_plan *p;
+	uint64_t lo, hi;
+};
+
+static bool into_any(void *arg, uint64_t to)
+{
+	struct text_scan *t = arg;
+
+	if (to <= t->lo || to >= t->hi)
+		return false;
+	for (size_t i = 0; i < t->p->n; i++) {
+		const struct plan_func *f = &t->p->funcs[i];
+
+		if (f->hooked && entry__inside(&f->stub.entry, to))
+			return !refuse(t->p, f->site, "a branch leads into the bytes to be written");
+	}
+	return false;
+}
+
+/* Branches from anywhere in the file. */
+static int scan_text(struct elfobj *e, uint64_t bias, struct fast_plan *p)
+{
+	struct text_scan t = {.p = p, .lo = UINT64_MAX};
+	cleanup_free uint8_t *buf = malloc(TEXT_CHUNK);
+	const struct elfobj_segment *seg;
+	size_t n = elfobj__segments(e, &seg);
+
+	if (!buf)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->funcs[i].hooked) {
+			t.lo = min_of(t.lo, p->funcs[i].stub.entry.patch);
+			t.hi = max_of(t.hi, p->funcs[i].stub.entry.back);
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!(seg[i].flags & PF_X))
+			continue;
+		for (uint64_t at = 0; at < seg[i].filesz; at += TEXT_CHUNK - 8) {
+			uint64_t vaddr = seg[i].vaddr + at;
+			size_t want = min_of(seg[i].filesz - at, (uint64_t)TEXT_CHUNK);
+			size_t got = elfobj__read(e, vaddr, buf, want);
+
+			if (entry__each_rel32(buf, got, vaddr + bias, into_any, &t))
+				return 0;
+		}
+	}
+	return 0;
+}
+
+/* The function that is called in the stead of one that throws: same allocator, returns NULL. */
+static bool find_targets(struct fast_plan *p)
+{
+	int plain = -1, aligned = -1, index = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct plan_func *f = &p->funcs[i];
+		const char *name = f->site->func.name;
+
+		if (!f->hooked)
+			continue;
+		if (f->stub.fn == MW_FN_MALLOC && strstr(name, "malloc") && !strchr(name, 'Z') &&
+		    !strstr(name, "aligned") && !strstr(name, "small") && plain < 0)
+			plain = index;
+		if (f->stub.fn == MW_FN_MEMALIGN && aligned < 0)
+			aligned = index;
+		index++;
+	}
+	for (size_t i = 0; i < p->n; i++) {
+		struct plan_func *f = &p->funcs[i];
+		const char *name = f->site->func.name;
+
+		if (!f->hooked || (f->stub.fn != MW_FN_NEW && strcmp(name, "mi_new_n")))
+			continue;
+		f->stub.aligned = strstr(name, "align");
+		f->stub.target = f->stub.aligned ? aligned : plain;
+		if (f->stub.target < 0)
+			return refuse(p, f->site, "it throws, and there is no malloc beside it");
+	}
+	return true;
+}
+
+int fast_plan__make(struct elfobj *e, const struct site *sites, size_t n, uint64_t bias,
+		    struct procmem *mem, struct fast_plan *p)
+{
+	bool frees = false;
+	int err;
+
+	memset(p, 0, sizeof(*p));
+	if (elfobj__machine(e) != EM_X86_64) {
+		snprintf(p->why, sizeof(p->why), "only x86-64 programs can be sampled inside");
+		return 0;
+	}
+	p->funcs = calloc(n ? n : 1, sizeof(*p->funcs));
+	if (!p->funcs)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		p->n++;
+		if (!plan_one(e, sites, n, &sites[i], bias, mem, p, &p->funcs[i]))
+			return 0;
+		frees |= p->funcs[i].hooked && p->funcs[i].stub.fn == MW_FN_FREE;
+	}
+	if (!p->hooked || !frees) {
+		snprintf(p->why, sizeof(p->why), "no allocator of its own");
+		return 0;
+	}
+	if (!find_targets(p))
+		return 0;
+	err = scan_text(e, bias, p);
+	return err;
+}
+
+void fast_plan__fini(struct fast_plan *p)
+{
+	free(p->funcs);
+	p->funcs = NULL;
+}
+
+static bool status_line(const char *status, const char *name, char *buf, size_t len)
+{
+	const char *at = strstr(status, name);
+
+	*buf = 0;
+	if (!at)
+		return false;
+	at += strlen(name);
+	at += strspn(at, " \t");
+	snprintf(buf, len, "%.*s", (int)strcspn(at, "\n"), at);
+	return true;
+}
+
+bool fast_plan__process(int pid, char why[FAST_WHY])
+{
+	cleanup_free char *text = NULL;
+	char path[64], value[64];
+
+	*why = 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (util__read_file(path, 65536, &text) <= 0)
+		snprintf(why, FAST_WHY, "it is gone");
+	else if (status_line(text, "\nSeccomp:", value, sizeof(value)) && atoi(value))
+		snprintf(why, FAST_WHY, "it filters its system calls (seccomp)");
+	else if (status_line(text, "\nTracerPid:", value, sizeof(value)) && atoi(value))
+		snprintf(why, FAST_WHY, "PID %d traces it (a debugger)", atoi(value));
+	else if (status_line(text, "\nx86_Thread_features:", value, sizeof(value)) &&
+		 strstr(value, "shstk"))
+		snprintf(why, FAST_WHY, "it runs with a shadow stack");
+	return !*why;
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fast/inject.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "fast/remote.h"
+#include "sys/proc_task.h"
+#include "sys/procmap.h"
+
+#define NAME "/memfd:memwatch-fast"
+#define STOP_NS 500000000ULL
+#define TRIES 20
+#define REACH (1ULL << 30)
+#define LOWEST (1ULL << 20)
+#define STACK_LOOK (256 << 10)
+#define PAGE 4096
+
+void fast__fini(struct fast *f)
+{
+	if (f->fd > 0)
+		close(f->fd);
+	f->fd = -1;
+	stub_image__fini(&f->image);
+}
+
+static uint64_t data_of(const struct fast *f)
+{
+	return f->image.hdr.base + f->image.hdr.code_bytes;
+}
+
+int fast__set_rate(const struct fast *f, uint64_t rate)
+{
+	return procmem__write(f->pid, data_of(f) + DATA_RATE, &rate, sizeof(rate));
+}
+
+uint64_t fast__full(const struct fast *f)
+{
+	struct procmem *mem;
+	uint64_t n = 0;
+
+	if (procmem__open(f->pid, &mem))
+		return 0;
+	if (procmem__read_u64(mem, data_of(f) + DATA_FULL, &n))
+		n = 0;
+	procmem__close(mem);
+	return n;
+}
+
+/* A hole within reach of all functions, as near as can be; 0: none. */
+static uint64_t find_hole(const struct procmap *maps, uint64_t lo, uint64_t hi, uint64_t bytes)
+{
+	uint64_t best = 0, best_far = UINT64_MAX, end = LOWEST;
+
+	for (size_t i = 0; i <= maps->n; i++) {
+		uint64_t next = i < maps->n ? maps->entries[i].start : (1ULL << 47) - PAGE;
+		/* a page is left free on both sides: guard pages and stacks that grow */
+		uint64_t from = end + 16 * PAGE, to = next - 256 * PAGE, at, far;
+
+		end = i < maps->n ? maps->entries[i].end : 0;
+		if (next < 257 * PAGE || to < from || to - from < bytes)
+			continue;
+		at = from > hi ? from : to - bytes;
+		far = at > hi ? at + bytes - lo : hi - at;
+		if (far < REACH && far < best_far) {
+			best = at;
+			best_far = far;
+		}
+	}
+	return best;
+}
+
+static size_t gather(const struct fast_plan *p, struct stub_func *funcs)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->funcs[i].hooked)
+			funcs[n++] = p->funcs[i].stub;
+	}
+	return n;
+}
+
+static bool is_ours(const struct procmap_entry *e)
+{
+	return e->kind == PROCMAP_FILE && (e->prot & PROCMAP_X) && !strcmp(e->path, NAME);
+}
+
+/* Stubs of an earlier run that are the very ones wanted. */
+static bool reuse(const struct procmap *maps, struct procmem *mem, const struct stub_func *funcs,
+		  size_t n, struct fast *f)
+{
+	for (size_t i = 0; i < maps->n; i++) {
+		const struct procmap_entry *e = &maps->entries[i];
+		const struct procmap_entry *data = procmap__find(maps, e->end);
+		cleanup_free uint8_t *now = NULL;
+
+		if (!is_ours(e) || e->end - e->start != stub__code_bytes(n) || !data ||
+		    !(data->prot & PROCMAP_W) || data->end < e->end + DATA_BYTES)
+			continue;
+		if (stub__build(funcs, n, e->start, &f->image))
+			continue;
+		now = malloc(f->image.hdr.code_bytes);
+		if (now && !procmem__read(mem, e->start, now, f->image.hdr.code_bytes) &&
+		    !memcmp(now, f->image.code, f->image.hdr.code_bytes)) {
+			f->fd = procmap__open(maps, e);
+			if (f->fd >= 0)
+				return true;
+		}
+		stub_image__fini(&f->image);
+	}
+	return false;
+}
+
+/* Tables as at the start: what is there of the last run would pass for sampled blocks. */
+static int clear_data(const struct fast *f, struct procmem *mem, uint64_t rate)
+{
+	static const uint8_t zero[PAGE];
+	cleanup_free uint8_t *head = malloc(DATA_FILTER);
+	struct timespec now;
+	uint64_t owner[2];
+	uint8_t page[PAGE];
+
+	if (!head)
+		return -ENOMEM;
+	for (uint64_t at = DATA_FILTER; at < DATA_BYTES; at += PAGE) {
+		if (procmem__read(mem, data_of(f) + at, page, PAGE))
+			return -EFAULT;
+		if (memcmp(page, zero, PAGE) &&
+		    procmem__write(f->pid, data_of(f) + at, zero, PAGE))
+			return -EFAULT;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	stub__data(head, rate, now.tv_nsec ^ (uint64_t)now.tv_sec << 30);
+	owner[0] = getpid();
+	owner[1] = proc_task__start_ns(getpid());
+	memcpy(head + DATA_OWNER, owner, sizeof(owner));
+	return procmem__write(f->pid, data_of(f), head, DATA_FILTER);
+}
+
+/* The calls by which a thread of the process maps the stubs. */
+struct mapping {
+	struct fast *f;
+	struct remote_code code;
+};
+
+static int call(struct remote *r, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+		uint64_t e, uint64_t *ret)
+{
+	const uint64_t args[6] = {a, b, c, d, e, 0};
+	int64_t v;
+	int err = remote__call(r, nr, args, &v);
+
+	if (err)
+		return err;
+	if (v < 0 && v > -4096)
+		return (int)v;
+	*ret = v;
+	return 0;
+}
+
+static int map_by(struct remote *r, struct fast *f)
+{
+	const struct stub_header *h = &f->image.hdr;
+	uint64_t fd, at;
+	char path[64];
+	int err;
+
+	err = call(r, SYS_memfd_create, remote__text(r), MFD_CLOEXEC, 0, 0, 0, &fd);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%lu", f->pid, (unsigned long)fd);
+	f->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (f->fd < 0)
+		err = -errno;
+	if (!err)
+		err = util__write_all(f->fd, f->image.code, h->code_bytes);
+	/* data first: no code without it */
+	if (!err)
+		err = call(r, SYS_mmap, data_of(f), DATA_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			   (uint64_t)-1, &at);
+	if (!err && at != data_of(f))
+		err = -EEXIST;
+	if (!err)
+		err = call(r, SYS_mmap, h->base, h->code_bytes, PROT_READ | PROT_EXEC,
+			   MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, &at);
+	if (!err && at != h->base)
+		err = -EEXIST;
+	call(r, SYS_close, fd, 0, 0, 0, 0, &at);
+	return err;
+}
+
+static int map_with(struct mapping *m, pid_t tid)
+{
+	struct remote_threads t;
+	struct remote r;
+	int err = remote__stop(m->f->pid, tid, STOP_NS, &t), end;
+
+	if (err)
+		return err;
+	err = remote__begin(m->f->pid, &t.t[0], &m->code, &r);
+	if (!err) {
+		err = map_by(&r, m->f);
+		end = remote__end(&r);
+		err = err ? err : end;
+		t.t[0].sig = r.stop_sig;
+	}
+	remote__go(&t);
+	return err;
+}
+
+/* The first thread that can be had: the main thread's stack is the surest. */
+static int map_in_thread(void *arg)
+{
+	struct mapping *m = arg;
+	int err = -ESRCH;
+
+	for (int i = 0; i < TRIES; i++) {
+		char path[64];
+		struct dirent *d;
+		DIR *dir;
+
+		snprintf(path, sizeof(path), "/proc/%d/task", m->f->pid);
+		dir = opendir(path);
+		if (!dir)
+			return -ESRCH;
+		err = -EAGAIN;
+		while ((err == -EAGAIN || err == -ESRCH) && (d = readdir(dir))) {
+			if (atoi(d->d_name) > 0)
+				err = map_with(m, atoi(d->d_name));
+		}
+		closedir(dir);
+		if (err != -EAGAIN && err != -ESRCH)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return err;
+}
+
+static int map_new(int pid, const struct procmap *maps, const struct stub_func *funcs, size_t n,
+		   struct fast *f, char why[FAST_WHY])
+{
+	struct mapping m = {.f = f};
+	uint64_t lo = UINT64_MAX, hi = 0, base;
+	int err = remote__find_code(pid, &m.code);
+
+	if (err) {
+		snprintf(why, FAST_WHY, "it has no code to make system calls with");
+		return err;
+	}
+	for (size_t i = 0; i < n; i++) {
+		lo = min_of(lo, funcs[i].entry.addr);
+		hi = max_of(hi, funcs[i].entry.addr);
+	}
+	base = find_hole(maps, lo, hi, stub__code_bytes(n) + DATA_BYTES);
+	err = base ? stub__build(funcs, n, base, &f->image) : -ERANGE;
+	if (err) {
+		snprintf(why, FAST_WHY, "no room for stubs near its allocator");
+		return err;
+	}
+	err = remote__run(map_in_thread, &m);
+	if (err == -EAGAIN)
+		snprintf(why, FAST_WHY, "no thread of it has room on its stack");
+	else if (err == -EPERM)
+		snprintf(why, FAST_WHY, "it is traced by another process");
+	else if (err)
+		snprintf(why, FAST_WHY, "stubs cannot be mapped: %s", strerror(-err));
+	return err;
+}
+
+int fast__map(int pid, const struct fast_plan *plan, uint64_t rate, struct fast *f,
+	      char why[FAST_WHY])
+{
+	struct stub_func *funcs = calloc(plan->hooked, sizeof(*funcs));
+	struct procmap *maps = NULL;
+	struct procmem *mem = NULL;
+	size_t n;
+	int err = funcs ? procmem__open(pid, &mem) : -ENOMEM;
+
+	memset(f, 0, sizeof(*f));
+	f->pid = pid;
+	f->fd = -1;
+	*why = 0;
+	if (!err)
+		err = procmap__read(pid, &maps);
+	if (!err) {
+		n = gather(plan, funcs);
+		if (!reuse(maps, mem, funcs, n, f))
+			err = map_new(pid, maps, funcs, n, f, why);
+	}
+	if (!err)
+		err = clear_data(f, mem, rate);
+	if (err && !*why)
+		snprintf(why, FAST_WHY, "its memory cannot be written: %s", strerror(-err));
+	procmap__free(maps);
+	procmem__close(mem);
+	free(funcs);
+	if (err)
+		fast__fini(f);
+	return err;
+}
+
+struct patching {
+	int pid;
+	const struct stub_header *h;
+	bool in;
+};
+
+static bool in_patch(const struct stub_header *h, uint64_t word)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		if (word > h->patch[i].addr && word < h->patch[i].addr + h->patch[i].len)
+			return true;
+	}
+	return false;
+}
+
+/* Is a thread inside the bytes, or will a signal handler of its return there? */
+static bool any_inside(const struct patching *p, const struct remote_threads *t)
+{
+	cleanup_free uint64_t *stack = malloc(STACK_LOOK);
+	struct procmem *mem;
+	bool inside = !stack;
+
+	if (procmem__open(p->pid, &mem))
+		return true;
+	for (size_t i = 0; i < t->n && !inside; i++) {
+		struct user_regs_struct r;
+		size_t len = STACK_LOOK;
+
+		if (ptrace(PTRACE_GETREGS, t->t[i].tid, NULL, &r)) {
+			inside = true;
+			break;
+		}
+		inside = in_patch(p->h, r.rip);
+		while (len >= PAGE && procmem__read(mem, (r.rsp - 128) & ~7ULL, stack, len))
+			len /= 2;
+		for (size_t k = 0; len >= PAGE && k < len / 8 && !inside; k++)
+			inside = in_patch(p->h, stack[k]);
+	}
+	procmem__close(mem);
+	return inside;
+}
+
+/* Writes one entry, if what is there is what must be there. */
+static int write_entry(const struct patching *p, struct procmem *mem, const struct stub_patch *e,
+		       bool in)
+{
+	uint8_t now[ENTRY_PATCH];
+	int err = procmem__read(mem, e->addr, now, sizeof(now));
+
+	if (err)
+		return err;
+	if (memcmp(now, in ? e->was : e->is, sizeof(now)))
+		return memcmp(now, in ? e->is : e->was, sizeof(now)) ? -EBUSY : 0;
+	err = procmem__write(p->pid, e->addr, in ? e->is : e->was, ENTRY_PATCH);
+	remote__step(in ? "a jump written" : "a jump taken out");
+	return err;
+}
+
+static int write_entries(const struct patching *p)
+{
+	struct procmem *mem;
+	int err = procmem__open(p->pid, &mem), first = 0;
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < p->h->n; i++) {
+		err = write_entry(p, mem, &p->h->patch[i], p->in);
+		first = first ? first : err;
+		if (err && p->in) { /* all or nothing */
+			while (i-- > 0)
+				write_entry(p, mem, &p->h->patch[i], false);
+			break;
+		}
+	}
+	procmem__close(mem);
+	return first;
+}
+
+static int patch_in_thread(void *arg)
+{
+	struct patching *p = arg;
+	int err = -EAGAIN;
+
+	for (int i = 0; i < TRIES && (err == -EAGAIN || err == -ETIMEDOUT); i++) {
+		struct remote_threads t;
+		uint64_t start = util__now_ns();
+
+		if (i)
+			nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+		err = remote__stop(p->pid, 0, STOP_NS, &t);
+		if (err)
+			continue;
+		err = p->in && any_inside(p, &t) ? -EAGAIN : write_entries(p);
+		log_debug("fast: PID %d: %zu threads were stopped for %.2f ms", p->pid, t.n,
+			  (double)(util__now_ns() - start) / 1e6);
+		remote__go(&t);
+	}
+	return err;
+}
+
+static int patch(int pid, const struct stub_header *h, bool in, char why[FAST_WHY])
+{
+	struct patching p = {.pid = pid, .h = h, .in = in};
+	int err = remote__run(patch_in_thread, &p);
+
+	*why = 0;
+	if (err == -EBUSY)
+		snprintf(why, FAST_WHY, "somebody else has written into its allocator");
+	else if (err == -EPERM)
+		snprintf(why, FAST_WHY, "it is traced by another process");
+	else if (err == -ETIMEDOUT)
+		snprintf(why, FAST_WHY, "a thread of it does not stop");
+	else if (err == -EAGAIN)
+		snprintf(why, FAST_WHY, "a thread of it is always at an allocator's entry");
+	else if (err)
+		snprintf(why, FAST_WHY, "%s", strerror(-err));
+	return err;
+}
+
+int fast__patch(const struct fast *f, char why[FAST_WHY])
+{
+	return patch(f->pid, &f->image.hdr, true, why);
+}
+
+int fast__unpatch(const struct fast *f, char why[FAST_WHY])
+{
+	return patch(f->pid, &f->image.hdr, false, why);
+}
+
+static size_t count_patched(struct procmem *mem, const struct stub_header *h)
+{
+	uint8_t now[ENTRY_PATCH];
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n; i++)
+		n += !procmem__read(mem, h->patch[i].addr, now, sizeof(now)) &&
+		     !memcmp(now, h->patch[i].is, sizeof(now));
+	return n;
+}
+
+/* A jump that does not lead into the stubs is none of ours, whatever the header says. */
+static bool header_is_sound(const struct stub_header *h, const struct procmap_entry *e)
+{
+	if (h->magic != STUB_MAGIC || h->base != e->start || h->n > STUB_MAX_FUNCS)
+		return false;
+	for (size_t i = 0; i < h->n; i++) {
+		int32_t rel;
+		uint64_t to;
+
+		memcpy(&rel, h->patch[i].is + 1, 4);
+		to = h->patch[i].addr + ENTRY_PATCH + (int64_t)rel;
+		if (h->patch[i].is[0] != 0xe9 || to < e->start || to >= e->end)
+			return false;
+	}
+	return true;
+}
+
+static int owner_of(struct procmem *mem, const struct procmap_entry *e)
+{
+	uint64_t owner[2];
+
+	if (procmem__read(mem, e->end + DATA_OWNER, owner, sizeof(owner)) || !owner[0] ||
+	    owner[0] > INT32_MAX || !owner[1] || proc_task__start_ns(owner[0]) != owner[1])
+		return 0;
+	return owner[0];
+}
+
+int fast__clean(int pid, bool look, struct fast_left *ret, char why[FAST_WHY])
+{
+	struct procmap *maps = NULL;
+	struct procmem *mem = NULL;
+	int err = procmem__open(pid, &mem);
+
+	memset(ret, 0, sizeof(*ret));
+	*why = 0;
+	if (!err)
+		err = procmap__read(pid, &maps);
+	for (size_t i = 0; !err && i < maps->n; i++) {
+		const struct procmap_entry *e = &maps->entries[i];
+		struct stub_header h;
+		size_t n;
+
+		if (!is_ours(e) || procmem__read(mem, e->start, &h, sizeof(h)) ||
+		    !header_is_sound(&h, e))
+			continue;
+		n = count_patched(mem, &h);
+		ret->regions++;
+		if (n && !ret->owner)
+			ret->owner = owner_of(mem, e);
+		ret->patched += n;
+		ret->bytes += e->end - e->start + DATA_BYTES;
+		if (n && !look)
+			err = patch(pid, &h, false, why);
+	}
+	procmap__free(maps);
+	procmem__close(mem);
+	return err;
+}

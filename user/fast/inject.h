@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * inject.h - puts stubs into a process and takes them out again.
+ *
+ * What is mapped stays mapped, for a thread might still be on its way through it: `was` at every
+ * entry again, it does nothing, and the next attach uses it again.
+ */
+#ifndef FAST_INJECT_H
+#define FAST_INJECT_H
+
+#include "fast/fast_plan.h"
+#include "fast/stub.h"
+
+/* Stubs in a process. */
+struct fast {
+	int pid;
+	int fd; /* the file behind the code, for probes */
+	struct stub_image image;
+};
+
+/* Maps stubs for the plan's functions; no function leads to them yet. 0 or -errno with why. */
+int fast__map(int pid, const struct fast_plan *plan, uint64_t rate, struct fast *f,
+	      char why[FAST_WHY]);
+/* Makes the functions lead to the stubs, or no longer: all of them at one moment. */
+int fast__patch(const struct fast *f, char why[FAST_WHY]);
+int fast__unpatch(const struct fast *f, char why[FAST_WHY]);
+void fast__fini(struct fast *f);
+
+/* The rate from now on. */
+int fast__set_rate(const struct fast *f, uint64_t rate);
+/* Blocks that were not sampled because their bucket was full. */
+uint64_t fast__full(const struct fast *f);
+
+/* What an earlier run left there. */
+struct fast_left {
+	size_t regions, patched; /* stubs that are mapped; functions that lead to them */
+	uint64_t bytes;
+	int owner; /* a memwatch that is at work there now, or 0 */
+};
+/* Takes the jumps out (look: only counts). 0; -ESRCH; other -errno with why. */
+int fast__clean(int pid, bool look, struct fast_left *ret, char why[FAST_WHY]);
+
+#endif
