@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "elf/layer.h"
+#include "elf/layer_priv.h"
 
 #include <elf.h>
 #include <stdlib.h>

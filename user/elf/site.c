@@ -9,7 +9,7 @@
 
 #include "core/util.h"
 #include "elf/insn.h"
-#include "elf/layer.h"
+#include "elf/layer_priv.h"
 #include "elf/plt.h"
 #include "elf/threadcache.h"
 

@@ -44,7 +44,7 @@ struct site {
 	struct {
 		int64_t lo, hi;
 	} caller[SITE_CALLERS];
-	/* The file may lie over other allocators (elf/layer.h): its code, relative to vaddr. */
+	/* The file may lie over other allocators (elf/layer_priv.h): its code, relative to vaddr. */
 	size_t nlayer;
 	struct {
 		int64_t lo, hi;

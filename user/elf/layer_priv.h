@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * layer.h - files whose allocator lies over another file's: preloaded wrappers, a program's own
+ * layer_priv.h - files whose allocator lies over another file's: preloaded wrappers, a program's own
  * malloc over the C library's, operator new over malloc.
  *
  * What they ask of the allocator below while a call of theirs runs is no call of its own. To tell
  * it from what the program asks for itself, the probes need to know the layer's code: all of a
  * library that stands in for malloc, elsewhere the allocator functions and what they call.
  */
-#ifndef ELF_LAYER_H
-#define ELF_LAYER_H
+#ifndef ELF_LAYER_PRIV_H
+#define ELF_LAYER_PRIV_H
 
 #include <capstone/capstone.h>
 #include <stddef.h>
