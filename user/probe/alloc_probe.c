@@ -167,9 +167,8 @@ static int attach_single(struct alloc_probe *p, const struct bpf_program *prog, 
 			 const struct probe_batch *b, int pid, uint32_t target, bool ret)
 {
 	for (size_t i = 0; i < b->n; i++) {
-		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = b->cookies[i], .retprobe = ret);
-		struct bpf_link *link =
-			bpf_program__attach_uprobe_opts(prog, pid, path, b->offsets[i], &opts);
+		struct bpf_link *link = uprobe_link__single(prog, ret, pid, path, b->offsets[i],
+							    b->cookies[i]);
 		int err;
 
 		if (!link)

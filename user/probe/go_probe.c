@@ -61,7 +61,7 @@ static int attach(struct go_probe *p, int pid, uint64_t off, const struct mw_go_
 					    MW_BPF_TRACE_UPROBE_MULTI, path, &off, NULL, 1, pid, 0);
 		return p->link_fd < 0 ? p->link_fd : 0;
 	}
-	p->link = bpf_program__attach_uprobe(skel->progs.mw_go_cycle_end, false, pid, path, off);
+	p->link = uprobe_link__single(skel->progs.mw_go_cycle_end, false, pid, path, off, 0);
 	return p->link ? 0 : -errno;
 }
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "probe/uprobe_link.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "sys/privilege.h"
 
 /* union bpf_attr, member link_create with uprobe_multi, as of Linux 6.6. */
 struct link_create_attr {
@@ -40,4 +43,16 @@ int uprobe_link__create(int prog_fd, int attach_type, const char *path, const ui
 	attr.pid = pid;
 	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : (int)fd;
+}
+
+struct bpf_link *uprobe_link__single(const struct bpf_program *prog, bool ret, int pid,
+				     const char *path, uint64_t offset, uint64_t cookie)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie, .retprobe = ret);
+	struct bpf_link *link;
+
+	privilege__raise(PRIVILEGE_PERF_PROBES);
+	link = bpf_program__attach_uprobe_opts(prog, pid, path, offset, &opts);
+	privilege__lower(PRIVILEGE_PERF_PROBES);
+	return link;
 }

@@ -6,6 +6,7 @@
 #ifndef PROBE_UPROBE_LINK_H
 #define PROBE_UPROBE_LINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +17,13 @@
  */
 int uprobe_link__create(int prog_fd, int attach_type, const char *path, const uint64_t *offsets,
 			const uint64_t *cookies, size_t n, int pid, uint32_t flags);
+
+struct bpf_link;
+struct bpf_program;
+
+/* The same as a perf event, one probe in one process: before Linux 6.6, and it takes CAP_SYS_ADMIN.
+ * NULL: errno. */
+struct bpf_link *uprobe_link__single(const struct bpf_program *prog, bool ret, int pid,
+				     const char *path, uint64_t offset, uint64_t cookie);
 
 #endif
