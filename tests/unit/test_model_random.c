@@ -196,6 +196,26 @@ static struct heap *some_heap(uint64_t sample_bytes)
 	return h;
 }
 
+static void drop_pages(struct heap *h, struct anon *a, uint32_t t)
+{
+	uint32_t frame = 1, site, to[4096];
+
+	anon__drop_target(a, t);
+	heap__drop_target(h, t);
+	set_pages(t, 0, PAGES, 0);
+	assert_true(h->nsites <= ARRAY_SIZE(to));
+	heap__compact(h, to);
+	anon__renumber(a, to);
+	for (uint32_t k = 0; k < TARGETS; k++) {
+		for (uint32_t i = 0; i < PAGES; i++) {
+			if (page_site[k][i])
+				page_site[k][i] = to[page_site[k][i] - 1] + 1;
+		}
+	}
+	for (uint64_t s = 1; s <= SITES; s++)
+		assert_int_equal(heap__stack(h, t, s, 0, &frame, 1, &site), 0);
+}
+
 static void anon_is_a_page_table(void **state)
 {
 	for (uint64_t round = 1; round <= 30; round++) {
@@ -208,7 +228,9 @@ static void anon_is_a_page_table(void **state)
 		for (int n = 0; n < 400; n++) {
 			uint32_t t = rnd(TARGETS), child = (t + 1) % TARGETS;
 
-			if (rnd(60) == 0) { /* exec */
+			if (rnd(60) == 0) { /* let go; another has its index */
+				drop_pages(h, a, t);
+			} else if (rnd(60) == 0) { /* exec */
 				anon__clear_target(a, t);
 				set_pages(t, 0, PAGES, 0);
 			} else if (rnd(60) == 0) { /* a process ended and another is a child of t */
@@ -350,9 +372,37 @@ static void compare_heap(struct heap *h)
 	for (size_t i = 0; i < h->nsites; i++) {
 		const struct heap_site *s = &h->sites[i];
 
+		if (s->target >= TARGETS)
+			continue; /* dropped */
 		assert_true(fabs(heap_site__inuse_bytes(s) - site_bytes[s->target][s->stack]) <
 			    1e-2);
 		assert_true(s->alloc_samples >= s->free_samples);
+	}
+}
+
+/* A process is let go and another has its index; now and then the tables are compacted. */
+static void do_drop(struct heap *h, uint32_t t)
+{
+	uint32_t frame[2] = {t, 0}, site, to[4096];
+
+	heap__drop_target(h, t);
+	memset(&books[t], 0, sizeof(books[t]));
+	memset(blocks[t], 0, sizeof(blocks[t]));
+	if (rnd(2)) {
+		assert_true(h->nsites <= ARRAY_SIZE(to));
+		heap__compact(h, to);
+		assert_int_equal(h->ndropped, 0);
+	}
+	for (uint64_t s = 1; s <= SITES; s++) {
+		frame[1] = s;
+		assert_int_equal(heap__stack(h, t, s, 0, frame, 2, &site), 0);
+	}
+	/* What is left is what was there: by the frames that each stack came with. */
+	for (uint32_t i = 0; i < h->nsites; i++) {
+		const uint32_t *f = heap__site_frames(h, &h->sites[i]);
+
+		if (h->sites[i].target < TARGETS && h->sites[i].nframes == 2)
+			assert_true(f[0] == h->sites[i].target && f[1] == h->sites[i].stack);
 	}
 }
 
@@ -384,7 +434,8 @@ static void heap_is_a_list_of_blocks(void **state)
 					rate = rates[1 + rnd(2)];
 				heap__set_rate(h, rate);
 				break;
-			case 3 ... 45: do_alloc(h, t, i, tid, rate); break;
+			case 3: do_drop(h, t); break;
+			case 4 ... 45: do_alloc(h, t, i, tid, rate); break;
 			case 46 ... 75: do_free(h, t, i, tid, 0); break;
 			default: do_realloc(h, t, i, tid, rate);
 			}

@@ -50,6 +50,13 @@ void hash_index__add(struct hash_index *x, uint64_t hash)
 	put(x, x->n++);
 }
 
+void hash_index__clear(struct hash_index *x)
+{
+	if (x->slot)
+		memset(x->slot, 0, (x->mask + 1) * sizeof(*x->slot));
+	x->n = 0;
+}
+
 bool hash_index__next(const struct hash_index *x, uint64_t hash, size_t *at, uint32_t *ret)
 {
 	if (!x->slot)

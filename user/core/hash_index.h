@@ -26,6 +26,9 @@ int hash_index__reserve(struct hash_index *x);
 /* Adds element number x->n; there must be room. The hash should be well mixed in its low bits. */
 void hash_index__add(struct hash_index *x, uint64_t hash);
 
+/* No elements; keeps its memory for as many as it had, so that they can be added without reserve. */
+void hash_index__clear(struct hash_index *x);
+
 /*
  * The next element with this hash, which the caller compares; *at is HASH_INDEX_START at first.
  * false: there is none (any more).

@@ -25,6 +25,22 @@ int util__grow(void **items, size_t *cap, size_t want, size_t size)
 	return 0;
 }
 
+void util__shrink(void **items, size_t *cap, size_t n, size_t size)
+{
+	size_t want = *cap;
+	void *p;
+
+	while (want > 64 && want / 4 > n)
+		want /= 2;
+	if (want == *cap)
+		return;
+	p = realloc(*items, want * size);
+	if (p) {
+		*items = p;
+		*cap = want;
+	}
+}
+
 uint64_t util__hash(const void *data, size_t len)
 {
 	const uint8_t *p = data;

@@ -64,6 +64,7 @@ static inline int take_fd(int *fd)
  * Returns 0, -ENOMEM or -E2BIG (arithmetic overflow).
  */
 int util__grow(void **items, size_t *cap, size_t want, size_t size);
+void util__shrink(void **items, size_t *cap, size_t n, size_t size);
 
 /* array_reserve(items, cap, n): room for n elements; evaluates to 0 or a negative errno. */
 #define array_reserve(items, cap, n)                                                          \
@@ -75,6 +76,16 @@ int util__grow(void **items, size_t *cap, size_t want, size_t size);
 		(cap) = _c;                                                                   \
 		_r;                                                                           \
 	})
+
+/* array_shrink(items, cap, n): gives memory back where less than a quarter is in use. */
+#define array_shrink(items, cap, n)                                                           \
+	do {                                                                                  \
+		void *_p = (items);                                                           \
+		size_t _c = (cap);                                                            \
+		util__shrink(&_p, &_c, (n), sizeof(*(items)));                                \
+		(items) = _p;                                                                 \
+		(cap) = _c;                                                                   \
+	} while (0)
 
 /* Finaliser of MurmurHash3 (public domain): every input bit reaches every output bit. */
 static inline uint64_t util__mix64(uint64_t x)

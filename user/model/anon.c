@@ -177,6 +177,20 @@ void anon__clear_target(struct anon *a, uint32_t target)
 	unmap(a, target, 0, UINT64_MAX);
 }
 
+void anon__drop_target(struct anon *a, uint32_t target)
+{
+	free(a->targets[target].regions);
+	memset(&a->targets[target], 0, sizeof(a->targets[target]));
+}
+
+void anon__renumber(struct anon *a, const uint32_t *new_site)
+{
+	for (uint32_t t = 0; t < MW_MAX_TARGETS; t++) {
+		for (size_t i = 0; i < a->targets[t].n; i++)
+			a->targets[t].regions[i].site = new_site[a->targets[t].regions[i].site];
+	}
+}
+
 uint64_t anon__mapped_bytes(const struct anon *a, uint32_t target)
 {
 	const struct heap_target *t = &a->heap->targets[target];

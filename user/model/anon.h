@@ -33,6 +33,10 @@ void anon__free(struct anon *a);
 void anon__event(struct anon *a, const struct mw_ev_map *ev);
 int anon__fork(struct anon *a, uint32_t parent, uint32_t child);
 void anon__clear_target(struct anon *a, uint32_t target);
+/* The target is gone for good: after heap__drop_target. */
+void anon__drop_target(struct anon *a, uint32_t target);
+/* Sites have new numbers (heap__compact). */
+void anon__renumber(struct anon *a, const uint32_t *new_site);
 /* Bytes mapped by this target's program itself and still there (allocators' own left out). */
 uint64_t anon__mapped_bytes(const struct anon *a, uint32_t target);
 

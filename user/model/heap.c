@@ -11,6 +11,7 @@
 #define DEFAULT_MAX_BLOCKS (64u << 20)
 #define DEFAULT_MAX_SITES (1u << 20)
 #define MAX_REALLOCS 65536
+#define DROPPED UINT16_MAX /* heap_site.target of a site that heap__compact gives back */
 
 int heap__new(const struct heap_opts *opts, struct heap **ret)
 {
@@ -446,6 +447,67 @@ void heap__clear_target(struct heap *h, uint32_t target)
 			account_free(h, target, &b, 1);
 	}
 	free(c.blocks);
+}
+
+static void drop_realloc_of(struct heap *h, uint32_t target)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->nreallocs; i++) {
+		if (key_target(h->reallocs[i].block.key) != target)
+			h->reallocs[n++] = h->reallocs[i];
+	}
+	h->nreallocs = n;
+}
+
+void heap__drop_target(struct heap *h, uint32_t target)
+{
+	struct heap_target *t = &h->targets[target];
+
+	if (t->alloc_samples != t->free_samples)
+		heap__clear_target(h, target);
+	drop_realloc_of(h, target);
+	for (size_t i = 0; i < h->nsites; i++) {
+		struct heap_site *s = &h->sites[i];
+
+		if (s->target != target)
+			continue;
+		free(s->ages);
+		hist__clear(&s->hist);
+		memset(s, 0, sizeof(*s));
+		s->target = DROPPED;
+		h->ndropped++;
+	}
+	free(t->hist);
+	memset(t, 0, sizeof(*t));
+}
+
+void heap__compact(struct heap *h, uint32_t *ret_new)
+{
+	size_t n = 0, nframes = 0;
+
+	hash_index__clear(&h->index);
+	for (size_t i = 0; i < h->nsites; i++) {
+		struct heap_site *s = &h->sites[i];
+
+		ret_new[i] = UINT32_MAX;
+		if (s->target == DROPPED)
+			continue;
+		/* Sites and frames are in the order in which they came: they move down only. */
+		memmove(h->frames + nframes, h->frames + s->frame0,
+			s->nframes * sizeof(*h->frames));
+		s->frame0 = nframes;
+		nframes += s->nframes;
+		ret_new[i] = n;
+		h->sites[n++] = *s;
+		hash_index__add(&h->index, site_hash(s->target, s->stack));
+	}
+	h->nsites = n;
+	h->nframes = nframes;
+	h->ndropped = 0;
+	array_shrink(h->sites, h->sites_cap, n);
+	array_shrink(h->frames, h->frames_cap, nframes);
+	livemap__renumber(&h->live, ret_new);
 }
 
 size_t heap__memory(const struct heap *h)

@@ -72,6 +72,7 @@ struct heap {
 	struct livemap live;
 	struct heap_site *sites;
 	size_t nsites, sites_cap, max_sites;
+	size_t ndropped; /* sites of targets that were dropped: until heap__compact */
 	uint32_t *frames;
 	size_t nframes, frames_cap;
 	struct hash_index index;     /* sites by target and stack */
@@ -112,6 +113,15 @@ void heap__undealloc(struct heap *h, const struct mw_ev_free *ev);
 int heap__fork(struct heap *h, uint32_t parent, uint32_t child);
 /* The address space is gone (exec, exit): all live blocks count as freed. */
 void heap__clear_target(struct heap *h, uint32_t target);
+
+/* The target is gone for good, and with it its blocks, sites and sums; another may have its index.
+ */
+void heap__drop_target(struct heap *h, uint32_t target);
+/*
+ * Gives back the sites that were dropped; those that stay are numbered anew. ret_new: by old number
+ * (h->nsites of them before the call) the new one, UINT32_MAX: dropped.
+ */
+void heap__compact(struct heap *h, uint32_t *ret_new);
 
 /* Blocks that are live, weighted; convenience of site numbers. */
 double heap_site__inuse_objects(const struct heap_site *s);

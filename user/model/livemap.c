@@ -151,6 +151,18 @@ void livemap__each(const struct livemap *m, void (*fn)(void *arg, const struct l
 	}
 }
 
+void livemap__renumber(struct livemap *m, const uint32_t *new_site)
+{
+	for (size_t k = 0; k < LIVEMAP_SHARDS; k++) {
+		struct livemap_shard *s = &m->shard[k];
+
+		for (uint32_t i = 0; s->slot && i <= s->mask; i++) {
+			if (s->slot[i].key)
+				s->slot[i].site = new_site[s->slot[i].site];
+		}
+	}
+}
+
 size_t livemap__memory(const struct livemap *m)
 {
 	size_t bytes = 0;

@@ -48,6 +48,8 @@ const struct livemap_block *livemap__find(const struct livemap *m, uint64_t key)
 /* Calls fn for every block, in no order; the map must not change meanwhile. */
 void livemap__each(const struct livemap *m, void (*fn)(void *arg, const struct livemap_block *b),
 		   void *arg);
+/* The sites have new numbers: of each block's, the entry with its old number. */
+void livemap__renumber(struct livemap *m, const uint32_t *new_site);
 /* Bytes of memory in use. */
 size_t livemap__memory(const struct livemap *m);
 

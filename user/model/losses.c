@@ -47,6 +47,17 @@ void losses__add_counters(struct losses *l, const uint64_t *c)
 		l->ending[i] += c[MW_C_STACK_END + i];
 }
 
+void losses__add_heap(struct losses *ret, const struct heap_target *h)
+{
+	losses__add(ret, MW_LOSS_BLOCKS_FULL, h->lost_blocks, h->lost_bytes);
+	losses__add(ret, MW_LOSS_STACK_LATE, h->late_stacks, 0);
+	losses__add(ret, MW_LOSS_HISTOGRAMS, h->lost_hist, 0);
+	losses__add(ret, MW_LOSS_IMPLIED_FREE, h->implied_frees, 0);
+	losses__add(ret, MW_LOSS_UNKNOWN_FREE, h->unknown_frees, 0);
+	losses__add(ret, MW_LOSS_UNKNOWN_UNFREE, h->unknown_unfrees, 0);
+	losses__add(ret, MW_LOSS_FOLLOW_GAP, h->follow_gap_ns > 0, 0);
+}
+
 uint64_t losses__sum(const struct losses *l, enum losses_told told)
 {
 	uint64_t sum = 0;

@@ -17,6 +17,8 @@ enum losses_told {
 	LOSSES_NOTE, /* in profiles only */
 };
 
+struct heap_target;
+
 struct losses_row {
 	const char *unit, *text, *frame, *means; /* frame "": none */
 	enum losses_told told;
@@ -42,6 +44,9 @@ void losses__add(struct losses *l, enum mw_loss cause, uint64_t count, uint64_t 
 void losses__add_all(struct losses *l, const struct losses *more);
 /* What the BPF programs counted: MW_C_COUNT counters. */
 void losses__add_counters(struct losses *l, const uint64_t *counters);
+
+/* What a target of the heap lost. */
+void losses__add_heap(struct losses *l, const struct heap_target *t);
 
 /* The sum over all that are told so. */
 uint64_t losses__sum(const struct losses *l, enum losses_told told);

@@ -180,6 +180,35 @@ void faults__clear_target(struct faults *f, uint32_t target)
 	f->by_target[target].n = f->by_target[target].n_at_end = 0;
 }
 
+void faults__drop_target(struct faults *f, uint32_t target)
+{
+	struct pages *p = &f->by_target[target];
+
+	f->total -= p->n;
+	free(p->s);
+	memset(p, 0, sizeof(*p));
+}
+
+void faults__renumber(struct faults *f, const uint32_t *new_site, size_t n)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < f->nsites && i < n; i++) {
+		if (new_site[i] == UINT32_MAX)
+			continue;
+		left = new_site[i] + 1;
+		f->sites[new_site[i]] = f->sites[i];
+	}
+	memset(f->sites + left, 0, (f->nsites - left) * sizeof(*f->sites));
+	f->nsites = left;
+	for (uint32_t t = 0; t < MW_MAX_TARGETS; t++) {
+		size_t have = max_of(f->by_target[t].n, f->by_target[t].n_at_end);
+
+		for (size_t i = 0; i < have; i++)
+			f->by_target[t].s[i].site = new_site[f->by_target[t].s[i].site];
+	}
+}
+
 void faults__at_death(struct faults *f, uint32_t target)
 {
 	struct pages *p = &f->by_target[target];
@@ -391,4 +420,12 @@ const struct losses *faults__losses(const struct faults *f)
 uint32_t faults__period(const struct faults *f)
 {
 	return f->period;
+}
+
+void faults__memory(const struct faults *f, uint64_t *ret_bytes, uint64_t *ret_samples)
+{
+	*ret_bytes = f->sites_cap * sizeof(*f->sites) + MW_MAX_TARGETS * sizeof(*f->by_target);
+	*ret_samples = f->total;
+	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
+		*ret_bytes += f->by_target[i].cap * sizeof(*f->by_target[i].s);
 }

@@ -50,6 +50,11 @@ void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t
 /* The address space is gone (exec, exit). */
 void faults__clear_target(struct faults *f, uint32_t target);
 
+/* The target is gone for good. */
+void faults__drop_target(struct faults *f, uint32_t target);
+/* The n sites of the heap have new numbers (heap__compact); UINT32_MAX: dropped. */
+void faults__renumber(struct faults *f, const uint32_t *new_site, size_t n);
+
 /* The process was killed: from now on its samples count as resident as they were at the last look
  * before its end, and those not looked at by then as small pages. */
 void faults__at_death(struct faults *f, uint32_t target);
@@ -66,6 +71,8 @@ const struct faults_site *faults__site(const struct faults *f, uint32_t site);
 uint64_t faults__rest(const struct faults *f, uint32_t target);
 
 /* Samples that are in no profile, by cause. */
+/* Its own memory, and the samples in it. */
+void faults__memory(const struct faults *f, uint64_t *ret_bytes, uint64_t *ret_samples);
 const struct losses *faults__losses(const struct faults *f);
 uint32_t faults__period(const struct faults *f);
 

@@ -5,9 +5,22 @@
 #include "core/util.h"
 #include "observe/observer_priv.h"
 
+static uint64_t frame_hash(uint32_t map, uint64_t address)
+{
+	return util__mix64(address ^ (uint64_t)map << 48);
+}
+
+void frames__index(struct observer *o)
+{
+	hash_index__clear(&o->frame_index);
+	for (size_t i = 0; i < o->nframes; i++)
+		hash_index__add(&o->frame_index,
+				frame_hash(o->frames[i].map, o->frames[i].address));
+}
+
 static int intern_frame(struct observer *o, uint32_t map, uint64_t address, uint32_t *ret)
 {
-	uint64_t hash = util__mix64(address ^ (uint64_t)map << 48);
+	uint64_t hash = frame_hash(map, address);
 	size_t at = HASH_INDEX_START;
 	int err;
 

@@ -43,11 +43,11 @@ long mappings__find(const struct observer *o, const struct observed *t, uint64_t
  */
 long mappings__find_old(const struct observer *o, const struct observed *t, uint64_t addr)
 {
-	for (size_t i = o->nmaps; i-- > 0;) {
-		const struct observer_map *m = &o->maps[i];
+	for (size_t i = 0; i < t->nold; i++) {
+		uint32_t id = t->old_maps[(t->old_at - 1 - i) % OLD_MAPS];
 
-		if (m->target == t->pub.index && addr >= m->start && addr < m->end)
-			return i;
+		if (addr >= o->maps[id].start && addr < o->maps[id].end)
+			return id;
 	}
 	return -1;
 }
@@ -124,6 +124,32 @@ static int map_id(struct observer *o, struct observed *t, struct module *m,
 	return mappings__add(o, &map, ret);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Keeps in mind which mappings are no longer there. `now` comes by address. */
+static void note_old(struct observed *t, const uint32_t *now, size_t n)
+{
+	cleanup_free uint32_t *sorted = n ? malloc(n * sizeof(*now)) : NULL;
+
+	if (n && !sorted)
+		return;
+	if (n) {
+		memcpy(sorted, now, n * sizeof(*now));
+		qsort(sorted, n, sizeof(*sorted), by_number);
+	}
+	for (size_t i = 0; i < t->pub.nmaps; i++) {
+		if (n && bsearch(&t->maps[i], sorted, n, sizeof(*sorted), by_number))
+			continue;
+		t->old_maps[t->old_at++ % OLD_MAPS] = t->maps[i];
+		t->nold = min_of(t->nold + 1, (size_t)OLD_MAPS);
+	}
+}
+
 int mappings__scan(struct observer *o, struct observed *t)
 {
 	struct procmap *maps;
@@ -167,6 +193,7 @@ int mappings__scan(struct observer *o, struct observed *t)
 		free(now);
 		return err;
 	}
+	note_old(t, now, n);
 	free(t->maps);
 	t->maps = now;
 	t->pub.nmaps = n;

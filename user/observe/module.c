@@ -112,6 +112,23 @@ int module_table__get(struct module_table *t, const struct procmap *maps,
 	return 0;
 }
 
+void module_table__keep(struct module_table *t, const bool *used)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct module *m = t->modules[i];
+
+		if (!used[i]) {
+			module_free(m);
+			continue;
+		}
+		m->index = n;
+		t->modules[n++] = m;
+	}
+	t->n = n;
+}
+
 bool module__in_allocator(const struct module *m, uint64_t off)
 {
 	if (m->is_allocator)

@@ -293,6 +293,8 @@ static int take_event(struct observer *o, const void *data, size_t size)
 {
 	const struct mw_ev_hdr *hdr = data;
 
+	if (hdr->target != MW_STRANGER && !observer__of(o, hdr->target))
+		return 0; /* of one that was let go */
 	switch (hdr->type) {
 	case MW_EV_ALLOC: heap__alloc(o->heap, data); return 0;
 	case MW_EV_FREE: heap__dealloc(o->heap, data); return 0;
@@ -312,7 +314,7 @@ static int take_event(struct observer *o, const void *data, size_t size)
 			unwind_maps__on_unknown_file(o->unwind, data);
 		return 0;
 	}
-	if (!observer__of(o, hdr->target))
+	if (hdr->target == MW_STRANGER)
 		return 0;
 	switch (hdr->type) {
 	case MW_EV_EXECMAP: return observer__queue(o, JOB_RESCAN, data, size);
@@ -336,15 +338,21 @@ static int on_event(void *arg, void *data, size_t size)
 
 static int read_events(struct observer *o)
 {
-	bool more;
+	bool more, to_the_end;
 	int n;
 
 	o->events_this_poll = 0;
 	do {
 		n = bpfobj__drain(o->obj);
+		to_the_end = n >= 0 && !o->has_job;
 		more = o->has_job && o->events_this_poll < MAX_EVENTS_PER_POLL;
 		observer__work(o);
 	} while (more);
+	if (to_the_end) {
+		o->drained++;
+		if (observer__has_waste(o))
+			observer__compact(o);
+	}
 	return n < 0 && n != -EAGAIN ? n : (int)o->events_this_poll;
 }
 
@@ -373,6 +381,8 @@ int observer__poll(struct observer *o)
 
 	if (!o->stopped)
 		read_ends(o);
+	if (o->opts.faults_all)
+		observer__limit_ended(o);
 	return n;
 }
 
@@ -423,11 +433,15 @@ const struct target *observer__at(const struct observer *o, uint32_t index)
 
 const struct target *observer__find(const struct observer *o, int pid)
 {
-	for (size_t i = o->ntargets; i > 0; i--) {
-		if (o->targets[i - 1] && o->targets[i - 1]->pub.pid == pid)
-			return &o->targets[i - 1]->pub;
+	const struct target *newest = NULL;
+
+	for (size_t i = 0; i < o->ntargets; i++) {
+		const struct target *t = observer__at(o, i);
+
+		if (t && t->pid == pid && (!newest || t->start_ns > newest->start_ns))
+			newest = t;
 	}
-	return NULL;
+	return newest;
 }
 
 size_t observer__count(const struct observer *o)
@@ -520,7 +534,7 @@ int observer__counters(const struct observer *o, const struct target *t, uint64_
 
 	if (t)
 		return bpfobj__counters(o->obj, t->index, ret);
-	memset(ret, 0, sizeof(*ret) * MW_C_COUNT);
+	memcpy(ret, o->gone_counters, sizeof(*ret) * MW_C_COUNT);
 	for (size_t i = 0; i <= o->ntargets; i++) {
 		err = bpfobj__counters(o->obj, i < o->ntargets ? i : MW_STRANGER, one);
 		if (err)
@@ -539,4 +553,9 @@ uint64_t observer__children_gone(const struct observer *o)
 uint64_t observer__children_missed(const struct observer *o)
 {
 	return o->children_missed;
+}
+
+const struct losses *observer__losses_of_gone(const struct observer *o)
+{
+	return &o->gone;
 }

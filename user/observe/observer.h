@@ -26,6 +26,7 @@
 struct anon;
 struct faults;
 struct heap;
+struct losses;
 struct module;
 struct observer;
 
@@ -71,8 +72,11 @@ const char *observer__refusal(void);
 /* Takes a process in: finds its allocators, attaches. -ESRCH: gone; -EPERM; -EOPNOTSUPP: a kernel
  * thread; other -errno. */
 int observer__add(struct observer *o, int pid, const struct target **ret);
-/* Lets a process go, running or ended: probes out, its live blocks and pages forgotten. *t is no
- * more. */
+/*
+ * Lets a process go, running or ended: probes out; its blocks, stacks, mappings and pages are given
+ * back, its index may be another process's later (but not before all that it did was read). *t is
+ * no more. Frames and mappings have other numbers after a later observer__poll.
+ */
 void observer__remove_target(struct observer *o, const struct target *t);
 /* The targets in the order in which they came: from NULL to NULL. */
 const struct target *observer__next(const struct observer *o, const struct target *t);
@@ -121,7 +125,7 @@ const struct anon *observer__anon(const struct observer *o);
 /* NULL: page faults are not sampled. */
 struct faults *observer__faults(const struct observer *o);
 
-/* A mapping as it was when first seen; never changed or removed, so that frames stay valid. */
+/* A mapping as it was when first seen; never changed, and kept while a frame is in it. */
 struct observer_map {
 	uint32_t target;
 	struct module *module; /* NULL: anonymous code (JIT), vDSO, gone */
@@ -144,6 +148,8 @@ int observer__counters(const struct observer *o, const struct target *t, uint64_
 /* Children that were not followed: ended before they could be, and for another reason. */
 uint64_t observer__children_gone(const struct observer *o);
 uint64_t observer__children_missed(const struct observer *o);
+/* What targets that were let go had lost, beside what the programs counted. */
+const struct losses *observer__losses_of_gone(const struct observer *o);
 
 /* What the probes cost the targets so far, ns of CPU time: counted hits times what a hit was
  * measured to cost at the start, plus the measured time in the programs. False: not known, *ret is
@@ -151,5 +157,18 @@ uint64_t observer__children_missed(const struct observer *o);
 bool observer__cost_ns(const struct observer *o, const uint64_t *counters, double *ret);
 /* The time for which the target that has been in for longest is watched, ns. */
 double observer__watched_ns(const struct observer *o);
+
+/* --- its own memory --- */
+
+struct footprint_row {
+	char name[40];
+	uint64_t bytes;	  /* here, or in the kernel */
+	uint64_t entries; /* in use */
+	bool in_kernel;
+};
+#define FOOTPRINT_ROWS 48
+
+/* What each table takes. Walks the kernel's tables. Returns the number of rows. */
+size_t observer__footprint(const struct observer *o, struct footprint_row ret[FOOTPRINT_ROWS]);
 
 #endif

@@ -6,6 +6,7 @@
 #include "core/hash_index.h"
 #include "model/anon.h"
 #include "model/heap.h"
+#include "model/losses.h"
 #include "observe/faults.h"
 #include "observe/module.h"
 #include "observe/observer.h"
@@ -16,12 +17,17 @@
 #include "probe/proc_probe.h"
 #include "probe/unwind_maps.h"
 
+#define OLD_MAPS 64 /* mappings that went lately, of each target */
+
 /* A target and what only this room knows of it. */
 struct observed {
 	struct target pub; /* first: see observed_of */
+	uint64_t ended_ns;
 	int pidfd;	   /* -1: ended, or not to be had */
 	uint32_t *maps;	   /* current mappings (indices of observer.maps) by address */
 	size_t maps_cap;
+	uint32_t old_maps[OLD_MAPS]; /* the last ones that went, newest at old_at - 1 */
+	size_t nold, old_at;
 	uint32_t anon_map;	/* the observer_map for code in no mapping */
 	struct module **probed; /* modules with probes in this process */
 	size_t nprobed, probed_cap;
@@ -73,7 +79,18 @@ struct observer {
 	size_t nframes, frames_cap;
 	struct hash_index frame_index; /* by map and address */
 	struct observed *targets[MW_MAX_TARGETS];
-	size_t ntargets; /* indices that were given out */
+	size_t ntargets; /* indices that were ever given out */
+	/* Indices to be given out again, the first the longest free; and the number of times that
+	 * the ring had been read to its end by then: what the process before did is in there. */
+	struct {
+		uint32_t index;
+		uint64_t drained;
+	} freed[MW_MAX_TARGETS];
+	size_t nfreed;
+	uint64_t drained;
+	uint64_t gone_counters[MW_C_COUNT]; /* of targets that were let go */
+	struct losses gone;
+	size_t maps_after; /* maps that were left by the last observer__compact */
 	size_t count, nlive;
 	struct calibration calibration;
 	struct job job; /* at most one: reading stops for it, so that events keep their order */
@@ -105,6 +122,9 @@ void observed__exec(struct observer *o, struct observed *t, bool by_thread);
 /* The process is gone: its blocks stay in the profile as they were at its end. */
 void observed__ended(struct observer *o, struct observed *t);
 
+/* Lets go of those that ended longest ago. */
+void observer__limit_ended(struct observer *o);
+
 /* mappings.c */
 /* The map for code in no mapping of the target, and those of its current mappings. */
 int mappings__add(struct observer *o, const struct observer_map *m, uint32_t *ret);
@@ -113,9 +133,18 @@ int mappings__scan(struct observer *o, struct observed *t);
 long mappings__find(const struct observer *o, const struct observed *t, uint64_t addr);
 long mappings__find_old(const struct observer *o, const struct observed *t, uint64_t addr);
 
+/* compact.c */
+/* Gives back what no target has any more: sites, frames, mappings, files. For when no event waits.
+ */
+void observer__compact(struct observer *o);
+/* Is there enough to give back? */
+bool observer__has_waste(const struct observer *o);
+
 /* frames.c */
 /* MW_EV_STACK: gives the stack's frames their ids and its site. looked: the mappings were read
  * after the event. -EAGAIN: not before that. */
+/* The frames have other numbers or mappings: finds them by those. */
+void frames__index(struct observer *o);
 int frames__on_stack(struct observer *o, const struct mw_ev_stack *ev, size_t size, bool looked);
 
 #endif

@@ -18,6 +18,7 @@
 #include "sys/proc_task.h"
 #include "sys/statm.h"
 
+#define MAX_ENDED 256  /* of all processes: so many that ended are kept, as they were */
 #define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
 
 void observed__free(struct observed *t)
@@ -85,6 +86,7 @@ void observed__ended(struct observer *o, struct observed *t)
 	if (t->pub.ended)
 		return;
 	t->pub.ended = true;
+	t->ended_ns = util__now_ns();
 	o->nlive--;
 	if (t->pidfd >= 0)
 		close(t->pidfd); /* out of the epoll set too */
@@ -93,8 +95,16 @@ void observed__ended(struct observer *o, struct observed *t)
 	observer__forget_live(o, t->pub.index);
 	if (o->probe)
 		alloc_probe__detach_target(o->probe, t->pub.index, false);
+	if (o->unwind)
+		unwind_maps__forget_process(o->unwind, t->pub.pid);
 	/* The number may be given to another process. */
 	proc_probe__remove(o->obj, t->pub.pid);
+}
+
+static void free_index(struct observer *o, uint32_t index)
+{
+	o->freed[o->nfreed].index = index;
+	o->freed[o->nfreed++].drained = o->drained;
 }
 
 void observer__remove_target(struct observer *o, const struct target *target)
@@ -102,15 +112,24 @@ void observer__remove_target(struct observer *o, const struct target *target)
 	struct observed *t = observed_of(target);
 	uint32_t index = target->index;
 
-	if (!target->ended)
+	bool lived = !t->pub.ended;
+
+	if (lived)
 		rung__leave(o, t);
 	observed__ended(o, t);
+	if (lived && o->probe) /* no probe may run that still has the index */
+		alloc_probe__detach_target(o->probe, index, true);
+	if (o->probe && o->heap->targets[index].lost_blocks)
+		alloc_probe__forget_target(o->probe, index);
+	losses__add_heap(&o->gone, &o->heap->targets[index]);
+	losses__add(&o->gone, MW_LOSS_REGIONS_FULL, o->anon->targets[index].lost, 0);
 	if (o->faults)
-		faults__clear_target(o->faults, index);
-	heap__clear_target(o->heap, index);
-	anon__clear_target(o->anon, index);
+		faults__drop_target(o->faults, index);
+	anon__drop_target(o->anon, index);
+	heap__drop_target(o->heap, index);
 	o->targets[index] = NULL;
 	o->count--;
+	free_index(o, index);
 	observed__free(t);
 }
 
@@ -150,18 +169,36 @@ static int watch_end(struct observer *o, struct observed *t)
 	return epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, t->pidfd, &e) ? -errno : 0;
 }
 
+/*
+ * An index is given out again when the ring has been read to its end twice since it became free: by
+ * then nothing of the process before is on its way. 0; -ENOSPC: none is free.
+ */
+static int take_index(struct observer *o, uint32_t *ret)
+{
+	uint64_t counters[MW_C_COUNT];
+
+	if (!o->nfreed || o->drained < o->freed[0].drained + 2) {
+		if (o->ntargets >= CALIBRATE_TARGET)
+			return -ENOSPC;
+		*ret = o->ntargets++;
+		return 0;
+	}
+	*ret = o->freed[0].index;
+	o->nfreed--;
+	memmove(&o->freed[0], &o->freed[1], o->nfreed * sizeof(o->freed[0]));
+	if (!bpfobj__counters(o->obj, *ret, counters) && !bpfobj__clear_counters(o->obj, *ret)) {
+		for (int i = 0; i < MW_C_COUNT; i++)
+			o->gone_counters[i] += counters[i];
+	}
+	return proc_probe__new_epoch(o->obj, *ret);
+}
+
 static int target_new(struct observer *o, int pid, struct observed **ret)
 {
-	struct observer_map none = {.target = o->ntargets};
+	struct observer_map none = {0};
 	struct observed *t;
 	int err;
 
-	if (o->ntargets >= CALIBRATE_TARGET) {
-		observer__set_error(
-			"failed to attach to PID %d: no room for more than %d processes", pid,
-			CALIBRATE_TARGET);
-		return -ENOSPC;
-	}
 	if (!nofile__room(SPARE_FILES)) {
 		observer__set_error("failed to attach to PID %d: too many open files; raise the "
 				    "limit (ulimit -n)",
@@ -171,8 +208,17 @@ static int target_new(struct observer *o, int pid, struct observed **ret)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
+	err = take_index(o, &t->pub.index);
+	if (err) {
+		free(t);
+		observer__set_error(
+			"failed to attach to PID %d: no room for more than %d processes", pid,
+			CALIBRATE_TARGET);
+		return err;
+	}
+	none.target = t->pub.index;
+	t->pidfd = -1;
 	t->pub.pid = pid;
-	t->pub.index = o->ntargets;
 	t->pub.images = 1;
 	t->pub.start_ns = util__now_ns();
 	t->pub.start_unix_ms = util__wall_ms();
@@ -180,6 +226,7 @@ static int target_new(struct observer *o, int pid, struct observed **ret)
 	if (!err)
 		err = mappings__add(o, &none, &t->anon_map);
 	if (err) {
+		free_index(o, t->pub.index);
 		observed__free(t);
 		return err;
 	}
@@ -220,7 +267,6 @@ int targets__add(struct observer *o, int pid, bool child, const struct target **
 		return err;
 	t->pub.child = child;
 	o->targets[t->pub.index] = t;
-	o->ntargets++;
 	o->count++;
 	o->nlive++;
 	err = proc_probe__add(o->obj, pid, t->pub.index);
@@ -230,7 +276,7 @@ int targets__add(struct observer *o, int pid, bool child, const struct target **
 		err = mappings__scan(o, t);
 	if (err) {
 		explain(pid, err);
-		observed__ended(o, t);
+		observer__remove_target(o, &t->pub);
 		return err;
 	}
 	*ret = &t->pub;
@@ -240,4 +286,19 @@ int targets__add(struct observer *o, int pid, bool child, const struct target **
 int observer__add(struct observer *o, int pid, const struct target **ret)
 {
 	return targets__add(o, pid, false, ret);
+}
+
+void observer__limit_ended(struct observer *o)
+{
+	while (o->count - o->nlive > MAX_ENDED) {
+		struct observed *oldest = NULL;
+
+		for (size_t i = 0; i < o->ntargets; i++) {
+			struct observed *t = o->targets[i];
+
+			if (t && t->pub.ended && (!oldest || t->ended_ns < oldest->ended_ns))
+				oldest = t;
+		}
+		observer__remove_target(o, &oldest->pub);
+	}
 }

@@ -28,7 +28,8 @@ struct alloc_probe {
 	size_t nlinks, links_cap;
 	struct closer *closer;
 	struct bpf_link *thread_exit;
-	uint32_t nsites; /* rows of alloc_sites in use; row 0 means "no callers" */
+	struct mw_site *sites; /* rows of alloc_sites in use; row 0 means "no callers" */
+	size_t nsites, sites_cap;
 };
 
 int alloc_probe__new(struct bpfobj *o, struct alloc_probe **ret)
@@ -39,9 +40,13 @@ int alloc_probe__new(struct bpfobj *o, struct alloc_probe **ret)
 	if (!p)
 		return -ENOMEM;
 	p->obj = o;
-	p->nsites = 1;
 	p->method = o->plan.method;
-	err = closer__new(&p->closer);
+	err = array_reserve(p->sites, p->sites_cap, 1);
+	if (!err) {
+		memset(&p->sites[0], 0, sizeof(p->sites[0]));
+		p->nsites = 1;
+		err = closer__new(&p->closer);
+	}
 	if (!err) {
 		p->thread_exit = bpf_program__attach(o->skel->progs.mw_alloc_thread_exit);
 		err = p->thread_exit ? 0 : -errno;
@@ -71,6 +76,7 @@ void alloc_probe__free(struct alloc_probe *p)
 	closer__free(p->closer);
 	bpf_link__destroy(p->thread_exit);
 	free(p->links);
+	free(p->sites);
 	free(p);
 }
 
@@ -103,6 +109,25 @@ void alloc_probe__remember(struct alloc_probe *p, uint64_t key, uint64_t size)
 	bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.alloc_live), &key, &size, 0);
 }
 
+void alloc_probe__forget_target(struct alloc_probe *p, uint32_t target)
+{
+	int fd = bpf_map__fd(p->obj->skel->maps.alloc_live);
+	uint64_t key, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (key >> MW_ADDR_BITS == target)
+			bpf_map_delete_elem(fd, &key);
+	}
+}
+
+size_t alloc_probe__nlinks(const struct alloc_probe *p)
+{
+	return p->nlinks;
+}
+
 void alloc_probe__forget(struct alloc_probe *p, uint64_t key)
 {
 	bpf_map_delete_elem(bpf_map__fd(p->obj->skel->maps.alloc_live), &key);
@@ -129,11 +154,8 @@ static uint32_t site_row(struct alloc_probe *p, const struct site *s)
 			      .null_goes_on = s->null_goes_on,
 			      .align_goes_on = s->align_goes_on,
 			      .nlayer = s->nlayer};
-	uint32_t index = p->nsites;
+	uint32_t index;
 
-	if ((!s->ncallers && !s->null_goes_on && !s->align_goes_on && !s->nlayer) ||
-	    index >= MW_MAX_SITES)
-		return 0;
 	for (size_t i = 0; i < s->ncallers; i++) {
 		row.caller[i].lo = s->caller[i].lo;
 		row.caller[i].hi = s->caller[i].hi;
@@ -142,6 +164,15 @@ static uint32_t site_row(struct alloc_probe *p, const struct site *s)
 		row.layer[i].lo = s->layer[i].lo;
 		row.layer[i].hi = s->layer[i].hi;
 	}
+	/* The same function of the same file has the same row in every process; row 0 is empty. */
+	for (size_t i = 0; i < p->nsites; i++) {
+		if (!memcmp(&p->sites[i], &row, sizeof(row)))
+			return i;
+	}
+	index = p->nsites;
+	if (index >= MW_MAX_SITES || array_reserve(p->sites, p->sites_cap, p->nsites + 1))
+		return 0;
+	p->sites[index] = row;
 	if (bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.alloc_sites), &index, &row, 0))
 		return 0;
 	p->nsites++;

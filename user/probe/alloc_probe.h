@@ -51,4 +51,9 @@ void alloc_probe__forget(struct alloc_probe *p, uint64_t key);
 /* Changes the rate while running (adaptive cost). */
 void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes);
 
+/* Forgets every sampled block of a target, known here or not: walks the whole table. */
+void alloc_probe__forget_target(struct alloc_probe *p, uint32_t target);
+/* Probes that are in. */
+size_t alloc_probe__nlinks(const struct alloc_probe *p);
+
 #endif

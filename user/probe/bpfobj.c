@@ -201,3 +201,65 @@ int bpfobj__counters(const struct bpfobj *o, uint32_t target, uint64_t *ret)
 	}
 	return 0;
 }
+
+int bpfobj__clear_counters(const struct bpfobj *o, uint32_t target)
+{
+	int ncpus = libbpf_num_possible_cpus();
+	cleanup_free uint64_t *rows = NULL;
+
+	if (ncpus < 0)
+		return ncpus;
+	rows = calloc(ncpus, sizeof(*rows) * MW_C_COUNT);
+	if (!rows)
+		return -ENOMEM;
+	return bpf_map_update_elem(bpf_map__fd(o->skel->maps.counters), &target, rows, 0) ? -errno
+											   : 0;
+}
+
+static uint64_t entries_of(const struct bpf_map *map)
+{
+	unsigned char key[2][64];
+	uint64_t n = 0;
+	int at = 0;
+
+	if ((bpf_map__type(map) != BPF_MAP_TYPE_HASH &&
+	     bpf_map__type(map) != BPF_MAP_TYPE_LRU_HASH) ||
+	    bpf_map__key_size(map) > sizeof(key[0]))
+		return 0;
+	/* When the present key is deleted meanwhile the kernel begins anew: no more than there can
+	 * be. */
+	for (void *from = NULL; n < bpf_map__max_entries(map); n++) {
+		if (bpf_map_get_next_key(bpf_map__fd(map), from, key[at]))
+			break;
+		from = key[at];
+		at = !at;
+	}
+	return n;
+}
+
+/* "memlock:" of the descriptor, which the kernel reckons for every table. */
+static uint64_t bytes_of(const struct bpf_map *map)
+{
+	cleanup_free char *text = NULL;
+	char path[64];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", bpf_map__fd(map));
+	if (util__read_file(path, 4096, &text) <= 0)
+		return 0;
+	at = strstr(text, "memlock:");
+	return at ? strtoull(at + 8, NULL, 10) : 0;
+}
+
+void bpfobj__each_map(const struct bpfobj *o,
+		      void (*fn)(void *arg, const char *name, uint64_t bytes, uint64_t entries),
+		      void *arg)
+{
+	const struct bpf_map *map;
+
+	bpf_object__for_each_map(map, o->skel->obj)
+	{
+		if (bpf_map__fd(map) >= 0)
+			fn(arg, bpf_map__name(map), bytes_of(map), entries_of(map));
+	}
+}

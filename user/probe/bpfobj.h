@@ -32,7 +32,15 @@ int bpfobj__drain(struct bpfobj *o);
 /* Descriptor to wait on (readable: events are there). */
 int bpfobj__ring_fd(const struct bpfobj *o);
 
+/* A row begins at zero again. 0 or -errno. */
+int bpfobj__clear_counters(const struct bpfobj *o, uint32_t target);
 /* Adds up a row of counters over all CPUs. ret has MW_C_COUNT entries. 0 or -errno. */
 int bpfobj__counters(const struct bpfobj *o, uint32_t target, uint64_t *ret);
+
+/* Each table that was created: the kernel's memory for it, bytes; the entries of those that are
+ * looked up by key (arrays: 0), which are walked. */
+void bpfobj__each_map(const struct bpfobj *o,
+		      void (*fn)(void *arg, const char *name, uint64_t bytes, uint64_t entries),
+		      void *arg);
 
 #endif

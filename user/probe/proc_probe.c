@@ -80,3 +80,14 @@ void proc_probe__remove(struct bpfobj *o, int pid)
 
 	bpf_map_delete_elem(bpf_map__fd(o->skel->maps.targets), &key);
 }
+
+int proc_probe__new_epoch(struct bpfobj *o, uint32_t index)
+{
+	int fd = bpf_map__fd(o->skel->maps.epochs);
+	uint32_t epoch;
+
+	if (bpf_map_lookup_elem(fd, &index, &epoch))
+		return -errno;
+	epoch++;
+	return bpf_map_update_elem(fd, &index, &epoch, 0) ? -errno : 0;
+}

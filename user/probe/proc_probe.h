@@ -23,4 +23,7 @@ void proc_probe__free(struct proc_probe *p);
 int proc_probe__add(struct bpfobj *o, int pid, uint32_t index);
 void proc_probe__remove(struct bpfobj *o, int pid);
 
+/* The index is another process's from now on: its stacks are sent anew. 0 or -errno. */
+int proc_probe__new_epoch(struct bpfobj *o, uint32_t index);
+
 #endif

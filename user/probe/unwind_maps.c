@@ -572,6 +572,13 @@ int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait)
 	return wait ? scan_process(m, pid) : enqueue(m, &job);
 }
 
+void unwind_maps__forget_process(struct unwind_maps *m, pid_t pid)
+{
+	__u32 key = pid;
+
+	bpf_map_delete_elem(bpf_map__fd(m->o->skel->maps.unwind_procs), &key);
+}
+
 void unwind_maps__on_unknown_file(struct unwind_maps *m, const struct mw_ev_file *ev)
 {
 	struct table_job job = {.pid = ev->pid, .wanted = true, .key = {ev->dev, ev->ino, ev->gen}};

@@ -48,6 +48,9 @@ void unwind_maps__free(struct unwind_maps *m);
  */
 int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait);
 
+/* The process is gone. */
+void unwind_maps__forget_process(struct unwind_maps *m, pid_t pid);
+
 /* An MW_EV_UNKNOWN_FILE event; returns at once. */
 void unwind_maps__on_unknown_file(struct unwind_maps *m, const struct mw_ev_file *ev);
 

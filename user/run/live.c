@@ -214,6 +214,31 @@ char *live__cost(const struct observer *o, const uint64_t *c, char *buf, size_t 
 	return buf;
 }
 
+/* For -v: what memwatch itself takes. */
+void live__footprint(const struct observer *o)
+{
+	struct footprint_row row[FOOTPRINT_ROWS];
+	uint64_t here = 0, kernel = 0;
+	char size[UNITS_LEN], all[UNITS_LEN];
+	struct statm self;
+	size_t n;
+
+	if (log__level() < LOG_DEBUG)
+		return;
+	n = observer__footprint(o, row);
+	for (size_t i = 0; i < n; i++) {
+		*(row[i].in_kernel ? &kernel : &here) += row[i].bytes;
+		log_debug("footprint: %-24s %10s %8" PRIu64 " entries%s", row[i].name,
+			  units__size(size, sizeof(size), (int64_t)row[i].bytes), row[i].entries,
+			  row[i].in_kernel ? ", in the kernel" : "");
+	}
+	statm__read(getpid(), &self);
+	log_debug("footprint: %s in tables here, RSS %s; %s in the kernel",
+		  units__size(size, sizeof(size), (int64_t)here),
+		  units__size(all, sizeof(all), (int64_t)self.rss),
+		  units__size((char[UNITS_LEN]){0}, UNITS_LEN, (int64_t)kernel));
+}
+
 void live__close(const struct observer *o)
 {
 	uint64_t c[MW_C_COUNT];

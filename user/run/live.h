@@ -31,6 +31,8 @@ struct live_opts {
 int live__report(FILE *f, struct attach *attach, const struct target *t,
 		 const struct live_opts *opts, struct live_previous *prev);
 
+/* Prints memwatch's own memory by table, with -v. */
+void live__footprint(const struct observer *o);
 /* The line that closes the books of a run. */
 void live__close(const struct observer *o);
 /* What the probes cost the targets, and its share of the time watched: "0.3 % of one CPU (12.1

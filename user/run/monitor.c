@@ -403,6 +403,7 @@ int monitor__run(struct monitor *m)
 	if (m->opts->json && print_json(m))
 		m->failed = true;
 	write_outputs(m);
+	live__footprint(o);
 	if (m->opts->faults)
 		close_faults(o);
 	else

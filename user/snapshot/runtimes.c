@@ -15,6 +15,7 @@
 #define MAX_TRIES 40 /* one a tick: some seconds */
 
 struct runtime {
+	uint64_t start_ns;	    /* of the target: its index may be given to another */
 	uint32_t images;	    /* of the target, when it was looked at; 0: never */
 	uint32_t tries;		    /* looks left: the program is still being started */
 	struct go_attached *go;	    /* NULL: no Go program */
@@ -46,9 +47,22 @@ void runtimes__free(struct runtimes *r)
 	free(r);
 }
 
+/* What is known of a target; of another that had its index before, nothing is kept. */
+static struct runtime *runtime_of(struct runtimes *r, const struct target *t)
+{
+	struct runtime *m = &r->of[t->index];
+
+	if (m->start_ns != t->start_ns) {
+		go_attached__free(m->go);
+		memset(m, 0, sizeof(*m));
+		m->start_ns = t->start_ns;
+	}
+	return m;
+}
+
 static struct go_attached *go_of(const struct runtimes *r, const struct target *t)
 {
-	return r ? r->of[t->index].go : NULL;
+	return r && r->of[t->index].start_ns == t->start_ns ? r->of[t->index].go : NULL;
 }
 
 static void look_for_go(struct runtime *m, const struct target *t)
@@ -75,7 +89,7 @@ static void look_for_go(struct runtime *m, const struct target *t)
 /* Names of generated code can be read after the target's end only if they were opened before. */
 static void look_for_jit(struct runtimes *r, const struct target *t)
 {
-	struct runtime *m = &r->of[t->index];
+	struct runtime *m = runtime_of(r, t);
 	char root[64];
 
 	snprintf(root, sizeof(root), "/proc/%d/root", t->pid);
@@ -85,7 +99,7 @@ static void look_for_jit(struct runtimes *r, const struct target *t)
 
 static void look(struct runtimes *r, const struct target *t)
 {
-	struct runtime *m = &r->of[t->index];
+	struct runtime *m = runtime_of(r, t);
 
 	if (m->images != t->images) {
 		look_for_jit(r, t);
@@ -120,9 +134,9 @@ void runtimes__forget(struct runtimes *r, const struct target *t)
 
 struct symbolizer_jit *runtimes__jit(struct runtimes *r, const struct target *t)
 {
-	if (!r->of[t->index].jit)
+	if (!runtime_of(r, t)->jit)
 		look_for_jit(r, t);
-	return r->of[t->index].jit;
+	return runtime_of(r, t)->jit;
 }
 
 bool runtimes__is_go(const struct runtimes *r, const struct target *t)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A life of months, shortened: what memwatch holds stays flat (`make soak` is the long form)."""
+import re
+import subprocess
+
+from conftest import BIN, ROOT
+
+
+def test_what_memwatch_holds_stays_flat():
+    subprocess.run(["make", "-C", ROOT, "--no-print-directory", "build/tests/soak"], check=True,
+                   capture_output=True)
+    p = subprocess.run([ROOT / "build/tests/soak", "480", "60", "60"], capture_output=True,
+                       text=True, timeout=300)
+    assert p.returncode == 0, p.stdout + p.stderr
+    assert p.stdout.endswith("\nflat\n")
+
+
+def test_the_footprint_is_told(tmp_path):
+    p = subprocess.run([BIN, "run", "-v", "--plain", "-i", "60", "-o", tmp_path / "p.json", "--",
+                        "sh", "-c", "ls /"], capture_output=True, text=True, timeout=60)
+    rows = dict(re.findall(r"footprint: (.+?) {2,}\S+ +(\d+) entries", p.stderr))
+    assert {"live blocks", "stacks", "frames", "mappings", "files", "alloc_live"} <= rows.keys()
+    assert int(rows["files"]) > 0 and int(rows["mappings"]) >= int(rows["files"])
+    assert re.search(r"footprint: \S+ in tables here, RSS \S+; \S+ in the kernel", p.stderr)
+    quiet = subprocess.run([BIN, "run", "--plain", "-i", "60", "--", "true"], capture_output=True,
+                           text=True, timeout=60)
+    assert "footprint" not in quiet.stderr
