@@ -29,11 +29,11 @@ def test_children_that_are_gone_are_counted(tmp_path):
 
 def test_samples_of_processes_that_are_gone_are_counted(attach, tmp_path):
     out = tmp_path / "f.json"
-    a = attach("top", "--faults=1", "--plain", "-i", "60", "-d", "60", "-o", out)
+    a = attach("top", "--faults=16", "--plain", "-i", "60", "-d", "60", "-o", out)
     subprocess.run(["sh", "-c", "i=0; while [ $i -lt 50 ]; do /bin/true; i=$((i+1)); done"],
                    check=True, timeout=60)
     status, _, err = a.finish()
     assert status == 0
     gone = told("page-fault samples lost: the process was gone", err)
-    assert gone > 50, err
+    assert gone > 0, err
     assert load_json(out)["loss"]["page-fault samples lost: the process was gone"] >= gone
