@@ -6,12 +6,12 @@
 #include "core/util.h"
 #include "observe/observer_priv.h"
 
-struct rows {
+struct footprint_rows {
 	struct footprint_row *row;
 	size_t n;
 };
 
-static void put(struct rows *r, const char *name, uint64_t bytes, uint64_t entries, bool in_kernel)
+static void put(struct footprint_rows *r, const char *name, uint64_t bytes, uint64_t entries, bool in_kernel)
 {
 	struct footprint_row *f = &r->row[r->n];
 
@@ -27,7 +27,7 @@ static void put_map(void *arg, const char *name, uint64_t bytes, uint64_t entrie
 	put(arg, name, bytes, entries, true);
 }
 
-static void put_anon(const struct observer *o, struct rows *r)
+static void put_anon(const struct observer *o, struct footprint_rows *r)
 {
 	uint64_t cap = 0, n = 0;
 
@@ -40,7 +40,7 @@ static void put_anon(const struct observer *o, struct rows *r)
 
 size_t observer__footprint(const struct observer *o, struct footprint_row ret[FOOTPRINT_ROWS])
 {
-	struct rows r = {.row = ret};
+	struct footprint_rows r = {.row = ret};
 	struct unwind_maps_stats tables;
 	uint64_t bytes = 0, entries = 0;
 	size_t live = livemap__memory(&o->heap->live);

@@ -43,9 +43,6 @@ struct module_table {
  */
 int module_table__get(struct module_table *t, const struct procmap *maps,
 		      const struct procmap_entry *e, struct module **ret);
-/* At the end of a list of mappings: files that were looked at in advance and not asked for are let
- * go. */
-void module_table__expect_none(struct module_table *t);
 /* Closes those that are not used (by index); the others have a new index. */
 void module_table__keep(struct module_table *t, const bool *used);
 void module_table__fini(struct module_table *t);
