@@ -48,7 +48,7 @@ int alloc_probe__new(struct bpfobj *o, struct alloc_probe **ret)
 		err = closer__new(&p->closer);
 	}
 	if (!err) {
-		p->thread_exit = bpf_program__attach(o->skel->progs.mw_alloc_thread_exit);
+		p->thread_exit = bpfobj__attach(o->skel->progs.mw_alloc_thread_exit);
 		err = p->thread_exit ? 0 : -errno;
 	}
 	if (err) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "probe/bpfobj_priv.h"
+#include "sys/privilege.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -162,8 +163,23 @@ void bpfobj__free(struct bpfobj *o)
 
 int bpfobj__load(struct bpfobj *o)
 {
+	int err;
+
 	last_log[0] = 0;
-	return memwatch_bpf__load(o->skel);
+	privilege__raise(PRIVILEGE_PROBES);
+	err = memwatch_bpf__load(o->skel);
+	privilege__lower(PRIVILEGE_PROBES);
+	return err;
+}
+
+struct bpf_link *bpfobj__attach(const struct bpf_program *prog)
+{
+	struct bpf_link *link;
+
+	privilege__raise(PRIVILEGE_PROBES);
+	link = bpf_program__attach(prog);
+	privilege__lower(PRIVILEGE_PROBES);
+	return link;
 }
 
 int bpfobj__ring(struct bpfobj *o, int (*fn)(void *arg, void *data, size_t size), void *arg)

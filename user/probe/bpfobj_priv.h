@@ -18,4 +18,7 @@ struct bpfobj {
 	struct event_reader *reader; /* NULL until bpfobj__ring */
 };
 
+/* bpf_program__attach with the privilege that it takes. NULL: errno. */
+struct bpf_link *bpfobj__attach(const struct bpf_program *prog);
+
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "probe/bpfobj_priv.h"
+#include "sys/privilege.h"
 
 struct fault_probe {
 	struct bpf_program *prog;
@@ -28,9 +29,12 @@ static int open_counter(struct fault_probe *p, int cpu, uint64_t config)
 		.config = config,
 		.sample_period = p->period,
 	};
-	int fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err;
 	struct bpf_link *link;
+	int fd, err;
 
+	privilege__raise(PRIVILEGE_PROBES);
+	fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	privilege__lower(PRIVILEGE_PROBES);
 	if (fd < 0)
 		return errno == ENODEV ? 0 : -errno; /* a CPU that is possible but not online */
 	link = bpf_program__attach_perf_event(p->prog, fd);

@@ -72,7 +72,7 @@ static int attach_peaks(struct mm_probe *p)
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
 		if (!bpf_program__autoload(progs[i]))
 			continue;
-		p->links[i] = bpf_program__attach(progs[i]);
+		p->links[i] = bpfobj__attach(progs[i]);
 		if (!p->links[i])
 			return -errno;
 	}

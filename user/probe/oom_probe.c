@@ -68,7 +68,7 @@ static void attach_extra(struct oom_probe *p, enum oom_probe_extra which)
 
 	extra_progs(p->obj->skel, which, progs);
 	for (int i = 0; i < 2 && progs[i] && !p->extra_err[which]; i++) {
-		p->extra[which][i] = bpf_program__attach(progs[i]);
+		p->extra[which][i] = bpfobj__attach(progs[i]);
 		if (!p->extra[which][i])
 			p->extra_err[which] = -errno;
 	}
@@ -84,10 +84,10 @@ static int attach(struct oom_probe *p)
 	struct memwatch_bpf *skel = p->obj->skel;
 
 	/* The signal first: a mark without it would be taken for a process dying anyway. */
-	p->signal = bpf_program__attach(skel->progs.mw_oom_signal);
+	p->signal = bpfobj__attach(skel->progs.mw_oom_signal);
 	if (!p->signal)
 		return -errno;
-	p->mark = bpf_program__attach(skel->progs.mw_oom_mark);
+	p->mark = bpfobj__attach(skel->progs.mw_oom_mark);
 	if (!p->mark)
 		return -errno;
 	for (int i = 0; i < OOM_PROBE_EXTRAS; i++)

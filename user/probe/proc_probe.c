@@ -44,7 +44,7 @@ int proc_probe__new(struct bpfobj *o, struct proc_probe **ret, char *why, size_t
 
 		if (!bpf_program__autoload(all[i]))
 			continue;
-		p->links[i] = bpf_program__attach(all[i]);
+		p->links[i] = bpfobj__attach(all[i]);
 		if (p->links[i])
 			continue;
 		err = -errno;

@@ -51,8 +51,8 @@ struct bpf_link *uprobe_link__single(const struct bpf_program *prog, bool ret, i
 	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie, .retprobe = ret);
 	struct bpf_link *link;
 
-	privilege__raise(PRIVILEGE_PERF_PROBES);
+	privilege__raise(PRIVILEGE_PROBES);
 	link = bpf_program__attach_uprobe_opts(prog, pid, path, offset, &opts);
-	privilege__lower(PRIVILEGE_PERF_PROBES);
+	privilege__lower(PRIVILEGE_PROBES);
 	return link;
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #include "core/exit.h"
 #include "core/log.h"
@@ -72,16 +71,6 @@ static int open_parts(struct attach *a, const struct observer_opts *opts)
 	return err ? err : runtimes__new(a->observer, a->symbolizer, &a->runtimes);
 }
 
-/* By the release: what the kernel offers is tried with privileges that are given up before. */
-static bool has_multi_probes(void)
-{
-	struct utsname u;
-	unsigned major, minor;
-
-	return !uname(&u) && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
-	       (major > 6 || (major == 6 && minor >= 6));
-}
-
 int attach__prepare(struct attach_options *o, unsigned kinds)
 {
 	int err, status = alert_options__start(&o->alert);
@@ -94,8 +83,8 @@ int attach__prepare(struct attach_options *o, unsigned kinds)
 		kinds |= PRIVILEGE(KERNEL_LOG);
 	if (o->faults)
 		kinds |= PRIVILEGE(PAGE_FRAMES);
-	if (o->tuning.method == PLAN_SINGLE || !has_multi_probes())
-		kinds |= PRIVILEGE(PERF_PROBES);
+	if (o->tuning.method == PLAN_SINGLE)
+		kinds |= PRIVILEGE(PROBES);
 	err = privilege__keep(kinds);
 	if (!err)
 		return EXIT_DONE;

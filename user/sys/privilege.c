@@ -8,8 +8,11 @@
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -31,7 +34,7 @@ static const uint64_t of_kind[PRIVILEGE_KINDS] = {
 	[PRIVILEGE_LIMITS] = CAP(SYS_RESOURCE) | CAP(IPC_LOCK),
 	[PRIVILEGE_SIGNAL] = CAP(KILL),
 	[PRIVILEGE_PAGE_FRAMES] = CAP(SYS_ADMIN),
-	[PRIVILEGE_PERF_PROBES] = CAP(SYS_ADMIN),
+	[PRIVILEGE_PROBES] = CAP(SYS_ADMIN),
 };
 
 static bool kept;
@@ -139,11 +142,27 @@ static int refuse_calls(unsigned kinds)
 	return err;
 }
 
+/* By the release and the setting: what the kernel offers is tried later, with what is kept. */
+static bool probes_take_more(void)
+{
+	cleanup_free char *paranoid = NULL;
+	struct utsname u;
+	unsigned major, minor;
+
+	if (util__read_file("/proc/sys/kernel/perf_event_paranoid", 16, &paranoid) > 0 &&
+	    atoi(paranoid) > 2)
+		return true;
+	return uname(&u) || sscanf(u.release, "%u.%u", &major, &minor) != 2 || major < 6 ||
+	       (major == 6 && minor < 13);
+}
+
 int privilege__keep(unsigned kinds)
 {
 	uint64_t effective, permitted, wanted, at_once;
 	int err = get_sets(&effective, &permitted);
 
+	if (kinds & PRIVILEGE(OBSERVE) && probes_take_more())
+		kinds |= PRIVILEGE(PROBES);
 	at_once = wanted = kinds & PRIVILEGE(OBSERVE) ? observing : 0;
 	for (int i = 0; i < PRIVILEGE_KINDS; i++)
 		wanted |= kinds & 1u << i ? of_kind[i] : 0;

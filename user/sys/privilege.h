@@ -21,8 +21,10 @@ enum privilege {
 				* CAP_IPC_LOCK */
 	PRIVILEGE_SIGNAL,      /* a signal to the command of `run`: CAP_KILL */
 	PRIVILEGE_PAGE_FRAMES, /* which pages are huge, from pagemap: CAP_SYS_ADMIN */
-	PRIVILEGE_PERF_PROBES, /* uprobes as perf events, the only ones before Linux 6.6:
-				* CAP_SYS_ADMIN */
+	PRIVILEGE_PROBES,      /* load and attach, where that takes CAP_SYS_ADMIN: uprobes as perf
+				* events, every perf event where kernel.perf_event_paranoid is
+				* above 2 (Debian's default), symbols looked for in the modules'
+				* BTF (before Linux 6.13) */
 	PRIVILEGE_TRACE,       /* the system call ptrace, of `run` and --fast */
 	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` */
 	PRIVILEGE_KINDS,
