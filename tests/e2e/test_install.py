@@ -48,7 +48,7 @@ def test_bash_completion():
     assert str(os.getpid()) in complete("-p", "")
 
 
-COMMANDS = ("run", "top", "oom", "report", "go", "features")
+COMMANDS = ("run", "top", "oom", "report", "go", "features", "detach")
 
 
 def options_of(command):

@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from conftest import BIN, load_json
+from conftest import load_json
 
 CHILDREN = 60
 
@@ -13,16 +13,21 @@ def told(cause, err):
     return int(m.group(1)) if m else 0
 
 
-def test_children_that_are_gone_are_counted(tmp_path):
+def test_children_that_are_gone_are_counted(target, attach, tmp_path):
+    """Of a process that is attached to; the children of `run` are held until they are followed."""
     out = tmp_path / "p.json"
-    p = subprocess.run([BIN, "run", "--follow", "--plain", "-i", "60", "-o", out, "--", "sh", "-c",
-                        f"i=0; while [ $i -lt {CHILDREN} ]; do (:); i=$((i+1)); done"],
-                       capture_output=True, text=True, timeout=120)
-    assert p.returncode == 0, p.stderr
-    gone = told("children that ended before they could be followed", p.stderr)
-    missed = told("children that could not be followed", p.stderr)
-    followed = len(re.findall(r"attached to child \d+ of ", p.stderr))
-    assert gone > 0 and gone + missed + followed == CHILDREN, p.stderr
+    t = target(["sh", "-c", "echo ready; read go; i=0; "
+                f"while [ $i -lt {CHILDREN} ]; do (:); i=$((i+1)); done; echo done; read end"])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--follow", "--plain", "-i", "60", "-o", out)
+    t.say()
+    t.expect("done")
+    status, _, err = a.finish()
+    assert status == 0, err
+    gone = told("children that ended before they could be followed", err)
+    missed = told("children that could not be followed", err)
+    followed = len(re.findall(r"attached to child \d+ of ", err))
+    assert gone > 0 and gone + missed + followed == CHILDREN, err
     loss = load_json(out)["loss"]
     assert loss["children that ended before they could be followed"] == gone
 

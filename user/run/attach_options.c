@@ -81,7 +81,7 @@ static const struct argp_option options[] = {
 	{"exact", OPT_EXACT, NULL, 0, "every allocation: the same as --sample-bytes 1", 3},
 	{"fast", OPT_FAST, NULL, 0,
 	 "write code into the target that samples there, instead of a trap into the kernel at every "
-	 "call: nearly no cost. The one mode that changes the target; where it cannot be done the "
+	 "call. The one mode that changes the target; where it cannot be done the "
 	 "reason is said and uprobes are used",
 	 3},
 	{"max-overhead", OPT_MAX_OVERHEAD, "PCT", 0,
