@@ -238,7 +238,6 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 		list_other(c, line, len);
 		return;
 	}
-
 	if (!strcmp(e->boot_id, c->boot_id))
 		remember(c, e);
 	if (!c->list || !is_in_window(c, e))
@@ -254,17 +253,13 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 	print_out(c, &c->text);
 }
 
-static void list_past(void *arg, struct oom_event *e)
+/* A kill that the kernel's log tells of, live or saved. */
+static void list_kill(void *arg, struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
 
-	if (is_known(c, e))
-		return;
-	if (!c->log_path)
-		remember(c, e); /* following goes on after it */
 	if (!is_in_window(c, e))
 		return;
-	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
 	c->reported++;
 	textbuf__reset(&c->text);
 	if (c->json)
@@ -274,10 +269,24 @@ static void list_past(void *arg, struct oom_event *e)
 	print_out(c, &c->text);
 }
 
-/* The words for a file that cannot be read. */
-static const char *file_reason(int err)
+static void list_past(void *arg, struct oom_event *e)
 {
-	return err == -EINVAL ? "it is not a regular file" : strerror(-err);
+	struct oom_cmd *c = arg;
+
+	if (is_known(c, e))
+		return;
+	if (!c->log_path)
+		remember(c, e); /* following goes on after it */
+	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
+	list_kill(c, e);
+}
+
+/* Says why a file cannot be read; an enum mw_exit. */
+static int cannot_read(const char *path, int err)
+{
+	log_error("failed to read '%s': %s", path,
+		  err == -EINVAL ? "it is not a regular file" : strerror(-err));
+	return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 }
 
 static int read_file(struct oom_cmd *c, const char *path)
@@ -288,10 +297,8 @@ static int read_file(struct oom_cmd *c, const char *path)
 	/* A terminal or a pipe can be written, but tells nothing of the past. */
 	if ((err == -ENOENT || err == -EINVAL) && !c->list)
 		return 0;
-	if (err) {
-		log_error("failed to read '%s': %s", path, file_reason(err));
-		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
-	}
+	if (err)
+		return cannot_read(path, err);
 	if (stats.bad)
 		log_warn("'%s' has %llu lines that are no events, or damaged; left out", path,
 			 (unsigned long long)stats.bad);
@@ -344,31 +351,14 @@ static int list(struct oom_cmd *c)
 
 /* --- saved logs --- */
 
-static void list_saved(void *arg, struct oom_event *e)
-{
-	struct oom_cmd *c = arg;
-
-	if (!is_in_window(c, e))
-		return;
-	c->reported++;
-	textbuf__reset(&c->text);
-	if (c->json)
-		render__json(&c->text, e);
-	else
-		render__text(&c->text, e);
-	print_out(c, &c->text);
-}
-
 static int explain_file(struct oom_cmd *c, const char *path)
 {
 	uint64_t before = c->reported;
 	struct saved_stats s;
-	int err = saved__read(path, list_saved, c, &s);
+	int err = saved__read(path, list_kill, c, &s);
 
-	if (err) {
-		log_error("failed to read '%s': %s", path, file_reason(err));
-		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
-	}
+	if (err)
+		return cannot_read(path, err);
 	if (s.damaged)
 		log_warn("'%s': %llu damaged lines were left out", path,
 			 (unsigned long long)s.damaged);

@@ -11,23 +11,6 @@
 
 #include "sys/privilege.h"
 
-static bool parse_u64(const char *text, uint64_t *ret, const char **ret_end)
-{
-	char *end;
-
-	while (*text == ' ')
-		text++;
-	if (!isdigit((unsigned char)*text))
-		return false;
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	if (errno)
-		return false;
-	if (ret_end)
-		*ret_end = end;
-	return true;
-}
-
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -62,9 +45,9 @@ int kmsg__split(char *record, uint64_t *ret_seq, uint64_t *ret_time_us, unsigned
 	const char *at;
 	uint64_t prio;
 
-	if (!text || !parse_u64(record, &prio, &at) || *at != ',' ||
-	    !parse_u64(at + 1, ret_seq, &at) || *at != ',' ||
-	    !parse_u64(at + 1, ret_time_us, &at) || at > text)
+	if (!text || !kmsg__number(record, &prio, &at) || *at != ',' ||
+	    !kmsg__number(at + 1, ret_seq, &at) || *at != ',' ||
+	    !kmsg__number(at + 1, ret_time_us, &at) || at > text)
 		return -EBADMSG;
 	*ret_facility = prio >> 3;
 	text++;

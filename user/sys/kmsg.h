@@ -112,6 +112,10 @@ bool kmsg_parser__feed(struct kmsg_parser *p, const char *line, uint64_t seq, ui
 int kmsg__split(char *record, uint64_t *ret_seq, uint64_t *ret_time_us, unsigned *ret_facility,
 		const char **ret_text);
 
+/* A decimal number behind any blanks; *ret_end (may be NULL) behind it. False: none, or too large.
+ */
+bool kmsg__number(const char *text, uint64_t *ret, const char **ret_end);
+
 /* --- the reader --- */
 
 struct kmsg {

@@ -34,7 +34,7 @@ static const char *find_last(const char *text, const char *what)
 	return found;
 }
 
-static bool parse_u64(const char *text, uint64_t *ret, const char **ret_end)
+bool kmsg__number(const char *text, uint64_t *ret, const char **ret_end)
 {
 	char *end;
 
@@ -57,7 +57,7 @@ static uint64_t get_sized(const char *text, const char *key, uint64_t unit)
 	const char *p = strstr(text, key);
 	uint64_t v;
 
-	if (!p || !parse_u64(p + strlen(key), &v, NULL) || v > UINT64_MAX / unit)
+	if (!p || !kmsg__number(p + strlen(key), &v, NULL) || v > UINT64_MAX / unit)
 		return KMSG_NONE;
 	return v * unit;
 }
@@ -176,7 +176,7 @@ static bool parse_task(struct kmsg_parser *p, const char *line)
 	const char *at;
 	char *end;
 
-	if (line[0] != '[' || !parse_u64(line + 1, &pid, &at) || *at != ']')
+	if (line[0] != '[' || !kmsg__number(line + 1, &pid, &at) || *at != ']')
 		return false;
 	at++;
 	for (size_t i = 0; i < p->ncolumns; i++) {
@@ -185,7 +185,7 @@ static bool parse_task(struct kmsg_parser *p, const char *line)
 			if (end == at)
 				return false;
 			at = end;
-		} else if (!parse_u64(at, &v[p->column[i]], &at)) {
+		} else if (!kmsg__number(at, &v[p->column[i]], &at)) {
 			return false;
 		}
 	}
@@ -263,11 +263,11 @@ static bool parse_victim(struct kmsg_parser *p, const char *at, const char **ret
 	const char *rest = find_last(at, " total-vm:"), *open, *close;
 	uint64_t pid, uid = UINT32_MAX;
 
-	if (!parse_u64(at, &pid, &at) || !pid || pid > INT32_MAX || (*at != ' ' && *at != ','))
+	if (!kmsg__number(at, &pid, &at) || !pid || pid > INT32_MAX || (*at != ' ' && *at != ','))
 		return false;
 	if (!rest && !p->lenient)
 		return false;
-	if (starts(at, ", UID ") && !parse_u64(at + 6, &uid, &at))
+	if (starts(at, ", UID ") && !kmsg__number(at + 6, &uid, &at))
 		return false;
 	open = strchr(at, '(');
 	if (!open || open - at > 2)
@@ -278,7 +278,7 @@ static bool parse_victim(struct kmsg_parser *p, const char *at, const char **ret
 	if (close == open && !p->lenient)
 		return false;
 	if (rest && starts(close, "), UID "))
-		parse_u64(close + 7, &uid, NULL);
+		kmsg__number(close + 7, &uid, NULL);
 	k->pid = pid;
 	k->uid = uid;
 	copy_text(k->comm, sizeof(k->comm), open + 1,
@@ -317,7 +317,7 @@ static bool parse_kill(struct kmsg_parser *p, const char *line, const char *at)
 	k->shmem_rss_bytes = get_kb(rest, "shmem-rss:");
 	k->pgtables_bytes = get_kb(rest, "pgtables:");
 	rest = strstr(rest, "UID:") ? strstr(rest, "UID:") : rest;
-	if (starts(rest, "UID:") && parse_u64(rest + 4, &uid, NULL))
+	if (starts(rest, "UID:") && kmsg__number(rest + 4, &uid, NULL))
 		k->uid = uid;
 	k->has_adj = strstr(rest, "oom_score_adj:") != NULL;
 	k->oom_score_adj = get_int(rest, "oom_score_adj:", 0);
@@ -344,7 +344,7 @@ static void parse_choice(struct kmsg_parser *p, const char *line, const char *at
 
 	if (p->after_kill)
 		reset(p);
-	if (!parse_u64(at, &pid, &at) || pid > INT32_MAX)
+	if (!kmsg__number(at, &pid, &at) || pid > INT32_MAX)
 		return;
 	k->has_context = true;
 	k->chosen_pid = pid;
@@ -405,7 +405,7 @@ static void parse_meminfo(struct kmsg_parser *p, const char *line)
 			uint64_t *to = &k->stat.bytes[row[i].row];
 
 			if (!starts(at, row[i].key) ||
-			    !parse_u64(at + strlen(row[i].key), &v, NULL) ||
+			    !kmsg__number(at + strlen(row[i].key), &v, NULL) ||
 			    v > UINT64_MAX / p->page_bytes / 4)
 				continue;
 			*to = (*to == CGROUP_STAT_UNKNOWN ? 0 : *to) + v * p->page_bytes;
@@ -433,9 +433,9 @@ static bool parse_machine(struct kmsg_parser *p, const char *line)
 		k->swap_free_bytes = get_kb(line, "= ");
 	else if (starts(line, "Total swap = "))
 		k->swap_total_bytes = get_kb(line, "= ");
-	else if (parse_u64(line, &v, &at) && !strcmp(at, " pages RAM"))
+	else if (kmsg__number(line, &v, &at) && !strcmp(at, " pages RAM"))
 		k->total_bytes = v <= UINT64_MAX / p->page_bytes ? v * p->page_bytes : KMSG_NONE;
-	else if (parse_u64(line, &v, &at) && !strcmp(at, " pages reserved") &&
+	else if (kmsg__number(line, &v, &at) && !strcmp(at, " pages reserved") &&
 		 k->total_bytes != KMSG_NONE && v < k->total_bytes / p->page_bytes)
 		k->total_bytes -= v * p->page_bytes;
 	else
@@ -492,7 +492,7 @@ static void parse_context(struct kmsg_parser *p, const char *line)
 		return;
 	} else if (!k->trigger_pid && strstr(line, "PID: ") && strstr(line, " Comm: ")) {
 		at = strstr(line, "PID: ");
-		if (parse_u64(at + 5, &v, NULL) && v <= INT32_MAX)
+		if (kmsg__number(at + 5, &v, NULL) && v <= INT32_MAX)
 			k->trigger_pid = v;
 	}
 }
