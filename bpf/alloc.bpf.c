@@ -8,8 +8,10 @@
  * both its allocation and its free, or with neither: in sampled mode `live` holds the blocks that
  * are in, and only their frees are sent; in exact mode every free is sent.
  */
+#include "alloc_events.h"
+#include "alloc_call.h"
+#include "alloc_live.h"
 #include "stack.h"
-#include "memwatch/alloc.h"
 #include "sample.h"
 
 /* Where a stub hands over the block. */
@@ -28,16 +30,6 @@ struct {
 	__type(value, struct mw_site);
 } alloc_sites SEC(".maps");
 
-/* Sampled blocks that are live: MW_LIVE_KEY → size. A plain hash that refuses when full (and
- * counts): an evicted entry would pass for a free. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1 << 20);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, u64);
-	__type(value, u64);
-} alloc_live SEC(".maps");
-
 /* A call between its entry and its return. */
 struct pending {
 	u64 sp;	  /* at entry: where the return address is */
@@ -51,18 +43,25 @@ struct pending {
 	u8 flags;
 	u32 pad;
 };
+#define LOOK_MASK 63		/* one free in 64 is looked at */
+#define MOST_LOOK_NS 1000	/* that memory and page tables take */
+#define ALWAYS_THERE (64 << 10) /* bytes that the smallest of address spaces has */
+
 #define PENDING_SAMPLED 1 /* the new block goes into the profile */
 #define PENDING_OLD_IN 2  /* the old block was in the profile and its free has been sent */
 #define MAX_PENDING 4	  /* deeper only when signal handlers on stacks of their own allocate */
 
-/* A call of a module that lies over other allocators: what it asks of them is no call of its own. */
+/* A call of a module that lies over other allocators: what it asks of them is no call of its own.
+ */
 struct layer_call {
-	u64 sp;	    /* at entry: where the return address is; 0: none */
-	u64 ret;    /* that address */
-	u64 ip;	    /* of the probe */
-	u64 site;   /* whose row tells the layer's code */
+	u64 sp;	   /* at entry: where the return address is; 0: none */
+	u64 ret;   /* that address */
+	u64 ip;	   /* of the probe */
+	u64 first; /* ip of the call from which jumps led here: its own where none did */
+	u64 site;  /* whose row tells the layer's code */
 };
-#define MAX_LAYERS 8 /* a power of two; deeper only when what a layer calls allocates through it again */
+#define MAX_LAYERS \
+	8 /* a power of two; deeper only when what a layer calls allocates through it again */
 
 struct thread {
 	u32 depth;
@@ -84,33 +83,6 @@ static const struct thread no_thread;
 static __always_inline bool exact(void)
 {
 	return alloc_config.sample_bytes <= 1;
-}
-
-/* How full the ring is lies on a cache line that the reader writes: one event in eight looks. */
-static __always_inline u64 wake_flags(u64 time_ns)
-{
-	if (time_ns >> 5 & 7)
-		return BPF_RB_NO_WAKEUP;
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= alloc_config.wake_bytes
-		       ? BPF_RB_FORCE_WAKEUP
-		       : BPF_RB_NO_WAKEUP;
-}
-
-static __always_inline int send_free(u32 target, u8 type, u8 fn, u64 addr, u64 flags)
-{
-	struct mw_ev_free *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
-
-	if (!ev)
-		return -1;
-	ev->hdr.type = type;
-	ev->hdr.kind = fn;
-	ev->hdr.target = target;
-	ev->hdr.tid = (u32)bpf_get_current_pid_tgid();
-	ev->hdr.time_ns = bpf_ktime_get_ns();
-	ev->addr = addr;
-	ev->flags = flags;
-	bpf_ringbuf_submit(ev, wake_flags(ev->hdr.time_ns));
-	return 0;
 }
 
 static __always_inline int send_alloc(u32 target, u8 fn, u64 addr, u64 size, u64 stack, u64 time_ns)
@@ -153,6 +125,45 @@ static __always_inline u32 *caller_mark(void)
 	return bpf_map_lookup_elem(&alloc_callers, &zero);
 }
 
+/* Where the kernel's return-probe trampoline is in this process: the beginning of a page. */
+static __always_inline u64 trampoline(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+}
+
+#define REPLACED_MAX 16 /* calls with a return probe that are looked through */
+
+/*
+ * The return address that a return probe has replaced at this place of the stack, 0 if none has.
+ * The function that came here by a jump was probed: its caller is who calls. A session's probe that
+ * is meant for another process makes the kernel put the trampoline into every call of this one.
+ */
+static __noinline u64 replaced_return(u64 at)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct uprobe_task *utask = BPF_CORE_READ(task, utask);
+	struct return_instance *ri = utask ? BPF_CORE_READ(utask, return_instances) : NULL;
+
+	for (int i = 0; i < REPLACED_MAX && ri; i++) {
+		if (BPF_CORE_READ(ri, stack) == at)
+			return BPF_CORE_READ(ri, orig_ret_vaddr);
+		ri = BPF_CORE_READ(ri, next);
+	}
+	return 0;
+}
+
+/* The return address of the call that begins. 0 or -1: not readable. */
+static __always_inline int return_address(struct pt_regs *ctx, u64 *ret)
+{
+	if (bpf_probe_read_user(ret, sizeof(*ret), (void *)PT_REGS_SP(ctx)))
+		return -1;
+	if (!(*ret & 0xfff) && *ret == trampoline())
+		*ret = replaced_return(PT_REGS_SP(ctx));
+	return 0;
+}
+
 /* Is this call made by another allocator function of the same module? */
 static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
 {
@@ -162,7 +173,7 @@ static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
 
 	if (!s || !s->ncallers)
 		return false;
-	if (bpf_probe_read_user(&ret, sizeof(ret), (void *)PT_REGS_SP(ctx)))
+	if (return_address(ctx, &ret))
 		return false;
 	d = (s64)(ret - PT_REGS_IP(ctx));
 #pragma unroll
@@ -171,14 +182,6 @@ static __always_inline bool called_by_family(struct pt_regs *ctx, u32 site)
 			return true;
 	}
 	return false;
-}
-
-/* Where the kernel's return-probe trampoline is in this process. */
-static __always_inline u64 trampoline(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
 }
 
 static __always_inline struct thread *thread_get(u32 target)
@@ -217,9 +220,9 @@ static __always_inline int inside_layer(const struct layer_call *l, struct pt_re
 	if (sp > l->sp || bpf_probe_read_user(&word, sizeof(word), (void *)l->sp) ||
 	    (word != l->ret && word != trampoline()))
 		return -1;
-	if (sp == l->sp) /* by a jump, or the same place calls the layer again */
-		return PT_REGS_IP(ctx) != l->ip ? 1 : -1;
-	if (bpf_probe_read_user(&ret, sizeof(ret), (void *)sp))
+	if (sp == l->sp) /* by a jump, or the same place calls the layers again */
+		return PT_REGS_IP(ctx) != l->ip && PT_REGS_IP(ctx) != l->first ? 1 : -1;
+	if (return_address(ctx, &ret))
 		return 0;
 	return in_layer_code(l, ret);
 }
@@ -266,6 +269,7 @@ static __noinline bool nested_in_layer(struct pt_regs *ctx, u64 cookie)
 	l = layer_at(t, n);
 	l->sp = PT_REGS_SP(ctx);
 	l->ip = PT_REGS_IP(ctx);
+	l->first = n && layer_at(t, n - 1)->sp == l->sp ? layer_at(t, n - 1)->first : l->ip;
 	l->site = MW_COOKIE_SITE(cookie);
 	if (!bpf_probe_read_user(&l->ret, sizeof(l->ret), (void *)l->sp))
 		t->nlayers = n + 1;
@@ -339,91 +343,6 @@ static __always_inline bool inside_pending(struct thread *t, u64 sp)
 	return false;
 }
 
-static __always_inline u64 page_up(u64 size)
-{
-	return (size + 4095) & ~4095ULL;
-}
-
-/* Functions with a given property in their row of MW_SIGNATURES, one bit each. */
-#define BIT_DOES(name, does, size, times, old, out) | (u64)(MW_DOES_##does == WANT) << MW_FN_##name
-#define BIT_SIZE(name, does, size, times, old, out) | (u64)(size == WANT) << MW_FN_##name
-#define BIT_TIMES(name, does, size, times, old, out) | (u64)(times == WANT) << MW_FN_##name
-_Static_assert(MW_FN_COUNT <= 64, "one bit per function");
-/* Both are read as the first argument. */
-#define FIRST_ONLY(name, does, size, times, old, out) \
-	_Static_assert(old <= 1 && out <= 1, "a block or its place beyond the first argument");
-MW_SIGNATURES(FIRST_ONLY)
-
-static __always_inline bool fn_in(u64 set, u8 fn)
-{
-	return set >> (fn & 63) & 1;
-}
-
-static __always_inline bool does(u8 fn, enum mw_does what)
-{
-	switch (what) {
-#define WANT MW_DOES_REALLOC
-	case MW_DOES_REALLOC: return fn_in(0 MW_SIGNATURES(BIT_DOES), fn);
-#undef WANT
-#define WANT MW_DOES_RESIZE
-	case MW_DOES_RESIZE: return fn_in(0 MW_SIGNATURES(BIT_DOES), fn);
-#undef WANT
-	default: return false;
-	}
-}
-
-/* Does it give back or change a block that it is given? */
-static __always_inline bool is_realloc(u8 fn)
-{
-	return does(fn, MW_DOES_REALLOC) || does(fn, MW_DOES_RESIZE);
-}
-
-/* a * b, or 0 beyond any address space: such a call fails. */
-static __always_inline u64 product(u64 a, u64 b)
-{
-	u64 limit = b ? (1ULL << 47) / b : 0;
-
-	barrier_var(limit); /* or clang makes a 128-bit multiplication of it */
-	return a > limit ? 0 : a * b;
-}
-
-/* Bytes asked for. */
-static __always_inline u64 requested(struct pt_regs *ctx, u8 fn)
-{
-	u64 a = PT_REGS_PARM1(ctx), b = PT_REGS_PARM2(ctx), c = PT_REGS_PARM3(ctx), size = a;
-
-#define WANT 2
-	if (fn_in(0 MW_SIGNATURES(BIT_SIZE), fn))
-		size = b;
-#undef WANT
-#define WANT 3
-	if (fn_in(0 MW_SIGNATURES(BIT_SIZE), fn))
-		size = c;
-#undef WANT
-#define WANT 2
-	if (fn_in(0 MW_SIGNATURES(BIT_TIMES), fn))
-		return product(b, size);
-#undef WANT
-#define WANT 3
-	if (fn_in(0 MW_SIGNATURES(BIT_TIMES), fn))
-		return product(c, size);
-#undef WANT
-	return fn == MW_FN_PVALLOC ? page_up(size) : size;
-}
-
-/* Forgets a sampled block; its size in *size if it was there. */
-static __always_inline bool live_take(u32 target, u64 addr, u64 *size)
-{
-	u64 key = MW_LIVE_KEY(target, addr), *v;
-
-	v = bpf_map_lookup_elem(&alloc_live, &key);
-	if (!v)
-		return false;
-	*size = *v;
-	bpf_map_delete_elem(&alloc_live, &key);
-	return true;
-}
-
 /* The part of the entry that only calls bound for the profile reach. 1: no return probe. */
 static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size, u32 sampled)
 {
@@ -453,13 +372,14 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	p->target = target;
 	p->fn = fn;
 	p->flags = sampled ? PENDING_SAMPLED : 0;
-	p->arg = PT_REGS_PARM1(ctx);
+	p->arg = old_block(ctx, fn);
 	p->extra = PT_REGS_PARM3(ctx);
 	if (fn == MW_FN_NEW)
 		bpf_probe_read_user(&p->arg, sizeof(p->arg), (void *)sp);
 	p->old_size = 0;
 	if (is_realloc(fn) && p->arg) {
 		count(target, MW_C_FREES, 1);
+		count(target, MW_C_REALLOCS, 1);
 		if (exact() || live_take(target, p->arg, &p->old_size)) {
 			/* The old block may be handed to another thread before this call returns,
 			 * so it is given up now and restored if the call turns out to have failed.
@@ -480,7 +400,7 @@ static __always_inline bool old_is_live(u32 target, u64 addr)
 {
 	u64 key = MW_LIVE_KEY(target, addr);
 
-	return addr && bpf_map_lookup_elem(&alloc_live, &key);
+	return addr && live_find(&key);
 }
 
 /* Does this call go on to malloc by a jump? Then malloc's probe sees it, and it alone. */
@@ -502,6 +422,23 @@ static __always_inline bool goes_on(struct pt_regs *ctx, u8 fn, u32 site)
 	return (fn == MW_FN_MEMALIGN ? a : b) <= s->align_goes_on;
 }
 
+/* Probes are in for a little longer than what they see counts (user/run/windows.c). */
+static __always_inline bool in_window(void)
+{
+	return !alloc_config.until_ns || bpf_ktime_get_ns() < alloc_config.until_ns;
+}
+
+/* Is it the call of a process that the probe is not meant for? */
+static __always_inline bool foreign(u64 cookie)
+{
+	struct mw_target *t;
+
+	if (!(cookie & MW_COOKIE_ANY))
+		return false;
+	t = current_target();
+	return !t || t->index != MW_COOKIE_TARGET(cookie);
+}
+
 /* 0: settle this call at its return. 1: nothing more to do. */
 static __always_inline int alloc_enter(struct pt_regs *ctx)
 {
@@ -511,7 +448,7 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	struct mw_counters *c;
 	u32 sampled;
 
-	if (!alloc_config.sample_bytes)
+	if (!alloc_config.sample_bytes || foreign(cookie))
 		return 1;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
@@ -523,14 +460,16 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 		return 1;
 	__sync_fetch_and_add(&c->v[MW_C_ALLOCS], 1);
 	__sync_fetch_and_add(&c->v[MW_C_ALLOC_BYTES], size);
-	sampled = sample_decide(size, alloc_config.sample_bytes);
+	sampled = in_window() && sample_decide(size, alloc_config.sample_bytes);
 	if (!sampled) {
 		if (!is_realloc(fn))
 			return 1;
-		old = PT_REGS_PARM1(ctx);
+		old = old_block(ctx, fn);
 		if (!old_is_live(target, old)) {
-			if (old)
+			if (old) {
 				__sync_fetch_and_add(&c->v[MW_C_FREES], 1);
+				__sync_fetch_and_add(&c->v[MW_C_REALLOCS], 1);
+			}
 			return 1;
 		}
 	}
@@ -545,6 +484,7 @@ static __always_inline void restore_old(struct pending *p)
 	if (!p->arg)
 		return;
 	count(p->target, MW_C_FREES, -1);
+	count(p->target, MW_C_REALLOCS, -1);
 	if (!(p->flags & PENDING_OLD_IN))
 		return;
 	count(p->target, MW_C_SAMPLED_FREES, -1);
@@ -553,7 +493,7 @@ static __always_inline void restore_old(struct pending *p)
 	if (exact())
 		return;
 	key = MW_LIVE_KEY(p->target, p->arg);
-	if (bpf_map_update_elem(&alloc_live, &key, &p->old_size, BPF_ANY))
+	if (live_put(&key, &p->old_size))
 		lost(p->target, MW_LOSS_FREE_LIVE); /* its free will not be told */
 }
 
@@ -572,6 +512,20 @@ static __always_inline bool resized(const struct pending *p, u64 real, u64 *size
 	return true;
 }
 
+/* More bytes than the whole address space has cannot have been handed out. Every program has more
+ * than the first few, and looking costs two reads of the kernel's memory. */
+static __always_inline bool implausible(u64 size)
+{
+	struct task_struct *task;
+	u64 pages;
+
+	if (size < ALWAYS_THERE)
+		return false;
+	task = (void *)bpf_get_current_task();
+	pages = BPF_CORE_READ(task, mm, total_vm);
+	return pages && size >> 12 > pages;
+}
+
 static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u64 addr,
 				       u64 time_ns, u32 leaf)
 {
@@ -582,14 +536,20 @@ static __always_inline void block_born(struct pt_regs *ctx, struct pending *p, u
 		lost(target, MW_LOSS_ADDRESS);
 		return;
 	}
+	if (implausible(p->size)) {
+		lost(target, MW_LOSS_SIZE);
+		count(target, MW_C_ALLOCS, -1);
+		count(target, MW_C_ALLOC_BYTES, -p->size);
+		return;
+	}
 	count(target, MW_C_SAMPLED_ALLOCS, 1);
-	if (!exact() && bpf_map_update_elem(&alloc_live, &key, &p->size, BPF_ANY)) {
+	if (!exact() && live_put(&key, &p->size)) {
 		lost_bytes(target, MW_LOSS_LIVE_FULL, p->size);
 		return;
 	}
 	stack = stack_id(ctx, target, epoch_of(target), leaf);
 	if (send_alloc(target, p->fn, addr, p->size, stack, time_ns) && !exact())
-		bpf_map_delete_elem(&alloc_live, &key);
+		live_drop(&key);
 }
 
 /* at_ret: the probe is on a ret instruction, about to be executed; else the call has returned. */
@@ -656,13 +616,32 @@ static __noinline bool inside_call(u64 sp)
 	return t && t->depth && inside_pending(t, sp);
 }
 
+/*
+ * How far from the caches the memory is that a target works on: how long a word takes to be read
+ * that lies near a block which is given back, but not in the two lines that are fetched together.
+ * What a trap takes from its target beside its own time follows that (user/observe/cost.c).
+ */
+static __noinline void look_beside(u32 target, u64 addr)
+{
+	u64 began = bpf_ktime_get_ns(), took, word;
+
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)(addr ^ 128)))
+		return;
+	took = bpf_ktime_get_ns() - began;
+	if (took >= MOST_LOOK_NS) /* interrupted */
+		return;
+	count(target, MW_C_LOOKS, 1);
+	count(target, MW_C_LOOK_NS, took);
+}
+
 static __always_inline int free_enter(struct pt_regs *ctx)
 {
 	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM1(ctx);
 	u32 target = MW_COOKIE_TARGET(cookie);
 	u64 key = MW_LIVE_KEY(target, addr);
+	struct mw_counters *c;
 
-	if (!alloc_config.sample_bytes)
+	if (!alloc_config.sample_bytes || foreign(cookie))
 		return 0;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
@@ -670,7 +649,12 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 		count(target, MW_C_NULL_FREES, 1);
 	if (!addr || nested_quick(ctx, cookie))
 		return 0;
-	count(target, MW_C_FREES, 1);
+	c = counters_of(target);
+	if (!c)
+		return 0;
+	__sync_fetch_and_add(&c->v[MW_C_FREES], 1);
+	if (!(c->v[MW_C_FREES] & LOOK_MASK))
+		look_beside(target, addr);
 	if (exact()) {
 		if (MW_COOKIE_SITE(cookie) && (inside_call(PT_REGS_SP(ctx)) ||
 					       called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
@@ -683,14 +667,14 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 			lost(target, MW_LOSS_FREE_RING);
 		return 0;
 	}
-	if (!bpf_map_lookup_elem(&alloc_live, &key))
+	if (!live_find(&key))
 		return 0;
 	/* A free that cannot be sent stays in `live`: the next free at this address repairs it. */
 	if (send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0)) {
 		lost(target, MW_LOSS_FREE_RING);
 		return 0;
 	}
-	bpf_map_delete_elem(&alloc_live, &key);
+	live_drop(&key);
 	count(target, MW_C_SAMPLED_FREES, 1);
 	return 0;
 }
@@ -758,6 +742,7 @@ int mw_fast_alloc(struct pt_regs *ctx)
 		return 0;
 	}
 	block_born(ctx, &p, MW_FAST_BLOCK(ctx), now, MW_LEAF_RET | MW_LEAF_STUB);
+	count(p.target, MW_C_SAMPLE_NS, bpf_ktime_get_ns() - now);
 	return 0;
 }
 
@@ -772,10 +757,10 @@ int mw_fast_free(struct pt_regs *ctx)
 	if (!alloc_config.sample_bytes)
 		return 0;
 	count(target, MW_C_FREES, 1);
-	if (!bpf_map_lookup_elem(&alloc_live, &key) ||
+	if (!live_find(&key) ||
 	    send_free(target, MW_EV_FREE, fn, addr, is_realloc(fn) ? MW_FREE_REALLOC : 0))
 		return 0;
-	bpf_map_delete_elem(&alloc_live, &key);
+	live_drop(&key);
 	count(target, MW_C_SAMPLED_FREES, 1);
 	return 0;
 }
@@ -792,7 +777,7 @@ int mw_fast_unfree(struct pt_regs *ctx)
 	count(target, MW_C_FREES, -1);
 	count(target, MW_C_SAMPLED_FREES, -1);
 	send_free(target, MW_EV_UNFREE, MW_COOKIE_FN(cookie), addr, 0);
-	if (bpf_map_update_elem(&alloc_live, &key, &size, BPF_ANY))
+	if (live_put(&key, &size))
 		lost(target, MW_LOSS_LIVE_FULL);
 	return 0;
 }

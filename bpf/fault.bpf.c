@@ -23,6 +23,10 @@ int mw_fault_sample(struct bpf_perf_event_data *ctx)
 
 	if ((!t && !fault_all) || !task->mm || (task->flags & PF_KTHREAD))
 		return 0;
+	if (runs_32bit(task)) {
+		lost(target, MW_LOSS_FAULT_32BIT);
+		return 0;
+	}
 	stack = stack_id(ctx, target, t ? epoch_of(t->index) : tgid, 0);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {

@@ -85,6 +85,7 @@ struct uprobe_task {
 
 struct mm_context { /* mm_context_t */
 	void *vdso;
+	unsigned long flags; /* narrower before 6.4; bit 0: of a 32-bit program */
 };
 
 struct mm_struct {

@@ -87,4 +87,13 @@ static __always_inline struct mw_target *current_target(void)
 	return bpf_map_lookup_elem(&targets, &tgid);
 }
 
+/* x86's MM_CONTEXT_UPROBE_IA32, which exec sets before it maps the image; arm64's MMCF_AARCH32. */
+#define MM_CONTEXT_32BIT 1
+
+/* Does the task run a 32-bit program? Its stacks and calls mean something else than they seem. */
+static __always_inline bool runs_32bit(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, mm, context.flags) & MM_CONTEXT_32BIT;
+}
+
 #endif

@@ -15,11 +15,15 @@
 #define MW_MAP_FIXED_NOREPLACE 0x100000
 #define MW_MREMAP_DONTUNMAP 4
 
+/* Forks and execs of processes that are no targets are told too: one of them may be to become one.
+ */
+const volatile bool proc_all = false;
+
 /* A system call between its entry and its exit. */
 struct mapcall {
 	u64 addr, size, old_addr, old_size;
 	u8 op;	 /* enum mw_map_op; 0: only its code is of interest */
-	u8 code; /* an executable file mapping */
+	u8 code; /* an executable mapping of a file, or in a fixed place */
 	u8 pad[6];
 };
 
@@ -30,7 +34,8 @@ struct {
 	__type(value, struct mapcall);
 } proc_mapcalls SEC(".maps");
 
-static __always_inline void send_proc(u32 type, u32 target, u32 pid, u32 parent)
+static __always_inline void send_proc(u32 type, u8 kind, u32 target, u32 pid, u32 parent,
+				      u64 wakeup)
 {
 	struct mw_ev_proc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
@@ -39,14 +44,14 @@ static __always_inline void send_proc(u32 type, u32 target, u32 pid, u32 parent)
 		return;
 	}
 	ev->hdr.type = type;
-	ev->hdr.kind = 0;
+	ev->hdr.kind = kind;
 	ev->hdr.target = target;
 	ev->hdr.tid = (u32)bpf_get_current_pid_tgid();
 	ev->hdr.time_ns = bpf_ktime_get_ns();
 	ev->pid = pid;
 	ev->parent = parent;
 	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
-	bpf_ringbuf_submit(ev, BPF_RB_FORCE_WAKEUP);
+	bpf_ringbuf_submit(ev, wakeup);
 }
 
 SEC("?tp_btf/sched_process_fork")
@@ -55,9 +60,13 @@ int BPF_PROG(mw_proc_fork, struct task_struct *parent, struct task_struct *child
 	u32 tgid = parent->tgid, pid = child->pid;
 	struct mw_target *t = bpf_map_lookup_elem(&targets, &tgid);
 
-	if (!t || child->pid != child->tgid)
+	if ((!t && !proc_all) || child->pid != child->tgid)
 		return 0; /* not ours, or a new thread */
-	send_proc(MW_EV_FORK, t->index, pid, tgid);
+	if (t)
+		send_proc(MW_EV_FORK, child->mm == parent->mm, t->index, pid, tgid,
+			  BPF_RB_FORCE_WAKEUP);
+	else /* most execs are to come */
+		send_proc(MW_EV_FORK, 0, MW_STRANGER, pid, tgid, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
@@ -67,12 +76,16 @@ int BPF_PROG(mw_proc_exec, struct task_struct *task, int old_pid)
 	struct mw_target *t = current_target();
 	u32 *epoch;
 
-	if (!t)
+	if (!t) {
+		if (proc_all)
+			send_proc(MW_EV_EXEC, 0, MW_STRANGER, task->tgid, old_pid,
+				  BPF_RB_FORCE_WAKEUP);
 		return 0;
+	}
 	epoch = bpf_map_lookup_elem(&epochs, &t->index);
 	if (epoch)
 		__sync_fetch_and_add(epoch, 1);
-	send_proc(MW_EV_EXEC, t->index, task->tgid, old_pid);
+	send_proc(MW_EV_EXEC, 0, t->index, task->tgid, old_pid, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 
@@ -82,8 +95,12 @@ int BPF_PROG(mw_proc_exit, struct task_struct *task)
 {
 	struct mw_target *t = current_target();
 
-	if (t && !BPF_CORE_READ(task, signal, live.counter))
-		send_proc(MW_EV_EXIT, t->index, task->tgid, 0);
+	if (!t)
+		return 0;
+	if (!BPF_CORE_READ(task, signal, live.counter))
+		send_proc(MW_EV_EXIT, 0, t->index, task->tgid, 0, BPF_RB_FORCE_WAKEUP);
+	else if ((u32)task->pid == t->thread)
+		send_proc(MW_EV_THREAD_END, 0, t->index, task->tgid, 0, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 
@@ -97,7 +114,9 @@ static __always_inline int mapcall_enter(struct mapcall *m)
 	u32 tid = (u32)bpf_get_current_pid_tgid();
 	struct mw_target *t = current_target();
 
-	if (t && bpf_map_update_elem(&proc_mapcalls, &tid, m, BPF_ANY))
+	if (!t || runs_32bit((void *)bpf_get_current_task()))
+		return 0; /* one that makes 64-bit calls; its own are not told by the kernel */
+	if (bpf_map_update_elem(&proc_mapcalls, &tid, m, BPF_ANY))
 		lost(t->index, MW_LOSS_MAPCALL_FULL);
 	return 0;
 }
@@ -119,7 +138,9 @@ int mw_proc_mmap_enter(struct sys_enter_args *ctx)
 {
 	struct mapcall m = {.size = page_round(ctx->arg[1])};
 
-	m.code = !(ctx->arg[3] & MW_MAP_ANONYMOUS) && (ctx->arg[2] & MW_PROT_EXEC);
+	/* anonymous code in another's place may be text that was moved */
+	m.code = (ctx->arg[2] & MW_PROT_EXEC) &&
+		 (!(ctx->arg[3] & MW_MAP_ANONYMOUS) || ctx->arg[3] & MW_MAP_FIXED);
 	if (ctx->arg[3] & MW_MAP_ANONYMOUS)
 		m.op = MW_MAP_MMAP;
 	else if ((ctx->arg[3] & (MW_MAP_FIXED | MW_MAP_FIXED_NOREPLACE)) == MW_MAP_FIXED)
@@ -204,8 +225,12 @@ static __always_inline void send_execmap(struct mw_target *t)
 	bpf_ringbuf_submit(ev, BPF_RB_FORCE_WAKEUP);
 }
 
-/* One exit program for the four calls. Addresses beyond the first page from the top are errors. */
-static __always_inline int mapcall_exit(struct sys_exit_args *ctx)
+/*
+ * One program for the ends of the four calls: it holds the walker, and the verifier's look at it is
+ * most of the start of a run. Addresses beyond the first page from the top are errors.
+ */
+SEC("?tracepoint/syscalls/sys_exit_mmap")
+int mw_proc_map_exit(struct sys_exit_args *ctx)
 {
 	u32 tid = (u32)bpf_get_current_pid_tgid();
 	struct mapcall *p, m;
@@ -238,28 +263,4 @@ static __always_inline int mapcall_exit(struct sys_exit_args *ctx)
 	if (m.code)
 		send_execmap(t);
 	return 0;
-}
-
-SEC("?tracepoint/syscalls/sys_exit_mmap")
-int mw_proc_mmap_exit(struct sys_exit_args *ctx)
-{
-	return mapcall_exit(ctx);
-}
-
-SEC("?tracepoint/syscalls/sys_exit_munmap")
-int mw_proc_munmap_exit(struct sys_exit_args *ctx)
-{
-	return mapcall_exit(ctx);
-}
-
-SEC("?tracepoint/syscalls/sys_exit_mremap")
-int mw_proc_mremap_exit(struct sys_exit_args *ctx)
-{
-	return mapcall_exit(ctx);
-}
-
-SEC("?tracepoint/syscalls/sys_exit_brk")
-int mw_proc_brk_exit(struct sys_exit_args *ctx)
-{
-	return mapcall_exit(ctx);
 }

@@ -65,6 +65,10 @@ extern const volatile __u32 unwind_on;
 extern const volatile __u32 stack_max_frames; /* at most MW_MAX_FRAMES */
 extern const volatile __u32 stack_fp_frames;  /* the kernel's own limit of bpf_get_stack */
 u32 unwind_stack(u32 slot);
+/* (unwind_copy.bpf.c) Sends what it takes to finish the walk later. The id that stands for the
+ * stack until then; 0: nothing could be sent, or not within the budget (then s->ev.hdr.kind says
+ * so). */
+u64 unwind_copy(u32 slot);
 
 /*
  * How many frames of the current user stack were put into s->pc; s->ev.hdr.kind says how the walk
@@ -116,12 +120,19 @@ static __always_inline u64 stack_id(void *ctx, u32 target, u32 epoch, u32 leaf_r
 	s->ev.epoch = epoch;
 	s->ev.leaf_ret = leaf_ret;
 	n = stack_capture(ctx, slot, s);
+	s->ev.n = n;
+	if (s->ev.hdr.kind == MW_STACK_NO_TABLE) {
+		id = unwind_copy(slot);
+		if (id) {
+			count(target, MW_C_STACK_END + MW_STACK_COPIED, 1);
+			goto out;
+		}
+	}
 	end = MW_C_STACK_END + s->ev.hdr.kind;
 	barrier_var(end); /* count() checks the bound on what it uses */
 	count(target, end, 1);
 	if (!n)
 		goto out;
-	s->ev.n = n;
 	id = stack_hash(slot);
 	seen_slot = id & (MW_SEEN_SLOTS - 1);
 	seen = bpf_map_lookup_elem(&stack_seen, &seen_slot);

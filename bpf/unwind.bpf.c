@@ -46,12 +46,7 @@ struct {
 	__type(value, u32);
 } unwind_wanted SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, MW_SCRATCH_SLOTS);
-	__type(key, u32);
-	__type(value, struct mw_unwind_state);
-} unwind_states SEC(".maps");
+struct mw_unwind_states_map unwind_states SEC(".maps");
 
 /* Rows found before, by file and offset. Two programs may write an entry at the same time, so the
  * key is stored mixed with the row: halves of two entries do not match either key. */
@@ -65,13 +60,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct cached_row);
 } unwind_rows SEC(".maps");
-
-/* What bpf_find_vma found, on the walker's stack. */
-struct unwind_found {
-	u64 start, end, off;
-	struct mw_unwind_key key;
-	u32 exec, anon;
-};
 
 /*
  * Mappings seen, by page of code, for moments when the mapping lock cannot be had: a writer holds
@@ -89,39 +77,78 @@ struct {
 	__type(value, struct cached_vma);
 } unwind_vmas SEC(".maps");
 
-/*
- * A process's executable mappings as the iterator saw them last: where interrupts are off, the
- * kernel allows one look-up a stack, and a page may not have been cached before.
- */
-#define MW_UNWIND_PROC_VMAS 64
-struct proc_vmas {
-	u32 n, pad;
-	struct unwind_found f[MW_UNWIND_PROC_VMAS];
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH); /* an eviction costs a look-up that may fail */
 	__uint(max_entries, 512);
 	__type(key, u32);
-	__type(value, struct proc_vmas);
+	__type(value, struct mw_unwind_proc);
 } unwind_procs SEC(".maps");
 
-static __always_inline bool find_in_process(u64 pc, struct unwind_found *f)
+/* Text that a program moved to anonymous memory, by process and start: whose table holds there.
+ * Userspace finds it; an eviction costs a stack that follows frame pointers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct mw_unwind_moved_key);
+	__type(value, struct mw_unwind_moved);
+} unwind_moved SEC(".maps");
+
+/* Processes with a HotSpot in them: an eviction costs stacks that follow frame pointers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MW_UNWIND_JVMS);
+	__type(key, u32);
+	__type(value, struct mw_jvm);
+} unwind_jvms SEC(".maps");
+
+/* False: generated code. */
+static __always_inline bool find_moved(struct unwind_found *f)
+{
+	struct mw_unwind_moved_key key = {.start = f->start,
+					  .pid = bpf_get_current_pid_tgid() >> 32};
+	struct mw_unwind_moved *m = bpf_map_lookup_elem(&unwind_moved, &key);
+
+	if (!m || m->end != f->end)
+		return false;
+	f->key = m->key;
+	f->off = m->off;
+	return true;
+}
+
+/* Which of a process's mappings holds pc, counted from 1; 0: none is known. */
+__noinline u32 find_in_process(u64 pc)
 {
 	u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct proc_vmas *p = bpf_map_lookup_elem(&unwind_procs, &tgid);
+	struct mw_unwind_proc *p = bpf_map_lookup_elem(&unwind_procs, &tgid);
 
 	if (!p)
-		return false;
+		return 0;
 	for (u32 i = 0; i < MW_UNWIND_PROC_VMAS; i++) {
 		if (i >= p->n)
 			break;
-		if (pc - p->f[i].start < p->f[i].end - p->f[i].start) {
-			*f = p->f[i];
-			return true;
-		}
+		if (pc - p->vma[i].start < p->vma[i].end - p->vma[i].start)
+			return i + 1;
 	}
-	return false;
+	return 0;
+}
+
+static __always_inline bool found_in_process(u64 pc, struct unwind_found *f)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct mw_unwind_proc *p = bpf_map_lookup_elem(&unwind_procs, &tgid);
+	u32 i = find_in_process(pc);
+	struct mw_unwind_vma *v;
+
+	if (!p || !i)
+		return false;
+	v = &p->vma[(i - 1) & (MW_UNWIND_PROC_VMAS - 1)];
+	f->start = v->start;
+	f->end = v->end;
+	f->off = v->off;
+	f->key = v->key;
+	f->exec = 1;
+	f->anon = 0;
+	return true;
 }
 
 static __always_inline void key_of_vma(struct vm_area_struct *vma, struct mw_unwind_key *key,
@@ -166,9 +193,26 @@ static __always_inline struct cached_vma *vma_cached(u64 tag)
 	return bpf_map_lookup_elem(&unwind_vmas, &i);
 }
 
-/* Mapping of pc into *f; 0 or the cause. */
-static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct unwind_found *f)
+/* The kernel's look-up, into the state. A global function, because the verifier follows each access
+ * of the callback through the kernel's types, and would for every attempt. */
+__noinline int unwind_look_up(u32 slot, u64 pc)
 {
+	struct mw_unwind_state *state = bpf_map_lookup_elem(&unwind_states, &slot);
+	struct unwind_found f = {};
+	int err;
+
+	if (!state)
+		return -MW_EBUSY;
+	err = bpf_find_vma(bpf_get_current_task_btf(), pc, vma_found, &f, 0);
+	state->found = f;
+	return err;
+}
+
+/* Mapping of pc into *f; 0 or the cause. */
+static __always_inline u32 find_mapping(u32 slot, struct mw_unwind_state *state, u64 pc)
+{
+	struct unwind_found *f = &state->found;
+	u32 epoch = state->epoch;
 	u64 tag = vma_tag(pc, epoch);
 	struct cached_vma *c = vma_cached(tag);
 	long err = -MW_EBUSY;
@@ -176,7 +220,7 @@ static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct unwind_found *
 	if (!c)
 		return MW_STACK_NO_MAPPING;
 	for (int i = 0; i < FIND_ATTEMPTS; i++) {
-		err = bpf_find_vma(bpf_get_current_task_btf(), pc, vma_found, f, 0);
+		err = unwind_look_up(slot, pc);
 		if (err != -MW_EBUSY || c->tag == tag)
 			break;
 	}
@@ -185,7 +229,7 @@ static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct unwind_found *
 			*f = c->f;
 			barrier();
 		}
-		if (c->tag != tag && !find_in_process(pc, f))
+		if (c->tag != tag && !found_in_process(pc, f))
 			return MW_STACK_VMA_BUSY;
 	} else if (err) {
 		return MW_STACK_NO_MAPPING;
@@ -200,27 +244,31 @@ static __always_inline u32 find_mapping(u64 pc, u32 epoch, struct unwind_found *
 	return f->exec && pc >= f->start && pc < f->end ? 0 : MW_STACK_NO_MAPPING;
 }
 
+/* Built in the ring: on the stack of eight calls there is no room for it before Linux 6.10. */
 static __always_inline void want_file(struct mw_scratch *s, const struct mw_unwind_key *key, u64 pc)
 {
 	u32 tgid = s->ev.pid;
-	struct mw_ev_file ev = {
-		.hdr = {.type = MW_EV_UNKNOWN_FILE,
-			.target = s->ev.hdr.target,
-			.tid = s->ev.hdr.tid},
-		.dev = key->dev,
-		.ino = key->ino,
-		.gen = key->gen,
-		.pc = pc,
-		.pid = tgid,
-	};
+	struct mw_ev_file *ev;
 
 	if (bpf_map_update_elem(&unwind_wanted, key, &tgid, BPF_NOEXIST))
 		return;
-	ev.hdr.time_ns = bpf_ktime_get_ns();
-	if (bpf_ringbuf_output(&events, &ev, sizeof(ev), BPF_RB_FORCE_WAKEUP)) {
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
 		lost(s->ev.hdr.target, MW_LOSS_CODE_RING);
 		bpf_map_delete_elem(&unwind_wanted, key);
+		return;
 	}
+	__builtin_memset(ev, 0, sizeof(*ev));
+	ev->hdr.type = MW_EV_UNKNOWN_FILE;
+	ev->hdr.target = s->ev.hdr.target;
+	ev->hdr.tid = s->ev.hdr.tid;
+	ev->hdr.time_ns = bpf_ktime_get_ns();
+	ev->dev = key->dev;
+	ev->ino = key->ino;
+	ev->gen = key->gen;
+	ev->pc = pc;
+	ev->pid = tgid;
+	bpf_ringbuf_submit(ev, BPF_RB_FORCE_WAKEUP);
 }
 
 /*
@@ -228,13 +276,23 @@ static __always_inline void want_file(struct mw_scratch *s, const struct mw_unwi
  * looks at each once, not on every path that leads there.
  */
 
+/* Is pc generated code whose frames are known, whatever its mapping? A virtual machine changes its
+ * mappings often, and new code is on pages that were not seen before. */
+__noinline int in_jvm(u64 pc)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct mw_jvm *j = bpf_map_lookup_elem(&unwind_jvms, &tgid);
+
+	return j && jvm_holds(j, pc);
+}
+
 /* Fills the state's mapping for pc. 0 or the cause. */
 __noinline int walk_enter(u32 slot, u64 pc)
 {
 	struct mw_unwind_state *state = bpf_map_lookup_elem(&unwind_states, &slot);
 	struct mw_scratch *s = bpf_map_lookup_elem(&stack_scratch, &slot);
-	struct unwind_found f = {};
 	struct mw_unwind_file *file;
+	struct unwind_found *f;
 	struct mw_walk *st;
 	u32 cause;
 
@@ -243,19 +301,26 @@ __noinline int walk_enter(u32 slot, u64 pc)
 	st = &state->w;
 	st->kind = KIND_NONE;
 	st->start = st->end = 0;
-	cause = find_mapping(pc, state->epoch, &f);
-	if (cause)
-		return cause;
-	st->start = f.start;
-	st->end = f.end;
-	st->bias = f.off - f.start;
-	if (f.anon) {
+	cause = find_mapping(slot, state, pc);
+	if (cause == MW_STACK_VMA_BUSY && in_jvm(pc)) {
 		st->kind = KIND_ANON;
 		return 0;
 	}
-	file = bpf_map_lookup_elem(&unwind_files, &f.key);
+	if (cause)
+		return cause;
+	f = &state->found;
+	st->start = f->start;
+	st->end = f->end;
+	st->bias = f->off - f->start;
+	if (f->anon && find_moved(f))
+		st->bias = f->off - f->start;
+	else if (f->anon) {
+		st->kind = KIND_ANON;
+		return 0;
+	}
+	file = bpf_map_lookup_elem(&unwind_files, &f->key);
 	if (!file) {
-		want_file(s, &f.key, pc);
+		want_file(s, &f->key, pc);
 		st->end = 0;
 		return MW_STACK_NO_TABLE;
 	}
@@ -416,6 +481,17 @@ static __always_inline int walk_read(struct mw_walk *st, void *dst, u32 n, u64 a
 	return bpf_probe_read_user(dst, n, (void *)at);
 }
 
+#define JVM_READ(arg, dst, n, at) bpf_probe_read_user(dst, n, (void *)(at))
+#include "memwatch/jvm.h" /* again: now the function */
+
+__noinline u32 walk_code_words(u32 slot, u64 pc)
+{
+	u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct mw_jvm *j = bpf_map_lookup_elem(&unwind_jvms, &tgid);
+
+	return j ? jvm_frame_words(j, NULL, pc) : 0;
+}
+
 static __always_inline int walk_words(struct mw_walk *st, u32 i, u64 *ret)
 {
 	void *table = bpf_map_lookup_elem(&unwind_tables, &st->file.slot);
@@ -463,11 +539,6 @@ static __always_inline void begin(struct mw_unwind_state *state, struct mw_scrat
 	st->sp = PT_REGS_SP(regs);
 	st->fp = PT_REGS_FP(regs);
 	state->win_base = -1ULL << 12;
-	if (s->ev.leaf_ret & MW_LEAF_STUB) {
-		/* nothing of the stub's is on the stack, and its file has no table */
-		bpf_probe_read_user(&st->pc, sizeof(st->pc), (void *)st->sp);
-		st->sp += 8;
-	}
 	if (task->mm) {
 		xol = task->mm->uprobes_state.xol_area;
 		if (xol)
@@ -475,6 +546,31 @@ static __always_inline void begin(struct mw_unwind_state *state, struct mw_scrat
 	}
 	if (st->trampoline && task->utask)
 		state->ret_inst = (u64)task->utask->return_instances;
+}
+
+/* At a stub's site nothing of the stub's is on the stack: the walk begins with its caller, whose
+ * address a return probe of another tracer's may have replaced. */
+static __always_inline void skip_stub(struct mw_walk *st, u32 slot)
+{
+	u64 at = st->sp;
+
+	bpf_probe_read_user(&st->pc, sizeof(st->pc), (void *)at);
+	st->sp = at + 8;
+	if (st->pc && st->pc == st->trampoline)
+		st->pc = walk_replaced(slot, at);
+}
+
+#define STEPS 64
+
+/* Some steps; not 0 after the last. One loop of MW_MAX_FRAMES would cost the verifier, and so the
+ * start of every run, thirty times the time of two loops that it looks at one by one. */
+__noinline int unwind_steps(u32 slot)
+{
+	for (int i = 0; i < STEPS; i++) {
+		if (unwind_step(slot))
+			return 1;
+	}
+	return 0;
 }
 
 /*
@@ -494,8 +590,10 @@ __noinline u32 unwind_stack(u32 slot)
 	if (!st || !s)
 		return 0;
 	begin(st, s);
-	for (int i = 0; i <= MW_MAX_FRAMES; i++) {
-		if (unwind_step(slot))
+	if (s->ev.leaf_ret & MW_LEAF_STUB)
+		skip_stub(&st->w, slot);
+	for (int i = 0; i <= MW_MAX_FRAMES / STEPS; i++) {
+		if (unwind_steps(slot))
 			break;
 	}
 	s->ev.hdr.kind = st->w.cause;
@@ -511,33 +609,19 @@ int mw_unwind_vmas(struct bpf_iter__task_vma *ctx)
 	struct vm_area_struct *vma = ctx->vma;
 	struct task_struct *task = ctx->task;
 	struct mw_unwind_vma out = {};
-	struct proc_vmas *procs;
 	u32 anon;
 
 	if (!task || !vma || (unwind_iter_tgid && task->tgid != (int)unwind_iter_tgid) ||
 	    !(vma->vm_flags & VM_EXEC))
 		return 0;
 	key_of_vma(vma, &out.key, &anon);
-	if (anon)
-		return 0;
 	out.start = vma->vm_start;
 	out.end = vma->vm_end;
 	out.off = vma->vm_file ? vma->vm_pgoff << unwind_page_shift : 0;
-	out.vdso = !vma->vm_file;
+	out.kind = vma->vm_file ? MW_UNWIND_VMA_FILE
+		   : anon	? MW_UNWIND_VMA_ANON
+				: MW_UNWIND_VMA_VDSO;
 	out.pid = task->tgid;
-	procs = bpf_map_lookup_elem(&unwind_procs, &out.pid);
-	if (procs && procs->n < MW_UNWIND_PROC_VMAS) {
-		struct unwind_found *f = &procs->f[procs->n & (MW_UNWIND_PROC_VMAS - 1)];
-
-		f->start = out.start;
-		f->end = out.end;
-		f->off = out.off;
-		f->key = out.key;
-		f->exec = 1;
-		f->anon = 0;
-		barrier();
-		procs->n++;
-	}
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
 }

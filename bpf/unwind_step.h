@@ -7,20 +7,22 @@
  * A walk is named by a walk_t: the number of a slot in the kernel, where these are global functions
  * that the verifier looks at once each; a pointer in userspace. Who includes this defines before:
  *
- *	WALK_PART                                       how the functions are linked
- *	struct mw_walk *walk_state(walk_t w)            its state, NULL if there is none
- *	int walk_enter(walk_t w, u64 pc)                mapping and table of pc into the state, or
- *why not u64 walk_row(st, w, u64 off)                    the row that holds at a file offset, 0:
- *none int walk_words(st, u32 i, u64 ret[2])           two words of the table; 0 or -1 int
- *walk_read(st, void *dst, u32 n, u64 at)     n bytes of the process; 0 or not readable bool
- *walk_stack(st, u64 at, u64 *ret)           a word of its stack u64 walk_reg(st, u32 i) the
- *interrupted code's pt_regs, word i u64 walk_replaced(walk_t w, u64 at)             return address
- *that a return probe replaced int walk_frame(walk_t w, u32 n, u64 pc)         keeps frame n; not 0:
- *no room
+ * - WALK_PART: how the functions are linked;
+ * - struct mw_walk *walk_state(walk_t w): its state, NULL if there is none;
+ * - int walk_enter(walk_t w, u64 pc): mapping and table of pc into the state, or why not;
+ * - u64 walk_row(st, w, u64 off): the row that holds at a file offset, 0: none;
+ * - int walk_words(st, u32 i, u64 ret[2]): two words of the table; 0 or -1;
+ * - int walk_read(st, void *dst, u32 n, u64 at): n bytes of the process; 0 or not readable;
+ * - bool walk_stack(st, u64 at, u64 *ret): a word of its stack;
+ * - u64 walk_reg(st, u32 i): the interrupted code's pt_regs, word i;
+ * - u32 walk_code_words(walk_t w, u64 pc): as jvm_frame_words (memwatch/jvm.h);
+ * - u64 walk_replaced(walk_t w, u64 at): return address that a return probe replaced;
+ * - int walk_frame(walk_t w, u32 n, u64 pc): keeps frame n; not 0: no room.
  */
 #ifndef BPF_UNWIND_STEP_H
 #define BPF_UNWIND_STEP_H
 
+#include "memwatch/jvm.h"
 #include "memwatch/unwind_row.h"
 #include "memwatch/wire.h"
 
@@ -267,6 +269,38 @@ static __always_inline int step_cfa(struct mw_walk *st, walk_t w, u64 cfa, s32 f
 	return leave(st, w, ra, cfa - 8, cfa, fp);
 }
 
+/* An interpreted method of Java's: where its caller's stack ended is noted below the frame pointer,
+ * since what it was given may have been laid on top of that. */
+static __always_inline int step_interpreted(struct mw_walk *st, walk_t w)
+{
+	u64 fp = st->fp, words[3], sp;
+
+	if (fp & 7 || fp - st->sp > JUMP_LIMIT)
+		return stop(st, MW_STACK_JIT);
+	if (walk_read(st, words, sizeof(words), fp - 8))
+		return stop(st, MW_STACK_READ_FAULT);
+	sp = words[0];
+	if (sp & 7 || sp - fp < 16 || sp - fp > JUMP_LIMIT)
+		sp = fp + 16;
+	return leave(st, w, words[2], fp + 8, sp, words[1]);
+}
+
+/* Generated code. */
+WALK_PART int unwind_code(walk_t w)
+{
+	struct mw_walk *st = walk_state(w);
+	u32 words;
+
+	if (!st)
+		return 1;
+	words = walk_code_words(w, st->pc - !st->exact);
+	if (words == MW_JVM_INTERPRETED)
+		return step_interpreted(st, w);
+	if (words)
+		return step_cfa(st, w, st->sp + 8 * (u64)words, -2);
+	return step_fp(st, w, MW_STACK_JIT);
+}
+
 static __always_inline int step_special(struct mw_walk *st, walk_t w, u32 what, u16 more)
 {
 	switch (what) {
@@ -323,7 +357,7 @@ WALK_PART int unwind_step(walk_t w)
 			return stop(st, cause);
 	}
 	if (st->kind != KIND_TABLE)
-		return step_fp(st, w, st->kind == KIND_ANON ? MW_STACK_JIT : MW_STACK_NO_ROW);
+		return st->kind == KIND_ANON ? unwind_code(w) : step_fp(st, w, MW_STACK_NO_ROW);
 	off = pc + st->bias;
 	/* In a PLT entry it is the exact pc that counts, and such a frame is always exact. */
 	return step_row(st, w, walk_row(st, w, off), off);

@@ -8,8 +8,17 @@
 #include "memwatch/wire.h"
 
 #define MW_MAX_SITES 4096
-#define MW_SITE_CALLERS 6
+#define MW_SITE_CALLERS 16
 #define MW_SITE_LAYER 8
+
+/*
+ * How many blocks of alloc_live fall into each of these: none is the answer to nearly every free,
+ * and costs a word out of 64 KiB that stay in the caches, where the table itself is a miss in them
+ * and in the TLB. A block is counted before it comes into the table and until it has left it.
+ */
+#define MW_LIVE_MARK_BITS 14
+#define MW_LIVE_MARKS (1 << MW_LIVE_MARK_BITS)
+#define MW_LIVE_MARK(key) ((__u64)(key) * 0x9e3779b97f4a7c15ULL >> (64 - MW_LIVE_MARK_BITS))
 
 /*
  * What a probe needs to know of its site. A call whose return address lies in one of `caller`
@@ -36,6 +45,9 @@ struct mw_alloc_config {
 	__u64 sample_bytes; /* mean bytes between samples; 1: every allocation; 0: off */
 	__u64 wake_bytes;   /* wake userspace when this much waits in the ring */
 	__u64 layers;	    /* some target has an allocator that lies over another */
+	/* No allocation is sampled from this moment on (CLOCK_MONOTONIC), for frees are looked for
+	 * all the time that probes are in. 0: no such moment. */
+	__u64 until_ns;
 };
 
 #endif

@@ -41,7 +41,9 @@ enum mw_does {
 	X(RALLOCX, REALLOC, 2, 0, 1, 0)	  /* p = f(old, size, flags) */                          \
 	X(XALLOCX, RESIZE, 2, 0, 1, 0)	  /* real size = f(p, size, extra, flags) */             \
 	X(HEAP_MALLOC, ALLOC, 2, 0, 0, 0) /* p = f(heap, size) */                                \
-	X(HEAP_CALLOC, ALLOC, 2, 3, 0, 0) /* p = f(heap, n, size) */
+	X(HEAP_CALLOC, ALLOC, 2, 3, 0, 0) /* p = f(heap, n, size) */                             \
+	X(HEAP_REALLOC, REALLOC, 3, 0, 2, 0)	  /* p = f(heap, old, size) */                   \
+	X(HEAP_REALLOCARRAY, REALLOC, 3, 4, 2, 0) /* p = f(heap, old, n, size) */
 
 /* The standard names: each counts with every prefix below. */
 #define MW_ALLOC_NAMES(X)                 \
@@ -64,17 +66,22 @@ enum mw_does {
 	X(dallocx, FREE)                  \
 	X(sdallocx, FREE)
 
+/* Names that go on with a version, with every prefix: jemalloc's smallocx_COMMIT, which returns the
+ * block and its size. */
+#define MW_ALLOC_BEGINNINGS(X) X("smallocx_", MALLOC)
+
 /* Prefixes of those names, by allocator. Any other prefix must be proved: see elf/allocs.h. */
-#define MW_ALLOC_PREFIXES(X)                                                       \
-	X("")                                                                      \
-	X("__libc_")                                                               \
-	X("__")	 /* weak and strong forms of one function, as in glibc and musl */ \
-	X("je_") /* jemalloc */                                                    \
-	X("jemalloc_")                                                             \
-	X("_rjem_")    /* jemalloc in Rust programs */                             \
-	X("mi_")       /* mimalloc */                                              \
-	X("tc_")       /* gperftools' tcmalloc */                                  \
-	X("sn_")       /* snmalloc */                                              \
+#define MW_ALLOC_PREFIXES(X)                                                           \
+	X("")                                                                          \
+	X("__libc_")                                                                   \
+	X("__")	     /* weak and strong forms of one function, as in glibc and musl */ \
+	X("__wrap_") /* what the linker's --wrap=malloc leads to */                    \
+	X("je_")     /* jemalloc */                                                    \
+	X("jemalloc_")                                                                 \
+	X("_rjem_")    /* jemalloc in Rust programs */                                 \
+	X("mi_")       /* mimalloc */                                                  \
+	X("tc_")       /* gperftools' tcmalloc */                                      \
+	X("sn_")       /* snmalloc */                                                  \
 	X("scalable_") /* oneTBB */
 
 /* Names that exist with one allocator only. */
@@ -87,15 +94,41 @@ enum mw_does {
 	X(mi_malloc_aligned, MALLOC)                           \
 	X(mi_malloc_aligned_at, MALLOC)                        \
 	X(mi_zalloc_aligned, MALLOC)                           \
+	X(mi_zalloc_aligned_at, MALLOC)                        \
 	X(mi_calloc_aligned, CALLOC)                           \
+	X(mi_calloc_aligned_at, CALLOC)                        \
 	X(mi_realloc_aligned, REALLOC)                         \
+	X(mi_realloc_aligned_at, REALLOC)                      \
 	X(mi_rezalloc, REALLOC)                                \
+	X(mi_rezalloc_aligned, REALLOC)                        \
+	X(mi_rezalloc_aligned_at, REALLOC)                     \
+	X(mi_recalloc_aligned, REALLOCARRAY)                   \
+	X(mi_recalloc_aligned_at, REALLOCARRAY)                \
 	X(mi_reallocn, REALLOCARRAY)                           \
 	X(mi_recalloc, REALLOCARRAY)                           \
 	X(mi_reallocf, REALLOC)                                \
 	X(mi_heap_malloc, HEAP_MALLOC)                         \
 	X(mi_heap_zalloc, HEAP_MALLOC)                         \
 	X(mi_heap_calloc, HEAP_CALLOC)                         \
+	X(mi_heap_mallocn, HEAP_CALLOC)                        \
+	X(mi_heap_malloc_small, HEAP_MALLOC)                   \
+	X(mi_heap_malloc_aligned, HEAP_MALLOC)                 \
+	X(mi_heap_malloc_aligned_at, HEAP_MALLOC)              \
+	X(mi_heap_zalloc_aligned, HEAP_MALLOC)                 \
+	X(mi_heap_zalloc_aligned_at, HEAP_MALLOC)              \
+	X(mi_heap_calloc_aligned, HEAP_CALLOC)                 \
+	X(mi_heap_calloc_aligned_at, HEAP_CALLOC)              \
+	X(mi_heap_realloc, HEAP_REALLOC)                       \
+	X(mi_heap_reallocf, HEAP_REALLOC)                      \
+	X(mi_heap_rezalloc, HEAP_REALLOC)                      \
+	X(mi_heap_realloc_aligned, HEAP_REALLOC)               \
+	X(mi_heap_realloc_aligned_at, HEAP_REALLOC)            \
+	X(mi_heap_rezalloc_aligned, HEAP_REALLOC)              \
+	X(mi_heap_rezalloc_aligned_at, HEAP_REALLOC)           \
+	X(mi_heap_reallocn, HEAP_REALLOCARRAY)                 \
+	X(mi_heap_recalloc, HEAP_REALLOCARRAY)                 \
+	X(mi_heap_recalloc_aligned, HEAP_REALLOCARRAY)         \
+	X(mi_heap_recalloc_aligned_at, HEAP_REALLOCARRAY)      \
 	X(mi_new, NEW)                                         \
 	X(mi_new_aligned, NEW)                                 \
 	X(mi_new_n, CALLOC)                                    \
@@ -132,14 +165,14 @@ enum mw_does {
 	X(rpfree, FREE)
 
 /* Names that prove a file to be such an allocator itself, and no layer over another one. */
-#define MW_ALLOC_MARKERS(X)                                                                        \
-	X(mallctl)                                                                                 \
-	X(je_mallctl)                                                                              \
-	X(_rjem_mallctl)                                                                           \
-	X(jemalloc_mallctl)                                                                        \
-	X(tc_version)                                                                              \
-	X(mi_version)                                                                              \
-	X(scalable_allocation_mode)                                                                \
+#define MW_ALLOC_MARKERS(X)         \
+	X(mallctl)                  \
+	X(je_mallctl)               \
+	X(_rjem_mallctl)            \
+	X(jemalloc_mallctl)         \
+	X(tc_version)               \
+	X(mi_version)               \
+	X(scalable_allocation_mode) \
 	X(rpmalloc_initialize)
 
 /* C++: how the mangled names begin. A form of new with nothrow_t returns NULL instead. */
@@ -150,18 +183,20 @@ enum mw_does {
 	X("_ZdaPv", FREE)
 
 /* Frames inside allocators that a stack may show below their callers, as regular expressions. */
-#define MW_ALLOC_INSIDES(X)               \
-	X("do_(memalign|posix_memalign)") \
-	X("tcmalloc::.*")                 \
+#define MW_ALLOC_INSIDES(X)                     \
+	X("do_(memalign|posix_memalign)")       \
+	X("tcmalloc::.*")                       \
+	X("(je_|_rjem_|jemalloc_)?smallocx_.*") \
 	X("operator (new|delete)(\\[\\])?")
 
 /* All of the above as one expression that matches a whole function name. */
 #define MW_ALLOC_ALT_(text) text "|"
 #define MW_ALLOC_ALT_NAME_(name, fn) #name "|"
 #define MW_ALLOC_ALT_INSIDE_(text) "|" text
-#define MW_ALLOC_FRAMES                                                                     \
-	"(" MW_ALLOC_PREFIXES(MW_ALLOC_ALT_) ")(" MW_ALLOC_NAMES(                           \
-		MW_ALLOC_ALT_NAME_) "malloc)|" MW_ALLOC_SPECIAL(MW_ALLOC_ALT_NAME_) "mallo" \
-										    "c" MW_ALLOC_INSIDES(MW_ALLOC_ALT_INSIDE_)
+#define MW_ALLOC_FRAMES                                                                                   \
+	"(" MW_ALLOC_PREFIXES(MW_ALLOC_ALT_) ")(" MW_ALLOC_NAMES(                                         \
+		MW_ALLOC_ALT_NAME_) "malloc)|" MW_ALLOC_SPECIAL(MW_ALLOC_ALT_NAME_) "mallo"               \
+										    "c" MW_ALLOC_INSIDES( \
+											    MW_ALLOC_ALT_INSIDE_)
 
 #endif

@@ -3,11 +3,11 @@
  * unwind_row.h - the unwind table of one ELF file, as the BPF unwinder reads it, as the disk cache
  * stores it and as userspace builds it: an array of 64-bit words.
  *
- *	[0, MW_UNWIND_HDR)   struct mw_unwind_hdr
- *	[pages, +n_pages)    page index: one word per MW_UNWIND_PAGE bytes of file, the number of
- *the page's first row in the low half, that of the next page's in the high [rows, +n_rows)
- *struct mw_unwind_row, ascending by file offset [sides, +2*n_sides)  struct mw_unwind_side, for
- *what does not fit a row
+ * - [0, MW_UNWIND_HDR): struct mw_unwind_hdr;
+ * - [pages, +n_pages): page index, one word per MW_UNWIND_PAGE bytes of file, the number of the
+ *   page's first row in the low half, that of the next page's in the high;
+ * - [rows, +n_rows): struct mw_unwind_row, ascending by file offset;
+ * - [sides, +2*n_sides): struct mw_unwind_side, for what does not fit a row.
  *
  * Rows are keyed by file offset, so that one table serves every process that maps the file,
  * wherever it maps it. A row holds from its offset to the next row's. Offsets below are in bytes.
@@ -20,7 +20,7 @@
 #include <assert.h>
 #endif
 
-#define MW_UNWIND_VERSION 4
+#define MW_UNWIND_VERSION 7
 
 /* Small pages keep the binary search short and inside a few cache lines: 17 rows a KiB are
  * typical, so 7 steps; the index costs 1.5 % of the rows. */
@@ -116,11 +116,33 @@ struct mw_unwind_file {
 };
 
 /* One executable mapping, as the mapping iterator reports it. */
+enum mw_unwind_vma_kind { MW_UNWIND_VMA_FILE, MW_UNWIND_VMA_VDSO, MW_UNWIND_VMA_ANON };
+
 struct mw_unwind_vma {
 	__u64 start, end, off; /* file offset of start */
 	struct mw_unwind_key key;
-	__u32 vdso;
+	__u32 kind; /* enum mw_unwind_vma_kind */
 	__u32 pid;
+};
+
+/*
+ * A process's executable mappings of files as userspace saw them last, for moments when the kernel
+ * allows no look-up and the page was not met before.
+ */
+#define MW_UNWIND_PROC_VMAS 64 /* power of two; the lowest addresses of more */
+struct mw_unwind_proc {
+	__u32 n, pad;
+	struct mw_unwind_vma vma[MW_UNWIND_PROC_VMAS];
+};
+
+/* Text of a file in anonymous memory, at the addresses that the file was mapped at. */
+struct mw_unwind_moved_key {
+	__u64 start;
+	__u32 pid, pad;
+};
+struct mw_unwind_moved {
+	__u64 end, off; /* file offset of start */
+	struct mw_unwind_key key;
 };
 
 #ifndef __bpf__

@@ -11,6 +11,7 @@
 
 #include "core/log.h"
 #include "core/util.h"
+#include "elf/allocs.h"
 #include "probe/bpfobj_priv.h"
 #include "probe/closer.h"
 #include "probe/uprobe_link.h"
@@ -30,6 +31,8 @@ struct alloc_probe {
 	struct bpf_link *thread_exit;
 	struct mw_site *sites; /* rows of alloc_sites in use; row 0 means "no callers" */
 	size_t nsites, sites_cap;
+	struct mw_usdt *usdt; /* rows of usdt_rows in use */
+	size_t nusdt, usdt_cap;
 };
 
 int alloc_probe__new(struct bpfobj *o, struct alloc_probe **ret)
@@ -77,6 +80,7 @@ void alloc_probe__free(struct alloc_probe *p)
 	bpf_link__destroy(p->thread_exit);
 	free(p->links);
 	free(p->sites);
+	free(p->usdt);
 	free(p);
 }
 
@@ -104,9 +108,37 @@ void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes)
 	p->obj->skel->data->alloc_config.sample_bytes = sample_bytes;
 }
 
+void alloc_probe__sample_until(struct alloc_probe *p, uint64_t until_ns)
+{
+	p->obj->skel->data->alloc_config.until_ns = until_ns;
+}
+
+void alloc_probe__wait_detached(struct alloc_probe *p)
+{
+	closer__flush(p->closer);
+}
+
+/* As the programs do it (bpf/alloc.bpf.c, live_put and live_drop). */
+static void mark(struct alloc_probe *p, uint64_t key, uint32_t n)
+{
+	__atomic_add_fetch(&p->obj->skel->bss->alloc_marks[MW_LIVE_MARK(key)], n, __ATOMIC_SEQ_CST);
+}
+
+static void live_drop(struct alloc_probe *p, uint64_t key)
+{
+	if (!bpf_map_delete_elem(bpf_map__fd(p->obj->skel->maps.alloc_live), &key))
+		mark(p, key, -1);
+}
+
 void alloc_probe__remember(struct alloc_probe *p, uint64_t key, uint64_t size)
 {
-	bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.alloc_live), &key, &size, 0);
+	int fd = bpf_map__fd(p->obj->skel->maps.alloc_live);
+
+	mark(p, key, 1);
+	if (!bpf_map_update_elem(fd, &key, &size, BPF_NOEXIST))
+		return;
+	mark(p, key, -1);
+	bpf_map_update_elem(fd, &key, &size, BPF_EXIST);
 }
 
 void alloc_probe__forget_target(struct alloc_probe *p, uint32_t target)
@@ -119,7 +151,7 @@ void alloc_probe__forget_target(struct alloc_probe *p, uint32_t target)
 		key = next;
 		more = !bpf_map_get_next_key(fd, &key, &next);
 		if (key >> MW_ADDR_BITS == target)
-			bpf_map_delete_elem(fd, &key);
+			live_drop(p, key);
 	}
 }
 
@@ -130,7 +162,7 @@ size_t alloc_probe__nlinks(const struct alloc_probe *p)
 
 void alloc_probe__forget(struct alloc_probe *p, uint64_t key)
 {
-	bpf_map_delete_elem(bpf_map__fd(p->obj->skel->maps.alloc_live), &key);
+	live_drop(p, key);
 }
 
 static int add_link(struct alloc_probe *p, uint32_t target, int fd, struct bpf_link *link)
@@ -181,6 +213,7 @@ static uint32_t site_row(struct alloc_probe *p, const struct site *s)
 
 struct probe_batch {
 	uint64_t offsets[ALLOCS_MAX], cookies[ALLOCS_MAX];
+	uint64_t semaphores[ALLOCS_MAX]; /* 0: none */
 	size_t n;
 };
 
@@ -189,7 +222,7 @@ static int attach_multi(struct alloc_probe *p, const struct bpf_program *prog, i
 			uint32_t flags)
 {
 	int fd = uprobe_link__create(bpf_program__fd(prog), type, path, b->offsets, b->cookies,
-				     b->n, pid, flags);
+				     b->semaphores, b->n, pid, flags);
 
 	return fd < 0 ? fd : add_link(p, target, fd, NULL);
 }
@@ -199,7 +232,7 @@ static int attach_single(struct alloc_probe *p, const struct bpf_program *prog, 
 {
 	for (size_t i = 0; i < b->n; i++) {
 		struct bpf_link *link = uprobe_link__single(prog, ret, pid, path, b->offsets[i],
-							    b->cookies[i]);
+							    b->cookies[i], b->semaphores[i]);
 		int err;
 
 		if (!link)
@@ -247,6 +280,15 @@ static int attach_batch(struct alloc_probe *p, const char *path, const struct pr
 	return -EINVAL;
 }
 
+/* Entries alone, by whichever the kernel has. */
+static int attach_plain(struct alloc_probe *p, const struct bpf_program *prog, const char *path,
+			const struct probe_batch *b, int pid, uint32_t target)
+{
+	return p->method == PLAN_SINGLE
+		       ? attach_single(p, prog, path, b, pid, target, false)
+		       : attach_multi(p, prog, MW_BPF_TRACE_UPROBE_MULTI, path, b, pid, target, 0);
+}
+
 /*
  * Functions that throw are followed from the entry to their ret instructions by plain probes, on
  * every kernel: a return probe on the stack would end a program whose exception meets it.
@@ -269,18 +311,44 @@ static int attach_throwing(struct alloc_probe *p, const char *path,
 		return 0;
 	}
 	for (int i = 0; i < 2 && !err; i++)
-		err = p->method == PLAN_SINGLE
-			      ? attach_single(p, prog[i], path, batch[i], pid, target, false)
-			      : attach_multi(p, prog[i], MW_BPF_TRACE_UPROBE_MULTI, path, batch[i],
-					     pid, target, 0);
+		err = attach_plain(p, prog[i], path, batch[i], pid, target);
 	return err;
+}
+
+enum { FREES, ALLOCS, THROWING, EXITS, BATCHES };
+
+/* Does it take a block back, or change it? */
+static bool takes_back(enum mw_fn fn)
+{
+	return allocs__signature(fn)->old > 0;
+}
+
+static void add_site(struct alloc_probe *p, const struct site *s, uint32_t target, bool any,
+		     struct probe_batch b[BATCHES])
+{
+	struct probe_batch *to = &b[s->func.fn == MW_FN_FREE  ? FREES
+				    : s->func.fn == MW_FN_NEW ? THROWING
+							      : ALLOCS];
+	uint64_t flags = any ? MW_COOKIE_ANY : 0;
+
+	if (s->wrapper || s->kind == SITE_NONE)
+		return;
+	if (s->kind == SITE_STEPPED)
+		flags |= MW_COOKIE_STEPPED;
+	if (s->calls_family)
+		flags |= MW_COOKIE_CALLER;
+	if (s->nlayer) {
+		flags |= MW_COOKIE_LAYER;
+		p->obj->skel->data->alloc_config.layers = 1;
+	}
+	to->offsets[to->n] = s->off;
+	to->cookies[to->n++] = MW_COOKIE(target, s->func.fn, site_row(p, s)) | flags;
 }
 
 int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			const struct site *sites, size_t n, const uint64_t *exits, size_t nexits,
 			size_t *ret_n)
 {
-	enum { FREES, ALLOCS, THROWING, EXITS, BATCHES };
 	cleanup_free struct probe_batch *b = calloc(BATCHES, sizeof(*b));
 	char path[64];
 	int err;
@@ -289,25 +357,13 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 	if (!b)
 		return -ENOMEM;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
-		const struct site *s = &sites[i];
-		struct probe_batch *to = &b[s->func.fn == MW_FN_FREE  ? FREES
-					    : s->func.fn == MW_FN_NEW ? THROWING
-								      : ALLOCS];
-		uint64_t flags = 0;
-
-		if (s->wrapper || s->kind == SITE_NONE)
-			continue;
-		if (s->kind == SITE_STEPPED)
-			flags |= MW_COOKIE_STEPPED;
-		if (s->calls_family)
-			flags |= MW_COOKIE_CALLER;
-		if (s->nlayer) {
-			flags |= MW_COOKIE_LAYER;
-			p->obj->skel->data->alloc_config.layers = 1;
+	/* One after the other they come to be seen: what takes blocks back first, or a block would
+	 * be known whose end was not seen. */
+	for (int back = 1; back >= 0; back--) {
+		for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
+			if (takes_back(sites[i].func.fn) == back)
+				add_site(p, &sites[i], target, !pid, b);
 		}
-		to->offsets[to->n] = s->off;
-		to->cookies[to->n++] = MW_COOKIE(target, s->func.fn, site_row(p, s)) | flags;
 	}
 	for (size_t i = 0; i < nexits && i < ALLOCS_MAX; i++) {
 		b[EXITS].offsets[b[EXITS].n] = exits[i];
@@ -338,6 +394,20 @@ static uint32_t fast_row(struct alloc_probe *p, const struct alloc_fast_site *f)
 	return site_row(p, &moved);
 }
 
+/* Attaches the sites of each kind to its program, kind after kind: those that tell of frees come
+ * first, so that no allocation is seen before its free can be. fd: the file that they are in. */
+static int attach_kinds(struct alloc_probe *p, const struct bpf_program *const *prog,
+			const struct probe_batch *b, size_t n, int fd, int pid, uint32_t target)
+{
+	char path[64];
+	int err = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (size_t i = 0; i < n && !err; i++)
+		err = b[i].n ? attach_plain(p, prog[i], path, &b[i], pid, target) : 0;
+	return err;
+}
+
 int alloc_probe__attach_fast(struct alloc_probe *p, int pid, uint32_t target, int fd,
 			     const struct alloc_fast_site *sites, size_t n)
 {
@@ -346,16 +416,10 @@ int alloc_probe__attach_fast(struct alloc_probe *p, int pid, uint32_t target, in
 		[ALLOC_FAST_UNFREE] = p->obj->skel->progs.mw_fast_unfree,
 		[ALLOC_FAST_ALLOC] = p->obj->skel->progs.mw_fast_alloc,
 	};
-	/* no allocation is seen before its free can be */
-	static const enum alloc_fast_kind order[] = {ALLOC_FAST_FREE, ALLOC_FAST_UNFREE,
-						     ALLOC_FAST_ALLOC};
 	cleanup_free struct probe_batch *b = calloc(ARRAY_SIZE(prog), sizeof(*b));
-	char path[64];
-	int err = 0;
 
 	if (!b)
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
 		struct probe_batch *to = &b[sites[i].kind];
 		uint32_t row = sites[i].kind == ALLOC_FAST_ALLOC ? fast_row(p, &sites[i]) : 0;
@@ -363,15 +427,47 @@ int alloc_probe__attach_fast(struct alloc_probe *p, int pid, uint32_t target, in
 		to->offsets[to->n] = sites[i].off;
 		to->cookies[to->n++] = MW_COOKIE(target, sites[i].fn, row);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(order) && !err; i++) {
-		const struct probe_batch *one = &b[order[i]];
+	return attach_kinds(p, prog, b, ARRAY_SIZE(prog), fd, pid, target);
+}
 
-		if (!one->n)
-			continue;
-		err = p->method == PLAN_SINGLE
-			      ? attach_single(p, prog[order[i]], path, one, pid, target, false)
-			      : attach_multi(p, prog[order[i]], MW_BPF_TRACE_UPROBE_MULTI, path, one,
-					     pid, target, 0);
+/* The number of a row in usdt_rows, as site_row; -ENOSPC. */
+static int usdt_row(struct alloc_probe *p, const struct mw_usdt *row)
+{
+	uint32_t index = p->nusdt;
+	int err;
+
+	for (size_t i = 0; i < p->nusdt; i++) {
+		if (!memcmp(&p->usdt[i], row, sizeof(*row)))
+			return (int)i;
 	}
-	return err;
+	err = index < MW_USDT_ROWS ? array_reserve(p->usdt, p->usdt_cap, p->nusdt + 1) : -ENOSPC;
+	if (!err && bpf_map_update_elem(bpf_map__fd(p->obj->skel->maps.usdt_rows), &index, row, 0))
+		err = -errno;
+	if (err)
+		return err;
+	p->usdt[p->nusdt++] = *row;
+	return (int)index;
+}
+
+int alloc_probe__attach_usdt(struct alloc_probe *p, int pid, uint32_t target, int fd,
+			     const struct usdt_site *sites, size_t n)
+{
+	const struct bpf_program *prog[] = {p->obj->skel->progs.mw_usdt_free,
+					    p->obj->skel->progs.mw_usdt_alloc};
+	cleanup_free struct probe_batch *b = calloc(ARRAY_SIZE(prog), sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
+		struct probe_batch *to = &b[!sites[i].is_free];
+		int row = usdt_row(p, &sites[i].row);
+
+		if (row < 0)
+			return row;
+		to->offsets[to->n] = sites[i].off;
+		to->semaphores[to->n] = sites[i].semaphore;
+		to->cookies[to->n++] = MW_COOKIE(
+			target, sites[i].is_free ? MW_FN_FREE : MW_FN_MALLOC, (uint32_t)row);
+	}
+	return attach_kinds(p, prog, b, ARRAY_SIZE(prog), fd, pid, target);
 }

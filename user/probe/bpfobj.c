@@ -13,38 +13,19 @@
 #include "core/util.h"
 #include "memwatch/wire.h"
 
-#define LAST_LOG_LEN 4096
-
-static char last_log[LAST_LOG_LEN];
-
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	char line[8192];
-	size_t have = strlen(last_log), n;
+	size_t n;
 
-	vsnprintf(line, sizeof(line), fmt, ap);
-	if (level == LIBBPF_WARN) {
-		n = strlen(line);
-		if (have + n >= LAST_LOG_LEN) { /* keep the newest words: the verdict comes last */
-			have = 0;
-			if (n >= LAST_LOG_LEN)
-				n = LAST_LOG_LEN - 1;
-		}
-		memcpy(last_log + have, line + strlen(line) - n, n);
-		last_log[have + n] = 0;
-	}
 	if (level == LIBBPF_DEBUG)
 		return 0; /* relocations by the hundred */
+	vsnprintf(line, sizeof(line), fmt, ap);
 	n = strlen(line);
 	if (n && line[n - 1] == '\n')
 		line[n - 1] = 0;
 	log_debug("%s", line);
 	return 0;
-}
-
-const char *bpfobj__last_log(void)
-{
-	return last_log;
 }
 
 static struct bpf_program *program(const struct memwatch_bpf *k, enum plan_prog which)
@@ -90,12 +71,15 @@ static int set_constants(struct memwatch_bpf *k, const struct plan *p)
 	if (ncpus < 0)
 		return ncpus;
 	k->rodata->fault_all = p->faults_of_all;
+	k->rodata->proc_all = p->all_processes;
 	k->rodata->mm_watch_all = p->peaks_of_all;
 	k->rodata->mm_nr_cpus = ncpus;
 	k->rodata->mm_page_shift = page_shift;
 	k->rodata->task_iter_kthreads = p->kthreads;
 	k->rodata->task_iter_peaks = p->peaks;
 	k->rodata->unwind_on = p->tables;
+	if (p->copy_bytes)
+		k->rodata->unwind_copy_budget = p->copy_bytes;
 	if (p->max_depth)
 		k->rodata->stack_max_frames = p->max_depth;
 	k->rodata->stack_fp_frames = min_of(kernel_stack_frames(), (uint32_t)MW_MAX_FRAMES);
@@ -134,7 +118,6 @@ int bpfobj__open(const struct plan *plan, struct bpfobj **ret)
 
 	if (!o)
 		return -ENOMEM;
-	last_log[0] = 0;
 	libbpf_set_print(print_libbpf);
 	o->plan = *plan;
 	o->skel = memwatch_bpf__open_opts(&opts);
@@ -165,7 +148,6 @@ int bpfobj__load(struct bpfobj *o)
 {
 	int err;
 
-	last_log[0] = 0;
 	privilege__raise(PRIVILEGE_PROBES);
 	err = memwatch_bpf__load(o->skel);
 	privilege__lower(PRIVILEGE_PROBES);
@@ -178,6 +160,16 @@ struct bpf_link *bpfobj__attach(const struct bpf_program *prog)
 
 	privilege__raise(PRIVILEGE_PROBES);
 	link = bpf_program__attach(prog);
+	privilege__lower(PRIVILEGE_PROBES);
+	return link;
+}
+
+struct bpf_link *bpfobj__attach_call(const struct bpf_program *prog, const char *name)
+{
+	struct bpf_link *link;
+
+	privilege__raise(PRIVILEGE_PROBES);
+	link = bpf_program__attach_tracepoint(prog, "syscalls", name);
 	privilege__lower(PRIVILEGE_PROBES);
 	return link;
 }
@@ -229,7 +221,7 @@ int bpfobj__clear_counters(const struct bpfobj *o, uint32_t target)
 	if (!rows)
 		return -ENOMEM;
 	return bpf_map_update_elem(bpf_map__fd(o->skel->maps.counters), &target, rows, 0) ? -errno
-											   : 0;
+											  : 0;
 }
 
 static uint64_t entries_of(const struct bpf_map *map)

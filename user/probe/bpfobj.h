@@ -20,9 +20,8 @@ int bpfobj__open(const struct plan *plan, struct bpfobj **ret);
 void bpfobj__free(struct bpfobj *o);
 const struct plan *bpfobj__plan(const struct bpfobj *o);
 
-/* Loads what is switched on. 0 or -errno; bpfobj__last_log() then has the kernel's words. */
+/* Loads what is switched on. 0 or -errno; the kernel's words are in the log, at its debug level. */
 int bpfobj__load(struct bpfobj *o);
-const char *bpfobj__last_log(void);
 
 /* Starts reading the event ring: fn gets every event in order and returns 0; a negative value ends
  * that reading. */

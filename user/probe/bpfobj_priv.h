@@ -20,5 +20,7 @@ struct bpfobj {
 
 /* bpf_program__attach with the privilege that it takes. NULL: errno. */
 struct bpf_link *bpfobj__attach(const struct bpf_program *prog);
+/* The same at a tracepoint of system calls, whichever the program declares. */
+struct bpf_link *bpfobj__attach_call(const struct bpf_program *prog, const char *name);
 
 #endif

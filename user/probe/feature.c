@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/util.h"
 #include "probe/uprobe_link.h"
+#include "sys/pagemap.h"
 
 static int silent(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -62,28 +62,36 @@ static int loads(enum bpf_prog_type type, int attach_type, int btf_id)
 	return 0;
 }
 
+/* The kernel's types, while features are probed: reading them takes longer than all probes. */
+static struct btf *types;
+
+static int type_id(const char *name, uint32_t kind)
+{
+	return types ? btf__find_by_name_kind(types, name, kind) : -ENOENT;
+}
+
 static int probe_tp_btf(void)
 {
-	int id = libbpf_find_vmlinux_btf_id("sched_process_exec", BPF_TRACE_RAW_TP);
+	int id = type_id("btf_trace_sched_process_exec", BTF_KIND_TYPEDEF);
 
 	return id < 0 ? id : loads(BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id);
 }
 
 static int probe_iter(const char *name)
 {
-	int id = libbpf_find_vmlinux_btf_id(name, BPF_TRACE_ITER);
+	int id = type_id(name, BTF_KIND_FUNC);
 
 	return id < 0 ? id : loads(BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER, id);
 }
 
 static int probe_task_iter(void)
 {
-	return probe_iter("task");
+	return probe_iter("bpf_iter_task");
 }
 
 static int probe_vma_iter(void)
 {
-	return probe_iter("task_vma");
+	return probe_iter("bpf_iter_task_vma");
 }
 
 static int probe_helper(enum bpf_prog_type type, enum bpf_func_id id)
@@ -114,7 +122,7 @@ static int probe_link(int attach_type)
 
 	if (prog < 0)
 		return prog;
-	fd = uprobe_link__create(prog, attach_type, "/", &offset, NULL, 1, 0, 0);
+	fd = uprobe_link__create(prog, attach_type, "/", &offset, NULL, NULL, 1, 0, 0);
 	if (fd >= 0)
 		close(fd);
 	return fd == -EBADF || fd >= 0 ? 0 : fd == -EINVAL ? -EOPNOTSUPP : fd;
@@ -185,15 +193,13 @@ static int probe_score(void)
 
 static int probe_pagemap_scan(void)
 {
-	cleanup_fd int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t arg[12] = {sizeof(arg)};
+	struct pagemap m;
+	int err = pagemap__open(getpid(), &m);
 
-	if (fd < 0)
-		return -errno;
-	/* PAGEMAP_SCAN: _IOWR('f', 16, struct pm_scan_arg), 96 bytes. */
-	if (!ioctl(fd, _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, sizeof(arg)), arg) || errno != ENOTTY)
-		return 0;
-	return -EOPNOTSUPP;
+	if (err)
+		return err;
+	pagemap__close(&m);
+	return m.scans ? 0 : -EOPNOTSUPP;
 }
 
 static const struct {
@@ -260,28 +266,20 @@ static const struct {
 				  probe_pagemap_scan},
 };
 
-/* What shows in the kernel's types alone. */
-static void look_at_types(struct features *fs)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-
-	fs->sparse_rss_stat =
-		btf && btf__find_by_name_kind(btf, "mm_rss_stat", BTF_KIND_STRUCT) > 0;
-	fs->prepare_exec = btf && btf__find_by_name_kind(btf, "btf_trace_sched_prepare_exec",
-							 BTF_KIND_TYPEDEF) > 0;
-	btf__free(btf);
-}
-
 void features__probe(struct features *fs)
 {
 	libbpf_print_fn_t old = libbpf_set_print(silent);
 
+	types = btf__load_vmlinux_btf();
 	for (size_t i = 0; i < FEATURE_COUNT; i++) {
 		fs->f[i] = table[i].f;
 		fs->f[i].err = table[i].probe();
 		fs->f[i].have = !fs->f[i].err;
 	}
-	look_at_types(fs);
+	fs->sparse_rss_stat = type_id("mm_rss_stat", BTF_KIND_STRUCT) > 0;
+	fs->prepare_exec = type_id("btf_trace_sched_prepare_exec", BTF_KIND_TYPEDEF) > 0;
+	btf__free(types);
+	types = NULL;
 	fs->may_bpf = fs->f[FEATURE_RINGBUF].err != -EPERM;
 	libbpf_set_print(old);
 }

@@ -56,12 +56,12 @@ static int attach(struct go_probe *p, int pid, uint64_t off, const struct mw_go_
 		return -errno;
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
 	if (p->obj->plan.multi) {
-		p->link_fd =
-			uprobe_link__create(bpf_program__fd(skel->progs.mw_go_cycle_end),
-					    MW_BPF_TRACE_UPROBE_MULTI, path, &off, NULL, 1, pid, 0);
+		p->link_fd = uprobe_link__create(bpf_program__fd(skel->progs.mw_go_cycle_end),
+						 MW_BPF_TRACE_UPROBE_MULTI, path, &off, NULL, NULL,
+						 1, pid, 0);
 		return p->link_fd < 0 ? p->link_fd : 0;
 	}
-	p->link = uprobe_link__single(skel->progs.mw_go_cycle_end, false, pid, path, off, 0);
+	p->link = uprobe_link__single(skel->progs.mw_go_cycle_end, false, pid, path, off, 0, 0);
 	return p->link ? 0 : -errno;
 }
 

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/log.h"
 #include "core/util.h"
@@ -12,6 +13,8 @@
 
 #define MIN_SLOTS 16384
 #define MAX_SLOTS (1 << 18)
+
+#define FIRST_PID_NAMESPACE 0xEFFFFFFCU /* its inode number, PROC_PID_INIT_INO */
 
 struct mm_probe {
 	struct mm_probe_opts opts;
@@ -175,11 +178,6 @@ const char *mm_probe__note(const struct mm_probe *p)
 	return p->note;
 }
 
-bool mm_probe__has_peaks(const struct mm_probe *p)
-{
-	return p->ring;
-}
-
 int mm_probe__watch(struct mm_probe *p, pid_t pid)
 {
 	__u32 key = pid, one = 1;
@@ -217,12 +215,33 @@ static int read_watched(struct mm_probe *p)
 	return 0;
 }
 
+/* Some kernels' iterators leave out PID 1 (seen: 6.18, in a micro VM), which is then read as
+ * without them. In another PID namespace it is somebody else's number there. */
+static int add_first(struct mm_probe *p)
+{
+	struct task_rows *r = &p->rows;
+	struct mw_task_row row;
+	struct stat ns;
+
+	if ((r->n && r->row[0].tgid == 1) || stat("/proc/self/ns/pid", &ns) ||
+	    ns.st_ino != FIRST_PID_NAMESPACE || proc_task__read(1, &row))
+		return 0;
+	if (array_reserve(r->row, r->cap, r->n + 1))
+		return -ENOMEM;
+	memmove(r->row + 1, r->row, r->n * sizeof(row));
+	r->row[0] = row;
+	r->n++;
+	return 0;
+}
+
 int mm_probe__pass(struct mm_probe *p, const struct task_rows **ret)
 {
 	int err;
 
 	if (p->iter) {
 		err = task_iter__pass(p->iter, &p->rows);
+		if (!err)
+			err = add_first(p);
 	} else {
 		p->rows.n = 0;
 		err = p->opts.pids ? read_watched(p)

@@ -34,7 +34,6 @@ void mm_probe__free(struct mm_probe *p);
 
 /* "" with BPF and everything asked for; else one sentence on what is missing and why. */
 const char *mm_probe__note(const struct mm_probe *p);
-bool mm_probe__has_peaks(const struct mm_probe *p);
 
 /* Watches one more process (peaks and events). 0 or -errno. */
 int mm_probe__watch(struct mm_probe *p, pid_t pid);

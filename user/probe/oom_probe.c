@@ -32,11 +32,6 @@ static int on_event(void *arg, void *data, size_t size)
 	return 0;
 }
 
-const char *oom_probe__why(void)
-{
-	return bpfobj__last_log();
-}
-
 /* The end of a stall before its begin: what is begun is ended, and an end alone counts nothing. */
 static void extra_progs(const struct memwatch_bpf *skel, enum oom_probe_extra which,
 			struct bpf_program *ret[2])

@@ -26,12 +26,10 @@ typedef void (*oom_probe_fn)(void *arg, const struct mw_ev_oom *ev);
 
 /*
  * Loads and attaches. daemons: names of userspace OOM daemons whose signals count as kills, NULL
- * at the end (at most MW_OOM_DAEMONS). 0; -EPERM (capabilities); other -errno: the kernel refused,
- * oom_probe__why() then has its words.
+ * at the end (at most MW_OOM_DAEMONS). 0; -EPERM (capabilities); other -errno: the kernel refused.
  */
 int oom_probe__new(const char *const *daemons, oom_probe_fn fn, void *arg, struct oom_probe **ret);
 void oom_probe__free(struct oom_probe *p);
-const char *oom_probe__why(void);
 
 /* Readable when there are events. */
 int oom_probe__fd(const struct oom_probe *p);

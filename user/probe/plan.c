@@ -56,14 +56,14 @@ static void want_processes(struct plan *p, const struct plan_want *w, bool mappi
 {
 	USE(p, PROG_mw_proc_fork, PROG_mw_proc_exec, PROG_mw_proc_exit);
 	CREATE(p, MAP_events, MAP_counters, MAP_targets, MAP_epochs);
+	p->all_processes = w->all_processes;
 	p->map[MAP_events].entries = w->ring_bytes;
 	p->map[MAP_counters].entries = w->counter_rows;
 	if (!mappings)
 		return;
 	CREATE(p, MAP_proc_mapcalls);
-	USE(p, PROG_mw_proc_mmap_enter, PROG_mw_proc_mmap_exit, PROG_mw_proc_munmap_enter,
-	    PROG_mw_proc_munmap_exit, PROG_mw_proc_mremap_enter, PROG_mw_proc_mremap_exit,
-	    PROG_mw_proc_brk_enter, PROG_mw_proc_brk_exit);
+	USE(p, PROG_mw_proc_mmap_enter, PROG_mw_proc_munmap_enter, PROG_mw_proc_mremap_enter,
+	    PROG_mw_proc_brk_enter, PROG_mw_proc_map_exit);
 }
 
 /* The unwinder's maps are named by every program that takes stacks, with tables or without. */
@@ -71,18 +71,21 @@ static void want_stacks(struct plan *p, const struct features *fs, const struct 
 {
 	CREATE(p, MAP_stack_scratch, MAP_stack_seen, MAP_unwind_tables, MAP_unwind_files,
 	       MAP_unwind_wanted, MAP_unwind_states, MAP_unwind_vmas, MAP_unwind_rows,
-	       MAP_unwind_procs);
+	       MAP_unwind_moved, MAP_unwind_procs, MAP_unwind_copies, MAP_unwind_copied,
+	       MAP_unwind_spent, MAP_unwind_jvms);
+	p->copy_bytes = w->tuning.copy_bytes;
 	p->tables = !w->tuning.no_tables && has(fs, FEATURE_FIND_VMA) && has(fs, FEATURE_VMA_ITER);
 	p->prog[PROG_mw_unwind_vmas].on = p->tables;
+	p->map[MAP_unwind_copies].entries = p->tables ? 0 : 1;
 	p->max_depth = w->max_depth;
 }
 
 static void want_allocators(struct plan *p, const struct features *fs, const struct plan_want *w)
 {
-	static const enum plan_prog uprobes[] = {PROG_mw_alloc_free, PROG_mw_alloc_ret,
-						 PROG_mw_alloc_entry, PROG_mw_alloc_return,
-						 PROG_mw_fast_alloc,  PROG_mw_fast_free,
-						 PROG_mw_fast_unfree};
+	static const enum plan_prog uprobes[] = {
+		PROG_mw_alloc_free,   PROG_mw_alloc_ret,  PROG_mw_alloc_entry,
+		PROG_mw_alloc_return, PROG_mw_fast_alloc, PROG_mw_fast_free,
+		PROG_mw_fast_unfree,  PROG_mw_usdt_alloc, PROG_mw_usdt_free};
 
 	p->method = max_of(plan__best_method(fs), w->tuning.method);
 	p->multi = p->method != PLAN_SINGLE;
@@ -92,6 +95,10 @@ static void want_allocators(struct plan *p, const struct features *fs, const str
 	    PROG_mw_alloc_thread_exit);
 	if (w->fast)
 		USE(p, PROG_mw_fast_alloc, PROG_mw_fast_free, PROG_mw_fast_unfree);
+	if (w->sample_bytes > 1) { /* targets that sample for themselves */
+		USE(p, PROG_mw_usdt_alloc, PROG_mw_usdt_free);
+		CREATE(p, MAP_usdt_rows);
+	}
 	p->prog[PROG_mw_alloc_session].on = p->method == PLAN_SESSION;
 	p->prog[PROG_mw_alloc_return].on = p->method != PLAN_SESSION;
 	if (p->method == PLAN_SESSION)

@@ -18,13 +18,10 @@
 	X(mw_proc_exec)            \
 	X(mw_proc_exit)            \
 	X(mw_proc_mmap_enter)      \
-	X(mw_proc_mmap_exit)       \
 	X(mw_proc_munmap_enter)    \
-	X(mw_proc_munmap_exit)     \
 	X(mw_proc_mremap_enter)    \
-	X(mw_proc_mremap_exit)     \
 	X(mw_proc_brk_enter)       \
-	X(mw_proc_brk_exit)        \
+	X(mw_proc_map_exit)        \
 	X(mw_alloc_free)           \
 	X(mw_alloc_entry)          \
 	X(mw_alloc_ret)            \
@@ -34,6 +31,8 @@
 	X(mw_fast_alloc)           \
 	X(mw_fast_free)            \
 	X(mw_fast_unfree)          \
+	X(mw_usdt_alloc)           \
+	X(mw_usdt_free)            \
 	X(mw_fault_sample)         \
 	X(mw_unwind_vmas)          \
 	X(mw_go_cycle_end)         \
@@ -63,6 +62,7 @@
 	X(alloc_live)    \
 	X(alloc_threads) \
 	X(alloc_callers) \
+	X(usdt_rows)     \
 	X(stack_scratch) \
 	X(stack_seen)    \
 	X(unwind_tables) \
@@ -71,7 +71,12 @@
 	X(unwind_states) \
 	X(unwind_vmas)   \
 	X(unwind_rows)   \
+	X(unwind_moved)  \
+	X(unwind_jvms)   \
 	X(unwind_procs)  \
+	X(unwind_copies) \
+	X(unwind_copied) \
+	X(unwind_spent)  \
 	X(go_cycles)     \
 	X(go_config)     \
 	X(go_counters)   \
@@ -111,11 +116,14 @@ struct plan_tuning {
 	enum plan_method method; /* no better than this */
 	bool no_tables;		 /* stacks by frame pointers */
 	uint64_t table_bytes;	 /* of unwind tables in the kernel; 0: the default */
+	uint64_t copy_bytes;	 /* of copied stacks, of a process in a second; 0: the default */
+	uint32_t ring_bytes;	 /* of events, a power of two; 0: room for the largest burst */
 	const char *state_dir;	 /* of the disk cache of tables; NULL: none */
 };
 
 struct plan_want {
 	bool processes;	       /* forks, execs and ends of targets */
+	bool all_processes;    /* forks and execs of others too */
 	bool mappings;	       /* and what they map, where the kernel can tell */
 	bool allocators;       /* and what they allocate */
 	bool fast;	       /* by stubs inside them, where that can be done */
@@ -148,9 +156,10 @@ struct plan {
 	} map[PLAN_NMAPS];
 	/* constants of the programs */
 	bool tables; /* stacks are unwound by tables */
-	bool faults_of_all, peaks_of_all, kthreads, peaks;
+	bool all_processes, faults_of_all, peaks_of_all, kthreads, peaks;
 	uint64_t sample_bytes, wake_bytes;
-	uint32_t max_depth; /* 0: as it is declared */
+	uint64_t copy_bytes; /* 0: as it is declared */
+	uint32_t max_depth;  /* 0: as it is declared */
 	/* for those who attach */
 	enum plan_method method; /* of allocators */
 	bool multi;		 /* probes are attached by uprobe_multi links */

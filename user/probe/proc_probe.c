@@ -11,21 +11,31 @@
 #include "memwatch/wire.h"
 #include "probe/bpfobj_priv.h"
 
-#define PROGRAMS 11
+#define LINKS 11
 
 struct proc_probe {
-	struct bpf_link *links[PROGRAMS];
+	struct bpf_link *links[LINKS];
 };
 
-static void programs(const struct memwatch_bpf *k, struct bpf_program *ret[PROGRAMS])
+struct place {
+	const struct bpf_program *prog;
+	const char *end_of; /* of this system call; NULL: as it is declared */
+};
+
+static void places(const struct memwatch_bpf *k, struct place ret[LINKS])
 {
-	struct bpf_program *const all[PROGRAMS] = {
-		k->progs.mw_proc_fork,	      k->progs.mw_proc_exec,
-		k->progs.mw_proc_exit,	      k->progs.mw_proc_mmap_enter,
-		k->progs.mw_proc_mmap_exit,   k->progs.mw_proc_munmap_enter,
-		k->progs.mw_proc_munmap_exit, k->progs.mw_proc_mremap_enter,
-		k->progs.mw_proc_mremap_exit, k->progs.mw_proc_brk_enter,
-		k->progs.mw_proc_brk_exit,
+	const struct place all[LINKS] = {
+		{k->progs.mw_proc_fork},
+		{k->progs.mw_proc_exec},
+		{k->progs.mw_proc_exit},
+		{k->progs.mw_proc_mmap_enter},
+		{k->progs.mw_proc_munmap_enter},
+		{k->progs.mw_proc_mremap_enter},
+		{k->progs.mw_proc_brk_enter},
+		{k->progs.mw_proc_map_exit, "sys_exit_mmap"},
+		{k->progs.mw_proc_map_exit, "sys_exit_munmap"},
+		{k->progs.mw_proc_map_exit, "sys_exit_mremap"},
+		{k->progs.mw_proc_map_exit, "sys_exit_brk"},
 	};
 
 	memcpy(ret, all, sizeof(all));
@@ -34,21 +44,22 @@ static void programs(const struct memwatch_bpf *k, struct bpf_program *ret[PROGR
 int proc_probe__new(struct bpfobj *o, struct proc_probe **ret, char *why, size_t len)
 {
 	struct proc_probe *p = calloc(1, sizeof(*p));
-	struct bpf_program *all[PROGRAMS];
+	struct place all[LINKS];
 
 	if (!p)
 		return -ENOMEM;
-	programs(o->skel, all);
-	for (size_t i = 0; i < PROGRAMS; i++) {
+	places(o->skel, all);
+	for (size_t i = 0; i < LINKS; i++) {
 		int err;
 
-		if (!bpf_program__autoload(all[i]))
+		if (!bpf_program__autoload(all[i].prog))
 			continue;
-		p->links[i] = bpfobj__attach(all[i]);
+		p->links[i] = all[i].end_of ? bpfobj__attach_call(all[i].prog, all[i].end_of)
+					    : bpfobj__attach(all[i].prog);
 		if (p->links[i])
 			continue;
 		err = -errno;
-		snprintf(why, len, "failed to attach '%s': %s%s", bpf_program__name(all[i]),
+		snprintf(why, len, "failed to attach '%s': %s%s", bpf_program__name(all[i].prog),
 			 strerror(-err), err == -EMFILE ? "; raise the limit (ulimit -n)" : "");
 		proc_probe__free(p);
 		return err;
@@ -61,14 +72,14 @@ void proc_probe__free(struct proc_probe *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < PROGRAMS; i++)
+	for (size_t i = 0; i < LINKS; i++)
 		bpf_link__destroy(p->links[i]);
 	free(p);
 }
 
-int proc_probe__add(struct bpfobj *o, int pid, uint32_t index)
+int proc_probe__add(struct bpfobj *o, int pid, uint32_t index, int thread)
 {
-	struct mw_target row = {.index = index};
+	struct mw_target row = {.index = index, .thread = thread};
 	uint32_t key = pid;
 
 	return bpf_map_update_elem(bpf_map__fd(o->skel->maps.targets), &key, &row, 0) ? -errno : 0;

@@ -18,9 +18,9 @@ int proc_probe__new(struct bpfobj *o, struct proc_probe **ret, char *why, size_t
 /* Detaches; what is in the ring stays. NULL is fine. */
 void proc_probe__free(struct proc_probe *p);
 
-/* From now on the process is reported on under this index; or no more. These outlive the probe. 0
- * or -errno. */
-int proc_probe__add(struct bpfobj *o, int pid, uint32_t index);
+/* From now on the process is reported on under this index; or no more. These outlive the probe. The
+ * end of `thread`, one of the process's, is told before the others' (0: of none). 0 or -errno. */
+int proc_probe__add(struct bpfobj *o, int pid, uint32_t index, int thread);
 void proc_probe__remove(struct bpfobj *o, int pid);
 
 /* The index is another process's from now on: its stacks are sent anew. 0 or -errno. */

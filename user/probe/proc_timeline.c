@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/top_n.h"
 #include "core/util.h"
 #include "probe/mm_probe.h"
 #include "sys/proc_task.h"
@@ -21,6 +22,7 @@ struct timeline_entry {
 	bool ended, in_gone, full; /* full: has room for opts.max_rows */
 	int64_t most_bytes;	   /* highest RSS in its rows */
 	int64_t inuse_bytes, alloc_bytes;
+	int64_t *more; /* of line.nmore columns; NULL: none */
 };
 
 struct proc_timeline {
@@ -63,14 +65,20 @@ int proc_timeline__new(const struct proc_timeline_opts *opts, struct proc_timeli
 	return 0;
 }
 
+static void free_entry(struct timeline_entry *e)
+{
+	timeline__clear(&e->line);
+	free(e->more);
+	free(e);
+}
+
 void proc_timeline__free(struct proc_timeline *t)
 {
 	if (!t)
 		return;
 	mm_probe__free(t->probe);
 	for (size_t i = 0; i < t->n; i++) {
-		timeline__clear(&t->entry[i]->line);
-		free(t->entry[i]);
+		free_entry(t->entry[i]);
 	}
 	free(t->entry);
 	free(t->live);
@@ -161,11 +169,15 @@ static int add_entry(struct proc_timeline *t, pid_t pid, const char *name,
 	return 0;
 }
 
+static void make_room(struct proc_timeline *t, size_t max);
+
 int proc_timeline__add(struct proc_timeline *t, pid_t pid)
 {
 	struct mw_task_row row;
 	int err = proc_task__read(pid, &row);
 
+	if (t->opts.max_processes && t->n >= t->opts.max_processes)
+		make_room(t, t->opts.max_processes);
 	if (!err)
 		err = add_entry(t, pid, row.comm, NULL);
 	if (!err && t->probe)
@@ -184,11 +196,27 @@ void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes
 	e->alloc_bytes = alloc_bytes;
 }
 
-int proc_timeline__mark(struct proc_timeline *t, pid_t pid, const char *text)
+int proc_timeline__more(struct proc_timeline *t, pid_t pid, const char *const *name, size_t n,
+			const int64_t *value)
 {
-	struct timeline_entry *e = find_any(t, pid);
+	struct timeline_entry *e = find_live(t, pid);
 
-	return e ? timeline__mark(&e->line, wall_of(t, util__now_ns()), text) : -ESRCH;
+	if (!e)
+		return -ENOENT;
+	if (!e->more) {
+		e->more = calloc(n, sizeof(*e->more));
+		if (!e->more)
+			return -ENOMEM;
+		e->line.more_name = name;
+		e->line.nmore = n;
+	}
+	if (e->line.more_name != name) { /* of the image before an exec */
+		for (size_t c = 0; c < e->line.nmore; c++)
+			e->more[c] = TIMELINE_UNKNOWN;
+		return -EEXIST;
+	}
+	memcpy(e->more, value, e->line.nmore * sizeof(*value));
+	return 0;
 }
 
 struct figures {
@@ -208,8 +236,27 @@ static int append(struct proc_timeline *t, struct timeline_entry *e, const struc
 	row.value[TIMELINE_SWAP] = f->swap;
 	row.value[TIMELINE_INUSE] = e->inuse_bytes;
 	row.value[TIMELINE_ALLOC] = e->alloc_bytes;
+	row.more = e->more;
 	e->most_bytes = max_of(e->most_bytes, row.value[TIMELINE_RSS]);
 	return timeline__append(&e->line, &row);
+}
+
+/* A row of an earlier moment, with the heap of that moment. */
+static int append_then(struct proc_timeline *t, struct timeline_entry *e, const struct figures *f)
+{
+	int64_t inuse = e->inuse_bytes, alloc = e->alloc_bytes;
+	double inuse_then, alloc_then;
+	int err;
+
+	if (t->opts.heap_at &&
+	    t->opts.heap_at(t->opts.heap_arg, e->pid, f->time_ns, &inuse_then, &alloc_then)) {
+		e->inuse_bytes = (int64_t)inuse_then;
+		e->alloc_bytes = (int64_t)alloc_then;
+	}
+	err = append(t, e, f);
+	e->inuse_bytes = inuse;
+	e->alloc_bytes = alloc;
+	return err;
 }
 
 /* The peak goes in as a row where it is more than the rows around it. */
@@ -224,7 +271,7 @@ static int append_peak(struct proc_timeline *t, struct timeline_entry *e,
 	if (l->nrows && (l->rows[l->nrows - 1].value[TIMELINE_RSS] >= rss ||
 			 l->rows[l->nrows - 1].time_unix_ms > wall_of(t, peak->time_ns)))
 		return 0;
-	return append(t, e, peak);
+	return append_then(t, e, peak);
 }
 
 static int by_most_bytes(const void *a, const void *b)
@@ -247,8 +294,7 @@ static void make_room(struct proc_timeline *t, size_t max)
 	}
 	if (!n)
 		return;
-	qsort(dead, n, sizeof(*dead), by_most_bytes);
-	drop = min_of(n, max / DROP_SHARE + 1);
+	drop = top_n__sort(dead, n, sizeof(*dead), max / DROP_SHARE + 1, by_most_bytes);
 	for (size_t i = 0; i < drop; i++) {
 		t->least_bytes = max_of(t->least_bytes, dead[i]->most_bytes);
 		dead[i]->most_bytes = -1;
@@ -261,8 +307,7 @@ static void make_room(struct proc_timeline *t, size_t max)
 			continue;
 		}
 		t->nfull -= e->full;
-		timeline__clear(&e->line);
-		free(e);
+		free_entry(e);
 	}
 	t->dropped += t->n - kept;
 	t->n = kept;

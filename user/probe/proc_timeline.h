@@ -22,11 +22,17 @@ struct proc_timeline_opts {
 	uint64_t interval_ns; /* expected between ticks, for telling gaps; 0: they are not told */
 	size_t max_rows;      /* of one process; 0: TIMELINE_DEFAULT_ROWS */
 	bool no_bpf;
-	bool external;	      /* rows and events are fed by the caller's own mm_probe */
-	bool all;	      /* external: every process met is recorded, not only those added */
-	/* with all; 0: 16384. Beyond it the dead give way, those with the lowest peak first; where
-	 * all live, new ones are counted and not recorded */
+	bool external; /* rows and events are fed by the caller's own mm_probe */
+	bool all;      /* external: every process met is recorded, not only those added */
+	/* 0: 16384 with all, else no limit. Beyond it the dead give way, those with the lowest peak
+	 * first; where all live, new ones are counted and not recorded with all, and recorded
+	 * without */
 	size_t max_processes;
+	/* what the heap held at an earlier moment (CLOCK_MONOTONIC), for rows that are learned of
+	 * late; false: not known. NULL: as last told by proc_timeline__heap */
+	bool (*heap_at)(void *arg, pid_t pid, uint64_t time_ns, double *ret_inuse_bytes,
+			double *ret_alloc_bytes);
+	void *heap_arg;
 };
 
 struct proc_timeline;
@@ -43,8 +49,10 @@ int proc_timeline__add(struct proc_timeline *t, pid_t pid);
 /* Heap figures for the rows from now on (TIMELINE_UNKNOWN: none). */
 void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes,
 			 int64_t alloc_bytes);
-/* Marks an event ("OOM kill", "alert") now. 0, -ESRCH, -E2BIG, -ENOMEM. */
-int proc_timeline__mark(struct proc_timeline *t, pid_t pid, const char *text);
+/* Further columns (timeline.more_name; always the same of a process) and their values for the rows
+ * from now on. 0, -ENOENT (not recorded), -EEXIST (it has others) or -ENOMEM. */
+int proc_timeline__more(struct proc_timeline *t, pid_t pid, const char *const *name, size_t n,
+			const int64_t *value);
 
 /* Records one row for every process that lives. The number of those, or -errno. */
 int proc_timeline__tick(struct proc_timeline *t);

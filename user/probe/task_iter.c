@@ -47,21 +47,6 @@ void task_rows__finish(struct task_rows *rows)
 	rows->n = n;
 }
 
-const struct mw_task_row *task_rows__find(const struct task_rows *rows, __u32 tgid)
-{
-	size_t lo = 0, hi = rows->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (rows->row[mid].tgid < tgid)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < rows->n && rows->row[lo].tgid == tgid ? &rows->row[lo] : NULL;
-}
-
 int task_iter__new(struct bpfobj *o, struct task_iter **ret)
 {
 	struct task_iter *it = calloc(1, sizeof(*it));

@@ -22,8 +22,6 @@ struct task_rows { /* filled by passes, reused; free with task_rows__free */
 void task_rows__free(struct task_rows *rows);
 /* Sorts by PID and drops the second row of a process. */
 void task_rows__finish(struct task_rows *rows);
-/* The row of a process, NULL if there is none. */
-const struct mw_task_row *task_rows__find(const struct task_rows *rows, __u32 tgid);
 
 struct task_iter;
 /* After load, of an object whose plan has rows. 0 or -errno. */

@@ -169,7 +169,7 @@ static int load_fd(int fd, const char *digest, struct unwind_table **ret)
 	err = read_all(fd, words, h.n_words * 8);
 	if (err)
 		return err;
-	if (util__hash(words, h.n_words * 8) != h.checksum)
+	if (util__checksum(words, h.n_words * 8) != h.checksum)
 		return -EBADMSG;
 	err = unwind_table__adopt(words, h.n_words, ret);
 	if (!err)
@@ -206,7 +206,7 @@ int unwind_cache__store(struct unwind_cache *c, const char *digest, const struct
 		return -EINVAL;
 	memcpy(h.magic, magic, sizeof(magic));
 	memcpy(h.digest, digest, sizeof(h.digest));
-	h.checksum = util__hash(t->words, t->n_words * 8);
+	h.checksum = util__checksum(t->words, t->n_words * 8);
 	snprintf(tmp, sizeof(tmp), "%s.tmp%d", name, getpid());
 	unlinkat(c->dir, tmp, 0);
 	fd = openat(c->dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

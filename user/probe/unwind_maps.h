@@ -17,24 +17,15 @@
 #include <sys/types.h>
 
 #include "memwatch/wire.h"
+#include "probe/unwind_stats.h"
 
 struct bpfobj;
 struct unwind_maps;
+struct unwind_table;
 
 struct unwind_maps_opts {
 	const char *state_dir; /* of the disk cache; NULL: none */
 	uint64_t budget_bytes; /* of tables in the kernel; 0: 256 MiB */
-};
-
-struct unwind_maps_stats {
-	uint32_t files;	   /* with a table now */
-	uint32_t no_table; /* known to have no unwind information (or none that can be read) */
-	uint64_t bytes, rows;
-	uint64_t built, cached;		   /* tables made from files, tables read from disk */
-	uint64_t evicted, refused, failed; /* for want of memory; refused: frame pointers instead */
-	uint64_t bad_records, unsupported, truncated; /* of the unwind information read */
-	uint64_t build_ns;			      /* spent on reading and building */
-	uint64_t wanted;			      /* asked for by the unwinder */
 };
 
 /* After bpfobj__load, of an object whose plan has tables. `o` stays borrowed until __free. */
@@ -48,11 +39,27 @@ void unwind_maps__free(struct unwind_maps *m);
  */
 int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait);
 
+/*
+ * The code that the process maps at `start` unwinds by this table, which its file says nothing of.
+ * It stays until __forget_code. 0 or a negative errno (-ENOENT: nothing is mapped there).
+ */
+int unwind_maps__add_code(struct unwind_maps *m, pid_t pid, uint64_t start,
+			  const struct unwind_table *t);
+void unwind_maps__forget_code(struct unwind_maps *m, pid_t pid);
+
 /* The process is gone. */
 void unwind_maps__forget_process(struct unwind_maps *m, pid_t pid);
 
 /* An MW_EV_UNKNOWN_FILE event; returns at once. */
 void unwind_maps__on_unknown_file(struct unwind_maps *m, const struct mw_ev_file *ev);
+
+/*
+ * Finishes a walk that the kernel could not (an event that copied_stacks__whole), when the table is
+ * there: waits for it, some seconds at most. pc has room for MW_MAX_FRAMES. How the stack ended. To
+ * be called from one thread.
+ */
+enum mw_stack_end unwind_maps__finish(struct unwind_maps *m, const struct mw_ev_copy *ev,
+				      uint64_t *pc, uint32_t *ret_n);
 
 /* Waits until nothing is queued. */
 void unwind_maps__drain(struct unwind_maps *m);

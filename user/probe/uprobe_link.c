@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "sys/privilege.h"
+#include "sys/proc_task.h"
 
 /* union bpf_attr, member link_create with uprobe_multi, as of Linux 6.6. */
 struct link_create_attr {
@@ -27,7 +28,8 @@ struct link_create_attr {
 };
 
 int uprobe_link__create(int prog_fd, int attach_type, const char *path, const uint64_t *offsets,
-			const uint64_t *cookies, size_t n, int pid, uint32_t flags)
+			const uint64_t *cookies, const uint64_t *semaphores, size_t n, int pid,
+			uint32_t flags)
 {
 	struct link_create_attr attr;
 	long fd;
@@ -37,6 +39,7 @@ int uprobe_link__create(int prog_fd, int attach_type, const char *path, const ui
 	attr.attach_type = attach_type;
 	attr.path = (uintptr_t)path;
 	attr.offsets = (uintptr_t)offsets;
+	attr.ref_ctr_offsets = (uintptr_t)semaphores;
 	attr.cookies = (uintptr_t)cookies;
 	attr.cnt = n;
 	attr.multi_flags = flags;
@@ -46,11 +49,15 @@ int uprobe_link__create(int prog_fd, int attach_type, const char *path, const ui
 }
 
 struct bpf_link *uprobe_link__single(const struct bpf_program *prog, bool ret, int pid,
-				     const char *path, uint64_t offset, uint64_t cookie)
+				     const char *path, uint64_t offset, uint64_t cookie,
+				     uint64_t semaphore)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie, .retprobe = ret);
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = cookie, .retprobe = ret,
+		    .ref_ctr_offset = semaphore);
 	struct bpf_link *link;
 
+	/* the kernel goes by the thread's memory, which a main thread that has ended lacks */
+	pid = proc_task__shows(pid);
 	privilege__raise(PRIVILEGE_PROBES);
 	link = bpf_program__attach_uprobe_opts(prog, pid, path, offset, &opts);
 	privilege__lower(PRIVILEGE_PROBES);
