@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -16,27 +15,46 @@
 #include <sys/wait.h>
 
 #include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/log.h"
+#include "core/surroundings.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "sys/proc_task.h"
+#include "sys/selfexec.h"
 #include "sys/signals.h"
+#include "sys/statm.h"
 
 #define MAX_STARTS 64 /* of the starter */
 #define MAX_ACCOUNTS 16384
 #define SEC 1000000000ULL
 #define SILENCE_NS (15 * SEC)	 /* without an answer; processor time is limited besides */
-#define END_SILENCE_NS (SEC / 4) /* the same once the user wants the end */
+#define END_SILENCE_NS (SEC / 2) /* at rest, once the user wants the end */
 #define END_FOREIGN_NS (SEC / 2) /* and in all for files that others may write */
 #define END_WASTED_NS (SEC / 2)	 /* and in all for helpers that said nothing */
+#define END_CPU_NS (SEC / 2)	 /* of helpers that are waited for, in all */
+#define END_FILES_NS (2 * SEC)	 /* the same while files that were asked for are to be written */
+#define END_ANSWER_NS SEC	 /* and for one answer: what takes longer is no ordinary file */
+#define END_TOTAL_NS (8 * SEC)	 /* and for everything together, on a machine that is busy */
 #define SLICE_MS 20		 /* between looks at the signals that wait */
 #define NEWS_MS 2000		 /* the starter tells why a helper ended */
+#define END_NEWS_MS 100		 /* the same once the user wants the end */
+#define REAP_MS 100		 /* for the starter, which may have been stopped */
 #define WORTH_STARTING_NS (SEC / 4)
+#define MIN_MEMORY (16ULL << 20)
 #define FUSE_MAGIC 0x65735546
 
+#define OF_TARGETS UINT64_MAX /* in place of a device */
+
 struct account {
-	uint64_t dev, ino;
+	uint64_t dev, ino; /* of a file; or OF_TARGETS and a target's id */
 	uint64_t since_ns, used_ns;
 	bool foreign;
+	bool is_out; /* a line has said so */
+};
+
+struct accounts { /* that one helper is charged to; SIZE_MAX: none */
+	size_t file, target;
 };
 
 struct box_helper {
@@ -45,7 +63,8 @@ struct box_helper {
 	int sock;
 	bool ended;
 	int status;
-	size_t account; /* into accounts; SIZE_MAX: none */
+	struct accounts accounts;
+	uint64_t given_ns; /* processor time, at its start */
 	struct box_helper *next;
 	struct box_head head; /* and the answer behind it, aligned as the head is */
 	char in[BOX_MAX_MESSAGE] __attribute__((aligned(16)));
@@ -59,52 +78,30 @@ static struct {
 	uint32_t last_id;
 	uint64_t cpu_ns, memory_bytes; /* limits */
 	uint64_t since_ns, foreign_ns;
-	uint64_t wasted_ns; /* on silence, since the user wants the end */
+	uint64_t wasted_ns;    /* on silence, since the user wants the end */
+	uint64_t end_cpu_ns;   /* that answers took since then */
+	uint64_t end_asked_ns; /* when the first of them was asked for; 0: none yet */
 	struct account accounts[MAX_ACCOUNTS];
 	struct hash_index index;
 	struct box_helper *helpers; /* of which an end is still to be told; freed ones too */
 	struct {		    /* freed, and not yet charged to their accounts */
 		uint32_t id;
-		size_t account;
+		struct accounts accounts;
 	} * gone;
 	size_t n_gone, gone_cap;
 	struct box_stats st;
 } box = {.lock = PTHREAD_MUTEX_INITIALIZER, .pid = -1, .sock = -1};
 
-/* What the environment asks for instead of the usual limits. */
-static void read_limits(void)
+/* What is asked for instead of the usual limits. */
+static void set_limits(void)
 {
-	const char *cpu = getenv("MEMWATCH_PARSE_CPU"), *mem = getenv("MEMWATCH_PARSE_MEMORY");
-
-	if (!cpu || units__parse_time(cpu, &box.cpu_ns) || box.cpu_ns < SEC)
+	box.cpu_ns = surroundings.parse_cpu_ns;
+	box.memory_bytes = surroundings.parse_memory_bytes;
+	if (box.cpu_ns < SEC)
 		box.cpu_ns = BOX_CPU_SECONDS * SEC;
-	if (!mem || units__parse_size(mem, &box.memory_bytes) || box.memory_bytes < (16 << 20))
+	if (box.memory_bytes < MIN_MEMORY)
 		box.memory_bytes = BOX_MEMORY;
 	box.since_ns = util__now_ns();
-}
-
-static int spawn(int sock)
-{
-	static const char *const kept[] = {"LD_LIBRARY_PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS"};
-	char *argv[] = {"memwatch", BOX_ARGUMENT, NULL}, *env[ARRAY_SIZE(kept) + 1] = {0};
-	posix_spawn_file_actions_t fa;
-	size_t n = 0;
-	int err;
-
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
-		const char *v = getenv(kept[i]);
-
-		if (v && asprintf(&env[n], "%s=%s", kept[i], v) > 0)
-			n++;
-	}
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_adddup2(&fa, sock, 0);
-	posix_spawn_file_actions_addclosefrom_np(&fa, 3);
-	err = posix_spawn(&box.pid, "/proc/self/exe", &fa, NULL, argv, env);
-	posix_spawn_file_actions_destroy(&fa);
-	for (size_t i = 0; i < n; i++)
-		free(env[i]);
-	return -err;
 }
 
 static int start_locked(void)
@@ -116,10 +113,10 @@ static int start_locked(void)
 	if (box.starts >= MAX_STARTS)
 		return -EFAULT;
 	if (!box.starts++)
-		read_limits();
+		set_limits();
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
-	err = spawn(pair[1]);
+	err = selfexec__spawn(BOX_ARGUMENT, pair[1], &box.pid);
 	close(pair[1]);
 	if (err) {
 		close(pair[0]);
@@ -142,13 +139,15 @@ int box__start(void)
 	return err;
 }
 
-static void charge(size_t account, uint64_t cpu_ns)
+static void charge(const struct accounts *a, uint64_t cpu_ns)
 {
 	box.st.cpu_ns += cpu_ns;
-	if (account == SIZE_MAX)
+	if (a->target != SIZE_MAX)
+		box.accounts[a->target].used_ns += cpu_ns;
+	if (a->file == SIZE_MAX)
 		return;
-	box.accounts[account].used_ns += cpu_ns;
-	if (box.accounts[account].foreign)
+	box.accounts[a->file].used_ns += cpu_ns;
+	if (box.accounts[a->file].foreign)
 		box.foreign_ns += cpu_ns;
 }
 
@@ -163,7 +162,7 @@ static void on_news(const struct box_news *n)
 		} else {
 			h->ended = true;
 			h->status = n->status;
-			charge(h->account, n->cpu_ns);
+			charge(&h->accounts, n->cpu_ns);
 			box.st.peak_bytes = max_of(box.st.peak_bytes, n->peak_bytes);
 		}
 		return;
@@ -171,7 +170,7 @@ static void on_news(const struct box_news *n)
 	for (size_t i = 0; n->what == BOX_ENDED && i < box.n_gone; i++) {
 		if (box.gone[i].id != n->id)
 			continue;
-		charge(box.gone[i].account, n->cpu_ns);
+		charge(&box.gone[i].accounts, n->cpu_ns);
 		box.st.peak_bytes = max_of(box.st.peak_bytes, n->peak_bytes);
 		box.gone[i] = box.gone[--box.n_gone];
 		return;
@@ -184,7 +183,7 @@ static void starter_ended(void)
 	util__close_fd(&box.sock);
 	box.sock = -1;
 	if (box.pid > 0) {
-		for (int i = 0; i < 100 && !waitpid(box.pid, NULL, WNOHANG); i++)
+		for (int i = 0; i < REAP_MS / 10 && !waitpid(box.pid, NULL, WNOHANG); i++)
 			usleep(10000);
 	}
 	box.pid = -1;
@@ -203,7 +202,7 @@ static void listen_locked(int wait_ms)
 	for (;;) {
 		int fds[BOX_MAX_FDS];
 		struct box_news n;
-		ptrdiff_t got = box__recv(box.sock, &n, sizeof(n), fds, MSG_DONTWAIT);
+		ptrdiff_t got = fdmsg__recv(box.sock, &n, sizeof(n), fds, MSG_DONTWAIT);
 
 		for (int i = 0; i < BOX_MAX_FDS; i++)
 			util__close_fd(&fds[i]);
@@ -229,6 +228,25 @@ bool box__foreign(int fd)
 	return fstatfs(fd, &fs) || fs.f_type == FUSE_MAGIC;
 }
 
+/* Processor time of the helper so far; 0 if it cannot be told. */
+static uint64_t cpu_of(const struct box_helper *h)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (h->pid < 0 || clock_getcpuclockid(h->pid, &clock) || clock_gettime(clock, &t))
+		return 0;
+	return t.tv_sec * SEC + t.tv_nsec;
+}
+
+/* Private memory of a helper, bytes. */
+static uint64_t bytes_of(pid_t pid)
+{
+	struct statm s;
+
+	return pid < 0 || statm__read(pid, &s) ? 0 : s.rss - min_of(s.rss, s.shared);
+}
+
 /* Forgets accounts that owe nothing, when there are too many. */
 static void clear_accounts(void)
 {
@@ -238,64 +256,123 @@ static void clear_accounts(void)
 	memset(box.accounts, 0, sizeof(box.accounts));
 }
 
-/* The account of the file behind fd; SIZE_MAX: none. */
-static size_t account_of(int fd)
+/* SIZE_MAX: there are too many. */
+static size_t account_by(uint64_t dev, uint64_t ino, bool foreign)
 {
 	size_t at = HASH_INDEX_START;
-	struct stat st;
-	uint64_t hash;
+	uint64_t hash = keyhash__words(dev, ino);
 	uint32_t i;
 
-	if (fd < 0 || fstat(fd, &st))
-		return SIZE_MAX;
-	if (box.index.n == MAX_ACCOUNTS)
-		clear_accounts();
-	hash = util__mix64(util__mix64(st.st_dev) ^ st.st_ino);
 	while (hash_index__next(&box.index, hash, &at, &i)) {
-		if (box.accounts[i].dev == st.st_dev && box.accounts[i].ino == st.st_ino)
+		if (box.accounts[i].dev == dev && box.accounts[i].ino == ino)
 			return i;
 	}
 	if (box.index.n == MAX_ACCOUNTS || hash_index__reserve(&box.index))
 		return SIZE_MAX;
 	i = box.index.n;
 	box.accounts[i] = (struct account){
-		.dev = st.st_dev,
-		.ino = st.st_ino,
+		.dev = dev,
+		.ino = ino,
 		.since_ns = util__now_ns(),
-		.foreign = box__foreign(fd),
+		.foreign = foreign,
 	};
 	hash_index__add(&box.index, hash);
 	return i;
 }
 
-/* What may still be spent on a file now. */
-static uint64_t allowance(size_t account)
+/* Accounts of the file behind fd and of a process. */
+static struct accounts accounts_of(int fd, const struct box_target *whose)
 {
-	uint64_t now = util__now_ns(), may, total;
-	const struct account *a = &box.accounts[account];
+	struct accounts a = {SIZE_MAX, SIZE_MAX};
+	struct stat st;
 
-	if (account == SIZE_MAX)
-		return box.cpu_ns;
-	may = box.cpu_ns + (now - a->since_ns) / 20;
-	may = min_of(may > a->used_ns ? may - a->used_ns : 0, box.cpu_ns);
+	if (box.index.n + 2 > MAX_ACCOUNTS)
+		clear_accounts();
+	if (fd >= 0 && !fstat(fd, &st))
+		a.file = account_by(st.st_dev, st.st_ino, box__foreign(fd));
+	if (whose && whose->id)
+		a.target = account_by(OF_TARGETS, whose->id, whose->foreign);
+	return a;
+}
+
+struct box_target box__target(pid_t pid)
+{
+	uint64_t start_ns = proc_task__start_ns(pid);
+	struct box_target t = {.pid = pid};
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (!start_ns || stat(path, &st))
+		return t;
+	t.id = util__mix64(util__mix64(start_ns) ^ (uint64_t)pid) | 1;
+	t.foreign = st.st_uid && st.st_uid != geteuid();
+	return t;
+}
+
+/* What may still be spent now of `most`. */
+static uint64_t left_of(const struct account *a, uint64_t most, uint64_t live_ns)
+{
+	uint64_t may = most + (util__now_ns() - a->since_ns) / 20, used = a->used_ns + live_ns;
+
+	return min_of(may > used ? may - used : 0, most);
+}
+
+/* What is left for a process; helpers at work for it, which may be many, count as they are. */
+static uint64_t left_of_target(size_t target)
+{
+	uint64_t live_ns = 0;
+
+	for (const struct box_helper *h = box.helpers; h; h = h->next) {
+		if (h->accounts.target == target && !h->ended)
+			live_ns += cpu_of(h);
+	}
+	return left_of(&box.accounts[target], BOX_TARGET * box.cpu_ns, live_ns);
+}
+
+static uint64_t allowance(const struct accounts *of)
+{
+	uint64_t now = util__now_ns(), may = box.cpu_ns, total;
+	const struct account *a;
+
+	/* a process's memory is as large as it is: a walk through it may take what is left */
+	if (of->target != SIZE_MAX)
+		may = left_of_target(of->target);
+	if (of->file == SIZE_MAX)
+		return may;
+	a = &box.accounts[of->file];
+	may = min_of(may, left_of(a, box.cpu_ns, 0));
 	if (!a->foreign)
 		return may;
 	total = BOX_TOTAL_CPU * box.cpu_ns + (now - box.since_ns) / 20;
 	return min_of(may, total > box.foreign_ns ? total - box.foreign_ns : 0);
 }
 
-bool box__affordable(int fd)
+/* Memory that one more helper may take, bytes. */
+static uint64_t memory_left(const struct accounts *of)
 {
-	bool yes;
+	uint64_t most = BOX_TARGET * box.memory_bytes, used = 0;
 
-	pthread_mutex_lock(&box.lock);
-	listen_locked(0);
-	yes = allowance(account_of(fd)) >= WORTH_STARTING_NS;
-	pthread_mutex_unlock(&box.lock);
-	return yes;
+	for (const struct box_helper *h = box.helpers; h && of->target != SIZE_MAX; h = h->next) {
+		if (h->accounts.target == of->target && !h->ended)
+			used += bytes_of(h->pid);
+	}
+	return min_of(used < most ? most - used : 0, box.memory_bytes);
 }
 
-static int order_start(enum box_service service, int fd, struct box_helper *h, int sock)
+/* Says once of a process that it has had what it may. */
+static void say_out(size_t target, const struct box_target *whose, const char *what)
+{
+	if (target == SIZE_MAX || box.accounts[target].is_out)
+		return;
+	box.accounts[target].is_out = true;
+	log_warn("PID %d: the %s for reading its files and memory is used up; continuing without "
+		 "what is not read yet",
+		 whose->pid, what);
+}
+
+static int order_start(enum box_service service, int fd, const struct box_target *whose,
+		       struct box_helper *h, int sock)
 {
 	struct box_order o = {.op = BOX_START, .service = service};
 	uint64_t may;
@@ -304,14 +381,22 @@ static int order_start(enum box_service service, int fd, struct box_helper *h, i
 	if (err)
 		return err;
 	listen_locked(0);
-	h->account = account_of(fd);
-	may = allowance(h->account);
+	h->accounts = accounts_of(fd, whose);
+	may = allowance(&h->accounts);
+	if (h->accounts.target != SIZE_MAX &&
+	    left_of_target(h->accounts.target) < WORTH_STARTING_NS)
+		say_out(h->accounts.target, whose, "processor time");
 	if (may < WORTH_STARTING_NS)
 		return -EDQUOT;
+	o.memory_bytes = memory_left(&h->accounts);
+	if (o.memory_bytes < MIN_MEMORY) {
+		say_out(h->accounts.target, whose, "memory");
+		return -EDQUOT;
+	}
 	o.id = h->id = ++box.last_id;
 	o.cpu_seconds = (may + SEC - 1) / SEC;
-	o.memory_bytes = box.memory_bytes;
-	err = box.sock < 0 ? -EFAULT : box__send(box.sock, &o, sizeof(o), NULL, 0, &sock, 1);
+	h->given_ns = o.cpu_seconds * SEC;
+	err = box.sock < 0 ? -EFAULT : fdmsg__send(box.sock, &o, sizeof(o), NULL, 0, &sock, 1, 0);
 	if (err) {
 		starter_ended();
 		return -EFAULT;
@@ -322,14 +407,46 @@ static int order_start(enum box_service service, int fd, struct box_helper *h, i
 	return 0;
 }
 
-int box_helper__new(enum box_service service, int fd, struct box_helper **ret)
+static bool is_foreign(const struct accounts *a)
 {
+	return (a->file != SIZE_MAX && box.accounts[a->file].foreign) ||
+	       (a->target != SIZE_MAX && box.accounts[a->target].foreign);
+}
+
+/* When helpers were first asked after the end was wanted: taking out probes may come before, and
+ * takes its time. */
+static uint64_t asked_since(uint64_t end)
+{
+	uint64_t never = 0, now = max_of(util__now_ns(), end);
+
+	if (__atomic_compare_exchange_n(&box.end_asked_ns, &never, now, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		return now;
+	return never;
+}
+
+/* When nothing is waited for any more, once the user wants the end: soon where others write the
+ * file; else the processor's time counts, so that on a busy machine names are not fewer. */
+static uint64_t too_late_at(const struct accounts *a, uint64_t end, uint64_t cpu_ns)
+{
+	uint64_t max_ns = signals__unfinished() ? END_FILES_NS : END_CPU_NS;
+
+	if (signals__end_again() || cpu_ns > END_ANSWER_NS ||
+	    __atomic_load_n(&box.end_cpu_ns, __ATOMIC_RELAXED) + cpu_ns > max_ns)
+		return 0;
+	return asked_since(end) + (is_foreign(a) ? END_FOREIGN_NS : END_TOTAL_NS);
+}
+
+int box_helper__new(enum box_service service, int fd, const struct box_target *whose,
+		    struct box_helper **ret)
+{
+	static const struct accounts nobodys = {SIZE_MAX, SIZE_MAX};
 	int pair[2], err, room = 2 * BOX_MAX_MESSAGE;
 	struct box_helper *h;
 
 	if (!box__services[service])
 		return -EOPNOTSUPP;
-	if (signals__end_again())
+	if (signals__end_ns() && util__now_ns() > too_late_at(&nobodys, signals__end_ns(), 0))
 		return -EINTR;
 	h = malloc(sizeof(*h));
 	if (!h)
@@ -343,7 +460,7 @@ int box_helper__new(enum box_service service, int fd, struct box_helper **ret)
 	for (int i = 0; i < 2; i++)
 		setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	pthread_mutex_lock(&box.lock);
-	err = order_start(service, fd, h, pair[1]);
+	err = order_start(service, fd, whose, h, pair[1]);
 	pthread_mutex_unlock(&box.lock);
 	close(pair[1]);
 	if (err) {
@@ -370,9 +487,9 @@ static void unlink_helper(struct box_helper *h)
 		return;
 	if (!array_reserve(box.gone, box.gone_cap, box.n_gone + 1)) {
 		box.gone[box.n_gone].id = h->id;
-		box.gone[box.n_gone++].account = h->account;
+		box.gone[box.n_gone++].accounts = h->accounts;
 	}
-	if (box__send(box.sock, &o, sizeof(o), NULL, 0, NULL, 0))
+	if (fdmsg__send(box.sock, &o, sizeof(o), NULL, 0, NULL, 0, 0))
 		starter_ended();
 }
 
@@ -388,6 +505,12 @@ void box_helper__free(struct box_helper *h)
 	free(h);
 }
 
+/* How long a word of the starter's is waited for. */
+static uint64_t news_until(uint64_t asked_ns)
+{
+	return asked_ns + (signals__end_ns() ? END_NEWS_MS : NEWS_MS) * 1000000ULL;
+}
+
 /* The helper is of no use any more: why? `err` if it was this side that gave up. */
 static int gave_up(struct box_helper *h, int err)
 {
@@ -396,10 +519,9 @@ static int gave_up(struct box_helper *h, int err)
 	pthread_mutex_lock(&box.lock);
 	box.st.killed++;
 	if (err == -EFAULT) { /* it ended by itself, or will when killed */
-		uint64_t until = util__now_ns() + NEWS_MS * 1000000ULL;
+		uint64_t asked = util__now_ns();
 
-		while (!h->ended && box.sock >= 0 && util__now_ns() < until &&
-		       !signals__end_again())
+		while (!h->ended && box.sock >= 0 && util__now_ns() < news_until(asked))
 			listen_locked(SLICE_MS);
 		if (h->ended && WIFSIGNALED(h->status) &&
 		    (WTERMSIG(h->status) == SIGXCPU || WTERMSIG(h->status) == SIGPROF))
@@ -408,7 +530,7 @@ static int gave_up(struct box_helper *h, int err)
 	if (!h->ended) {
 		struct box_order o = {.op = BOX_KILL, .id = h->id};
 
-		if (box.sock >= 0 && box__send(box.sock, &o, sizeof(o), NULL, 0, NULL, 0))
+		if (box.sock >= 0 && fdmsg__send(box.sock, &o, sizeof(o), NULL, 0, NULL, 0, 0))
 			starter_ended();
 	}
 	pthread_mutex_unlock(&box.lock);
@@ -422,61 +544,82 @@ int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t
 
 	if (h->sock < 0 || len > BOX_MAX_MESSAGE)
 		return -EFAULT;
-	if (box__send(h->sock, &head, sizeof(head), data, len, fds, nfds))
+	if (fdmsg__send(h->sock, &head, sizeof(head), data, len, fds, nfds, 0))
 		return gave_up(h, -EFAULT);
 	return 0;
 }
 
-/* How long an answer is waited for, from now. */
-static uint64_t patience_until(const struct box_helper *h, uint64_t asked_ns)
+struct patience {
+	uint64_t asked_ns;
+	uint64_t heard_ns; /* when it was seen at work last */
+	uint64_t first_cpu_ns, cpu_ns;
+};
+
+/* Until when an answer is waited for, as things are. */
+static uint64_t patience_until(const struct box_helper *h, struct patience *p)
 {
-	uint64_t end = signals__end_ns(), until;
+	uint64_t end = signals__end_ns(), cpu;
 
 	if (!end)
-		return asked_ns + SILENCE_NS;
-	if (signals__end_again() ||
-	    __atomic_load_n(&box.wasted_ns, __ATOMIC_RELAXED) > END_WASTED_NS)
+		return p->asked_ns + SILENCE_NS;
+	if (__atomic_load_n(&box.wasted_ns, __ATOMIC_RELAXED) > END_WASTED_NS)
 		return 0;
-	until = max_of(asked_ns, end) + END_SILENCE_NS;
-	if (h->account != SIZE_MAX && box.accounts[h->account].foreign)
-		until = min_of(until, end + END_FOREIGN_NS);
-	return until;
+	cpu = cpu_of(h);
+	if (!p->first_cpu_ns)
+		p->first_cpu_ns = p->cpu_ns = cpu;
+	if (cpu > p->cpu_ns && !is_foreign(&h->accounts))
+		p->heard_ns = util__now_ns();
+	p->cpu_ns = cpu;
+	return min_of(max_of(p->heard_ns, end) + END_SILENCE_NS,
+		      too_late_at(&h->accounts, end, p->cpu_ns - p->first_cpu_ns));
+}
+
+/* Waits a moment for more to read. 0, or why no longer. */
+static int wait_a_moment(struct box_helper *h, struct patience *p)
+{
+	struct pollfd fd = {.fd = h->sock, .events = POLLIN};
+
+	poll(&fd, 1, SLICE_MS);
+	if (fd.revents || util__now_ns() <= patience_until(h, p))
+		return 0;
+	if (!signals__end_ns())
+		return -ETIMEDOUT;
+	__atomic_add_fetch(&box.wasted_ns, util__now_ns() - p->heard_ns, __ATOMIC_RELAXED);
+	return -EINTR;
+}
+
+static ptrdiff_t read_answer(struct box_helper *h)
+{
+	char buf[sizeof(h->head) + BOX_MAX_MESSAGE];
+	int fds[BOX_MAX_FDS];
+	ptrdiff_t n = fdmsg__recv(h->sock, buf, sizeof(buf), fds, MSG_DONTWAIT);
+
+	for (int i = 0; i < BOX_MAX_FDS; i++) /* none is expected */
+		util__close_fd(&fds[i]);
+	if (n < (ptrdiff_t)sizeof(h->head))
+		return n == -EAGAIN ? n : -EFAULT;
+	memcpy(&h->head, buf, sizeof(h->head));
+	memcpy(h->in, buf + sizeof(h->head), n - sizeof(h->head));
+	return h->head.len == n - sizeof(h->head) && h->head.result >= -4095 ? n : -EFAULT;
 }
 
 int box_helper__receive(struct box_helper *h, struct box_answer *ret)
 {
-	uint64_t asked = util__now_ns();
-	int fds[BOX_MAX_FDS];
-	ptrdiff_t n;
+	uint64_t now = util__now_ns();
+	struct patience p = {.asked_ns = now, .heard_ns = now};
+	ptrdiff_t n = -EAGAIN;
+	int err = 0;
 
 	if (h->sock < 0)
 		return -EFAULT;
-	for (;;) {
-		struct pollfd p = {.fd = h->sock, .events = POLLIN};
-		char buf[sizeof(h->head) + BOX_MAX_MESSAGE];
-
-		n = box__recv(h->sock, buf, sizeof(buf), fds, MSG_DONTWAIT);
-		if (n >= (ptrdiff_t)sizeof(h->head)) {
-			memcpy(&h->head, buf, sizeof(h->head));
-			memcpy(h->in, buf + sizeof(h->head), n - sizeof(h->head));
-		}
-		if (n != -EAGAIN)
-			break;
-		poll(&p, 1, SLICE_MS);
-		if (p.revents)
-			continue;
-		if (util__now_ns() <= patience_until(h, asked))
-			continue;
-		if (!signals__end_ns())
-			return gave_up(h, -ETIMEDOUT);
-		__atomic_add_fetch(&box.wasted_ns, util__now_ns() - asked, __ATOMIC_RELAXED);
-		return gave_up(h, -EINTR);
+	while (!err && n == -EAGAIN) {
+		n = read_answer(h); /* what is there is taken, however late */
+		if (n == -EAGAIN)
+			err = wait_a_moment(h, &p);
 	}
-	for (int i = 0; i < BOX_MAX_FDS; i++) /* none is expected */
-		util__close_fd(&fds[i]);
-	if (n < (ptrdiff_t)sizeof(h->head) || h->head.len != n - sizeof(h->head) ||
-	    h->head.result < -4095)
-		return gave_up(h, -EFAULT);
+	__atomic_add_fetch(&box.end_cpu_ns, p.cpu_ns - p.first_cpu_ns, __ATOMIC_RELAXED);
+	if (err || n < 0)
+		return gave_up(h, err ? err : -EFAULT);
 	*ret = (struct box_answer){
 		.result = h->head.result,
 		.more = h->head.more,
@@ -517,30 +660,29 @@ pid_t box_helper__pid(const struct box_helper *h)
 
 uint64_t box_helper__bytes(const struct box_helper *h)
 {
-	cleanup_free char *text = NULL;
-	unsigned long rss = 0, shared = 0;
-	char path[64];
 	pid_t pid;
 
 	pthread_mutex_lock(&box.lock);
 	listen_locked(0);
 	pid = h->ended ? -1 : h->pid;
 	pthread_mutex_unlock(&box.lock);
-	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-	if (pid < 0 || util__read_file(path, 4096, &text) <= 0 ||
-	    sscanf(text, "%*u %lu %lu", &rss, &shared) != 2 || rss < shared)
-		return 0;
-	return (uint64_t)(rss - shared) * sysconf(_SC_PAGESIZE);
+	return bytes_of(pid);
 }
 
-void box__stop(void)
+uint64_t box_helper__cpu_ns(struct box_helper *h)
 {
+	uint64_t cpu;
+
 	pthread_mutex_lock(&box.lock);
-	if (box.sock >= 0) {
-		shutdown(box.sock, SHUT_RDWR);
-		starter_ended();
-	}
+	listen_locked(0);
+	cpu = h->ended ? 0 : cpu_of(h);
 	pthread_mutex_unlock(&box.lock);
+	return cpu;
+}
+
+bool box_helper__is_spent(struct box_helper *h)
+{
+	return box_helper__cpu_ns(h) > h->given_ns / 2;
 }
 
 pid_t box__starter_pid(void)
@@ -577,6 +719,7 @@ int box__take(int fd, size_t max, void **ret, size_t *ret_len)
 			return -EBADMSG;
 		done += n;
 	}
+	p[done] = 0;
 	*ret = take_ptr(p);
 	*ret_len = done;
 	return 0;

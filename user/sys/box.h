@@ -14,9 +14,11 @@
  * hands in (box__memory, box__take).
  *
  * Files have accounts, kept by device and inode: the processor time that all helpers together may
- * spend on one is BOX_CPU_SECONDS (or $MEMWATCH_PARSE_CPU) and a twentieth of the time that goes
+ * spend on one is BOX_CPU_SECONDS (or core/surroundings.h) and a twentieth of the time that goes
  * by; all files that other users may write share BOX_TOTAL_CPU times as much. Memory of one helper:
- * BOX_MEMORY (or $MEMWATCH_PARSE_MEMORY).
+ * BOX_MEMORY (or core/surroundings.h). Processes have accounts too, of what all helpers that
+ * read on their behalf take together, their memory or their files: BOX_TARGET times what one file
+ * and one helper may.
  *
  * Any thread may start helpers; each helper is used by one thread at a time.
  */
@@ -28,11 +30,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sys/fdmsg.h"
+
 #define BOX_CPU_SECONDS 5
 #define BOX_TOTAL_CPU 4
+#define BOX_TARGET 4
 #define BOX_MEMORY (256ULL << 20)
 #define BOX_MAX_MESSAGE (96u << 10) /* payload of one request or answer */
-#define BOX_MAX_FDS 3
+#define BOX_MAX_FDS FDMSG_MAX_FDS
 
 /* The parsers that helpers can be started for; each is served by one function of its room. */
 enum box_service {
@@ -40,12 +45,23 @@ enum box_service {
 	BOX_UNWIND,
 	BOX_ALLOCS,
 	BOX_JIT,
-	BOX_GO_LAYOUT,
+	BOX_GO,
+	BOX_FAST,
+	BOX_HEAP,
+	BOX_DISASM,
 	BOX_SERVICES,
 };
 
 /* This process's side. */
 struct box_helper;
+
+/* A process on whose behalf helpers work. */
+struct box_target {
+	uint64_t id; /* of no other at any time; 0: none */
+	pid_t pid;
+	bool foreign; /* as box__foreign of files */
+};
+struct box_target box__target(pid_t pid);
 
 struct box_answer {
 	int result;	  /* 0 or more, or a negative errno of the service's */
@@ -61,10 +77,12 @@ struct box_answer {
 int box__start(void);
 
 /*
- * A helper for the file behind fd (borrowed, for its account alone; -1: none). 0; -EDQUOT: the
- * file's time is used up; -EINTR: the user has asked for the end; other negative errno.
+ * A helper for the file behind fd (borrowed, for its account alone; -1: none), on behalf of a
+ * process (NULL: of none). 0; -EDQUOT: the file's time is used up, or what the process may take; a
+ * line has said the second; -EINTR: the user has asked for the end; other negative errno.
  */
-int box_helper__new(enum box_service service, int fd, struct box_helper **ret);
+int box_helper__new(enum box_service service, int fd, const struct box_target *whose,
+		    struct box_helper **ret);
 void box_helper__free(struct box_helper *h);
 
 /* Sends a request with copies of nfds descriptors. 0 or, the helper being gone, as receive. */
@@ -81,20 +99,22 @@ int box_helper__ask(struct box_helper *h, uint32_t op, const void *data, size_t 
 		    size_t nfds, struct box_answer *ret);
 /* For loops of events: readable when receive will not wait. */
 int box_helper__fd(const struct box_helper *h);
+/* Whether it has had half of the processor time it was given: whoever keeps helpers for long starts
+ * another in its place, which gets what its accounts have by then. */
+bool box_helper__is_spent(struct box_helper *h);
+/* Processor time that it has taken, ns; 0 where that cannot be told. */
+uint64_t box_helper__cpu_ns(struct box_helper *h);
 /* What it takes now, bytes; and its process, for tests (-1: gone). */
 uint64_t box_helper__bytes(const struct box_helper *h);
 pid_t box_helper__pid(const struct box_helper *h);
-/* The account of its file may yet pay for another one. */
-bool box__affordable(int fd);
 /* Whether others than root and this process's user may write the file: then it is not to be
  * believed, nor waited for. */
 bool box__foreign(int fd);
 
-/* Ends the starter and all helpers (their next use fails); box__start begins anew. For tests. */
-void box__stop(void);
-pid_t box__starter_pid(void);
+pid_t box__starter_pid(void); /* for tests */
 
-/* A memory file for a large answer; its contents as malloc'ed memory, at most max bytes. */
+/* A memory file for a large answer; its contents as malloc'ed memory, at most max bytes, and a NUL
+ * behind them. */
 int box__memory(void);
 int box__take(int fd, size_t max, void **ret, size_t *ret_len);
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "sys/box.h"
+#include "sys/fdmsg.h"
 
 #define BOX_ARGUMENT "--memwatch-box" /* the first argument of the starter; its socket is 0 */
 
@@ -32,11 +33,5 @@ struct box_head {
 	int32_t result; /* of an answer */
 	uint32_t len, more;
 };
-
-/* One message with at most BOX_MAX_FDS descriptors. Length or -errno (0: the other side is gone).
- */
-ptrdiff_t box__recv(int sock, void *buf, size_t cap, int fds[BOX_MAX_FDS], int flags);
-int box__send(int sock, const void *head, size_t head_len, const void *data, size_t len,
-	      const int *fds, size_t nfds);
 
 #endif

@@ -20,6 +20,7 @@
 
 #include "core/util.h"
 #include "sys/sandbox.h"
+#include "sys/selfexec.h"
 
 #define CONTROL 0 /* the starter's socket */
 #define SOCKET 3  /* a helper's */
@@ -45,7 +46,7 @@ void box_conn__answer(struct box_conn *c, int result, const void *data, size_t l
 {
 	struct box_head h = {.result = result, .len = len, .more = more};
 
-	if (len > BOX_MAX_MESSAGE || box__send(c->sock, &h, sizeof(h), data, len, NULL, 0))
+	if (len > BOX_MAX_MESSAGE || fdmsg__send(c->sock, &h, sizeof(h), data, len, NULL, 0, 0))
 		_exit(0);
 }
 
@@ -60,7 +61,7 @@ static _Noreturn void helper(box_serve_fn serve)
 	for (;;) {
 		struct box_head h;
 		struct box_request r = {0};
-		ptrdiff_t n = box__recv(c.sock, &in, sizeof(in), r.fds, 0);
+		ptrdiff_t n = fdmsg__recv(c.sock, &in, sizeof(in), r.fds, 0);
 
 		if (n < (ptrdiff_t)sizeof(h))
 			_exit(0);
@@ -101,7 +102,7 @@ static _Noreturn void begin_helper(const struct starter *s, const struct box_ord
 
 static void tell(const struct box_news *n)
 {
-	if (box__send(CONTROL, n, sizeof(*n), NULL, 0, NULL, 0))
+	if (fdmsg__send(CONTROL, n, sizeof(*n), NULL, 0, NULL, 0, 0))
 		_exit(0);
 }
 
@@ -148,7 +149,7 @@ static void obey(struct starter *s)
 {
 	int fds[BOX_MAX_FDS];
 	struct box_order o;
-	ptrdiff_t n = box__recv(CONTROL, &o, sizeof(o), fds, 0);
+	ptrdiff_t n = fdmsg__recv(CONTROL, &o, sizeof(o), fds, 0);
 
 	if (n != sizeof(o))
 		_exit(0); /* and the kernel ends the helpers */
@@ -162,32 +163,6 @@ static void obey(struct starter *s)
 		util__close_fd(&fds[i]);
 }
 
-static volatile sig_atomic_t nothing;
-
-static void on_child(int sig)
-{
-	nothing = sig; /* its only use is to end poll() */
-}
-
-static void set_signals(sigset_t *ret_waiting)
-{
-	static const int ignored[] = {SIGINT,  SIGTERM, SIGQUIT, SIGHUP,  SIGPIPE,
-				      SIGUSR1, SIGUSR2, SIGTSTP, SIGALRM, SIGTTIN};
-	struct sigaction sa = {.sa_handler = on_child};
-	sigset_t child;
-
-	for (int s = 1; s < SIGRTMIN; s++)
-		signal(s, SIG_DFL);
-	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
-		signal(ignored[i], SIG_IGN);
-	sigaction(SIGCHLD, &sa, NULL);
-	sigemptyset(&child);
-	sigprocmask(SIG_SETMASK, &child, NULL);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, NULL);
-	sigemptyset(ret_waiting);
-}
-
 static void confine(struct starter *s)
 {
 	static const struct sandbox_limits l = {.memory_bytes = SANDBOX_NO_LIMIT,
@@ -199,11 +174,7 @@ static void confine(struct starter *s)
 	int no_calls = sandbox__compile(SANDBOX_STARTER, &starter);
 
 	prctl(PR_SET_NAME, "memwatch-box");
-	sandbox__own_user();
-	sandbox__no_root();
-	sandbox__no_privileges();
-	sandbox__no_paths();
-	sandbox__limit(&l);
+	sandbox__enter(&l);
 	s->base_bytes = sandbox__memory() ?: s->base_bytes;
 	if (!no_calls)
 		sandbox__apply(&starter);
@@ -215,17 +186,10 @@ static _Noreturn void starter(void)
 	struct starter *s = calloc(1, sizeof(*s));
 	struct box_news ready = {.what = BOX_READY};
 	sigset_t waiting;
-	int null;
 
 	if (!s)
 		_exit(1);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null >= 0) {
-		dup2(null, 1);
-		dup2(null, 2);
-	}
-	syscall(SYS_close_range, 3, ~0U, 0);
-	set_signals(&waiting);
+	selfexec__begin(&waiting);
 	sandbox__compile(SANDBOX_READER, &s->reader);
 	s->base_bytes = sandbox__memory();
 	confine(s);
@@ -241,10 +205,6 @@ static _Noreturn void starter(void)
 
 void box__serve_if_asked(int argc, char **argv)
 {
-	int type;
-	socklen_t len = sizeof(type);
-
-	if (argc == 2 && !strcmp(argv[1], BOX_ARGUMENT) &&
-	    !getsockopt(CONTROL, SOL_SOCKET, SO_TYPE, &type, &len) && type == SOCK_SEQPACKET)
+	if (selfexec__asked(argc, argv, BOX_ARGUMENT))
 		starter();
 }

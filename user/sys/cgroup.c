@@ -10,37 +10,37 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/mountinfo.h"
+#include "sys/proc_file.h"
 
-/* One line of mountinfo: "… root mountpoint options … - type source superoptions". */
+#define MAX_CGROUPS (64 << 10)
+
+/* Of options with commas between them. */
+static bool has_option(const char *options, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *options; options += strcspn(options, ",") + 1) {
+		if (!strncmp(options, name, n) && (!options[n] || options[n] == ','))
+			return true;
+		if (!options[strcspn(options, ",")])
+			break;
+	}
+	return false;
+}
+
 static void parse_mount(char *line, bool v2_has_memory, struct cgroup_mounts *ret)
 {
-	char *tail = strstr(line, " - "), *save, *field, *type, *opts;
-	const char *point = NULL;
+	struct mountinfo m;
 
-	if (!tail)
+	if (!mountinfo__parse(line, &m) || strlen(m.point) >= CGROUP_PATH)
 		return;
-	*tail = 0;
-	type = strtok_r(tail + 3, " ", &save);
-	strtok_r(NULL, " ", &save);
-	opts = strtok_r(NULL, " ", &save);
-	field = strtok_r(line, " ", &save);
-	for (int i = 0; field && i < 5; i++, field = strtok_r(NULL, " ", &save)) {
-		if (i == 4)
-			point = field;
-	}
-	if (!type || !opts || !point || strlen(point) >= CGROUP_PATH)
-		return;
-	if (!strcmp(type, "cgroup2") && v2_has_memory && !ret->version) {
+	if (!strcmp(m.type, "cgroup2") && v2_has_memory && !ret->version) {
 		ret->version = 2;
-		strcpy(ret->memory, point);
-	} else if (!strcmp(type, "cgroup")) {
-		for (field = strtok_r(opts, ",", &save); field;
-		     field = strtok_r(NULL, ",", &save)) {
-			if (!strcmp(field, "memory")) {
-				ret->version = 1;
-				strcpy(ret->memory, point);
-			}
-		}
+		strcpy(ret->memory, m.point);
+	} else if (!strcmp(m.type, "cgroup") && has_option(m.options, "memory")) {
+		ret->version = 1;
+		strcpy(ret->memory, m.point);
 	}
 }
 
@@ -80,10 +80,10 @@ static bool memory_is_v2(void)
 int cgroup__mounts(struct cgroup_mounts *ret)
 {
 	cleanup_free char *text = NULL;
-	ssize_t n = util__read_file("/proc/self/mountinfo", 4 << 20, &text);
+	int err = mountinfo__text(&text);
 
-	if (n < 0)
-		return n;
+	if (err)
+		return err;
 	cgroup__parse_mounts(text, memory_is_v2(), ret);
 	return 0;
 }
@@ -124,18 +124,52 @@ int cgroup__parse_path(const char *text, int version, char *ret, size_t size)
 	return -ENOENT;
 }
 
-static ssize_t read_small(const char *path, char *buf, size_t size)
+/* The longest mount point of a hierarchy that `path` is below of: its length. Changes mountinfo. */
+static size_t mount_prefix(char *mountinfo, const char *path)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	char *save = NULL;
+	size_t best = 0;
 
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, size - 1);
-	if (n < 0)
-		return -errno;
-	buf[n] = 0;
-	return n;
+	for (char *line = strtok_r(mountinfo, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		struct mountinfo m;
+		size_t n;
+
+		if (!mountinfo__parse(line, &m) || strncmp(m.type, "cgroup", 6))
+			continue;
+		n = strlen(m.point);
+		if (n > best && !strncmp(path, m.point, n) && (path[n] == '/' || !path[n]))
+			best = n;
+	}
+	return best;
+}
+
+int cgroup__without_mount(const char *path, char *ret, size_t size)
+{
+	cleanup_free char *text = NULL;
+
+	if (!mountinfo__text(&text))
+		path += mount_prefix(text, path);
+	return (size_t)snprintf(ret, size, "%s%s", *path == '/' ? "" : "/", path) < size
+		       ? 0
+		       : -ENAMETOOLONG;
+}
+
+static void path_of(pid_t pid, char path[64])
+{
+	snprintf(path, 64, "/proc/%d/cgroup", pid);
+}
+
+char *cgroup__text(pid_t pid)
+{
+	char path[64], *text = NULL;
+
+	path_of(pid, path);
+	if (util__read_file(path, MAX_CGROUPS, &text) <= 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
 }
 
 int cgroup__of(const struct cgroup_mounts *m, uint32_t pid, char *ret, size_t size)
@@ -143,8 +177,8 @@ int cgroup__of(const struct cgroup_mounts *m, uint32_t pid, char *ret, size_t si
 	char path[64], text[8192];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%u/cgroup", pid);
-	n = read_small(path, text, sizeof(text));
+	path_of((pid_t)pid, path);
+	n = proc_file__read(path, text, sizeof(text));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
 	return cgroup__parse_path(text, m->version, ret, size);
@@ -176,7 +210,7 @@ static int read_value(const struct cgroup_mounts *m, const char *path, const cha
 	ssize_t n;
 
 	snprintf(full, sizeof(full), "%s%s/%s", m->memory, path, file);
-	n = read_small(full, text, sizeof(text));
+	n = proc_file__read(full, text, sizeof(text));
 	return n < 0 ? (int)n : cgroup__parse_value(text, ret);
 }
 
@@ -279,7 +313,7 @@ int cgroup__stat(const struct cgroup_mounts *m, const char *path, struct cgroup_
 
 	cgroup_stat__init(ret);
 	snprintf(full, sizeof(full), "%s%s/memory.stat", m->memory, path);
-	n = read_small(full, text, sizeof(text));
+	n = proc_file__read(full, text, sizeof(text));
 	if (n < 0)
 		return n;
 	for (char *line = text, *next; line; line = next) {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define CGROUP_PATH 1024
 #define CGROUP_NO_LIMIT UINT64_MAX
@@ -27,8 +28,14 @@ int cgroup__mounts(struct cgroup_mounts *ret);
 /* Path of the memory cgroup from the text of /proc/PID/cgroup. 0 or -ENOENT. Pure. */
 int cgroup__parse_path(const char *text, int version, char *ret, size_t size);
 
-/* The same for a process. 0 or -errno (-ESRCH: gone). */
+/* The whole of /proc/PID/cgroup, owned by the caller; NULL where it cannot be read. */
+char *cgroup__text(pid_t pid);
+/* The path for a process. Allocates nothing. 0 or -errno (-ESRCH: gone). */
 int cgroup__of(const struct cgroup_mounts *m, uint32_t pid, char *ret, size_t size);
+
+/* The path in its hierarchy, with a leading '/', of one that may begin with where a hierarchy is
+ * mounted (v1: any). 0 or -ENAMETOOLONG. */
+int cgroup__without_mount(const char *path, char *ret, size_t size);
 
 struct cgroup_memory {
 	uint64_t usage_bytes, limit_bytes; /* CGROUP_NO_LIMIT: none */

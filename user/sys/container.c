@@ -13,10 +13,10 @@
 static const struct {
 	const char *word, *kind;
 } kinds[] = {
-	{"docker", "docker"},	   {"moby", "docker"},	     {"cri-containerd", "cri"},
-	{"crio", "crio"},	   {"libpod", "podman"},     {"podman", "podman"},
+	{"docker", "docker"},	   {"moby", "docker"},		 {"cri-containerd", "cri"},
+	{"crio", "crio"},	   {"libpod", "podman"},	 {"podman", "podman"},
 	{"nerdctl", "containerd"}, {"containerd", "containerd"}, {"k8s.io", "containerd"},
-	{"default", "containerd"}, {"garden", "garden"},     {"ecs", "ecs"},
+	{"default", "containerd"}, {"garden", "garden"},	 {"ecs", "ecs"},
 	{"buildkit", "buildkit"},
 };
 

@@ -13,8 +13,8 @@
 #define CONTAINER_ID 128 /* longest identifier or name kept, with its NUL */
 
 struct container {
-	const char *kind; /* "docker", "cri", "containerd", "crio", "podman", "pod", "ecs", "garden",
-			     "lxc", "nspawn", "container" */
+	const char *kind;      /* "docker", "cri", "containerd", "crio", "podman", "pod", "ecs",
+				  "garden",      "lxc", "nspawn", "container" */
 	char id[CONTAINER_ID]; /* whole: 64 hexadecimal digits, or a name */
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <gcrypt.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "core/util.h"
 
@@ -21,10 +22,13 @@ static void start_library(void)
 static int hash_all(gcry_md_hd_t md, int fd, uint64_t max_bytes)
 {
 	cleanup_free uint8_t *buf = malloc(PIECE);
+	struct stat st;
 	uint64_t at = 0;
 
 	if (!buf)
 		return -ENOMEM;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size > max_bytes)
+		return -EFBIG; /* before all of that is read */
 	for (;;) {
 		ssize_t n = pread(fd, buf, PIECE, at);
 
@@ -41,20 +45,39 @@ static int hash_all(gcry_md_hd_t md, int fd, uint64_t max_bytes)
 	}
 }
 
+static void to_hex(const uint8_t *out, char hex[DIGEST_HEX])
+{
+	for (int i = 0; i < DIGEST_BYTES; i++)
+		snprintf(hex + 2 * i, 3, "%02x", out[i]);
+}
+
+static pthread_once_t started = PTHREAD_ONCE_INIT;
+
 int digest__file(int fd, uint64_t max_bytes, char hex[DIGEST_HEX])
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const uint8_t *out;
 	gcry_md_hd_t md;
 	int err;
 
-	pthread_once(&once, start_library);
+	pthread_once(&started, start_library);
 	if (gcry_md_open(&md, GCRY_MD_SHA256, 0))
 		return -EOPNOTSUPP;
 	err = hash_all(md, fd, max_bytes);
 	out = err ? NULL : gcry_md_read(md, GCRY_MD_SHA256);
-	for (int i = 0; out && i < DIGEST_BYTES; i++)
-		snprintf(hex + 2 * i, 3, "%02x", out[i]);
+	if (out)
+		to_hex(out, hex);
 	gcry_md_close(md);
 	return err;
+}
+
+int digest__text(const void *text, size_t len, char hex[DIGEST_HEX])
+{
+	uint8_t out[DIGEST_BYTES];
+
+	pthread_once(&started, start_library);
+	if (gcry_md_test_algo(GCRY_MD_SHA256))
+		return -EOPNOTSUPP;
+	gcry_md_hash_buffer(GCRY_MD_SHA256, out, text, len);
+	to_hex(out, hex);
+	return 0;
 }

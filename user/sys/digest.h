@@ -3,6 +3,7 @@
 #ifndef SYS_DIGEST_H
 #define SYS_DIGEST_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define DIGEST_BYTES 32
@@ -11,5 +12,7 @@
 /* Of all that is in the file behind fd, as lower-case hex. 0; -EFBIG: more than max_bytes; other
  * negative errno. */
 int digest__file(int fd, uint64_t max_bytes, char hex[DIGEST_HEX]);
+/* The same of len bytes. 0 or -errno. */
+int digest__text(const void *text, size_t len, char hex[DIGEST_HEX]);
 
 #endif

@@ -71,6 +71,9 @@ struct kmsg_kill {
 	size_t ntasks, ntasks_seen;
 };
 
+/* The order of candidates: largest RSS first (for qsort). */
+int kmsg__by_rss(const void *a, const void *b);
+
 /* Columns of the table of candidates that are kept. */
 enum kmsg_column {
 	KMSG_COL_OTHER,

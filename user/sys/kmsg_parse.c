@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "core/top_n.h"
 #include "sys/kmsg.h"
 
 static void copy_text(char *to, size_t size, const char *from, size_t len)
@@ -115,21 +116,17 @@ static void parse_usage(const char *line, uint64_t *usage, uint64_t *limit)
 
 /* --- the table of candidates --- */
 
+int kmsg__by_rss(const void *a, const void *b)
+{
+	const struct kmsg_task *x = a, *y = b;
+
+	return (x->rss_bytes < y->rss_bytes) - (x->rss_bytes > y->rss_bytes);
+}
+
 static void add_task(struct kmsg_kill *k, const struct kmsg_task *t)
 {
-	size_t i = k->ntasks;
-
 	k->ntasks_seen++;
-	if (i == KMSG_TASKS) {
-		if (k->tasks[i - 1].rss_bytes >= t->rss_bytes)
-			return;
-		i--;
-	} else {
-		k->ntasks++;
-	}
-	for (; i > 0 && k->tasks[i - 1].rss_bytes < t->rss_bytes; i--)
-		k->tasks[i] = k->tasks[i - 1];
-	k->tasks[i] = *t;
+	k->ntasks = top_n__insert(k->tasks, k->ntasks, KMSG_TASKS, sizeof(*t), t, kmsg__by_rss);
 }
 
 static const char *const column_name[KMSG_COLUMNS] = {

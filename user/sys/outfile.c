@@ -3,18 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/filer.h"
 #include "sys/outfile_walk.h"
 #include "sys/privilege.h"
+#include "sys/signals.h"
 
 #define TRIES 16 /* names that others take before us */
 #define MARK "{\"schema\":\"memwatch."
@@ -22,11 +26,12 @@
 static mode_t chosen_mode;
 static bool has_chosen_mode;
 
-/* The file with the hidden name, for signal handlers and outfile__abandon. */
+/* The file with the hidden name, for abandon. */
 static struct {
 	volatile sig_atomic_t dir, is_there;
 	char name[NAME_MAX + 1];
 } hidden;
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* there is one hidden name */
 
 void outfile__set_mode(mode_t mode)
 {
@@ -69,13 +74,17 @@ const char *outfile__strerror(int err)
 	case ENXIO: return "it is a pipe that nobody reads";
 	case ESTALE: return "somebody else put another file in its place";
 	case EBADF: return "it names a descriptor that memwatch was not given";
+	case ETIMEDOUT:
+		return "its file system does not answer; the process memwatch-files goes on with "
+		       "it, and ends when it does";
 	}
 	return strerror(-err);
 }
 
 /* --- the hidden name, where a file cannot be without one --- */
 
-void outfile__abandon(void)
+/* For whoever ends the process in the middle, a signal handler or another thread. */
+static void abandon(void)
 {
 	if (!hidden.is_there)
 		return;
@@ -89,7 +98,7 @@ static void on_deadly(int sig)
 {
 	int saved = errno;
 
-	outfile__abandon();
+	abandon();
 	signal(sig, SIG_DFL);
 	raise(sig); /* when this returns */
 	errno = saved;
@@ -98,6 +107,7 @@ static void on_deadly(int sig)
 /* A signal that would end the process takes the file with it. */
 static void catch_deadly(bool on)
 {
+	signals__removes_file(on ? abandon : NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(deadly); i++) {
 		struct sigaction now;
 
@@ -299,7 +309,7 @@ static int write_new(struct outfile_place *p, int (*fn)(FILE *f, void *arg), voi
 	privilege__raise(PRIVILEGE_FILES);
 	if (!err)
 		err = put_in_place(fd, p, nameless);
-	outfile__abandon();
+	abandon();
 	privilege__lower(PRIVILEGE_FILES);
 	catch_deadly(false);
 	return err;
@@ -308,15 +318,19 @@ static int write_new(struct outfile_place *p, int (*fn)(FILE *f, void *arg), voi
 /* --- what is there and no file --- */
 
 /* A pipe or a character device that this user or root put where nobody else can. */
+static bool may_open_special(const struct outfile_place *p)
+{
+	return p->dir < 0 || (p->is_private && (S_ISFIFO(p->st.st_mode) || S_ISCHR(p->st.st_mode)));
+}
+
 static int open_special(const struct outfile_place *p)
 {
-	bool is_pipe = S_ISFIFO(p->st.st_mode);
 	char self[64];
 	int fd;
 
 	if (p->dir < 0)
 		return fcntl(p->fd, F_DUPFD_CLOEXEC, 0);
-	if (!p->is_private || (!is_pipe && !S_ISCHR(p->st.st_mode)))
+	if (!may_open_special(p))
 		return -ENOTSUP;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", p->fd); /* what was looked at */
 	fd = open(self, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -335,7 +349,47 @@ static bool is_special(const struct outfile_place *p)
 	return p->fd >= 0 && (p->dir < 0 || (!S_ISREG(p->st.st_mode) && !S_ISDIR(p->st.st_mode)));
 }
 
-int outfile__write(const char *path, int (*fn)(FILE *f, void *arg), void *arg)
+static int (*hand_over)(const char *path, int fd);
+
+void outfile__hand_over(int (*fn)(const char *path, int fd))
+{
+	hand_over = fn;
+}
+
+static int write_in_memory(int (*fn)(FILE *f, void *arg), void *arg, int *ret_fd)
+{
+	cleanup_fd int fd = memfd_create("memwatch-output", MFD_CLOEXEC);
+	int err = fd < 0 ? -errno : fill(fd, fn, arg);
+
+	*ret_fd = take_fd(&fd);
+	return err;
+}
+
+int outfile__copy(FILE *f, void *arg)
+{
+	const int *from = arg;
+	char buf[1 << 16];
+	struct stat st;
+	off_t at = 0;
+
+	if (fstat(*from, &st) || !S_ISREG(st.st_mode))
+		return -EBADF;
+	while (at < st.st_size) { /* it may shrink meanwhile */
+		ssize_t n = pread(*from, buf, min_of(sizeof(buf), (size_t)(st.st_size - at)), at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		errno = 0;
+		if (fwrite(buf, 1, n, f) != (size_t)n)
+			return errno ? -errno : -EIO;
+		at += n;
+	}
+	return 0;
+}
+
+static int write_to(const char *path, int (*fn)(FILE *f, void *arg), void *arg)
 {
 	struct outfile_place p;
 	int err = outfile_place__find(path, &p);
@@ -353,6 +407,65 @@ int outfile__write(const char *path, int (*fn)(FILE *f, void *arg), void *arg)
 	return err;
 }
 
+static int write_here(const char *path, int (*fn)(FILE *f, void *arg), void *arg)
+{
+	int err;
+
+	pthread_mutex_lock(&one_at_a_time);
+	err = write_to(path, fn, arg);
+	pthread_mutex_unlock(&one_at_a_time);
+	return err;
+}
+
+int outfile__write(const char *path, int (*fn)(FILE *f, void *arg), void *arg)
+{
+	cleanup_fd int fd = -1;
+	int err;
+
+	if (!hand_over && !filer__runs())
+		return write_here(path, fn, arg);
+	err = write_in_memory(fn, arg, &fd);
+	if (err)
+		return err;
+	if (hand_over)
+		return hand_over(path, fd);
+	err = filer__write(path, fd);
+	return err == -EPIPE ? write_here(path, outfile__copy, &fd) : err;
+}
+
+/* A nameless file says what access(2) does not: a read-only mount, a quota. */
+static int try_directory(int dir)
+{
+	cleanup_fd int fd = -1;
+	int err;
+
+	privilege__raise(PRIVILEGE_FILES);
+	fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	err = fd < 0 ? -errno : 0;
+	privilege__lower(PRIVILEGE_FILES);
+	return err == -EOPNOTSUPP || err == -EISDIR || err == -EINVAL ? 0 : err;
+}
+
+int outfile__check(const char *path)
+{
+	struct outfile_place p;
+	int err = filer__runs() ? filer__check(path) : -EPIPE;
+
+	if (err != -EPIPE)
+		return err;
+	err = outfile_place__find(path, &p);
+	if (err)
+		return err;
+	if (is_special(&p))
+		err = may_open_special(&p) ? 0 : -ENOTSUP;
+	else
+		err = check_replace(&p);
+	if (!err && !is_special(&p))
+		err = try_directory(p.dir);
+	outfile_place__close(&p);
+	return err;
+}
+
 static int create_file(struct outfile_place *p)
 {
 	cleanup_fd int fd = -1;
@@ -366,7 +479,7 @@ static int create_file(struct outfile_place *p)
 	err = fd < 0 ? fd : settle_mode(fd);
 	if (!err)
 		err = put_in_place(fd, p, false);
-	outfile__abandon();
+	abandon();
 	privilege__lower(PRIVILEGE_FILES);
 	catch_deadly(false);
 	return err ? err : take_fd(&fd);
@@ -379,17 +492,27 @@ int outfile__create(const char *path, int *ret_fd)
 
 	if (err)
 		return err;
+	pthread_mutex_lock(&one_at_a_time);
 	fd = is_special(&p) ? open_special(&p) : create_file(&p);
+	pthread_mutex_unlock(&one_at_a_time);
 	outfile_place__close(&p);
 	*ret_fd = fd;
 	return fd < 0 ? fd : 0;
 }
 
+int outfile__sync(int fd)
+{
+	return fdatasync(fd) && errno != EINVAL && errno != EROFS ? -errno : 0;
+}
+
 int outfile__remove(const char *path)
 {
 	struct outfile_place p;
-	int err = outfile_place__find(path, &p);
+	int err = filer__runs() ? filer__remove(path) : -EPIPE;
 
+	if (err != -EPIPE)
+		return err;
+	err = outfile_place__find(path, &p);
 	if (err)
 		return err;
 	if (is_special(&p) || p.fd < 0)

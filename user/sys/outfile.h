@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * outfile.h - creates every file that memwatch writes.
+ * outfile.h - creates every file that memwatch writes: in a process of its own where there is one
+ * (filer.h), so that a file system that does not answer holds up nobody.
  *
  * memwatch runs as root in directories that belong to others. Therefore:
  *  - the directories on the way are opened one by one and held; a symbolic link is followed only
@@ -29,22 +30,33 @@ void outfile__set_mode(mode_t mode);
 /* An octal mode of read and write bits without write for others; else -EINVAL. */
 int outfile__parse_mode(const char *text, mode_t *ret);
 
-/* Calls fn(f, arg) on a stream that becomes `path` if fn returns 0 and everything was written. */
+/* Calls fn(f, arg) on a stream that becomes `path` if fn returns 0 and everything was written. Of
+ * threads that write at the same time one waits for the other. */
 int outfile__write(const char *path, int (*fn)(FILE *f, void *arg), void *arg);
 
+/* What outfile__write and outfile__create would fail with now, as far as can be told without
+ * writing: a directory that is not there or not ours to write in, a file of somebody else. 0 or
+ * -errno. */
+int outfile__check(const char *path);
+
+/* For outfile__write and its like: the whole of a regular file, by its descriptor, an int *. */
+int outfile__copy(FILE *f, void *fd);
+
+/* From now on outfile__write writes to memory and hands that over for `path`: in a process that has
+ * no paths (sys/apart.h). */
+void outfile__hand_over(int (*fn)(const char *path, int fd));
+
 /* A new empty file of that name, in place of a former one, for what is written little by little
- * and is of use however it ends (recordings). */
+ * and is of use however it ends (recordings). In this process: others use outstream.h. */
 int outfile__create(const char *path, int *ret_fd);
+/* What was written is on disk; pipes and the like have none. 0 or -errno. */
+int outfile__sync(int fd);
 
 /* A log: opened for appending, and for reading where it is a file; created if it is not there. */
 int outfile__append(const char *path, int *ret_fd);
 
 /* Removes a file that was written, if this user's own regular file has the name. */
 int outfile__remove(const char *path);
-
-/* Removes the hidden file that is being written, if any: for whoever ends the process in the
- * middle. Safe in signal handlers and other threads. */
-void outfile__abandon(void);
 
 const char *outfile__strerror(int err);
 

@@ -8,9 +8,14 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/proc_task.h"
 
 #define WINDOW 512 /* regions or entries at once */
 #define PM_PRESENT (1ULL << 63)
+#define PM_SWAPPED (1ULL << 62)
+#define PM_FILE (1ULL << 61)
+#define PM_FRAME ((1ULL << 55) - 1)
+#define KPF_THP 22
 
 /* The kernel's struct pm_scan_arg and struct page_region, which older headers do not have. */
 struct scan_arg {
@@ -63,22 +68,39 @@ static int scan(const struct pagemap *m, uint64_t start, uint64_t end,
 	return 0;
 }
 
+ssize_t pagemap__entries(int fd, uint64_t page, struct pagemap_entry *ret, size_t n)
+{
+	uint64_t bits[WINDOW];
+	ssize_t got = pread(fd, bits, min_of(n, (size_t)WINDOW) * sizeof(*bits),
+			    (off_t)(page * sizeof(*bits)));
+
+	if (got < 0)
+		return -errno;
+	got /= (ssize_t)sizeof(*bits);
+	for (ssize_t i = 0; i < got; i++)
+		ret[i] = (struct pagemap_entry){
+			.present = bits[i] & PM_PRESENT,
+			.swapped = bits[i] & PM_SWAPPED,
+			.is_file = bits[i] & PM_FILE,
+			.frame = bits[i] & PM_SWAPPED ? 0 : bits[i] & PM_FRAME,
+		};
+	return got;
+}
+
 static int read_entries(const struct pagemap *m, uint64_t start, uint64_t end,
 			void (*fn)(void *arg, uint64_t start, uint64_t end), void *arg)
 {
-	uint64_t entry[WINDOW], from = 0, to = 0;
+	uint64_t from = 0, to = 0;
+	struct pagemap_entry e[WINDOW];
 
 	while (start < end) {
 		size_t want = min_of((end - start) / m->page_bytes, (uint64_t)WINDOW);
-		ssize_t n = pread(m->fd, entry, want * sizeof(*entry),
-				  start / m->page_bytes * sizeof(*entry));
+		ssize_t n = pagemap__entries(m->fd, start / m->page_bytes, e, want);
 
-		if (n < 0)
-			return -errno;
-		if (n < (ssize_t)sizeof(*entry))
-			return -ESRCH;
-		for (size_t i = 0; i < n / sizeof(*entry); i++, start += m->page_bytes) {
-			if (!(entry[i] & PM_PRESENT))
+		if (n <= 0)
+			return n ? (int)n : -ESRCH;
+		for (ssize_t i = 0; i < n; i++, start += m->page_bytes) {
+			if (!e[i].present)
 				continue;
 			if (start != to) {
 				if (from < to)
@@ -93,20 +115,28 @@ static int read_entries(const struct pagemap *m, uint64_t start, uint64_t end,
 	return 0;
 }
 
+int pagemap__open_file(int pid)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", proc_task__shows(pid));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : errno == ENOENT ? -ESRCH : -errno;
+}
+
 int pagemap__open(int pid, struct pagemap *ret)
 {
 	struct region r;
 	struct scan_arg a = {.size = sizeof(a), .vec = (uintptr_t)&r, .vec_len = 1};
-	uint64_t entry;
-	char path[64];
+	struct pagemap_entry e;
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
 	ret->page_bytes = sysconf(_SC_PAGESIZE);
-	ret->fd = open(path, O_RDONLY | O_CLOEXEC);
+	ret->fd = pagemap__open_file(pid);
 	if (ret->fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
+		return ret->fd;
 	/* Read first: without an address space it reads as empty, and must not be scanned. */
-	if (pread(ret->fd, &entry, sizeof(entry), 0) != sizeof(entry)) {
+	if (pagemap__entries(ret->fd, 0, &e, 1) != 1) {
 		pagemap__close(ret);
 		return -ESRCH;
 	}
@@ -131,9 +161,24 @@ int pagemap__resident(const struct pagemap *m, uint64_t start, uint64_t end,
 
 bool pagemap__is_present(const struct pagemap *m, uint64_t addr)
 {
-	uint64_t entry;
+	struct pagemap_entry e;
 
-	return pread(m->fd, &entry, sizeof(entry), addr / m->page_bytes * sizeof(entry)) ==
-		       sizeof(entry) &&
-	       entry & PM_PRESENT;
+	return pagemap__entries(m->fd, addr / m->page_bytes, &e, 1) == 1 && e.present;
+}
+
+int pagemap__open_frames(void)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+bool pagemap__is_huge(int frames_fd, const struct pagemap_entry *e)
+{
+	uint64_t flags;
+
+	return e->frame && frames_fd >= 0 &&
+	       pread(frames_fd, &flags, sizeof(flags), (off_t)(e->frame * sizeof(flags))) ==
+		       sizeof(flags) &&
+	       (flags >> KPF_THP & 1);
 }

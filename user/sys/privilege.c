@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/kernel_release.h"
 
 #define CAP(c) (1ULL << CAP_##c)
 #ifndef CAP_CHECKPOINT_RESTORE
@@ -33,11 +33,13 @@ static const uint64_t of_kind[PRIVILEGE_KINDS] = {
 	[PRIVILEGE_KERNEL_LOG] = CAP(SYSLOG),
 	[PRIVILEGE_LIMITS] = CAP(SYS_RESOURCE) | CAP(IPC_LOCK),
 	[PRIVILEGE_SIGNAL] = CAP(KILL),
+	[PRIVILEGE_NICE] = CAP(SYS_NICE),
 	[PRIVILEGE_PAGE_FRAMES] = CAP(SYS_ADMIN),
 	[PRIVILEGE_PROBES] = CAP(SYS_ADMIN),
 };
 
 static bool kept;
+static uint64_t always; /* in force from privilege__keep on */
 
 static int get_sets(uint64_t *ret_effective, uint64_t *ret_permitted)
 {
@@ -146,14 +148,11 @@ static int refuse_calls(unsigned kinds)
 static bool probes_take_more(void)
 {
 	cleanup_free char *paranoid = NULL;
-	struct utsname u;
-	unsigned major, minor;
 
 	if (util__read_file("/proc/sys/kernel/perf_event_paranoid", 16, &paranoid) > 0 &&
 	    atoi(paranoid) > 2)
 		return true;
-	return uname(&u) || sscanf(u.release, "%u.%u", &major, &minor) != 2 || major < 6 ||
-	       (major == 6 && minor < 13);
+	return kernel_release__before(6, 13);
 }
 
 int privilege__keep(unsigned kinds)
@@ -163,7 +162,7 @@ int privilege__keep(unsigned kinds)
 
 	if (kinds & PRIVILEGE(OBSERVE) && probes_take_more())
 		kinds |= PRIVILEGE(PROBES);
-	at_once = wanted = kinds & PRIVILEGE(OBSERVE) ? observing : 0;
+	always = at_once = wanted = kinds & PRIVILEGE(OBSERVE) ? observing : 0;
 	for (int i = 0; i < PRIVILEGE_KINDS; i++)
 		wanted |= kinds & 1u << i ? of_kind[i] : 0;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -184,7 +183,9 @@ static void change(enum privilege kind, bool on)
 
 	if (!kept || get_sets(&effective, &permitted))
 		return;
-	effective = on ? effective | (of_kind[kind] & permitted) : effective & ~of_kind[kind];
+	/* what observing holds at all times is not put down by who opens a file besides */
+	effective = on ? effective | (of_kind[kind] & permitted)
+		       : effective & ~(of_kind[kind] & ~always);
 	set_sets(effective, permitted);
 }
 

@@ -19,14 +19,16 @@ enum privilege {
 	PRIVILEGE_KERNEL_LOG,  /* /dev/kmsg: CAP_SYSLOG */
 	PRIVILEGE_LIMITS,      /* own limits, oom_score_adj, locked memory: CAP_SYS_RESOURCE,
 				* CAP_IPC_LOCK */
-	PRIVILEGE_SIGNAL,      /* a signal to the command of `run`: CAP_KILL */
+	PRIVILEGE_SIGNAL,      /* a signal to the command of `run`, or by --allow-signals: CAP_KILL
+				*/
+	PRIVILEGE_NICE,	       /* a nice value by --allow-signals: CAP_SYS_NICE */
 	PRIVILEGE_PAGE_FRAMES, /* which pages are huge, from pagemap: CAP_SYS_ADMIN */
 	PRIVILEGE_PROBES,      /* load and attach, where that takes CAP_SYS_ADMIN: uprobes as perf
 				* events, every perf event where kernel.perf_event_paranoid is
 				* above 2 (Debian's default), symbols looked for in the modules'
 				* BTF (before Linux 6.13) */
 	PRIVILEGE_TRACE,       /* the system call ptrace, of `run` and --fast */
-	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` */
+	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` and its shell */
 	PRIVILEGE_KINDS,
 };
 

@@ -18,15 +18,48 @@ int proc_task__read(pid_t pid, struct mw_task_row *ret);
 
 #define PROC_TASK_WHY 128
 /* Has the process memory that can be looked at? 0, or with a sentence in why: -ESRCH: it is gone or
- * a zombie; -EOPNOTSUPP: a kernel thread, or only its main thread is gone, through which /proc
- * shows the memory; -EACCES: only CAP_SYS_PTRACE may look into it (its files and memory, even if
- * its mappings are shown, as they are to CAP_PERFMON). */
+ * a zombie; -EOPNOTSUPP: a kernel thread; -EACCES: only CAP_SYS_PTRACE may look into it (its files
+ * and memory, even if its mappings are shown, as they are to CAP_PERFMON). */
 int proc_task__check(pid_t pid, char why[PROC_TASK_WHY]);
+
+/* The process that a thread belongs to; tid itself if there is none such. */
+pid_t proc_task__process(pid_t tid);
+
+/*
+ * The thread through which /proc shows a process's memory and files: its main thread, pid itself,
+ * or, where that has ended before others, one of those. pid if there is none.
+ */
+pid_t proc_task__shows(pid_t pid);
+
+/* The command name into buf, without the newline that the kernel puts behind it (it may hold
+ * others); buf is not touched where it cannot be read. 0 or -errno. */
+int proc_task__comm(pid_t pid, char *buf, size_t size);
+/* 0 or -errno (-ESRCH: gone). This and proc_task__comm allocate nothing. */
+int proc_task__oom_score_adj(pid_t pid, int *ret);
+
+/* What one look at /proc/PID/stat tells. */
+struct proc_identity {
+	char comm[64]; /* kernel workers have longer names than 15 */
+	pid_t ppid;
+	bool kthread, ended; /* ended: a zombie, or without its main thread */
+	bool sleeps;	     /* and can be woken by nothing but what it waits for */
+	bool running;	     /* its main thread has a processor, or would use one */
+};
+/* 0 or -errno (-ESRCH: gone). */
+int proc_task__identity(pid_t pid, struct proc_identity *ret);
+
+/* Calls fn for every PID, ascending. fn returns 0 to go on. 0, what fn returned, or -errno. */
+int proc_task__each_pid(int (*fn)(void *arg, pid_t pid), void *arg);
 
 /* Calls fn for every process (kernel threads only if asked for), by PID. fn returns 0 to go on. */
 int proc_task__each(bool kthreads, int (*fn)(void *arg, const struct mw_task_row *row), void *arg);
 
 /* Start time of a process in ns of CLOCK_BOOTTIME, cut to clock ticks (10 ms), 0 if it is gone. */
 __u64 proc_task__start_ns(pid_t pid);
+/* Where the stack pointer was when the image began, 0 if that is not to be seen. */
+__u64 proc_task__stack_start(pid_t pid);
+/* Where a thread that is blocked in the kernel is in its program: the instruction and its stack
+ * pointer. 0; -EAGAIN: it runs; other -errno. Allocates nothing. */
+int proc_task__where(pid_t tid, __u64 *ret_ip, __u64 *ret_sp);
 
 #endif

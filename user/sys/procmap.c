@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/procmap.h"
 
+#include "sys/proc_task.h"
 #include "sys/safeopen.h"
 
 #include "core/util.h"
@@ -149,22 +150,36 @@ int procmap__parse(int pid, char *text, struct procmap **ret)
 	return err;
 }
 
+/* By the thread that shows them. */
+static int open_of(int thread)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", thread);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 ? fd : errno == ENOENT ? -ESRCH : -errno;
+}
+
+int procmap__open_file(int pid)
+{
+	return open_of(proc_task__shows(pid));
+}
+
 int procmap__read(int pid, struct procmap **ret)
 {
-	char path[64], *text = NULL;
-	ssize_t n;
+	int thread = proc_task__shows(pid);
+	cleanup_fd int fd = open_of(thread);
+	char *text = NULL;
+	ssize_t n = fd < 0 ? fd : util__read_fd(fd, MAX_MAPS_BYTES, &text);
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	n = util__read_file(path, MAX_MAPS_BYTES, &text);
-	if (n == -ENOENT)
-		return -ESRCH;
 	if (n < 0)
 		return n;
 	if (!n || n >= MAX_MAPS_BYTES) {
 		free(text);
 		return n ? -E2BIG : -ESRCH;
 	}
-	return procmap__parse(pid, text, ret);
+	return procmap__parse(thread, text, ret);
 }
 
 void procmap__free(struct procmap *m)
@@ -189,6 +204,40 @@ const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr
 			hi = mid;
 	}
 	return lo < m->n && m->entries[lo].start <= addr ? &m->entries[lo] : NULL;
+}
+
+/* The next mapping of a file from i on in steps of `step`, with no hole up to it; NULL: none. */
+static const struct procmap_entry *file_beside(const struct procmap *m, size_t i, int step)
+{
+	const struct procmap_entry *e = &m->entries[i], *next;
+
+	for (i += step; i < m->n; i += step, e = next) { /* below 0 it wraps, and ends too */
+		next = &m->entries[i];
+		if (step > 0 ? e->end != next->start : next->end != e->start)
+			return NULL;
+		if (next->kind == PROCMAP_FILE)
+			return next;
+	}
+	return NULL;
+}
+
+const struct procmap_entry *procmap__moved_text(const struct procmap *m,
+						const struct procmap_entry *e, uint64_t *ret_offset)
+{
+	const struct procmap_entry *below, *above, *x;
+
+	if (e->kind == PROCMAP_FILE || !(e->prot & PROCMAP_X))
+		return NULL;
+	below = file_beside(m, e - m->entries, -1);
+	above = file_beside(m, e - m->entries, 1);
+	if (!below || !above || below->ino != above->ino || below->dev_major != above->dev_major ||
+	    below->dev_minor != above->dev_minor)
+		return NULL;
+	x = below->prot & PROCMAP_X ? below : above;
+	if (!(x->prot & PROCMAP_X))
+		return NULL;
+	*ret_offset = x->offset + (e->start - x->start);
+	return x;
 }
 
 static bool same_file(const struct procmap_entry *e, const struct stat *st)

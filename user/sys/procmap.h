@@ -50,12 +50,23 @@ struct procmap {
  * -EACCES/-EPERM; -E2BIG: more than 64 MiB of mappings.
  */
 int procmap__read(int pid, struct procmap **ret);
-/* The same from text (owned by the result in any case; NUL-terminated, modified). */
+/* The file itself, for who is to read it apart: a descriptor; -ESRCH; other -errno. */
+int procmap__open_file(int pid);
+/* Mappings from text (owned by the result in any case; NUL-terminated, modified). */
 int procmap__parse(int pid, char *text, struct procmap **ret);
 void procmap__free(struct procmap *m);
 
 /* The mapping that holds addr, NULL if none. */
 const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr);
+
+/*
+ * Text that a program moved to anonymous memory at the same addresses, as those do that want it on
+ * huge pages: an executable mapping of the file that it is from, beside it, and the offset in the
+ * file that e's start had. NULL: e is no such text (code that was generated). Only believed where
+ * the file is on both sides of it.
+ */
+const struct procmap_entry *
+procmap__moved_text(const struct procmap *m, const struct procmap_entry *e, uint64_t *ret_offset);
 
 /*
  * Opens the file behind a mapping, read-only: through /proc/PID/map_files, which works for deleted

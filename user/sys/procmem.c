@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/procmem.h"
 
+#include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
+#include "sys/proc_task.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -14,7 +17,6 @@
 
 struct procmem {
 	int fd;
-	int pid;
 };
 
 static int open_mem(int pid, int flags)
@@ -22,7 +24,7 @@ static int open_mem(int pid, int flags)
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	snprintf(path, sizeof(path), "/proc/%d/mem", proc_task__shows(pid));
 	fd = open(path, flags | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
@@ -31,20 +33,27 @@ static int open_mem(int pid, int flags)
 
 int procmem__open(int pid, struct procmem **ret)
 {
-	struct procmem *m;
 	int fd = open_mem(pid, O_RDONLY);
 
-	if (fd < 0)
-		return fd;
-	m = malloc(sizeof(*m));
+	return fd < 0 ? fd : procmem__adopt(fd, ret);
+}
+
+int procmem__adopt(int fd, struct procmem **ret)
+{
+	struct procmem *m = malloc(sizeof(*m));
+
 	if (!m) {
 		close(fd);
 		return -ENOMEM;
 	}
 	m->fd = fd;
-	m->pid = pid;
 	*ret = m;
 	return 0;
+}
+
+int procmem__fd(const struct procmem *m)
+{
+	return m->fd;
 }
 
 void procmem__close(struct procmem *m)
@@ -93,11 +102,6 @@ int procmem__read_u64(struct procmem *m, uint64_t addr, uint64_t *ret)
 	return procmem__read(m, addr, ret, sizeof(*ret));
 }
 
-int procmem__read_u32(struct procmem *m, uint64_t addr, uint32_t *ret)
-{
-	return procmem__read(m, addr, ret, sizeof(*ret));
-}
-
 bool procmem__alive(struct procmem *m)
 {
 	char c;
@@ -127,8 +131,9 @@ struct window {
 
 struct procmem_cache {
 	struct procmem *m;
-	struct window *slots; /* open addressing; data NULL: free */
-	size_t nslots, used, max;
+	struct window *windows; /* by_addr.n */
+	size_t windows_cap, max;
+	struct hash_index by_addr;
 	uint8_t **spare; /* buffers of windows that were thrown away */
 	size_t nspare, spare_cap;
 };
@@ -141,30 +146,21 @@ int procmem_cache__new(struct procmem *m, size_t max_bytes, struct procmem_cache
 		return -ENOMEM;
 	c->m = m;
 	c->max = max_bytes / WINDOW + 1;
-	c->nslots = 64;
-	c->slots = calloc(c->nslots, sizeof(*c->slots));
-	if (!c->slots) {
-		free(c);
-		return -ENOMEM;
-	}
 	*ret = c;
 	return 0;
 }
 
 void procmem_cache__clear(struct procmem_cache *c)
 {
-	for (size_t i = 0; i < c->nslots; i++) {
-		uint8_t *data = c->slots[i].data;
+	for (size_t i = 0; i < c->by_addr.n; i++) {
+		uint8_t *data = c->windows[i].data;
 
-		if (!data)
-			continue;
 		if (c->nspare < MAX_SPARE && !array_reserve(c->spare, c->spare_cap, c->nspare + 1))
 			c->spare[c->nspare++] = data;
 		else
 			free(data);
 	}
-	memset(c->slots, 0, c->nslots * sizeof(*c->slots));
-	c->used = 0;
+	hash_index__clear(&c->by_addr);
 }
 
 void procmem_cache__free(struct procmem_cache *c)
@@ -175,55 +171,39 @@ void procmem_cache__free(struct procmem_cache *c)
 	for (size_t i = 0; i < c->nspare; i++)
 		free(c->spare[i]);
 	free(c->spare);
-	free(c->slots);
+	free(c->windows);
+	hash_index__fini(&c->by_addr);
 	free(c);
 }
 
-static struct window *find_slot(struct window *slots, size_t n, uint64_t addr)
+static struct window *find_window(struct procmem_cache *c, uint64_t addr)
 {
-	size_t i = util__mix64(addr) & (n - 1);
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
 
-	while (slots[i].data && slots[i].addr != addr)
-		i = (i + 1) & (n - 1);
-	return &slots[i];
-}
-
-static int grow_slots(struct procmem_cache *c)
-{
-	size_t n = c->nslots * 2;
-	struct window *slots = calloc(n, sizeof(*slots));
-
-	if (!slots)
-		return -ENOMEM;
-	for (size_t i = 0; i < c->nslots; i++) {
-		if (c->slots[i].data)
-			*find_slot(slots, n, c->slots[i].addr) = c->slots[i];
+	while (hash_index__next(&c->by_addr, keyhash__word(addr), &at, &i)) {
+		if (c->windows[i].addr == addr)
+			return &c->windows[i];
 	}
-	free(c->slots);
-	c->slots = slots;
-	c->nslots = n;
-	return 0;
+	return NULL;
 }
 
 static int load_window(struct procmem_cache *c, uint64_t addr, struct window **ret)
 {
 	struct window *w;
+	uint8_t *data;
 	ssize_t n;
-	int err;
 
-	if (c->used >= c->max)
-		return -ENOSPC;
-	if (c->used * 2 >= c->nslots) {
-		err = grow_slots(c);
-		if (err)
-			return err;
-	}
-	w = find_slot(c->slots, c->nslots, addr);
-	uint8_t *data = c->nspare ? c->spare[--c->nspare] : malloc(WINDOW);
+	if (c->by_addr.n >= c->max)
+		procmem_cache__clear(c);
+	if (hash_index__reserve(&c->by_addr) ||
+	    array_reserve(c->windows, c->windows_cap, c->by_addr.n + 1))
+		return -ENOMEM;
+	data = c->nspare ? c->spare[--c->nspare] : malloc(WINDOW);
 	if (!data)
 		return -ENOMEM;
-	w->addr = addr;
-	w->valid = 0;
+	w = &c->windows[c->by_addr.n];
+	*w = (struct window){.addr = addr, .data = data};
 	n = read_some(c->m, addr, data, WINDOW);
 	if (n == -ESRCH) {
 		free(data);
@@ -237,8 +217,7 @@ static int load_window(struct procmem_cache *c, uint64_t addr, struct window **r
 		    read_some(c->m, addr + i * PAGE, data + i * PAGE, PAGE) == (ssize_t)PAGE)
 			w->valid |= 1u << i;
 	}
-	w->data = data;
-	c->used++;
+	hash_index__add(&c->by_addr, keyhash__word(addr));
 	*ret = w;
 	return 0;
 }
@@ -252,9 +231,9 @@ int procmem_cache__read(struct procmem_cache *c, uint64_t addr, void *buf, size_
 	while (len) {
 		uint64_t base = addr & ~(WINDOW - 1), at = addr - base;
 		size_t n = min_of(len, (size_t)(WINDOW - at));
-		struct window *w = find_slot(c->slots, c->nslots, base);
+		struct window *w = find_window(c, base);
 
-		if (!w->data) {
+		if (!w) {
 			int err = load_window(c, base, &w);
 
 			if (err)

@@ -17,13 +17,16 @@ struct procmem; /* opaque */
 
 /* 0; -ESRCH: no such process; -EACCES: not permitted; other negative errno. */
 int procmem__open(int pid, struct procmem **ret);
+/* The same of a descriptor of /proc/PID/mem that is open already; takes it. 0 or -ENOMEM. */
+int procmem__adopt(int fd, struct procmem **ret);
 void procmem__close(struct procmem *m); /* accepts NULL */
+/* Its descriptor, borrowed: for helpers that read this memory and no other. */
+int procmem__fd(const struct procmem *m);
 
 /* Reads exactly len bytes. 0; -EFAULT: not all of it is mapped; -ESRCH: the process is gone or
  * has another image. Nothing in buf is meaningful on failure. */
 int procmem__read(struct procmem *m, uint64_t addr, void *buf, size_t len);
 int procmem__read_u64(struct procmem *m, uint64_t addr, uint64_t *ret);
-int procmem__read_u32(struct procmem *m, uint64_t addr, uint32_t *ret);
 
 /* True if the address space is still there (not so after exit and exec). */
 bool procmem__alive(struct procmem *m);
@@ -36,14 +39,14 @@ int procmem__write(int pid, uint64_t addr, const void *buf, size_t len);
 
 /*
  * A window cache over the same memory for walks of many small objects: what was read once is
- * not read again, so a walk sees one moment per 64 KiB window. Throw it away (or clear it) to
- * look again.
+ * not read again, so a walk sees one moment per 64 KiB window, as long as all fit. Throw it away
+ * (or clear it) to look again.
  */
 struct procmem_cache;
 int procmem_cache__new(struct procmem *m, size_t max_bytes, struct procmem_cache **ret);
 void procmem_cache__free(struct procmem_cache *c);
 void procmem_cache__clear(struct procmem_cache *c);
-/* As procmem__read; -ENOSPC beyond max_bytes of windows. */
+/* As procmem__read. Beyond max_bytes of windows it forgets what it has. */
 int procmem_cache__read(struct procmem_cache *c, uint64_t addr, void *buf, size_t len);
 
 #endif

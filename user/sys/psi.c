@@ -2,10 +2,13 @@
 #include "sys/psi.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "core/util.h"
 
 static int parse_line(const char *text, const char *name, struct psi_line *ret)
 {
@@ -40,4 +43,19 @@ int psi__read(int fd, struct psi *ret)
 		return -errno;
 	text[n] = 0;
 	return psi__parse(text, ret);
+}
+
+int psi__open_machine(void)
+{
+	int fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int psi__machine(struct psi *ret)
+{
+	cleanup_fd int fd = psi__open_machine();
+
+	ret->valid = false;
+	return fd < 0 ? fd : psi__read(fd, ret);
 }

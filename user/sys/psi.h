@@ -23,4 +23,9 @@ int psi__parse(const char *text, struct psi *ret);
 /* Reads from an open descriptor, from its start. 0 or -errno. */
 int psi__read(int fd, struct psi *ret);
 
+/* The machine's file: a descriptor or -errno. It may be there and refuse to be read (psi=0). */
+int psi__open_machine(void);
+/* Opens it, reads it and closes it. 0 or -errno. */
+int psi__machine(struct psi *ret);
+
 #endif

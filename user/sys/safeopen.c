@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -54,4 +58,39 @@ int safeopen__below(int rootfd, const char *path, int nofollow, const struct saf
 int safeopen__file(const char *path, struct stat *st)
 {
 	return safeopen__below(-1, path, 0, NULL, st);
+}
+
+/* By what the kernel says of it; a file that only looks like one is empty and has no name either.
+ */
+static bool is_fresh_memfd(int look)
+{
+	char self[32], to[64];
+	struct statfs fs;
+	struct stat st;
+	ssize_t n;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", look);
+	n = readlink(self, to, sizeof(to) - 1);
+	if (n < 0 || fstat(look, &st) || fstatfs(look, &fs))
+		return false;
+	to[n] = '\0';
+	return S_ISREG(st.st_mode) && !st.st_nlink && !st.st_size && fs.f_type == TMPFS_MAGIC &&
+	       !strncmp(to, "/memfd:", 7);
+}
+
+int safeopen__memfd(int pid, uint64_t fd)
+{
+	cleanup_fd int look = -1;
+	char path[64];
+	int own;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%" PRIu64, pid, fd);
+	look = open(path, O_PATH | O_CLOEXEC);
+	if (look < 0)
+		return -errno;
+	if (!is_fresh_memfd(look))
+		return -EPERM;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", look);
+	own = open(path, O_RDWR | O_CLOEXEC);
+	return own < 0 ? -errno : own;
 }

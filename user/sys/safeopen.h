@@ -32,4 +32,11 @@ int safeopen__below(int rootfd, const char *path, int nofollow, const struct saf
 /* The same from the process's own root, following links, any owner. */
 int safeopen__file(const char *path, struct stat *st);
 
+/*
+ * Descriptor number `fd` of another process, which says that it is a memory file that it has just
+ * made (memfd_create): opened for reading and writing if it is one, empty and nowhere in a file
+ * system. -EPERM: it is something else, which that process would have written to.
+ */
+int safeopen__memfd(int pid, uint64_t fd);
+
 #endif

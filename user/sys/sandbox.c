@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 
 #include "core/util.h"
+#include "sys/statm.h"
 
 struct id_range {
 	uint32_t first, count;
@@ -101,7 +102,13 @@ static int own_namespace(void)
 	return 0;
 }
 
-int sandbox__own_user(void)
+/*
+ * A user and group that no other process has: nobody but root may then signal or trace this one. A
+ * random id of a range that distributions assign to nothing, for who may change users; else a user
+ * namespace with such an id, in which the process has all capabilities until
+ * no_privileges. The process must have one thread. 0, or -EPERM: neither is permitted.
+ */
+static int own_user(void)
 {
 	uint32_t id = pick_id();
 
@@ -129,7 +136,8 @@ static int set_caps(uint32_t effective)
  * A process that shares this one's root changes it to a directory of its own in /proc and ends:
  * what remains is a directory that will never have an entry again, on any system.
  */
-int sandbox__no_root(void)
+/* Its root is a directory without entries: no path leads anywhere. 0 or -errno. */
+static int no_root(void)
 {
 	pid_t pid;
 
@@ -147,7 +155,8 @@ int sandbox__no_root(void)
 	}
 }
 
-int sandbox__no_privileges(void)
+/* No capabilities, none to be had again, not dumpable (no core, nobody traces it). */
+static int no_privileges(void)
 {
 	int err;
 
@@ -160,7 +169,9 @@ int sandbox__no_privileges(void)
 	return err;
 }
 
-int sandbox__no_paths(void)
+/* Landlock: no file may be opened, made or removed by path, whatever the mode bits say. 0,
+ * -EOPNOTSUPP or other negative errno. */
+static int no_paths(void)
 {
 	struct landlock_ruleset_attr attr = {0};
 	int abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -177,15 +188,20 @@ int sandbox__no_paths(void)
 	return syscall(SYS_landlock_restrict_self, fd, 0) ? -errno : 0;
 }
 
+void sandbox__enter(const struct sandbox_limits *l)
+{
+	own_user();
+	no_root();
+	no_privileges();
+	no_paths();
+	sandbox__limit(l);
+}
+
 uint64_t sandbox__memory(void)
 {
-	cleanup_free char *text = NULL;
-	unsigned long data;
+	struct statm s;
 
-	if (util__read_file("/proc/self/statm", 4096, &text) <= 0 ||
-	    sscanf(text, "%*u %*u %*u %*u %*u %lu", &data) != 1)
-		return 0;
-	return (uint64_t)data * sysconf(_SC_PAGESIZE);
+	return statm__read(getpid(), &s) ? 0 : s.data;
 }
 
 static void limit(int what, uint64_t soft, uint64_t hard)
@@ -241,6 +257,7 @@ static void add_rules(scmp_filter_ctx ctx, enum sandbox_calls calls)
 		SCMP_SYS(restart_syscall),
 		SCMP_SYS(getrandom),
 		SCMP_SYS(clock_gettime),
+		SCMP_SYS(clock_nanosleep),
 		SCMP_SYS(sched_yield),
 		SCMP_SYS(sysinfo), /* the C library's qsort() asks how much memory there is */
 	};
@@ -254,9 +271,33 @@ static void add_rules(scmp_filter_ctx ctx, enum sandbox_calls calls)
 		SCMP_SYS(dup2),	     SCMP_SYS(dup3),
 	};
 
+	static const int server[] = {
+		SCMP_SYS(accept4),	SCMP_SYS(recvfrom),	 SCMP_SYS(sendto),
+		SCMP_SYS(sendfile),	SCMP_SYS(writev),	 SCMP_SYS(shutdown),
+		SCMP_SYS(getsockopt),	SCMP_SYS(setsockopt),	 SCMP_SYS(getsockname),
+		SCMP_SYS(getpeername),	SCMP_SYS(epoll_ctl),	 SCMP_SYS(epoll_wait),
+		SCMP_SYS(epoll_pwait),	SCMP_SYS(epoll_create1), SCMP_SYS(eventfd2),
+		SCMP_SYS(poll),		SCMP_SYS(ppoll),	 SCMP_SYS(gettimeofday),
+		SCMP_SYS(clock_getres),
+	};
+
+	static const int apart[] = {
+		SCMP_SYS(socketpair),	 SCMP_SYS(setsockopt),	   SCMP_SYS(poll),
+		SCMP_SYS(ppoll),	 SCMP_SYS(writev),	   SCMP_SYS(rt_sigpending),
+		SCMP_SYS(rt_sigaction),	 SCMP_SYS(rt_sigprocmask), SCMP_SYS(signalfd4),
+		SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),	   SCMP_SYS(epoll_wait),
+		SCMP_SYS(epoll_pwait)};
+
 	allow(ctx, reader, ARRAY_SIZE(reader));
-	if (calls == SANDBOX_STARTER)
+	if (calls == SANDBOX_APART)
+		allow(ctx, apart, ARRAY_SIZE(apart));
+	if (calls == SANDBOX_STARTER || calls == SANDBOX_SERVER_STARTER)
 		allow(ctx, starter, ARRAY_SIZE(starter));
+	if (calls == SANDBOX_SERVER || calls == SANDBOX_SERVER_STARTER) {
+		allow(ctx, server, ARRAY_SIZE(server));
+		seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+				 SCMP_A1(SCMP_CMP_EQ, F_SETFL));
+	}
 	/* memory that is never executable; what libelf asks of a descriptor */
 	seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 			 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));

@@ -1,33 +1,38 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/statm.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/util.h"
+#include "sys/proc_file.h"
+#include "sys/proc_task.h"
 
-int statm__read(pid_t pid, struct statm *ret)
+int statm__of_thread(pid_t pid, struct statm *ret)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	char text[256];
+	char path[64], text[256];
 	struct statm s;
-	cleanup_fd int fd = -1;
 	ssize_t n;
 
 	memset(ret, 0, sizeof(*ret));
-	snprintf(text, sizeof(text), "/proc/%d/statm", (int)pid);
-	fd = open(text, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	n = read(fd, text, sizeof(text) - 1);
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	n = proc_file__read(path, text, sizeof(text));
 	if (n < 0)
-		return -errno;
-	text[n] = 0;
-	if (sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &s.virt, &s.rss, &s.shared) != 3 ||
+		return n == -ENOENT ? -ESRCH : (int)n;
+	if (sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %*u %*u %" SCNu64, &s.virt, &s.rss,
+		   &s.shared, &s.data) != 4 ||
 	    !s.virt)
 		return -ESRCH;
-	*ret = (struct statm){s.virt * page, s.rss * page, s.shared * page};
+	*ret = (struct statm){s.virt * page, s.rss * page, s.shared * page, s.data * page};
 	return 0;
+}
+
+int statm__read(pid_t pid, struct statm *ret)
+{
+	int err = statm__of_thread(pid, ret);
+	pid_t other = err == -ESRCH ? proc_task__shows(pid) : pid;
+
+	return other == pid ? err : statm__of_thread(other, ret);
 }

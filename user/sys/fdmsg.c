@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* box_message.c - one message over a socket, with descriptors. */
-#include "sys/box_priv.h"
+#include "sys/fdmsg.h"
 
 #include <errno.h>
 #include <string.h>
@@ -9,11 +8,11 @@
 #include "core/util.h"
 
 union control {
-	char buf[CMSG_SPACE(BOX_MAX_FDS * sizeof(int))];
+	char buf[CMSG_SPACE(FDMSG_MAX_FDS * sizeof(int))];
 	struct cmsghdr align;
 };
 
-ptrdiff_t box__recv(int sock, void *buf, size_t cap, int fds[BOX_MAX_FDS], int flags)
+ptrdiff_t fdmsg__recv(int sock, void *buf, size_t cap, int fds[FDMSG_MAX_FDS], int flags)
 {
 	union control u;
 	struct iovec iov = {buf, cap};
@@ -23,7 +22,7 @@ ptrdiff_t box__recv(int sock, void *buf, size_t cap, int fds[BOX_MAX_FDS], int f
 			     .msg_controllen = sizeof(u.buf)};
 	ssize_t n;
 
-	for (int i = 0; i < BOX_MAX_FDS; i++)
+	for (int i = 0; i < FDMSG_MAX_FDS; i++)
 		fds[i] = -1;
 	do {
 		n = recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
@@ -33,13 +32,13 @@ ptrdiff_t box__recv(int sock, void *buf, size_t cap, int fds[BOX_MAX_FDS], int f
 	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&msg); cm; cm = CMSG_NXTHDR(&msg, cm)) {
 		if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS)
 			memcpy(fds, CMSG_DATA(cm),
-			       min_of(cm->cmsg_len - CMSG_LEN(0), BOX_MAX_FDS * sizeof(int)));
+			       min_of(cm->cmsg_len - CMSG_LEN(0), FDMSG_MAX_FDS * sizeof(int)));
 	}
 	return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EMSGSIZE : n;
 }
 
-int box__send(int sock, const void *head, size_t head_len, const void *data, size_t len,
-	      const int *fds, size_t nfds)
+int fdmsg__send(int sock, const void *head, size_t head_len, const void *data, size_t len,
+		const int *fds, size_t nfds, int flags)
 {
 	union control u = {{0}};
 	struct iovec iov[2] = {{(void *)head, head_len}, {(void *)data, len}};
@@ -57,7 +56,7 @@ int box__send(int sock, const void *head, size_t head_len, const void *data, siz
 		memcpy(CMSG_DATA(cm), fds, nfds * sizeof(int));
 	}
 	for (;;) {
-		if (sendmsg(sock, &msg, MSG_NOSIGNAL) >= 0)
+		if (sendmsg(sock, &msg, MSG_NOSIGNAL | flags) >= 0)
 			return 0;
 		if (errno != EINTR)
 			return -errno;
