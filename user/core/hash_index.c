@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #define MIN_SLOTS 1024
@@ -18,7 +19,7 @@ void hash_index__fini(struct hash_index *x)
 
 static void put(struct hash_index *x, size_t element)
 {
-	size_t i = x->hash[element] & x->mask;
+	size_t i = keyhash__word(x->hash[element]) & x->mask;
 
 	while (x->slot[i])
 		i = (i + 1) & x->mask;
@@ -61,7 +62,7 @@ bool hash_index__next(const struct hash_index *x, uint64_t hash, size_t *at, uin
 {
 	if (!x->slot)
 		return false;
-	*at = *at == HASH_INDEX_START ? hash & x->mask : (*at + 1) & x->mask;
+	*at = *at == HASH_INDEX_START ? keyhash__word(hash) & x->mask : (*at + 1) & x->mask;
 	for (; x->slot[*at]; *at = (*at + 1) & x->mask) {
 		*ret = x->slot[*at] - 1;
 		if (x->hash[*ret] == hash)

@@ -23,10 +23,12 @@ void hash_index__fini(struct hash_index *x);
 
 /* Makes room for one element more. 0 or -ENOMEM. */
 int hash_index__reserve(struct hash_index *x);
-/* Adds element number x->n; there must be room. The hash should be well mixed in its low bits. */
+/* Adds element number x->n; there must be room. Hashes may meet in some bits, but not
+ * in all: keyhash.h. */
 void hash_index__add(struct hash_index *x, uint64_t hash);
 
-/* No elements; keeps its memory for as many as it had, so that they can be added without reserve. */
+/* No elements; keeps its memory for as many as it had, so that they can be added without reserve.
+ */
 void hash_index__clear(struct hash_index *x);
 
 /*

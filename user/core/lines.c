@@ -21,16 +21,14 @@ struct lines {
 	char *buf; /* limits.line_bytes + 1 bytes and its terminator */
 };
 
-int lines__open(const char *path, const struct lines_limits *limits, struct lines **ret)
+static int open_lines(int taken, bool is_stdin, const struct lines_limits *limits,
+		      struct lines **ret)
 {
-	bool is_stdin = !strcmp(path, "-");
-	/* Not blocking: opening a FIFO must not wait for its writer. */
-	cleanup_fd int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-				     : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	cleanup_fd int fd = taken;
 	struct lines *l;
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st))
+	if (fstat(fd, &st))
 		return -errno;
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
@@ -57,6 +55,21 @@ int lines__open(const char *path, const struct lines_limits *limits, struct line
 	take_fd(&fd);
 	*ret = l;
 	return 0;
+}
+
+int lines__open(const char *path, const struct lines_limits *limits, struct lines **ret)
+{
+	bool is_stdin = !strcmp(path, "-");
+	/* Not blocking: opening a FIFO must not wait for its writer. */
+	int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+			  : open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+	return fd < 0 ? -errno : open_lines(fd, is_stdin, limits, ret);
+}
+
+int lines__open_fd(int fd, const struct lines_limits *limits, struct lines **ret)
+{
+	return open_lines(fd, false, limits, ret);
 }
 
 void lines__close(struct lines *l)

@@ -22,6 +22,8 @@ struct lines_limits {
 
 /* "-" is standard input, which may be a pipe. 0; -EINVAL: not a regular file; other -errno. */
 int lines__open(const char *path, const struct lines_limits *limits, struct lines **ret);
+/* The same of an open file, which is the callee's from then on, whatever comes of it. */
+int lines__open_fd(int fd, const struct lines_limits *limits, struct lines **ret);
 void lines__close(struct lines *l);
 
 /* The next line, NUL-terminated, without its newline; borrowed until the next call. 1; 0 at the

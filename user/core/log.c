@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/log.h"
 
+#include "core/progress.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/textbuf.h"
+
 static enum log_level max_level = LOG_INFO;
+static void (*divert)(void *arg, const char *line, size_t len);
+static void *divert_arg;
+
+void log__divert(void (*fn)(void *arg, const char *line, size_t len), void *arg)
+{
+	divert_arg = arg;
+	divert = fn;
+}
 
 void log__set_level(enum log_level level)
 {
@@ -17,20 +29,6 @@ void log__set_level(enum log_level level)
 enum log_level log__level(void)
 {
 	return max_level;
-}
-
-/* Names of processes and files go into messages: what a terminal would obey (C0, DEL, C1) must not.
- */
-static void make_printable(char *p, const char *end)
-{
-	for (; p < end; p++) {
-		unsigned char c = *p, next = p + 1 < end ? p[1] : 0;
-
-		if (c < 0x20 || c == 0x7f)
-			*p = '?';
-		else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
-			*p = p[1] = '?';
-	}
 }
 
 void log__printf(enum log_level level, const char *fmt, ...)
@@ -49,9 +47,13 @@ void log__printf(enum log_level level, const char *fmt, ...)
 	if (m < 0)
 		m = 0;
 	n = n + m < (int)sizeof(line) - 1 ? n + m : (int)sizeof(line) - 2;
-	make_printable(line, line + n);
+	line[n] = '\0';
+	textbuf__printable(line); /* names of processes and files, which a terminal must not obey */
 	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) < 0)
+	progress__hide();
+	if (divert)
+		divert(divert_arg, line, n);
+	else if (write(STDERR_FILENO, line, n) < 0)
 		(void)0; /* nowhere left to complain to */
 	errno = saved;
 }

@@ -7,11 +7,16 @@
 #ifndef CORE_LOG_H
 #define CORE_LOG_H
 
+#include <stddef.h>
+
 enum log_level { LOG_QUIET = 0, LOG_ERROR = 1, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4 };
 
 /* Messages above the level are dropped. Default: LOG_INFO. */
 void log__set_level(enum log_level level);
 enum log_level log__level(void);
+/* Lines go to fn instead of stderr, so that a terminal that stands still stops nobody.
+ * NULL: to stderr again. Set while no other thread logs. */
+void log__divert(void (*fn)(void *arg, const char *line, size_t len), void *arg);
 
 void log__printf(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

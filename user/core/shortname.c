@@ -50,8 +50,9 @@ void shortname(char *name)
 				continue;
 			}
 		}
-		/* Parameters follow a name; "(anonymous namespace)" starts one. */
-		if (*p == '(' && p > name && p[-1] != ' ' && p[-1] != ':' && p[-1] != '(' &&
+		/* Parameters follow a name; "(anonymous namespace)" and Go's "net.(*Conn).Read"
+		 * start one. */
+		if (*p == '(' && p > name && !strchr(" :(.", p[-1]) &&
 		    !(after_operator(name, p) && p[1] == ')')) {
 			end = closing(p, '(', ')');
 			if (end) {

@@ -99,7 +99,11 @@ char *units__time(char *buf, size_t len, uint64_t ns)
 {
 	uint64_t s = ns / 1000000000;
 
-	if (ns < 1000000000)
+	if (ns && ns < 1000000)
+		snprintf(buf, len, "%.3gms", (double)ns / 1e6);
+	else if (ns < 10000000 && ns % 1000000)
+		snprintf(buf, len, "%.1fms", (double)(ns / 100000) / 10);
+	else if (ns < 1000000000)
 		snprintf(buf, len, "%llums", (unsigned long long)(ns / 1000000));
 	else if (s < 60)
 		snprintf(buf, len, "%.1fs", (double)ns / 1e9);

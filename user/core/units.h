@@ -24,4 +24,14 @@ char *units__time(char *buf, size_t len, uint64_t ns);
 /* A buffer long enough for one printed size or time. */
 #define UNITS_LEN 32
 
+/* What a noun ends in that n of them are told of: "1 kill", "2 kills"; "0 kills". */
+static inline const char *units__s(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+static inline const char *units__es(uint64_t n)
+{
+	return n == 1 ? "" : "es";
+}
+
 #endif

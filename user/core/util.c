@@ -41,7 +41,7 @@ void util__shrink(void **items, size_t *cap, size_t n, size_t size)
 	}
 }
 
-uint64_t util__hash(const void *data, size_t len)
+uint64_t util__checksum(const void *data, size_t len)
 {
 	const uint8_t *p = data;
 	uint64_t h = 0xcbf29ce484222325ULL;
@@ -103,14 +103,11 @@ void util__prefault(void *p, size_t len)
 		c[len - 1] = c[len - 1];
 }
 
-ssize_t util__read_file(const char *path, size_t max, char **ret_text)
+ssize_t util__read_fd(int fd, size_t max, char **ret_text)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	cleanup_free char *buf = NULL;
 	size_t cap = 0, len = 0;
 
-	if (fd < 0)
-		return -errno;
 	for (;;) {
 		ssize_t n;
 		int err = array_reserve(buf, cap, len + 4096);
@@ -129,6 +126,13 @@ ssize_t util__read_file(const char *path, size_t max, char **ret_text)
 	buf[len] = 0;
 	*ret_text = take_ptr(buf);
 	return len;
+}
+
+ssize_t util__read_file(const char *path, size_t max, char **ret_text)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : util__read_fd(fd, max, ret_text);
 }
 
 int util__write_all(int fd, const void *buf, size_t len)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -78,13 +79,13 @@ void util__shrink(void **items, size_t *cap, size_t n, size_t size);
 	})
 
 /* array_shrink(items, cap, n): gives memory back where less than a quarter is in use. */
-#define array_shrink(items, cap, n)                                                           \
-	do {                                                                                  \
-		void *_p = (items);                                                           \
-		size_t _c = (cap);                                                            \
-		util__shrink(&_p, &_c, (n), sizeof(*(items)));                                \
-		(items) = _p;                                                                 \
-		(cap) = _c;                                                                   \
+#define array_shrink(items, cap, n)                            \
+	do {                                                   \
+		void *_p = (items);                            \
+		size_t _c = (cap);                             \
+		util__shrink(&_p, &_c, (n), sizeof(*(items))); \
+		(items) = _p;                                  \
+		(cap) = _c;                                    \
 	} while (0)
 
 /* Finaliser of MurmurHash3 (public domain): every input bit reaches every output bit. */
@@ -98,8 +99,15 @@ static inline uint64_t util__mix64(uint64_t x)
 	return x;
 }
 
-/* FNV-1a with a final mix; good enough for tables, not for adversaries without a cap. */
-uint64_t util__hash(const void *data, size_t len);
+/* FNV-1a with a final mix, the same in every run: against accidents, not against adversaries.
+ * Tables hash with core/keyhash.h. */
+uint64_t util__checksum(const void *data, size_t len);
+
+/* Does a text end within these bytes? Of answers that are not believed. */
+static inline bool util__is_text(const char *bytes, size_t cap)
+{
+	return memchr(bytes, 0, cap) != NULL;
+}
 
 /* CLOCK_MONOTONIC, ns; CLOCK_BOOTTIME, ns; CLOCK_REALTIME, ms. */
 uint64_t util__now_ns(void);
@@ -116,6 +124,8 @@ void util__prefault(void *p, size_t len);
 /* Reads a whole small file (procfs, sysfs) into a malloc'ed, NUL-terminated buffer, at most
  * `max` bytes. Returns its length or a negative errno. */
 ssize_t util__read_file(const char *path, size_t max, char **ret_text);
+/* The same of an open file, from where it stands. */
+ssize_t util__read_fd(int fd, size_t max, char **ret_text);
 
 /* Writes all of buf, retrying short writes and EINTR. 0 or a negative errno. */
 int util__write_all(int fd, const void *buf, size_t len);

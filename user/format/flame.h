@@ -15,5 +15,8 @@
 /* type: index of the sample type that gives the widths. 0 or a negative errno. */
 int flame__write_svg(FILE *f, const struct profile *p, int type);
 int flame__write_html(FILE *f, const struct profile *p, int type);
+/* What the page draws it from, memwatch.flame/1 (tools/web/profile.js), with the histograms and
+ * ledgers that the profile has. */
+int flame__write_json(FILE *f, const struct profile *p, int type);
 
 #endif

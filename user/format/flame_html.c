@@ -1,41 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * flame_html.c - the interactive flame graph: the profile's tree as JSON in a self-contained page
- * with the script and style bundled from tools/web. flame.js says what the JSON holds.
+ * of tools/web (flame.html, flame.js, flame.css). flame.js says what the JSON holds.
  */
 #include "format/flame.h"
 
 #include "core/util.h"
 #include "core/emit.h"
-#include "format/flametree.h"
-#include "web_bundle.h"
+#include "format/hist_out.h"
+#include "format/ledger_out.h"
+#include "model/flametree.h"
+#include "format/page.h"
+#include "model/losses.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-static const char page_head[] =
-	"<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width\">\n"
-	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-	"script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:\">\n"
-	"<title>memwatch flame graph</title>\n<style>";
-static const char page_body[] =
-	"</style>\n<body>\n<header>\n"
-	"<h1><span id=\"title\"></span> <span class=\"dim\" id=\"pid\"></span></h1>\n"
-	"<span class=\"group\" id=\"types\" role=\"group\" aria-label=\"sample type\"></span>\n"
-	"<span class=\"group\" id=\"way\" role=\"group\" aria-label=\"direction\"></span>\n"
-	"<select id=\"module\" aria-label=\"module\"></select>\n"
-	"<input id=\"search\" type=\"search\" placeholder=\"search ( / )\" aria-label=\"search\">\n"
-	"<span class=\"dim\" id=\"found\"></span>\n"
-	"<button id=\"reset\">reset zoom</button>\n"
-	"<span><b id=\"total\"></b> <span class=\"dim\" id=\"stacks\"></span> <span "
-	"id=\"loss\"></span> "
-	"<span class=\"dim\" id=\"legend\"></span></span>\n"
-	"</header>\n<main><div id=\"crumbs\"></div><div id=\"chart\"></div>"
-	"<div id=\"empty\" hidden>nothing of this type was recorded</div></main>\n"
-	"<div id=\"detail\" class=\"dim\"></div>\n<noscript>This page draws with "
-	"JavaScript.</noscript>\n"
-	"<script type=\"application/json\" id=\"data\">";
 
 /* Strings that the page shows get small numbers in the order of their first use. */
 struct strings {
@@ -149,8 +128,11 @@ static void write_values(FILE *f, const struct flametree *t)
 	fputs("],\n", f);
 }
 
-static void write_about(FILE *f, const struct profile *p, int type)
+static void write_about(FILE *f, const struct flametree *t, int type)
 {
+	const struct profile *p = t->p;
+	uint64_t cut, lost = losses__of_profile(p, &cut);
+
 	fputs("{\"comm\":", f);
 	emit__json(f, profile__text(p, p->comm));
 	fprintf(f, ",\"pid\":%u,\"stacks\":%zu,\"type\":%d,\"types\":[", p->pid, p->nsamples, type);
@@ -167,35 +149,70 @@ static void write_about(FILE *f, const struct profile *p, int type)
 		emit__json(f, profile__text(p, p->losses[i].cause));
 		fprintf(f, ",\"count\":%" PRIu64 "}", p->losses[i].count);
 	}
-	fputs("],\n", f);
+	fprintf(f, "],\"lost\":%" PRIu64 ",\"cut\":%" PRIu64 ",\"difference\":%s,\n", lost, cut,
+		t->difference ? "true" : "false");
+}
+
+struct flame_page {
+	const struct profile *p;
+	int type;
+	bool all; /* with the histograms, the ledgers and the times too */
+};
+
+static int write_more(FILE *f, const struct profile *p)
+{
+	hist_out__json_total(f, p);
+	fprintf(f,
+		"\"time_unix_ms\":%" PRId64 ",\"duration_ms\":%" PRId64 ",\"sample_bytes\":%" PRIu64
+		",\n",
+		p->time_ns / 1000000, p->duration_ns / 1000000, p->sample_bytes);
+	return ledger_out__json_member(f, p);
+}
+
+static int write_tree(FILE *f, const struct flametree *t, const struct flame_page *page)
+{
+	cleanup_free struct frame_ids *ids = calloc(t->nframes + 1, sizeof(*ids));
+	int err;
+
+	if (!ids)
+		return -ENOMEM;
+	write_about(f, t, page->type);
+	err = write_strings(f, t, ids);
+	write_frames(f, t, ids);
+	write_values(f, t);
+	write_nodes(f, t);
+	err = err ? err : page->all ? write_more(f, t->p) : 0;
+	fputs("\"schema\":\"memwatch.flame/1\"}", f);
+	return err;
+}
+
+static int write_data(FILE *f, void *arg)
+{
+	const struct flame_page *page = arg;
+	struct flametree *t;
+	int err;
+
+	if (page->type < 0 || (size_t)page->type >= page->p->nvalues)
+		return -EINVAL;
+	err = flametree__new(page->p, &t);
+	if (err)
+		return err;
+	err = write_tree(f, t, page);
+	flametree__free(t);
+	return err;
 }
 
 int flame__write_html(FILE *f, const struct profile *p, int type)
 {
-	cleanup_free struct frame_ids *ids = NULL;
-	struct flametree *t;
-	int err;
+	struct flame_page page = {.p = p, .type = type};
 
-	if (type < 0 || (size_t)type >= p->nvalues)
-		return -EINVAL;
-	err = flametree__new(p, &t);
-	if (err)
-		return err;
-	ids = calloc(t->nframes + 1, sizeof(*ids));
-	err = ids ? 0 : -ENOMEM;
-	if (!err) {
-		fputs(page_head, f);
-		fwrite(web_flame_css, 1, sizeof(web_flame_css), f);
-		fputs(page_body, f);
-		write_about(f, p, type);
-		err = write_strings(f, t, ids);
-		write_frames(f, t, ids);
-		write_values(f, t);
-		write_nodes(f, t);
-		fputs("\"schema\":\"memwatch.flame/1\"}</script>\n<script>", f);
-		fwrite(web_flame_js, 1, sizeof(web_flame_js), f);
-		fputs("</script>\n</body>\n</html>\n", f);
-	}
-	flametree__free(t);
+	return page__write(f, "flame", write_data, &page);
+}
+
+int flame__write_json(FILE *f, const struct profile *p, int type)
+{
+	struct flame_page page = {.p = p, .type = type, .all = true};
+	int err = write_data(f, &page);
+
 	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
 }

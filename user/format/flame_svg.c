@@ -10,7 +10,9 @@
 #include "core/util.h"
 #include "core/emit.h"
 #include "core/textbuf.h"
-#include "format/flametree.h"
+#include "core/webfile.h"
+#include "model/flametree.h"
+#include "model/losses.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -25,40 +27,6 @@ enum {
 	CHAR_10 = 64, /* tenths of a pixel that a character of a label takes, about */
 };
 #define MIN_WIDTH 0.25 /* pixels; narrower frames are left out with all above them */
-
-static const char style[] =
-	":root{--bg:#fff;--fg:#1c1f23;--dim:#5d6670;--edge:#fff}"
-	"@media(prefers-color-scheme:dark){:root{--bg:#16181c;--fg:#e8eaed;--dim:#9aa3ad;"
-	"--edge:#16181c}.f rect{filter:brightness(.88)}}"
-	"text{font:11px 'DejaVu Sans Mono',ui-monospace,Menlo,Consolas,monospace;fill:#14171a}"
-	".o{fill:var(--fg);font-family:system-ui,'DejaVu Sans',sans-serif;font-size:12px}"
-	".t{font-size:15px;font-weight:600}.d{fill:var(--dim)}.b{cursor:pointer;text-decoration:"
-	"underline}"
-	".f rect{stroke:var(--edge);stroke-width:.6}.f:hover rect{stroke:var(--fg);stroke-width:1}"
-	".f text{pointer-events:none}.hit rect{fill:#e83fb8!important}.miss{opacity:.45}";
-
-/* Finds by substring or /regular expression/; r flips the graph. No name is ever parsed as markup.
- */
-static const char script[] =
-	"(function(){var d=document,S=d.documentElement,F=[].slice.call(d.querySelectorAll('.f')),"
-	"H=+S.dataset.h,T=+S.dataset.w,flip=false;function $(i){return d.getElementById(i)}"
-	"function find(q){var m=null,w=0,iv=[];if(q){try{m=new RegExp(q,'i')}catch(e){"
-	"q=q.toLowerCase();m={test:function(s){return s.toLowerCase().indexOf(q)>=0}}}}"
-	"F.forEach(function(g){var r=g.querySelector('rect'),h=m&&m.test(g.dataset.n);"
-	"g.classList.toggle('hit',!!h);g.classList.toggle('miss',!!m&&!h);"
-	"if(h)iv.push([+r.getAttribute('x'),+r.getAttribute('x')+ +r.getAttribute('width')])});"
-	"iv.sort(function(a,b){return a[0]-b[0]});var e=-1;iv.forEach(function(v){var "
-	"s=Math.max(v[0],e);"
-	"if(v[1]>s){w+=v[1]-s;e=v[1]}});"
-	"$('found').textContent=m?'matched '+(100*w/T).toFixed(1)+'%':''}"
-	"function turn(){flip=!flip;F.forEach(function(g){var y=+g.dataset.y;"
-	"g.setAttribute('transform','translate(0,'+(flip?H-y:y)+')')});"
-	"$('turn').textContent=flip?'flame':'icicle'}"
-	"$('turn').addEventListener('click',turn);$('find').addEventListener('click',function(){"
-	"find(prompt('Search (text or regular expression):')||'')});"
-	"$('tools').removeAttribute('display');"
-	"if(location.hash.length>1)try{find(decodeURIComponent(location.hash.slice(1)))}catch(e){}}"
-	")();";
 
 struct picture {
 	FILE *f;
@@ -83,10 +51,10 @@ static void colour(const struct picture *pic, uint32_t node, const char *name, c
 		   size_t len)
 {
 	const struct flametree_frame *f = &pic->t->frames[pic->t->nodes[node].frame];
-	uint64_t h = util__hash(name, strlen(name));
+	uint64_t h = util__checksum(name, strlen(name));
 	uint64_t m = util__mix64(f->module * 0x9e3779b97f4a7c15ULL);
 
-	if (pic->t->negative) {
+	if (pic->t->difference) {
 		double share = pic->value[node] / fmax(pic->weight[node], 1);
 
 		snprintf(buf, len, "hsl(%d %d%% %d%%)", share >= 0 ? 4 : 214,
@@ -225,21 +193,24 @@ static int visible_rows(const struct picture *pic)
 	return rows;
 }
 
-static void write_head(const struct picture *pic, int type, int height)
+static int write_head(const struct picture *pic, int type, int height)
 {
 	const struct profile *p = pic->t->p;
 	const char *comm = profile__text(p, p->comm);
 	char value[UNITS_LEN];
+	int err;
 
 	print_value(pic, pic->total, value, sizeof(value));
 	/* data-h: what y and its mirror image add up to */
 	fprintf(pic->f,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-		"height=\"%d\" data-h=\"%d\" data-w=\"%d\">\n<style>%s</style>\n"
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"var(--bg)\"/>\n"
+		"height=\"%d\" data-h=\"%d\" data-w=\"%d\">\n<style>",
+		WIDTH, height, WIDTH, height, 2 * HEAD + (pic->rows - 1) * ROW, WIDTH - 2 * MARGIN);
+	err = webfile__put(pic->f, "flame_svg.css");
+	fprintf(pic->f,
+		"</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"var(--bg)\"/>\n"
 		"<text class=\"o t\" x=\"%d\" y=\"22\">",
-		WIDTH, height, WIDTH, height, 2 * HEAD + (pic->rows - 1) * ROW, WIDTH - 2 * MARGIN,
-		style, MARGIN);
+		MARGIN);
 	emit__xml(pic->f, *comm ? comm : "memory profile");
 	if (p->pid)
 		fprintf(pic->f, " <tspan class=\"d\">pid %u</tspan>", p->pid);
@@ -247,7 +218,7 @@ static void write_head(const struct picture *pic, int type, int height)
 	fprintf(pic->f, "<text class=\"o d\" x=\"%d\" y=\"41\">", MARGIN);
 	emit__xml(pic->f, profile__text(p, p->sample_type[type].type));
 	fprintf(pic->f, ": %s%s</text>\n", value,
-		pic->t->negative ? "; difference: red grew, blue shrank" : "");
+		pic->t->difference ? "; difference: red grew, blue shrank" : "");
 	fprintf(pic->f,
 		"<g id=\"tools\" display=\"none\"><text class=\"o b\" id=\"turn\" "
 		"text-anchor=\"end\" "
@@ -256,20 +227,25 @@ static void write_head(const struct picture *pic, int type, int height)
 		"x=\"%d\" y=\"22\">search</text><text class=\"o\" id=\"found\" text-anchor=\"end\" "
 		"x=\"%d\" y=\"41\"></text></g>\n",
 		WIDTH - MARGIN, WIDTH - MARGIN - 60, WIDTH - MARGIN);
+	return err;
 }
 
-static void write_foot(const struct picture *pic, int height)
+static int write_foot(const struct picture *pic, int height)
 {
 	const struct profile *p = pic->t->p;
-	uint64_t lost = 0;
+	uint64_t cut, lost = losses__of_profile(p, &cut);
+	int err;
 
-	for (size_t i = 0; i < p->nlosses; i++)
-		lost += p->losses[i].count;
-	fprintf(pic->f, "<text class=\"o d\" x=\"%d\" y=\"%d\">%zu stacks; hover for values",
-		MARGIN, height - 9, p->nsamples);
+	fprintf(pic->f, "<text class=\"o d\" x=\"%d\" y=\"%d\">%zu stack%s; hover for values",
+		MARGIN, height - 9, p->nsamples, units__s(p->nsamples));
 	if (lost)
-		fprintf(pic->f, "; %" PRIu64 " events lost", lost);
-	fprintf(pic->f, "</text>\n<script>//<![CDATA[\n%s\n//]]></script>\n</svg>\n", script);
+		fprintf(pic->f, "; %" PRIu64 " event%s lost", lost, units__s(lost));
+	if (cut)
+		fprintf(pic->f, "; %" PRIu64 " stack%s cut", cut, units__s(cut));
+	fputs("</text>\n<script>//<![CDATA[\n", pic->f);
+	err = webfile__put(pic->f, "flame_svg.js");
+	fputs("//]]></script>\n</svg>\n", pic->f);
+	return err;
 }
 
 int flame__write_svg(FILE *f, const struct profile *p, int type)
@@ -297,9 +273,9 @@ int flame__write_svg(FILE *f, const struct profile *p, int type)
 		pic.bytes = !strcmp(profile__text(p, p->sample_type[type].unit), "bytes");
 		pic.rows = visible_rows(&pic);
 		height = HEAD + pic.rows * ROW + FOOT;
-		write_head(&pic, type, height);
-		err = pic.scale > 0 ? write_frames(&pic) : 0;
-		write_foot(&pic, height);
+		err = write_head(&pic, type, height);
+		err = err || !(pic.scale > 0) ? err : write_frames(&pic);
+		err = err ? err : write_foot(&pic, height);
 	}
 	flametree__free(t);
 	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;

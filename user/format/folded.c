@@ -12,22 +12,13 @@ char *text__frame_name(const struct profile *p, uint32_t location, size_t line)
 {
 	const struct profile_location *l = &p->locations[location];
 	const char *name = "";
-	char *out = NULL;
+	char place[PROFILE_PLACE_LEN];
 
 	if (line < l->nlines && p->lines[l->line0 + line].function < p->nfunctions)
 		name = profile__text(p, p->functions[p->lines[l->line0 + line].function].name);
 	if (*name)
 		return strdup(name);
-	if (l->mapping < p->nmappings) {
-		const struct profile_mapping *m = &p->mappings[l->mapping];
-		const char *file = profile__text(p, m->file), *slash = strrchr(file, '/');
-		int n = *file ? asprintf(&out, "%s+0x%" PRIx64, slash ? slash + 1 : file,
-					 l->address - m->start + m->offset)
-			      : asprintf(&out, "0x%" PRIx64, l->address);
-
-		return n < 0 ? NULL : out;
-	}
-	return asprintf(&out, "0x%" PRIx64, l->address) < 0 ? NULL : out;
+	return strdup(profile__place(p, l->mapping, l->address, place, sizeof(place)));
 }
 
 int text__each_frame(const struct profile *p, const struct profile_sample *s,

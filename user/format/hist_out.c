@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/top_n.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "core/emit.h"
@@ -182,6 +183,7 @@ static void temporary(FILE *f, const struct profile *p)
 	cleanup_free struct ranked_temporary *r = calloc(p->nhists + 1, sizeof(*r));
 	double objects, bytes, all = 0;
 	char size[UNITS_LEN], limit[UNITS_LEN];
+	size_t shown = 0;
 
 	hist_total__temporary(p->hist_total, &objects, &bytes);
 	for (int i = 0; i < HIST_SIZES; i++)
@@ -193,8 +195,8 @@ static void temporary(FILE *f, const struct profile *p)
 		r[i] = (struct ranked_temporary){hist__temporary_objects(&p->hists[i].hist),
 						 &p->hists[i]};
 	if (r)
-		qsort(r, p->nhists, sizeof(*r), by_objects);
-	for (size_t i = 0; r && i < p->nhists && i < TOP_TEMPORARY && whole(r[i].objects); i++) {
+		shown = top_n__sort(r, p->nhists, sizeof(*r), TOP_TEMPORARY, by_objects);
+	for (size_t i = 0; i < shown && whole(r[i].objects); i++) {
 		const struct hist *h = &r[i].hist->hist;
 
 		fprintf(f, "%12.0f temporary blocks, %.1f%% of its %.0f, %s\n", whole(r[i].objects),

@@ -9,6 +9,8 @@
  */
 #include "format/text.h"
 
+#include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 #include "format/hist_in.h"
 #include "format/ledger_out.h"
@@ -33,9 +35,8 @@ struct parser {
 	struct profile *p;
 	const char *s, *end;
 	struct frame *frames;
-	size_t nframes, frames_cap;
-	uint32_t *slot; /* frame + 1 by hash of its text */
-	size_t nslots;
+	size_t frames_cap;
+	struct hash_index index; /* index.n frames by their text */
 	const char *why;
 	bool schema, typed; /* "schema" was right; sample types are set */
 	uint32_t *locs;
@@ -131,50 +132,29 @@ static int parse_frame(struct parser *r, struct frame *fr)
 	return err;
 }
 
-static int grow_slots(struct parser *r)
-{
-	size_t n = r->nslots ? r->nslots * 2 : 1024;
-	uint32_t *slot = calloc(n, sizeof(*slot));
-
-	if (!slot)
-		return -ENOMEM;
-	for (size_t i = 0; i < r->nframes; i++) {
-		size_t j = util__hash(r->frames[i].text, r->frames[i].len) & (n - 1);
-
-		while (slot[j])
-			j = (j + 1) & (n - 1);
-		slot[j] = i + 1;
-	}
-	free(r->slot);
-	r->slot = slot;
-	r->nslots = n;
-	return 0;
-}
-
 static int find_frame(struct parser *r, const char *text, size_t len, const struct frame **ret)
 {
-	int err = (r->nframes + 1) * 2 > r->nslots ? grow_slots(r) : 0;
 	struct frame fr = {.text = text, .len = len};
-	size_t i;
+	uint64_t hash = keyhash__bytes(text, len);
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
+	int err;
 
-	if (err)
-		return err;
-	i = util__hash(text, len) & (r->nslots - 1);
-	for (; r->slot[i]; i = (i + 1) & (r->nslots - 1)) {
-		const struct frame *f = &r->frames[r->slot[i] - 1];
-
-		if (f->len == len && !memcmp(f->text, text, len)) {
-			*ret = f;
+	while (hash_index__next(&r->index, hash, &at, &i)) {
+		*ret = &r->frames[i];
+		if ((*ret)->len == len && !memcmp((*ret)->text, text, len))
 			return 0;
-		}
 	}
 	err = parse_frame(r, &fr);
-	err = err ? err : array_reserve(r->frames, r->frames_cap, r->nframes + 1);
+	if (!err)
+		err = hash_index__reserve(&r->index);
+	if (!err)
+		err = array_reserve(r->frames, r->frames_cap, r->index.n + 1);
 	if (err)
 		return err;
-	r->frames[r->nframes++] = fr;
-	r->slot[i] = r->nframes;
-	*ret = &r->frames[r->nframes - 1];
+	*ret = &r->frames[r->index.n];
+	r->frames[r->index.n] = fr;
+	hash_index__add(&r->index, hash);
 	return 0;
 }
 
@@ -417,6 +397,20 @@ static int loss(struct profile *p, json_t *o)
 	return err;
 }
 
+static int comments(struct profile *p, const json_t *list)
+{
+	const json_t *text;
+	size_t i;
+	int err = 0;
+
+	json_array_foreach((json_t *)list, i, text)
+	{
+		if (json_is_string(text) && !err)
+			err = profile__comment(p, json_string_value(text));
+	}
+	return err;
+}
+
 static int ledgers(struct parser *r, const json_t *list)
 {
 	const json_t *o;
@@ -468,6 +462,8 @@ static int member(struct parser *r, const char *key, json_t *v)
 		return totals(p, v);
 	else if (!strcmp(key, "loss"))
 		return loss(p, v);
+	else if (!strcmp(key, "comments"))
+		return comments(p, v);
 	else if (!strcmp(key, "sample_types"))
 		return sample_types(r, v);
 	else if (!strcmp(key, "ledger"))
@@ -523,7 +519,7 @@ int json__read(const char *text, size_t len, struct profile **ret, const char **
 	free(r.locs);
 	free(r.lines);
 	free(r.frames);
-	free(r.slot);
+	hash_index__fini(&r.index);
 	if (err) {
 		profile__free(r.p);
 		if (ret_why)

@@ -14,6 +14,7 @@
 #include "core/textbuf.h"
 #include "format/hist_out.h"
 #include "format/ledger_out.h"
+#include "format/pprof.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -87,6 +88,24 @@ static struct profile_totals totals_of(const struct writer *w)
 	return t;
 }
 
+static void comments(const struct writer *w)
+{
+	const struct profile *p = w->p;
+	bool any = false;
+
+	for (size_t i = 0; i < p->ncomments; i++) {
+		const char *text = profile__text(p, p->comments[i]);
+
+		if (pprof__is_private(text))
+			continue;
+		fputs(any ? "," : "\"comments\":[", w->f);
+		emit__json(w->f, text);
+		any = true;
+	}
+	if (any)
+		fputs("],\n", w->f);
+}
+
 static int head(const struct writer *w)
 {
 	const struct profile *p = w->p;
@@ -107,8 +126,11 @@ static int head(const struct writer *w)
 		finite_or_0(t.alloc_bytes));
 	fprintf(f, "\"free_objects\":%.0f,\"free_bytes\":%.0f,", finite_or_0(t.free_objects),
 		finite_or_0(t.free_bytes));
-	fprintf(f, "\"inuse_objects\":%.0f,\"inuse_bytes\":%.0f},\n\"loss\":{",
-		finite_or_0(t.inuse_objects), finite_or_0(t.inuse_bytes));
+	if (p->inuse_unknown)
+		fputs("\"inuse_objects\":null,\"inuse_bytes\":null},\n\"loss\":{", f);
+	else
+		fprintf(f, "\"inuse_objects\":%.0f,\"inuse_bytes\":%.0f},\n\"loss\":{",
+			finite_or_0(t.inuse_objects), finite_or_0(t.inuse_bytes));
 	for (size_t i = 0; i < p->nlosses; i++) {
 		if (i)
 			putc(',', f);
@@ -116,6 +138,7 @@ static int head(const struct writer *w)
 		fprintf(f, ":%" PRIu64, p->losses[i].count);
 	}
 	fputs("},\n", f);
+	comments(w);
 	hist_out__json_total(f, p);
 	err = ledger_out__json_member(f, p);
 	if (!w->other_types)

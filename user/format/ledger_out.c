@@ -34,7 +34,10 @@ static void put_walk(FILE *f, const struct ledger_walk *w)
 {
 	char tcache[UNITS_LEN], fastbin[UNITS_LEN], binned[UNITS_LEN], top[UNITS_LEN];
 
-	if (w->done)
+	if (w->done && !w->tcache && !w->fastbin && !w->top)
+		fprintf(f, "the allocator keeps (VIRT): free blocks %s\n",
+			units__size(binned, sizeof(binned), w->binned));
+	else if (w->done)
 		fprintf(f,
 			"the allocator keeps (VIRT): free chunks %s, ends of arenas %s, thread "
 			"caches "

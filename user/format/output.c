@@ -19,7 +19,8 @@ static const struct {
 	{".html", OUTPUT_HTML},	  {".json", OUTPUT_JSON},     {".txt", OUTPUT_TEXT},
 };
 
-int output__format(const char *path)
+/* The format of a name by its ending, or -EINVAL. */
+static int format_of(const char *path)
 {
 	size_t len = strlen(path);
 
@@ -34,7 +35,7 @@ int output__format(const char *path)
 
 bool output__known(const char *path)
 {
-	return output__format(path) >= 0;
+	return format_of(path) >= 0;
 }
 
 const char *output__endings(void)
@@ -102,7 +103,7 @@ int output__write_type(const struct profile *p, const char *path, int type)
 
 	if (err)
 		return err;
-	format = output__format(name);
+	format = format_of(name);
 	if (format < 0)
 		return format;
 	job.format = format;

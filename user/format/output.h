@@ -20,9 +20,6 @@ enum output_format {
 	OUTPUT_TEXT,   /* .txt */
 };
 
-/* The format of a name by its ending, or -EINVAL. */
-int output__format(const char *path);
-
 /* True if the name's ending is one that output__write understands: check before measuring. */
 bool output__known(const char *path);
 

@@ -2,6 +2,7 @@
 /* output_options.c - --output-mode: how private the files are that memwatch writes. */
 #include "format/output.h"
 
+#include "core/usage.h"
 #include "sys/outfile.h"
 
 enum { OPT_OUTPUT_MODE = 0x900 };
@@ -20,10 +21,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	if (key != OPT_OUTPUT_MODE)
 		return ARGP_ERR_UNKNOWN;
 	if (outfile__parse_mode(arg, &mode))
-		argp_error(state,
-			   "no mode of a file (read and write bits, none to write for "
-			   "others): '%s'",
-			   arg);
+		usage__wrong(state, "--output-mode", arg, "mode of a file",
+			     "0644: read and write bits, none to write for others");
 	outfile__set_mode(mode);
 	return 0;
 }

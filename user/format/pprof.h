@@ -13,10 +13,14 @@
 
 #include "model/profile.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* Writes the gzipped form. 0 or a negative errno (-EIO and friends for f). f is not closed. */
 int pprof__write(FILE *f, const struct profile *p);
+
+/* A comment that is made anew by each writer, from what was read of it. */
+bool pprof__is_private(const char *comment);
 
 /*
  * Reads the profile in buf[0..len), gzipped or not. The input is untrusted: what is malformed is

@@ -9,6 +9,8 @@
  */
 #include "format/pprof.h"
 
+#include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 #include "format/inflate.h"
 #include "format/protowire.h"
@@ -22,13 +24,18 @@
 #define MAX_COMMENTS (1u << 16)
 #define MAX_ELEMENTS (16u << 20) /* functions, locations, mappings, lines, labels: of each */
 
-/* Ids of the file to our indices: a plain array while ids are dense, else a hash table. */
+struct sparse_id {
+	uint64_t id;
+	uint32_t index;
+};
+
+/* Ids of the file to our indices: a plain array while ids are dense, the others by hash. */
 struct ids {
 	uint32_t *dense; /* index + 1 */
 	size_t ndense;
-	uint64_t *key; /* sparse: id, 0 empty */
-	uint32_t *val;
-	size_t nslots, used;
+	struct sparse_id *sparse; /* by_id.n */
+	size_t sparse_cap;
+	struct hash_index by_id;
 };
 
 struct reader {
@@ -57,49 +64,19 @@ static int too_big(struct reader *r, const char *why)
 	return -E2BIG;
 }
 
-static int ids_grow(struct ids *t)
-{
-	size_t n = t->nslots ? t->nslots * 2 : 64;
-	uint64_t *key = calloc(n, sizeof(*key));
-	uint32_t *val = calloc(n, sizeof(*val));
-
-	if (!key || !val) {
-		free(key);
-		free(val);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < t->nslots; i++) {
-		size_t j = util__mix64(t->key[i]) & (n - 1);
-
-		if (!t->key[i])
-			continue;
-		while (key[j])
-			j = (j + 1) & (n - 1);
-		key[j] = t->key[i];
-		val[j] = t->val[i];
-	}
-	free(t->key);
-	free(t->val);
-	t->key = key;
-	t->val = val;
-	t->nslots = n;
-	return 0;
-}
-
 static bool ids_find(const struct ids *t, uint64_t id, uint32_t *ret)
 {
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
+
 	if (id < t->ndense) {
 		*ret = t->dense[id] - 1;
 		return t->dense[id];
 	}
-	if (!t->nslots || !id)
-		return false;
-	for (size_t i = util__mix64(id) & (t->nslots - 1); t->key[i];
-	     i = (i + 1) & (t->nslots - 1)) {
-		if (t->key[i] == id) {
-			*ret = t->val[i];
+	while (id && hash_index__next(&t->by_id, keyhash__word(id), &at, &i)) {
+		*ret = t->sparse[i].index;
+		if (t->sparse[i].id == id)
 			return true;
-		}
 	}
 	return false;
 }
@@ -120,9 +97,9 @@ static int ids_add(struct ids *t, uint64_t id, uint32_t index)
 			return -ENOMEM;
 		memset(dense + t->ndense, 0, (n - t->ndense) * sizeof(*dense));
 		/* What was sparse and is now in reach moves over. */
-		for (size_t i = 0; i < t->nslots; i++) {
-			if (t->key[i] && t->key[i] < n)
-				dense[t->key[i]] = t->val[i] + 1;
+		for (size_t i = 0; i < t->by_id.n; i++) {
+			if (t->sparse[i].id < n)
+				dense[t->sparse[i].id] = t->sparse[i].index + 1;
 		}
 		t->dense = dense;
 		t->ndense = n;
@@ -133,24 +110,21 @@ static int ids_add(struct ids *t, uint64_t id, uint32_t index)
 		t->dense[id] = index + 1;
 		return 0;
 	}
-	err = (t->used + 1) * 2 > t->nslots ? ids_grow(t) : 0;
+	err = hash_index__reserve(&t->by_id);
+	if (!err)
+		err = array_reserve(t->sparse, t->sparse_cap, t->by_id.n + 1);
 	if (err)
 		return err;
-	for (size_t i = util__mix64(id) & (t->nslots - 1);; i = (i + 1) & (t->nslots - 1)) {
-		if (!t->key[i]) {
-			t->key[i] = id;
-			t->val[i] = index;
-			t->used++;
-			return 0;
-		}
-	}
+	t->sparse[t->by_id.n] = (struct sparse_id){id, index};
+	hash_index__add(&t->by_id, keyhash__word(id));
+	return 0;
 }
 
 static void ids_free(struct ids *t)
 {
 	free(t->dense);
-	free(t->key);
-	free(t->val);
+	free(t->sparse);
+	hash_index__fini(&t->by_id);
 }
 
 static int add_id(struct reader *r, struct ids *t, uint64_t id, size_t index, const char *dup)
@@ -541,9 +515,9 @@ int pprof__read(const void *buf, size_t len, struct profile **ret, const char **
 	if (inflate__is_gzip(buf, len)) {
 		err = inflate__gzip(buf, len, MAX_RAW, &inflated, &r.len);
 		r.raw = inflated;
-		r.why = err == -E2BIG ? "inflates beyond 1 GiB" : "damaged or truncated gzip data";
+		r.why = err == -E2BIG ? "inflates beyond 1GB" : "damaged or truncated gzip data";
 	} else if (len > MAX_RAW) {
-		err = too_big(&r, "larger than 1 GiB");
+		err = too_big(&r, "larger than 1GB");
 	}
 	err = err ? err : profile__new(&r.p);
 	if (!err) {

@@ -8,13 +8,13 @@
  */
 #include "format/pprof.h"
 
+#include "core/rx.h"
 #include "core/util.h"
 #include "core/textbuf.h"
 #include "format/profile.pb-c.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <regex.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -61,20 +61,20 @@ static int pack(struct gz *gz, const Pprof__Profile *m)
 /* Main executable: what pprof itself would guess, the first that is no library and no pseudo. */
 static uint32_t main_mapping(const struct profile *p)
 {
-	regex_t lib;
+	struct rx *lib;
 	uint32_t found = 0;
 
-	if (regcomp(&lib, "[.]so( |$)|[.]so[._][0-9]+", REG_EXTENDED | REG_NOSUB))
+	if (rx__new("[.]so( |$)|[.]so[._][0-9]+", &lib, NULL, 0))
 		return 0;
 	for (size_t i = 0; i < p->nmappings; i++) {
 		const char *file = profile__text(p, p->mappings[i].file);
 
-		if (*file && *file != '[' && regexec(&lib, file, 0, NULL, 0)) {
+		if (*file && *file != '[' && !rx__match(lib, file)) {
 			found = i;
 			break;
 		}
 	}
-	regfree(&lib);
+	rx__free(lib);
 	return found;
 }
 
@@ -393,7 +393,7 @@ static void loss_comment(const struct profile *p, struct textbuf *b)
 	}
 }
 
-static bool is_private(const char *comment)
+bool pprof__is_private(const char *comment)
 {
 	return !strncmp(comment, "#memwatch ", 10) || !strncmp(comment, "memwatch: not seen: ", 20);
 }
@@ -415,7 +415,7 @@ static int write_comments(struct gz *gz, const struct profile *p, const char **e
 	if (err)
 		return err;
 	for (size_t i = 0; i < p->ncomments; i++) {
-		if (!is_private(profile__text(p, p->comments[i])))
+		if (!pprof__is_private(profile__text(p, p->comments[i])))
 			ids[n++] = p->comments[i];
 	}
 	if (is_own(p)) {

@@ -32,7 +32,12 @@ struct record_tick {
 /* --- writing --- */
 struct record_writer;
 
-/* Creates (truncates) the file. 0 or -errno. */
+/* Takes each piece of the recording in its order: the magic, then a block a snapshot. 0 or -errno,
+ * and then nothing more of this recording is of use. */
+typedef int (*record_write_fn)(void *arg, const void *data, size_t len);
+/* 0 or -errno. */
+int record_writer__new(record_write_fn write, void *arg, struct record_writer **ret);
+/* The same into a file, which it creates (or truncates). 0 or -errno. */
 int record_writer__open(const char *path, struct record_writer **ret);
 /* Appends a snapshot, which must have the four heap sample types (-EINVAL). time 0: now. */
 int record_writer__add(struct record_writer *w, const struct profile *p, int64_t rss_bytes,
@@ -76,5 +81,7 @@ struct record_verdict {
  */
 int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
 		     double leak_after_s, struct record_verdict **ret, size_t *ret_n);
+/* In that order. */
+void record__sort_verdicts(struct record_verdict *v, size_t n);
 
 #endif

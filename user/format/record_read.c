@@ -5,6 +5,7 @@
  */
 #include "format/record.h"
 
+#include "core/top_n.h"
 #include "core/util.h"
 #include "format/record_format.h"
 #include "format/record_hist.h"
@@ -533,6 +534,11 @@ static int worst_first(const void *a, const void *b)
 	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : 0;
 }
 
+void record__sort_verdicts(struct record_verdict *v, size_t n)
+{
+	qsort(v, n, sizeof(*v), worst_first);
+}
+
 static struct trend_point point_at(const struct record *r, size_t tick, const int64_t *v)
 {
 	return (struct trend_point){
@@ -562,9 +568,7 @@ int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
 		for (size_t k = 0; k < n && i >= from; k++)
 			c[k].peak = max_of(c[k].peak, value[k][PROFILE_INUSE_SPACE]);
 	}
-	if (!err)
-		qsort(c, n, sizeof(*c), by_peak);
-	max = min_of(max, n);
+	max = err ? 0 : top_n__sort(c, n, sizeof(*c), max, by_peak);
 	while (!err && max && c[max - 1].peak <= 0)
 		max--;
 	if (!err) {
@@ -592,7 +596,7 @@ int record__verdicts(const struct record *r, size_t from, size_t to, size_t max,
 	}
 	record_hists__clear(&hists);
 	if (!err) {
-		qsort(out, max, sizeof(*out), worst_first);
+		record__sort_verdicts(out, max);
 		*ret = take_ptr(out);
 		*ret_n = max;
 	}

@@ -6,10 +6,11 @@
 #include "format/record.h"
 
 #include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 #include "format/record_format.h"
 #include "format/record_hist.h"
-#include "sys/outfile.h"
+#include "sys/outstream.h"
 
 #include <string.h>
 #include <zlib.h>
@@ -20,7 +21,9 @@ struct stack_state {
 };
 
 struct record_writer {
-	int fd;
+	record_write_fn write;
+	void *arg;
+	struct outstream *file; /* of record_writer__open */
 	struct profile *dict;
 	struct stack_state *stacks; /* one for each sample of dict */
 	size_t nstacks, stacks_cap;
@@ -31,20 +34,17 @@ struct record_writer {
 	struct record_hists hists;
 };
 
-int record_writer__open(const char *path, struct record_writer **ret)
+int record_writer__new(record_write_fn write, void *arg, struct record_writer **ret)
 {
 	struct record_writer *w = calloc(1, sizeof(*w));
-	int err;
+	int err = w ? profile__new(&w->dict) : -ENOMEM;
 
-	if (!w)
-		return -ENOMEM;
-	w->fd = -1;
-	err = outfile__create(path, &w->fd);
-	if (!err)
-		err = profile__new(&w->dict);
-	w->strings = 1; /* "" is there in every profile */
-	if (!err)
-		err = util__write_all(w->fd, RECORD_MAGIC, sizeof(RECORD_MAGIC));
+	if (!err) {
+		w->write = write;
+		w->arg = arg;
+		w->strings = 1; /* "" is there in every profile */
+		err = write(arg, RECORD_MAGIC, sizeof(RECORD_MAGIC));
+	}
 	if (err) {
 		record_writer__close(w);
 		return err;
@@ -53,14 +53,33 @@ int record_writer__open(const char *path, struct record_writer **ret)
 	return 0;
 }
 
+static int write_file(void *arg, const void *data, size_t len)
+{
+	return outstream__add(arg, data, len);
+}
+
+int record_writer__open(const char *path, struct record_writer **ret)
+{
+	struct outstream *file;
+	int err = outstream__create(path, &file);
+
+	if (err)
+		return err;
+	err = record_writer__new(write_file, file, ret);
+	if (err)
+		outstream__finish(file);
+	else
+		(*ret)->file = file;
+	return err;
+}
+
 int record_writer__close(struct record_writer *w)
 {
-	int err = 0;
+	int err;
 
 	if (!w)
 		return 0;
-	if (w->fd >= 0 && ((fdatasync(w->fd) && errno != EINVAL && errno != EROFS) || close(w->fd)))
-		err = -errno;
+	err = outstream__finish(w->file);
 	profile__free(w->dict);
 	free(w->stacks);
 	hash_index__fini(&w->index);
@@ -130,11 +149,10 @@ static int copy_location(struct record_writer *w, const struct profile *p,
 
 static uint64_t stack_hash(const uint32_t *loc, size_t n, const struct profile_label *l, size_t nl)
 {
-	uint64_t h = util__hash(loc, n * sizeof(*loc));
+	uint64_t h = keyhash__bytes(loc, n * sizeof(*loc));
 
 	for (size_t i = 0; i < nl; i++)
-		h = util__mix64(h ^ util__mix64((uint64_t)l[i].key << 32 | l[i].str) ^
-				(uint64_t)l[i].num);
+		h = keyhash__words(h, (uint64_t)l[i].key << 32 | l[i].str, (uint64_t)l[i].num);
 	return h;
 }
 
@@ -309,7 +327,7 @@ static int write_block(struct record_writer *w)
 	if (w->out.n - sizeof(head) > RECORD_MAX_BLOCK)
 		return -E2BIG;
 	memcpy(w->out.data, &head, sizeof(head));
-	return util__write_all(w->fd, w->out.data, w->out.n);
+	return w->write(w->arg, w->out.data, w->out.n);
 }
 
 /* The dictionary's stack of each sample of p, into id[]. */

@@ -44,15 +44,34 @@ static void sift_down(struct timeline_merge *m, size_t i)
 	}
 }
 
-static void write_csv_row(FILE *f, uint32_t pid, const struct timeline_row *r)
+/* The first that has further columns; NULL: none has. */
+static const struct timeline *with_more(const struct timeline *const *t, size_t n)
 {
-	fprintf(f, "%" PRId64 ",%u", r->time_unix_ms, pid);
-	for (int c = 0; c < TIMELINE_COLUMNS; c++) {
-		if (r->value[c] == TIMELINE_UNKNOWN)
-			putc(',', f);
-		else
-			fprintf(f, ",%" PRId64, r->value[c]);
+	for (size_t i = 0; i < n; i++) {
+		if (t[i]->nmore)
+			return t[i];
 	}
+	return NULL;
+}
+
+static void write_csv_value(FILE *f, int64_t v)
+{
+	putc(',', f);
+	if (v != TIMELINE_UNKNOWN)
+		fprintf(f, "%" PRId64, v);
+}
+
+/* more: the further columns of the file; another timeline's are not this row's. */
+static void write_csv_row(FILE *f, const struct timeline *t, const struct timeline_row *r,
+			  const struct timeline *more)
+{
+	bool has = r->more && more && t->more_name == more->more_name;
+
+	fprintf(f, "%" PRId64 ",%u", r->time_unix_ms, t->pid);
+	for (int c = 0; c < TIMELINE_COLUMNS; c++)
+		write_csv_value(f, r->value[c]);
+	for (size_t c = 0; more && c < more->nmore; c++)
+		write_csv_value(f, has ? r->more[c] : TIMELINE_UNKNOWN);
 	putc('\n', f);
 }
 
@@ -60,12 +79,15 @@ int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
 {
 	cleanup_free size_t *at = calloc(n + 1, sizeof(*at)), *heap = calloc(n + 1, sizeof(*heap));
 	struct timeline_merge m = {.t = t, .at = at, .heap = heap};
+	const struct timeline *more = with_more(t, n);
 
 	if (!at || !heap)
 		return -ENOMEM;
 	fputs("time_unix_ms,pid", f);
 	for (int c = 0; c < TIMELINE_COLUMNS; c++)
 		fprintf(f, ",%s", timeline__column_name(c));
+	for (size_t c = 0; more && c < more->nmore; c++)
+		fprintf(f, ",%s", more->more_name[c]);
 	putc('\n', f);
 	for (size_t i = 0; i < n; i++) {
 		if (t[i]->nrows)
@@ -76,7 +98,7 @@ int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
 	while (m.n) {
 		size_t first = heap[0];
 
-		write_csv_row(f, t[first]->pid, &t[first]->rows[at[first]]);
+		write_csv_row(f, t[first], &t[first]->rows[at[first]], more);
 		if (++at[first] == t[first]->nrows)
 			heap[0] = heap[--m.n];
 		sift_down(&m, 0);
@@ -84,16 +106,22 @@ int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
 	return stream_status(f);
 }
 
-static void write_json_row(FILE *f, const struct timeline_row *r)
+static void write_json_value(FILE *f, const char *name, int64_t v)
+{
+	fprintf(f, ",\"%s\":", name);
+	if (v == TIMELINE_UNKNOWN)
+		fputs("null", f);
+	else
+		fprintf(f, "%" PRId64, v);
+}
+
+static void write_json_row(FILE *f, const struct timeline *t, const struct timeline_row *r)
 {
 	fprintf(f, "{\"time_unix_ms\":%" PRId64, r->time_unix_ms);
-	for (int c = 0; c < TIMELINE_COLUMNS; c++) {
-		fprintf(f, ",\"%s\":", timeline__column_name(c));
-		if (r->value[c] == TIMELINE_UNKNOWN)
-			fputs("null", f);
-		else
-			fprintf(f, "%" PRId64, r->value[c]);
-	}
+	for (int c = 0; c < TIMELINE_COLUMNS; c++)
+		write_json_value(f, timeline__column_name(c), r->value[c]);
+	for (size_t c = 0; r->more && c < t->nmore; c++)
+		write_json_value(f, t->more_name[c], r->more[c]);
 	putc('}', f);
 }
 
@@ -106,7 +134,7 @@ int timeline_file__write_json(FILE *f, const struct timeline *const *t, size_t n
 		fputs(",\"rows\":[", f);
 		for (size_t r = 0; r < t[i]->nrows; r++) {
 			fputs(r ? ",\n" : "\n", f);
-			write_json_row(f, &t[i]->rows[r]);
+			write_json_row(f, t[i], &t[i]->rows[r]);
 		}
 		fputs("],\"marks\":[", f);
 		for (size_t m = 0; m < t[i]->nmarks; m++) {

@@ -3,33 +3,40 @@
 #include "format/timeline_plot.h"
 
 #include "core/emit.h"
-#include "web_bundle.h"
+#include "format/page.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
-static const char page_head[] =
-	"<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width\">\n"
-	"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-	"script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:\">\n"
-	"<title>memory over time</title>\n<style>";
-static const char page_body[] =
-	"</style>\n<body>\n<header><h1>memory over time</h1>"
-	"<span class=\"dim\">drag to zoom, double click to see all</span></header>\n<main></main>\n"
-	"<noscript>This page draws with JavaScript.</noscript>\n"
-	"<script type=\"application/json\" id=\"data\">[";
+static void write_value(FILE *f, size_t i, int64_t v)
+{
+	fputs(i ? "," : "", f);
+	if (v == TIMELINE_UNKNOWN)
+		fputs("null", f);
+	else
+		fprintf(f, "%" PRId64, v);
+}
 
 static void write_column(FILE *f, const struct timeline *t, int c)
 {
 	fprintf(f, ",\n\"%s\":[", timeline__column_name(c));
-	for (size_t i = 0; i < t->nrows; i++) {
-		fputs(i ? "," : "", f);
-		if (t->rows[i].value[c] == TIMELINE_UNKNOWN)
-			fputs("null", f);
-		else
-			fprintf(f, "%" PRId64, t->rows[i].value[c]);
-	}
+	for (size_t i = 0; i < t->nrows; i++)
+		write_value(f, i, t->rows[i].value[c]);
+	putc(']', f);
+}
+
+/* A further column, if anything is known of it. */
+static void write_more(FILE *f, const struct timeline *t, size_t c)
+{
+	size_t i = 0;
+
+	while (i < t->nrows && (!t->rows[i].more || t->rows[i].more[c] == TIMELINE_UNKNOWN))
+		i++;
+	if (i == t->nrows)
+		return;
+	fprintf(f, ",\n\"%s\":[", t->more_name[c]);
+	for (i = 0; i < t->nrows; i++)
+		write_value(f, i, t->rows[i].more ? t->rows[i].more[c] : TIMELINE_UNKNOWN);
 	putc(']', f);
 }
 
@@ -43,6 +50,8 @@ static void write_process(FILE *f, const struct timeline *t)
 	putc(']', f);
 	for (int c = 0; c < TIMELINE_COLUMNS; c++)
 		write_column(f, t, c);
+	for (size_t c = 0; c < t->nmore; c++)
+		write_more(f, t, c);
 	fputs("},\n\"marks\":[", f);
 	for (size_t i = 0; i < t->nmarks; i++) {
 		fprintf(f, "%s{\"time_unix_ms\":%" PRId64 ",\"text\":", i ? "," : "",
@@ -53,17 +62,33 @@ static void write_process(FILE *f, const struct timeline *t)
 	fputs("]}", f);
 }
 
+struct timeline_page {
+	const struct timeline *const *t;
+	size_t n;
+};
+
+static int write_data(FILE *f, void *arg)
+{
+	const struct timeline_page *page = arg;
+
+	putc('[', f);
+	for (size_t i = 0; i < page->n; i++) {
+		fputs(i ? ",\n" : "", f);
+		write_process(f, page->t[i]);
+	}
+	putc(']', f);
+	return 0;
+}
+
 int timeline_plot__write_html(FILE *f, const struct timeline *const *t, size_t n)
 {
-	fputs(page_head, f);
-	fwrite(web_timeline_css, 1, sizeof(web_timeline_css), f);
-	fputs(page_body, f);
-	for (size_t i = 0; i < n; i++) {
-		fputs(i ? ",\n" : "", f);
-		write_process(f, t[i]);
-	}
-	fputs("]</script>\n<script>", f);
-	fwrite(web_timeline_js, 1, sizeof(web_timeline_js), f);
-	fputs("</script>\n</body>\n</html>\n", f);
+	struct timeline_page page = {t, n};
+
+	return page__write(f, "timeline", write_data, &page);
+}
+
+int timeline_plot__write_json(FILE *f, const struct timeline *const *t, size_t n)
+{
+	write_data(f, &(struct timeline_page){t, n});
 	return fflush(f) || ferror(f) ? -EIO : 0;
 }

@@ -5,6 +5,8 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "core/emit.h"
+#include "core/webfile.h"
+#include "model/timeline_biggest.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -22,17 +24,6 @@ enum {
 	FOOT = 44,
 	BLOCK = TITLE + MAIN + GAP + STRIP + FOOT, /* height of one process */
 };
-
-static const char style[] =
-	":root{--bg:#fff;--fg:#1c1f23;--dim:#5d6670;--grid:#e3e6ea;--anon:#d9603b;--shmem:#4e9a51;"
-	"--file:#4c78a8;--heap:#1c1f23;--virt:#7a5cc0;--mark:#b0103c}"
-	"@media(prefers-color-scheme:dark){:root{--bg:#16181c;--fg:#e8eaed;--dim:#9aa3ad;"
-	"--grid:#2c3138;--anon:#c8583a;--shmem:#3f8f45;--file:#4878b0;--heap:#ffe08a;"
-	"--virt:#a78bfa;--mark:#ff7a9c}}"
-	"text{font:12px system-ui,'DejaVu Sans',sans-serif;fill:var(--fg)}"
-	".t{font-size:15px;font-weight:600}.d{fill:var(--dim);font-size:11px}"
-	".g{stroke:var(--grid);stroke-width:1}.m{stroke:var(--mark);stroke-dasharray:4 3}"
-	".mt{fill:var(--mark);font-size:11px}";
 
 struct span { /* what one plot shows */
 	int64_t t0, t1;
@@ -244,7 +235,9 @@ static void write_process(FILE *f, const struct timeline *t, double y)
 
 	fprintf(f, "<text class=\"t\" x=\"%d\" y=\"%.0f\">", LEFT, y + 22);
 	emit__xml(f, t->name);
-	fprintf(f, " <tspan class=\"d\">pid %u</tspan></text>\n", t->pid);
+	if (t->pid)
+		fprintf(f, " <tspan class=\"d\">pid %u</tspan>", t->pid);
+	fputs("</text>\n", f);
 	if (!t->nrows) {
 		fprintf(f, "<text class=\"d\" x=\"%d\" y=\"%.0f\">nothing was recorded</text>\n",
 			LEFT, y + TITLE);
@@ -280,15 +273,34 @@ static void write_process(FILE *f, const struct timeline *t, double y)
 	write_marks(f, &s, t, v.y0 + STRIP);
 }
 
-int timeline_plot__write_svg(FILE *f, const struct timeline *const *t, size_t n)
+#define DRAWN 20 /* processes; of more than a few more, the others are summed */
+
+static int write_picture(FILE *f, const struct timeline *const *t, size_t n,
+			 const struct timeline *rest)
 {
+	size_t blocks = max_of(n + (rest != NULL), (size_t)1);
+	int err;
+
 	fprintf(f,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %zu\" width=\"%d\" "
-		"height=\"%zu\" role=\"img\">\n<title>memory over time</title>\n<style>%s</style>\n"
-		"<rect width=\"100%%\" height=\"100%%\" fill=\"var(--bg)\"/>\n",
-		WIDTH, max_of(n, (size_t)1) * BLOCK, WIDTH, max_of(n, (size_t)1) * BLOCK, style);
+		"height=\"%zu\" role=\"img\">\n<title>memory over time</title>\n<style>",
+		WIDTH, blocks * BLOCK, WIDTH, blocks * BLOCK);
+	err = webfile__put(f, "timeline_svg.css");
+	fputs("</style>\n<rect width=\"100%\" height=\"100%\" fill=\"var(--bg)\"/>\n", f);
 	for (size_t i = 0; i < n; i++)
 		write_process(f, t[i], (double)(i * BLOCK));
+	if (rest)
+		write_process(f, rest, (double)(n * BLOCK));
 	fputs("</svg>\n", f);
-	return fflush(f) || ferror(f) ? -EIO : 0;
+	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+}
+
+int timeline_plot__write_svg(FILE *f, const struct timeline *const *t, size_t n)
+{
+	struct timeline_biggest big;
+	int err = timeline_biggest__new(&big, t, n, DRAWN);
+
+	err = err ? err : write_picture(f, big.t, big.n, big.rest.name[0] ? &big.rest : NULL);
+	timeline_biggest__free(&big);
+	return err;
 }

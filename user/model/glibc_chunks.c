@@ -10,11 +10,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #define PENDING 32 /* chunks that are undone when the one behind them makes no sense */
 #define TRIES 8
 #define WHOLE_TRIES 3
+#define MAX_GROWTH (1ULL << 32) /* of a heap while it is walked */
 #define FASTBIN_MAX 0xb0
 #define TAIL_OF_NEXT 8 /* a chunk's user has the first word of the next chunk, too */
 #define MAX_KEYS 64    /* that occur in one segment */
@@ -54,30 +56,9 @@ size_t glibc_walker__extent(const struct glibc_walker *w, uint64_t addr)
 	return lo;
 }
 
-/* The end of the resident stretch that addr lies in; 0: it is not resident. */
-static uint64_t present_until(const struct glibc_walker *w, uint64_t addr)
-{
-	size_t i = glibc_walker__extent(w, addr);
-
-	if (i < w->in->npresent && w->in->present[i].start <= addr)
-		return w->in->present[i].end;
-	if (w->in->now_present && w->in->now_present(w->in->arg, addr))
-		return (addr | (GLIBC_PAGE - 1)) + 1;
-	return 0;
-}
-
 int glibc_walker__read(struct glibc_walker *w, uint64_t addr, void *buf, size_t len)
 {
-	uint64_t at = addr;
-
-	if (addr > INT64_MAX - len)
-		return -EFAULT;
-	while (at < addr + len) {
-		at = present_until(w, at);
-		if (!at)
-			return -ENODATA;
-	}
-	return w->in->read(w->in->arg, addr, buf, len);
+	return heap_memory__read(w->in, addr, buf, len);
 }
 
 void glibc_walker__seek(struct glibc_walker *w, uint64_t addr)
@@ -98,7 +79,7 @@ void glibc_walker__seek(struct glibc_walker *w, uint64_t addr)
 
 uint64_t glibc_walker__resident(struct glibc_walker *w, uint64_t start, uint64_t end)
 {
-	const struct glibc_extent *p = w->in->present;
+	const struct heap_extent *p = w->in->present;
 	uint64_t sum = 0;
 
 	while (w->at_present < w->in->npresent && p[w->at_present].end <= start)
@@ -124,6 +105,8 @@ bool glibc_walker__live(struct glibc_walker *w, uint64_t addr, uint64_t size, ui
 		if (any) /* one chunk is one block: what else is said to lie here is gone */
 			continue;
 		any = true;
+		if (w->in->in_use && at == user)
+			w->in->in_use(w->in->arg, &b[w->at_block], end - at + TAIL_OF_NEXT);
 		if (!bytes)
 			bytes = b[w->at_block].bytes;
 		bytes = min_of(bytes, end - at + TAIL_OF_NEXT);
@@ -138,7 +121,7 @@ bool glibc_walker__live(struct glibc_walker *w, uint64_t addr, uint64_t size, ui
 
 struct glibc_key *glibc_walker__key(struct glibc_walker *w, uint64_t value)
 {
-	size_t i = util__mix64(value) & (w->key_slots - 1);
+	size_t i = keyhash__word(value) & (w->key_slots - 1);
 
 	while (w->key[i].value && w->key[i].value != value)
 		i = (i + 1) & (w->key_slots - 1);
@@ -148,7 +131,7 @@ struct glibc_key *glibc_walker__key(struct glibc_walker *w, uint64_t value)
 /* Puts the window where addr is, as far as memory is resident. */
 static int look_at(struct glibc_walker *w, uint64_t addr)
 {
-	uint64_t start = addr & ~(GLIBC_PAGE - 1), end = present_until(w, addr);
+	uint64_t start = addr & ~(GLIBC_PAGE - 1), end = heap_memory__present_until(w->in, addr);
 	int err;
 
 	if (!end)
@@ -192,7 +175,7 @@ static int read_header(struct glibc_walker *w, uint64_t addr, uint64_t head[4])
 	if (!in_window(w, addr, 16)) /* chunks are aligned to 16: cannot be */
 		return -EBADMSG;
 	memcpy(head, w->window + (addr - w->window_addr), 16);
-	if (present_until(w, addr + 16))
+	if (heap_memory__present_until(w->in, addr + 16))
 		return w->in->read(w->in->arg, addr + 16, head + 2, 16);
 	return 0;
 }
@@ -246,21 +229,29 @@ static struct ledger_bytes *cached_as(struct run *r, const struct chunk *c)
 	return &r->keys[r->nkeys++].sum;
 }
 
+/* The sums of a chunk that is freed and kept, though marked as in use; NULL: it is in use. */
+static struct ledger_bytes *kept_as(struct run *r, const struct chunk *c)
+{
+	struct ledger_bytes *cached = cached_as(r, c);
+
+	return cached ? cached : is_fastbin(r->w, c) ? &r->sums->fastbin : NULL;
+}
+
 static void commit(struct run *r, const struct chunk *c)
 {
 	uint64_t rss = glibc_walker__resident(r->w, c->addr, c->addr + c->size);
-	struct ledger_bytes *to = &r->sums->used;
-	struct ledger_bytes *cached;
+	struct ledger_bytes *to = &r->sums->used, *kept;
+	bool trusted = !r->w->in->in_use;
 
 	r->sums->chunks++;
 	if (!c->used)
 		to = &r->sums->binned;
-	else if (glibc_walker__live(r->w, c->addr, c->size, rss, r->sums))
+	else if (trusted && glibc_walker__live(r->w, c->addr, c->size, rss, r->sums))
 		;
-	else if ((cached = cached_as(r, c)))
-		to = cached;
-	else if (is_fastbin(r->w, c))
-		to = &r->sums->fastbin;
+	else if ((kept = kept_as(r, c)))
+		to = kept;
+	else if (!trusted)
+		glibc_walker__live(r->w, c->addr, c->size, rss, r->sums);
 	ledger_bytes__add(to, c->size, rss);
 }
 
@@ -283,21 +274,40 @@ static void commit_all(struct run *r)
 	}
 }
 
+/* Where the segment ends at most by now: it grows while it is walked, and before. */
+static uint64_t most(const struct run *r)
+{
+	const struct glibc_arena *a = &r->w->arena[r->s->arena];
+	uint64_t taken, end = (r->s->base & ~(uint64_t)(GLIBC_HEAP_MAX - 1)) + GLIBC_HEAP_MAX;
+
+	if (a->main) {
+		if (glibc_walker__read(r->w, a->bins + OFF_SYSTEM_MEM, &taken, sizeof(taken)) ||
+		    taken - a->system_mem > MAX_GROWTH)
+			return r->s->limit;
+		end = r->s->base + taken + GLIBC_PAGE;
+	}
+	return max_of(r->s->limit, end);
+}
+
 /* Reads where the top of the arena is now. */
 static int read_top(struct run *r)
 {
-	uint64_t head[2], bins = r->w->arena[r->s->arena].bins, size;
+	uint64_t head[2], bins = r->w->arena[r->s->arena].bins, size, limit = r->s->limit;
 	int err = glibc_walker__read(r->w, bins - 16, &r->top, sizeof(r->top));
 
 	if (err)
 		return err;
-	if (r->top < r->s->first || r->top >= r->s->limit || r->top & 15)
+	if (r->top >= limit)
+		limit = most(r);
+	if (r->top < r->s->first || r->top >= limit || r->top & 15)
 		return -EBADMSG;
 	err = glibc_walker__read(r->w, r->top, head, sizeof(head));
 	size = head[1] & ~(uint64_t)CHUNK_FLAGS;
 	if (err)
 		return err;
-	if (size < 16 || size > r->s->limit - r->top)
+	if (size > limit - r->top)
+		limit = most(r);
+	if (size < 16 || size > limit - r->top)
 		return -EBADMSG;
 	r->limit = r->top + size;
 	return 0;

@@ -17,7 +17,6 @@
 #define OWN_BINS 20 /* at least so many lists are empty */
 #define OFF_TOP (-16)
 #define OFF_NEXT 2048
-#define OFF_SYSTEM_MEM 2072
 #define OFF_END 2088 /* of the arena */
 #define MAX_HEAPS (1u << 16)
 #define MAX_DATA (32ULL << 20) /* of one module */
@@ -39,24 +38,9 @@ static bool is_data(const struct ledger_map *m)
 	return m->perms[0] == 'r' && m->perms[1] == 'w' && m->perms[3] == 'p';
 }
 
-/* Bytes of the mapping i and of the bss behind it. */
-static uint64_t data_end(const struct ledger_input *maps, size_t i)
-{
-	uint64_t end = maps->map[i].end;
-
-	for (size_t k = i + 1; k < maps->n && maps->map[k].start == end; k++) {
-		const struct ledger_map *m = &maps->map[k];
-
-		if (!is_data(m) || (*m->path && strcmp(m->path, maps->map[i].path)))
-			break;
-		end = m->end;
-	}
-	return end;
-}
-
 static int load_data(struct glibc_walker *w, uint64_t start, uint64_t end)
 {
-	const struct glibc_extent *p = w->in->present;
+	const struct heap_extent *p = w->in->present;
 	uint64_t *data;
 
 	end = min_of(end, start + MAX_DATA);
@@ -175,7 +159,7 @@ int glibc_find__arenas(struct glibc_walker *w)
 			if (i && maps->map[i - 1].end == m->start && is_data(m - 1) &&
 			    !strcmp(maps->map[i - 1].path, m->path))
 				continue; /* seen with the one before */
-			err = load_data(w, m->start, data_end(maps, i));
+			err = load_data(w, m->start, heap_memory__data_end(maps, i));
 			if (!err)
 				err = find_bins(w);
 			if (err != -ENOENT)

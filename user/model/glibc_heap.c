@@ -25,7 +25,7 @@ static int add_done(struct glibc_walker *w, uint64_t start, uint64_t end)
 	int err = array_reserve(w->done, w->done_cap, w->ndone + 1);
 
 	if (!err)
-		w->done[w->ndone++] = (struct glibc_extent){start, end};
+		w->done[w->ndone++] = (struct heap_extent){start, end};
 	return err;
 }
 
@@ -122,7 +122,7 @@ static uint64_t mmapped_at(struct glibc_walker *w, uint64_t addr, uint64_t end)
 }
 
 struct mmapped {
-	struct glibc_extent *found;
+	struct heap_extent *found;
 	size_t n, cap;
 	uint64_t bytes;
 	const struct glibc_params *params;
@@ -162,7 +162,7 @@ static int scan_range(struct glibc_walker *w, struct mmapped *m, uint64_t addr, 
 		err = array_reserve(m->found, m->cap, m->n + 1);
 		if (err)
 			return err;
-		m->found[m->n++] = (struct glibc_extent){addr, addr + size};
+		m->found[m->n++] = (struct heap_extent){addr, addr + size};
 		m->bytes += size;
 		addr += size;
 	}
@@ -226,7 +226,7 @@ static int walk_mmapped(struct glibc_walker *w, const struct glibc_params *param
 
 static int by_start(const void *a, const void *b)
 {
-	const struct glibc_extent *x = a, *y = b;
+	const struct heap_extent *x = a, *y = b;
 
 	return x->start < y->start ? -1 : x->start > y->start;
 }
@@ -381,7 +381,7 @@ static int walk(struct glibc_walker *w)
 	return err;
 }
 
-int glibc_heap__walk(const struct glibc_heap_input *in, struct glibc_heap *ret)
+int glibc_heap__walk(const struct heap_memory *in, struct glibc_heap *ret)
 {
 	struct glibc_walker w = {.in = in, .out = ret};
 	int err = -ENOMEM;
@@ -390,6 +390,7 @@ int glibc_heap__walk(const struct glibc_heap_input *in, struct glibc_heap *ret)
 	w.window = malloc(GLIBC_WINDOW);
 	if (w.window)
 		err = walk(&w);
+	ret->seen = w.saw_bins;
 	if (err == -ENOENT)
 		snprintf(ret->note, sizeof(ret->note), "%s",
 			 w.saw_bins ? "the arenas of glibc's malloc are damaged, or laid out in a "
@@ -403,5 +404,82 @@ int glibc_heap__walk(const struct glibc_heap_input *in, struct glibc_heap *ret)
 	free(w.seg);
 	free(w.done);
 	free(w.data);
+	return err;
+}
+
+/* --- as a contributor --------------------------------------------------------------------------*/
+
+/* A heap of a glibc arena: starts at a multiple of 64 MiB and is followed by its own reserve, or
+ * fills the 64 MiB. */
+static bool is_arena(const struct ledger_input *in, size_t i)
+{
+	const struct ledger_map *m = &in->map[i], *next = i + 1 < in->n ? m + 1 : NULL;
+
+	if (m->start & (GLIBC_HEAP_MAX - 1) || m->perms[1] != 'w' ||
+	    m->end - m->start > GLIBC_HEAP_MAX)
+		return false;
+	if (m->end - m->start == GLIBC_HEAP_MAX)
+		return true;
+	return next && next->start == m->end && !strncmp(next->perms, "---", 3) && !*next->path &&
+	       next->end == m->start + GLIBC_HEAP_MAX;
+}
+
+enum ledger_kind glibc_heap__classify(const struct ledger_input *in, size_t i)
+{
+	return in->map[i].perms[2] != 'x' && is_arena(in, i) ? LEDGER_HEAP : LEDGER_KINDS;
+}
+
+void glibc_heap__share(const struct glibc_heap *h, struct ledger_share *ret)
+{
+	const struct ledger_bytes *const kept[] = {&h->top, &h->binned, &h->fastbin, &h->tcache};
+
+	*ret = (struct ledger_share){.rest = LEDGER_USED,
+				     .cover = h->cover,
+				     .ncover = h->ncover,
+				     .own = h->own,
+				     .live_virt = h->live_virt,
+				     .live_rss = h->live_rss,
+				     .live_own_virt = h->live_own_virt,
+				     .live_own_rss = h->live_own_rss,
+				     .stray = h->stray,
+				     .nstray = h->nstray,
+				     .failed = h->failed,
+				     .lasting = h->lasting};
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		add_bytes(&ret->kept, kept[i]);
+	ret->walk = (struct ledger_walk){.done = true,
+					 .partial = h->failed,
+					 .chunks = h->chunks,
+					 .arenas = h->arenas,
+					 .heaps = h->heaps,
+					 .retries = h->retries,
+					 .used = h->used.virt,
+					 .mmapped = h->mmapped.virt,
+					 .tcache = h->tcache.virt,
+					 .fastbin = h->fastbin.virt,
+					 .binned = h->binned.virt,
+					 .top = h->top.virt,
+					 .own = h->own.virt};
+	snprintf(ret->walk.note, sizeof(ret->walk.note), "%s", h->note);
+}
+
+int glibc_heap__find(const struct heap_memory *m, struct ledger_share *ret)
+{
+	struct glibc_heap h;
+	int err = glibc_heap__walk(m, &h);
+
+	glibc_heap__share(&h, ret);
+	if (err == -ENOENT && h.seen)
+		err = -EBADMSG; /* there is one, and it is not understood */
+	if (!err) {		/* they are ret's now */
+		h.cover = NULL;
+		h.stray = NULL;
+	} else {
+		ret->cover = NULL;
+		ret->stray = NULL;
+		ret->ncover = ret->nstray = 0;
+		ret->walk.done = false;
+	}
+	glibc_heap__free(&h);
 	return err;
 }

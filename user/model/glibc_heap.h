@@ -19,27 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/ledger_input.h"
+#include "model/heap_memory.h"
+#include "model/ledger_share.h"
 
 #define GLIBC_HEAP_NOTE 200
-
-struct glibc_extent { /* [start, end) */
-	uint64_t start, end;
-};
-
-struct glibc_heap_input {
-	const struct ledger_input *maps;
-	const struct glibc_extent *present; /* resident pages of writable mappings, ascending */
-	size_t npresent;
-	const struct ledger_block *block; /* live blocks of the profile, ascending; may be NULL */
-	size_t nblocks;
-	unsigned version; /* 236 for 2.36; 0: not known */
-	/* Reads exactly len bytes: 0 or a negative errno. */
-	int (*read)(void *arg, uint64_t addr, void *buf, size_t len);
-	/* Is the page at addr resident by now? It was not when `present` was made. */
-	bool (*now_present)(void *arg, uint64_t addr);
-	void *arg;
-};
 
 struct glibc_heap {
 	struct ledger_bytes *cover; /* per mapping of the input: what was walked of it */
@@ -60,6 +43,7 @@ struct glibc_heap {
 	bool cached_known;   /* the keys of the thread caches were found, or none is needed */
 	bool fastbins_known; /* chunks in fast bins can be told from used ones */
 	bool mmapped_exact;  /* as many mmapped chunks as glibc counts */
+	bool seen;	     /* something looks like its main arena, even if it was not found */
 	char note[GLIBC_HEAP_NOTE]; /* what was not possible, one sentence; "": nothing */
 };
 
@@ -68,7 +52,13 @@ struct glibc_heap {
  * -EBADMSG: none of it could be walked; -ENOMEM. *ret is valid in any case (note says why) and is
  * freed by glibc_heap__free.
  */
-int glibc_heap__walk(const struct glibc_heap_input *in, struct glibc_heap *ret);
+int glibc_heap__walk(const struct heap_memory *in, struct glibc_heap *ret);
 void glibc_heap__free(struct glibc_heap *h);
+
+/* What of it goes into a ledger; `cover` and `stray` stay h's. */
+void glibc_heap__share(const struct glibc_heap *h, struct ledger_share *ret);
+/* As a contributor (contributors.h). */
+enum ledger_kind glibc_heap__classify(const struct ledger_input *in, size_t i);
+int glibc_heap__find(const struct heap_memory *m, struct ledger_share *ret);
 
 #endif

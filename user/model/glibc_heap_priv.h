@@ -14,6 +14,8 @@ enum { CHUNK_PREV_INUSE = 1, CHUNK_MMAPPED = 2, CHUNK_FLAGS = 7, CHUNK_MIN = 32 
 
 enum glibc_link { LINK_UNKNOWN, LINK_PLAIN, LINK_SAFE };
 
+#define OFF_SYSTEM_MEM 2072 /* of an arena, from its bins: what it has taken from the system */
+
 struct glibc_arena {
 	uint64_t start, bins, system_mem;
 	bool main;
@@ -39,14 +41,14 @@ struct glibc_sums { /* of one segment */
 };
 
 struct glibc_walker {
-	const struct glibc_heap_input *in;
+	const struct heap_memory *in;
 	struct glibc_heap *out;
 	struct glibc_arena *arena;
 	size_t narenas, arenas_cap;
 	bool saw_bins; /* something looks like the main arena, found or not */
 	struct glibc_segment *seg;
 	size_t nsegs, segs_cap;
-	struct glibc_extent *done; /* what was walked */
+	struct heap_extent *done; /* what was walked */
 	size_t ndone, done_cap;
 	struct glibc_key *key; /* open addressing by value; 0: free */
 	size_t nkeys, key_slots;
@@ -82,11 +84,5 @@ struct glibc_key *glibc_walker__key(struct glibc_walker *w, uint64_t value);
 /* Walks one segment. 0; -EBADMSG: it contradicts itself; -ENODATA: a header is not resident. */
 int glibc_walker__segment(struct glibc_walker *w, const struct glibc_segment *s,
 			  struct glibc_sums *ret);
-
-static inline void ledger_bytes__add(struct ledger_bytes *b, uint64_t virt, uint64_t rss)
-{
-	b->virt += virt;
-	b->rss += rss;
-}
 
 #endif

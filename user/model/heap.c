@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #define DEFAULT_MAX_BLOCKS (64u << 20)
@@ -20,6 +21,7 @@ int heap__new(const struct heap_opts *opts, struct heap **ret)
 	if (!h)
 		return -ENOMEM;
 	livemap__init(&h->live, opts->max_blocks ? opts->max_blocks : DEFAULT_MAX_BLOCKS);
+	livemap__init(&h->given, h->live.max);
 	h->max_sites = opts->max_sites ? opts->max_sites : DEFAULT_MAX_SITES;
 	h->start_ns = opts->start_ns;
 	h->targets = calloc(MW_MAX_TARGETS, sizeof(*h->targets));
@@ -27,9 +29,17 @@ int heap__new(const struct heap_opts *opts, struct heap **ret)
 		heap__free(h);
 		return -ENOMEM;
 	}
-	heap__set_rate(h, opts->sample_bytes);
+	heap__set_rate(h, opts->sample_bytes, 0);
 	*ret = h;
 	return 0;
+}
+
+static void free_reuse(struct heap_target *t)
+{
+	if (t->reuse)
+		reuse__fini(t->reuse);
+	free(t->reuse);
+	t->reuse = NULL;
 }
 
 void heap__free(struct heap *h)
@@ -37,12 +47,16 @@ void heap__free(struct heap *h)
 	if (!h)
 		return;
 	livemap__fini(&h->live);
+	livemap__fini(&h->given);
 	for (size_t i = 0; i < h->nsites; i++) {
 		hist__clear(&h->sites[i].hist);
 		free(h->sites[i].ages);
 	}
-	for (size_t i = 0; h->targets && i < MW_MAX_TARGETS; i++)
+	for (size_t i = 0; h->targets && i < MW_MAX_TARGETS; i++) {
 		free(h->targets[i].hist);
+		free(h->targets[i].moments);
+		free_reuse(&h->targets[i]);
+	}
 	free(h->sites);
 	free(h->frames);
 	hash_index__fini(&h->index);
@@ -51,15 +65,46 @@ void heap__free(struct heap *h)
 	free(h);
 }
 
-void heap__set_rate(struct heap *h, uint64_t sample_bytes)
+static size_t rate_number(struct heap *h, uint64_t sample_bytes, double scale)
 {
-	if (h->nrates && h->rates[h->nrates - 1].sample_bytes == sample_bytes)
-		return;
+	for (size_t i = 0; i < h->nrates; i++) {
+		if (h->rates[i].sample_bytes == sample_bytes && h->rates[i].scale == scale)
+			return i;
+	}
 	/* Blocks remember their rate by number. When the numbers are used up the last is reused:
 	 * the estimate of blocks from it is off by the ratio of the two rates. */
 	if (h->nrates == ARRAY_SIZE(h->rates))
 		h->nrates--;
-	h->rates[h->nrates++].sample_bytes = sample_bytes;
+	h->rates[h->nrates] = (struct heap_rate){sample_bytes, scale};
+	return h->nrates++;
+}
+
+void heap__set_rate(struct heap *h, uint64_t sample_bytes, uint64_t since_ns)
+{
+	h->before = h->now;
+	h->rate_since_ns = since_ns;
+	h->now.always = rate_number(h, sample_bytes, 1);
+	h->now.windowed = h->scale > 1 ? rate_number(h, sample_bytes, h->scale) : h->now.always;
+}
+
+void heap__set_scale(struct heap *h, double scale)
+{
+	h->scale = scale;
+	h->now.windowed = rate_number(h, h->rates[h->now.always].sample_bytes, scale);
+}
+
+int heap__set_windowed(struct heap *h, uint32_t target, bool windowed)
+{
+	struct heap_target *t = &h->targets[target];
+
+	if (windowed && !t->reuse) {
+		t->reuse = malloc(sizeof(*t->reuse));
+		if (!t->reuse)
+			return -ENOMEM;
+		reuse__init(t->reuse, h->live.max);
+	}
+	t->windowed = windowed;
+	return 0;
 }
 
 double heap__weight(uint64_t size, uint64_t sample_bytes)
@@ -88,7 +133,7 @@ const uint32_t *heap__site_frames(const struct heap *h, const struct heap_site *
 
 static uint64_t site_hash(uint32_t target, uint64_t stack)
 {
-	return util__mix64(stack ^ (uint64_t)target << 32);
+	return keyhash__words(stack, target);
 }
 
 struct heap_site *heap__find_site(struct heap *h, uint32_t target, uint64_t stack)
@@ -138,12 +183,21 @@ int heap__stack(struct heap *h, uint32_t target, uint64_t stack, uint8_t end,
 		const uint32_t *frames, size_t n, uint32_t *ret)
 {
 	const struct heap_site *s = heap__find_site(h, target, stack);
+	int err;
 
 	if (s) {
 		*ret = s - h->sites;
 		return 0;
 	}
-	return site_add(h, target, stack, end, frames, n, ret);
+	err = site_add(h, target, stack, end, frames, n, ret);
+	if (err)
+		heap__refuse_stack(h);
+	return err;
+}
+
+void heap__refuse_stack(struct heap *h)
+{
+	h->refused = true;
 }
 
 uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack)
@@ -152,7 +206,10 @@ uint32_t heap__site_for(struct heap *h, uint32_t target, uint64_t stack)
 	uint32_t site;
 
 	if (!s && stack) {
-		h->targets[target].late_stacks++;
+		if (h->refused)
+			h->targets[target].roomless_stacks++;
+		else
+			h->targets[target].late_stacks++;
 		s = heap__find_site(h, target, 0);
 	}
 	if (s)
@@ -185,9 +242,27 @@ static uint64_t lifetime_us(const struct heap *h, const struct livemap_block *b,
 	return us > 0 ? us : 0;
 }
 
-static double block_weight(const struct heap *h, const struct livemap_block *b)
+double heap__block_weight(const struct heap *h, const struct livemap_block *b)
 {
-	return heap__weight(b->size, h->rates[b->rate].sample_bytes);
+	const struct livemap_block *given;
+
+	if (b->rate != HEAP_GIVEN)
+		return heap__weight(b->size, h->rates[b->rate].sample_bytes) *
+		       h->rates[b->rate].scale;
+	given = livemap__find(&h->given, b->key);
+	return given ? (double)given->size / (double)b->size : 1;
+}
+
+/* The block is accounted for, and gone. */
+static void forget_given(struct heap *h, const struct livemap_block *b)
+{
+	struct reuse *reuse = h->targets[b->key >> MW_ADDR_BITS].reuse;
+	struct livemap_block given;
+
+	if (b->rate == HEAP_GIVEN)
+		livemap__take(&h->given, b->key, &given);
+	if (reuse)
+		reuse__forget(reuse, b->key);
 }
 
 /* sign +1: allocated, -1: freed. */
@@ -195,7 +270,7 @@ static void account_free(struct heap *h, uint32_t target, const struct livemap_b
 {
 	struct heap_target *t = &h->targets[target];
 	struct heap_site *s = &h->sites[b->site];
-	double w = sign * block_weight(h, b), bytes = w * (double)b->size;
+	double w = sign * heap__block_weight(h, b), bytes = w * (double)b->size;
 
 	t->free_objects += w;
 	t->free_bytes += bytes;
@@ -211,7 +286,7 @@ static void account_alloc(struct heap *h, uint32_t target, const struct livemap_
 {
 	struct heap_target *t = &h->targets[target];
 	struct heap_site *s = &h->sites[b->site];
-	double w = block_weight(h, b), bytes = w * (double)b->size;
+	double w = heap__block_weight(h, b), bytes = w * (double)b->size;
 
 	if (!s->alloc_samples) {
 		s->first_ms = b->time_ms;
@@ -231,7 +306,7 @@ static void account_alloc(struct heap *h, uint32_t target, const struct livemap_
 static void count_size(struct heap *h, uint32_t target, const struct livemap_block *b)
 {
 	struct heap_target *t = &h->targets[target];
-	double w = block_weight(h, b);
+	double w = heap__block_weight(h, b);
 
 	if (!t->hist)
 		t->hist = calloc(1, sizeof(*t->hist));
@@ -246,7 +321,7 @@ static void count_life(struct heap *h, uint32_t target, const struct livemap_blo
 		       uint64_t life_us, int sign)
 {
 	struct heap_target *t = &h->targets[target];
-	double w = sign * block_weight(h, b);
+	double w = sign * heap__block_weight(h, b);
 
 	if (t->hist)
 		hist_total__add_life(t->hist, b->size, life_us, w);
@@ -273,11 +348,50 @@ static void forget_realloc(struct heap *h, uint32_t tid, struct heap_realloc *re
 	}
 }
 
-void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
+static void note_moment(struct heap *h, uint32_t target, uint64_t time_ns)
+{
+	struct heap_target *t = &h->targets[target];
+
+	if (!h->keeps_moments)
+		return;
+	if (!t->moments)
+		t->moments = calloc(1, sizeof(*t->moments));
+	if (t->moments)
+		moments__note(t->moments, time_ns, t->alloc_bytes - t->free_bytes, t->alloc_bytes);
+}
+
+void heap__keep_moments(struct heap *h)
+{
+	h->keeps_moments = true;
+}
+
+bool heap__at(const struct heap *h, uint32_t target, uint64_t time_ns, double *ret_inuse_bytes,
+	      double *ret_alloc_bytes)
+{
+	const struct moments *m = h->targets[target].moments;
+
+	return m && moments__at(m, time_ns, ret_inuse_bytes, ret_alloc_bytes);
+}
+
+/* A block that has come into the live map: remembers its weight. 0; if there is no room the block
+ * is out again. */
+static int keep_given(struct heap *h, const struct livemap_block *b, uint64_t weight)
+{
+	struct livemap_block given = {.key = b->key, .size = weight}, old;
+	int r = livemap__put(&h->given, &given, &old);
+
+	if (r < 0)
+		livemap__take(&h->live, b->key, &old);
+	return r < 0 ? r : 0;
+}
+
+/* weight: bytes, of a block with HEAP_GIVEN. */
+static void block_in(struct heap *h, const struct mw_ev_alloc *ev, uint64_t size, size_t rate,
+		     uint64_t weight)
 {
 	struct livemap_block b = {.key = MW_LIVE_KEY(ev->hdr.target, ev->addr),
-				  .size = ev->size,
-				  .rate = h->nrates - 1,
+				  .size = size,
+				  .rate = rate,
 				  .time_ms = heap__time_ms(h, ev->hdr.time_ns),
 				  .time_fraction = ms_fraction(h, ev->hdr.time_ns)};
 	struct heap_target *t;
@@ -292,17 +406,36 @@ void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
 		forget_realloc(h, ev->hdr.tid, NULL);
 	b.site = heap__site_for(h, ev->hdr.target, ev->stack);
 	r = b.site == UINT32_MAX ? -ENOMEM : livemap__put(&h->live, &b, &old);
+	if (r > 0) {
+		/* the free of one that is seen in windows is missed more often than not */
+		t->implied_frees += !t->reuse;
+		account_free(h, ev->hdr.target, &old, 1);
+		forget_given(h, &old);
+	}
+	if (r >= 0 && rate == HEAP_GIVEN)
+		r = keep_given(h, &b, weight);
 	if (r < 0) {
 		t->lost_blocks++;
 		t->lost_bytes += ev->size;
 		return;
 	}
-	if (r) {
-		t->implied_frees++;
-		account_free(h, ev->hdr.target, &old, 1);
-	}
 	account_alloc(h, ev->hdr.target, &b);
 	count_size(h, ev->hdr.target, &b);
+	note_moment(h, ev->hdr.target, ev->hdr.time_ns);
+}
+
+void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
+{
+	bool windowed = ev->hdr.target < MW_MAX_TARGETS && h->targets[ev->hdr.target].windowed;
+	const struct heap_rates *r = ev->hdr.time_ns < h->rate_since_ns ? &h->before : &h->now;
+
+	block_in(h, ev, ev->size, windowed ? r->windowed : r->always, 0);
+}
+
+void heap__weighed(struct heap *h, const struct mw_ev_weighed *ev)
+{
+	/* an empty block has a weight, too, and bytes are the weight of all that it stands for */
+	block_in(h, &ev->alloc, max_of(ev->alloc.size, (uint64_t)1), HEAP_GIVEN, ev->weight);
 }
 
 /* Some allocators free the old block of a realloc by their own free: that is no second free. */
@@ -325,13 +458,15 @@ void heap__dealloc(struct heap *h, const struct mw_ev_free *ev)
 	if (ev->hdr.target >= MW_MAX_TARGETS)
 		return;
 	if (!livemap__take(&h->live, MW_LIVE_KEY(ev->hdr.target, ev->addr), &b)) {
-		if (!freed_by_realloc(h, ev))
+		if (!freed_by_realloc(h, ev) && !h->targets[ev->hdr.target].reuse)
 			h->targets[ev->hdr.target].unknown_frees++;
 		return;
 	}
 	account_free(h, ev->hdr.target, &b, 1);
+	note_moment(h, ev->hdr.target, ev->hdr.time_ns);
 	life_us = lifetime_us(h, &b, ev->hdr.time_ns);
 	count_life(h, ev->hdr.target, &b, life_us, 1);
+	forget_given(h, &b);
 	if (!(ev->flags & MW_FREE_REALLOC))
 		return;
 	forget_realloc(h, ev->hdr.tid, NULL);
@@ -376,6 +511,17 @@ void heap__undealloc(struct heap *h, const struct mw_ev_free *ev)
 	count_life(h, ev->hdr.target, &r.block, r.life_us, -1);
 }
 
+bool heap__bury(struct heap *h, uint32_t target, uint64_t addr)
+{
+	struct livemap_block b;
+
+	if (!livemap__take(&h->live, MW_LIVE_KEY(target, addr), &b))
+		return false;
+	account_free(h, target, &b, 1);
+	forget_given(h, &b);
+	return true;
+}
+
 struct copy {
 	struct heap *h;
 	struct livemap_block *blocks;
@@ -408,28 +554,35 @@ static uint32_t site_of_child(struct heap *h, uint32_t child, const struct heap_
 		return UINT32_MAX;
 	memcpy(frames, h->frames + s->frame0, s->nframes * sizeof(*frames));
 	return heap__stack(h, child, s->stack, s->end, frames, s->nframes, &site) ? UINT32_MAX
-										   : site;
+										  : site;
 }
 
 int heap__fork(struct heap *h, uint32_t parent, uint32_t child)
 {
 	struct copy c = {.h = h, .target = parent};
+	const struct reuse *from = h->targets[parent].reuse;
+	struct reuse *to = h->targets[child].reuse;
 	struct livemap_block old;
 
 	livemap__each(&h->live, collect, &c);
 	for (size_t i = 0; i < c.n; i++) {
 		struct livemap_block b = c.blocks[i];
 		struct heap_site s = h->sites[b.site];
+		const struct livemap_block *given =
+			b.rate == HEAP_GIVEN ? livemap__find(&h->given, b.key) : NULL;
 
 		b.key = MW_LIVE_KEY(child, b.key & ((1ULL << MW_ADDR_BITS) - 1));
 		b.site = site_of_child(h, child, &s);
-		if (b.site == UINT32_MAX || livemap__put(&h->live, &b, &old)) {
+		if (b.site == UINT32_MAX || livemap__put(&h->live, &b, &old) ||
+		    (given && keep_given(h, &b, given->size))) {
 			h->targets[child].lost_blocks++;
 			h->targets[child].lost_bytes += b.size;
 			continue;
 		}
 		account_alloc(h, child, &b);
 		count_size(h, child, &b);
+		if (from && to)
+			reuse__copy(from, c.blocks[i].key, to, b.key);
 	}
 	h->targets[child].used = true;
 	free(c.blocks);
@@ -443,8 +596,10 @@ void heap__clear_target(struct heap *h, uint32_t target)
 
 	livemap__each(&h->live, collect, &c);
 	for (size_t i = 0; i < c.n; i++) {
-		if (livemap__take(&h->live, c.blocks[i].key, &b))
-			account_free(h, target, &b, 1);
+		if (!livemap__take(&h->live, c.blocks[i].key, &b))
+			continue;
+		account_free(h, target, &b, 1);
+		forget_given(h, &b);
 	}
 	free(c.blocks);
 }
@@ -479,6 +634,8 @@ void heap__drop_target(struct heap *h, uint32_t target)
 		h->ndropped++;
 	}
 	free(t->hist);
+	free(t->moments);
+	free_reuse(t);
 	memset(t, 0, sizeof(*t));
 }
 
@@ -514,12 +671,14 @@ size_t heap__memory(const struct heap *h)
 {
 	size_t hists = 0;
 
+	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
+		hists += h->targets[i].moments ? sizeof(*h->targets[i].moments) : 0;
 	for (size_t i = 0; i < h->nsites; i++)
 		hists += hist__memory(&h->sites[i].hist) +
 			 (h->sites[i].ages ? sizeof(*h->sites[i].ages) : 0);
-	return hists + livemap__memory(&h->live) + h->sites_cap * sizeof(*h->sites) +
-	       h->frames_cap * sizeof(*h->frames) + hash_index__bytes(&h->index) +
-	       MW_MAX_TARGETS * sizeof(*h->targets) + sizeof(*h);
+	return hists + livemap__memory(&h->live) + livemap__memory(&h->given) +
+	       h->sites_cap * sizeof(*h->sites) + h->frames_cap * sizeof(*h->frames) +
+	       hash_index__bytes(&h->index) + MW_MAX_TARGETS * sizeof(*h->targets) + sizeof(*h);
 }
 
 struct blocks {
@@ -542,7 +701,7 @@ static void collect_block(void *arg, const struct livemap_block *b)
 	c->block[c->n++] = (struct ledger_block){
 		.addr = b->key & ((1ULL << MW_ADDR_BITS) - 1),
 		.size = b->size,
-		.bytes = b->size * heap__weight(b->size, c->heap->rates[b->rate].sample_bytes),
+		.bytes = (double)b->size * heap__block_weight(c->heap, b),
 		.site = b->site,
 	};
 }

@@ -4,38 +4,54 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/top_n.h"
 #include "core/util.h"
-#include "model/glibc_heap.h"
+#include "model/contributors.h"
 
-#define ARENA_BYTES (64ULL << 20) /* glibc: heaps of threads' arenas are aligned to this */
+#define BSS_MAX (64ULL << 20)
 #define RESERVATION_MIN (256ULL << 20)
-#define GO_ARENA_START 0xc000000000ULL /* where Go's runtime asks for its first arena */
-#define GO_ARENA_END 0xe000000000ULL
+
+#define KINDS(X)                                                                                 \
+	X(LEDGER_LIVE, "live_heap", "live heap, attributed to stacks")                           \
+	X(LEDGER_OLD, "heap_before_attach", "live heap without a stack: from before the attach") \
+	X(LEDGER_USED, "heap_used", "live heap (no heap profile runs)")                          \
+	X(LEDGER_BEFORE, "heap_before_attach_and_retained",                                      \
+	  "heap from before the attach, and retained by the allocator")                          \
+	X(LEDGER_RETAINED, "allocator_retained", "retained by the allocator, not in use")        \
+	X(LEDGER_OVERHEAD, "allocator_overhead", "allocator's headers, rounding and tables")     \
+	X(LEDGER_HEAP, "heap", "allocator's memory (no heap profile runs)")                      \
+	X(LEDGER_STACK_MAIN, "stack_main", "stack of the main thread")                           \
+	X(LEDGER_STACK_THREADS, "stack_threads", "stacks of other threads")                      \
+	X(LEDGER_MODULE_CODE, "module_code", "code of modules")                                  \
+	X(LEDGER_MODULE_DATA, "module_data", "data of modules")                                  \
+	X(LEDGER_FILES, "files", "mapped files")                                                 \
+	X(LEDGER_SHARED, "shared", "shared memory")                                              \
+	X(LEDGER_GO, "go_heap", "Go heap and runtime")                                           \
+	X(LEDGER_GO_INUSE, "go_heap_inuse", "Go heap in use")                                    \
+	X(LEDGER_GO_FREE, "go_heap_free", "Go heap, free and kept")                              \
+	X(LEDGER_GO_RELEASED, "go_heap_released", "Go heap, released or not used yet")           \
+	X(LEDGER_GO_STACKS, "go_stacks", "goroutine stacks")                                     \
+	X(LEDGER_GO_METADATA, "go_metadata", "Go spans, caches and GC tables")                   \
+	X(LEDGER_GO_OFFHEAP, "go_off_heap", "Go off-heap: profile buckets and other")            \
+	X(LEDGER_JIT, "jit", "anonymous code (JIT)")                                             \
+	X(LEDGER_PYTHON, "python_arenas", "Python arenas")                                       \
+	X(LEDGER_RESERVED, "reserved", "reserved, not accessible")                               \
+	X(LEDGER_KERNEL, "kernel", "kernel's own mappings (vdso, vvar)")                         \
+	X(LEDGER_OTHER, "unattributed", "unattributed anonymous memory")                         \
+	X(LEDGER_DIFFERENCE, "difference", "kernel's counter minus the mappings")
 
 static const struct {
 	const char *key, *name;
 } kinds[LEDGER_KINDS] = {
-	[LEDGER_LIVE] = {"live_heap", "live heap, attributed to stacks"},
-	[LEDGER_OLD] = {"heap_before_attach", "live heap without a stack: from before the attach"},
-	[LEDGER_USED] = {"heap_used", "live heap (no heap profile runs)"},
-	[LEDGER_BEFORE] = {"heap_before_attach_and_retained",
-			   "heap from before the attach, and retained by the allocator"},
-	[LEDGER_RETAINED] = {"allocator_retained", "retained by the allocator, not in use"},
-	[LEDGER_OVERHEAD] = {"allocator_overhead", "allocator's headers, rounding and tables"},
-	[LEDGER_HEAP] = {"heap", "allocator's memory (no heap profile runs)"},
-	[LEDGER_STACK_MAIN] = {"stack_main", "stack of the main thread"},
-	[LEDGER_STACK_THREADS] = {"stack_threads", "stacks of other threads"},
-	[LEDGER_MODULE_CODE] = {"module_code", "code of modules"},
-	[LEDGER_MODULE_DATA] = {"module_data", "data of modules"},
-	[LEDGER_FILES] = {"files", "mapped files"},
-	[LEDGER_SHARED] = {"shared", "shared memory"},
-	[LEDGER_GO] = {"go_heap", "Go heap and runtime"},
-	[LEDGER_JIT] = {"jit", "anonymous code (JIT)"},
-	[LEDGER_PYTHON] = {"python_arenas", "Python arenas"},
-	[LEDGER_RESERVED] = {"reserved", "reserved, not accessible"},
-	[LEDGER_KERNEL] = {"kernel", "kernel's own mappings (vdso, vvar)"},
-	[LEDGER_OTHER] = {"unattributed", "unattributed anonymous memory"},
-	[LEDGER_DIFFERENCE] = {"difference", "kernel's counter minus the mappings"},
+#define ROW(kind, key, name) [kind] = {key, name},
+	KINDS(ROW)
+#undef ROW
+};
+
+const char *const ledger_columns[LEDGER_KINDS] = {
+#define COLUMN(kind, key, name) [kind] = "ledger_" key "_bytes",
+	KINDS(COLUMN)
+#undef COLUMN
 };
 
 const char *ledger__name(enum ledger_kind k)
@@ -76,20 +92,6 @@ static bool has_block(const struct ledger_map *m, const struct ledger_heap *heap
 	return heap && lo < heap->nblocks && heap->block[lo].addr < m->end;
 }
 
-/* A heap of a glibc arena: starts at a multiple of 64 MiB and is followed by its own reserve, or
- * fills the 64 MiB. */
-static bool is_arena(const struct ledger_input *in, size_t i)
-{
-	const struct ledger_map *m = &in->map[i], *next = i + 1 < in->n ? m + 1 : NULL;
-
-	if (m->start & (ARENA_BYTES - 1) || m->perms[1] != 'w' || m->end - m->start > ARENA_BYTES)
-		return false;
-	if (m->end - m->start == ARENA_BYTES)
-		return true;
-	return next && next->start == m->end && starts(next->perms, "---") && !*next->path &&
-	       next->end == m->start + ARENA_BYTES;
-}
-
 /* True if some mapping of the same file is executable: the file is a module. */
 static bool is_module(const struct ledger_input *in, size_t i)
 {
@@ -123,18 +125,19 @@ static enum ledger_kind classify_anonymous(const struct ledger_input *in, size_t
 {
 	const struct ledger_map *m = &in->map[i], *prev = i ? m - 1 : NULL;
 
-	if (starts(m->path, "[anon: Go") ||
-	    (m->start >= GO_ARENA_START && m->end <= GO_ARENA_END && m->perms[1] == 'w'))
-		return LEDGER_GO;
+	enum ledger_kind kind = contributors__classify(in, i);
+
+	if (kind != LEDGER_KINDS)
+		return kind;
 	if (m->perms[2] == 'x')
 		return LEDGER_JIT;
-	if (has_block(m, heap) || is_arena(in, i))
+	if (has_block(m, heap))
 		return LEDGER_HEAP;
 	if (m->stack_of_thread || starts(m->path, "[stack:"))
 		return LEDGER_STACK_THREADS;
 	/* bss lies behind its module's data */
 	if (prev && prev->end == m->start && *prev->path == '/' && is_module(in, i - 1) &&
-	    m->end - m->start < ARENA_BYTES)
+	    m->end - m->start < BSS_MAX)
 		return LEDGER_MODULE_DATA;
 	return LEDGER_OTHER;
 }
@@ -164,23 +167,22 @@ enum ledger_kind ledger__classify(const struct ledger_input *in, size_t i,
 	return classify_anonymous(in, i, heap);
 }
 
+static int by_virt(const void *a, const void *b)
+{
+	const struct ledger_reservation *x = a, *y = b;
+
+	return (x->virt_bytes < y->virt_bytes) - (x->virt_bytes > y->virt_bytes);
+}
+
 static void add_reservation(struct ledger *l, const struct ledger_map *m)
 {
 	struct ledger_reservation r = {m->start, m->end - m->start, m->rss,
 				       !starts(m->perms, "---")};
-	size_t at = l->nreservations;
 
 	if (r.virt_bytes < RESERVATION_MIN || r.rss_bytes > r.virt_bytes / 2)
 		return;
-	while (at && l->reservation[at - 1].virt_bytes < r.virt_bytes)
-		at--;
-	if (at == LEDGER_RESERVATIONS)
-		return;
-	if (l->nreservations < LEDGER_RESERVATIONS)
-		l->nreservations++;
-	memmove(&l->reservation[at + 1], &l->reservation[at],
-		(l->nreservations - at - 1) * sizeof(r));
-	l->reservation[at] = r;
+	l->nreservations = top_n__insert(l->reservation, l->nreservations, LEDGER_RESERVATIONS,
+					 sizeof(r), &r, by_virt);
 }
 
 /* Splits the allocator's memory that was not walked by what the profile knows. */
@@ -219,6 +221,14 @@ static void move(struct ledger_line *from, struct ledger_line *to, double virt, 
 	from->rss_bytes -= r;
 }
 
+static void add_all(struct ledger_line *to, const struct ledger_line *from)
+{
+	to->virt_bytes += from->virt_bytes;
+	to->rss_bytes += from->rss_bytes;
+	to->swap_bytes += from->swap_bytes;
+	to->mappings += from->mappings;
+}
+
 static void move_bytes(struct ledger_line *from, struct ledger_line *to,
 		       const struct ledger_bytes *b)
 {
@@ -226,30 +236,36 @@ static void move_bytes(struct ledger_line *from, struct ledger_line *to,
 }
 
 /*
- * Splits the allocator's memory that was walked, `all`, by what its chunks are. The walk and the
+ * Splits the memory that a contributor covers, `all`, by what it says of it. What it read and the
  * mappings are of slightly different moments, and sampled blocks make an estimate: no line takes
  * more than there is, what is left is in use.
  */
-static void split_walked(struct ledger *l, const struct ledger_heap *heap, struct ledger_line *all)
+static void split_share(struct ledger *l, const struct ledger_heap *heap,
+			const struct ledger_share *w, struct ledger_line *all)
 {
-	const struct glibc_heap *w = heap->walk;
 	struct ledger_line *kept = &l->line[LEDGER_RETAINED];
 	struct ledger_line *own = &l->line[LEDGER_OVERHEAD];
 
-	move_bytes(all, own, &w->own);
-	move_bytes(all, kept, &w->top);
-	move_bytes(all, kept, &w->binned);
-	move_bytes(all, kept, &w->fastbin);
-	move_bytes(all, kept, &w->tcache);
-	own->mappings = kept->mappings = all->mappings;
-	if (!heap->known) {
-		l->line[LEDGER_USED] = *all;
+	for (size_t i = 0; i < w->nparts; i++) {
+		if (w->part[i].bytes.virt)
+			move_bytes(all, &l->line[w->part[i].kind], &w->part[i].bytes);
+	}
+	if (w->own.virt) {
+		move_bytes(all, own, &w->own);
+		own->mappings = all->mappings;
+	}
+	if (w->kept.virt) {
+		move_bytes(all, kept, &w->kept);
+		kept->mappings = all->mappings;
+	}
+	if (w->rest != LEDGER_USED || !heap->known) {
+		add_all(&l->line[w->rest], all);
 		return;
 	}
 	if (w->live_rss > all->rss_bytes)
-		l->over_bytes = w->live_rss - all->rss_bytes;
+		l->over_bytes += w->live_rss - all->rss_bytes;
 	if (w->live_virt > w->live_rss)
-		l->untouched_bytes = w->live_virt - w->live_rss;
+		l->untouched_bytes += w->live_virt - w->live_rss;
 	move(all, &l->line[LEDGER_LIVE], w->live_virt, w->live_rss);
 	move(all, own, w->live_own_virt, w->live_own_rss);
 	own->mappings = all->mappings;
@@ -259,32 +275,28 @@ static void split_walked(struct ledger *l, const struct ledger_heap *heap, struc
 		l->line[LEDGER_LIVE].rss_bytes += all->rss_bytes - all->virt_bytes;
 		all->rss_bytes = all->virt_bytes;
 	}
-	l->line[LEDGER_OLD] = *all;
+	add_all(&l->line[LEDGER_OLD], all);
+}
+
+/* The allocator's heap that was walked. */
+static const struct ledger_share *walked(const struct ledger_heap *heap)
+{
+	for (size_t i = 0; i < heap->nshares; i++) {
+		if (heap->share[i].walk.done)
+			return &heap->share[i];
+	}
+	return NULL;
 }
 
 static void describe_walk(struct ledger *l, const struct ledger_heap *heap)
 {
-	const struct glibc_heap *w = heap->walk;
+	const struct ledger_share *w = walked(heap);
 
-	if (!w) {
+	if (w)
+		l->walk = w->walk;
+	else
 		snprintf(l->walk.note, sizeof(l->walk.note), "%s",
 			 heap->why_not ? heap->why_not : "");
-		return;
-	}
-	l->walk = (struct ledger_walk){.done = true,
-				       .partial = w->failed,
-				       .chunks = w->chunks,
-				       .arenas = w->arenas,
-				       .heaps = w->heaps,
-				       .retries = w->retries,
-				       .used = w->used.virt,
-				       .mmapped = w->mmapped.virt,
-				       .tcache = w->tcache.virt,
-				       .fastbin = w->fastbin.virt,
-				       .binned = w->binned.virt,
-				       .top = w->top.virt,
-				       .own = w->own.virt};
-	snprintf(l->walk.note, sizeof(l->walk.note), "%s", w->note);
 }
 
 static void add_line(struct ledger_line *l, uint64_t virt, uint64_t rss, uint64_t swap)
@@ -295,45 +307,40 @@ static void add_line(struct ledger_line *l, uint64_t virt, uint64_t rss, uint64_
 	l->mappings++;
 }
 
-/* Puts one mapping into its line; what was walked of it into `walked`. */
+/* Puts one mapping into its line; what contributors cover of it into theirs, `covered`. */
 static void add_map(struct ledger *l, const struct ledger_input *in, size_t i,
-		    const struct ledger_heap *rest, struct ledger_line *walked)
+		    const struct ledger_heap *rest, struct ledger_line *covered)
 {
 	const struct ledger_map *m = &in->map[i];
-	const struct glibc_heap *w = rest->walk;
-	struct ledger_bytes c = w && i < w->ncover ? w->cover[i] : (struct ledger_bytes){0};
 	enum ledger_kind kind = ledger__classify(in, i, rest);
-	uint64_t virt = m->end - m->start, rss = m->rss, swap = m->swap;
+	uint64_t all = m->end - m->start, virt = all, rss = m->rss, swap = m->swap;
 
-	if (rest->python && rest->python[i].virt) {
-		struct ledger_bytes p = rest->python[i];
+	for (size_t k = 0; k < rest->nshares; k++) {
+		const struct ledger_share *s = &rest->share[k];
+		struct ledger_bytes c = i < s->ncover ? s->cover[i] : (struct ledger_bytes){0};
+		uint64_t part = min_of(c.virt, virt), resident = min_of(c.rss, rss);
 
-		p.virt = min_of(p.virt, virt);
-		p.rss = min_of(p.rss, rss);
-		add_line(&l->line[LEDGER_PYTHON], p.virt, p.rss, p.virt > virt / 2 ? swap : 0);
-		swap = p.virt > virt / 2 ? 0 : swap;
-		virt -= p.virt;
-		rss -= p.rss;
-		if (!virt && !rss)
-			return;
+		if (!part)
+			continue;
+		add_line(&covered[k], part, resident, part > virt / 2 ? swap : 0);
+		swap = part > virt / 2 ? 0 : swap;
+		virt -= part;
+		rss -= resident;
 	}
-	c.virt = min_of(c.virt, virt);
-	c.rss = min_of(c.rss, rss);
-	if (c.virt) {
-		add_line(walked, c.virt, c.rss, c.virt > virt / 2 ? swap : 0);
-		swap = c.virt > virt / 2 ? 0 : swap;
-		if (c.virt == virt && c.rss == rss)
+	if (virt < all) {
+		if (!virt && !rss)
 			return;
 		/* beside the heap: others' memory that the kernel joined to it */
 		if (kind == LEDGER_HEAP && !has_block(m, rest))
 			kind = LEDGER_OTHER;
 	}
-	add_line(&l->line[kind], virt - c.virt, rss - c.rss, swap);
+	add_line(&l->line[kind], virt, rss, swap);
 }
 
 void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap, struct ledger *ret)
 {
-	struct ledger_line *diff = &ret->line[LEDGER_DIFFERENCE], walked = {0};
+	struct ledger_line *diff = &ret->line[LEDGER_DIFFERENCE];
+	struct ledger_line covered[CONTRIBUTORS] = {0};
 	struct ledger_heap rest = heap ? *heap : (struct ledger_heap){0};
 	int64_t rss = 0, virt = 0;
 
@@ -344,21 +351,26 @@ void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap,
 	ret->pgtables_bytes = in->pgtables_bytes;
 	ret->steady = in->steady;
 	ret->unix_ms = in->unix_ms;
-	if (rest.walk) { /* blocks in walked heaps are accounted for by the walk */
-		rest.block = rest.walk->stray;
-		rest.nblocks = rest.walk->nstray;
+	rest.nshares = min_of(rest.nshares, (size_t)CONTRIBUTORS);
+	for (size_t k = 0; k < rest.nshares; k++) {
+		if (!rest.share[k].walk.done)
+			continue;
+		/* blocks in walked heaps are accounted for by the walks; the last has what is left
+		 */
+		rest.block = rest.share[k].stray;
+		rest.nblocks = rest.share[k].nstray;
 	}
 	for (size_t i = 0; i < in->n; i++) {
 		const struct ledger_map *m = &in->map[i];
 
-		add_map(ret, in, i, &rest, &walked);
+		add_map(ret, in, i, &rest, covered);
 		virt += m->end - m->start;
 		rss += m->rss;
 		ret->hugetlb_bytes += m->hugetlb;
 		add_reservation(ret, m);
 	}
-	if (rest.walk)
-		split_walked(ret, &rest, &walked);
+	for (size_t k = 0; k < rest.nshares; k++)
+		split_share(ret, &rest, &rest.share[k], &covered[k]);
 	if (rest.known) {
 		ret->has_heap = true;
 		ret->from_start = rest.from_start;

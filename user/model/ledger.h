@@ -16,43 +16,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/ledger_input.h"
-
-struct glibc_heap;
+#include "model/ledger_share.h"
 
 struct ledger_heap {
 	bool known;			  /* a heap profile runs */
 	bool from_start;		  /* since the process began: nothing is from before */
 	const struct ledger_block *block; /* ascending addresses */
 	size_t nblocks;
-	/* glibc's heap, chunk by chunk; NULL: it was not walked, `why_not` says why (or is NULL) */
-	const struct glibc_heap *walk;
-	const char *why_not;
-	const struct ledger_bytes *python; /* of each mapping what is Python's arenas, or NULL */
-};
-
-enum ledger_kind {
-	LEDGER_LIVE,	 /* live heap attributed to stacks */
-	LEDGER_OLD,	 /* heap in use that the profile has no stack of: from before the attach */
-	LEDGER_USED,	 /* heap in use where no profile runs */
-	LEDGER_BEFORE,	 /* where the heap was not walked: LEDGER_OLD and LEDGER_RETAINED in one */
-	LEDGER_RETAINED, /* what the allocator keeps but nobody uses */
-	LEDGER_OVERHEAD, /* headers, rounding, the allocator's tables */
-	LEDGER_HEAP,	 /* allocator's memory where no profile runs and nothing was walked */
-	LEDGER_STACK_MAIN,
-	LEDGER_STACK_THREADS,
-	LEDGER_MODULE_CODE, /* executable mappings of modules */
-	LEDGER_MODULE_DATA, /* all other mappings of modules, their bss too */
-	LEDGER_FILES,	    /* other mapped files */
-	LEDGER_SHARED,	    /* shared memory: shm, memfd, tmpfs, anonymous shared */
-	LEDGER_GO,	    /* Go heap */
-	LEDGER_JIT,	    /* anonymous executable memory */
-	LEDGER_PYTHON,	    /* arenas of Python's allocator */
-	LEDGER_RESERVED,    /* PROT_NONE: address space only */
-	LEDGER_KERNEL,	    /* vdso, vvar */
-	LEDGER_OTHER,	    /* unattributed anonymous memory */
-	LEDGER_DIFFERENCE,  /* the kernel's counter minus the mappings */
-	LEDGER_KINDS,
+	const struct ledger_share
+		*share; /* what contributors found, each mapping first come first served */
+	size_t nshares;
+	const char *why_not; /* no allocator's heap is among them, that is why; may be NULL */
 };
 
 struct ledger_line {
@@ -65,17 +39,6 @@ struct ledger_reservation { /* a stretch of address space with little in it */
 	bool accessible;
 };
 #define LEDGER_RESERVATIONS 8
-
-struct ledger_walk {  /* glibc's heap as walked, bytes of address space but for chunks */
-	bool done;    /* false: the rest is 0 and `note` says why */
-	bool partial; /* some heaps are not in it; they are in the combined line */
-	uint64_t chunks, arenas, heaps, retries;
-	uint64_t used, mmapped;		       /* mmapped: the part with mappings of its own */
-	uint64_t tcache, fastbin, binned, top; /* what is retained */
-	uint64_t own;
-	uint64_t took_ns; /* filled in by who walked */
-	char note[200];
-};
 
 struct ledger {
 	struct ledger_line line[LEDGER_KINDS];
@@ -100,6 +63,8 @@ void ledger__make(const struct ledger_input *in, const struct ledger_heap *heap,
 /* "live heap", "thread stacks", …; what it means in one sentence. */
 const char *ledger__name(enum ledger_kind k);
 const char *ledger__key(enum ledger_kind k); /* for JSON: "live_heap" */
+/* "ledger_live_heap_bytes", … by kind: what is resident, as timeline.more_name. */
+extern const char *const ledger_columns[LEDGER_KINDS];
 
 /* Whether the line is worth showing: it has anything, or says that all is accounted for. */
 bool ledger__is_shown(const struct ledger *l, enum ledger_kind k);

@@ -32,6 +32,12 @@ struct ledger_bytes {
 	uint64_t virt, rss;
 };
 
+static inline void ledger_bytes__add(struct ledger_bytes *b, uint64_t virt, uint64_t rss)
+{
+	b->virt += virt;
+	b->rss += rss;
+}
+
 struct ledger_block { /* a live block of the heap profile */
 	uint64_t addr;
 	double bytes;  /* that it stands for (its size times its weight) */

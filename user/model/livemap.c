@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #define MIN_SLOTS 16u
@@ -50,7 +51,7 @@ static int resize(struct livemap_shard *s, uint32_t slots)
 		const struct livemap_block *b = &s->slot[i];
 
 		if (b->key)
-			bigger.slot[slot_of(&bigger, b->key, util__mix64(b->key))] = *b;
+			bigger.slot[slot_of(&bigger, b->key, keyhash__word(b->key))] = *b;
 	}
 	free(s->slot);
 	*s = bigger;
@@ -59,7 +60,7 @@ static int resize(struct livemap_shard *s, uint32_t slots)
 
 int livemap__put(struct livemap *m, const struct livemap_block *b, struct livemap_block *old)
 {
-	uint64_t hash = util__mix64(b->key);
+	uint64_t hash = keyhash__word(b->key);
 	struct livemap_shard *s = shard_of(m, hash);
 	uint32_t i;
 	int err;
@@ -86,7 +87,7 @@ int livemap__put(struct livemap *m, const struct livemap_block *b, struct livema
 
 const struct livemap_block *livemap__find(const struct livemap *m, uint64_t key)
 {
-	uint64_t hash = util__mix64(key);
+	uint64_t hash = keyhash__word(key);
 	const struct livemap_shard *s = shard_of(m, hash);
 	uint32_t i;
 
@@ -107,7 +108,7 @@ static void shift_back(struct livemap_shard *s, uint32_t i)
 		j = (j + 1) & s->mask;
 		if (!s->slot[j].key)
 			break;
-		home = util__mix64(s->slot[j].key) & s->mask;
+		home = keyhash__word(s->slot[j].key) & s->mask;
 		/* Does the block's path from home to j lead over i? */
 		if (((j - home) & s->mask) >= ((j - i) & s->mask)) {
 			s->slot[i] = s->slot[j];
@@ -119,7 +120,7 @@ static void shift_back(struct livemap_shard *s, uint32_t i)
 
 bool livemap__take(struct livemap *m, uint64_t key, struct livemap_block *ret)
 {
-	uint64_t hash = util__mix64(key);
+	uint64_t hash = keyhash__word(key);
 	struct livemap_shard *s = shard_of(m, hash);
 	uint32_t i;
 

@@ -17,8 +17,8 @@
 
 struct livemap_block {
 	uint64_t key;		     /* MW_LIVE_KEY(target, address); 0: no block */
-	uint64_t size : 48;	     /* bytes asked for */
-	uint64_t rate : 6;	     /* index into the heap's sampling rates */
+	uint64_t size : 44;	     /* bytes asked for */
+	uint64_t rate : 10;	     /* index into the heap's sampling rates */
 	uint64_t time_fraction : 10; /* of time_ms: 1024 to the millisecond */
 	uint32_t site;		     /* who allocated it */
 	uint32_t time_ms;	     /* when, since the heap was made */

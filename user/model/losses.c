@@ -4,16 +4,17 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/util.h"
 #include "model/heap.h"
 
 const struct losses_row losses_rows[MW_LOSS_COUNT] = {
-#define X(name_, unit_, told_, text_, frame_, means_)                                              \
-	[MW_LOSS_##name_] = {.unit = unit_,                                                        \
-			     .text = text_,                                                        \
-			     .frame = frame_,                                                      \
-			     .means = means_,                                                      \
+#define X(name_, unit_, told_, text_, frame_, means_) \
+	[MW_LOSS_##name_] = {.unit = unit_,           \
+			     .text = text_,           \
+			     .frame = frame_,         \
+			     .means = means_,         \
 			     .told = LOSSES_##told_},
 	MW_LOSSES(X)
 #undef X
@@ -51,11 +52,14 @@ void losses__add_heap(struct losses *ret, const struct heap_target *h)
 {
 	losses__add(ret, MW_LOSS_BLOCKS_FULL, h->lost_blocks, h->lost_bytes);
 	losses__add(ret, MW_LOSS_STACK_LATE, h->late_stacks, 0);
+	losses__add(ret, MW_LOSS_STACKS_FULL, h->roomless_stacks, 0);
 	losses__add(ret, MW_LOSS_HISTOGRAMS, h->lost_hist, 0);
 	losses__add(ret, MW_LOSS_IMPLIED_FREE, h->implied_frees, 0);
 	losses__add(ret, MW_LOSS_UNKNOWN_FREE, h->unknown_frees, 0);
 	losses__add(ret, MW_LOSS_UNKNOWN_UNFREE, h->unknown_unfrees, 0);
 	losses__add(ret, MW_LOSS_FOLLOW_GAP, h->follow_gap_ns > 0, 0);
+	for (int i = 0; i < MW_STACK_ENDS; i++)
+		ret->ending[i] += h->endings[i];
 }
 
 uint64_t losses__sum(const struct losses *l, enum losses_told told)
@@ -67,7 +71,8 @@ uint64_t losses__sum(const struct losses *l, enum losses_told told)
 	return sum;
 }
 
-uint64_t losses__cut_stacks(const struct losses *l)
+/* Stacks that do not reach the root. */
+static uint64_t cut_stacks(const struct losses *l)
 {
 	uint64_t sum = 0;
 
@@ -91,7 +96,7 @@ char *losses__line(const struct losses *l, char *buf, size_t size)
 	}
 	if (n < size)
 		snprintf(buf + n, size - n, "%s, %" PRIu64 " stacks truncated",
-			 before[0] == ';' ? ")" : "", losses__cut_stacks(l));
+			 before[0] == ';' ? ")" : "", cut_stacks(l));
 	return buf;
 }
 
@@ -124,4 +129,36 @@ int losses__into_profile(const struct losses *l, uint64_t sample_bytes, struct p
 			err = profile__loss(p, losses_endings[i].text, l->ending[i], 0);
 	}
 	return err;
+}
+
+static bool is_lost(const char *cause)
+{
+	for (size_t i = 0; i < MW_LOSS_COUNT; i++) {
+		if (losses_rows[i].told == LOSSES_SUM && !strcmp(losses_rows[i].text, cause))
+			return true;
+	}
+	return false;
+}
+
+static bool is_cut(const char *cause)
+{
+	for (size_t i = 0; i < MW_STACK_ENDS; i++) {
+		if (*losses_endings[i].text && !strcmp(losses_endings[i].text, cause))
+			return true;
+	}
+	return false;
+}
+
+uint64_t losses__of_profile(const struct profile *p, uint64_t *ret_cut)
+{
+	uint64_t lost = 0;
+
+	*ret_cut = 0;
+	for (size_t i = 0; i < p->nlosses; i++) {
+		const char *cause = profile__text(p, p->losses[i].cause);
+
+		lost += is_lost(cause) ? p->losses[i].count : 0;
+		*ret_cut += is_cut(cause) ? p->losses[i].count : 0;
+	}
+	return lost;
 }

@@ -50,8 +50,9 @@ void losses__add_heap(struct losses *l, const struct heap_target *t);
 
 /* The sum over all that are told so. */
 uint64_t losses__sum(const struct losses *l, enum losses_told told);
-/* Stacks that do not reach the root. */
-uint64_t losses__cut_stacks(const struct losses *l);
+
+/* What of a profile's losses are events that are missing, and stacks that are cut or not there. */
+uint64_t losses__of_profile(const struct profile *p, uint64_t *ret_cut);
 
 /* "3 events lost (allocations lost: ring full: 2; …), 0 stacks truncated". Returns buf. */
 char *losses__line(const struct losses *l, char *buf, size_t size);

@@ -7,6 +7,7 @@
 #include "model/profile.h"
 
 #include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 #include "memwatch/allocators.h"
 
@@ -18,25 +19,14 @@ struct profile_index {
 
 typedef uint64_t (*hash_fn)(const struct profile *p, uint32_t id);
 
-static size_t string_len(const struct profile *p, uint32_t id)
-{
-	size_t end = id + 1 < p->nstrings ? p->string0[id + 1] : p->strings_len;
-
-	return end - p->string0[id] - 1;
-}
-
 static uint64_t hash_string(const struct profile *p, uint32_t id)
 {
-	return util__hash(p->strings + p->string0[id], string_len(p, id));
+	return keyhash__bytes(p->strings[id], strlen(p->strings[id]));
 }
 
 static uint64_t hash_mapping_key(const struct profile_mapping *m)
 {
-	uint64_t h = util__mix64(m->start ^ 0x9e3779b97f4a7c15ULL);
-
-	h = util__mix64(h ^ m->limit);
-	h = util__mix64(h ^ m->offset);
-	return util__mix64(h ^ ((uint64_t)m->file << 32 | m->build_id));
+	return keyhash__words(m->start, m->limit, m->offset, (uint64_t)m->file << 32 | m->build_id);
 }
 
 static uint64_t hash_mapping(const struct profile *p, uint32_t id)
@@ -46,9 +36,8 @@ static uint64_t hash_mapping(const struct profile *p, uint32_t id)
 
 static uint64_t hash_function_key(const struct profile_function *f)
 {
-	uint64_t h = util__mix64((uint64_t)f->name << 32 | f->system_name);
-
-	return util__mix64(h ^ ((uint64_t)f->file << 32 ^ (uint64_t)f->start_line));
+	return keyhash__words((uint64_t)f->name << 32 | f->system_name, f->file,
+			      (uint64_t)f->start_line);
 }
 
 static uint64_t hash_function(const struct profile *p, uint32_t id)
@@ -60,12 +49,12 @@ static uint64_t hash_function(const struct profile *p, uint32_t id)
 static uint64_t hash_location_key(uint32_t mapping, uint64_t address,
 				  const struct profile_line *lines, size_t nlines)
 {
-	uint64_t h = util__mix64(address ^ (uint64_t)mapping << 40);
+	uint64_t h = keyhash__words(address, mapping);
 
 	if (address)
 		return h;
 	for (size_t i = 0; i < nlines; i++)
-		h = util__mix64(h ^ ((uint64_t)lines[i].function << 32) ^ (uint64_t)lines[i].line);
+		h = keyhash__words(h, lines[i].function, (uint64_t)lines[i].line);
 	return h;
 }
 
@@ -118,8 +107,8 @@ void profile__free(struct profile *p)
 		hash_index__fini(&p->index->locations);
 		free(p->index);
 	}
+	textstore__fini(&p->store);
 	free(p->strings);
-	free(p->string0);
 	free(p->mappings);
 	free(p->functions);
 	free(p->lines);
@@ -153,21 +142,19 @@ int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t 
 	err = catch_up(x, p, p->nstrings, hash_string);
 	if (err)
 		return err;
-	hash = util__hash(text, len);
+	hash = keyhash__bytes(text, len);
 	while (hash_index__next(x, hash, &at, ret)) {
-		if (string_len(p, *ret) == len && !memcmp(p->strings + p->string0[*ret], text, len))
+		if (!strncmp(p->strings[*ret], text, len) && !p->strings[*ret][len])
 			return 0;
 	}
 	if (p->nstrings >= PROFILE_MAX_ITEMS || len >= PROFILE_MAX_TEXT - p->strings_len)
 		return -E2BIG;
-	err = array_reserve(p->strings, p->strings_cap, p->strings_len + len + 1);
-	if (!err)
-		err = array_reserve(p->string0, p->string0_cap, p->nstrings + 1);
+	err = array_reserve(p->strings, p->strings_cap, p->nstrings + 1);
 	if (err)
 		return err;
-	memcpy(p->strings + p->strings_len, text, len);
-	p->strings[p->strings_len + len] = 0;
-	p->string0[p->nstrings] = p->strings_len;
+	p->strings[p->nstrings] = textstore__add(&p->store, text, len);
+	if (!p->strings[p->nstrings])
+		return -ENOMEM;
 	p->strings_len += len + 1;
 	hash_index__add(x, hash);
 	*ret = p->nstrings++;
@@ -505,7 +492,7 @@ const struct hist_ages *profile__find_ages(const struct profile *p, uint32_t sam
 
 const char *profile__text(const struct profile *p, uint32_t id)
 {
-	return id < p->nstrings ? p->strings + p->string0[id] : "";
+	return id < p->nstrings ? p->strings[id] : "";
 }
 
 int profile__find_type(const struct profile *p, const char *name)
@@ -600,4 +587,13 @@ int profile__set_heap_types(struct profile *p, uint64_t sample_bytes)
 	p->sample_bytes = sample_bytes;
 	p->period = sample_bytes ? (int64_t)sample_bytes : 1;
 	return 0;
+}
+
+int64_t profile__sum(const struct profile *p, int type)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < p->nsamples; i++)
+		sum += p->samples[i].value[type];
+	return sum;
 }

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/textstore.h"
 #include "model/hist.h"
 #include "model/ledger.h"
 
@@ -103,11 +104,12 @@ struct profile_ledger {
 };
 
 struct profile {
-	/* strings: text of id i is at strings[string0[i]] */
-	char *strings;
-	size_t strings_len, strings_cap;
-	size_t *string0;
-	size_t nstrings, string0_cap;
+	/* Texts by id. They stay where they are while the profile grows: adders are often given
+	 * what they or profile__text handed out. */
+	const char **strings;
+	size_t nstrings, strings_cap;
+	size_t strings_len; /* bytes of all */
+	struct textstore store;
 
 	struct profile_mapping *mappings;
 	size_t nmappings, mappings_cap;
@@ -134,8 +136,10 @@ struct profile {
 	uint32_t doc_url;
 	uint32_t *comments;
 	size_t ncomments, comments_cap;
+	bool inuse_unknown; /* what is in use is not known (of one process at least) */
 
 	/* what memwatch knows besides */
+	bool difference; /* values are changes between two moments */
 	uint32_t pid;
 	uint32_t comm, cmdline;
 	uint64_t sample_bytes;
@@ -159,6 +163,9 @@ struct profile {
 /* An empty profile. 0 or -ENOMEM. profile__free accepts NULL. */
 int profile__new(struct profile **ret);
 void profile__free(struct profile *p);
+
+/* A copy to change, without losses, histograms, ages and ledgers. 0 or -ENOMEM. */
+int profile__copy(const struct profile *p, struct profile **ret);
 
 /*
  * Adders return the index of the (de-duplicated) element in *ret, and 0 or -ENOMEM/-E2BIG.
@@ -195,7 +202,7 @@ int profile__ledger(struct profile *p, uint32_t pid, const char *comm, const str
 const struct hist *profile__find_hist(const struct profile *p, uint32_t sample);
 const struct hist_ages *profile__find_ages(const struct profile *p, uint32_t sample);
 
-/* Text of a string id; "" for an id out of range. Borrowed until the profile changes. */
+/* Text of a string id; "" for an id out of range. Borrowed until profile__free. */
 const char *profile__text(const struct profile *p, uint32_t id);
 
 /* Leaves the samples that `keep` wants, in their order, with their histograms and ages. */
@@ -203,6 +210,17 @@ void profile__keep_samples(struct profile *p,
 			   bool (*keep)(const struct profile *p, const struct profile_sample *s,
 					void *arg),
 			   void *arg);
+
+/*
+ * How code without a name is called everywhere: "module+0x64ef7", the place in the file, which
+ * means the same in every process; "0x7f12..." where no file is known. Appends the frame as a line
+ * of a function of that name; 0, -ENOMEM, -E2BIG.
+ */
+#define PROFILE_PLACE_LEN 320
+const char *profile__place(const struct profile *p, uint32_t mapping, uint64_t address, char *buf,
+			   size_t len);
+int profile__name_place(struct profile *p, uint32_t mapping, uint64_t address,
+			struct profile_line *ret);
 
 /* Index of the sample type called `name` ("inuse_space"), also with "inuse_" left off as pprof
  * allows; -ENOENT if there is none. NULL: the default one. */
@@ -213,6 +231,8 @@ int profile__find_type(const struct profile *p, const char *name);
 int profile__set_heap_types(struct profile *p, uint64_t sample_bytes);
 /* Whether its first sample types are these four. */
 bool profile__is_heap(const struct profile *p);
+/* The sum of one sample type, an index below nvalues. */
+int64_t profile__sum(const struct profile *p, int type);
 /* Appends resident_space to these four; the samples hold its values already, or 0. */
 int profile__add_resident_type(struct profile *p);
 /* The index of resident_space in a heap profile that has it; -ENOENT. */

@@ -127,7 +127,7 @@ static bool may_hold_table(const struct search *s, uint64_t addr)
 /* Looks at the words of [start, end) that are resident. */
 static int scan_data(struct search *s, uint64_t start, uint64_t end)
 {
-	const struct glibc_heap_input *in = s->w.in;
+	const struct heap_memory *in = s->w.in;
 	uint64_t word[1024];
 
 	for (size_t i = glibc_walker__extent(&s->w, start);
@@ -205,7 +205,7 @@ static int cover(struct search *s, struct ledger_bytes **ret_cover, size_t *ret_
 	return 0;
 }
 
-int python_arenas__find(const struct glibc_heap_input *in, struct ledger_bytes **ret_cover,
+int python_arenas__find(const struct heap_memory *in, struct ledger_bytes **ret_cover,
 			size_t *ret_n)
 {
 	struct search s = {.w = {.in = in}, .maps = in->maps, .lookups = MAX_LOOKUPS};
@@ -217,4 +217,14 @@ int python_arenas__find(const struct glibc_heap_input *in, struct ledger_bytes *
 		err = cover(&s, ret_cover, ret_n);
 	free(s.table);
 	return err == -ENOENT ? 0 : err;
+}
+
+int python_arenas__share(const struct heap_memory *m, struct ledger_share *ret)
+{
+	size_t n;
+	int err;
+
+	*ret = (struct ledger_share){.rest = LEDGER_PYTHON, .ncover = m->maps->n};
+	err = python_arenas__find(m, &ret->cover, &n);
+	return err ? err : ret->cover ? 0 : -ENOENT;
 }

@@ -10,7 +10,8 @@
 #ifndef MODEL_PYTHON_ARENAS_H
 #define MODEL_PYTHON_ARENAS_H
 
-#include "model/glibc_heap.h"
+#include "model/heap_memory.h"
+#include "model/ledger_share.h"
 
 /* The minor version of Python 3 that a file of this name is (its executable or its library); 0: it
  * is neither. */
@@ -21,7 +22,9 @@ unsigned python_arenas__version(const char *path);
  * in->maps->n elements, malloc'ed. *ret_n: how many there are; 0 with *ret_cover NULL: this is no
  * Python, or its table was not found. in: block and version are not used. 0 or -ENOMEM.
  */
-int python_arenas__find(const struct glibc_heap_input *in, struct ledger_bytes **ret_cover,
+int python_arenas__find(const struct heap_memory *in, struct ledger_bytes **ret_cover,
 			size_t *ret_n);
+/* As a contributor (contributors.h). */
+int python_arenas__share(const struct heap_memory *m, struct ledger_share *ret);
 
 #endif

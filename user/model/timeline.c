@@ -3,6 +3,7 @@
 
 #include "core/util.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define TAIL_ROWS 16 /* rows of the bucket that is filling before it is reduced */
@@ -36,11 +37,19 @@ void timeline__init(struct timeline *t, uint32_t pid, const char *name, size_t m
 		t->peak[c] = SIZE_MAX;
 }
 
+static void drop_rows(struct timeline *t, size_t from)
+{
+	for (size_t i = from; i < t->nrows; i++)
+		free(t->rows[i].more);
+	t->nrows = min_of(t->nrows, from);
+}
+
 void timeline__clear(struct timeline *t)
 {
 	for (size_t i = 0; i < t->nmarks; i++)
 		free(t->marks[i].text);
 	free(t->marks);
+	drop_rows(t, 0);
 	free(t->rows);
 	memset(t, 0, sizeof(*t));
 }
@@ -85,8 +94,10 @@ static size_t reduce_bucket(struct timeline *t, size_t from, size_t to, size_t o
 	}
 	for (size_t i = from; i < to; i++) {
 		/* row 0 is kept: the picture begins where the recording began */
-		if (i && i != lo && i != hi && !is_peak(t, i))
+		if (i && i != lo && i != hi && !is_peak(t, i)) {
+			free(t->rows[i].more);
 			continue;
+		}
 		for (int c = 0; c < TIMELINE_COLUMNS; c++)
 			if (t->peak[c] == i)
 				t->peak[c] = out;
@@ -111,7 +122,7 @@ static void compact(struct timeline *t)
 		int64_t least = span / (int64_t)t->max_rows * 2 + 1;
 
 		if (t->bucket_ms > span) { /* all in one bucket and still too many: clocks stand */
-			t->nrows = goal;
+			drop_rows(t, goal);
 			t->tail0 = min_of(t->tail0, goal - 1);
 			for (int c = 0; c < TIMELINE_COLUMNS; c++)
 				if (t->peak[c] >= goal)
@@ -134,10 +145,18 @@ static void compact(struct timeline *t)
 int timeline__append(struct timeline *t, const struct timeline_row *row)
 {
 	int err = array_reserve(t->rows, t->rows_cap, t->nrows + 1);
+	int64_t *more = NULL;
 
 	if (err)
 		return err;
+	if (row->more && t->nmore) {
+		more = malloc(t->nmore * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		memcpy(more, row->more, t->nmore * sizeof(*more));
+	}
 	t->rows[t->nrows] = *row;
+	t->rows[t->nrows].more = more;
 	if (t->nrows && row->time_unix_ms < t->rows[t->nrows - 1].time_unix_ms)
 		t->rows[t->nrows].time_unix_ms = t->rows[t->nrows - 1].time_unix_ms;
 	t->appended++;

@@ -35,6 +35,7 @@ enum timeline_column { /* indices into timeline_row.value; names by timeline__co
 struct timeline_row {
 	int64_t time_unix_ms;
 	int64_t value[TIMELINE_COLUMNS]; /* bytes, or TIMELINE_UNKNOWN */
+	int64_t *more; /* timeline.nmore values of further columns; NULL: none known */
 };
 
 struct timeline_mark { /* something that happened: "exec", "OOM kill", a user's mark */
@@ -47,6 +48,8 @@ struct timeline {
 	char name[TIMELINE_NAME_LEN];
 	struct timeline_row *rows; /* ascending time */
 	size_t nrows, rows_cap, max_rows;
+	const char *const *more_name; /* further columns, of this kind of process alone; borrowed */
+	size_t nmore;
 	struct timeline_mark *marks; /* ascending time */
 	size_t nmarks, marks_cap;
 	uint64_t marks_dropped;	       /* beyond TIMELINE_MAX_MARKS */
@@ -66,8 +69,8 @@ struct timeline_row timeline__row(int64_t time_unix_ms);
 void timeline__init(struct timeline *t, uint32_t pid, const char *name, size_t max_rows);
 void timeline__clear(struct timeline *t);
 
-/* Appends a copy. A time before the last row's is taken as the last row's (clocks step back).
- * 0 or -ENOMEM. */
+/* Appends a copy (with row->more, where the timeline has further columns). A time before the last
+ * row's is taken as the last row's (clocks step back). 0 or -ENOMEM. */
 int timeline__append(struct timeline *t, const struct timeline_row *row);
 
 /* Adds a mark; text is copied. 0, -ENOMEM, or -E2BIG when it is dropped (and counted). */

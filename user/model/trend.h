@@ -97,7 +97,7 @@ const char *trend__kind_name(enum trend_kind k);
 const char *trend__short(const struct trend *t);
 
 /*
- * The verdict in words: "likely leak: 3.2 MiB/min, r² 0.99, 98 % of blocks older than 2 minutes
+ * The verdict in words: "likely leak: 3.2MB/min, r² 0.99, 98 % of blocks older than 2 minutes
  * survive — main.c:42 store_session". `where` may be NULL. Returns buf.
  */
 char *trend__verdict(char *buf, size_t len, const struct trend *t, const char *where);

@@ -2,6 +2,8 @@
 /* trend_text.c - verdicts in words. */
 #include "model/trend.h"
 
+#include "core/units.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -9,16 +11,7 @@
 
 static const char *size_text(char *buf, double bytes)
 {
-	static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	size_t i = 0;
-
-	while (fabs(bytes) >= 1024 && i < 4) {
-		bytes /= 1024;
-		i++;
-	}
-	snprintf(buf, NUMBER_LEN, !i || fabs(bytes) >= 99.95 ? "%.0f %s" : "%.1f %s", bytes,
-		 unit[i]);
-	return buf;
+	return units__size(buf, NUMBER_LEN, (int64_t)bytes);
 }
 
 static const char *time_text(char *buf, double s)
@@ -36,7 +29,7 @@ static const char *time_text(char *buf, double s)
 	return buf;
 }
 
-/* Per minute, hour or day: the shortest in which at least a KiB comes together. */
+/* Per minute, hour or day: the shortest in which at least a kB comes together. */
 static const char *rate_text(char *buf, double bytes_s)
 {
 	static const struct {
@@ -83,7 +76,7 @@ static int survival_text(char *buf, size_t len, const struct trend *t)
 			t->likely_leak && t->survival < 0.5 ? " and pile up" : "");
 }
 
-/* "growing: 3.2 MiB/min, r² 0.99, 98 % of blocks older than 2 minutes survive", and what is not
+/* "growing: 3.2MB/min, r² 0.99, 98 % of blocks older than 2 minutes survive", and what is not
  * known. */
 static int growth_text(char *buf, size_t len, const struct trend *t)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "model/watch.h"
 
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #include <string.h>
@@ -35,7 +36,7 @@ struct watch_entry *watch__find(const struct watch *w, uint64_t key)
 	size_t at = HASH_INDEX_START;
 	uint32_t i;
 
-	while (hash_index__next(&w->index, util__mix64(key), &at, &i))
+	while (hash_index__next(&w->index, keyhash__word(key), &at, &i))
 		if (w->entries[i].key == key)
 			return &w->entries[i];
 	return NULL;
@@ -49,7 +50,7 @@ static struct watch_entry *add_entry(struct watch *w, uint64_t key)
 		return NULL;
 	}
 	w->entries[w->n++] = (struct watch_entry){.key = key};
-	hash_index__add(&w->index, util__mix64(key));
+	hash_index__add(&w->index, keyhash__word(key));
 	return &w->entries[w->n - 1];
 }
 
@@ -138,24 +139,25 @@ void watch__mark(struct watch *w)
 
 static uint64_t hash_text(const char *text)
 {
-	return util__hash(text, strlen(text));
+	return keyhash__bytes(text, strlen(text));
 }
 
 static uint64_t location_key(const struct profile *p, const struct profile_location *l)
 {
-	uint64_t h = util__mix64(l->address + 1);
+	uint64_t h = keyhash__word(l->address);
 
 	if (l->mapping < p->nmappings) {
 		const struct profile_mapping *m = &p->mappings[l->mapping];
 
 		/* a module moves with each start of the process: its offset does not */
-		h = util__mix64(l->address - m->start + m->offset) ^
-		    hash_text(profile__text(p, m->file));
+		h = keyhash__words(l->address - m->start + m->offset,
+				   hash_text(profile__text(p, m->file)));
 	} else if (l->nlines) {
 		const struct profile_line *line = &p->lines[l->line0];
 
 		if (line->function < p->nfunctions)
-			h ^= hash_text(profile__text(p, p->functions[line->function].name));
+			h = keyhash__words(
+				h, hash_text(profile__text(p, p->functions[line->function].name)));
 	}
 	return h;
 }
@@ -174,12 +176,12 @@ int watch__stack_keys(const struct profile *p, uint64_t *keys)
 
 		for (uint32_t k = 0; k < s->nstack; k++)
 			if (p->stack[s->stack0 + k] < p->nlocations)
-				h = util__mix64(h + loc[p->stack[s->stack0 + k]]);
+				h = keyhash__words(h, loc[p->stack[s->stack0 + k]]);
 		for (uint32_t k = 0; k < s->nlabels; k++) {
 			const struct profile_label *l = &p->labels[s->label0 + k];
 
 			if (l->str)
-				h = util__mix64(h ^ hash_text(profile__text(p, l->str)));
+				h = keyhash__words(h, hash_text(profile__text(p, l->str)));
 		}
 		keys[i] = h;
 	}

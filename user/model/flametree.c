@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* flametree.c - see flametree.h. Two open-addressing tables find frames and children. */
-#include "format/flametree.h"
+/* flametree.c - see flametree.h. */
+#include "model/flametree.h"
 
+#include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #include <inttypes.h>
@@ -10,87 +12,31 @@
 
 #define MAX_NODES (16u << 20)
 
-struct tree_table {
-	uint32_t *slot; /* index + 1 */
-	size_t mask, used;
-};
-
 struct flametree_index {
-	struct tree_table frames, nodes;
+	struct hash_index frames,
+		nodes; /* node i + 1 is element i: the root is looked for by nobody */
 };
-
-typedef uint64_t (*hash_fn)(const struct flametree *t, uint32_t i);
-
-static uint64_t hash_frame_key(const struct flametree_frame *f)
-{
-	return util__mix64(((uint64_t)f->name << 32 | f->module) ^ util__mix64(f->address));
-}
-
-static uint64_t hash_frame(const struct flametree *t, uint32_t i)
-{
-	return hash_frame_key(&t->frames[i]);
-}
-
-static uint64_t hash_node_key(uint32_t parent, uint32_t frame)
-{
-	return util__mix64((uint64_t)parent << 32 | frame);
-}
-
-static uint64_t hash_node(const struct flametree *t, uint32_t i)
-{
-	return hash_node_key(t->nodes[i].parent, t->nodes[i].frame);
-}
-
-/* Room for one more; first0 is the first index that the table holds. */
-static int table_reserve(struct tree_table *tab, const struct flametree *t, hash_fn hash,
-			 uint32_t first0)
-{
-	size_t n = tab->slot ? tab->mask + 1 : 512;
-	uint32_t *slot;
-
-	if (tab->slot && (tab->used + 1) * 2 <= n)
-		return 0;
-	if (tab->slot)
-		n *= 2;
-	slot = calloc(n, sizeof(*slot));
-	if (!slot)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < tab->used; i++) {
-		size_t s = hash(t, first0 + i) & (n - 1);
-
-		while (slot[s])
-			s = (s + 1) & (n - 1);
-		slot[s] = first0 + i + 1;
-	}
-	free(tab->slot);
-	tab->slot = slot;
-	tab->mask = n - 1;
-	return 0;
-}
 
 static int intern_frame(struct flametree *t, const struct flametree_frame *f, uint32_t *ret)
 {
-	struct tree_table *tab = &t->index->frames;
-	int err = table_reserve(tab, t, hash_frame, 0);
-	size_t s;
+	struct hash_index *index = &t->index->frames;
+	uint64_t hash = keyhash__words((uint64_t)f->name << 32 | f->module, f->address);
+	size_t at = HASH_INDEX_START;
+	int err;
 
-	if (err)
-		return err;
-	for (s = hash_frame_key(f) & tab->mask; tab->slot[s]; s = (s + 1) & tab->mask) {
-		const struct flametree_frame *g = &t->frames[tab->slot[s] - 1];
+	while (hash_index__next(index, hash, &at, ret)) {
+		const struct flametree_frame *g = &t->frames[*ret];
 
-		if (g->name == f->name && g->module == f->module && g->address == f->address) {
-			*ret = tab->slot[s] - 1;
+		if (g->name == f->name && g->module == f->module && g->address == f->address)
 			return 0;
-		}
 	}
-	err = array_reserve(t->frames, t->frames_cap, t->nframes + 1);
+	err = hash_index__reserve(index);
+	err = err ? err : array_reserve(t->frames, t->frames_cap, t->nframes + 1);
 	if (err)
 		return err;
+	hash_index__add(index, hash);
 	t->frames[t->nframes] = *f;
 	*ret = t->nframes++;
-	tab->slot[s] = t->nframes;
-	tab->used++;
 	return 0;
 }
 
@@ -119,33 +65,33 @@ static int add_node(struct flametree *t, uint32_t parent, uint32_t frame, uint32
 
 static int intern_child(struct flametree *t, uint32_t parent, uint32_t frame, uint32_t *ret)
 {
-	struct tree_table *tab = &t->index->nodes;
-	int err = table_reserve(tab, t, hash_node, 1);
-	size_t s;
+	struct hash_index *index = &t->index->nodes;
+	uint64_t hash = keyhash__word((uint64_t)parent << 32 | frame);
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
+	int err;
 
-	if (err)
-		return err;
-	for (s = hash_node_key(parent, frame) & tab->mask; tab->slot[s]; s = (s + 1) & tab->mask) {
-		const struct flametree_node *n = &t->nodes[tab->slot[s] - 1];
-
-		if (n->parent == parent && n->frame == frame) {
-			*ret = tab->slot[s] - 1;
+	while (hash_index__next(index, hash, &at, &i)) {
+		*ret = i + 1;
+		if (t->nodes[*ret].parent == parent && t->nodes[*ret].frame == frame)
 			return 0;
-		}
 	}
-	err = add_node(t, parent, frame, ret);
-	if (err)
-		return err;
-	tab->slot[s] = *ret + 1;
-	tab->used++;
-	return 0;
+	err = hash_index__reserve(index);
+	err = err ? err : add_node(t, parent, frame, ret);
+	if (!err)
+		hash_index__add(index, hash);
+	return err;
 }
 
 /* The frames of one location, outermost first, below *node. */
 static int descend(struct flametree *t, const struct profile_location *l, uint32_t *node)
 {
 	const struct profile *p = t->p;
-	uint32_t module = l->mapping < p->nmappings ? p->mappings[l->mapping].file : 0, frame;
+	const struct profile_mapping *m =
+		l->mapping < p->nmappings ? &p->mappings[l->mapping] : NULL;
+	uint32_t module = m ? m->file : 0, frame;
+	/* where it is in the file means the same in every process */
+	uint64_t place = module ? l->address - m->start + m->offset : l->address;
 	int err;
 
 	for (uint32_t i = l->nlines; i-- > 0;) {
@@ -159,7 +105,7 @@ static int descend(struct flametree *t, const struct profile_location *l, uint32
 			f.file = fn->file;
 		}
 		if (!f.name)
-			f.address = l->address;
+			f.address = place;
 		err = intern_frame(t, &f, &frame);
 		if (!err)
 			err = intern_child(t, *node, frame, node);
@@ -167,7 +113,7 @@ static int descend(struct flametree *t, const struct profile_location *l, uint32
 			return err;
 	}
 	if (!l->nlines) {
-		struct flametree_frame f = {.module = module, .address = l->address};
+		struct flametree_frame f = {.module = module, .address = place};
 
 		err = intern_frame(t, &f, &frame);
 		return err ? err : intern_child(t, *node, frame, node);
@@ -209,8 +155,9 @@ int flametree__new(const struct profile *p, struct flametree **ret)
 		flametree__free(t);
 		return err;
 	}
+	t->difference = p->difference;
 	for (size_t i = 0; i < t->nnodes * p->nvalues; i++)
-		t->negative |= t->self[i] < 0;
+		t->difference |= t->self[i] < 0;
 	*ret = t;
 	return 0;
 }
@@ -220,8 +167,8 @@ void flametree__free(struct flametree *t)
 	if (!t)
 		return;
 	if (t->index) {
-		free(t->index->frames.slot);
-		free(t->index->nodes.slot);
+		hash_index__fini(&t->index->frames);
+		hash_index__fini(&t->index->nodes);
 		free(t->index);
 	}
 	free(t->frames);

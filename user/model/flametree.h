@@ -4,8 +4,8 @@
  * drawn from. Frames are functions (inlined ones included) of one module; code without symbols is
  * one frame for each address. Nodes stand in an array in which parents come before children.
  */
-#ifndef FORMAT_FLAMETREE_H
-#define FORMAT_FLAMETREE_H
+#ifndef MODEL_FLAMETREE_H
+#define MODEL_FLAMETREE_H
 
 #include "model/profile.h"
 
@@ -13,7 +13,7 @@ struct flametree_frame {
 	uint32_t name;	  /* string of the profile; 0: unknown, show `address` */
 	uint32_t module;  /* string of the profile (path of the mapping), 0 if none */
 	uint32_t file;	  /* string of the profile, 0 if unknown */
-	uint64_t address; /* of frames without a name */
+	uint64_t address; /* of frames without a name: in the module, else in the process */
 };
 
 struct flametree_node {
@@ -31,7 +31,7 @@ struct flametree {
 	size_t nnodes, nodes_cap;
 	int64_t *self; /* nnodes * p->nvalues: values of stacks that end here */
 	size_t self_cap;
-	bool negative;		       /* a difference: some value is below zero */
+	bool difference;	       /* values are changes: said so, or one is below zero */
 	struct flametree_index *index; /* private */
 };
 
@@ -39,7 +39,7 @@ struct flametree {
 int flametree__new(const struct profile *p, struct flametree **ret);
 void flametree__free(struct flametree *t);
 
-/* Name to show: function, or "module+0xaddress". Returns buf or a string of the profile. */
+/* Name to show: function, or "module+0xplace". Returns buf or a string of the profile. */
 const char *flametree__name(const struct flametree *t, const struct flametree_frame *f, char *buf,
 			    size_t len);
 
