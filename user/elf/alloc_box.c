@@ -13,13 +13,15 @@
 #define MAX_ANSWER_BYTES (4u << 20)
 #define MAX_WHY 120
 
-enum { ALLOC_FIND = 1 };
+enum { ALLOC_FIND = 1, ALLOC_NAME };
 
-/* The memory file: a wire_head, then nsites wire_sites, then nexits uint64_t. */
+/* The memory file: a wire_head, then nsites wire_sites, nexits uint64_t, ninner inner_ranges, nusdt
+ * usdt_sites. */
 struct wire_head {
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	uint8_t has_symbols, starts_programs, is_library, malformed, exits_missing;
-	uint32_t nsites, nexits;
+	uint32_t nsites, nexits, ninner, nusdt;
+	char usdt_why[USDT_WHY];
 };
 
 enum { WIRE_WRAPPER = 1, WIRE_CALLS_FAMILY = 2, WIRE_NULL_GOES_ON = 4 };
@@ -32,16 +34,18 @@ struct wire_site {
 	uint32_t fn, kind, flags, align_goes_on, ncallers;
 	uint64_t func_vaddr, func_size, vaddr, off;
 	uint32_t nlayer, pad;
-	int64_t caller[SITE_CALLERS][2], layer[SITE_LAYER][2];
+	int64_t caller[SITE_CALLERS][2], layer[LAYER_RANGES][2];
 };
 
 /* A field more in struct site is one more to be sent. */
-_Static_assert(sizeof(struct site) == 632, "wire_site holds all of struct site");
+_Static_assert(sizeof(struct site) == 792, "wire_site holds all of struct site");
 
 void alloc_found__free(struct alloc_found *f)
 {
 	free(f->sites);
 	free(f->exits);
+	free(f->inner);
+	free(f->usdt);
 	memset(f, 0, sizeof(*f));
 }
 
@@ -88,6 +92,48 @@ static int find_exits(struct elfobj *elf, struct alloc_found *out)
 	return 0;
 }
 
+struct own_functions {
+	uint64_t *vaddr;
+	size_t n, cap;
+};
+
+static int add_own(struct own_functions *f, uint64_t vaddr)
+{
+	int err = array_reserve(f->vaddr, f->cap, f->n + 1);
+
+	if (!err)
+		f->vaddr[f->n++] = vaddr;
+	return err;
+}
+
+static int on_own_name(void *arg, const struct elfobj_symbol *sym)
+{
+	return sym->type == STT_FUNC && allocs__names_own(sym->name) ? add_own(arg, sym->vaddr) : 0;
+}
+
+/* Of a library that is an allocator and nothing else all is the allocator's anyway. */
+static int find_inner(const struct elfobj *elf, struct alloc_found *out)
+{
+	struct own_functions f = {0};
+	int err = 0;
+
+	if (!out->nsites || (out->is_library && !out->starts_programs))
+		return 0;
+	for (size_t i = 0; i < out->nsites && !err; i++) {
+		const struct site *s = &out->sites[i];
+
+		if (s->kind != SITE_NONE && !s->unproved && !s->wrapper)
+			err = add_own(&f, s->func.vaddr);
+	}
+	if (!err && allocs__is_allocator(elf) &&
+	    elfobj__each_symbol(elf, on_own_name, &f) == -ENOMEM)
+		err = -ENOMEM;
+	if (!err)
+		err = inner__find(elf, f.vaddr, f.n, &out->inner, &out->ninner);
+	free(f.vaddr);
+	return err;
+}
+
 static int look_through(struct elfobj *elf, struct alloc_found *out)
 {
 	cleanup_free struct alloc_func *funcs = NULL;
@@ -95,7 +141,6 @@ static int look_through(struct elfobj *elf, struct alloc_found *out)
 	size_t n = 0;
 	int err;
 
-	elfobj__build_id_hex(elf, out->build_id);
 	elfobj__each_symbol(elf, on_symbol, &facts);
 	out->has_symbols = facts.any;
 	out->starts_programs = facts.starts_programs;
@@ -107,6 +152,10 @@ static int look_through(struct elfobj *elf, struct alloc_found *out)
 	if (!err && n)
 		err = site__choose(elf, funcs, n, &out->sites);
 	out->nsites = err ? 0 : n;
+	if (!err)
+		err = usdt__find(elf, &out->usdt, &out->nusdt, out->usdt_why);
+	if (!err)
+		err = find_inner(elf, out);
 	return err ? err : find_exits(elf, out);
 }
 
@@ -148,10 +197,13 @@ static int write_found(int fd, const struct alloc_found *f)
 		.exits_missing = f->exits_missing,
 		.nsites = f->nsites,
 		.nexits = f->nexits,
+		.ninner = f->ninner,
+		.nusdt = f->nusdt,
 	};
 	int err;
 
 	memcpy(h.build_id, f->build_id, sizeof(h.build_id));
+	memcpy(h.usdt_why, f->usdt_why, sizeof(h.usdt_why));
 	err = util__write_all(fd, &h, sizeof(h));
 	for (size_t i = 0; i < f->nsites && !err; i++) {
 		struct wire_site w;
@@ -159,18 +211,24 @@ static int write_found(int fd, const struct alloc_found *f)
 		pack_site(&f->sites[i], &w);
 		err = util__write_all(fd, &w, sizeof(w));
 	}
-	return err ? err : util__write_all(fd, f->exits, f->nexits * sizeof(*f->exits));
+	if (!err)
+		err = util__write_all(fd, f->exits, f->nexits * sizeof(*f->exits));
+	if (!err)
+		err = util__write_all(fd, f->inner, f->ninner * sizeof(*f->inner));
+	return err ? err : util__write_all(fd, f->usdt, f->nusdt * sizeof(*f->usdt));
 }
 
 void alloc_box__serve(struct box_conn *c, struct box_request *r)
 {
 	struct alloc_found found = {0};
 	struct elfobj *e = NULL;
-	int err = r->op == ALLOC_FIND && r->fds[0] >= 0 && r->fds[1] >= 0
-			  ? elfobj__open_fd(r->fds[0], "", &e)
-			  : -EINVAL;
+	bool known = r->op == ALLOC_FIND || r->op == ALLOC_NAME;
+	int err = known && r->fds[0] >= 0 && r->fds[1] >= 0 ? elfobj__open_fd(r->fds[0], "", &e)
+							    : -EINVAL;
 
 	if (!err)
+		elfobj__build_id_hex(e, found.build_id);
+	if (!err && r->op == ALLOC_FIND)
 		err = look_through(e, &found);
 	if (!err)
 		err = write_found(r->fds[1], &found);
@@ -181,17 +239,12 @@ void alloc_box__serve(struct box_conn *c, struct box_request *r)
 
 /* This side. */
 
-static bool is_text(const char *s, size_t cap)
-{
-	return memchr(s, 0, cap) != NULL;
-}
-
 static int unpack_site(const struct wire_site *w, struct site *s, char *why)
 {
-	if (!is_text(w->name, sizeof(w->name)) || !is_text(w->insn, sizeof(w->insn)) ||
-	    !is_text(w->why, sizeof(w->why)) || !is_text(w->calls, sizeof(w->calls)) ||
+	if (!util__is_text(w->name, sizeof(w->name)) || !util__is_text(w->insn, sizeof(w->insn)) ||
+	    !util__is_text(w->why, sizeof(w->why)) || !util__is_text(w->calls, sizeof(w->calls)) ||
 	    w->fn >= MW_FN_COUNT || w->kind > SITE_NONE || w->ncallers > SITE_CALLERS ||
-	    w->nlayer > SITE_LAYER)
+	    w->nlayer > LAYER_RANGES)
 		return -EBADMSG;
 	memset(s, 0, sizeof(*s));
 	memcpy(s->func.name, w->name, sizeof(w->name));
@@ -246,6 +299,42 @@ static int unpack_sites(const char *p, size_t n, struct alloc_found *ret)
 	return 0;
 }
 
+static bool sound_ranges(const struct inner_range *r, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (r[i].off >= r[i].end || (i && r[i].off <= r[i - 1].end))
+			return false;
+	}
+	return true;
+}
+
+/* The ways out, the inner code and the USDT probes. */
+static int unpack_rest(const char *p, const struct wire_head *h, struct alloc_found *ret)
+{
+	size_t exits = h->nexits * sizeof(*ret->exits), inner = h->ninner * sizeof(*ret->inner);
+	size_t usdt = h->nusdt * sizeof(*ret->usdt);
+
+	ret->exits = malloc(exits + 1);
+	ret->inner = malloc(inner + 1);
+	ret->usdt = malloc(usdt + 1);
+	if (!ret->exits || !ret->inner || !ret->usdt)
+		return -ENOMEM;
+	memcpy(ret->exits, p, exits);
+	ret->nexits = h->nexits;
+	memcpy(ret->inner, p + exits, inner);
+	ret->ninner = h->ninner;
+	memcpy(ret->usdt, p + exits + inner, usdt);
+	if (!sound_ranges(ret->inner, ret->ninner))
+		return -EBADMSG;
+	for (size_t i = 0; i < h->nusdt; i++) {
+		if (!usdt__sound(&ret->usdt[i]))
+			return -EBADMSG;
+	}
+	ret->nusdt = h->nusdt;
+	return 0;
+}
+
+/* What is in the helper's memory file, decoded: apart for tests. 0, -EBADMSG or -ENOMEM. */
 int alloc_box__decode(const void *data, size_t len, struct alloc_found *ret)
 {
 	const char *p = data;
@@ -257,9 +346,13 @@ int alloc_box__decode(const void *data, size_t len, struct alloc_found *ret)
 		return -EBADMSG;
 	memcpy(&h, p, sizeof(h));
 	p += sizeof(h);
-	if (h.nsites > ALLOCS_MAX || h.nexits > EXITS_MAX ||
-	    len != sizeof(h) + h.nsites * sizeof(struct wire_site) + h.nexits * sizeof(uint64_t) ||
-	    !is_text(h.build_id, sizeof(h.build_id)) ||
+	if (h.nsites > ALLOCS_MAX || h.nexits > EXITS_MAX || h.ninner > INNER_MAX ||
+	    h.nusdt > USDT_MAX_SITES ||
+	    len != sizeof(h) + h.nsites * sizeof(struct wire_site) + h.nexits * sizeof(uint64_t) +
+			    h.ninner * sizeof(struct inner_range) +
+			    h.nusdt * sizeof(struct usdt_site) ||
+	    !util__is_text(h.usdt_why, sizeof(h.usdt_why)) ||
+	    !util__is_text(h.build_id, sizeof(h.build_id)) ||
 	    strspn(h.build_id, "0123456789abcdef") != strlen(h.build_id))
 		return -EBADMSG;
 	memcpy(ret->build_id, h.build_id, sizeof(h.build_id));
@@ -269,37 +362,64 @@ int alloc_box__decode(const void *data, size_t len, struct alloc_found *ret)
 	ret->malformed = h.malformed;
 	ret->exits_missing = h.exits_missing;
 	err = unpack_sites(p, h.nsites, ret);
-	if (!err) {
-		ret->exits = malloc((h.nexits + 1) * sizeof(*ret->exits));
-		err = ret->exits ? 0 : -ENOMEM;
-	}
-	if (err) {
+	memcpy(ret->usdt_why, h.usdt_why, sizeof(h.usdt_why));
+	if (!err)
+		err = unpack_rest(p + h.nsites * sizeof(struct wire_site), &h, ret);
+	if (err)
 		alloc_found__free(ret);
-		return err;
-	}
-	p += h.nsites * sizeof(struct wire_site);
-	memcpy(ret->exits, p, h.nexits * sizeof(*ret->exits));
-	ret->nexits = h.nexits;
-	return 0;
+	return err;
 }
 
-int alloc_box__find(int fd, struct alloc_found *ret)
+struct alloc_request {
+	struct box_helper *h;
+	int out; /* what it found, in memory */
+};
+
+void alloc_request__free(struct alloc_request *r)
 {
-	cleanup_fd int out = box__memory();
+	if (!r)
+		return;
+	box_helper__free(r->h);
+	util__close_fd(&r->out);
+	free(r);
+}
+
+int alloc_request__new(int fd, const struct box_target *whose, bool name_only,
+		       struct alloc_request **ret)
+{
+	struct alloc_request *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	r->out = box__memory();
+	err = r->out < 0 ? r->out : box_helper__new(BOX_ALLOCS, fd, whose, &r->h);
+	if (!err) {
+		const int fds[] = {fd, r->out};
+
+		err = box_helper__send(r->h, name_only ? ALLOC_NAME : ALLOC_FIND, NULL, 0, fds,
+				       ARRAY_SIZE(fds));
+	}
+	if (err)
+		alloc_request__free(r);
+	else
+		*ret = r;
+	return err;
+}
+
+int alloc_request__finish(struct alloc_request *r, struct alloc_found *ret)
+{
 	cleanup_free void *data = NULL;
-	const int fds[] = {fd, out};
-	struct box_helper *h = NULL;
 	struct box_answer a;
 	size_t len = 0;
-	int err = out < 0 ? out : box_helper__new(BOX_ALLOCS, fd, &h);
+	int err = box_helper__receive(r->h, &a);
 
-	if (err)
-		return err;
-	err = box_helper__ask(h, ALLOC_FIND, NULL, 0, fds, ARRAY_SIZE(fds), &a);
-	box_helper__free(h);
 	if (!err)
-		err = box__take(out, MAX_ANSWER_BYTES, &data, &len);
+		err = a.result;
+	if (!err)
+		err = box__take(r->out, MAX_ANSWER_BYTES, &data, &len);
 	if (!err)
 		err = alloc_box__decode(data, len, ret);
+	alloc_request__free(r);
 	return err > 0 ? -EFAULT : err;
 }

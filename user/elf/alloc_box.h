@@ -8,7 +8,9 @@
 #define ELF_ALLOC_BOX_H
 
 #include "elf/elfobj.h"
+#include "elf/inner.h"
 #include "elf/site.h"
+#include "elf/usdt.h"
 #include "sys/box.h"
 
 struct alloc_found {
@@ -23,10 +25,26 @@ struct alloc_found {
 	uint64_t *
 		exits; /* malloc'ed: file offsets of the ret instructions of functions that throw */
 	size_t nexits;
+	struct inner_range *inner; /* malloc'ed: code of a program or C library that only its
+				    * allocator runs */
+	size_t ninner;
+	struct usdt_site *usdt; /* malloc'ed: probes of a sampler that the file has itself */
+	size_t nusdt;
+	char usdt_why[USDT_WHY]; /* why its probes cannot be used; "": they can, or it has none */
 };
 
-/* 0; -ENOEXEC, -EBADMSG: no ELF to work with; -E2BIG; as box_helper__receive; other errno. */
-int alloc_box__find(int fd, struct alloc_found *ret);
+/*
+ * Asks about the file behind fd (borrowed for the call) on behalf of a process (NULL: of none);
+ * several may be asked about at once; name_only: its build-id alone, which costs little. 0 or as
+ * box_helper__new.
+ */
+struct alloc_request;
+int alloc_request__new(int fd, const struct box_target *whose, bool name_only,
+		       struct alloc_request **ret);
+/* Waits for the answer; frees r. 0; -ENOEXEC, -EBADMSG: no ELF to work with; -E2BIG; as
+ * box_helper__receive; other errno. */
+int alloc_request__finish(struct alloc_request *r, struct alloc_found *ret);
+void alloc_request__free(struct alloc_request *r);
 void alloc_found__free(struct alloc_found *f);
 
 /* What is in the helper's memory file, decoded: apart for tests. 0, -EBADMSG or -ENOMEM. */

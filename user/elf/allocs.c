@@ -21,8 +21,10 @@ static const struct known_name special[] = {MW_ALLOC_SPECIAL(NAME_ROW)};
 
 #define MANGLED_ROW(name, fn) {name, MW_FN_##fn},
 static const struct known_name mangled[] = {MW_ALLOC_MANGLED(MANGLED_ROW)};
+static const struct known_name beginnings[] = {MW_ALLOC_BEGINNINGS(MANGLED_ROW)};
 
 #define PREFIX_ROW(prefix) prefix,
+#define MARKER_ROW(name) #name,
 static const char *const prefixes[] = {MW_ALLOC_PREFIXES(PREFIX_ROW)};
 
 #define SIGNATURE_ROW(name, does, size, times, old, out) \
@@ -79,6 +81,10 @@ enum mw_fn allocs__classify(const char *name)
 		if (strncmp(name, prefixes[i], n))
 			continue;
 		fn = family_find(name + n);
+		for (size_t k = 0; !fn && k < ARRAY_SIZE(beginnings); k++) {
+			if (!strncmp(name + n, beginnings[k].name, strlen(beginnings[k].name)))
+				fn = beginnings[k].fn;
+		}
 		if (fn)
 			return fn;
 	}
@@ -87,6 +93,72 @@ enum mw_fn allocs__classify(const char *name)
 			return special[i].fn;
 	}
 	return MW_FN_NONE;
+}
+
+size_t allocs__prefix(const char *name)
+{
+	size_t n = strlen(name), longest = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(special); i++) {
+		if (!strcmp(name, special[i].name))
+			return 0;
+	}
+	if (!strncmp(name, "_Z", 2))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(family); i++) {
+		size_t m = strlen(family[i].name);
+
+		if (m > longest && n >= m && !strcmp(name + n - m, family[i].name))
+			longest = m;
+	}
+	n = longest ? n - longest : 0;
+	return n >= 2 && !strncmp(name, "__", 2) && allocs__prefix_known(name, n) ? 0 : n;
+}
+
+bool allocs__prefix_known(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (strlen(prefixes[i]) == len && !strncmp(name, prefixes[i], len))
+			return true;
+	}
+	return false;
+}
+
+bool allocs__names_own(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (*prefixes[i] && strncmp(prefixes[i], "__", 2) &&
+		    !strncmp(name, prefixes[i], strlen(prefixes[i])))
+			return true;
+	}
+	return strcasestr(name, "tcmalloc") != NULL; /* of C++ a namespace, and classes */
+}
+
+static bool is_marker(const char *name)
+{
+	static const char *const markers[] = {MW_ALLOC_MARKERS(MARKER_ROW)};
+
+	for (size_t i = 0; i < ARRAY_SIZE(markers); i++) {
+		if (!strcmp(name, markers[i]))
+			return true;
+	}
+	return false;
+}
+
+static int on_marker(void *arg, const struct elfobj_symbol *sym)
+{
+	bool *found = arg;
+
+	*found |= is_marker(sym->name);
+	return *found;
+}
+
+bool allocs__is_allocator(const struct elfobj *e)
+{
+	bool found = false;
+
+	elfobj__each_symbol(e, on_marker, &found);
+	return found;
 }
 
 /* How short, and how standard, a name is: the better one stands for several at one address. */
@@ -108,6 +180,8 @@ struct prefix_set { /* candidates for an unknown prefix */
 	unsigned int have; /* bits by enum mw_fn */
 };
 
+#define GROUPS (ARRAY_SIZE(prefixes) + 1) /* rpmalloc's has no row of its own */
+
 struct alloc_finder {
 	const struct elfobj *elf;
 	struct alloc_func *funcs;
@@ -115,6 +189,11 @@ struct alloc_finder {
 	struct prefix_set sets[64];
 	size_t nsets;
 	bool collect_unknown;
+	bool marked; /* has a name that proves a known allocator */
+	struct {
+		bool allocs, frees;
+	} group[GROUPS];  /* what there is with a known allocator's prefix */
+	bool cxx_runtime; /* the file is, or holds, the C++ runtime */
 	int err;
 };
 
@@ -201,6 +280,46 @@ static bool prefix_complete(const struct prefix_set *s)
 	       (s->have & (1u << MW_FN_MEMALIGN | 1u << MW_FN_POSIX_MEMALIGN));
 }
 
+/* Which known allocator's prefix a name begins with; GROUPS: none that needs proof. */
+static size_t group_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		if (*prefixes[i] && strncmp(prefixes[i], "__", 2) &&
+		    !strncmp(name, prefixes[i], strlen(prefixes[i])))
+			return i;
+	}
+	return !strncmp(name, "rp", 2) ? GROUPS - 1 : GROUPS;
+}
+
+static void note_group(struct alloc_finder *f, const char *name, enum mw_fn fn)
+{
+	size_t i = group_of(name), n = strlen(name);
+
+	if (i == GROUPS)
+		return;
+	f->group[i].frees |= signatures[fn].does == MW_DOES_FREE;
+	f->group[i].allocs |= n >= 6 && !strcmp(name + n - 6, "malloc");
+}
+
+/* A name of a known allocator is no proof alone: mi_new may make a menu item. Nor is __malloc,
+ * unless it is another name of malloc. */
+static void drop_unproved(struct alloc_finder *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		const char *name = f->funcs[i].name;
+		size_t g = group_of(name);
+		bool ok = f->marked || g == GROUPS || (f->group[g].allocs && f->group[g].frees);
+
+		if (!strncmp(name, "__", 2) && family_find(name + 2))
+			ok = false;
+		if (ok)
+			f->funcs[n++] = f->funcs[i];
+	}
+	f->n = n;
+}
+
 static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 {
 	struct alloc_finder *f = arg;
@@ -210,6 +329,8 @@ static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 
 	if (sym->type != STT_FUNC && sym->type != STT_NOTYPE)
 		return 0;
+	f->cxx_runtime |= !strcmp(sym->name, "__cxa_allocate_exception");
+	f->marked |= is_marker(sym->name);
 	fn = allocs__classify(sym->name);
 	if (!fn) {
 		fn = split_prefix(sym->name, prefix, sizeof(prefix));
@@ -226,6 +347,8 @@ static int on_symbol(void *arg, const struct elfobj_symbol *sym)
 			return 0;
 	} else if (f->collect_unknown) {
 		return 0;
+	} else {
+		note_group(f, sym->name, fn);
 	}
 	if (!executable(f->elf, sym->vaddr))
 		return 0;
@@ -239,10 +362,11 @@ static int by_vaddr(const void *a, const void *b)
 	return x->vaddr < y->vaddr ? -1 : x->vaddr > y->vaddr;
 }
 
-/* Without an allocator beneath it in the same file, operator new is a caller of malloc. */
+/* The C++ runtime's operator new is a caller of malloc, unless the file has an allocator itself. A
+ * program's own may be one, too (elf/site.h looks), or lie over a pool. */
 static void drop_lonely_cxx(struct alloc_finder *f)
 {
-	bool own = false;
+	bool own = !f->cxx_runtime;
 	size_t n = 0;
 
 	for (size_t i = 0; i < f->n; i++) {
@@ -275,6 +399,7 @@ int allocs__find(const struct elfobj *e, struct alloc_func **ret, size_t *ret_n)
 		free(f.funcs);
 		return err && err != -EBADMSG ? err : err2;
 	}
+	drop_unproved(&f);
 	drop_lonely_cxx(&f);
 	if (f.n)
 		qsort(f.funcs, f.n, sizeof(*f.funcs), by_vaddr);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "elf/debugfile.h"
 
+#include "core/surroundings.h"
 #include "core/util.h"
+#include "sys/apart.h"
 #include "sys/safeopen.h"
 
 #include <dlfcn.h>
@@ -153,7 +155,8 @@ int debugfile__alt_link(const struct elfobj *debug, char path[DEBUGFILE_NAME],
 
 int debugfile__open(int rootfd, const char *path)
 {
-	return safeopen__below(rootfd, path, false, NULL, NULL);
+	return rootfd < 0 && apart__inside() ? apart__open(path, APART_READ_FILE)
+					     : safeopen__below(rootfd, path, false, NULL, NULL);
 }
 
 bool debugfile__place(const char *build_id, const char *link, const char *path, int i,
@@ -186,9 +189,8 @@ int debugfile__debuginfod(const char *build_id)
 	void *(*begin)(void), *client, *lib;
 	int (*find)(void *, const unsigned char *, int, char **), fd = -ENOENT;
 	void (*end)(void *);
-	const char *urls = getenv("DEBUGINFOD_URLS");
 
-	if (!urls || !*urls || !*build_id)
+	if (!surroundings.debuginfod_urls || !*build_id)
 		return -ENOENT;
 	lib = dlopen("libdebuginfod.so.1", RTLD_LAZY | RTLD_LOCAL);
 	if (!lib)

@@ -27,6 +27,7 @@ struct ranges { /* sorted by lo; may overlap in damaged files */
 struct dwarf_unit {
 	Dwarf_Off off;
 	bool listed, deep; /* functions listed; also those inside functions */
+	bool skeleton;	   /* the functions are in another file */
 	struct ranges funcs;
 };
 
@@ -35,6 +36,7 @@ struct dwarfinfo {
 	Dwarf *dw, *alt;
 	struct dwarf_unit *units;
 	size_t nunits, units_cap;
+	bool split;	       /* a skeleton was asked for an address of its own */
 	struct ranges by_addr; /* key: unit */
 };
 
@@ -130,7 +132,8 @@ static int list_units(struct dwarfinfo *d)
 		err = array_reserve(d->units, d->units_cap, d->nunits + 1);
 		if (err)
 			break;
-		d->units[d->nunits] = (struct dwarf_unit){.off = dwarf_dieoffset(&die)};
+		d->units[d->nunits] = (struct dwarf_unit){.off = dwarf_dieoffset(&die),
+							  .skeleton = type == DW_UT_skeleton};
 		err = add_ranges(&d->by_addr, &die, d->nunits++, &steps);
 	}
 	ranges__sort(&d->by_addr);
@@ -280,37 +283,33 @@ static const struct dwarf_range *find_function(struct dwarfinfo *d, struct dwarf
 
 /*
  * The chain of inlined calls at vaddr, outermost first, into chain[0..max). Lexical blocks are
- * walked through. Returns how many.
+ * walked through; Go has them beside the calls inlined in them, so that one that holds vaddr need
+ * not hold the call. Returns how many.
  */
-static int inline_chain(Dwarf_Die *func, uint64_t vaddr, Dwarf_Die *chain, int max)
+static int inline_chain(Dwarf_Die *scope, uint64_t vaddr, Dwarf_Die *chain, int max,
+			uint32_t *steps, int depth)
 {
-	Dwarf_Die scope = *func, die;
-	uint32_t steps = MAX_WALK;
-	int n = 0;
+	Dwarf_Die die;
 
-	for (int depth = 0; depth < 4 * MAX_DEPTH && n < max; depth++) {
-		bool found = false;
+	if (max < 1 || depth > 4 * MAX_DEPTH || dwarf_child(scope, &die))
+		return 0;
+	do {
+		int tag = dwarf_tag(&die), n;
 
-		if (dwarf_child(&scope, &die))
-			break;
-		do {
-			int tag = dwarf_tag(&die);
-
-			if (!--steps)
-				return n;
-			if ((tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block) &&
-			    dwarf_haspc(&die, vaddr) > 0) {
-				if (tag == DW_TAG_inlined_subroutine)
-					chain[n++] = die;
-				scope = die;
-				found = true;
-				break;
-			}
-		} while (next_sibling(&die));
-		if (!found)
-			break;
-	}
-	return n;
+		if (!*steps || !--*steps)
+			return 0;
+		if ((tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block) ||
+		    dwarf_haspc(&die, vaddr) <= 0)
+			continue;
+		if (tag == DW_TAG_inlined_subroutine) {
+			*chain = die;
+			return 1 + inline_chain(&die, vaddr, chain + 1, max - 1, steps, depth + 1);
+		}
+		n = inline_chain(&die, vaddr, chain, max, steps, depth + 1);
+		if (n)
+			return n;
+	} while (next_sibling(&die));
+	return 0;
 }
 
 static const char *name_of(Dwarf_Die *die, bool *ret_plain)
@@ -395,6 +394,7 @@ static int frames_in_unit(struct dwarfinfo *d, struct dwarf_unit *u, uint64_t va
 	Dwarf_Die cu, func, chain[MAX_DEPTH];
 	const struct dwarf_range *r = find_function(d, u, vaddr);
 	struct dwarfinfo_frame at = {0};
+	uint32_t steps = MAX_WALK;
 	int n = 0, out = 0;
 
 	if (!dwarf_offdie(d->dw, u->off, &cu))
@@ -405,7 +405,7 @@ static int frames_in_unit(struct dwarfinfo *d, struct dwarf_unit *u, uint64_t va
 		add_dirs(&cu, frames, 1);
 		return at.file ? 1 : 0;
 	}
-	n = inline_chain(&func, vaddr, chain, min_of(max - 1, MAX_DEPTH));
+	n = inline_chain(&func, vaddr, chain, min_of(max - 1, MAX_DEPTH), &steps, 0);
 	for (int i = n - 1; i >= -1; i--) { /* innermost first, the function itself last */
 		Dwarf_Die *die = i >= 0 ? &chain[i] : &func;
 
@@ -435,9 +435,15 @@ int dwarfinfo__lookup(struct dwarfinfo *d, uint64_t vaddr, struct dwarfinfo_fram
 		r = ranges__next(&d->by_addr, vaddr, &at);
 		if (!r)
 			break;
+		d->split |= d->units[r->key].skeleton;
 		best = frames_in_unit(d, &d->units[r->key], vaddr, frames, max);
 		if (best > 0 && frames[best - 1].name)
 			break;
 	}
 	return best;
+}
+
+bool dwarfinfo__split(const struct dwarfinfo *d)
+{
+	return d->split;
 }

@@ -38,4 +38,8 @@ void dwarfinfo__close(struct dwarfinfo *d);
  */
 int dwarfinfo__lookup(struct dwarfinfo *d, uint64_t vaddr, struct dwarfinfo_frame *frames, int max);
 
+/* Was an address met whose functions are described in another file (.dwo, .dwp)? There are lines
+ * for it, but no inlined calls. */
+bool dwarfinfo__split(const struct dwarfinfo *d);
+
 #endif

@@ -74,8 +74,8 @@ typedef int (*elfobj_symbol_fn)(void *arg, const struct elfobj_symbol *sym);
 int elfobj__each_symbol(const struct elfobj *e, elfobj_symbol_fn fn, void *arg);
 
 struct elfobj_reloc {
-	uint64_t slot; /* vaddr of what is relocated */
-	uint32_t type; /* R_* of the machine */
+	uint64_t slot;	  /* vaddr of what is relocated */
+	uint32_t type;	  /* R_* of the machine */
 	const char *name; /* of the symbol; borrowed */
 	uint64_t vaddr;	  /* of the symbol; 0 if it is another file's */
 };
@@ -84,13 +84,21 @@ struct elfobj_reloc {
 typedef int (*elfobj_reloc_fn)(void *arg, const struct elfobj_reloc *r);
 int elfobj__each_reloc(const struct elfobj *e, elfobj_reloc_fn fn, void *arg);
 
-/* Raw bytes of a section by name (decompressed if SHF_COMPRESSED), a NUL byte behind them;
- * borrowed. ret_vaddr may be NULL. -ENOENT if absent, -EBADMSG, -EOPNOTSUPP (compression other than
- * zlib). */
+/* Bytes of a section by name (unpacked if it is compressed; .zdebug_x goes by .debug_x), a NUL byte
+ * behind them; borrowed. ret_vaddr may be NULL. -ENOENT if absent, -EBADMSG, -EOPNOTSUPP
+ * (compressed in a way that unpack.h does not know). */
 int elfobj__section(const struct elfobj *e, const char *name, const uint8_t **ret, size_t *ret_len,
 		    uint64_t *ret_vaddr);
 /* Whether there is such a section with contents in the file; reads nothing. */
 bool elfobj__has_section(const struct elfobj *e, const char *name);
+
+enum elfobj_packing { ELFOBJ_PLAIN, ELFOBJ_ZLIB, ELFOBJ_ZSTD, ELFOBJ_GNU_ZLIB, ELFOBJ_UNKNOWN };
+
+/* Calls fn for every section with contents in the file; the name is borrowed for the call. fn
+ * returns 0 to go on, anything else ends the walk and is returned. */
+typedef int (*elfobj_section_fn)(void *arg, const char *name, enum elfobj_packing packing);
+int elfobj__each_section(const struct elfobj *e, elfobj_section_fn fn, void *arg);
+
 /* Memory that sections take which were asked for, bytes. */
 size_t elfobj__bytes(const struct elfobj *e);
 /* Gives that memory back: everything borrowed from `e` so far is gone. */

@@ -62,6 +62,17 @@ static void enqueue(struct exit_finder *f, uint64_t vaddr)
 		f->todo[f->n++] = r;
 }
 
+/* A jump through a pointer: to a function of the file itself, or out of it. */
+static void through_slot(struct exit_finder *f, uint64_t slot)
+{
+	const struct plt_entry *e = slot ? plt__slot(&f->plt, slot) : NULL;
+
+	if (e && e->vaddr)
+		enqueue(f, e->vaddr);
+	else
+		f->ret->incomplete = true;
+}
+
 static void look_at(struct exit_finder *f, const cs_insn *in, const struct exit_range *r)
 {
 	uint64_t to = insn__branch_target(in);
@@ -78,7 +89,7 @@ static void look_at(struct exit_finder *f, const cs_insn *in, const struct exit_
 	if (!insn__in_group(in, CS_GRP_JUMP))
 		return;
 	if (!to)
-		ret->incomplete = true;
+		through_slot(f, insn__branch_slot(in));
 	else if (to < r->start || to >= r->end)
 		enqueue(f, to);
 }

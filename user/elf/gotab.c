@@ -343,15 +343,19 @@ int gotab__sp_delta(const struct gotab *t, const struct gotab_func *f, uint64_t 
 
 /* The ids shifted when functions were added: 1.22 corostart, 1.26 runCleanups. */
 struct file_ids {
+	int minor; /* since 1.MINOR */
 	uint8_t wrapper, gopanic, sigpanic, panicwrap;
 };
+static const struct file_ids file_ids[] = {
+	{18, 21, 9, 18, 14}, {22, 22, 10, 19, 15}, {26, 23, 10, 20, 15}};
+
 static struct file_ids ids_of(int minor)
 {
-	if (minor >= 26)
-		return (struct file_ids){23, 10, 20, 15};
-	if (minor >= 22)
-		return (struct file_ids){22, 10, 19, 15};
-	return (struct file_ids){21, 9, 18, 14};
+	size_t i = ARRAY_SIZE(file_ids) - 1;
+
+	while (i && file_ids[i].minor > minor)
+		i--;
+	return file_ids[i];
 }
 
 bool gotab__is_wrapper(int minor, uint8_t func_id)

@@ -29,4 +29,18 @@ static inline uint64_t insn__branch_target(const cs_insn *in)
 	return x->operands[0].imm;
 }
 
+/* Where the pointer is through which a jump or call goes (`call *disp(%rip)`, as -fno-plt has
+ * them), 0 if it is none. */
+static inline uint64_t insn__branch_slot(const cs_insn *in)
+{
+	const cs_x86 *x = &in->detail->x86;
+
+	if (!insn__in_group(in, CS_GRP_JUMP) && !insn__in_group(in, CS_GRP_CALL))
+		return 0;
+	if (x->op_count != 1 || x->operands[0].type != X86_OP_MEM ||
+	    x->operands[0].mem.base != X86_REG_RIP || x->operands[0].mem.index != X86_REG_INVALID)
+		return 0;
+	return in->address + in->size + x->operands[0].mem.disp;
+}
+
 #endif

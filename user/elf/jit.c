@@ -14,8 +14,12 @@
 
 #include "core/hash_index.h"
 #include "core/log.h"
+#include "core/keyhash.h"
 #include "core/util.h"
+#include "sys/proc_status.h"
+#include "sys/proc_task.h"
 #include "sys/procmap.h"
+#include "sys/procmem.h"
 #include "sys/safeopen.h"
 
 #include <fcntl.h>
@@ -47,6 +51,7 @@ struct symbolizer_jit {
 	char *root;	     /* the directory below which it names its files; NULL: ours */
 	uid_t uid;
 	int ns_pid;
+	struct box_target whose;
 	int perf, dump; /* the files; -1: not (yet) there */
 	off_t sizes[2]; /* as the helper knows them */
 	uint64_t checked_ns;
@@ -63,28 +68,13 @@ struct symbolizer_jit {
 /* The process's owner and its pid in its own namespace, from /proc/PID/status. */
 static int read_identity(struct symbolizer_jit *j)
 {
-	cleanup_free char *text = NULL;
-	char path[64], *p;
-	ssize_t n;
+	struct proc_status s;
+	int err = proc_status__read(j->pid, &s);
 
-	snprintf(path, sizeof(path), "/proc/%d/status", j->pid);
-	n = util__read_file(path, 64 << 10, &text);
-	if (n < 0)
-		return n == -ENOENT ? -ESRCH : n;
-	j->ns_pid = j->pid;
-	p = strstr(text, "\nUid:");
-	if (p)
-		j->uid = strtoul(p + 5, NULL, 10);
-	p = strstr(text, "\nNSpid:");
-	if (p) {
-		char *line_end = strchr(p + 1, '\n');
-
-		if (line_end)
-			*line_end = 0;
-		p = strrchr(p, '\t');
-		if (p)
-			j->ns_pid = atoi(p + 1);
-	}
+	if (err)
+		return err;
+	j->uid = s.uid;
+	j->ns_pid = s.ns_pid ? s.ns_pid : j->pid;
 	return 0;
 }
 
@@ -118,21 +108,6 @@ static int open_dump(int pid)
 	return fd;
 }
 
-/* When the process started, in clock ticks; 0 if it is gone. */
-static uint64_t start_time(int pid)
-{
-	cleanup_free char *text = NULL;
-	char path[64], *p;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (util__read_file(path, 4096, &text) <= 0)
-		return 0;
-	p = strrchr(text, ')'); /* the name before it may hold anything */
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p, NULL, 10) : 0;
-}
-
 static void forget(struct answers *a)
 {
 	hash_index__fini(&a->index);
@@ -145,9 +120,8 @@ static void read_vdso(struct symbolizer_jit *j)
 {
 	struct procmap *m = NULL;
 	cleanup_free char *image = NULL;
-	cleanup_fd int mem = -1;
+	struct procmem *mem = NULL;
 	uint64_t start = 0, end = 0;
-	char path[64];
 	size_t len;
 
 	if (procmap__read(j->pid, &m))
@@ -168,42 +142,43 @@ static void read_vdso(struct symbolizer_jit *j)
 	j->vdso_failed = false;
 	j->vdso_start = start;
 	j->vdso_end = end;
-	snprintf(path, sizeof(path), "/proc/%d/mem", j->pid);
-	mem = open(path, O_RDONLY | O_CLOEXEC);
 	image = malloc(len);
-	if (mem >= 0 && image && pread(mem, image, len, start) == (ssize_t)len) {
+	if (image && !procmem__open(j->pid, &mem) && !procmem__read(mem, start, image, len)) {
 		j->vdso = take_ptr(image);
 		j->vdso_len = len;
 	}
+	procmem__close(mem);
 }
 
-void symbolizer_jit__free_all(struct symbolizer_jit *j)
+void symbolizer_jit__free(struct symbolizer_jit *j)
 {
-	while (j) {
-		struct symbolizer_jit *next = j->next;
+	struct symbolizer_jit **link;
 
-		util__close_fd(&j->perf);
-		util__close_fd(&j->dump);
-		free(j->root);
-		free(j->vdso);
-		box_helper__free(j->h);
-		symclient__close(&j->vdso_client);
-		forget(&j->answers);
-		forget(&j->vdso_answers);
-		free(j);
-		j = next;
-	}
+	if (!j)
+		return;
+	for (link = symbolizer__jits(j->s); *link != j; link = &(*link)->next)
+		;
+	*link = j->next;
+	util__close_fd(&j->perf);
+	util__close_fd(&j->dump);
+	free(j->root);
+	free(j->vdso);
+	box_helper__free(j->h);
+	symclient__close(&j->vdso_client);
+	forget(&j->answers);
+	forget(&j->vdso_answers);
+	free(j);
 }
 
 /* Opens the files that were not there yet, while it is still the same process. */
 static void open_files(struct symbolizer_jit *j)
 {
-	if ((j->perf >= 0 && j->dump >= 0) || start_time(j->pid) != j->start_time)
+	if ((j->perf >= 0 && j->dump >= 0) || proc_task__start_ns(j->pid) != j->start_time)
 		return;
 	if (j->root) {
 		cleanup_fd int fd = open(j->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-		if (j->perf < 0 && fd >= 0 && start_time(j->pid) == j->start_time)
+		if (j->perf < 0 && fd >= 0 && proc_task__start_ns(j->pid) == j->start_time)
 			j->perf = open_map(j, fd, j->ns_pid);
 	} else if (j->perf < 0) {
 		j->perf = open_map(j, -1, j->ns_pid);
@@ -217,7 +192,7 @@ static void open_files(struct symbolizer_jit *j)
 int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret)
 {
 	struct symbolizer_jit **all = symbolizer__jits(s), *j;
-	uint64_t started = start_time(pid);
+	uint64_t started = proc_task__start_ns(pid);
 	int err;
 
 	for (j = *all; j; j = j->next) {
@@ -235,6 +210,7 @@ int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symb
 	j->pid = pid;
 	j->start_time = started;
 	j->perf = j->dump = -1;
+	j->whose = box__target(pid);
 	err = started ? read_identity(j) : -ESRCH;
 	if (!err && root && !(j->root = strdup(root)))
 		err = -ENOMEM;
@@ -274,7 +250,7 @@ static int hand_over(struct symbolizer_jit *j)
 		which |= JIT_DUMP;
 		fds[n++] = j->dump;
 	}
-	err = box_helper__new(BOX_JIT, fds[0], &j->h);
+	err = box_helper__new(BOX_JIT, fds[0], &j->whose, &j->h);
 	return err ? err : box_helper__ask(j->h, JIT_FILES, &which, sizeof(which), fds, n, &a);
 }
 
@@ -397,7 +373,7 @@ static const struct answer *remembered(struct answers *a, uint64_t pc)
 	size_t at = HASH_INDEX_START;
 	uint32_t i;
 
-	while (hash_index__next(&a->index, util__mix64(pc), &at, &i)) {
+	while (hash_index__next(&a->index, keyhash__word(pc), &at, &i)) {
 		if (a->a[i].pc == pc)
 			return &a->a[i];
 	}
@@ -410,7 +386,7 @@ static void remember(struct answers *a, const struct answer *new)
 	    hash_index__reserve(&a->index))
 		return;
 	a->a[a->index.n] = *new;
-	hash_index__add(&a->index, util__mix64(new->pc));
+	hash_index__add(&a->index, keyhash__word(new->pc));
 }
 
 int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,

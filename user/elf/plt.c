@@ -74,9 +74,15 @@ void plt__free(struct plt *p)
 	p->n = 0;
 }
 
+const struct plt_entry *plt__slot(const struct plt *p, uint64_t vaddr)
+{
+	struct plt_entry key = {.slot = vaddr};
+
+	return p->n ? bsearch(&key, p->entries, p->n, sizeof(key), by_slot) : NULL;
+}
+
 const struct plt_entry *plt__resolve(const struct plt *p, const struct elfobj *e, uint64_t vaddr)
 {
-	struct plt_entry key = {0};
 	uint8_t code[11];
 	size_t at = 0;
 	int32_t disp;
@@ -91,6 +97,5 @@ const struct plt_entry *plt__resolve(const struct plt *p, const struct elfobj *e
 	if (at + 6 > sizeof(code) || code[at] != 0xff || code[at + 1] != 0x25)
 		return NULL;
 	memcpy(&disp, code + at + 2, sizeof(disp));
-	key.slot = vaddr + at + 6 + disp;
-	return bsearch(&key, p->entries, p->n, sizeof(key), by_slot);
+	return plt__slot(p, vaddr + at + 6 + disp);
 }

@@ -34,6 +34,10 @@ struct plt {
 int plt__load(struct elfobj *e, bool all, struct plt *ret);
 void plt__free(struct plt *p);
 
+/* The function to which the pointer at vaddr leads, NULL if it was not loaded. Borrowed likewise.
+ */
+const struct plt_entry *plt__slot(const struct plt *p, uint64_t vaddr);
+
 /* What the code at vaddr leads to if it is a stub (x86-64) for a function that was loaded, else
  * NULL. Borrowed until plt__free. */
 const struct plt_entry *plt__resolve(const struct plt *p, const struct elfobj *e, uint64_t vaddr);

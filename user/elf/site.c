@@ -9,13 +9,15 @@
 
 #include "core/util.h"
 #include "elf/insn.h"
-#include "elf/layer_priv.h"
+#include "elf/layer.h"
 #include "elf/plt.h"
+#include "elf/signature.h"
 #include "elf/threadcache.h"
 
 #define MAX_BODY 4096	 /* bytes of a function that are looked at */
 #define DEFAULT_BODY 256 /* of one whose symbol has no size */
 #define MAX_LEAD 24	 /* instructions before the site */
+#define MAX_JUMPS 4	 /* from one name of a function to its code */
 
 /* First bytes of what Linux emulates on x86-64 (arch/x86/kernel/uprobes.c: branch and push
  * set-up): pushes of 64-bit registers, jmp and jcc and call with a relative target, 1-byte nop. */
@@ -47,7 +49,7 @@ static bool is_flow(const cs_insn *in)
 	       insn__in_group(in, CS_GRP_IRET);
 }
 
-enum { ARG1 = 2, ARG2 = 4, ARG3 = 8 }; /* as in signature__args */
+enum { ARG1 = 2, ARG2 = 4, ARG3 = 8, ARG4 = 16 }; /* as in signature__args */
 
 /* Does the instruction change one of these arguments, or the stack pointer? */
 static bool clobbers(csh cs, const cs_insn *in, unsigned int args)
@@ -79,6 +81,14 @@ static bool clobbers(csh cs, const cs_insn *in, unsigned int args)
 		case X86_REG_DL:
 		case X86_REG_DH:
 			if (args & ARG3)
+				return true;
+			break;
+		case X86_REG_RCX:
+		case X86_REG_ECX:
+		case X86_REG_CX:
+		case X86_REG_CL:
+		case X86_REG_CH:
+			if (args & ARG4)
 				return true;
 			break;
 		case X86_REG_RSP:
@@ -250,16 +260,22 @@ struct onward {		   /* where a branch out of a function leads, if into the famil
 };
 
 static struct onward onward_of(const struct body *b, const struct plt *plt, struct site *sites,
-			       size_t n, uint64_t to)
+			       size_t n, const cs_insn *in)
 {
-	struct onward o = {.site = site_at(sites, n, to)};
-	const struct plt_entry *e = o.site ? NULL : plt__resolve(plt, b->elf, to);
+	uint64_t to = insn__branch_target(in), slot = insn__branch_slot(in);
+	struct onward o = {.site = to ? site_at(sites, n, to) : NULL};
+	const struct plt_entry *e = o.site ? NULL
+				    : slot ? plt__slot(plt, slot)
+				    : to   ? plt__resolve(plt, b->elf, to)
+					   : NULL;
 
 	if (e) {
 		o.site = e->vaddr ? site_at(sites, n, e->vaddr) : NULL;
 		o.fn = e->fn;
 		o.name = e->name;
 	}
+	if (o.site && o.site->unproved)
+		return (struct onward){0};
 	if (o.site) {
 		o.fn = o.site->func.fn;
 		o.name = o.site->func.name;
@@ -278,10 +294,8 @@ static bool leads_to_malloc(const struct body *b, const struct plt *plt, struct 
 	if (body_read(&code, &at))
 		return false;
 	for (size_t i = 0; i < code.n && !is_flow(&code.insn[i == 0 ? 0 : i - 1]); i++) {
-		uint64_t to = insn__branch_target(&code.insn[i]);
-
-		if (to && code.insn[i].id == X86_INS_JMP)
-			found = onward_of(b, plt, sites, n, to).fn == MW_FN_MALLOC;
+		if (code.insn[i].id == X86_INS_JMP)
+			found = onward_of(b, plt, sites, n, &code.insn[i]).fn == MW_FN_MALLOC;
 	}
 	body_free(&code);
 	return found;
@@ -337,6 +351,18 @@ static void scan_goes_on(const struct body *b, const struct plt *plt, struct sit
 		s->align_goes_on = small_alignment(b, plt, sites, n, to);
 }
 
+/* What an allocation returns without having been made by anybody. */
+static bool gives_null(const cs_insn *in, const struct site *s)
+{
+	const cs_x86 *x = &in->detail->x86;
+	enum mw_does does = allocs__signature(s->func.fn)->does;
+
+	return (does == MW_DOES_ALLOC || does == MW_DOES_REALLOC) && in->id == X86_INS_XOR &&
+	       x->op_count == 2 && x->operands[0].type == X86_OP_REG &&
+	       x->operands[0].reg == X86_REG_EAX && x->operands[1].type == X86_OP_REG &&
+	       x->operands[1].reg == X86_REG_EAX && allocs__signature(s->func.fn)->out == 0;
+}
+
 /*
  * Which functions of the family does this one call? One that ends only in jumps to others, or an
  * operator new or delete that calls malloc or free before anything else can happen, or a
@@ -357,13 +383,13 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 		uint64_t to = insn__branch_target(in);
 		struct onward o;
 
-		returns |= insn__in_group(in, CS_GRP_RET);
-		other_exit |= jump && !to;
-		if (!to || (to >= b->start && to < b->end)) {
+		returns |= insn__in_group(in, CS_GRP_RET) && !(i && gives_null(in - 1, s));
+		o = onward_of(b, plt, sites, n, in);
+		other_exit |= jump && !to && !o.fn;
+		if ((!to && !o.fn) || (to >= b->start && to < b->end)) {
 			straight &= !call && !jump;
 			continue;
 		}
-		o = onward_of(b, plt, sites, n, to);
 		scan_goes_on(b, plt, s, sites, n, to, &o, jump);
 		if (call && o.site && ncalled < ARRAY_SIZE(called))
 			called[ncalled++] = o.site;
@@ -385,6 +411,251 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 	for (size_t i = 0; i < ncalled && !s->wrapper; i++)
 		note_caller(called[i], b->start, b->end);
 	s->calls_family = ncalled && !s->wrapper;
+}
+
+struct callee_arg {
+	const struct body *b;
+	const struct plt *plt;
+	struct site *sites;
+	size_t n;
+};
+
+/* Only of names that are proof themselves. */
+static enum mw_fn known_callee(void *arg, const cs_insn *branch)
+{
+	struct callee_arg *c = arg;
+	struct onward o = onward_of(c->b, c->plt, c->sites, c->n, branch);
+
+	return o.fn && !allocs__prefix(o.name) ? o.fn : MW_FN_NONE;
+}
+
+/* Functions that share the prefix of one whose code contradicts its name, or that calls a known
+ * allocator, which sees what they do, are left out with it. */
+static void leave_out(struct site *sites, size_t n, const struct site *wrong, const char *calls)
+{
+	size_t len = allocs__prefix(wrong->func.name);
+
+	for (size_t i = 0; i < n; i++) {
+		struct site *s = &sites[i];
+
+		if (allocs__prefix(s->func.name) != len ||
+		    strncmp(s->func.name, wrong->func.name, len))
+			continue;
+		s->unproved = true;
+		s->kind = SITE_NONE;
+		if (calls)
+			set_wrapper(s, calls);
+		else
+			s->why = SITE_OTHER_ARGUMENTS;
+	}
+}
+
+/* The known allocator's function that the code calls, itself or (deep) by a function of the file.
+ */
+static const char *known_below(struct callee_arg *arg, const struct body *b, bool deep)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const cs_insn *in = &b->insn[i];
+		uint64_t to = insn__branch_target(in);
+		struct onward o = onward_of(b, arg->plt, arg->sites, arg->n, in);
+		struct body helper = {.elf = b->elf, .cs = b->cs};
+		struct alloc_func f = {.vaddr = to};
+		const char *name = NULL;
+
+		if (o.fn && allocs__signature(o.fn)->does == MW_DOES_ALLOC &&
+		    !allocs__prefix(o.name))
+			return o.name;
+		if (!deep && insn__in_group(in, CS_GRP_RET))
+			return NULL;
+		if (!deep || !to || o.fn || (to >= b->start && to < b->end) ||
+		    body_read(&helper, &f))
+			continue;
+		name = known_below(arg, &helper, false);
+		body_free(&helper);
+		if (name)
+			return name;
+	}
+	return NULL;
+}
+
+static void check_one(struct callee_arg *arg, struct body *b, struct site *s, bool own)
+{
+	size_t prefix = allocs__prefix(s->func.name);
+	bool known = allocs__prefix_known(s->func.name, prefix);
+	const char *below = NULL, *name = s->func.name + prefix;
+	bool plain = !strcmp(name, "malloc") || !strcmp(name, "calloc");
+
+	if (!prefix || s->unproved || (known && own) || body_read(b, &s->func))
+		return;
+	if (!known && plain)
+		below = known_below(arg, b, true);
+	if (below || signature__contradicted(b->cs, b->insn, b->n, s->func.fn, known_callee, arg) ||
+	    (plain && signature__uses_more(b->cs, b->insn, b->n, s->func.fn)))
+		leave_out(arg->sites, arg->n, s, below);
+	body_free(b);
+}
+
+static void check_signatures(struct body *b, const struct plt *plt, struct site *sites, size_t n)
+{
+	struct callee_arg arg = {.b = b, .plt = plt, .sites = sites, .n = n};
+	bool own = allocs__is_allocator(b->elf);
+
+	for (size_t i = 0; i < n; i++)
+		check_one(&arg, b, &sites[i], own);
+}
+
+/* Does the function lie over another one of the same file (what --wrap makes, an own malloc over a
+ * static C library's)? */
+static bool lies_over(const char *name, const char *other)
+{
+	static const char wrap[] = "__wrap_", libc[] = "__libc_";
+
+	if (!strncmp(name, wrap, strlen(wrap)))
+		return !strcmp(name + strlen(wrap), other);
+	return !strncmp(other, libc, strlen(libc)) && !strcmp(name, other + strlen(libc));
+}
+
+static bool branches_to(const struct elfobj *e, csh cs, const struct site *s, uint64_t vaddr)
+{
+	struct body b = {.elf = e, .cs = cs};
+	bool found = false;
+
+	if (body_read(&b, &s->func))
+		return false;
+	for (size_t i = 0; i < b.n && !found; i++)
+		found = insn__branch_target(&b.insn[i]) == vaddr;
+	body_free(&b);
+	return found;
+}
+
+/* musl's malloc and __libc_malloc are two names of one: neither leads to the other. */
+static bool lies_over_any(const struct elfobj *e, csh cs, const struct site *s,
+			  const struct site *sites, size_t n)
+{
+	for (size_t i = 0; i < n && !s->wrapper && s->kind != SITE_NONE; i++) {
+		if (lies_over(s->func.name, sites[i].func.name) &&
+		    (!strncmp(s->func.name, "__wrap_", 7) ||
+		     branches_to(e, cs, s, sites[i].func.vaddr)))
+			return true;
+	}
+	return false;
+}
+
+/* all: the file refers to other files' allocators. */
+static void note_layer(struct elfobj *e, csh cs, struct site *sites, size_t n, bool all)
+{
+	struct layer_range code[LAYER_RANGES];
+	cleanup_free struct alloc_func *over = calloc(n ? n : 1, sizeof(*over));
+	cleanup_free struct alloc_func *below = calloc(n ? n : 1, sizeof(*below));
+	cleanup_free bool *is_over = calloc(n ? n : 1, sizeof(*is_over));
+	size_t nover = 0, nbelow = 0, ncode;
+
+	if (!over || !below || !is_over)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		is_over[i] = all || lies_over_any(e, cs, &sites[i], sites, n);
+		if (is_over[i])
+			over[nover++] = sites[i].func;
+		else
+			below[nbelow++] = sites[i].func;
+	}
+	ncode = nover ? layer__code(e, cs, over, nover, below, nbelow, code) : 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_over[i])
+			continue;
+		sites[i].nlayer = ncode;
+		for (size_t k = 0; k < ncode; k++) {
+			sites[i].layer[k].lo = code[k].start - sites[i].vaddr;
+			sites[i].layer[k].hi = code[k].end - sites[i].vaddr;
+		}
+	}
+}
+
+/* The callers of a function are those of every other to which it may leave by a jump. */
+static bool pass_callers_on(struct body *b, const struct plt *plt, struct site *sites, size_t n,
+			    const struct site *s)
+{
+	bool more = false;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct site *to = insn__in_group(&b->insn[i], CS_GRP_JUMP)
+					  ? onward_of(b, plt, sites, n, &b->insn[i]).site
+					  : NULL;
+		size_t had = to ? to->ncallers : 0;
+
+		for (size_t c = 0; to && to != s && c < s->ncallers; c++)
+			note_caller(to, s->caller[c].lo, s->caller[c].hi);
+		more |= to && to->ncallers > had;
+	}
+	return more;
+}
+
+/* mi_new_aligned calls mi_malloc_aligned, which leaves for mi_heap_malloc_aligned, which leaves for
+ * mi_heap_malloc_small or mi_heap_malloc_aligned_at. */
+static void note_calls_through_jumps(struct body *b, const struct plt *plt, struct site *sites,
+				     size_t n)
+{
+	bool more = true;
+
+	for (int step = 0; step < MAX_JUMPS && more; step++) {
+		more = false;
+		for (size_t i = 0; i < n; i++) {
+			if (sites[i].unproved || !sites[i].ncallers || body_read(b, &sites[i].func))
+				continue;
+			more |= pass_callers_on(b, plt, sites, n, &sites[i]);
+			body_free(b);
+		}
+	}
+}
+
+/* Where the code of a function begins that is only a jump to it. */
+static uint64_t entry_of(const struct elfobj *e, uint64_t vaddr)
+{
+	static const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
+	uint8_t code[9];
+
+	for (int i = 0; i < MAX_JUMPS && elfobj__read(e, vaddr, code, sizeof(code)) == sizeof(code);
+	     i++) {
+		size_t at = memcmp(code, endbr64, sizeof(endbr64)) ? 0 : sizeof(endbr64);
+		int32_t rel;
+
+		if (code[at] != 0xe9)
+			break;
+		memcpy(&rel, code + at + 1, sizeof(rel));
+		vaddr += at + 5 + (int64_t)rel;
+	}
+	return vaddr;
+}
+
+/*
+ * Calls by another name of the same code: musl's malloc and __libc_malloc are jumps to a third
+ * function, which its realloc calls. A stub lies there, and has to know them.
+ */
+static int note_calls_by_entry(struct body *b, struct site *sites, size_t n)
+{
+	cleanup_free uint64_t *entry = calloc(n ? n : 1, sizeof(*entry));
+
+	if (!entry)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		entry[i] = entry_of(b->elf, sites[i].func.vaddr);
+	for (size_t i = 0; i < n; i++) {
+		if (sites[i].unproved || sites[i].wrapper || body_read(b, &sites[i].func))
+			continue;
+		for (size_t k = 0; k < b->n; k++) {
+			uint64_t to = insn__in_group(&b->insn[k], CS_GRP_CALL)
+					      ? insn__branch_target(&b->insn[k])
+					      : 0;
+
+			to = to ? entry_of(b->elf, to) : 0;
+			for (size_t m = 0; to && m < n; m++) {
+				if (m != i && entry[m] == to)
+					note_caller(&sites[m], b->start, b->end);
+			}
+		}
+		body_free(b);
+	}
+	return 0;
 }
 
 int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, struct site **ret)
@@ -414,9 +685,12 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 		sites[i].why = "";
 		note_thread_cache(e, &sites[i]);
 	}
+	check_signatures(&b, &plt, sites, n);
 	for (size_t i = 0; i < n; i++) {
 		struct site *s = &sites[i];
 
+		if (s->unproved)
+			continue;
 		if (body_read(&b, &s->func)) {
 			s->kind = SITE_NONE;
 			s->why = "its code cannot be decoded";
@@ -428,16 +702,20 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 		scan_calls(&b, &plt, s, sites, n);
 		body_free(&b);
 	}
+	err = note_calls_by_entry(&b, sites, n);
+	note_calls_through_jumps(&b, &plt, sites, n);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t c = 0; c < sites[i].ncallers; c++) {
 			sites[i].caller[c].lo -= sites[i].vaddr;
 			sites[i].caller[c].hi -= sites[i].vaddr;
 		}
 	}
-	if (plt.imports)
-		layer__note(e, b.cs, sites, n);
+	note_layer(e, b.cs, sites, n, plt.imports);
 	cs_close(&b.cs);
 	plt__free(&plt);
-	*ret = sites;
-	return 0;
+	if (err)
+		free(sites);
+	else
+		*ret = sites;
+	return err;
 }

@@ -18,9 +18,9 @@
 
 #include "elf/allocs.h"
 #include "elf/elfobj.h"
+#include "elf/layer.h"
 
-#define SITE_CALLERS 6
-#define SITE_LAYER 8
+#define SITE_CALLERS 16
 
 enum site_kind {
 	SITE_EMULATED, /* the kernel emulates the instruction */
@@ -28,12 +28,16 @@ enum site_kind {
 	SITE_NONE,     /* no place for a probe */
 };
 
+/* site.why of a function whose code contradicts the signature that its name suggests. */
+#define SITE_OTHER_ARGUMENTS "its arguments are not those of the function it is named after"
+
 struct site {
 	struct alloc_func func;
 	uint64_t vaddr, off; /* of the probed instruction; off is the file offset */
 	enum site_kind kind;
 	char insn[200];	   /* as text */
 	const char *why;   /* one phrase: why not emulated, or "" */
+	bool unproved;	   /* its name is all that it has of an allocator: not probed */
 	bool wrapper;	   /* only passes the call on to another function of the list: not probed */
 	char calls[64];	   /* that function's name */
 	bool calls_family; /* calls others of this list (glibc's realloc calls malloc) */
@@ -44,11 +48,11 @@ struct site {
 	struct {
 		int64_t lo, hi;
 	} caller[SITE_CALLERS];
-	/* The file may lie over other allocators (elf/layer_priv.h): its code, relative to vaddr. */
+	/* The file may lie over other allocators (elf/layer.h): its code, relative to vaddr. */
 	size_t nlayer;
 	struct {
 		int64_t lo, hi;
-	} layer[SITE_LAYER];
+	} layer[LAYER_RANGES];
 };
 
 /*

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "elf/strpool.h"
 
+#include "core/hash_index.h"
+#include "core/textstore.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #include <string.h>
 
-#define CHUNK_BYTES (64u << 10)
-
-struct pool_chunk {
-	struct pool_chunk *next;
-	size_t used, cap;
-	char text[];
-};
-
 struct strpool {
-	struct pool_chunk *chunks;
-	const char **slots; /* open addressing, NULL: empty */
-	size_t nslots, n;
+	struct textstore store;
+	const char **texts; /* index.n */
+	size_t texts_cap;
+	struct hash_index index;
 	size_t bytes, max_bytes, refused;
 };
 
@@ -35,88 +31,44 @@ void strpool__free(struct strpool *p)
 {
 	if (!p)
 		return;
-	while (p->chunks) {
-		struct pool_chunk *next = p->chunks->next;
-
-		free(p->chunks);
-		p->chunks = next;
-	}
-	free(p->slots);
+	textstore__fini(&p->store);
+	free(p->texts);
+	hash_index__fini(&p->index);
 	free(p);
-}
-
-static size_t slot_of(const struct strpool *p, const char *text, size_t len)
-{
-	size_t i = util__hash(text, len) & (p->nslots - 1);
-
-	while (p->slots[i] && strcmp(p->slots[i], text))
-		i = (i + 1) & (p->nslots - 1);
-	return i;
-}
-
-static int grow(struct strpool *p)
-{
-	size_t n = p->nslots ? p->nslots * 2 : 1024, old_n = p->nslots;
-	const char **old = p->slots, **slots = calloc(n, sizeof(*slots));
-
-	if (!slots)
-		return -ENOMEM;
-	p->slots = slots;
-	p->nslots = n;
-	for (size_t i = 0; i < old_n; i++) {
-		if (old[i])
-			slots[slot_of(p, old[i], strlen(old[i]))] = old[i];
-	}
-	free(old);
-	return 0;
-}
-
-static char *store(struct strpool *p, const char *text, size_t size)
-{
-	struct pool_chunk *c = p->chunks;
-
-	if (!c || c->cap - c->used < size) {
-		size_t cap = max_of(size, (size_t)CHUNK_BYTES);
-
-		c = malloc(sizeof(*c) + cap);
-		if (!c)
-			return NULL;
-		c->next = p->chunks;
-		c->used = 0;
-		c->cap = cap;
-		p->chunks = c;
-	}
-	c->used += size;
-	return memcpy(c->text + c->used - size, text, size);
 }
 
 const char *strpool__add(struct strpool *p, const char *text)
 {
-	size_t len, i;
+	size_t len, at = HASH_INDEX_START;
+	uint64_t hash;
+	uint32_t i;
 
 	if (!text)
 		return NULL;
-	if ((p->n + 1) * 3 > p->nslots * 2 && grow(p))
-		return NULL;
 	len = strlen(text);
-	i = slot_of(p, text, len);
-	if (!p->slots[i]) {
-		if (p->bytes + len + 1 > p->max_bytes) {
-			p->refused++;
-			return NULL;
-		}
-		p->slots[i] = store(p, text, len + 1);
-		if (!p->slots[i])
-			return NULL;
-		p->n++;
-		p->bytes += len + 1;
+	hash = keyhash__bytes(text, len);
+	while (hash_index__next(&p->index, hash, &at, &i)) {
+		if (!strcmp(p->texts[i], text))
+			return p->texts[i];
 	}
-	return p->slots[i];
+	if (p->bytes + len + 1 > p->max_bytes) {
+		p->refused++;
+		return NULL;
+	}
+	if (hash_index__reserve(&p->index) || array_reserve(p->texts, p->texts_cap, p->index.n + 1))
+		return NULL;
+	text = textstore__add(&p->store, text, len);
+	if (!text)
+		return NULL;
+	p->texts[p->index.n] = text;
+	hash_index__add(&p->index, hash);
+	p->bytes += len + 1;
+	return text;
 }
 
 size_t strpool__bytes(const struct strpool *p)
 {
-	return p->bytes + p->nslots * sizeof(*p->slots);
+	return p->bytes + p->texts_cap * sizeof(*p->texts) + hash_index__bytes(&p->index);
 }
 
 size_t strpool__refused(const struct strpool *p)

@@ -5,11 +5,14 @@
  */
 #include "elf/symbolizer.h"
 
+#include "core/hash_index.h"
 #include "core/log.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 #include "elf/strpool.h"
 #include "elf/symbolizer_priv.h"
 #include "elf/symclient.h"
+#include "sys/signals.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -22,7 +25,6 @@
 struct cached_frame {
 	uint64_t off;
 	uint32_t first, n; /* into frames */
-	bool used;
 };
 
 struct symbolizer_module {
@@ -30,18 +32,22 @@ struct symbolizer_module {
 	char *path;
 	int fd;
 	int rootfd; /* -1: ours */
+	struct box_target whose;
 	struct stat st;
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	char note[DEBUGFILE_NOTE];
-	bool asked;    /* who it is */
-	bool counted;  /* what is wrong with its tables is in the statistics */
-	bool no_dwarf; /* its debug information broke or held up a helper */
-	bool failed;   /* the rest did so too: no names */
+	bool foreign;	  /* others may write it */
+	bool asked;	  /* who it is */
+	bool counted;	  /* what is wrong with its tables is in the statistics */
+	bool no_dwarf;	  /* its debug information broke or held up a helper */
+	bool failed;	  /* the rest did so too: no names */
+	bool interrupted; /* the end was wanted before it answered */
 
 	/* all below is dropped by unload() */
 	struct symclient client;
-	struct cached_frame *slots;
-	size_t nslots, ncached;
+	struct hash_index by_off; /* by_off.n frames */
+	struct cached_frame *cached;
+	size_t cached_cap;
 	struct symbolizer_frame *frames;
 	size_t nframes, frames_cap;
 	size_t bytes, helper_bytes;
@@ -56,6 +62,7 @@ struct symbolizer {
 	uint64_t clock;
 	size_t bytes; /* of all modules' caches and helpers */
 	struct symbolizer_stats stats;
+	bool cut_short; /* and it was said */
 };
 
 int symbolizer__new(const struct symbolizer_opts *opts, struct symbolizer **ret)
@@ -90,11 +97,12 @@ static void stop_helper(struct symbolizer *s, struct symbolizer_module *m)
 static void unload(struct symbolizer *s, struct symbolizer_module *m)
 {
 	stop_helper(s, m);
-	free(m->slots);
+	hash_index__fini(&m->by_off);
+	free(m->cached);
 	free(m->frames);
-	m->slots = NULL;
+	m->cached = NULL;
 	m->frames = NULL;
-	m->nslots = m->ncached = m->nframes = m->frames_cap = 0;
+	m->cached_cap = m->nframes = m->frames_cap = 0;
 	s->bytes -= m->bytes;
 	m->bytes = 0;
 }
@@ -113,7 +121,7 @@ static void say_cost(void)
 
 	box__stats(&st);
 	log_debug("helpers: %lu started, %lu lost to their files, %.1f ms of processor time, "
-		  "at most %lu MiB in one",
+		  "at most %luMB in one",
 		  (unsigned long)st.started, (unsigned long)st.killed, (double)st.cpu_ns / 1e6,
 		  (unsigned long)(st.peak_bytes >> 20));
 }
@@ -130,7 +138,8 @@ void symbolizer__free(struct symbolizer *s)
 		unload(s, m);
 		free_module(m);
 	}
-	symbolizer_jit__free_all(s->jits);
+	while (s->jits)
+		symbolizer_jit__free(s->jits);
 	strpool__free(s->pool);
 	free(s);
 }
@@ -162,7 +171,7 @@ static struct symbolizer_module *find_module(struct symbolizer *s, const struct 
 }
 
 int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
-		       struct symbolizer_module **ret)
+		       const struct box_target *whose, struct symbolizer_module **ret)
 {
 	struct symbolizer_module *m;
 	struct stat st;
@@ -187,6 +196,9 @@ int symbolizer__module(struct symbolizer *s, int fd, const char *path, const cha
 		return -ENOMEM;
 	}
 	m->st = st;
+	if (whose)
+		m->whose = *whose;
+	m->foreign = box__foreign(m->fd);
 	m->rootfd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	m->next = s->modules;
 	s->modules = m;
@@ -211,8 +223,14 @@ static void lost(struct symbolizer *s, struct symbolizer_module *m, int err)
 					    : "could not be read";
 
 	stop_helper(s, m);
-	if (err == -EINTR) /* nobody's fault */
+	m->interrupted = err == -EINTR;
+	if (m->interrupted) { /* nobody's fault */
+		if (!s->cut_short)
+			log_info("the names that are still to be read are left out: the end is "
+				 "wanted");
+		s->cut_short = true;
 		return;
+	}
 	if (err == -ETIMEDOUT || err == -EDQUOT)
 		s->stats.dwarf_timeouts++;
 	else if (err == -EFAULT)
@@ -278,13 +296,15 @@ static void limit_helpers(struct symbolizer *s)
 /* The module's helper is there and knows who the file is. */
 static int get_helper(struct symbolizer *s, struct symbolizer_module *m)
 {
-	struct symclient_file f = {m->fd, m->rootfd, m->path};
+	struct symclient_file f = {m->fd, m->rootfd, m->path, &m->whose};
 	int err;
 
 	if (m->client.h)
 		return 0;
 	if (m->failed)
 		return -ENODATA;
+	if (m->interrupted && signals__end_ns()) /* it would only be so again */
+		return -EINTR;
 	limit_helpers(s);
 	err = symclient__open(&m->client, &f, s->opts.no_lines || m->no_dwarf);
 	if (err) {
@@ -304,6 +324,11 @@ const char *symbolizer_module__build_id(struct symbolizer *s, struct symbolizer_
 	return m->build_id;
 }
 
+bool symbolizer_module__is_foreign(const struct symbolizer_module *m)
+{
+	return m->foreign;
+}
+
 const char *symbolizer_module__note(struct symbolizer_module *m)
 {
 	return m->note;
@@ -319,8 +344,8 @@ static void measure(struct symbolizer *s, struct symbolizer_module *m)
 /* Has the module's tables read. Where they break a helper, the symbols alone are tried next. */
 static int load(struct symbolizer *s, struct symbolizer_module *m)
 {
-	struct symclient_file f = {m->fd, m->rootfd, m->path};
-	int err = 0;
+	struct symclient_file f = {m->fd, m->rootfd, m->path, &m->whose};
+	int err = -ENODATA;
 
 	for (int tries = 0; tries < 2 && err != -EINTR && !m->failed; tries++) {
 		err = get_helper(s, m);
@@ -357,55 +382,42 @@ static void keep_budget(struct symbolizer *s, const struct symbolizer_module *ke
 	}
 }
 
-static struct cached_frame *cache_slot(struct symbolizer_module *m, uint64_t off)
+static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached_frame **ret)
 {
-	size_t i = util__mix64(off) & (m->nslots - 1);
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
 
-	while (m->slots[i].used && m->slots[i].off != off)
-		i = (i + 1) & (m->nslots - 1);
-	return &m->slots[i];
+	while (hash_index__next(&m->by_off, keyhash__word(off), &at, &i)) {
+		*ret = &m->cached[i];
+		if ((*ret)->off == off)
+			return true;
+	}
+	return false;
 }
 
-static int cache_grow(struct symbolizer *s, struct symbolizer_module *m)
+static size_t cache_bytes(const struct symbolizer_module *m)
 {
-	size_t n = m->nslots ? m->nslots * 2 : 256, was = m->nslots;
-	struct cached_frame *old = m->slots, *fresh = calloc(n, sizeof(*fresh));
-
-	if (!fresh)
-		return -ENOMEM;
-	m->slots = fresh;
-	m->nslots = n;
-	for (size_t i = 0; i < was; i++) {
-		if (old[i].used)
-			*cache_slot(m, old[i].off) = old[i];
-	}
-	free(old);
-	m->bytes += (n - was) * sizeof(*fresh);
-	s->bytes += (n - was) * sizeof(*fresh);
-	return 0;
+	return hash_index__bytes(&m->by_off) + m->cached_cap * sizeof(*m->cached) +
+	       m->frames_cap * sizeof(*m->frames);
 }
 
 static void cache_add(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
 		      const struct symbolizer_frame *frames, int n)
 {
-	size_t was = m->frames_cap;
 	struct cached_frame *c;
 
-	if (m->ncached >= MAX_CACHED)
-		return;
-	if (((m->ncached + 1) * 3 > m->nslots * 2 && cache_grow(s, m)) ||
+	if (m->by_off.n >= MAX_CACHED || is_cached(m, off, &c) || hash_index__reserve(&m->by_off) ||
+	    array_reserve(m->cached, m->cached_cap, m->by_off.n + 1) ||
 	    array_reserve(m->frames, m->frames_cap, m->nframes + n))
 		return;
-	m->bytes += (m->frames_cap - was) * sizeof(*frames);
-	s->bytes += (m->frames_cap - was) * sizeof(*frames);
-	c = cache_slot(m, off);
-	if (c->used)
-		return;
-	*c = (struct cached_frame){.off = off, .first = m->nframes, .n = n, .used = true};
+	m->cached[m->by_off.n] = (struct cached_frame){.off = off, .first = m->nframes, .n = n};
+	hash_index__add(&m->by_off, keyhash__word(off));
 	if (n)
 		memcpy(m->frames + m->nframes, frames, n * sizeof(*frames));
 	m->nframes += n;
-	m->ncached++;
+	s->bytes -= m->bytes;
+	m->bytes = cache_bytes(m);
+	s->bytes += m->bytes;
 }
 
 static const char *intern_file(struct symbolizer *s, const char *dir, const char *file)
@@ -454,9 +466,17 @@ static void note_dwarf(struct symbolizer *s, struct symbolizer_module *m, int er
 {
 	if (!err || err == -ENODATA || m->note[0])
 		return;
+	if (err == -EXDEV) {
+		set_note(m, "debug information is split, and .dwo and .dwp files are not read");
+		log_warn("'%s': %s: no inlined functions", m->path, m->note);
+		return;
+	}
 	s->stats.malformed++;
 	set_note(m, err == -ENOMEM ? "debug information did not fit into memory, not used"
-				   : "debug information is malformed, not used");
+		    : err == -EOPNOTSUPP
+			    ? "debug information is compressed in a way that is not known, not used"
+			    : "debug information is malformed, not used");
+	log_warn("'%s': %s: no lines and no inlined functions", m->path, m->note);
 }
 
 /* Resolves n addresses into the cache. What a file's helper does not answer has no name. */
@@ -486,18 +506,10 @@ static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uin
 	}
 }
 
-static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached_frame **ret)
-{
-	if (!m->nslots)
-		return false;
-	*ret = cache_slot(m, off);
-	return (*ret)->used;
-}
-
 static void make_room(struct symbolizer *s, struct symbolizer_module *m)
 {
 	m->used_at = ++s->clock;
-	if (m->ncached >= MAX_CACHED)
+	if (m->by_off.n >= MAX_CACHED)
 		unload(s, m);
 	keep_budget(s, m);
 }
@@ -511,7 +523,7 @@ int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, cons
 	if (!want)
 		return -ENOMEM;
 	make_room(s, m);
-	n = min_of(n, (size_t)MAX_CACHED - m->ncached);
+	n = min_of(n, (size_t)MAX_CACHED - m->by_off.n);
 	for (size_t i = 0; i < n; i++) {
 		struct cached_frame *c;
 

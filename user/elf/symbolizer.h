@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sys/box.h"
+
 #define SYMBOLIZER_MAX_INLINE 32
 
 struct symbolizer;
@@ -44,12 +46,15 @@ void symbolizer__free(struct symbolizer *s);
 /*
  * Registers a module. `fd` is duplicated. `path` is the file's name as the target sees it and
  * `root` a directory that stands for the target's root ("/proc/PID/root"; NULL: "/"), both copied.
- * The same file registered twice gives the same module. 0 or a negative errno.
+ * The same file registered twice gives the same module, which is read on behalf of the first
+ * process (NULL: of none). 0 or a negative errno.
  */
 int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
-		       struct symbolizer_module **ret);
+		       const struct box_target *whose, struct symbolizer_module **ret);
 /* Lower-case hex, "" if none (or none that a helper could read). */
 const char *symbolizer_module__build_id(struct symbolizer *s, struct symbolizer_module *m);
+/* Others than root and this user may write the file: it may be made to take long. */
+bool symbolizer_module__is_foreign(const struct symbolizer_module *m);
 /* "" or one sentence on what is wrong (mismatching debug file, malformed tables). */
 const char *symbolizer_module__note(struct symbolizer_module *m);
 
@@ -86,6 +91,8 @@ void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret)
  */
 struct symbolizer_jit;
 int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret);
+/* Gives it back before the symbolizer ends; accepts NULL. */
+void symbolizer_jit__free(struct symbolizer_jit *j);
 int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,
 			   int max);
 

@@ -9,6 +9,5 @@
 const char *symbolizer__intern(struct symbolizer *s, const char *text);
 /* The processes known to the symbolizer (jit.c's list, owned by it). */
 struct symbolizer_jit **symbolizer__jits(struct symbolizer *s);
-void symbolizer_jit__free_all(struct symbolizer_jit *j);
 
 #endif

@@ -36,7 +36,7 @@ int symclient__open(struct symclient *c, const struct symclient_file *f, bool no
 	int err;
 
 	memset(c, 0, sizeof(*c));
-	err = box_helper__new(BOX_SYMBOLS, f->fd, &c->h);
+	err = box_helper__new(BOX_SYMBOLS, f->fd, f->whose, &c->h);
 	if (err)
 		return err;
 	err = ask(c, SYM_OPEN, &q, sizeof(q), f->fd, &a);
@@ -237,13 +237,19 @@ int symclient__lookup(struct symclient *c, const uint64_t *offs, size_t n, symcl
 		      void *arg)
 {
 	int err = c->h && c->ready ? 0 : -EFAULT;
+	size_t sent = 0;
 
+	/* One request is on its way while another is answered: neither side waits for the other. */
 	for (size_t at = 0; at < n && !err; at += SYM_BATCH) {
-		size_t part = min_of(n - at, (size_t)SYM_BATCH);
+		while (sent < n && sent <= at + SYM_BATCH && !err) {
+			size_t part = min_of(n - sent, (size_t)SYM_BATCH);
 
-		err = box_helper__send(c->h, SYM_LOOKUP, offs + at, part * sizeof(*offs), NULL, 0);
+			err = box_helper__send(c->h, SYM_LOOKUP, offs + sent, part * sizeof(*offs),
+					       NULL, 0);
+			sent += part;
+		}
 		if (!err)
-			err = receive_all(c, at, part, fn, arg);
+			err = receive_all(c, at, min_of(n - at, (size_t)SYM_BATCH), fn, arg);
 	}
 	if (err)
 		symclient__close(c);

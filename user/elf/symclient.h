@@ -18,9 +18,10 @@ struct symclient {
 };
 
 struct symclient_file {
-	int fd;		  /* the file that runs */
-	int rootfd;	  /* stands for the target's root; -1: ours */
-	const char *path; /* below it */
+	int fd;				/* the file that runs */
+	int rootfd;			/* stands for the target's root; -1: ours */
+	const char *path;		/* below it */
+	const struct box_target *whose; /* NULL: nobody's */
 };
 
 /* Starts the helper and asks who the file is. 0; -ENOEXEC, -EBADMSG: no ELF to work with; other as

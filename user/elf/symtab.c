@@ -220,11 +220,6 @@ bool symtab__has_alias(const struct symtab *t, const struct symtab_symbol *s, co
 	return false;
 }
 
-size_t symtab__bytes(const struct symtab *t)
-{
-	return t->cap * sizeof(*t->syms) + t->n * sizeof(*t->max_end);
-}
-
 /* Procedure linkage table */
 
 struct plt_reloc {

@@ -40,6 +40,5 @@ void symtab__clear(struct symtab *t);
 const struct symtab_symbol *symtab__find(const struct symtab *t, uint64_t vaddr);
 /* Whether `name` is one of the names at the symbol's address. */
 bool symtab__has_alias(const struct symtab *t, const struct symtab_symbol *s, const char *name);
-size_t symtab__bytes(const struct symtab *t);
 
 #endif

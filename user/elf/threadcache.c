@@ -14,7 +14,9 @@ static int is_glibc(void *arg, const struct elfobj_symbol *sym)
 {
 	bool *found = arg;
 
-	*found |= !strcmp(sym->name, "__libc_freeres") || !strcmp(sym->name, "gnu_get_libc_version");
+	*found |= !strcmp(sym->name, "__libc_freeres") ||
+		  !strcmp(sym->name, "__libc_thread_freeres") || /* in static programs */
+		  !strcmp(sym->name, "gnu_get_libc_version");
 	return *found;
 }
 

@@ -16,7 +16,8 @@ struct unwind_request {
 	int out; /* the table, in memory */
 };
 
-void unwind_request__free(struct unwind_request *r)
+/* Nobody wants it any more. */
+static void free_request(struct unwind_request *r)
 {
 	if (!r)
 		return;
@@ -25,7 +26,7 @@ void unwind_request__free(struct unwind_request *r)
 	free(r);
 }
 
-int unwind_request__new(int fd, struct unwind_request **ret)
+int unwind_request__new(int fd, const struct box_target *whose, struct unwind_request **ret)
 {
 	struct unwind_request *r = calloc(1, sizeof(*r));
 	int err;
@@ -33,22 +34,17 @@ int unwind_request__new(int fd, struct unwind_request **ret)
 	if (!r)
 		return -ENOMEM;
 	r->out = box__memory();
-	err = r->out < 0 ? r->out : box_helper__new(BOX_UNWIND, fd, &r->h);
+	err = r->out < 0 ? r->out : box_helper__new(BOX_UNWIND, fd, whose, &r->h);
 	if (!err) {
 		const int fds[] = {fd, r->out};
 
 		err = box_helper__send(r->h, UNWIND_BUILD, NULL, 0, fds, ARRAY_SIZE(fds));
 	}
 	if (err)
-		unwind_request__free(r);
+		free_request(r);
 	else
 		*ret = r;
 	return err;
-}
-
-int unwind_request__fd(const struct unwind_request *r)
-{
-	return box_helper__fd(r->h);
 }
 
 /* The table out of the memory file, with the statistics that came with the answer. */
@@ -85,7 +81,7 @@ int unwind_request__finish(struct unwind_request *r, struct unwind_table **ret)
 		memcpy(&st, a.data, sizeof(st));
 		err = take_table(r, &st, ret);
 	}
-	unwind_request__free(r);
+	free_request(r);
 	return err;
 }
 

@@ -21,10 +21,15 @@ static const uint8_t start_context[] = {0x48, 0x89, 0xdc, 0x48, 0x8b, 0x3c, 0x24
 #define START_CONTEXT_BYTES 26
 #define SCAN_BYTES (8u << 20) /* of text; glibc's is below 2 MiB */
 
+/* How much of pthread_create and of the function a thread starts in is looked at. */
+#define MAX_CREATE 4096
+#define MAX_THREAD_START 256
+
 struct found_special {
 	struct unwind_special *list;
 	size_t n;
 	bool fibres;
+	uint64_t create, create_len; /* pthread_create */
 };
 
 static void add(struct found_special *f, uint64_t vaddr, uint64_t size, enum mw_unwind_special what,
@@ -41,6 +46,10 @@ static int add_root(void *arg, const struct elfobj_symbol *sym)
 	struct found_special *f = arg;
 
 	f->fibres |= !strcmp(sym->name, "makecontext");
+	if (!strcmp(sym->name, "pthread_create")) {
+		f->create = sym->vaddr;
+		f->create_len = min_of(sym->size, (uint64_t)MAX_CREATE);
+	}
 	if ((entry || !strcmp(sym->name, "libc_start_main_stage2")) && f->n < UNWIND_MAX_SPECIALS) {
 		add(f, sym->vaddr - (entry ? MUSL_STAGE2 : 0),
 		    sym->size + (entry ? 2 * MUSL_STAGE2 : 0), MW_UNWIND_STOP, 0);
@@ -78,6 +87,66 @@ static void find_start_context(struct elfobj *e, struct found_special *f)
 		if (p && p > text)
 			add(f, segs[i].vaddr + (p - text) - 1, START_CONTEXT_BYTES + 1,
 			    MW_UNWIND_FIBRE, 0);
+	}
+}
+
+/* Does a call through a register or through memory that one points to end at code[at]? */
+static bool calls_pointer(const uint8_t *code, size_t at)
+{
+	static const uint8_t lens[] = {2, 3, 6, 2}; /* by the operand's mode; none has a SIB byte */
+
+	for (uint8_t mode = 0; mode < ARRAY_SIZE(lens); mode++) {
+		const uint8_t *insn = code + at - lens[mode];
+		uint8_t base = at < lens[mode] ? 4 : insn[1] & 7;
+
+		if (mode != 3 && (base == 4 || (!mode && base == 5)))
+			continue;
+		if (at >= lens[mode] && insn[0] == 0xff && insn[1] >> 3 == (mode << 3 | 2))
+			return true;
+	}
+	return false;
+}
+
+size_t unwind_special__thread_start(const uint8_t *code, size_t len)
+{
+	/* what comes back (mov %rax, %rdi; C11: movslq %eax, %rdi) goes to pthread_exit at once */
+	static const uint8_t pass[][4] = {{0x48, 0x89, 0xc7, 0xe8}, {0x48, 0x63, 0xf8, 0xe8}};
+
+	for (size_t at = 2; at + sizeof(pass[0]) <= len; at++) {
+		for (size_t i = 0; i < ARRAY_SIZE(pass); i++) {
+			if (!memcmp(code + at, pass[i], sizeof(pass[i])) && calls_pointer(code, at))
+				return at;
+		}
+	}
+	return 0;
+}
+
+/*
+ * musl's threads start in local functions without unwind information: those whose addresses
+ * pthread_create takes (lea OFF(%rip), %reg). The frame that such a function calls the program's
+ * function from is the thread's first.
+ */
+static void find_thread_start(struct elfobj *e, struct found_special *f)
+{
+	cleanup_free uint8_t *code = f->create ? malloc(MAX_CREATE) : NULL;
+	size_t len = code ? elfobj__read(e, f->create, code, f->create_len) : 0;
+
+	for (size_t i = 0; i + 7 <= len; i++) {
+		uint8_t start[MAX_THREAD_START];
+		uint64_t at;
+		int32_t rel;
+		size_t ret;
+
+		if ((code[i] & ~4) != 0x48 || code[i + 1] != 0x8d || (code[i + 2] & 0xc7) != 5)
+			continue;
+		memcpy(&rel, code + i + 3, sizeof(rel));
+		at = f->create + i + 7 + (int64_t)rel;
+		ret = unwind_special__thread_start(start,
+						   elfobj__read(e, at, start, sizeof(start)));
+		if (!ret || f->n == UNWIND_MAX_SPECIALS)
+			continue;
+		add(f, at + ret - 1, 2, MW_UNWIND_STOP, 0); /* looked up at pc-1 */
+		f->list[f->n - 1].only_gap = true;
 	}
 }
 
@@ -150,6 +219,9 @@ static void find_go(struct elfobj *e, struct found_special *f)
 	add_go(f, &g, "runtime.mcall", MW_UNWIND_FIBRE);     /* the scheduler's stack begins here */
 	add_go(f, &g, "runtime.morestack", MW_UNWIND_FIBRE); /* and here */
 	add_go(f, &g, "runtime.systemstack", MW_UNWIND_FP_FAR);
+	/* they align the stack for C, which .debug_frame does not tell */
+	add_go(f, &g, "runtime.callCgoMmap", MW_UNWIND_FP_FAR);
+	add_go(f, &g, "runtime.callCgoMunmap", MW_UNWIND_FP_FAR);
 	if (go_func(&g, "runtime.asmcgocall", &fn) &&
 	    unwind_special__go_call(code, elfobj__read(e, fn.entry, code, sizeof(code)), &where))
 		add(f, fn.entry, fn.end - fn.entry, MW_UNWIND_GO_CALL, where);
@@ -163,6 +235,7 @@ size_t unwind_special__find(struct elfobj *e, struct unwind_special ret[UNWIND_M
 
 	if (!elfobj__has_interp(e)) /* a C library is a library, or inside a static program */
 		elfobj__each_symbol(e, add_root, &f);
+	find_thread_start(e, &f);
 	if (f.fibres || names_makecontext(e))
 		find_start_context(e, &f);
 	if (gobin__is_go(e, version))

@@ -32,4 +32,10 @@ size_t unwind_special__find(struct elfobj *e, struct unwind_special ret[UNWIND_M
  */
 bool unwind_special__go_call(const uint8_t *code, size_t len, uint16_t *ret);
 
+/*
+ * Where in a function that threads start in (musl's) the program's function returns to: bytes from
+ * its beginning, 0 if this is no such function. Pure.
+ */
+size_t unwind_special__thread_start(const uint8_t *code, size_t len);
+
 #endif

@@ -2,12 +2,11 @@
 #include "elf/unwind_table.h"
 
 #include <errno.h>
-#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/util.h"
-#include "elf/gobin.h"
+#include "elf/unwind_code.h"
 #include "elf/unwind_special.h"
 
 #define DWARF_FP 6
@@ -16,9 +15,9 @@
 #define ENTRY_CODE 256 /* start-up code without unwind information, from e_entry on */
 #define MAX_MARKS 32   /* signal trampolines and entry points in one gap */
 #define SCAN_WINDOW (1 << 16)
-#define MAX_SEGMENTS 16
-#define MAX_UNNAMED_FRAMES (64u << 20)
 #define SCAN_BUDGET (64u << 20) /* bytes of gaps searched for trampolines, in all */
+#define MIN_CODE 512 /* a shorter gap is start-up code, or one function that calls none */
+#define CODE_BUDGET (16u << 20) /* bytes of gaps whose instructions are followed, in all */
 
 struct func { /* an FDE with its place in the file */
 	uint64_t off, end;
@@ -34,8 +33,10 @@ struct builder {
 	uint64_t bias;	/* vaddr → offset, of the current function */
 	uint64_t limit; /* rows from here on belong to the next function */
 	bool saves_fp;	/* what Go's information leaves out; see emit */
-	uint64_t scanned;
+	uint64_t scanned, followed;
 	uint8_t *window;
+	uint64_t *entries, *ends; /* of functions, once somebody asked */
+	size_t n_entries, cap_entries, cap_ends;
 	struct unwind_table_stats st;
 };
 
@@ -215,6 +216,12 @@ static const struct known_code known_code[] = {
 	 {1, 1, 1, 1, 1, 1, 1, 1, 1},
 	 9,
 	 MW_UNWIND_SIGNAL},
+	/* xor %ebp, %ebp; pop %rdi; call *%r9; mov %eax, %edi; xor %eax, …: where the function
+	 * given to musl's clone returns to */
+	{{0x31, 0xed, 0x5f, 0x41, 0xff, 0xd1, 0x89, 0xc7, 0x31},
+	 {1, 1, 1, 1, 1, 1, 1, 1, 1},
+	 9,
+	 MW_UNWIND_STOP},
 	/* xor %rdi, %rdi; call _exit; hlt: where the function of a boost.context fibre returns to
 	 */
 	{{0x48, 0x31, 0xff, 0xe8, 0, 0, 0, 0, 0xf4},
@@ -273,10 +280,111 @@ static void find_known_code(struct builder *b, uint64_t from, uint64_t to, struc
 	}
 }
 
+static int collect_entry(void *arg, const struct elfobj_symbol *sym)
+{
+	struct builder *b = arg;
+
+	if (sym->type != STT_FUNC)
+		return 0;
+	if (array_reserve(b->entries, b->cap_entries, b->n_entries + 1) ||
+	    array_reserve(b->ends, b->cap_ends, b->n_entries + 1))
+		return -ENOMEM;
+	b->entries[b->n_entries] = sym->vaddr;
+	b->ends[b->n_entries++] = sym->vaddr + sym->size;
+	return 0;
+}
+
+struct gap_rows {
+	struct mw_unwind_row *row;
+	size_t n, cap;
+};
+
+/* Rows of code in a gap by what its instructions do, behind those that there are. */
+static int read_code(struct builder *b, uint64_t from, uint64_t to, struct gap_rows *ret)
+{
+	const struct unwind_input *in = b->in;
+	struct unwind_code c = {.vaddr = from - b->bias, .read = in->read, .arg = in->read_arg};
+	cleanup_free struct mw_unwind_row *rows = NULL;
+	cleanup_free uint8_t *code = NULL;
+	size_t len = to - from, n = 0;
+	int err;
+
+	if (len > UNWIND_CODE_MAX || b->followed + len > CODE_BUDGET)
+		return 0;
+	b->followed += len;
+	code = malloc(len);
+	if (!code)
+		return -ENOMEM;
+	c.bytes = code;
+	c.len = in->read(in->read_arg, c.vaddr, code, len);
+	err = unwind_code__read(&c, b->entries, b->n_entries, &rows, &n);
+	if (!err)
+		err = array_reserve(ret->row, ret->cap, ret->n + n + 1);
+	for (size_t i = 0; i < n && !err; i++) {
+		ret->row[ret->n] = rows[i];
+		ret->row[ret->n++].off += from;
+	}
+	if (!err)
+		ret->row[ret->n++] =
+			(struct mw_unwind_row){.off = to, .cfa = MW_UNWIND_CFA(MW_UNWIND_END, 0)};
+	return err;
+}
+
+/* The same of the functions alone that there are, one behind the other, and not of what lies
+ * between them. */
+static int read_functions(struct builder *b, uint64_t from, uint64_t to, struct gap_rows *ret)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < b->n_entries && !err;) {
+		uint64_t lo = b->entries[i] + b->bias, hi = b->ends[i] + b->bias;
+
+		for (i++; i < b->n_entries; i++) {
+			uint64_t next = b->entries[i] + b->bias;
+
+			if (next < hi || next - hi > PADDING)
+				break;
+			hi = b->ends[i] + b->bias;
+		}
+		if (lo >= from && lo < hi && hi <= to &&
+		    (!ret->n || lo >= ret->row[ret->n - 1].off))
+			err = read_code(b, lo, hi, ret);
+	}
+	return err;
+}
+
+/* Rows of a gap; none where nothing can be told. */
+static int read_gap(struct builder *b, uint64_t from, uint64_t to, struct gap_rows *ret)
+{
+	const struct unwind_input *in = b->in;
+
+	if (!in->symbols || !in->read || to - from < MIN_CODE)
+		return 0;
+	if (!b->n_entries)
+		in->symbols(in->read_arg, collect_entry, b);
+	return in->go ? read_functions(b, from, to, ret) : read_code(b, from, to, ret);
+}
+
+/* The rows of [from, to) of those that a gap has; END where it has none. */
+static int add_rows(struct builder *b, const struct gap_rows *rows, uint64_t from, uint64_t to)
+{
+	struct mw_unwind_row at = {.cfa = MW_UNWIND_CFA(MW_UNWIND_END, 0)};
+	size_t i = 0;
+	int err;
+
+	for (; i < rows->n && rows->row[i].off <= from; i++)
+		at = rows->row[i];
+	err = from < to ? add_row(b, from, at.cfa, at.fp) : 0;
+	for (; i < rows->n && rows->row[i].off < to && !err; i++)
+		err = add_row(b, rows->row[i].off, rows->row[i].cfa, rows->row[i].fp);
+	return err;
+}
+
 /* Code in [from, to) has no unwind information. b->bias is the segment's. */
 static int add_gap(struct builder *b, uint64_t from, uint64_t to)
 {
-	uint64_t entry = b->in->entry + b->bias;
+	uint64_t entry = b->in->entry + b->bias, at = from;
+	struct gap_rows rows = {0};
 	struct mark marks[MAX_MARKS];
 	size_t n = 0;
 	int err;
@@ -284,7 +392,7 @@ static int add_gap(struct builder *b, uint64_t from, uint64_t to)
 	if (to <= from || to - from <= PADDING)
 		return 0;
 	b->st.gaps++;
-	err = add_row(b, from, MW_UNWIND_CFA(MW_UNWIND_END, 0), 0);
+	err = read_gap(b, from, to, &rows);
 	if (b->in->entry && entry >= from && entry < to)
 		insert_mark(
 			marks, &n,
@@ -302,10 +410,15 @@ static int add_gap(struct builder *b, uint64_t from, uint64_t to)
 	for (size_t i = 0; i < n && !err; i++) {
 		uint64_t end = i + 1 < n ? min_of(marks[i].end, marks[i + 1].off) : marks[i].end;
 
-		err = add_special(b, max_of(marks[i].off, from), marks[i].what, marks[i].more);
-		if (!err && end < to)
-			err = add_row(b, end, MW_UNWIND_CFA(MW_UNWIND_END, 0), 0);
+		err = add_rows(b, &rows, at, marks[i].off);
+		if (!err)
+			err = add_special(b, max_of(marks[i].off, from), marks[i].what,
+					  marks[i].more);
+		at = end;
 	}
+	if (!err)
+		err = add_rows(b, &rows, at, to);
+	free(rows.row);
 	return err;
 }
 
@@ -501,9 +614,28 @@ out:
 	free(b.rows);
 	free(b.sides);
 	free(b.window);
+	free(b.entries);
+	free(b.ends);
 	free(funcs);
 	ehframe__free(&eh);
 	ehframe__free(&debug);
+	return err;
+}
+
+int unwind_table__from_rows(struct mw_unwind_row *rows, size_t n, struct unwind_table **ret)
+{
+	const struct builder b = {.rows = rows, .n_rows = n};
+	struct unwind_table *t;
+	int err;
+
+	if (!n)
+		return -ENODATA;
+	t = calloc(1, sizeof(*t));
+	err = t ? assemble(&b, t) : -ENOMEM;
+	if (err)
+		free(t);
+	else
+		*ret = t;
 	return err;
 }
 
@@ -513,91 +645,6 @@ void unwind_table__free(struct unwind_table *t)
 		return;
 	free(t->words);
 	free(t);
-}
-
-/* .eh_frame of a file without section headers: PT_GNU_EH_FRAME's first pointer leads to it. The
- * bytes up to the end of the segment are read into *owned; a zero length ends the records. */
-static void find_by_header(struct elfobj *e, struct ehframe_section *s, uint8_t **owned)
-{
-	const struct elfobj_segment *segs;
-	size_t n_segs = elfobj__segments(e, &segs), n = 0;
-	Elf *elf = elfobj__elf(e);
-	GElf_Phdr ph = {0};
-	uint8_t hdr[8];
-	int32_t rel;
-
-	if (!elf || elf_getphdrnum(elf, &n))
-		return;
-	for (size_t i = 0; i < min_of(n, (size_t)256) && ph.p_type != PT_GNU_EH_FRAME; i++) {
-		if (!gelf_getphdr(elf, i, &ph))
-			return;
-	}
-	/* version 1, pointer as 4 bytes pc-relative: what every linker writes */
-	if (ph.p_type != PT_GNU_EH_FRAME ||
-	    elfobj__read(e, ph.p_vaddr, hdr, sizeof(hdr)) != sizeof(hdr) || hdr[0] != 1 ||
-	    hdr[1] != 0x1b)
-		return;
-	memcpy(&rel, hdr + 4, 4);
-	s->vaddr = ph.p_vaddr + 4 + (int64_t)rel;
-	for (size_t i = 0; i < n_segs; i++) {
-		uint64_t into = s->vaddr - segs[i].vaddr;
-		size_t len;
-
-		if (into >= segs[i].filesz)
-			continue;
-		len = min_of(segs[i].filesz - into, (uint64_t)MAX_UNNAMED_FRAMES);
-		*owned = malloc(len);
-		s->len = *owned ? elfobj__read(e, s->vaddr, *owned, len) : 0;
-		s->data = s->len ? *owned : NULL;
-		return;
-	}
-}
-
-static size_t read_elf(void *arg, uint64_t vaddr, void *buf, size_t len)
-{
-	return elfobj__read(arg, vaddr, buf, len);
-}
-
-static void input_of(struct elfobj *e, struct unwind_input *in, struct unwind_segment *segs,
-		     size_t max, uint8_t **owned)
-{
-	const struct elfobj_segment *loads;
-	size_t n = elfobj__segments(e, &loads);
-	uint64_t vaddr = 0;
-
-	*in = (struct unwind_input){
-		.segs = segs, .entry = elfobj__entry(e), .read = read_elf, .read_arg = e};
-	for (size_t i = 0; i < n && in->n_segs < max; i++) {
-		if (loads[i].flags & PF_X && loads[i].filesz)
-			segs[in->n_segs++] = (struct unwind_segment){loads[i].vaddr, loads[i].off,
-								     loads[i].filesz};
-	}
-	in->eh.arm64 = in->debug.arm64 = elfobj__machine(e) == EM_AARCH64;
-	in->debug.debug_frame = true;
-	if (elfobj__section(e, ".eh_frame", &in->eh.data, &in->eh.len, &in->eh.vaddr) ||
-	    !in->eh.len) {
-		in->eh.data = NULL;
-		find_by_header(e, &in->eh, owned);
-	}
-	if (elfobj__section(e, ".debug_frame", &in->debug.data, &in->debug.len, &vaddr))
-		in->debug.data = NULL;
-}
-
-int unwind_table__from_elf(struct elfobj *e, struct unwind_table **ret)
-{
-	struct unwind_segment segs[MAX_SEGMENTS];
-	cleanup_free uint8_t *owned = NULL;
-	struct unwind_special specials[UNWIND_MAX_SPECIALS];
-	char version[64];
-	struct unwind_input in;
-
-	if (elfobj__machine(e) != EM_X86_64)
-		return -EOPNOTSUPP;
-	input_of(e, &in, segs, ARRAY_SIZE(segs), &owned);
-	in.go = gobin__is_go(e, version);
-	in.specials = specials;
-	in.n_specials = unwind_special__find(e, specials);
-	return unwind_table__build(&in, ret);
 }
 
 static bool part_fits(uint64_t first, uint64_t n, size_t n_words)

@@ -48,12 +48,16 @@ struct unwind_input {
 	const struct unwind_segment *segs;
 	size_t n_segs;
 	uint64_t entry; /* e_entry, 0 if none */
-	bool go; /* .debug_frame is Go's, which does not tell where the frame pointer is saved */
+	bool go; /* .debug_frame is Go's, which does not tell where the frame pointer is saved; of code
+		  * without any only the functions that `symbols` gives are looked at */
 	const struct unwind_special *specials;
 	size_t n_specials;
 	/* Bytes of the file at a vaddr, to find code that is known by its bytes; may be NULL. */
 	size_t (*read)(void *arg, uint64_t vaddr, void *buf, size_t len);
 	void *read_arg;
+	/* Where functions without unwind information begin, to follow their instructions; may be
+	 * NULL. Called with read_arg. */
+	int (*symbols)(void *read_arg, elfobj_symbol_fn fn, void *arg);
 };
 
 /*
@@ -62,6 +66,8 @@ struct unwind_input {
  */
 int unwind_table__build(const struct unwind_input *in, struct unwind_table **ret);
 int unwind_table__from_elf(struct elfobj *e, struct unwind_table **ret);
+/* The table of code that is described by its rows alone, ascending. 0, -ENODATA or -ENOMEM. */
+int unwind_table__from_rows(struct mw_unwind_row *rows, size_t n, struct unwind_table **ret);
 void unwind_table__free(struct unwind_table *t);
 
 /*
