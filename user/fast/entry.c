@@ -50,8 +50,18 @@ static uint32_t reg_bit(unsigned int reg)
 	return 0;
 }
 
-enum { RAX = 1, RCX = 2, RDX = 4, RSP = 16, RSI = 64, RDI = 128, R8 = 256, R9 = 512, R10 = 1024,
-       R11 = 2048 };
+enum {
+	RAX = 1,
+	RCX = 2,
+	RDX = 4,
+	RSP = 16,
+	RSI = 64,
+	RDI = 128,
+	R8 = 256,
+	R9 = 512,
+	R10 = 1024,
+	R11 = 2048
+};
 
 static uint32_t arg_regs(unsigned int args)
 {
@@ -111,8 +121,8 @@ static bool repeatable(csh cs, const cs_insn *in, uint32_t keep)
 		if (x->op_count != 2 || x->operands[0].type != X86_OP_REG ||
 		    x->operands[1].type != X86_OP_REG || x->operands[0].reg != x->operands[1].reg)
 			return false;
-		return reg_bit(x->operands[0].reg) & ~keep & (RAX | RCX | RDX | RSI | RDI | R8 |
-							      R9 | R10 | R11);
+		return reg_bit(x->operands[0].reg) & ~keep &
+		       (RAX | RCX | RDX | RSI | RDI | R8 | R9 | R10 | R11);
 	case X86_INS_CMP:
 	case X86_INS_TEST: break;
 	default: return false;
@@ -175,9 +185,9 @@ static bool judge_moved(const cs_insn *in, struct entry *e)
 		return true;
 	if (insn__in_group(in, CS_GRP_JUMP) || insn__in_group(in, CS_GRP_CALL) ||
 	    insn__in_group(in, CS_GRP_BRANCH_RELATIVE) || insn__in_group(in, CS_GRP_RET) ||
-	    insn__in_group(in, CS_GRP_INT) || insn__in_group(in, CS_GRP_IRET) || insn__in_group(in, CS_GRP_PRIVILEGE) ||
-	    in->id == X86_INS_SYSCALL || in->id == X86_INS_HLT || in->id == X86_INS_UD2 ||
-	    in->id == X86_INS_INT3)
+	    insn__in_group(in, CS_GRP_INT) || insn__in_group(in, CS_GRP_IRET) ||
+	    insn__in_group(in, CS_GRP_PRIVILEGE) || in->id == X86_INS_SYSCALL ||
+	    in->id == X86_INS_HLT || in->id == X86_INS_UD2 || in->id == X86_INS_INT3)
 		return refuse(e, "an instruction that cannot be moved", in);
 	if (rip_relative(in) && in->detail->x86.encoding.disp_size != 4)
 		return refuse(e, "an address that cannot be moved", in);
@@ -245,6 +255,7 @@ bool entry__decode(const uint8_t *code, size_t len, uint64_t addr, unsigned int 
 	if (len > ENTRY_LOOK)
 		len = ENTRY_LOOK;
 	memcpy(e->code, code, len);
+	e->code_len = len;
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &cs))
 		return refuse(e, "no instruction decoder", NULL);
 	cs_option(cs, CS_OPT_DETAIL, CS_OPT_ON);

@@ -29,10 +29,11 @@ struct entry {
 	uint64_t patch; /* where the jump goes: the second instruction */
 	uint64_t back;	/* first instruction that is not overwritten */
 	uint8_t code[ENTRY_LOOK];
+	uint8_t code_len; /* of it, that are the function's */
 	struct entry_insn insn[ENTRY_MAX_INSNS];
 	size_t n;
-	bool again;	  /* the first instruction only sets what the stub may change: run it again */
-	uint8_t undo[8];  /* machine code that takes the first instruction back */
+	bool again; /* the first instruction only sets what the stub may change: run it again */
+	uint8_t undo[8]; /* machine code that takes the first instruction back */
 	size_t undo_len;
 	char why[160]; /* why it is refused; "" if it is not */
 };

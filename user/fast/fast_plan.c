@@ -9,8 +9,10 @@
 
 #include "core/util.h"
 #include "elf/plt.h"
+#include "sys/proc_status.h"
 
 #define MAX_FOLLOW 4
+#define BREAKPOINT 0xcc
 #define MAX_BODY (64 << 10)
 #define TEXT_CHUNK (1 << 20)
 
@@ -30,17 +32,22 @@ static const char *left_alone(const struct site *s)
 	return NULL;
 }
 
+unsigned int fast_plan__args(const struct site *s)
+{
+	unsigned int args = signature__args(allocs__signature(s->func.fn));
+
+	/* a throwing function's malloc is given the second argument too */
+	return s->func.fn == MW_FN_NEW ? args | 1u << 2 : args;
+}
+
 /* The function's entry, behind jumps that lead to it. */
 static bool find_entry(struct elfobj *e, const struct site *s, uint64_t bias, struct fast_plan *p,
 		       struct plan_func *f)
 {
 	uint64_t vaddr = s->func.vaddr, follow;
-	unsigned int args = signature__args(allocs__signature(s->func.fn));
+	unsigned int args = fast_plan__args(s);
 	uint8_t code[ENTRY_LOOK];
 
-	/* a throwing function's malloc is given the second argument too */
-	if (s->func.fn == MW_FN_NEW)
-		args |= 1u << 2;
 	for (int i = 0; i < MAX_FOLLOW; i++) {
 		size_t n = elfobj__read(e, vaddr, code, sizeof(code));
 
@@ -83,8 +90,8 @@ static bool leads_to_free(struct elfobj *e, const struct site *s, const struct s
 	struct free_search f = {.elf = e, .sites = sites, .self = s, .n = n};
 	uint8_t body[256];
 	bool found;
-	size_t len = elfobj__read(e, s->func.vaddr, body,
-				  min_of(s->func.size, (uint64_t)sizeof(body)));
+	size_t len =
+		elfobj__read(e, s->func.vaddr, body, min_of(s->func.size, (uint64_t)sizeof(body)));
 
 	if (s->func.fn != MW_FN_FREE || s->func.size > sizeof(body) || !len ||
 	    plt__load(e, false, &f.plt))
@@ -114,11 +121,17 @@ static bool as_in_file(const struct site *s, struct procmem *mem, struct fast_pl
 	uint8_t now[ENTRY_LOOK];
 	size_t from = e->patch - e->addr, n = e->back - e->patch;
 
-	if (procmem__read(mem, e->patch, now, n))
+	int err = procmem__read(mem, e->patch, now, n);
+
+	p->gone = err == -ESRCH;
+	if (err)
 		return refuse(p, s, "its memory cannot be read");
+	for (size_t i = 0; i < n; i++)
+		p->written |= now[i] != e->code[from + i] && now[i] != BREAKPOINT;
 	if (memcmp(now, e->code + from, n))
-		return refuse(p, s, "its code in memory is not that of the file (another tracer's "
-				    "probe, or a patch)");
+		return refuse(p, s,
+			      p->written ? "somebody has written other code there"
+					 : "another tracer's probe is there");
 	return true;
 }
 
@@ -131,19 +144,26 @@ static const struct plan_func *find(const struct fast_plan *p, uint64_t entry)
 	return NULL;
 }
 
-static bool plan_one(struct elfobj *e, const struct site *sites, size_t n, const struct site *s,
-		     uint64_t bias, struct procmem *mem, struct fast_plan *p, struct plan_func *f)
+void fast_plan__begin(struct plan_func *f, const struct site *s)
 {
-	const struct plan_func *same;
-
 	f->site = s;
 	f->stub.fn = s->func.fn;
 	f->stub.target = -1;
 	f->stub.null_goes_on = s->null_goes_on;
 	f->stub.align_goes_on = s->align_goes_on;
+}
+
+static bool plan_one(struct elfobj *e, const struct site *sites, size_t n, const struct site *s,
+		     uint64_t bias, struct fast_plan *p, struct plan_func *f)
+{
+	const struct plan_func *same;
+
+	fast_plan__begin(f, s);
 	f->why = left_alone(s);
 	if (f->why)
 		return true;
+	if (allocs__signature(s->func.fn)->old > 1)
+		return refuse(p, s, "its block is not its first argument");
 	if (!find_entry(e, s, bias, p, f)) {
 		if (!leads_to_free(e, s, sites, n))
 			return false;
@@ -157,7 +177,7 @@ static bool plan_one(struct elfobj *e, const struct site *sites, size_t n, const
 		return same->stub.fn == f->stub.fn ||
 		       refuse(p, s, "it shares its code with a function of another kind");
 	}
-	if (!clear_of_branches(e, s, bias, p, f) || !as_in_file(s, mem, p, f))
+	if (!clear_of_branches(e, s, bias, p, f))
 		return false;
 	if (p->hooked == STUB_MAX_FUNCS)
 		return refuse(p, s, "there are too many functions");
@@ -181,7 +201,8 @@ static bool into_any(void *arg, uint64_t to)
 		const struct plan_func *f = &t->p->funcs[i];
 
 		if (f->hooked && entry__inside(&f->stub.entry, to))
-			return !refuse(t->p, f->site, "a branch leads into the bytes to be written");
+			return !refuse(t->p, f->site,
+				       "a branch leads into the bytes to be written");
 	}
 	return false;
 }
@@ -249,11 +270,10 @@ static bool find_targets(struct fast_plan *p)
 	return true;
 }
 
-int fast_plan__make(struct elfobj *e, const struct site *sites, size_t n, uint64_t bias,
-		    struct procmem *mem, struct fast_plan *p)
+int fast_plan__read(struct elfobj *e, const struct site *sites, size_t n, uint64_t bias,
+		    struct fast_plan *p)
 {
 	bool frees = false;
-	int err;
 
 	memset(p, 0, sizeof(*p));
 	if (elfobj__machine(e) != EM_X86_64) {
@@ -265,7 +285,7 @@ int fast_plan__make(struct elfobj *e, const struct site *sites, size_t n, uint64
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		p->n++;
-		if (!plan_one(e, sites, n, &sites[i], bias, mem, p, &p->funcs[i]))
+		if (!plan_one(e, sites, n, &sites[i], bias, p, &p->funcs[i]))
 			return 0;
 		frees |= p->funcs[i].hooked && p->funcs[i].stub.fn == MW_FN_FREE;
 	}
@@ -273,46 +293,45 @@ int fast_plan__make(struct elfobj *e, const struct site *sites, size_t n, uint64
 		snprintf(p->why, sizeof(p->why), "no allocator of its own");
 		return 0;
 	}
-	if (!find_targets(p))
+	return scan_text(e, bias, p);
+}
+
+int fast_plan__check(struct fast_plan *p, struct procmem *mem)
+{
+	if (*p->why)
 		return 0;
-	err = scan_text(e, bias, p);
-	return err;
+	for (size_t i = 0; i < p->n; i++) {
+		if (!p->funcs[i].hooked || as_in_file(p->funcs[i].site, mem, p, &p->funcs[i]))
+			continue;
+		if (!p->gone)
+			return 0;
+		*p->why = 0;
+		return -ESRCH;
+	}
+	find_targets(p);
+	return 0;
 }
 
 void fast_plan__fini(struct fast_plan *p)
 {
 	free(p->funcs);
+	free(p->texts);
 	p->funcs = NULL;
+	p->texts = NULL;
 }
 
-static bool status_line(const char *status, const char *name, char *buf, size_t len)
+bool fast_plan__process(int pid, int tracer, char why[FAST_WHY])
 {
-	const char *at = strstr(status, name);
-
-	*buf = 0;
-	if (!at)
-		return false;
-	at += strlen(name);
-	at += strspn(at, " \t");
-	snprintf(buf, len, "%.*s", (int)strcspn(at, "\n"), at);
-	return true;
-}
-
-bool fast_plan__process(int pid, char why[FAST_WHY])
-{
-	cleanup_free char *text = NULL;
-	char path[64], value[64];
+	struct proc_status s;
 
 	*why = 0;
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (util__read_file(path, 65536, &text) <= 0)
+	if (proc_status__read(pid, &s))
 		snprintf(why, FAST_WHY, "it is gone");
-	else if (status_line(text, "\nSeccomp:", value, sizeof(value)) && atoi(value))
+	else if (s.filters)
 		snprintf(why, FAST_WHY, "it filters its system calls (seccomp)");
-	else if (status_line(text, "\nTracerPid:", value, sizeof(value)) && atoi(value))
-		snprintf(why, FAST_WHY, "PID %d traces it (a debugger)", atoi(value));
-	else if (status_line(text, "\nx86_Thread_features:", value, sizeof(value)) &&
-		 strstr(value, "shstk"))
+	else if (s.tracer && s.tracer != tracer)
+		snprintf(why, FAST_WHY, "PID %d traces it (a debugger)", s.tracer);
+	else if (s.shadow_stack)
 		snprintf(why, FAST_WHY, "it runs with a shadow stack");
 	return !*why;
 }

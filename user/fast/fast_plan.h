@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * fast_plan.h - what fast mode would do in one allocator of one process: all of its functions, or
- * nothing, with the reason. Reads the file and the memory; writes nothing anywhere.
+ * nothing, with the reason. Reads the file, in a helper without privileges, and the memory; writes
+ * nothing anywhere.
  */
 #ifndef FAST_PLAN_H
 #define FAST_PLAN_H
@@ -20,7 +21,7 @@
 struct plan_func {
 	const struct site *site; /* borrowed */
 	struct stub_func stub;
-	bool hooked;	/* gets a stub; else why says what becomes of it */
+	bool hooked; /* gets a stub; else why says what becomes of it */
 	const char *why;
 };
 
@@ -28,18 +29,29 @@ struct fast_plan {
 	struct plan_func *funcs;
 	size_t n, hooked;
 	char why[FAST_WHY]; /* one line: why nothing is done; "" if all is well */
+	bool written;	    /* because somebody has written other code there */
+	bool gone;	    /* because the image has ended: nothing to be told of */
+	char *texts;	    /* of the functions' why, where a helper told; owned */
 };
 
 /*
- * One module: its sites (elf/site.h), mapped with this bias (address = vaddr + bias). mem: the
- * process's memory, which must not differ from the file where it would be written to. 0 (also when
- * plan->why says no) or -ENOMEM.
+ * What the file of one module says: its sites (elf/site.h), mapped with this bias (address = vaddr
+ * + bias). For helpers: the file is the target's. 0 (also when plan->why says no) or -ENOMEM.
  */
-int fast_plan__make(struct elfobj *e, const struct site *sites, size_t n, uint64_t bias,
-		    struct procmem *mem, struct fast_plan *plan);
+int fast_plan__read(struct elfobj *e, const struct site *sites, size_t n, uint64_t bias,
+		    struct fast_plan *plan);
+/* The rest: mem, the process's memory, must not differ from the file where it would be written to.
+ * 0 (also when plan->why says no); -ESRCH: the image is gone, by exec or by its end. */
+int fast_plan__check(struct fast_plan *plan, struct procmem *mem);
 void fast_plan__fini(struct fast_plan *plan);
 
-/* May this process be written to at all? If not, why says it in one line. */
-bool fast_plan__process(int pid, char why[FAST_WHY]);
+/* What plan->funcs[i] is before anything is known of its code: its site. */
+void fast_plan__begin(struct plan_func *f, const struct site *s);
+/* Arguments of a function that its entry must not change, as entry__decode has it. */
+unsigned int fast_plan__args(const struct site *s);
+
+/* May this process be written to at all? tracer: a thread of memwatch that may trace it, or 0. If
+ * not, why says it in one line. */
+bool fast_plan__process(int pid, int tracer, char why[FAST_WHY]);
 
 #endif

@@ -10,18 +10,22 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "core/util.h"
-#include "fast/remote.h"
+#include "sys/proc_status.h"
 #include "sys/proc_task.h"
 #include "sys/procmap.h"
+#include "sys/safeopen.h"
 
 #define NAME "/memfd:memwatch-fast"
 #define STOP_NS 500000000ULL
 #define TRIES 20
+#define LATE_TRIES 3
+#define TRACER_ENDS_NS 1000000000ULL
 #define REACH (1ULL << 30)
 #define LOWEST (1ULL << 20)
 #define STACK_LOOK (256 << 10)
@@ -40,9 +44,42 @@ static uint64_t data_of(const struct fast *f)
 	return f->image.hdr.base + f->image.hdr.code_bytes;
 }
 
+/* Are the stubs mapped? After exec something else may be there. */
+static bool is_mapped(struct procmem *mem, const struct stub_header *h)
+{
+	uint64_t now[2]; /* magic, base */
+
+	return !procmem__read(mem, h->base, now, sizeof(now)) && now[0] == h->magic &&
+	       now[1] == h->base;
+}
+
+/* Where random numbers begin. */
+static uint64_t seed(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_nsec ^ (uint64_t)now.tv_sec << 30;
+}
+
+/* Gaps are drawn anew and not stretched: a thread may have drawn its next one, at the new rate,
+ * before its slot could be read. */
 int fast__set_rate(const struct fast *f, uint64_t rate)
 {
-	return procmem__write(f->pid, data_of(f) + DATA_RATE, &rate, sizeof(rate));
+	uint8_t slots[N_SLOTS * SLOT_BYTES];
+	struct procmem *mem;
+	int err = procmem__open(f->pid, &mem);
+
+	if (err)
+		return err;
+	err = is_mapped(mem, &f->image.hdr) ? 0 : -ESTALE;
+	procmem__close(mem);
+	if (!err)
+		err = procmem__write(f->pid, data_of(f) + DATA_RATE, &rate, sizeof(rate));
+	if (err)
+		return err;
+	stub__slots(slots, rate, seed());
+	return procmem__write(f->pid, data_of(f) + DATA_SLOTS, slots, sizeof(slots));
 }
 
 uint64_t fast__full(const struct fast *f)
@@ -128,35 +165,55 @@ static int clear_data(const struct fast *f, struct procmem *mem, uint64_t rate)
 {
 	static const uint8_t zero[PAGE];
 	cleanup_free uint8_t *head = malloc(DATA_FILTER);
-	struct timespec now;
 	uint64_t owner[2];
 	uint8_t page[PAGE];
 
 	if (!head)
 		return -ENOMEM;
+	if (!is_mapped(mem, &f->image.hdr))
+		return -ESTALE;
 	for (uint64_t at = DATA_FILTER; at < DATA_BYTES; at += PAGE) {
 		if (procmem__read(mem, data_of(f) + at, page, PAGE))
 			return -EFAULT;
-		if (memcmp(page, zero, PAGE) &&
-		    procmem__write(f->pid, data_of(f) + at, zero, PAGE))
+		if (memcmp(page, zero, PAGE) && procmem__write(f->pid, data_of(f) + at, zero, PAGE))
 			return -EFAULT;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	stub__data(head, rate, now.tv_nsec ^ (uint64_t)now.tv_sec << 30);
+	stub__data(head, rate, seed());
 	owner[0] = getpid();
 	owner[1] = proc_task__start_ns(getpid());
 	memcpy(head + DATA_OWNER, owner, sizeof(owner));
 	return procmem__write(f->pid, data_of(f), head, DATA_FILTER);
 }
 
+/*
+ * Does it in the thread that can, again and again as long as no thread of the process is where it
+ * must be. Each time that thread comes to whatever else it has to do.
+ */
+static int try_often(const struct remote_host *host, int (*fn)(void *arg), void *arg)
+{
+	int err = -EAGAIN;
+
+	for (int i = 0, late = 0; i < TRIES && late < LATE_TRIES; i++) {
+		if (i)
+			nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+		err = remote__run(host, fn, arg);
+		late += err == -ETIMEDOUT; /* which holds the others up */
+		if (err != -EAGAIN && err != -ETIMEDOUT && err != -ETXTBSY)
+			break;
+	}
+	return err;
+}
+
 /* The calls by which a thread of the process maps the stubs. */
 struct mapping {
 	struct fast *f;
+	const struct remote_host *host; /* that traces the process */
 	struct remote_code code;
+	int denied; /* errno of a system call that failed in the process (-ECANCELED) */
 };
 
-static int call(struct remote *r, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-		uint64_t e, uint64_t *ret)
+static int call(struct mapping *m, struct remote *r, long nr, uint64_t a, uint64_t b, uint64_t c,
+		uint64_t d, uint64_t e, uint64_t *ret)
 {
 	const uint64_t args[6] = {a, b, c, d, e, 0};
 	int64_t v;
@@ -164,58 +221,77 @@ static int call(struct remote *r, long nr, uint64_t a, uint64_t b, uint64_t c, u
 
 	if (err)
 		return err;
-	if (v < 0 && v > -4096)
-		return (int)v;
+	if (v < 0 && v > -4096) {
+		m->denied = (int)-v;
+		return -ECANCELED;
+	}
 	*ret = v;
 	return 0;
 }
 
-static int map_by(struct remote *r, struct fast *f)
+static int map_by(struct mapping *m, struct remote *r)
 {
+	struct fast *f = m->f;
 	const struct stub_header *h = &f->image.hdr;
+	bool data = false;
 	uint64_t fd, at;
-	char path[64];
-	int err;
+	int err, denied;
 
-	err = call(r, SYS_memfd_create, remote__text(r), MFD_CLOEXEC, 0, 0, 0, &fd);
+	err = call(m, r, SYS_memfd_create, remote__text(r), MFD_CLOEXEC, 0, 0, 0, &fd);
 	if (err)
 		return err;
-	snprintf(path, sizeof(path), "/proc/%d/fd/%lu", f->pid, (unsigned long)fd);
-	f->fd = open(path, O_RDWR | O_CLOEXEC);
+	f->fd = safeopen__memfd(r->tid, fd); /* what the call returned the target may have chosen */
 	if (f->fd < 0)
-		err = -errno;
+		err = f->fd;
 	if (!err)
 		err = util__write_all(f->fd, f->image.code, h->code_bytes);
 	/* data first: no code without it */
 	if (!err)
-		err = call(r, SYS_mmap, data_of(f), DATA_BYTES, PROT_READ | PROT_WRITE,
+		err = call(m, r, SYS_mmap, data_of(f), DATA_BYTES, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
 			   (uint64_t)-1, &at);
+	data = !err;
 	if (!err && at != data_of(f))
 		err = -EEXIST;
 	if (!err)
-		err = call(r, SYS_mmap, h->base, h->code_bytes, PROT_READ | PROT_EXEC,
+		err = call(m, r, SYS_mmap, h->base, h->code_bytes, PROT_READ | PROT_EXEC,
 			   MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, &at);
 	if (!err && at != h->base)
 		err = -EEXIST;
-	call(r, SYS_close, fd, 0, 0, 0, 0, &at);
+	denied = m->denied;
+	if (err && data) /* nothing is left where it cannot be whole */
+		call(m, r, SYS_munmap, data_of(f), DATA_BYTES, 0, 0, 0, &at);
+	call(m, r, SYS_close, fd, 0, 0, 0, 0, &at);
+	m->denied = denied;
 	return err;
+}
+
+/* A filter is a thread's own, and might kill the process for the calls. It cannot come while the
+ * thread is stopped. */
+static bool has_filter(pid_t tid)
+{
+	struct proc_status s;
+
+	return proc_status__read(tid, &s) || s.filters;
 }
 
 static int map_with(struct mapping *m, pid_t tid)
 {
 	struct remote_threads t;
 	struct remote r;
-	int err = remote__stop(m->f->pid, tid, STOP_NS, &t), end;
+	int err = remote__stop(m->host, m->f->pid, tid, STOP_NS, &t), end;
 
 	if (err)
 		return err;
-	err = remote__begin(m->f->pid, &t.t[0], &m->code, &r);
+	err = has_filter(tid) ? -EAGAIN : remote__begin(m->f->pid, &t.t[0], &m->code, &r);
 	if (!err) {
-		err = map_by(&r, m->f);
+		err = map_by(m, &r);
 		end = remote__end(&r);
 		err = err ? err : end;
-		t.t[0].sig = r.stop_sig;
+		if (r.stop_sig) {
+			t.t[0].sig = r.stop_sig;
+			t.t[0].status = W_STOPCODE(r.stop_sig);
+		}
 	}
 	remote__go(&t);
 	return err;
@@ -225,36 +301,29 @@ static int map_with(struct mapping *m, pid_t tid)
 static int map_in_thread(void *arg)
 {
 	struct mapping *m = arg;
-	int err = -ESRCH;
+	int err = -EAGAIN;
+	char path[64];
+	struct dirent *d;
+	DIR *dir;
 
-	for (int i = 0; i < TRIES; i++) {
-		char path[64];
-		struct dirent *d;
-		DIR *dir;
-
-		snprintf(path, sizeof(path), "/proc/%d/task", m->f->pid);
-		dir = opendir(path);
-		if (!dir)
-			return -ESRCH;
-		err = -EAGAIN;
-		while ((err == -EAGAIN || err == -ESRCH) && (d = readdir(dir))) {
-			if (atoi(d->d_name) > 0)
-				err = map_with(m, atoi(d->d_name));
-		}
-		closedir(dir);
-		if (err != -EAGAIN && err != -ESRCH)
-			break;
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	snprintf(path, sizeof(path), "/proc/%d/task", m->f->pid);
+	dir = opendir(path);
+	if (!dir)
+		return -ESRCH;
+	while ((err == -EAGAIN || err == -ESRCH) && (d = readdir(dir))) {
+		if (atoi(d->d_name) > 0)
+			err = map_with(m, atoi(d->d_name));
 	}
-	return err;
+	closedir(dir);
+	return err == -ESRCH ? -EAGAIN : err;
 }
 
-static int map_new(int pid, const struct procmap *maps, const struct stub_func *funcs, size_t n,
-		   struct fast *f, char why[FAST_WHY])
+static int map_new(struct procmem *mem, const struct procmap *maps, const struct stub_func *funcs,
+		   size_t n, struct fast *f, char why[FAST_WHY])
 {
-	struct mapping m = {.f = f};
+	struct mapping m = {.f = f, .host = remote__host_of(f->host, f->pid)};
 	uint64_t lo = UINT64_MAX, hi = 0, base;
-	int err = remote__find_code(pid, &m.code);
+	int err = remote__find_code(mem, maps, &m.code);
 
 	if (err) {
 		snprintf(why, FAST_WHY, "it has no code to make system calls with");
@@ -270,18 +339,26 @@ static int map_new(int pid, const struct procmap *maps, const struct stub_func *
 		snprintf(why, FAST_WHY, "no room for stubs near its allocator");
 		return err;
 	}
-	err = remote__run(map_in_thread, &m);
+	err = try_often(m.host, map_in_thread, &m);
+	if (err == -EINPROGRESS)
+		return err;
 	if (err == -EAGAIN)
-		snprintf(why, FAST_WHY, "no thread of it has room on its stack");
+		snprintf(why, FAST_WHY,
+			 "no thread of it can be used: their stacks have no room, or "
+			 "their system calls are filtered");
+	else if (err == -ECANCELED)
+		snprintf(why, FAST_WHY, "stubs cannot be mapped: %s", strerror(m.denied));
 	else if (err == -EPERM)
 		snprintf(why, FAST_WHY, "it is traced by another process");
+	else if (err == -ESTALE)
+		snprintf(why, FAST_WHY, "it has called exec meanwhile");
 	else if (err)
 		snprintf(why, FAST_WHY, "stubs cannot be mapped: %s", strerror(-err));
 	return err;
 }
 
-int fast__map(int pid, const struct fast_plan *plan, uint64_t rate, struct fast *f,
-	      char why[FAST_WHY])
+int fast__map(int pid, const struct remote_host *host, const struct fast_plan *plan, uint64_t rate,
+	      struct fast *f, char why[FAST_WHY])
 {
 	struct stub_func *funcs = calloc(plan->hooked, sizeof(*funcs));
 	struct procmap *maps = NULL;
@@ -291,6 +368,7 @@ int fast__map(int pid, const struct fast_plan *plan, uint64_t rate, struct fast 
 
 	memset(f, 0, sizeof(*f));
 	f->pid = pid;
+	f->host = host;
 	f->fd = -1;
 	*why = 0;
 	if (!err)
@@ -298,11 +376,11 @@ int fast__map(int pid, const struct fast_plan *plan, uint64_t rate, struct fast 
 	if (!err) {
 		n = gather(plan, funcs);
 		if (!reuse(maps, mem, funcs, n, f))
-			err = map_new(pid, maps, funcs, n, f, why);
+			err = map_new(mem, maps, funcs, n, f, why);
 	}
 	if (!err)
 		err = clear_data(f, mem, rate);
-	if (err && !*why)
+	if (err && err != -EINPROGRESS && !*why)
 		snprintf(why, FAST_WHY, "its memory cannot be written: %s", strerror(-err));
 	procmap__free(maps);
 	procmem__close(mem);
@@ -314,6 +392,7 @@ int fast__map(int pid, const struct fast_plan *plan, uint64_t rate, struct fast 
 
 struct patching {
 	int pid;
+	const struct remote_host *host;
 	const struct stub_header *h;
 	bool in;
 };
@@ -337,15 +416,15 @@ static bool any_inside(const struct patching *p, const struct remote_threads *t)
 	if (procmem__open(p->pid, &mem))
 		return true;
 	for (size_t i = 0; i < t->n && !inside; i++) {
-		struct user_regs_struct r;
 		size_t len = STACK_LOOK;
+		uint64_t ip, sp;
 
-		if (ptrace(PTRACE_GETREGS, t->t[i].tid, NULL, &r)) {
+		if (remote__where(&t->t[i], &ip, &sp)) {
 			inside = true;
 			break;
 		}
-		inside = in_patch(p->h, r.rip);
-		while (len >= PAGE && procmem__read(mem, (r.rsp - 128) & ~7ULL, stack, len))
+		inside = in_patch(p->h, ip);
+		while (len >= PAGE && procmem__read(mem, (sp - 128) & ~7ULL, stack, len))
 			len /= 2;
 		for (size_t k = 0; len >= PAGE && k < len / 8 && !inside; k++)
 			inside = in_patch(p->h, stack[k]);
@@ -377,7 +456,10 @@ static int write_entries(const struct patching *p)
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < p->h->n; i++) {
+	/* no jump into what is not there: the process may have called exec since */
+	if (p->in && !is_mapped(mem, p->h))
+		err = first = -ESTALE;
+	for (size_t i = 0; i < p->h->n && first != -ESTALE; i++) {
 		err = write_entry(p, mem, &p->h->patch[i], p->in);
 		first = first ? first : err;
 		if (err && p->in) { /* all or nothing */
@@ -390,32 +472,54 @@ static int write_entries(const struct patching *p)
 	return first;
 }
 
+/* One that was killed while it held the process takes a moment to let go of all of its threads. */
+static int stop_all(const struct patching *p, struct remote_threads *ret, uint64_t *ret_start)
+{
+	uint64_t until = util__now_ns() + TRACER_ENDS_NS;
+	int err;
+
+	for (;;) {
+		*ret_start = util__now_ns();
+		err = remote__stop(p->host, p->pid, 0, STOP_NS, ret);
+		if (err != -EPERM || util__now_ns() > until)
+			return err;
+		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+	}
+}
+
+static bool any_asleep(const struct remote_threads *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		if (!t->t[i].stopped)
+			return true;
+	}
+	return false;
+}
+
 static int patch_in_thread(void *arg)
 {
 	struct patching *p = arg;
-	int err = -EAGAIN;
+	struct remote_threads t;
+	uint64_t start;
+	int err = remote__is_shared(p->pid, false) ? -ETXTBSY : stop_all(p, &t, &start);
 
-	for (int i = 0; i < TRIES && (err == -EAGAIN || err == -ETIMEDOUT); i++) {
-		struct remote_threads t;
-		uint64_t start = util__now_ns();
-
-		if (i)
-			nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
-		err = remote__stop(p->pid, 0, STOP_NS, &t);
-		if (err)
-			continue;
+	if (err)
+		return err;
+	if (any_asleep(&t) && remote__is_shared(p->pid, true)) /* by vfork, just now */
+		err = -ETXTBSY;
+	else
 		err = p->in && any_inside(p, &t) ? -EAGAIN : write_entries(p);
-		log_debug("fast: PID %d: %zu threads were stopped for %.2f ms", p->pid, t.n,
-			  (double)(util__now_ns() - start) / 1e6);
-		remote__go(&t);
-	}
+	log_debug("fast: PID %d: %zu threads were stopped for %.2f ms", p->pid, t.n,
+		  (double)(util__now_ns() - start) / 1e6);
+	remote__go(&t);
 	return err;
 }
 
-static int patch(int pid, const struct stub_header *h, bool in, char why[FAST_WHY])
+static int patch(int pid, const struct remote_host *host, const struct stub_header *h, bool in,
+		 char why[FAST_WHY])
 {
-	struct patching p = {.pid = pid, .h = h, .in = in};
-	int err = remote__run(patch_in_thread, &p);
+	struct patching p = {.pid = pid, .host = remote__host_of(host, pid), .h = h, .in = in};
+	int err = try_often(p.host, patch_in_thread, &p);
 
 	*why = 0;
 	if (err == -EBUSY)
@@ -424,6 +528,8 @@ static int patch(int pid, const struct stub_header *h, bool in, char why[FAST_WH
 		snprintf(why, FAST_WHY, "it is traced by another process");
 	else if (err == -ETIMEDOUT)
 		snprintf(why, FAST_WHY, "a thread of it does not stop");
+	else if (err == -ETXTBSY)
+		snprintf(why, FAST_WHY, "another process runs in its memory (vfork, clone)");
 	else if (err == -EAGAIN)
 		snprintf(why, FAST_WHY, "a thread of it is always at an allocator's entry");
 	else if (err)
@@ -433,12 +539,12 @@ static int patch(int pid, const struct stub_header *h, bool in, char why[FAST_WH
 
 int fast__patch(const struct fast *f, char why[FAST_WHY])
 {
-	return patch(f->pid, &f->image.hdr, true, why);
+	return patch(f->pid, f->host, &f->image.hdr, true, why);
 }
 
 int fast__unpatch(const struct fast *f, char why[FAST_WHY])
 {
-	return patch(f->pid, &f->image.hdr, false, why);
+	return patch(f->pid, f->host, &f->image.hdr, false, why);
 }
 
 static size_t count_patched(struct procmem *mem, const struct stub_header *h)
@@ -449,6 +555,18 @@ static size_t count_patched(struct procmem *mem, const struct stub_header *h)
 	for (size_t i = 0; i < h->n; i++)
 		n += !procmem__read(mem, h->patch[i].addr, now, sizeof(now)) &&
 		     !memcmp(now, h->patch[i].is, sizeof(now));
+	return n;
+}
+
+size_t fast__patched(const struct fast *f)
+{
+	struct procmem *mem;
+	size_t n;
+
+	if (procmem__open(f->pid, &mem))
+		return 0;
+	n = count_patched(mem, &f->image.hdr);
+	procmem__close(mem);
 	return n;
 }
 
@@ -479,7 +597,8 @@ static int owner_of(struct procmem *mem, const struct procmap_entry *e)
 	return owner[0];
 }
 
-int fast__clean(int pid, bool look, struct fast_left *ret, char why[FAST_WHY])
+int fast__clean(int pid, const struct remote_host *host, bool look, struct fast_left *ret,
+		char why[FAST_WHY])
 {
 	struct procmap *maps = NULL;
 	struct procmem *mem = NULL;
@@ -504,7 +623,7 @@ int fast__clean(int pid, bool look, struct fast_left *ret, char why[FAST_WHY])
 		ret->patched += n;
 		ret->bytes += e->end - e->start + DATA_BYTES;
 		if (n && !look)
-			err = patch(pid, &h, false, why);
+			err = patch(pid, host, &h, false, why);
 	}
 	procmap__free(maps);
 	procmem__close(mem);

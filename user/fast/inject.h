@@ -9,24 +9,30 @@
 #define FAST_INJECT_H
 
 #include "fast/fast_plan.h"
+#include "fast/remote.h"
 #include "fast/stub.h"
 
 /* Stubs in a process. */
 struct fast {
 	int pid;
-	int fd; /* the file behind the code, for probes */
+	const struct remote_host *host; /* who may trace the process; NULL: nobody */
+	int fd;				/* the file behind the code, for probes */
 	struct stub_image image;
 };
 
-/* Maps stubs for the plan's functions; no function leads to them yet. 0 or -errno with why. */
-int fast__map(int pid, const struct fast_plan *plan, uint64_t rate, struct fast *f,
-	      char why[FAST_WHY]);
+/* Maps stubs for the plan's functions; no function leads to them yet. host: who may trace the
+ * process, and lives as long as f, or NULL. 0; -EINPROGRESS: the host is about to hold it, then it
+ * can be done; other -errno with why. */
+int fast__map(int pid, const struct remote_host *host, const struct fast_plan *plan, uint64_t rate,
+	      struct fast *f, char why[FAST_WHY]);
 /* Makes the functions lead to the stubs, or no longer: all of them at one moment. */
 int fast__patch(const struct fast *f, char why[FAST_WHY]);
 int fast__unpatch(const struct fast *f, char why[FAST_WHY]);
+/* How many functions lead to the stubs now: none when their library was closed. */
+size_t fast__patched(const struct fast *f);
 void fast__fini(struct fast *f);
 
-/* The rate from now on. */
+/* The rate from now on, also of the gaps that have begun. */
 int fast__set_rate(const struct fast *f, uint64_t rate);
 /* Blocks that were not sampled because their bucket was full. */
 uint64_t fast__full(const struct fast *f);
@@ -37,7 +43,8 @@ struct fast_left {
 	uint64_t bytes;
 	int owner; /* a memwatch that is at work there now, or 0 */
 };
-/* Takes the jumps out (look: only counts). 0; -ESRCH; other -errno with why. */
-int fast__clean(int pid, bool look, struct fast_left *ret, char why[FAST_WHY]);
+/* Takes the jumps out (look: only counts). host: as above. 0; -ESRCH; other -errno with why. */
+int fast__clean(int pid, const struct remote_host *host, bool look, struct fast_left *ret,
+		char why[FAST_WHY]);
 
 #endif

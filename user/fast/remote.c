@@ -7,19 +7,22 @@
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "core/log.h"
 #include "core/util.h"
+#include "sys/proc_status.h"
+#include "sys/proc_task.h"
 #include "sys/procmap.h"
 #include "sys/procmem.h"
 
@@ -27,18 +30,7 @@
 #define CHUNK (256 << 10)
 #define NAME "memwatch-fast"
 
-void remote__step(const char *what)
-{
-	static int step;
-	const char *at = getenv("MEMWATCH_FAST_KILL");
-
-	if (!at)
-		return;
-	step++;
-	log_debug("fast: step %d, %s", step, what);
-	if (step == atoi(at))
-		raise(SIGKILL);
-}
+void (*remote__on_step)(const char *what);
 
 struct remote_job {
 	int (*fn)(void *arg);
@@ -54,13 +46,15 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-int remote__run(int (*fn)(void *arg), void *arg)
+int remote__run(const struct remote_host *host, int (*fn)(void *arg), void *arg)
 {
 	struct remote_job r = {fn, arg, -EAGAIN};
 	sigset_t all, old;
 	pthread_t t;
 	int err;
 
+	if (host)
+		return host->run(host->arg, fn, arg);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	err = -pthread_create(&t, NULL, run_thread, &r);
@@ -80,16 +74,53 @@ static bool known(const struct remote_threads *t, pid_t tid)
 	return false;
 }
 
+const struct remote_host *remote__host_of(const struct remote_host *host, int pid)
+{
+	struct proc_status s;
+
+	return host && !proc_status__read(pid, &s) && s.tracer == host->tracer ? host : NULL;
+}
+
+int remote__signal_of(int status)
+{
+	return status >> 16 || WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
+}
+
+static void note_stop(struct remote_thread *t, int status)
+{
+	t->stopped = true;
+	t->status = status;
+	t->sig = remote__signal_of(status);
+}
+
+/* A main thread that has ended before others stays, and nobody can trace it. */
+static bool is_dead(pid_t tid)
+{
+	struct proc_identity id;
+
+	return proc_task__identity(tid, &id) || id.ended;
+}
+
 static int seize(struct remote_threads *t, pid_t tid)
 {
-	int err = array_reserve(t->t, t->cap, t->n + 1);
+	struct remote_thread one = {.tid = tid};
+	int status, err = array_reserve(t->t, t->cap, t->n + 1);
 
 	if (err)
 		return err;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(long)PTRACE_O_TRACESYSGOOD))
-		return errno == ESRCH ? 0 : -errno;
-	t->t[t->n++] = (struct remote_thread){.tid = tid};
-	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	if (t->host && t->host->take(t->host->arg, tid, &status)) {
+		one.hosted = true;
+		note_stop(&one, status);
+	} else if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(long)PTRACE_O_TRACESYSGOOD)) {
+		if (errno == ESRCH || is_dead(tid))
+			return 0;
+		if (errno != EPERM || !t->host)
+			return -errno;
+		one.hosted = true;
+	}
+	if (!one.stopped && ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) && one.hosted)
+		return is_dead(tid) ? 0 : -EPERM;
+	t->t[t->n++] = one;
 	return 1;
 }
 
@@ -118,36 +149,67 @@ static int seize_new(int pid, struct remote_threads *t)
 	return n;
 }
 
+/*
+ * Takes the news of a thread: 1 with the status of a stop; 0: there is none yet; -ESRCH: it has
+ * ended. Its end is left for its parent, which may be memwatch (`run`): waitpid would take it away.
+ */
+static int take_news(pid_t tid, int flags, int *status)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	while (waitid(P_PID, tid, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL | flags)) {
+		if (errno != EINTR)
+			return -ESRCH;
+	}
+	if (!info.si_pid)
+		return 0;
+	if (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)
+		return -ESRCH;
+	return waitpid(tid, status, __WALL | WNOHANG) == tid && WIFSTOPPED(*status) ? 1 : -ESRCH;
+}
+
 /* The stop of one thread, if it has come. A thread that is gone is forgotten. */
 static bool take_stop(struct remote_threads *t, size_t i)
 {
-	int status;
-	pid_t got = waitpid(t->t[i].tid, &status, __WALL | WNOHANG);
+	int status, news = take_news(t->t[i].tid, WNOHANG, &status);
 
-	if (!got)
+	if (!news)
 		return false;
-	if (got < 0 || !WIFSTOPPED(status)) {
+	if (news < 0) {
 		t->t[i] = t->t[--t->n];
 		return false;
 	}
-	t->t[i].stopped = true;
-	if (status >> 16 != PTRACE_EVENT_STOP)
-		t->t[i].sig = WSTOPSIG(status);
+	note_stop(&t->t[i], status);
 	return true;
 }
 
+/* Asleep in the kernel, where nothing wakes it but what it waits for (a disk, a child of vfork). */
+static bool sleeps(pid_t tid)
+{
+	struct proc_identity id;
+
+	return !proc_task__identity(tid, &id) && id.sleeps;
+}
+
+/*
+ * Until each has stopped, or sleeps: one that does stops before it runs any code of the program
+ * again, for it has been told to.
+ */
 static int wait_stopped(struct remote_threads *t, uint64_t until_ns)
 {
 	for (;;) {
-		size_t left = 0;
+		size_t left = 0, asleep = 0;
 
 		for (size_t i = 0; i < t->n; i++) {
 			if (t->t[i].stopped)
 				continue;
 			take_stop(t, i);
-			left += i < t->n && !t->t[i].stopped;
+			if (i == t->n || t->t[i].stopped)
+				continue;
+			left++;
+			asleep += sleeps(t->t[i].tid);
 		}
-		if (!left)
+		if (left == asleep)
 			return 0;
 		if (util__now_ns() > until_ns)
 			return -ETIMEDOUT;
@@ -155,12 +217,14 @@ static int wait_stopped(struct remote_threads *t, uint64_t until_ns)
 	}
 }
 
-int remote__stop(int pid, pid_t only, uint64_t timeout_ns, struct remote_threads *t)
+int remote__stop(const struct remote_host *host, int pid, pid_t only, uint64_t timeout_ns,
+		 struct remote_threads *t)
 {
 	uint64_t until = util__now_ns() + timeout_ns;
 	int n;
 
 	memset(t, 0, sizeof(*t));
+	t->host = host;
 	do {
 		int err;
 
@@ -175,19 +239,69 @@ int remote__stop(int pid, pid_t only, uint64_t timeout_ns, struct remote_threads
 	return t->n ? 0 : -ESRCH;
 }
 
+struct sharer {
+	pid_t pid, thread; /* of it, one that lives: others have no memory */
+};
+
+static int shares_memory(void *arg, pid_t pid)
+{
+	const struct sharer *of = arg;
+
+	return pid != of->pid && !syscall(SYS_kcmp, of->thread, pid, KCMP_VM, 0, 0);
+}
+
+bool remote__is_shared(pid_t pid, bool if_unknown)
+{
+	struct sharer of = {pid, proc_task__shows(pid)};
+
+	if (syscall(SYS_kcmp, of.thread, of.thread, KCMP_VM, 0, 0)) /* a kernel without it */
+		return if_unknown;
+	return proc_task__each_pid(shares_memory, &of) > 0;
+}
+
+int remote__where(const struct remote_thread *t, uint64_t *ret_ip, uint64_t *ret_sp)
+{
+	struct user_regs_struct r;
+	__u64 ip, sp;
+	int err = 0;
+
+	if (t->stopped) {
+		if (ptrace(PTRACE_GETREGS, t->tid, NULL, &r))
+			return -errno;
+		ip = r.rip;
+		sp = r.rsp;
+	} else {
+		err = proc_task__where(t->tid, &ip, &sp);
+	}
+	if (err)
+		return err;
+	*ret_ip = ip;
+	*ret_sp = sp;
+	return 0;
+}
+
 void remote__go(struct remote_threads *t)
 {
-	/* Those that have not stopped are let go by the end of this thread. */
+	/* Those that have not stopped are let go by the end of this thread, or by the host when
+	 * they do. */
 	for (size_t i = 0; i < t->n; i++) {
-		if (t->t[i].stopped)
-			ptrace(PTRACE_DETACH, t->t[i].tid, NULL, (void *)(long)t->t[i].sig);
+		const struct remote_thread *one = &t->t[i];
+
+		if (one->stopped && one->hosted)
+			t->host->give_back(t->host->arg, one->tid, one->status);
+		else if (one->stopped)
+			ptrace(PTRACE_DETACH, one->tid, NULL, (void *)(long)one->sig);
 	}
 	free(t->t);
 	memset(t, 0, sizeof(*t));
 }
 
-static uint64_t find_bytes(struct procmem *mem, const struct procmap_entry *e, const char *bytes,
-			   size_t len)
+static const struct {
+	const char *bytes;
+	size_t len;
+} known_code[] = {{"\x0f\x05\xc3", 3}, {"\x48\xc7\xc0\x0f\0\0\0\x0f\x05", 9}, {"\x58\xc3", 2}};
+
+static uint64_t find_bytes(struct procmem *mem, const struct procmap_entry *e, int what)
 {
 	cleanup_free uint8_t *buf = malloc(CHUNK);
 
@@ -197,38 +311,52 @@ static uint64_t find_bytes(struct procmem *mem, const struct procmap_entry *e, c
 
 		if (procmem__read(mem, at, buf, n))
 			continue;
-		p = memmem(buf, n, bytes, len);
+		p = memmem(buf, n, known_code[what].bytes, known_code[what].len);
 		if (p)
 			return at + (p - buf);
 	}
 	return 0;
 }
 
-int remote__find_code(int pid, struct remote_code *ret)
+static bool has_bytes(struct procmem *mem, uint64_t at, int what)
 {
-	struct procmap *maps = NULL;
-	struct procmem *mem = NULL;
-	int err = procmem__open(pid, &mem);
+	char now[16];
 
+	return !procmem__read(mem, at, now, known_code[what].len) &&
+	       !memcmp(now, known_code[what].bytes, known_code[what].len);
+}
+
+/* The code may have been found in an image that the process has left by exec since. Called when it
+ * is stopped. */
+static bool code_is_there(int pid, const struct remote_code *c)
+{
+	struct procmem *mem;
+	bool there;
+
+	if (procmem__open(pid, &mem))
+		return false;
+	there = has_bytes(mem, c->syscall_ret, 0) &&
+		(c->sigreturn ? has_bytes(mem, c->sigreturn, 1) : has_bytes(mem, c->pop_rax, 2));
+	procmem__close(mem);
+	return there;
+}
+
+int remote__find_code(struct procmem *mem, const struct procmap *maps, struct remote_code *ret)
+{
 	memset(ret, 0, sizeof(*ret));
-	if (!err)
-		err = procmap__read(pid, &maps);
-	for (size_t i = 0; !err && i < maps->n; i++) {
+	for (size_t i = 0; i < maps->n; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
 
 		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE)
 			continue;
 		if (!ret->syscall_ret)
-			ret->syscall_ret = find_bytes(mem, e, "\x0f\x05\xc3", 3);
+			ret->syscall_ret = find_bytes(mem, e, 0);
 		if (!ret->sigreturn)
-			ret->sigreturn =
-				find_bytes(mem, e, "\x48\xc7\xc0\x0f\0\0\0\x0f\x05", 9);
+			ret->sigreturn = find_bytes(mem, e, 1);
+		if (!ret->pop_rax)
+			ret->pop_rax = find_bytes(mem, e, 2);
 	}
-	procmap__free(maps);
-	procmem__close(mem);
-	if (!err && (!ret->syscall_ret || !ret->sigreturn))
-		err = -ENOENT;
-	return err;
+	return ret->syscall_ret && (ret->sigreturn || ret->pop_rax) ? 0 : -ENOENT;
 }
 
 /* The kernel's signal frame, as rt_sigreturn reads it. */
@@ -238,6 +366,8 @@ struct remote_context {
 	uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
 };
 struct remote_frame {
+	/* The way to the end of a handler where the program has no code for it: */
+	uint64_t pop_rax, rt_sigreturn;
 	uint64_t ret; /* where the system call's return leads: the end of a handler */
 	uint64_t uc_flags, uc_link, ss_sp;
 	uint32_t ss_flags, pad;
@@ -280,8 +410,10 @@ static int read_xstate(pid_t tid, uint8_t **ret, size_t *ret_len)
 {
 	uint64_t features, bv;
 	uint32_t size = xstate_size(&features), magic2 = 0x46505845;
-	struct sw_bytes sw = {.magic1 = 0x46505853, .extended_size = size + 4,
-			      .xfeatures = features, .xstate_size = size};
+	struct sw_bytes sw = {.magic1 = 0x46505853,
+			      .extended_size = size + 4,
+			      .xfeatures = features,
+			      .xstate_size = size};
 	cleanup_free uint8_t *buf = calloc(1, 65536 + 4);
 	struct iovec iov = {buf, 65536};
 
@@ -310,7 +442,7 @@ static void bake_restart(struct user_regs_struct *r)
 			r->rax = r->orig_rax;
 			r->rip -= 2;
 			break;
-		case -516: /* ERESTART_RESTARTBLOCK */
+		case -516:	      /* ERESTART_RESTARTBLOCK */
 			r->rax = 219; /* restart_syscall */
 			r->rip -= 2;
 			break;
@@ -346,15 +478,32 @@ static void fill_frame(struct remote_frame *f, const struct remote *r, uint64_t 
 	const struct user_regs_struct *s = &r->saved;
 
 	memset(f, 0, sizeof(*f));
-	f->ret = r->code->sigreturn;
-	f->uc_flags = 7; /* extended state; ss is meant as it stands */
+	f->pop_rax = r->code->pop_rax;
+	f->rt_sigreturn = 15;
+	f->ret = r->code->sigreturn ? r->code->sigreturn : r->code->syscall_ret;
+	f->uc_flags = 7;	  /* extended state; ss is meant as it stands */
 	f->ss_flags = 0x7fffffff; /* not valid: the alternate stack stays what it is */
-	f->c = (struct remote_context){
-		.r8 = s->r8, .r9 = s->r9, .r10 = s->r10, .r11 = s->r11, .r12 = s->r12,
-		.r13 = s->r13, .r14 = s->r14, .r15 = s->r15, .di = s->rdi, .si = s->rsi,
-		.bp = s->rbp, .bx = s->rbx, .dx = s->rdx, .ax = s->rax, .cx = s->rcx,
-		.sp = s->rsp, .ip = s->rip, .flags = s->eflags, .cs = s->cs, .ss = s->ss,
-		.fpstate = fpstate};
+	f->c = (struct remote_context){.r8 = s->r8,
+				       .r9 = s->r9,
+				       .r10 = s->r10,
+				       .r11 = s->r11,
+				       .r12 = s->r12,
+				       .r13 = s->r13,
+				       .r14 = s->r14,
+				       .r15 = s->r15,
+				       .di = s->rdi,
+				       .si = s->rsi,
+				       .bp = s->rbp,
+				       .bx = s->rbx,
+				       .dx = s->rdx,
+				       .ax = s->rax,
+				       .cx = s->rcx,
+				       .sp = s->rsp,
+				       .ip = s->rip,
+				       .flags = s->eflags,
+				       .cs = s->cs,
+				       .ss = s->ss,
+				       .fpstate = fpstate};
 	f->mask = r->mask;
 	snprintf(f->text, sizeof(f->text), "%s", NAME);
 }
@@ -395,6 +544,8 @@ static int set_call(struct remote *r, long nr, const uint64_t a[6])
 
 	regs.rip = r->code->syscall_ret;
 	regs.rsp = r->frame;
+	if (r->code->sigreturn)
+		regs.rsp += offsetof(struct remote_frame, ret);
 	regs.rax = nr;
 	regs.orig_rax = -1;
 	regs.rdi = a[0];
@@ -414,11 +565,16 @@ int remote__begin(int pid, const struct remote_thread *t, const struct remote_co
 	int err;
 
 	*r = (struct remote){.tid = t->tid, .code = code};
-	if (t->sig)
+	if (t->hosted &&
+	    (WSTOPSIG(t->status) == (SIGTRAP | 0x80) || t->status >> 16 == PTRACE_EVENT_EXEC))
+		return -EINPROGRESS;
+	if (t->status >> 16 != PTRACE_EVENT_STOP)
 		return -EAGAIN;
 	if (ptrace(PTRACE_GETREGS, t->tid, NULL, &r->saved) ||
 	    ptrace(PTRACE_GETSIGMASK, t->tid, (void *)8, &r->mask))
 		return -errno;
+	if (!code_is_there(pid, code))
+		return -ESTALE;
 	if (r->saved.cs != 0x33 || !has_room(pid, &r->saved))
 		return -EAGAIN;
 	bake_restart(&r->saved);
@@ -445,7 +601,7 @@ static int next_stop(struct remote *r)
 
 		if (ptrace(PTRACE_SYSCALL, r->tid, NULL, NULL))
 			return -errno;
-		if (waitpid(r->tid, &status, __WALL) < 0 || !WIFSTOPPED(status))
+		if (take_news(r->tid, 0, &status) <= 0)
 			return -ESRCH;
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80))
 			return 0;

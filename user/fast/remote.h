@@ -21,29 +21,67 @@
 
 struct remote_thread {
 	pid_t tid;
-	int sig; /* that it was about to receive */
+	int status; /* of its stop, as waitpid gives it */
+	int sig;    /* that it was about to receive */
 	bool stopped;
+	bool hosted; /* traced by the host before, which lets it go on */
 };
 
 struct remote_threads {
 	struct remote_thread *t;
 	size_t n, cap;
+	const struct remote_host *host;
 };
 
-/* Runs fn in a thread of its own, signals blocked, and waits for it. Its result, or -errno. */
-int remote__run(int (*fn)(void *arg), void *arg);
+/*
+ * A thread of memwatch that traces processes already, so that nobody else can: what is to be done
+ * to them is done by that thread.
+ */
+struct remote_host {
+	pid_t tracer; /* thread ID */
+	/* Runs fn in it, whatever it was waiting for, and returns the result; -ESRCH: it has ended.
+	 */
+	int (*run)(void *arg, int (*fn)(void *fn_arg), void *fn_arg);
+	/* For fn. The stop in which a thread is, if the tracer knows of it already: it is the
+	 * caller's until it is given back. */
+	bool (*take)(void *arg, pid_t tid, int *ret_status);
+	/* The tracer does with this stop what it does with others, after fn. */
+	void (*give_back)(void *arg, pid_t tid, int status);
+	void *arg;
+};
 
-/* Stops every thread of the process (one: only that). 0; -EPERM: traced by another; -ETIMEDOUT: one
- * would not stop; -ESRCH. */
-int remote__stop(int pid, pid_t only, uint64_t timeout_ns, struct remote_threads *ret);
+/* The signal that a thread is about to receive, by the status of its stop; 0: it stopped for
+ * another reason (an event, a system call). */
+int remote__signal_of(int status);
+/* The host if it traces the process, else NULL. */
+const struct remote_host *remote__host_of(const struct remote_host *host, int pid);
+/* Runs fn in the host's thread, or (NULL) in a thread of its own, signals blocked, and waits for
+ * it. Its result, or -errno. */
+int remote__run(const struct remote_host *host, int (*fn)(void *arg), void *arg);
+
+/* Stops every thread of the process (one: only that). host: the one in whose thread this is. A
+ * thread that sleeps in the kernel is not waited for: it stops before it comes out. 0; -EPERM:
+ * traced by another; -ETIMEDOUT: one would not stop; -ESRCH. */
+int remote__stop(const struct remote_host *host, int pid, pid_t only, uint64_t timeout_ns,
+		 struct remote_threads *ret);
 /* Lets them go on. */
 void remote__go(struct remote_threads *t);
+/* Where one of them is in its program, or will be when it comes out of the kernel. 0 or -errno. */
+int remote__where(const struct remote_thread *t, uint64_t *ret_ip, uint64_t *ret_sp);
+/* Does another process run in its memory (vfork, clone)? Stopping the threads does not stop that
+ * one. if_unknown: where the kernel does not tell. */
+bool remote__is_shared(pid_t pid, bool if_unknown);
 
 /* Code of the process that system calls are made with. */
 struct remote_code {
-	uint64_t syscall_ret, sigreturn;
+	uint64_t syscall_ret;
+	uint64_t sigreturn; /* the end of signal handlers; 0: none, and pop_rax serves */
+	uint64_t pop_rax;   /* pop %rax; ret */
 };
-int remote__find_code(int pid, struct remote_code *ret);
+struct procmap;
+struct procmem;
+/* 0; -ENOENT: it has none. */
+int remote__find_code(struct procmem *mem, const struct procmap *maps, struct remote_code *ret);
 
 struct remote {
 	pid_t tid;
@@ -53,7 +91,9 @@ struct remote {
 	int stop_sig;
 };
 
-/* Takes a stopped thread for calls. -EAGAIN: not this one (no room on its stack, …). */
+/* Takes a stopped thread for calls. -EAGAIN: not this one (no room on its stack, …); -EINPROGRESS:
+ * it is amid a system call at which its host is about to hold it; -ESTALE: the code is of another
+ * image. */
 int remote__begin(int pid, const struct remote_thread *t, const struct remote_code *code,
 		  struct remote *r);
 /* A system call; its result in *ret. */
@@ -63,7 +103,12 @@ uint64_t remote__text(const struct remote *r);
 /* Gives the thread back its own state. */
 int remote__end(struct remote *r);
 
-/* For tests: memwatch kills itself at the step whose number MEMWATCH_FAST_KILL names. */
-void remote__step(const char *what);
+/* Called after each step that changes anything, for tests; NULL everywhere else. */
+extern void (*remote__on_step)(const char *what);
+static inline void remote__step(const char *what)
+{
+	if (remote__on_step)
+		remote__on_step(what);
+}
 
 #endif

@@ -137,10 +137,10 @@ static void align(struct stub_writer *w)
 /* r10 = the bytes asked for; a product that does not fit is made one that is not counted. */
 static void size_of(struct stub_writer *w, enum mw_fn fn)
 {
-	static const uint8_t from[][3] = {{0}, {0x49, 0x89, 0xfa}, {0x49, 0x89, 0xf2},
-					  {0x49, 0x89, 0xd2}};
-	static const uint8_t times[][4] = {{0}, {0x4c, 0x0f, 0xaf, 0xd7}, {0x4c, 0x0f, 0xaf, 0xd6},
-					   {0x4c, 0x0f, 0xaf, 0xd2}};
+	static const uint8_t from[][3] = {
+		{0}, {0x49, 0x89, 0xfa}, {0x49, 0x89, 0xf2}, {0x49, 0x89, 0xd2}};
+	static const uint8_t times[][4] = {
+		{0}, {0x4c, 0x0f, 0xaf, 0xd7}, {0x4c, 0x0f, 0xaf, 0xd6}, {0x4c, 0x0f, 0xaf, 0xd2}};
 	const struct signature *s = allocs__signature(fn);
 
 	bytes(w, from[s->size], 3);
@@ -349,23 +349,39 @@ static uint64_t next_random(uint64_t *state)
 	return util__mix64(*state);
 }
 
-void stub__data(uint8_t *data, uint64_t rate, uint64_t seed)
+/* The gaps of mean 1, at which the exponential distribution is divided into equal parts. */
+static void mean_gaps(uint32_t gaps[N_GAPS])
 {
-	uint32_t gaps[N_GAPS];
 	double sum = 0;
 
 	for (int i = 0; i < N_GAPS; i++)
 		sum += -log((i + 0.5) / N_GAPS);
 	for (int i = 0; i < N_GAPS; i++)
 		gaps[i] = (uint32_t)(-log((i + 0.5) / N_GAPS) * N_GAPS / sum * GAP_ONE + 0.5);
-	memset(data, 0, DATA_FILTER);
-	memcpy(data + DATA_RATE, &rate, 8);
-	memcpy(data + DATA_GAPS, gaps, sizeof(gaps));
+}
+
+void stub__slots(uint8_t *slots, uint64_t rate, uint64_t seed)
+{
+	uint32_t gaps[N_GAPS];
+
+	mean_gaps(gaps);
+	memset(slots, 0, N_SLOTS * SLOT_BYTES);
 	for (int i = 0; i < N_SLOTS; i++) {
 		uint64_t left = gaps[next_random(&seed) % N_GAPS] * rate / GAP_ONE;
 		uint64_t state = next_random(&seed) | 1;
 
-		memcpy(data + DATA_SLOTS + i * SLOT_BYTES, &left, 8);
-		memcpy(data + DATA_SLOTS + i * SLOT_BYTES + 8, &state, 8);
+		memcpy(slots + i * SLOT_BYTES, &left, 8);
+		memcpy(slots + i * SLOT_BYTES + 8, &state, 8);
 	}
+}
+
+void stub__data(uint8_t *data, uint64_t rate, uint64_t seed)
+{
+	uint32_t gaps[N_GAPS];
+
+	mean_gaps(gaps);
+	memset(data, 0, DATA_FILTER);
+	memcpy(data + DATA_RATE, &rate, 8);
+	memcpy(data + DATA_GAPS, gaps, sizeof(gaps));
+	stub__slots(data + DATA_SLOTS, rate, seed);
 }

@@ -27,8 +27,8 @@ struct stub_func {
 	enum mw_fn fn;
 	bool null_goes_on;	/* realloc(NULL, n) is left to malloc's stub */
 	uint32_t align_goes_on; /* so is an alignment up to this; 0: none */
-	int target;	/* throwing: the function that is called instead, an index; else -1 */
-	bool aligned;	/* throwing: (size, alignment), the target takes (alignment, size) */
+	int target;   /* throwing: the function that is called instead, an index; else -1 */
+	bool aligned; /* throwing: (size, alignment), the target takes (alignment, size) */
 };
 
 struct stub_site {
@@ -75,5 +75,11 @@ void stub_image__fini(struct stub_image *image);
 
 /* The data as it is when sampling begins: rate, gaps, slots (the first DATA_FILTER bytes). */
 void stub__data(uint8_t *data, uint64_t rate, uint64_t seed);
+/*
+ * Slots (N_SLOTS * SLOT_BYTES) at a rate, each with a gap just drawn. The exponential distribution
+ * has no memory: a gap that is replaced by a fresh one at any moment, whatever was left of it,
+ * leaves the samples that follow as likely as they must be.
+ */
+void stub__slots(uint8_t *slots, uint64_t rate, uint64_t seed);
 
 #endif

@@ -17,6 +17,7 @@
 #define STR_(x) #x
 #define STR(x) STR_(x)
 
+/* clang-format off */
 __asm__(
 	".macro MW_MARK kind, back=0\n"
 	".Lmw_mark\\@:\n"
@@ -290,5 +291,6 @@ __asm__(
 	".pushsection .data.rel.ro.mw_stub,\"aw\",@progbits\n"
 	".globl mw_stub_marks_end\n .hidden mw_stub_marks_end\n mw_stub_marks_end:\n"
 	".popsection\n");
+/* clang-format on */
 
 #endif

@@ -17,23 +17,23 @@
 #define HOLE_FULL 6
 #define HOLE_PUT 7
 #define HOLE_TAKE 8
-#define HOLE_REST 9	 /* what was overwritten, then on in the function */
-#define HOLE_ORIG 10	 /* the whole function */
-#define HOLE_TARGET 11	 /* the whole function that is called in the stead of one that throws */
+#define HOLE_REST 9    /* what was overwritten, then on in the function */
+#define HOLE_ORIG 10   /* the whole function */
+#define HOLE_TARGET 11 /* the whole function that is called in the stead of one that throws */
 #define HOLE_SLOW 12
-#define HOLE_PASS 13	 /* not counted */
+#define HOLE_PASS 13 /* not counted */
 #define HOLE_TRACKED 14
 #define HOLES 15
-#define MARK_ROW 32	 /* + words: from here on the CFA is rsp + 8 * words */
-#define MARK_SITE 64	 /* + enum stub_site_kind */
+#define MARK_ROW 32  /* + words: from here on the CFA is rsp + 8 * words */
+#define MARK_SITE 64 /* + enum stub_site_kind */
 
-#define SITE_ALLOC 0 /* r10: block, rdi: its size */
-#define SITE_FREE 1  /* rdi: block */
+#define SITE_ALLOC 0  /* r10: block, rdi: its size */
+#define SITE_FREE 1   /* rdi: block */
 #define SITE_UNFREE 2 /* rsi: block */
 
 /* Data: offsets from its start. */
 #define DATA_RATE 0
-#define DATA_FULL 8 /* blocks not sampled: their bucket was full */
+#define DATA_FULL 8   /* blocks not sampled: their bucket was full */
 #define DATA_OWNER 16 /* PID of the memwatch that is at work here, and when it began */
 #define DATA_GAPS 4096
 #define DATA_SLOTS (DATA_GAPS + 4096)
@@ -54,9 +54,10 @@ struct stub_mark {
 };
 extern const struct stub_mark mw_stub_marks[], mw_stub_marks_end[];
 
-#define STUB_PIECES(X)                                                                             \
-	X(slot) X(count) X(filter) X(refill) X(alloc) X(memalign) X(throwing) X(free) X(realloc)   \
-	X(put) X(take)
+#define STUB_PIECES(X) \
+	X(slot)        \
+	X(count)       \
+	X(filter) X(refill) X(alloc) X(memalign) X(throwing) X(free) X(realloc) X(put) X(take)
 #define STUB_PIECE_DECL(n) extern const uint8_t mw_stub_##n[], mw_stub_##n##_end[];
 STUB_PIECES(STUB_PIECE_DECL)
 #endif

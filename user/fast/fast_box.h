@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fast_box.h - a plan of fast mode made from the target's file by a helper without privileges
+ * (sys/box.h). What it answers is where functions begin, at most ENTRY_LOOK bytes of each, and why
+ * others are left alone; this side decodes those bytes again, so that a plan is one that could have
+ * been made here, and fast_plan__check compares them with the process's memory.
+ */
+#ifndef FAST_FAST_BOX_H
+#define FAST_FAST_BOX_H
+
+#include "fast/fast_plan.h"
+#include "sys/box.h"
+
+/*
+ * The file behind fd, of which a process maps what stands at `offset` at `start`, executable; sites
+ * are those found in it, and are borrowed by the plan. 0 with a plan to __fini; -ENOEXEC: no ELF to
+ * work with; as box_helper__receive. *ret_bias: address of vaddr 0.
+ */
+int fast_box__plan(int fd, const struct box_target *whose, const struct site *sites, size_t n,
+		   uint64_t start, uint64_t offset, struct fast_plan *plan, uint64_t *ret_bias);
+
+/* The helper's side. */
+void fast_box__serve(struct box_conn *c, struct box_request *r);
+
+#endif
