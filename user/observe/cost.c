@@ -1,23 +1,51 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* cost.c - what observing costs the targets. */
+#include "observe/cost.h"
+
 #include "core/util.h"
 #include "observe/observer_priv.h"
 
+/*
+ * A processor works on while it waits for memory, on what comes after, across several calls of the
+ * allocator. A trap ends that: it begins when all before it is done, and what comes after it begins
+ * when it is over. So a target whose memory is not in the caches waits for what it did not wait for
+ * before: for each hit, one and a half times what a look takes longer, as measured
+ * (docs/footprint.md).
+ */
+#define WAITS 1.5
+
+static double misses(const struct calibration *k, const uint64_t *c, double hits)
+{
+	if (!c[MW_C_LOOKS] || k->look_ns <= 0)
+		return 0;
+	return hits * WAITS *
+	       max_of((double)c[MW_C_LOOK_NS] / (double)c[MW_C_LOOKS] - k->look_ns, 0);
+}
+
+struct cost cost__of(const struct calibration *k, const uint64_t *c)
+{
+	double allocs = (double)(c[MW_C_ALLOCS] + c[MW_C_FAILED_ALLOCS]);
+	/* a return probe on a ret instruction is a hit as simple as a free */
+	double frees = (double)(c[MW_C_FREES] - min_of(c[MW_C_REALLOCS], c[MW_C_FREES]) +
+				c[MW_C_NULL_FREES] + c[MW_C_NESTED] + c[MW_C_RETS]);
+	double stepped = min_of((double)(c[MW_C_STEPPED] + c[MW_C_RETS]), allocs + frees);
+	double returns = k->every_return ? 0 : (double)c[MW_C_RETURNS];
+
+	return (struct cost){
+		/* a return takes a trap more: half an emulated hit, as measured on Linux 6.18 */
+		.hits_ns = allocs * k->alloc_ns + frees * k->free_ns +
+			   stepped * (k->stepped_ns - k->free_ns) + returns * k->free_ns / 2,
+		.misses_ns = misses(k, c, allocs + frees),
+		.samples_ns = (double)c[MW_C_SAMPLE_NS],
+	};
+}
+
 bool observer__cost_ns(const struct observer *o, const uint64_t *c, double *ret)
 {
-	const struct calibration *k = &o->calibration;
-	uint64_t hits = c[MW_C_ALLOCS] + c[MW_C_FAILED_ALLOCS] + c[MW_C_FREES] +
-			c[MW_C_NULL_FREES] + c[MW_C_NESTED];
-	uint64_t stepped = min_of(c[MW_C_STEPPED], hits), returns = c[MW_C_RETURNS];
+	struct cost cost = cost__of(&o->calibration, c);
 
-	if (bpfobj__plan(o->obj)->method != PLAN_SESSION)
-		returns = c[MW_C_ALLOCS];
-	/* A return probe takes a trap more: half an emulated hit, as measured on Linux 6.18. */
-	stepped += c[MW_C_RETS];
-	hits += c[MW_C_RETS];
-	*ret = (double)(hits - stepped) * k->emulated_ns + (double)stepped * k->stepped_ns +
-	       (double)returns * k->emulated_ns / 2 + (double)c[MW_C_SAMPLE_NS];
-	return k->emulated_ns > 0;
+	*ret = cost.hits_ns + cost.misses_ns + cost.samples_ns;
+	return o->calibration.free_ns > 0;
 }
 
 double observer__watched_ns(const struct observer *o)

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "observe/faults.h"
 
-#include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
+#include "core/allowance.h"
 #include "core/log.h"
 #include "core/util.h"
 #include "observe/observer_priv.h"
 #include "probe/fault_probe.h"
+#include "sys/box.h"
+#include "sys/pagemap.h"
 #include "sys/privilege.h"
+#include "sys/smaps_sums.h"
 
 #define LOOK_INTERVAL_NS 1000000000ULL
 #define SETTLE_NS 50000000ULL /* a page is not there at once when its fault is reported */
 #define WINDOW 512	      /* entries of pagemap read at once */
 #define AROUND_PAGES 16	      /* the kernel maps so much of a file around a fault */
-#define PM_PRESENT (1ULL << 63)
-#define PM_SWAPPED (1ULL << 62)
-#define PM_FILE (1ULL << 61)
-#define KPF_THP 22
 #define HUGE_PAGES 512
 
 struct sample {
@@ -46,7 +46,8 @@ struct faults {
 	uint64_t page_bytes, total, last_look_ns;
 	struct losses lost;
 	enum mw_loss why; /* the last process could not be adopted */
-	int kpageflags_fd;
+	int frames_fd;	  /* of pagemap__is_huge */
+	struct allowance adoption;
 };
 
 int faults__new(struct observer *o, uint32_t period, struct faults **ret)
@@ -59,7 +60,7 @@ int faults__new(struct observer *o, uint32_t period, struct faults **ret)
 	f->observer = o;
 	f->period = period;
 	f->page_bytes = sysconf(_SC_PAGESIZE);
-	f->kpageflags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	f->frames_fd = pagemap__open_frames();
 	f->by_target = calloc(MW_MAX_TARGETS, sizeof(*f->by_target));
 	if (f->by_target)
 		err = fault_probe__new(o->obj, period, &f->probe);
@@ -83,8 +84,8 @@ void faults__free(struct faults *f)
 	faults__stop(f);
 	for (size_t i = 0; f->by_target && i < MW_MAX_TARGETS; i++)
 		free(f->by_target[i].s);
-	if (f->kpageflags_fd >= 0)
-		close(f->kpageflags_fd);
+	if (f->frames_fd >= 0)
+		close(f->frames_fd);
 	free(f->by_target);
 	free(f->sites);
 	free(f);
@@ -98,11 +99,37 @@ static const struct target *find_living(const struct faults *f, uint32_t pid)
 	return t && !t->ended ? t : NULL;
 }
 
+void faults__limit_adoption(struct faults *f, double share, uint64_t burst_ns)
+{
+	allowance__init(&f->adoption, share, burst_ns, util__now_ns());
+}
+
+/* Of this thread and of the helpers that have ended. */
+static uint64_t spent_ns(void)
+{
+	struct box_stats boxes;
+	struct timespec cpu;
+
+	box__stats(&boxes);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+	return boxes.cpu_ns + cpu.tv_sec * 1000000000ULL + cpu.tv_nsec;
+}
+
 const struct target *faults__adopt(struct faults *f, uint32_t pid)
 {
 	const struct target *t = find_living(f, pid);
-	int err = t ? 0 : observer__add(f->observer, pid, &t);
+	uint64_t start;
+	int err;
 
+	if (t)
+		return t;
+	if (!allowance__left(&f->adoption, util__now_ns())) {
+		f->why = MW_LOSS_FAULT_BUSY;
+		return NULL;
+	}
+	start = spent_ns();
+	err = observer__add(f->observer, pid, &t);
+	allowance__spend(&f->adoption, spent_ns() - start);
 	f->why = err == -ESRCH			   ? MW_LOSS_FAULT_GONE
 		 : err == -EACCES || err == -EPERM ? MW_LOSS_FAULT_DENIED
 						   : MW_LOSS_FAULT_ROOM;
@@ -252,27 +279,19 @@ static void sort_pages(struct faults *f, struct pages *p)
 	p->sorted = true;
 }
 
-static bool is_huge(const struct faults *f, uint64_t entry)
-{
-	uint64_t flags, pfn = entry & ((1ULL << 55) - 1);
-
-	return pfn && f->kpageflags_fd >= 0 && pread(f->kpageflags_fd, &flags, 8, pfn * 8) == 8 &&
-	       (flags >> KPF_THP & 1);
-}
-
 /* How many pages the fault brought: entry[at] is its own, n entries were read. */
-static uint32_t pages_of(const struct faults *f, const uint64_t *entry, size_t at, size_t n,
-			 uint64_t page)
+static uint32_t pages_of(const struct faults *f, const struct pagemap_entry *entry, size_t at,
+			 size_t n, uint64_t page)
 {
 	size_t first, count = 0;
 
-	if (is_huge(f, entry[at]))
+	if (pagemap__is_huge(f->frames_fd, &entry[at]))
 		return HUGE_PAGES;
-	if (!(entry[at] & PM_FILE))
+	if (!entry[at].is_file)
 		return 1;
 	first = at - min_of(at, (size_t)(page % AROUND_PAGES));
 	for (size_t i = first; i < n && i < first + AROUND_PAGES; i++)
-		count += (entry[i] & PM_PRESENT) && (entry[i] & PM_FILE);
+		count += entry[i].present && entry[i].is_file;
 	return max_of(count, (size_t)1);
 }
 
@@ -280,16 +299,15 @@ static uint32_t pages_of(const struct faults *f, const uint64_t *entry, size_t a
 static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 {
 	struct pages *p = &f->by_target[target];
-	uint64_t entry[WINDOW], first = 0;
+	struct pagemap_entry entry[WINDOW];
+	uint64_t first = 0;
 	cleanup_fd int fd = -1;
 	size_t have = 0, keep = 0;
-	char path[64];
 
 	if (p->at_death)
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", observer__at(f->observer, target)->pid);
 	privilege__raise(PRIVILEGE_PAGE_FRAMES); /* who opens it is asked when it is read */
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = pagemap__open_file(observer__at(f->observer, target)->pid);
 	privilege__lower(PRIVILEGE_PAGE_FRAMES);
 	if (fd < 0 || observer__at(f->observer, target)->ended) {
 		size_t n = p->n;
@@ -303,10 +321,10 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 		struct sample *s = &p->s[i];
 		uint64_t from = s->page - s->page % AROUND_PAGES;
 		struct faults_site *sums = &f->sites[s->site];
-		uint64_t e;
+		struct pagemap_entry e = {0};
 
 		if (!have || s->page < first || s->page + AROUND_PAGES > first + have) {
-			ssize_t n = pread(fd, entry, sizeof(entry), from * 8);
+			ssize_t n = pagemap__entries(fd, from, entry, WINDOW);
 
 			/* Its memory is being taken down: nothing is to be learnt any more. */
 			if (!n) {
@@ -315,14 +333,15 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 				break;
 			}
 			first = from;
-			have = n > 0 ? n / 8 : 0;
+			have = max_of(n, 0);
 		}
-		e = s->page - first < have ? entry[s->page - first] : 0;
-		if (!(e & (PM_PRESENT | PM_SWAPPED)) && now_ns - s->time_ns > SETTLE_NS) {
+		if (s->page - first < have)
+			e = entry[s->page - first];
+		if (!e.present && !e.swapped && now_ns - s->time_ns > SETTLE_NS) {
 			f->total--;
 			continue; /* given back */
 		}
-		s->present = (e & PM_PRESENT) != 0;
+		s->present = e.present;
 		if (s->present && !s->pages) {
 			s->pages = pages_of(f, entry, s->page - first, have, s->page);
 			sums->faulted_bytes += (double)f->period * f->page_bytes * (s->pages - 1);
@@ -330,22 +349,6 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 		p->s[keep++] = *s;
 	}
 	p->n = keep;
-}
-
-/* Figures of /proc/PID/smaps_rollup, bytes. */
-static bool read_rollup(int pid, uint64_t *rss, uint64_t *huge)
-{
-	cleanup_free char *text = NULL;
-	char path[64], *at;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-	if (util__read_file(path, 16384, &text) <= 0)
-		return false;
-	at = strstr(text, "\nRss:");
-	*rss = at ? strtoull(at + 5, NULL, 10) << 10 : 0;
-	at = strstr(text, "\nAnonHugePages:");
-	*huge = at ? strtoull(at + 15, NULL, 10) << 10 : 0;
-	return true;
 }
 
 static double at_most_one(double has, double estimate)
@@ -358,17 +361,17 @@ static void sum_target(struct faults *f, uint32_t target, bool exact)
 	struct pages *p = &f->by_target[target];
 	double weight = (double)f->period * f->page_bytes, huge = 0, small = 0;
 	double huge_factor = 1, small_factor = 1;
-	uint64_t rss, rss_huge;
+	struct smaps_sums now;
 
 	for (size_t i = 0; i < p->n; i++) {
 		if (p->s[i].present)
 			*(p->s[i].pages == HUGE_PAGES ? &huge : &small) += weight * p->s[i].pages;
 	}
 	p->rest_bytes = 0;
-	if (exact && read_rollup(observer__at(f->observer, target)->pid, &rss, &rss_huge)) {
-		huge_factor = at_most_one(rss_huge, huge);
-		small_factor = at_most_one(rss - min_of(rss, rss_huge), small);
-		p->rest_bytes = max_of(rss - huge * huge_factor - small * small_factor, 0.0);
+	if (exact && !smaps_sums__read(observer__at(f->observer, target)->pid, &now)) {
+		huge_factor = at_most_one(now.anon_huge, huge);
+		small_factor = at_most_one(now.rss - min_of(now.rss, now.anon_huge), small);
+		p->rest_bytes = max_of(now.rss - huge * huge_factor - small * small_factor, 0.0);
 	}
 	for (size_t i = 0; i < p->n; i++) {
 		const struct sample *s = &p->s[i];

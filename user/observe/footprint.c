@@ -11,7 +11,8 @@ struct footprint_rows {
 	size_t n;
 };
 
-static void put(struct footprint_rows *r, const char *name, uint64_t bytes, uint64_t entries, bool in_kernel)
+static void put(struct footprint_rows *r, const char *name, uint64_t bytes, uint64_t entries,
+		bool in_kernel)
 {
 	struct footprint_row *f = &r->row[r->n];
 
@@ -52,9 +53,8 @@ size_t observer__footprint(const struct observer *o, struct footprint_row ret[FO
 		faults__memory(o->faults, &bytes, &entries);
 		put(&r, "page-fault samples", bytes, entries, false);
 	}
-	put(&r, "frames",
-	    o->frames_cap * sizeof(*o->frames) + hash_index__bytes(&o->frame_index), o->nframes,
-	    false);
+	put(&r, "frames", o->frames_cap * sizeof(*o->frames) + hash_index__bytes(&o->frame_index),
+	    o->nframes, false);
 	put(&r, "mappings", o->maps_cap * sizeof(*o->maps), o->nmaps, false);
 	put(&r, "files", o->modules.n * sizeof(struct module), o->modules.n, false);
 	put(&r, "processes", o->count * sizeof(struct observed), o->count, false);

@@ -2,12 +2,15 @@
 /* frames.c - stacks become sites of the heap: each frame an address in a mapping, kept once. */
 #include <errno.h>
 
+#include "core/keyhash.h"
 #include "core/util.h"
 #include "observe/observer_priv.h"
+#include "observe/rung.h"
+#include "probe/stack_walk.h"
 
 static uint64_t frame_hash(uint32_t map, uint64_t address)
 {
-	return util__mix64(address ^ (uint64_t)map << 48);
+	return keyhash__words(address, map);
 }
 
 void frames__index(struct observer *o)
@@ -71,15 +74,52 @@ int frames__on_stack(struct observer *o, const struct mw_ev_stack *ev, size_t si
 		uint64_t addr = pc[i] - (i || (ev->leaf_ret & MW_LEAF_RET) ? 1 : 0);
 		long map = mappings__find(o, t, addr);
 
+		if (rung__owns(t, addr))
+			continue; /* what memwatch put there is no frame of the program's */
 		if (map < 0 && !looked)
 			return -EAGAIN; /* something was mapped since */
 		if (map < 0)
 			map = mappings__find_old(o, t, addr);
 		err = intern_frame(o, map < 0 ? t->anon_map : (uint32_t)map, addr, &frames[n++]);
 	}
-	if (!err)
-		err = heap__stack(o->heap, t->pub.index, ev->id, ev->hdr.kind, frames, n, &site);
-	if (!err)
+	if (err) {
+		heap__refuse_stack(o->heap);
+		return 0;
+	}
+	/* what it refuses it counts, and the events behind this one are read on */
+	if (!heap__stack(o->heap, t->pub.index, ev->id, ev->hdr.kind, frames, n, &site))
 		o->heap->sites[site].internal = stack_in_allocator(o, frames, n);
-	return err == -EAGAIN ? 0 : err;
+	return 0;
+}
+
+uint64_t frames__of_copy(const struct observer *o, uint64_t copy)
+{
+	for (size_t i = 0; i < KNOWN_COPIES; i++) {
+		size_t at = (o->copies_at - 1 - i) % KNOWN_COPIES;
+
+		if (o->copies[at].copy == copy)
+			return o->copies[at].stack;
+	}
+	return copy;
+}
+
+int frames__on_copy(struct observer *o, const struct mw_ev_copy *ev, size_t size, bool looked)
+{
+	struct {
+		struct mw_ev_stack ev;
+		uint64_t pc[MW_MAX_FRAMES];
+	} whole = {.ev = ev->st};
+	int err;
+
+	if (!copied_stacks__whole(ev, size))
+		return 0;
+	whole.ev.hdr.kind = unwind_maps__finish(o->unwind, ev, whole.pc, &whole.ev.n);
+	whole.ev.id = stack_walk__id(ev, whole.pc, whole.ev.n);
+	err = frames__on_stack(o, &whole.ev, sizeof(whole), looked);
+	if (err)
+		return err;
+	o->heap->targets[ev->st.hdr.target].endings[whole.ev.hdr.kind]++;
+	o->copies[o->copies_at % KNOWN_COPIES].copy = ev->st.id;
+	o->copies[o->copies_at++ % KNOWN_COPIES].stack = whole.ev.id;
+	return 0;
 }

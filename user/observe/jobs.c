@@ -48,26 +48,55 @@ static void missed_child(struct observer *o, const struct mw_ev_proc *ev, int er
 	observer__tell(o, &e);
 }
 
+/* A forked child has a copy of its parent's blocks, whose frees are news from now on. */
+static void inherit(struct observer *o, uint32_t parent, uint32_t child)
+{
+	struct share sh = {.o = o, .child = child};
+
+	heap__fork(o->heap, parent, child);
+	anon__fork(o->anon, parent, child);
+	if (o->probe && o->opts.sample_bytes > 1)
+		livemap__each(&o->heap->live, share_block, &sh);
+}
+
 static void follow(struct observer *o, const struct mw_ev_proc *ev)
 {
+	bool chosen = targets__wanted(o, ev->pid);
 	struct observer_event e = {.what = OBSERVER_CHILD, .pid = ev->pid, .parent = ev->parent};
-	struct share sh = {.o = o};
+	const struct observed *parent = observer__of(o, ev->hdr.target);
+	enum target_origin from = !parent || !parent->nfast ? TARGET_FORKED
+				  : ev->hdr.kind	    ? TARGET_SHARING
+							    : TARGET_STUBBED;
 	const struct target *child;
-	int err = targets__add(o, ev->pid, true, &child);
+	int err;
 
+	if (!chosen && !o->opts.follow)
+		return;
+	err = targets__add(o, ev->pid, from, &child);
 	if (err) {
 		missed_child(o, ev, err);
 		return;
 	}
+	observed_of(child)->pub.chosen = chosen && !o->opts.follow;
+	/* One of vfork has no copy of anything, nor one that has called exec since. */
+	if (!ev->hdr.kind && parent && observed_of(child)->image == parent->image)
+		inherit(o, ev->hdr.target, child->index);
 	e.target = child;
 	e.ns = o->children_held ? 0 : util__now_ns() - ev->hdr.time_ns;
 	o->heap->targets[child->index].follow_gap_ns = e.ns;
 	observer__tell(o, &e);
-	heap__fork(o->heap, ev->hdr.target, child->index);
-	anon__fork(o->anon, ev->hdr.target, child->index);
-	sh.child = child->index;
-	if (o->probe && o->opts.sample_bytes > 1)
-		livemap__each(&o->heap->live, share_block, &sh);
+}
+
+/* Is it still meant, with its new image? */
+static bool stays(struct observer *o, struct observed *t)
+{
+	struct observer_event e = {.what = OBSERVER_LEFT, .target = &t->pub, .pid = t->pub.pid};
+
+	if (!t->pub.chosen || t->pub.ended || targets__wanted(o, t->pub.pid))
+		return true;
+	observer__tell(o, &e);
+	observer__remove_target(o, &t->pub);
+	return false;
 }
 
 static void on_exec(struct observer *o, struct observed *t, const struct mw_ev_proc *ev)
@@ -80,6 +109,47 @@ static void on_exec(struct observer *o, struct observed *t, const struct mw_ev_p
 	heap__clear_target(o->heap, t->pub.index);
 	anon__clear_target(o->anon, t->pub.index);
 	observed__exec(o, t, ev->parent != ev->pid);
+	if (!stays(o, t))
+		return;
+	observer__tell(o, &e);
+	if (!t->unsupported)
+		return;
+	e.what = OBSERVER_UNSUPPORTED;
+	observer__tell(o, &e);
+	observer__set_error("%s", "");
+}
+
+static void on_copy(struct observer *o, struct observed *t)
+{
+	if (t && frames__on_copy(o, &o->job.ev.copy, o->job.size, false) == -EAGAIN) {
+		if (!t->pub.ended)
+			mappings__scan(o, t);
+		frames__on_copy(o, &o->job.ev.copy, o->job.size, true);
+	}
+}
+
+void observer__choose_again(struct observer *o)
+{
+	for (size_t i = 0; i < o->ntargets; i++) {
+		if (o->targets[i])
+			stays(o, o->targets[i]);
+	}
+}
+
+void observer__choose(struct observer *o, int pid)
+{
+	struct observer_event e = {.what = OBSERVER_CAME, .pid = pid};
+	const struct target *t = observer__find(o, pid);
+
+	if (t && !t->ended)
+		return;
+	e.err = targets__add(o, pid, TARGET_NAMED, &t);
+	if (e.err) {
+		e.what = OBSERVER_UNREACHED;
+	} else {
+		observed_of(t)->pub.chosen = true;
+		e.target = t;
+	}
 	observer__tell(o, &e);
 }
 
@@ -112,9 +182,15 @@ void observer__work(struct observer *o)
 	o->has_job = false;
 	switch (j->kind) {
 	case JOB_FOLLOW: follow(o, &j->ev.proc); break;
+	case JOB_CAME:
+		if (targets__wanted(o, (int)j->ev.proc.pid))
+			observer__choose(o, (int)j->ev.proc.pid);
+		break;
 	case JOB_EXEC: on_exec(o, t, &j->ev.proc); break;
 	case JOB_END: observed__ended(o, t); break;
+	case JOB_THREAD_END: observed__thread_ended(o, t); break;
 	case JOB_RESCAN: mappings__scan(o, t); break;
+	case JOB_COPY: on_copy(o, t); break;
 	case JOB_STACK:
 		if (j->ev.hdr.target == MW_STRANGER)
 			on_foreign_stack(o);

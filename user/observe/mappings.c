@@ -8,6 +8,7 @@
 #include "core/util.h"
 #include "observe/observer_priv.h"
 #include "observe/rung.h"
+#include "sys/proc_task.h"
 
 int mappings__add(struct observer *o, const struct observer_map *m, uint32_t *ret)
 {
@@ -71,6 +72,76 @@ static void log_sites(const struct observer *o, const struct module *m)
 	}
 }
 
+/* Links for many probes go by the memory of the main thread, which may have ended. */
+static bool leaderless(const struct observer *o, const struct observed *t)
+{
+	return bpfobj__plan(o->obj)->multi && proc_task__shows(t->pub.pid) != t->pub.pid;
+}
+
+/* What it loads now is probed in whoever maps it: that is few. What it had loaded at the attach,
+ * the C library, is mapped by everybody, who is not to pay for it. */
+static pid_t probed_in(const struct observer *o, const struct observed *t)
+{
+	return t->rescans > 1 && leaderless(o, t) ? 0 : observed__probed(t);
+}
+
+static void tell_if_unprobed(struct observer *o, struct observed *t)
+{
+	struct observer_event e = {.what = OBSERVER_UNPROBED, .target = &t->pub};
+
+	if (t->told_unprobed || !leaderless(o, t) || !probed_in(o, t))
+		return;
+	t->told_unprobed = true;
+	observer__tell(o, &e);
+}
+
+/* The probes by which a module tells of its own samples; or those of allocators, where none does.
+ */
+static int attach_module(struct observer *o, struct observed *t, struct module *m,
+			 const struct procmap_entry *e, size_t *ret_n)
+{
+	int err;
+
+	if (t->pub.samples_itself) {
+		*ret_n = m->nusdt;
+		err = alloc_probe__attach_usdt(o->probe, observed__probed(t), t->pub.index, m->fd,
+					       m->usdt, m->nusdt);
+		if (err == -EINVAL) /* the kernel keeps one semaphore for a place */
+			observer__set_error("failed to use the probes of PID %d's own sampler in "
+					    "'%s': another tracer is on them without their "
+					    "semaphore; --exact probes malloc instead",
+					    t->pub.pid, m->path);
+		return err;
+	}
+	err = rung__fast(o, t, m, e, ret_n);
+	if (err <= 0)
+		return err;
+	if (observed__in_windows(o, t)) {
+		err = heap__set_windowed(o->heap, t->pub.index, true);
+		if (err || o->windows.out) {
+			*ret_n = m->nsites;
+			return err;
+		}
+	}
+	return alloc_probe__attach(o->probe, probed_in(o, t), t->pub.index, m->fd, m->sites,
+				   m->nsites, m->exits, m->nexits, ret_n);
+}
+
+int mappings__probe_again(struct observer *o, struct observed *t)
+{
+	int first_err = 0;
+
+	for (size_t i = 0; i < t->nprobed; i++) {
+		struct module *m = t->probed[i];
+		size_t n;
+		int err = alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd,
+					      m->sites, m->nsites, m->exits, m->nexits, &n);
+
+		first_err = first_err ? first_err : err;
+	}
+	return first_err;
+}
+
 /* Puts probes into the allocators of one module, once per process. */
 static int probe_module(struct observer *o, struct observed *t, struct module *m,
 			const struct procmap_entry *e)
@@ -79,20 +150,25 @@ static int probe_module(struct observer *o, struct observed *t, struct module *m
 	int err;
 
 	for (size_t i = 0; i < t->nprobed; i++) {
-		if (t->probed[i] == m)
+		if (t->probed[i] != m)
+			continue;
+		if (!rung__opened_again(t, m, e))
 			return 0;
+		t->probed[i] = t->probed[--t->nprobed];
+		break;
 	}
-	if (!m->nsites || !o->probe)
+	if (!(t->pub.samples_itself ? m->nusdt : m->nsites) || !o->probe || t->sharing)
 		return 0;
-	err = rung__fast(o, t, m, e, &n);
-	if (err > 0)
-		err = alloc_probe__attach(o->probe, t->pub.pid, t->pub.index, m->fd, m->sites,
-					  m->nsites, m->exits, m->nexits, &n);
+	tell_if_unprobed(o, t);
+	err = attach_module(o, t, m, e, &n);
+	if (err == -EINPROGRESS)
+		return 0;
 	if (err) {
 		log_debug("failed to attach to '%s': %s", m->path, strerror(-err));
 		return err;
 	}
-	log_sites(o, m);
+	if (!t->pub.samples_itself)
+		log_sites(o, m);
 	err = array_reserve(t->probed, t->probed_cap, t->nprobed + 1);
 	if (!err)
 		t->probed[t->nprobed++] = m;
@@ -103,19 +179,20 @@ static int probe_module(struct observer *o, struct observed *t, struct module *m
 
 /* The id of a mapping that has not changed since the last look, or a new one. */
 static int map_id(struct observer *o, struct observed *t, struct module *m,
-		  const struct procmap_entry *e, uint32_t *ret)
+		  const struct procmap_entry *e, uint64_t offset, uint32_t *ret)
 {
 	struct observer_map map = {.target = t->pub.index,
+				   .image = t->pub.images,
 				   .module = m,
 				   .start = e->start,
 				   .end = e->end,
-				   .offset = e->offset};
+				   .offset = offset};
 	long old = mappings__find(o, t, e->start);
 
 	if (old >= 0) {
 		const struct observer_map *p = &o->maps[old];
 
-		if (p->start == e->start && p->end == e->end && p->offset == e->offset &&
+		if (p->start == e->start && p->end == e->end && p->offset == offset &&
 		    p->module == m) {
 			*ret = old;
 			return 0;
@@ -150,13 +227,78 @@ static void note_old(struct observed *t, const uint32_t *now, size_t n)
 	}
 }
 
+/* A mapping of a file, to be probed. */
+struct mapped_file {
+	struct module *module;
+	const struct procmap_entry *entry;
+};
+
+/*
+ * From one way of sampling to another: whoever has allocated a block by one way, its free is not
+ * seen by the other. The heap begins anew.
+ */
+static void begin_anew(struct observer *o, struct observed *t)
+{
+	rung__leave(o, t);
+	alloc_probe__detach_target(o->probe, t->pub.index, true);
+	observer__forget_live(o, t->pub.index);
+	heap__clear_target(o->heap, t->pub.index);
+	t->nprobed = t->pub.nprobes = t->pub.nfiles = t->pub.nfast = 0;
+}
+
+/* Goes over to the program's own samples, or back from them. */
+static void change_sampler(struct observer *o, struct observed *t, bool own)
+{
+	struct observer_event e = {.what = OBSERVER_SAMPLES_ITSELF, .target = &t->pub};
+
+	t->pub.samples_itself = own;
+	if (!t->nprobed)
+		return;
+	begin_anew(o, t);
+	observer__tell(o, &e);
+}
+
+/* Every allocation is more than a program's own samples tell. */
+static int probe_files(struct observer *o, struct observed *t, const struct mapped_file *files,
+		       size_t n)
+{
+	const struct module *layer = NULL;
+	bool own = false;
+	int first_err = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		own |= files[i].module->nusdt && o->opts.sample_bytes > 1;
+		if (!layer && module__is_layer(files[i].module))
+			layer = files[i].module;
+	}
+	if (o->probe && own != t->pub.samples_itself)
+		change_sampler(o, t, own);
+	if (o->probe && layer && !t->layer && t->pub.nfast) {
+		struct observer_event e = {.what = OBSERVER_ANEW, .target = &t->pub};
+
+		begin_anew(o, t);
+		observer__tell(o, &e);
+	}
+	t->layer = layer;
+	for (size_t i = 0; i < n; i++) {
+		int err = probe_module(o, t, files[i].module, files[i].entry);
+
+		if (err && !first_err)
+			first_err = err;
+	}
+	return first_err;
+}
+
 int mappings__scan(struct observer *o, struct observed *t)
 {
 	struct procmap *maps;
+	cleanup_free struct mapped_file *files = NULL;
 	uint32_t *now = NULL;
-	size_t n = 0, cap = 0;
+	size_t n = 0, cap = 0, nfiles = 0, files_cap = 0;
 	int err, first_err = 0;
 
+	if (t->unsupported)
+		return 0;
 	/* Tables come first: before the attach they are waited for, so that no stack is cut short.
 	 */
 	if (o->unwind)
@@ -167,27 +309,32 @@ int mappings__scan(struct observer *o, struct observed *t)
 		return err;
 	for (size_t i = 0; i < maps->n && !err; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
+		const struct procmap_entry *file = e;
+		uint64_t offset = e->offset;
 		struct module *m = NULL;
 		uint32_t id;
 
 		if (!(e->prot & PROCMAP_X) || e->kind == PROCMAP_SPECIAL)
 			continue;
-		if (e->kind == PROCMAP_FILE)
-			err = module_table__get(&o->modules, maps, e, &m);
+		if (e->kind != PROCMAP_FILE)
+			file = procmap__moved_text(maps, e, &offset);
+		if (file)
+			err = module_table__get(&o->modules, maps, file, &m);
 		if (!err)
-			err = map_id(o, t, m, e, &id);
+			err = map_id(o, t, m, e, offset, &id);
 		if (!err)
 			err = array_reserve(now, cap, n + 1);
+		if (!err)
+			err = array_reserve(files, files_cap, nfiles + 1);
 		if (err)
 			break;
 		now[n++] = id;
-		if (m) {
-			int r = probe_module(o, t, m, e);
-
-			if (r && !first_err)
-				first_err = r;
-		}
+		if (m)
+			files[nfiles++] = (struct mapped_file){m, e};
 	}
+	module_table__expect_none(&o->modules);
+	if (!err)
+		first_err = probe_files(o, t, files, nfiles);
 	procmap__free(maps);
 	if (err) {
 		free(now);

@@ -11,30 +11,53 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/hash_index.h"
 #include "elf/elfobj.h"
+#include "elf/inner.h"
 #include "elf/site.h"
+#include "elf/usdt.h"
+#include "sys/box.h"
 #include "sys/procmap.h"
 
 struct module {
 	uint64_t dev, ino;
-	uint32_t index; /* in the table */
-	int fd;		/* -1: could not be opened */
-	int err;	/* why not, or why it is no usable ELF */
-	char *path;	/* as the first process that maps it sees it */
-	char *root;	/* "/proc/PID/root" of that process */
+	uint32_t index;		 /* in the table */
+	int fd;			 /* -1: could not be opened */
+	int err;		 /* why not, or why it is no usable ELF */
+	char *path;		 /* as the first process that maps it sees it */
+	char *root;		 /* "/proc/PID/root" of that process */
+	struct box_target whose; /* that process */
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	struct site *sites; /* allocator functions, NULL if there are none */
 	size_t nsites;
 	uint64_t *exits; /* file offsets of the ret instructions of functions that throw */
 	size_t nexits;
+	struct inner_range *inner; /* code that only its allocator runs, NULL if there is none */
+	size_t ninner;
+	struct usdt_site *usdt; /* probes of a sampler of its own, NULL if there are none */
+	size_t nusdt;
+	char usdt_why[USDT_WHY]; /* why those that it has cannot be used */
 	bool is_allocator; /* a library that is an allocator and nothing else (not libc, no program)
 			    */
 	bool has_symbols;  /* something to look for allocators in */
 };
 
+#define MODULE_EXPECTED 16
+
+struct alloc_request;
+struct module_expected { /* being looked through */
+	uint64_t dev, ino;
+	int fd;
+	struct alloc_request *request;
+};
+
 struct module_table {
 	struct module **modules;
 	size_t n, cap;
+	struct hash_index by_file; /* device and inode */
+	struct module_expected expected[MODULE_EXPECTED];
+	size_t n_expected;
+	bool names_only; /* nobody asks for allocators: files are not looked through for them */
 };
 
 /*
@@ -45,10 +68,19 @@ int module_table__get(struct module_table *t, const struct procmap *maps,
 		      const struct procmap_entry *e, struct module **ret);
 /* Closes those that are not used (by index); the others have a new index. */
 void module_table__keep(struct module_table *t, const bool *used);
+/* At the end of a list of mappings: files that were looked at in advance and not asked for are let
+ * go. */
+void module_table__expect_none(struct module_table *t);
 void module_table__fini(struct module_table *t);
 
 /* Is this file offset inside one of the module's allocator functions (anywhere in a library that
  * is an allocator: its functions leave by jumps, and no frame of theirs remains)? */
 bool module__in_allocator(const struct module *m, uint64_t off);
+
+/* May it lie over other allocators (elf/layer.h)? */
+bool module__is_layer(const struct module *m);
+/* Why a process with such a module is not sampled inside. */
+#define MODULE_IS_LAYER \
+	"it lies over another allocator, whose stubs cannot tell its calls from the program's"
 
 #endif

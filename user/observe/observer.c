@@ -17,8 +17,10 @@
 #include "sys/nofile.h"
 
 #define RING_BYTES (16u << 20)
+#define FEW_RING_BYTES (1 << 20) /* of page faults at a low rate */
+#define FEW_FAULTS 8192		 /* per sample, or more */
 #define MAX_EVENTS_PER_POLL 200000
-#define FREEZE_POLLS 64
+#define CATCH_UP_POLLS 64
 #define MAX_ENDS 64 /* read at once */
 #define RING_TAG UINT32_MAX
 #define INITIAL_PID_NS_INO 0xeffffffcu
@@ -42,7 +44,7 @@ void observer__set_error(const char *fmt, ...)
 void observer__tell(const struct observer *o, const struct observer_event *e)
 {
 	if (o->opts.tell)
-		o->opts.tell(o->opts.tell_arg, e);
+		o->opts.tell(o->opts.arg, e);
 }
 
 /* The kernel tells PIDs of the initial namespace; in another one every number would be wrong. */
@@ -66,17 +68,26 @@ const char *observer__refusal(void)
 
 static int on_event(void *arg, void *data, size_t size);
 
+/* Sampled faults alone are few; the others must have room for what a burst brings. */
+static uint32_t ring_bytes(const struct observer_opts *o)
+{
+	if (o->faults_only && o->fault_period >= FEW_FAULTS)
+		return FEW_RING_BYTES;
+	return o->tuning.ring_bytes ? o->tuning.ring_bytes : RING_BYTES;
+}
+
 static int open_plan(struct observer *o)
 {
 	struct plan_want want = {
 		.processes = true,
+		.all_processes = o->opts.wants != NULL,
 		.mappings = !o->opts.no_mmap,
 		.allocators = !o->opts.faults_only,
 		.fast = o->opts.fast,
 		.faults = o->opts.fault_period > 0,
 		.faults_of_all = o->opts.faults_all,
 		.sample_bytes = o->opts.sample_bytes,
-		.ring_bytes = RING_BYTES,
+		.ring_bytes = ring_bytes(&o->opts),
 		.max_depth = o->opts.max_depth,
 		.counter_rows = MW_STRANGER + 1,
 		.tuning = o->opts.tuning,
@@ -116,7 +127,7 @@ static int start_probes(struct observer *o)
 		if (err)
 			observer__set_error("page faults cannot be sampled: %s", strerror(-err));
 	}
-	if (!err && o->probe && calibrate__run(o->probe, &o->calibration))
+	if (!err && o->probe && calibrate__run(o->obj, o->probe, &o->calibration))
 		log_debug("the cost of a probe could not be measured");
 	return err;
 }
@@ -161,6 +172,7 @@ int observer__new(const struct observer_opts *opts, struct observer **ret)
 		return -ENOMEM;
 	nofile__raise();
 	o->opts = *opts;
+	o->modules.names_only = opts->faults_only && opts->no_mmap;
 	o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	err = o->epoll_fd < 0 ? -errno : heap__new(&heap_opts, &o->heap);
 	if (!err)
@@ -177,11 +189,23 @@ int observer__new(const struct observer_opts *opts, struct observer **ret)
 	return 0;
 }
 
+/* Before the probes go: what is counted inside the targets would be counted for nobody. */
+static void leave_all(struct observer *o)
+{
+	for (size_t i = 0; i < o->ntargets; i++) {
+		struct observed *t = o->targets[i];
+
+		if (t && !t->pub.ended)
+			rung__leave(o, t);
+	}
+}
+
 static void detach(struct observer *o)
 {
 	if (o->faults)
 		faults__stop(o->faults);
-	observer__detach_allocators(o);
+	leave_all(o);
+	alloc_probe__free(take_ptr(o->probe));
 	proc_probe__free(take_ptr(o->proc));
 }
 
@@ -206,34 +230,27 @@ void observer__free(struct observer *o)
 	free(o);
 }
 
-/* Before the probes go: what is counted inside the targets would be counted for nobody. */
-static void leave_all(struct observer *o)
-{
-	for (size_t i = 0; i < o->ntargets; i++) {
-		struct observed *t = o->targets[i];
-
-		if (t && !t->pub.ended)
-			rung__leave(o, t);
-	}
-}
-
-void observer__detach_allocators(struct observer *o)
-{
-	leave_all(o);
-	alloc_probe__free(take_ptr(o->probe));
-}
-
 void observer__set_rate(struct observer *o, uint64_t sample_bytes)
 {
+	uint64_t since_ns;
+
 	if (!o->probe || o->opts.sample_bytes <= 1)
 		return;
-	/* What was sampled at the old rate is counted at it. */
+	/* What was sampled before the last change is counted: the heap knows of one. */
 	while (observer__poll(o) > 0)
 		;
-	o->opts.sample_bytes = sample_bytes;
+	/*
+	 * The change is not one moment for all that sample. What falls between is weighed at the
+	 * finer of both rates: few samples at the coarser are then a little light, where many at
+	 * the finer would be far too heavy.
+	 */
+	since_ns = util__now_ns();
 	alloc_probe__set_rate(o->probe, sample_bytes);
 	rung__set_rate(o, sample_bytes);
-	heap__set_rate(o->heap, sample_bytes);
+	if (sample_bytes > o->opts.sample_bytes)
+		since_ns = util__now_ns();
+	o->opts.sample_bytes = sample_bytes;
+	heap__set_rate(o->heap, sample_bytes, since_ns);
 }
 
 struct forget {
@@ -288,6 +305,43 @@ static int on_stack(struct observer *o, const void *data, size_t size)
 		       : 0;
 }
 
+static int on_map(struct observer *o, const struct mw_ev_map *ev)
+{
+	const struct observed *t = observer__of(o, ev->hdr.target);
+
+	if (t && ev->hdr.kind == MW_MAP_MMAP && rung__owns(t, ev->addr))
+		return 0; /* mapped by memwatch */
+	anon__event(o->anon, ev);
+	if (o->faults)
+		forget_unmapped(o, ev);
+	return 0;
+}
+
+/* The event's stack was a copy: from now on it is what was found in it. */
+static void replace_copy(const struct observer *o, void *data)
+{
+	struct mw_ev_hdr *hdr = data;
+	__u64 *stack;
+
+	switch (hdr->type) {
+	case MW_EV_WEIGHED: stack = &((struct mw_ev_weighed *)data)->alloc.stack; break;
+	case MW_EV_ALLOC: stack = &((struct mw_ev_alloc *)data)->stack; break;
+	case MW_EV_MAP: stack = &((struct mw_ev_map *)data)->stack; break;
+	case MW_EV_FAULT: stack = &((struct mw_ev_fault *)data)->stack; break;
+	default: return;
+	}
+	if (*stack & MW_STACK_COPY)
+		*stack = frames__of_copy(o, *stack);
+}
+
+/* What is still on its way from the probes that it had before must not come into the heap. */
+static bool samples_itself(const struct observer *o, uint32_t target)
+{
+	const struct observed *t = observer__of(o, target);
+
+	return t && t->pub.samples_itself;
+}
+
 /* Changes the model, or leaves the event to observer__work. 0 or -EAGAIN. */
 static int take_event(struct observer *o, const void *data, size_t size)
 {
@@ -296,31 +350,40 @@ static int take_event(struct observer *o, const void *data, size_t size)
 	if (hdr->target != MW_STRANGER && !observer__of(o, hdr->target))
 		return 0; /* of one that was let go */
 	switch (hdr->type) {
-	case MW_EV_ALLOC: heap__alloc(o->heap, data); return 0;
+	case MW_EV_ALLOC:
+		if (!samples_itself(o, hdr->target))
+			heap__alloc(o->heap, data);
+		return 0;
+	case MW_EV_WEIGHED:
+		if (samples_itself(o, hdr->target))
+			heap__weighed(o->heap, data);
+		return 0;
 	case MW_EV_FREE: heap__dealloc(o->heap, data); return 0;
 	case MW_EV_UNFREE: heap__undealloc(o->heap, data); return 0;
 	case MW_EV_STACK: return on_stack(o, data, size);
+	case MW_EV_COPY: return o->unwind ? observer__queue(o, JOB_COPY, data, size) : 0;
 	case MW_EV_FAULT:
 		if (o->faults && faults__event(o->faults, data) == -EAGAIN)
 			return observer__queue(o, JOB_FAULT, data, size);
 		return 0;
-	case MW_EV_MAP:
-		anon__event(o->anon, data);
-		if (o->faults)
-			forget_unmapped(o, data);
-		return 0;
+	case MW_EV_MAP: return on_map(o, data);
 	case MW_EV_UNKNOWN_FILE:
 		if (o->unwind)
 			unwind_maps__on_unknown_file(o->unwind, data);
 		return 0;
 	}
 	if (hdr->target == MW_STRANGER)
-		return 0;
+		return hdr->type == MW_EV_FORK || hdr->type == MW_EV_EXEC
+			       ? observer__queue(o, JOB_CAME, data, size)
+			       : 0;
 	switch (hdr->type) {
 	case MW_EV_EXECMAP: return observer__queue(o, JOB_RESCAN, data, size);
-	case MW_EV_FORK: return o->opts.follow ? observer__queue(o, JOB_FOLLOW, data, size) : 0;
+	case MW_EV_FORK:
+		return o->opts.follow || o->opts.wants ? observer__queue(o, JOB_FOLLOW, data, size)
+						       : 0;
 	case MW_EV_EXEC: return observer__queue(o, JOB_EXEC, data, size);
 	case MW_EV_EXIT: return observer__queue(o, JOB_END, data, size);
+	case MW_EV_THREAD_END: return observer__queue(o, JOB_THREAD_END, data, size);
 	}
 	return 0;
 }
@@ -328,7 +391,10 @@ static int take_event(struct observer *o, const void *data, size_t size)
 static int on_event(void *arg, void *data, size_t size)
 {
 	struct observer *o = arg;
-	int err = take_event(o, data, size);
+	int err;
+
+	replace_copy(o, data);
+	err = take_event(o, data, size);
 
 	o->events++;
 	/* Under a flood the loop must still come round to its clock and signals. The event is
@@ -386,6 +452,12 @@ int observer__poll(struct observer *o)
 	return n;
 }
 
+void observer__catch_up(struct observer *o)
+{
+	for (int i = 0; i < CATCH_UP_POLLS && observer__poll(o) > 0; i++)
+		;
+}
+
 int observer__fd(const struct observer *o)
 {
 	return o->epoll_fd;
@@ -395,10 +467,7 @@ void observer__freeze(struct observer *o)
 {
 	if (o->probe)
 		alloc_probe__set_rate(o->probe, 0);
-	/* Mappings and processes go on being told of: the ring of a busy program may never run dry.
-	 */
-	for (int i = 0; i < FREEZE_POLLS && observer__poll(o) > 0; i++)
-		;
+	observer__catch_up(o); /* mappings and processes go on being told of */
 	o->frozen = true;
 }
 
@@ -492,6 +561,11 @@ const char *observer__method(const struct observer *o)
 	return plan__method_name(bpfobj__plan(o->obj)->method);
 }
 
+void observer__keep_moments(struct observer *o)
+{
+	heap__keep_moments(o->heap);
+}
+
 const struct heap *observer__heap(const struct observer *o)
 {
 	return o->heap;
@@ -548,6 +622,11 @@ int observer__counters(const struct observer *o, const struct target *t, uint64_
 uint64_t observer__children_gone(const struct observer *o)
 {
 	return o->children_gone;
+}
+
+uint64_t observer__probes_ended(const struct observer *o)
+{
+	return o->probes_ended;
 }
 
 uint64_t observer__children_missed(const struct observer *o)

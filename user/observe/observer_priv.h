@@ -16,15 +16,19 @@
 #include "probe/fault_probe.h"
 #include "probe/proc_probe.h"
 #include "probe/unwind_maps.h"
+#include "sys/procmem.h"
 
-#define OLD_MAPS 64 /* mappings that went lately, of each target */
+#define KNOWN_COPIES 256 /* the event that has the copy's id follows at once on its CPU */
+#define OLD_MAPS 64	 /* mappings that went lately, of each target */
 
 /* A target and what only this room knows of it. */
 struct observed {
 	struct target pub; /* first: see observed_of */
 	uint64_t ended_ns;
-	int pidfd;	   /* -1: ended, or not to be had */
-	uint32_t *maps;	   /* current mappings (indices of observer.maps) by address */
+	uint64_t unseen_before_ns; /* observer__unseen_ns when it was added */
+	uint64_t unseen_end_ns;	   /* see observer__unseen_end_ns */
+	int pidfd;		   /* -1: ended, or not to be had */
+	uint32_t *maps;		   /* current mappings (indices of observer.maps) by address */
 	size_t maps_cap;
 	uint32_t old_maps[OLD_MAPS]; /* the last ones that went, newest at old_at - 1 */
 	size_t nold, old_at;
@@ -32,7 +36,18 @@ struct observed {
 	struct module **probed; /* modules with probes in this process */
 	size_t nprobed, probed_cap;
 	uint64_t rescans;
-	struct fast *fast; /* stubs in it */
+	bool told_unprobed;
+	pid_t thread;		/* whose memory the probes go by; 0: they go by the process */
+	bool told_thread;	/* that one has ended */
+	bool unsupported;	/* its image is nothing to look into: a 32-bit program */
+	uint64_t image;		/* tells an image from the next: where its stack began, */
+	struct procmem *memory; /* and its memory; NULL: not to be had, or not wanted */
+	bool inherits;		/* the image of its parent: blocks of which no stubs know */
+	bool sharing; /* the memory too, which has stubs: what is done to it is done to both */
+	struct stubbed *fast;	    /* modules with stubs */
+	const struct module *layer; /* an allocator over another one: stubs do not tell calls of the
+				     * one by the other */
+	bool told_layer;	    /* that it is not sampled inside for that */
 	size_t nfast, fast_cap;
 };
 
@@ -45,11 +60,14 @@ static inline struct observed *observed_of(const struct target *t)
 struct job {
 	enum job_kind {
 		JOB_FOLLOW, /* a fork */
+		JOB_CAME,   /* a process that is no target forked or called exec */
 		JOB_EXEC,
 		JOB_END,
-		JOB_RESCAN, /* code was mapped */
-		JOB_STACK,  /* code in no mapping known so far, or of a process that is no target */
-		JOB_FAULT,  /* of a process that is no target */
+		JOB_THREAD_END, /* of the thread that the probes go by */
+		JOB_RESCAN,	/* code was mapped */
+		JOB_COPY,	/* a stack that the kernel could not walk to its end */
+		JOB_STACK, /* code in no mapping known so far, or of a process that is no target */
+		JOB_FAULT, /* of a process that is no target */
 	} kind;
 	size_t size;
 	union {
@@ -57,12 +75,15 @@ struct job {
 		struct mw_ev_proc proc;
 		struct mw_ev_fault fault;
 		struct mw_ev_stack stack;
-		char bytes[sizeof(struct mw_ev_stack) + MW_MAX_FRAMES * sizeof(uint64_t)];
+		struct mw_ev_copy copy;
+		char bytes[sizeof(struct mw_ev_copy) + MW_MAX_FRAMES * sizeof(uint64_t) +
+			   MW_COPY_CHUNKS * MW_COPY_CHUNK];
 	} ev;
 };
 
 struct observer {
-	bool children_held; /* see observer__set_children_held */
+	bool children_held;		/* see observer__set_children_held */
+	const struct remote_host *host; /* see observer__set_host */
 	struct observer_opts opts;
 	struct bpfobj *obj;
 	struct alloc_probe *probe;  /* NULL: none, or taken out */
@@ -95,9 +116,19 @@ struct observer {
 	struct calibration calibration;
 	struct job job; /* at most one: reading stops for it, so that events keep their order */
 	bool has_job;
+	struct {
+		uint64_t copy, stack;
+	} copies[KNOWN_COPIES]; /* ids of the last copies, and those of their stacks */
+	size_t copies_at;
 	uint64_t events, events_this_poll;
-	uint64_t children_gone, children_missed;
+	uint64_t children_gone, children_missed, probes_ended;
 	bool frozen, stopped;
+	struct {
+		bool used, out;	    /* out: probes of allocators are not put in now */
+		double scale;	    /* 1: all the time */
+		uint64_t until_ns;  /* sampled until then; 0: all the time */
+		uint64_t unseen_ns; /* between windows, until until_ns */
+	} windows;
 };
 
 /* observer.c */
@@ -114,13 +145,38 @@ int observer__queue(struct observer *o, enum job_kind kind, const void *data, si
 void observer__work(struct observer *o);
 
 /* targets.c */
-/* As observer__add; child: forked by a target. */
-int targets__add(struct observer *o, int pid, bool child, const struct target **ret);
+enum target_origin {
+	TARGET_NAMED,
+	TARGET_FORKED,	/* by a target */
+	TARGET_STUBBED, /* by one with stubs */
+	TARGET_SHARING, /* so too, and runs in its memory until its exec (vfork) */
+};
+/* As observer__add. */
+int targets__add(struct observer *o, int pid, enum target_origin from, const struct target **ret);
+bool targets__wanted(const struct observer *o, int pid);
 void observed__free(struct observed *t);
 /* The process has a new image. by_thread: another thread than the leader called exec. */
 void observed__exec(struct observer *o, struct observed *t, bool by_thread);
 /* The process is gone: its blocks stay in the profile as they were at its end. */
 void observed__ended(struct observer *o, struct observed *t);
+
+/* The thread that the probes go by is gone, others live: moves the probes, or says that they end.
+ */
+void observed__thread_ended(struct observer *o, struct observed *t);
+/* By what its probes are placed: a process or a thread of it. */
+static inline pid_t observed__probed(const struct observed *t)
+{
+	return t->thread ? t->thread : t->pub.pid;
+}
+
+/* windows.c */
+/* The time in which nothing was sampled so far. */
+uint64_t observer__unseen_ns(const struct observer *o);
+/* Is it one whose probes windows take out and put in? */
+static inline bool observed__in_windows(const struct observer *o, const struct observed *t)
+{
+	return o->windows.scale > 1 && !t->nfast && !t->pub.samples_itself;
+}
 
 /* Lets go of those that ended longest ago. */
 void observer__limit_ended(struct observer *o);
@@ -129,6 +185,8 @@ void observer__limit_ended(struct observer *o);
 /* The map for code in no mapping of the target, and those of its current mappings. */
 int mappings__add(struct observer *o, const struct observer_map *m, uint32_t *ret);
 int mappings__scan(struct observer *o, struct observed *t);
+/* The probes of allocators in the modules that have them, anew. */
+int mappings__probe_again(struct observer *o, struct observed *t);
 /* The current map at addr, else one of an earlier look; -1: none. */
 long mappings__find(const struct observer *o, const struct observed *t, uint64_t addr);
 long mappings__find_old(const struct observer *o, const struct observed *t, uint64_t addr);
@@ -146,5 +204,9 @@ bool observer__has_waste(const struct observer *o);
 /* The frames have other numbers or mappings: finds them by those. */
 void frames__index(struct observer *o);
 int frames__on_stack(struct observer *o, const struct mw_ev_stack *ev, size_t size, bool looked);
+/* MW_EV_COPY: the same when its walk has been finished. */
+int frames__on_copy(struct observer *o, const struct mw_ev_copy *ev, size_t size, bool looked);
+/* The stack that a copy turned out to be; the copy's own id if that is not known. */
+uint64_t frames__of_copy(const struct observer *o, uint64_t copy);
 
 #endif

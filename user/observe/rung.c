@@ -1,25 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "observe/rung.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "core/util.h"
-#include "elf/elfobj.h"
+#include "elf/unwind_table.h"
 #include "fast/inject.h"
+#include "observe/fast_look.h"
+#include "sys/signals.h"
 
-#define PAGE_MASK 4095ULL
+/* Stubs for the allocator in a module, which is mapped there. */
+struct stubbed {
+	struct fast fast;
+	const struct module *module;
+	uint64_t start; /* of the mapping */
+};
 
-int rung__check(struct observer *o, struct observed *t)
+int rung__check(struct observer *o, struct observed *t, enum target_origin from)
 {
 	struct fast_left left;
 	char why[FAST_WHY];
-	int err = fast__clean(t->pub.pid, true, &left, why);
+	int err = fast__clean(t->pub.pid, o->host, true, &left, why);
 
-	if (err || !left.patched)
+	/* One that has called exec before this look has nothing of its parent's any more. */
+	if (!err && from >= TARGET_STUBBED && !left.regions)
+		t->inherits = false;
+	t->sharing = !err && from == TARGET_SHARING && left.regions;
+	if (err || !left.patched || t->sharing)
 		return 0;
 	/* A child that was forked has its parent's jumps: they do nothing there. */
 	if (left.owner && !t->pub.child) {
@@ -33,7 +43,11 @@ int rung__check(struct observer *o, struct observed *t)
 				    t->pub.pid, t->pub.pid);
 		return -EBUSY;
 	}
-	err = fast__clean(t->pub.pid, false, &left, why);
+	err = fast__clean(t->pub.pid, o->host, false, &left, why);
+	if (err && observer__gone(&t->pub)) { /* and what was in it; its new image has nothing */
+		t->inherits = false;
+		return observer__gone(&t->pub) == -ESRCH ? -ESRCH : 0;
+	}
 	if (err) {
 		observer__set_error("failed to take out of PID %d what an earlier --fast left "
 				    "there: %s",
@@ -42,20 +56,6 @@ int rung__check(struct observer *o, struct observed *t)
 	}
 	log_debug("PID %d: %zu jumps of an earlier --fast taken out", t->pub.pid, left.patched);
 	return 0;
-}
-
-static bool find_bias(const struct elfobj *elf, const struct procmap_entry *e, uint64_t *ret)
-{
-	const struct elfobj_segment *seg;
-	size_t n = elfobj__segments(elf, &seg);
-
-	for (size_t i = 0; i < n; i++) {
-		if ((seg[i].flags & PF_X) && (seg[i].off & ~PAGE_MASK) == e->offset) {
-			*ret = e->start - (seg[i].vaddr & ~PAGE_MASK);
-			return true;
-		}
-	}
-	return false;
 }
 
 /* A kind of site by the words of the probes. */
@@ -89,8 +89,33 @@ static int attach_sites(struct observer *o, struct observed *t, const struct fas
 						    .site = funcs[s->func]->site,
 						    .bias = bias};
 	}
-	return alloc_probe__attach_fast(o->probe, t->pub.pid, t->pub.index, f->fd, sites,
+	return alloc_probe__attach_fast(o->probe, observed__probed(t), t->pub.index, f->fd, sites,
 					f->image.n_sites);
+}
+
+/* Stacks lead through the stubs: of what an allocator maps in a sampled call, of a signal there. */
+static int tell_rows(struct observer *o, const struct observed *t, const struct fast *f)
+{
+	const struct stub_image *im = &f->image;
+	cleanup_free struct mw_unwind_row *rows = NULL;
+	struct unwind_table *table = NULL;
+	int err;
+
+	if (!o->unwind)
+		return 0;
+	rows = calloc(im->n_rows, sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < im->n_rows; i++)
+		rows[i] = (struct mw_unwind_row){
+			.off = im->rows[i].off,
+			.cfa = MW_UNWIND_CFA(MW_UNWIND_SP, im->rows[i].words),
+			.fp = MW_UNWIND_FP_SAME};
+	err = unwind_table__from_rows(rows, im->n_rows, &table);
+	if (!err)
+		err = unwind_maps__add_code(o->unwind, t->pub.pid, im->hdr.base, table);
+	unwind_table__free(table);
+	return err;
 }
 
 /* Functions without a stub that keep their probe. */
@@ -105,24 +130,30 @@ static int attach_rest(struct observer *o, struct observed *t, struct module *m)
 		if (allocs__signature(m->sites[i].func.fn)->does == MW_DOES_RESIZE)
 			rest[n++] = m->sites[i];
 	}
-	return n ? alloc_probe__attach(o->probe, t->pub.pid, t->pub.index, m->fd, rest, n, NULL, 0,
-				       &done)
+	return n ? alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd, rest, n,
+				       NULL, 0, &done)
 		 : 0;
 }
 
-static int enter(struct observer *o, struct observed *t, struct module *m,
+static int enter(struct observer *o, struct observed *t, struct module *m, uint64_t start,
 		 const struct fast_plan *plan, uint64_t bias, char why[FAST_WHY])
 {
 	int err = array_reserve(t->fast, t->fast_cap, t->nfast + 1);
+	struct stubbed *s;
 	struct fast *f;
 
 	if (err)
 		return err;
-	f = &t->fast[t->nfast];
-	err = fast__map(t->pub.pid, plan, o->opts.sample_bytes, f, why);
+	s = &t->fast[t->nfast];
+	*s = (struct stubbed){.module = m, .start = start};
+	f = &s->fast;
+	err = fast__map(t->pub.pid, o->host, plan, o->opts.sample_bytes, f, why);
 	if (err)
 		return err;
-	err = attach_sites(o, t, f, plan, bias);
+	signals__finish_first(true); /* it is to be left as it was found */
+	err = tell_rows(o, t, f);
+	if (!err)
+		err = attach_sites(o, t, f, plan, bias);
 	if (!err)
 		err = attach_rest(o, t, m);
 	if (!err)
@@ -131,6 +162,7 @@ static int enter(struct observer *o, struct observed *t, struct module *m,
 		if (!*why)
 			snprintf(why, FAST_WHY, "no probes on the stubs: %s", strerror(-err));
 		fast__fini(f);
+		signals__finish_first(false);
 		return err;
 	}
 	t->nfast++;
@@ -147,77 +179,158 @@ static int refused(struct observer *o, struct observed *t, const struct module *
 	return 1;
 }
 
+/* Of all of its functions it is known why they are left alone: none was refused. */
+static bool passes_on(const struct fast_plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		if (plan->funcs[i].hooked || !plan->funcs[i].why || !*plan->funcs[i].why)
+			return false;
+	}
+	return true;
+}
+
+/* One that only passes calls on is none of fast mode's business. */
+static int no_stubs(struct observer *o, struct observed *t, const struct module *m,
+		    const struct fast_plan *plan, bool failed, const char *why)
+{
+	if (!plan->written)
+		return !passes_on(plan) || failed ? refused(o, t, m, why) : 1;
+	/* a probe would be put into the midst of what is there */
+	log_warn("PID %d, %s: not sampled", t->pub.pid, why);
+	return 0;
+}
+
+/* Probes know whose call it is; said once. */
+static int over_another(struct observer *o, struct observed *t)
+{
+	if (!t->told_layer)
+		refused(o, t, t->layer, MODULE_IS_LAYER);
+	t->told_layer = true;
+	return 1;
+}
+
 int rung__fast(struct observer *o, struct observed *t, struct module *m,
 	       const struct procmap_entry *e, size_t *ret_n)
 {
-	struct elfobj *elf = NULL;
-	struct procmem *mem = NULL;
 	struct fast_plan plan = {0};
 	char why[FAST_WHY] = "";
 	uint64_t bias;
-	int err;
+	int err = 0, gone;
 
 	/* A followed child frees blocks of its parent's, of which stubs of its own know nothing. */
-	if (!o->opts.fast || t->pub.child)
+	if (!o->opts.fast || t->inherits)
 		return 1;
-	if (!fast_plan__process(t->pub.pid, why))
-		return refused(o, t, m, why);
-	err = elfobj__open_fd(m->fd, m->path, &elf);
-	if (!err)
-		err = procmem__open(t->pub.pid, &mem);
-	if (!err && !find_bias(elf, e, &bias))
-		err = -ENOEXEC;
-	if (!err)
-		err = fast_plan__make(elf, m->sites, m->nsites, bias, mem, &plan);
+	*ret_n = 0;
+	if (t->layer)
+		return over_another(o, t);
+	if (!t->memory)
+		snprintf(why, sizeof(why), "its memory cannot be opened");
+	else if (fast_plan__process(t->pub.pid, o->host ? o->host->tracer : 0, why))
+		err = fast_look__plan(t->pub.pid, t->memory, m, e, &plan, &bias, why);
 	if (!err && plan.hooked && !*plan.why)
-		err = enter(o, t, m, &plan, bias, why);
-	else if (!err)
+		err = enter(o, t, m, e->start, &plan, bias, why);
+	else if (!*why)
 		snprintf(why, sizeof(why), "%s", plan.why);
-	if (err && !*why)
+	if (err && err != -EINPROGRESS && !*why)
 		snprintf(why, sizeof(why), "%s", strerror(-err));
-	*ret_n = t->nfast ? t->fast[t->nfast - 1].image.n_sites : 0;
-	procmem__close(mem);
-	elfobj__close(elf);
-	if (!*why) {
+	gone = *why ? observer__gone(&t->pub) : 0;
+	if (err == -EINPROGRESS) {
+		/* looked at again when it is held */
+	} else if (gone) {
+		err = gone == -ESRCH ? gone : 0;
+	} else if (*why) {
+		err = no_stubs(o, t, m, &plan, err || !plan.n, why);
+	} else {
+		*ret_n = t->fast[t->nfast - 1].fast.image.n_sites;
 		t->pub.nfast = t->nfast;
-		fast_plan__fini(&plan);
-		return 0;
 	}
-	/* one that only passes calls on is none of fast mode's business */
-	err = plan.hooked || err ? refused(o, t, m, why) : 1;
 	fast_plan__fini(&plan);
 	return err;
 }
 
+bool rung__opened_again(struct observed *t, const struct module *m, const struct procmap_entry *e)
+{
+	char why[FAST_WHY];
+	size_t i = 0;
+
+	while (i < t->nfast && t->fast[i].module != m)
+		i++;
+	if (i == t->nfast || fast__patched(&t->fast[i].fast) || observer__gone(&t->pub))
+		return false;
+	if (t->fast[i].start == e->start) { /* the same stubs serve, and the probes on them */
+		int err = fast__patch(&t->fast[i].fast, why);
+
+		/* closed again; or not let go yet at its start */
+		if (err && err != -EFAULT && err != -EPERM && !observer__gone(&t->pub))
+			log_warn("'%s' was opened again and is not sampled: %s", m->path, why);
+		return false;
+	}
+	fast__fini(&t->fast[i].fast);
+	signals__finish_first(false);
+	t->fast[i] = t->fast[--t->nfast];
+	t->pub.nfast = t->nfast;
+	return true;
+}
+
+static void leave_one(const struct observed *t, const struct fast *f)
+{
+	uint64_t full = fast__full(f);
+	char why[FAST_WHY];
+	int err;
+
+	if (full)
+		log_warn("%lu samples of PID %d found no room in its table", (unsigned long)full,
+			 t->pub.pid);
+	if (!fast__patched(f))
+		return; /* its library was closed */
+	err = fast__unpatch(f, why);
+	if (!err)
+		log_info("PID %d: every byte that --fast changed is restored; %lukB stay mapped, "
+			 "unused",
+			 t->pub.pid, (unsigned long)(f->image.hdr.code_bytes + DATA_BYTES) >> 10);
+	else if (!observer__gone(&t->pub))
+		log_warn("failed to take the stubs out of PID %d: %s; they count on, for nobody: "
+			 "memwatch detach -p %d",
+			 t->pub.pid, why, t->pub.pid);
+}
+
 void rung__leave(struct observer *o, struct observed *t)
+{
+	for (size_t i = 0; i < t->nfast; i++)
+		leave_one(t, &t->fast[i].fast);
+	rung__forget(o, t);
+}
+
+void rung__renewed(struct observer *o, struct observed *t)
 {
 	char why[FAST_WHY];
 
 	for (size_t i = 0; i < t->nfast; i++) {
-		uint64_t full = fast__full(&t->fast[i]);
-		int err = fast__unpatch(&t->fast[i], why);
-
-		if (full)
-			log_warn("%lu samples of PID %d found no room in its table",
-				 (unsigned long)full, t->pub.pid);
-		if (!err)
-			log_info("PID %d: every byte that --fast changed is restored; %lu KiB stay "
-				 "mapped, unused",
-				 t->pub.pid,
-				 (unsigned long)(t->fast[i].image.hdr.code_bytes + DATA_BYTES) >>
-					 10);
-		else if (err != -ESRCH)
-			log_warn("failed to take the stubs out of PID %d: %s; they count on, for "
-				 "nobody: memwatch detach -p %d",
-				 t->pub.pid, why, t->pub.pid);
+		if (fast__patched(&t->fast[i].fast) && fast__unpatch(&t->fast[i].fast, why))
+			log_debug("stubs of PID %d: %s", t->pub.pid, why);
 	}
-	rung__forget(t);
+	rung__forget(o, t);
 }
 
-void rung__forget(struct observed *t)
+bool rung__owns(const struct observed *t, uint64_t addr)
 {
-	for (size_t i = 0; i < t->nfast; i++)
-		fast__fini(&t->fast[i]);
+	for (size_t i = 0; i < t->nfast; i++) {
+		const struct stub_header *h = &t->fast[i].fast.image.hdr;
+
+		if (addr - h->base < (uint64_t)h->code_bytes + h->data_bytes)
+			return true;
+	}
+	return false;
+}
+
+void rung__forget(struct observer *o, struct observed *t)
+{
+	if (t->nfast && o->unwind)
+		unwind_maps__forget_code(o->unwind, t->pub.pid);
+	for (size_t i = 0; i < t->nfast; i++) {
+		fast__fini(&t->fast[i].fast);
+		signals__finish_first(false);
+	}
 	free(t->fast);
 	t->fast = NULL;
 	t->nfast = t->fast_cap = 0;
@@ -229,6 +342,6 @@ void rung__set_rate(struct observer *o, uint64_t sample_bytes)
 		struct observed *t = o->targets[i];
 
 		for (size_t k = 0; t && !t->pub.ended && k < t->nfast; k++)
-			fast__set_rate(&t->fast[k], sample_bytes);
+			fast__set_rate(&t->fast[k].fast, sample_bytes);
 	}
 }

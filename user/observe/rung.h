@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* rung.h - fast mode in the observer: stubs in an allocator instead of probes, where that can be. */
+/* rung.h - fast mode in the observer: stubs in an allocator instead of probes, where that can be.
+ */
 #ifndef OBSERVE_RUNG_H
 #define OBSERVE_RUNG_H
 
@@ -8,15 +9,22 @@
 /* What is there of fast mode before anything is done: 0, or -EBUSY: another memwatch works in the
  * process. Leftovers of one that is gone are taken out if fast mode is asked for, else refused
  * too: a probe must never be put into the bytes of a jump. */
-int rung__check(struct observer *o, struct observed *t);
+int rung__check(struct observer *o, struct observed *t, enum target_origin from);
 /* Stubs for the allocator in module m, mapped by e. 0: done, *ret_n probe sites; 1: not wanted or
- * refused (told), probes serve; -errno. */
+ * refused (told), probes serve; -EINPROGRESS: the process is about to be held and looked at again;
+ * other -errno. */
 int rung__fast(struct observer *o, struct observed *t, struct module *m,
 	       const struct procmap_entry *e, size_t *ret_n);
-/* Takes the stubs of a living process out; forgets those of one that is gone or has another image.
- */
+/* A module that had stubs in this process is mapped by e: was it closed in between, and is to be
+ * looked at as if it were new? */
+bool rung__opened_again(struct observed *t, const struct module *m, const struct procmap_entry *e);
+/* Takes the stubs of a living process out; of one that has a new image, where a look before the
+ * news of it may have put some; forgets those of one that is gone. */
 void rung__leave(struct observer *o, struct observed *t);
-void rung__forget(struct observed *t);
+void rung__renewed(struct observer *o, struct observed *t);
+void rung__forget(struct observer *o, struct observed *t);
+/* Is this address in a stub or its tables? */
+bool rung__owns(const struct observed *t, uint64_t addr);
 void rung__set_rate(struct observer *o, uint64_t sample_bytes);
 
 #endif

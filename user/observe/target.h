@@ -20,8 +20,10 @@ struct target {
 	uint32_t images; /* programs it has run: goes up at exec */
 	bool ended;
 	bool child;		/* came in by following another target */
+	bool chosen;		/* came in because it was wanted (observer_opts.wants) */
 	size_t nprobes, nfiles; /* allocator probes, and the files that they are in */
 	size_t nfast;		/* allocators that are sampled by stubs inside them */
+	bool samples_itself;	/* and tells of it by USDT probes: those are used (elf/usdt.h) */
 	size_t nmaps;		/* executable mappings known now */
 };
 

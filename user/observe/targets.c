@@ -7,18 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "core/util.h"
 #include "observe/observer_priv.h"
 #include "observe/rung.h"
+#include "sys/kernel_release.h"
 #include "sys/nofile.h"
+#include "sys/pidref.h"
+#include "sys/proc_image.h"
 #include "sys/proc_task.h"
 #include "sys/statm.h"
 
 #define MAX_ENDED 256  /* of all processes: so many that ended are kept, as they were */
+#define BIND_TRIES 16  /* threads that end one after the other */
+#define END_WAITS 1000 /* ms */
 #define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
 
 void observed__free(struct observed *t)
@@ -28,37 +33,93 @@ void observed__free(struct observed *t)
 	if (t->pidfd >= 0)
 		close(t->pidfd);
 	free(t->pub.cmdline);
+	procmem__close(t->memory);
 	free(t->maps);
 	free(t->probed);
 	free(t);
 }
 
+/* From now on the process has the image that it has at this moment. */
+static void note_image(const struct observer *o, struct observed *t)
+{
+	procmem__close(take_ptr(t->memory));
+	if (o->opts.fast && procmem__open(t->pub.pid, &t->memory))
+		t->memory = NULL;
+	t->image = proc_task__stack_start(t->pub.pid);
+}
+
+int observer__gone(const struct target *target)
+{
+	const struct observed *t = observed_of(target);
+	char why[PROC_TASK_WHY];
+
+	if (t->pub.ended || proc_task__check(t->pub.pid, why) == -ESRCH)
+		return -ESRCH;
+	if (t->memory && !procmem__alive(t->memory))
+		return -ESTALE;
+	return proc_task__stack_start(t->pub.pid) == t->image ? 0 : -ESTALE;
+}
+
+#define MAX_COMMAND 4096
+
 /* Reads command name and line again. */
 static void read_names(struct target *t)
 {
-	cleanup_free char *comm = NULL;
-	char path[64], *cmdline = NULL;
-	ssize_t n;
+	char *cmdline = proc_image__command(t->pid, MAX_COMMAND);
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", t->pid);
-	n = util__read_file(path, 64, &comm);
-	if (n > 0) {
-		comm[n - 1] = 0; /* the last newline; a name may hold others */
-		snprintf(t->comm, sizeof(t->comm), "%s", comm);
-	}
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", t->pid);
-	n = util__read_file(path, 4096, &cmdline);
-	if (n <= 0) {
-		free(cmdline);
+	proc_task__comm(t->pid, t->comm, sizeof(t->comm));
+	if (!cmdline)
 		cmdline = strdup(t->comm);
-	}
-	for (ssize_t i = 0; cmdline && i < n - 1; i++) {
-		if (!cmdline[i])
-			cmdline[i] = ' ';
-	}
 	if (cmdline) {
 		free(t->cmdline);
 		t->cmdline = cmdline;
+	}
+}
+
+static bool thread_gone(pid_t tid)
+{
+	struct proc_identity id;
+
+	return proc_task__identity(tid, &id) || id.ended;
+}
+
+/*
+ * Perf events go by the memory of one thread, links for many probes by that of the main thread on
+ * kernels before 6.12. 0: the end of no thread matters to the probes.
+ */
+static pid_t thread_of_probes(const struct observer *o, pid_t pid)
+{
+	switch (bpfobj__plan(o->obj)->method) {
+	case PLAN_SINGLE: return proc_task__shows(pid);
+	case PLAN_MULTI: return kernel_release__before(6, 12) ? pid : 0;
+	case PLAN_SESSION: break;
+	}
+	return 0;
+}
+
+/* The process is a target whose probes go by a thread that lives, and whose end is told. */
+static int bind_thread(struct observer *o, struct observed *t)
+{
+	int err;
+
+	for (int i = 0; i < BIND_TRIES; i++) {
+		t->thread = thread_of_probes(o, t->pub.pid);
+		err = proc_probe__add(o->obj, t->pub.pid, t->pub.index, t->thread);
+		if (err || !t->thread || !thread_gone(t->thread))
+			break;
+	}
+	return err;
+}
+
+/* Is the new image one that could be attached to? observer__error() says why not. */
+static void note_support(struct observed *t)
+{
+	char why[PROC_TASK_WHY];
+
+	t->unsupported = proc_task__check(t->pub.pid, why) == -EOPNOTSUPP;
+	if (t->unsupported) {
+		t->pub.nmaps = 0;
+		observer__set_error("%s", why);
 	}
 }
 
@@ -70,15 +131,59 @@ void observed__exec(struct observer *o, struct observed *t, bool by_thread)
 {
 	t->pub.images++;
 	t->pub.nfast = 0;
+	t->sharing = t->inherits = t->told_layer = false;
+	t->layer = NULL;
+	note_image(o, t);
 	read_names(&t->pub);
-	if ((by_thread || t->nfast) && o->probe) {
+	if ((by_thread || o->opts.fast || t->pub.samples_itself) && o->probe) {
 		/* the old ones would count the new image's calls a second time; those on stubs
-		 * count nothing any more */
+		 * count nothing any more, and a child may have stubs from now on */
 		alloc_probe__detach_target(o->probe, t->pub.index, true);
-		rung__forget(t);
+		rung__renewed(o, t);
 		t->nprobed = t->pub.nprobes = t->pub.nfiles = 0;
+		bind_thread(o, t);
+		t->pub.samples_itself = false;
 	}
+	note_support(t);
 	mappings__scan(o, t);
+}
+
+/*
+ * Waits for the end of a thread that the kernel has told of: it is told before the thread's memory
+ * is let go. False: all threads but one have ended, for an exec, whose own event follows.
+ */
+static bool wait_for_end(const struct observed *t)
+{
+	for (int i = 0; i < END_WAITS; i++) {
+		uint64_t image = proc_task__stack_start(t->pub.pid);
+
+		if (thread_gone(t->thread))
+			return true;
+		if (image && image != t->image)
+			return false;
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	return true;
+}
+
+void observed__thread_ended(struct observer *o, struct observed *t)
+{
+	struct observer_event e = {.what = OBSERVER_STOPPED, .target = &t->pub};
+
+	if (t->pub.ended || !o->probe || !t->pub.nprobes || !wait_for_end(t))
+		return;
+	o->probes_ended++;
+	if (bpfobj__plan(o->obj)->method == PLAN_SINGLE) {
+		alloc_probe__detach_target(o->probe, t->pub.index, false);
+		t->nprobed = t->pub.nprobes = t->pub.nfiles = 0;
+		bind_thread(o, t);
+		mappings__scan(o, t);
+		e.what = OBSERVER_MOVED;
+		e.pid = t->thread;
+	}
+	if (!t->told_thread)
+		observer__tell(o, &e);
+	t->told_thread = true;
 }
 
 void observed__ended(struct observer *o, struct observed *t)
@@ -87,11 +192,13 @@ void observed__ended(struct observer *o, struct observed *t)
 		return;
 	t->pub.ended = true;
 	t->ended_ns = util__now_ns();
+	if (o->windows.out && o->heap->targets[t->pub.index].windowed)
+		t->unseen_end_ns = t->ended_ns - max_of(o->windows.until_ns, t->pub.start_ns);
 	o->nlive--;
 	if (t->pidfd >= 0)
 		close(t->pidfd); /* out of the epoll set too */
 	t->pidfd = -1;
-	rung__forget(t);
+	rung__forget(o, t);
 	observer__forget_live(o, t->pub.index);
 	if (o->probe)
 		alloc_probe__detach_target(o->probe, t->pub.index, false);
@@ -133,6 +240,18 @@ void observer__remove_target(struct observer *o, const struct target *target)
 	observed__free(t);
 }
 
+int observer__process(const struct target *t, struct pidref *ret)
+{
+	struct pidref p = {.pid = t->pid, .fd = dup(observed_of(t)->pidfd)};
+
+	if (t->ended || p.fd < 0) {
+		pidref__close(&p);
+		return -ESRCH;
+	}
+	*ret = p;
+	return 0;
+}
+
 int observer__memory(const struct target *t, struct statm *ret)
 {
 	struct pollfd pfd = {.fd = observed_of(t)->pidfd, .events = POLLIN};
@@ -145,27 +264,14 @@ int observer__memory(const struct target *t, struct statm *ret)
 	return err;
 }
 
-/* Value of a line "Name:\tVALUE" of /proc/PID/status. */
-static long status_value(int pid, const char *name)
-{
-	cleanup_free char *text = NULL;
-	char path[64], *line;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (util__read_file(path, 65536, &text) <= 0)
-		return -1;
-	line = strstr(text, name);
-	return line ? strtol(line + strlen(name), NULL, 10) : -1;
-}
-
 /* Its end makes the observer's descriptor readable. */
 static int watch_end(struct observer *o, struct observed *t)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u32 = t->pub.index};
 
-	t->pidfd = syscall(SYS_pidfd_open, t->pub.pid, 0);
+	t->pidfd = pidref__fd(t->pub.pid);
 	if (t->pidfd < 0)
-		return errno == ESRCH ? -ESRCH : 0; /* its exit is an event, too */
+		return t->pidfd == -ESRCH ? -ESRCH : 0; /* its exit is an event, too */
 	return epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, t->pidfd, &e) ? -errno : 0;
 }
 
@@ -221,6 +327,7 @@ static int target_new(struct observer *o, int pid, struct observed **ret)
 	t->pub.pid = pid;
 	t->pub.images = 1;
 	t->pub.start_ns = util__now_ns();
+	t->unseen_before_ns = observer__unseen_ns(o);
 	t->pub.start_unix_ms = util__wall_ms();
 	err = watch_end(o, t);
 	if (!err)
@@ -230,7 +337,6 @@ static int target_new(struct observer *o, int pid, struct observed **ret)
 		observed__free(t);
 		return err;
 	}
-	read_names(&t->pub);
 	*ret = t;
 	return 0;
 }
@@ -249,9 +355,8 @@ static void explain(int pid, int err)
 				    pid);
 }
 
-int targets__add(struct observer *o, int pid, bool child, const struct target **ret)
+int targets__add(struct observer *o, int pid, enum target_origin from, const struct target **ret)
 {
-	long tgid = status_value(pid, "\nTgid:\t");
 	char why[PROC_TASK_WHY];
 	struct observed *t;
 	int err;
@@ -260,20 +365,28 @@ int targets__add(struct observer *o, int pid, bool child, const struct target **
 	observer__set_error("%s", why);
 	if (err)
 		return err;
-	if (tgid > 0)
-		pid = tgid; /* of a thread: its process */
+	pid = proc_task__process(pid);
 	err = target_new(o, pid, &t);
 	if (err)
 		return err;
-	t->pub.child = child;
+	t->pub.child = from != TARGET_NAMED;
+	t->inherits = t->pub.child;
 	o->targets[t->pub.index] = t;
 	o->count++;
 	o->nlive++;
-	err = proc_probe__add(o->obj, pid, t->pub.index);
+	err = bind_thread(o, t);
+	note_image(o, t); /* of an exec from now on there is an event */
+	if (!err) {	  /* again: an exec before it was a target has not been told */
+		err = proc_task__check(pid, why);
+		observer__set_error("%s", why);
+	}
+	read_names(&t->pub);
 	if (!err)
-		err = rung__check(o, t);
+		err = rung__check(o, t, from);
 	if (!err)
 		err = mappings__scan(o, t);
+	if (err && observer__gone(&t->pub) == -ESRCH) /* whatever it was that failed for it */
+		err = -ESRCH;
 	if (err) {
 		explain(pid, err);
 		observer__remove_target(o, &t->pub);
@@ -283,9 +396,29 @@ int targets__add(struct observer *o, int pid, bool child, const struct target **
 	return 0;
 }
 
+bool targets__wanted(const struct observer *o, int pid)
+{
+	return o->opts.wants && o->opts.wants(o->opts.arg, pid);
+}
+
 int observer__add(struct observer *o, int pid, const struct target **ret)
 {
-	return targets__add(o, pid, false, ret);
+	return targets__add(o, pid, TARGET_NAMED, ret);
+}
+
+void observer__set_host(struct observer *o, const struct remote_host *host)
+{
+	o->host = host;
+}
+
+void observer__drop_ended(struct observer *o, uint64_t before_ns)
+{
+	for (size_t i = 0; i < o->ntargets; i++) {
+		struct observed *t = o->targets[i];
+
+		if (t && t->pub.ended && t->ended_ns < before_ns)
+			observer__remove_target(o, &t->pub);
+	}
 }
 
 void observer__limit_ended(struct observer *o)

@@ -9,11 +9,24 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/units.h"
+#include "core/util.h"
 #include "elf/symbolizer.h"
+#include "go/go_program.h"
 #include "observe/faults.h"
 #include "snapshot/runtimes.h"
 #include "sys/box.h"
+#include "sys/chooser.h"
+#include "sys/filer.h"
 #include "sys/privilege.h"
+#include "sys/proc_task.h"
+#include "sys/signals.h"
+
+/* Most that match are told of when they begin; who is moved to a group later is found by looking.
+ */
+#define LOOK_AGAIN_NS 5000000000ULL
+/* The record of a kill may still be on its way to who has ended. */
+#define KEEP_ENDED_NS 2000000000ULL
+#define BEGINS_NS 1000000000ULL
 
 static int status_of(int err)
 {
@@ -28,10 +41,50 @@ static int status_of(int err)
 	return EXIT_FAILED;
 }
 
+static void on_came(struct attach *a, const struct target *t)
+{
+	a->came++;
+	a->waits = false;
+	if (!t->nprobes && !observer__opts(a->observer)->faults_only &&
+	    !array_reserve(a->beginning, a->beginning_cap, a->n_beginning + 1))
+		a->beginning[a->n_beginning++] =
+			(struct attach_beginning){t->pid, util__now_ns() + BEGINS_NS};
+	else
+		attach__announce(a, t);
+}
+
+/* Says of those that came what they have by now. */
+static void announce_beginning(struct attach *a)
+{
+	uint64_t now = a->n_beginning ? util__now_ns() : 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n_beginning; i++) {
+		const struct target *t = observer__find(a->observer, a->beginning[i].pid);
+
+		if (t && !t->nprobes && !t->ended && now < a->beginning[i].until_ns)
+			a->beginning[n++] = a->beginning[i];
+		else if (t)
+			attach__announce(a, t);
+	}
+	a->n_beginning = n;
+}
+
+/* One that matched is not in: said once, the rest is counted. */
+static void on_unreached(struct attach *a, const struct observer_event *e)
+{
+	const char *why = observer__error()[0] ? observer__error() : strerror(-e->err);
+
+	if (e->err == -ESRCH)
+		return; /* it has ended already */
+	log__printf(a->unreached++ ? LOG_DEBUG : LOG_WARN,
+		    "PID %d matches, but: %s; continuing without it", e->pid, why);
+}
+
 /* What the observer has to tell. */
 static void on_news(void *arg, const struct observer_event *e)
 {
-	const struct attach *a = arg;
+	struct attach *a = arg;
 	bool of_all = a->observer && observer__opts(a->observer)->faults_all;
 
 	switch (e->what) {
@@ -54,11 +107,88 @@ static void on_news(void *arg, const struct observer_event *e)
 		log_warn("no fast mode for PID %d, %s; uprobes instead", e->target->pid,
 			 observer__error());
 		break;
+	case OBSERVER_ANEW:
+		log_info("PID %d has loaded an allocator over the one that was sampled inside: "
+			 "in-use begins anew",
+			 e->target->pid);
+		break;
+	case OBSERVER_SAMPLES_ITSELF:
+		log_info("PID %d %s: in-use begins anew", e->target->pid,
+			 e->target->samples_itself
+				 ? "samples its allocations itself from now on"
+				 : "no longer samples its allocations itself and is probed");
+		break;
+	case OBSERVER_UNPROBED:
+		log_warn(
+			"the allocators of PID %d (%s), whose main thread has ended, are not seen: "
+			"attach to it alone to see them",
+			e->target->pid, e->target->comm);
+		break;
+	case OBSERVER_MOVED:
+		log_warn("PID %d (%s): the thread that its probes went by has ended; they go by "
+			 "thread %d now, and what happened in between was not seen",
+			 e->target->pid, e->target->comm, e->pid);
+		break;
+	case OBSERVER_STOPPED:
+		log_warn("PID %d (%s): its main thread has ended, and with it the probes on this "
+			 "kernel (before 6.12): attach again to see what its other threads "
+			 "allocate",
+			 e->target->pid, e->target->comm);
+		break;
+	case OBSERVER_UNSUPPORTED: log_warn("%s", observer__error()); break;
+	case OBSERVER_CAME: on_came(a, e->target); break;
+	case OBSERVER_LEFT:
+		log_info("PID %d (%s) does not match any more: it is let go", e->pid,
+			 e->target->comm);
+		break;
+	case OBSERVER_UNREACHED: on_unreached(a, e); break;
 	case OBSERVER_EXEC:
 		log__printf(of_all ? LOG_DEBUG : LOG_INFO, "PID %d is now '%s' (exec)", e->pid,
 			    e->target->comm);
 		break;
 	}
+}
+
+static bool wants(void *arg, int pid)
+{
+	const struct attach *a = arg;
+
+	return chooser__means(a->selector, pid);
+}
+
+static int choose(void *arg, pid_t pid)
+{
+	const struct attach *a = arg;
+
+	observer__choose(a->observer, pid);
+	return 0;
+}
+
+static void tell_none(struct attach *a)
+{
+	cleanup_free char *what = selector__text(a->selector);
+
+	if (a->waits || observer__living(a->observer))
+		return;
+	log_info("no process matches %s%s: waiting", what ? what : "",
+		 a->came ? " any more" : " now");
+	a->waits = true;
+}
+
+void attach__choose(struct attach *a)
+{
+	uint64_t now = util__now_ns();
+
+	if (!a->selector)
+		return;
+	if (now >= a->look_ns) {
+		chooser__each(a->selector, choose, a);
+		observer__choose_again(a->observer);
+		a->look_ns = util__now_ns() + LOOK_AGAIN_NS;
+	}
+	if (observer__living(a->observer))
+		observer__drop_ended(a->observer, now - min_of(now, KEEP_ENDED_NS));
+	tell_none(a);
 }
 
 static int open_parts(struct attach *a, const struct observer_opts *opts)
@@ -71,23 +201,76 @@ static int open_parts(struct attach *a, const struct observer_opts *opts)
 	return err ? err : runtimes__new(a->observer, a->symbolizer, &a->runtimes);
 }
 
+/* The kernel's links for many probes go by the memory of a process's main thread: where that has
+ * ended before others they find none. */
+static void prefer_single(struct attach_options *o)
+{
+	for (size_t i = 0; i < o->npids; i++) {
+		pid_t pid = proc_task__process(o->pids[i]);
+
+		if (proc_task__shows(pid) != pid)
+			o->tuning.method = PLAN_SINGLE;
+	}
+}
+
+/* A Go program whose heap profile is off, and that has no C allocator either. */
+static bool go_without_profile(pid_t pid)
+{
+	char why[GO_WHY_LEN];
+	struct go_program *t;
+	bool without;
+
+	if (go_program__open_started(pid, &t, why))
+		return false;
+	without = !go_program__facts(t)->cgo && go_program__profiling_off(t);
+	go_program__close(t);
+	return without;
+}
+
+/* Where every target has no profile to read, page faults tell what it touches. */
+static void prefer_faults(struct attach_options *o)
+{
+	for (size_t i = 0; i < o->npids; i++) {
+		if (!go_without_profile(proc_task__process(o->pids[i])))
+			return;
+	}
+	if (!o->npids || o->faults || o->fast)
+		return;
+	o->faults = o->faults_for_go = true;
+	log_warn("%s heap profile is off: page faults are sampled instead, as with --faults (what "
+		 "is touched, by stack); 'memwatch go -p %d --go-enable-memprofile' switches the "
+		 "heap profile on in the program",
+		 o->npids > 1 ? "the targets are Go programs whose"
+			      : "the target is a Go program whose",
+		 o->pids[0]);
+}
+
 int attach__prepare(struct attach_options *o, unsigned kinds)
 {
-	int err, status = alert_options__start(&o->alert);
+	int err, status;
 
+	kinds |= PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | filer__start(true);
+	status = alert_options__start(&o->alert);
 	if (status)
 		return status;
 	box__start(); /* said there if not: then there are no names */
-	kinds |= PRIVILEGE(OBSERVE) | PRIVILEGE(FILES) | PRIVILEGE(LIMITS);
 	if (o->alert.oom_log)
 		kinds |= PRIVILEGE(KERNEL_LOG);
-	if (o->faults)
-		kinds |= PRIVILEGE(PAGE_FRAMES);
-	if (o->tuning.method == PLAN_SINGLE)
-		kinds |= PRIVILEGE(PROBES);
-	err = privilege__keep(kinds);
-	if (!err)
-		return EXIT_DONE;
+	if (o->allow_signals)
+		kinds |= PRIVILEGE(SIGNAL) | PRIVILEGE(NICE);
+	/* what is seen of the targets decides on two more */
+	err = privilege__keep(kinds | PRIVILEGE(PAGE_FRAMES) | PRIVILEGE(PROBES));
+	if (!err) {
+		prefer_single(o);
+		prefer_faults(o);
+		kinds |= o->faults ? PRIVILEGE(PAGE_FRAMES) : 0;
+		kinds |= o->tuning.method == PLAN_SINGLE ? PRIVILEGE(PROBES) : 0;
+		err = privilege__keep(kinds);
+	}
+	if (!err) {
+		signals__watch();
+		return attach_options__check_files(o) ? EXIT_FAILED : EXIT_DONE;
+	}
 	log_error("failed to give up privileges: %s", strerror(-err));
 	return EXIT_FAILED;
 }
@@ -117,7 +300,10 @@ int attach__open(const struct attach_options *o, struct attach **ret)
 	if (!a)
 		return EXIT_FAILED;
 	opts.tell = on_news;
-	opts.tell_arg = a;
+	opts.arg = a;
+	a->selector = o->selector;
+	if (o->selector)
+		opts.wants = wants;
 	err = open_parts(a, &opts);
 	if (!err) {
 		*ret = a;
@@ -135,6 +321,7 @@ void attach__close(struct attach *a)
 	runtimes__free(a->runtimes);
 	observer__free(a->observer);
 	symbolizer__free(a->symbolizer);
+	free(a->beginning);
 	free(a);
 }
 
@@ -167,14 +354,22 @@ void attach__announce(struct attach *a, const struct target *t)
 		announce_go(t, version, cgo);
 	if (version && !cgo)
 		return;
-	if (!t->nprobes)
+	if (!t->nprobes && runtimes__go_begins(a->runtimes, t)) {
+		log_info("attached to PID %d (%s), a Go program that is being started: the "
+			 "runtime's own heap profile",
+			 t->pid, t->comm);
+		return;
+	}
+	if (!t->nprobes && !observer__gone(t))
 		log_warn("no allocation functions found in PID %d (%s): only its anonymous "
 			 "mappings are profiled%s",
 			 t->pid, t->comm, t->nmaps ? " (a static program without symbols?)" : "");
-	log_info("attached to PID %d (%s): %zu probes in %zu files, %s, %s", t->pid, t->comm,
-		 t->nprobes, t->nfiles,
-		 t->nfast ? "on code written into it (--fast)" : observer__method(a->observer),
-		 how);
+	log_info("attached to PID %d (%s): %zu probe%s in %zu file%s, %s, %s", t->pid, t->comm,
+		 t->nprobes, units__s(t->nprobes), t->nfiles, units__s(t->nfiles),
+		 t->samples_itself ? "of its own sampler (USDT otel_memory)"
+		 : t->nfast	   ? "on code written into it (--fast)"
+				   : observer__method(a->observer),
+		 t->samples_itself ? "weights as it gives them" : how);
 }
 
 int attach__add(struct attach *a, int pid)
@@ -199,12 +394,17 @@ int attach__poll(struct attach *a)
 {
 	int n = observer__poll(a->observer);
 
+	announce_beginning(a);
 	runtimes__tick(a->runtimes);
+	if (!observer__opts(a->observer)->faults_only)
+		silence__look(&a->silence, a->observer, a->runtimes);
 	return n;
 }
 
 int attach__snapshot(struct attach *a, struct snapshot_opts opts, struct profile **ret)
 {
 	opts.runtimes = a->runtimes;
-	return snapshot__take(a->observer, a->symbolizer, &opts, ret);
+	return observer__opts(a->observer)->faults_only
+		       ? snapshot__faults(a->observer, a->symbolizer, &opts, ret)
+		       : snapshot__heap(a->observer, a->symbolizer, &opts, ret);
 }

@@ -8,9 +8,13 @@
 
 #include "core/exit.h"
 #include "core/log.h"
-#include "core/units.h"
+#include "core/usage.h"
+#include "core/util.h"
+#include "core/util.h"
 #include "model/profile.h"
 #include "format/output.h"
+#include "run/pid_option.h"
+#include "sys/outfile.h"
 
 enum {
 	OPT_TIMELINE = 0x100,
@@ -32,7 +36,9 @@ enum {
 	OPT_TOUCHED,
 	OPT_LEAK_AFTER,
 	OPT_MAX_DEPTH,
+	OPT_HTTP,
 	OPT_FAST,
+	OPT_ALLOW_SIGNALS,
 };
 
 void attach_options__init(struct attach_options *o)
@@ -44,6 +50,12 @@ void attach_options__init(struct attach_options *o)
 	o->sample_index = "inuse_space";
 	o->top = 10;
 	alert_options__init(&o->alert);
+}
+
+void attach_options__clear(struct attach_options *o)
+{
+	alert_options__clear(&o->alert);
+	selector__free(take_ptr(o->selector));
 }
 
 static const struct argp_option options[] = {
@@ -72,22 +84,22 @@ static const struct argp_option options[] = {
 	 "is written, and 'not resident' in plain reports",
 	 2},
 	{"mmap", OPT_MMAP, NULL, 0,
-	 "put anonymous mappings into the profile too, labelled class=mmap (always in .txt and the "
-	 "view)",
+	 "list the target's own anonymous mappings too, in the view as in what is written, marked "
+	 "class=mmap; without it the header says how much they are",
 	 2},
 	{NULL, 0, NULL, 0, "What is measured:", 3},
 	{"sample-bytes", OPT_SAMPLE_BYTES, "SIZE", 0,
 	 "mean bytes between samples (default 512K, as Go's); 1 is every allocation", 3},
 	{"exact", OPT_EXACT, NULL, 0, "every allocation: the same as --sample-bytes 1", 3},
 	{"fast", OPT_FAST, NULL, 0,
-	 "write code into the target that samples there, instead of a trap into the kernel at every "
+	 "write code into the target that samples there, instead of a trap into the kernel at "
+	 "every "
 	 "call. The one mode that changes the target; where it cannot be done the "
 	 "reason is said and uprobes are used",
 	 3},
 	{"max-overhead", OPT_MAX_OVERHEAD, "PCT", 0,
-	 "keep the cost to the targets under PCT percent of one CPU: sample less, and take the "
-	 "allocator "
-	 "probes out if that is not enough",
+	 "keep the cost to the targets under PCT percent of one CPU: sample less, and if that is "
+	 "not enough put the allocator probes in for a short time now and then",
 	 3},
 	{"faults", OPT_FAULTS, "N", OPTION_ARG_OPTIONAL,
 	 "instead of allocations: which stacks made pages resident, by every N-th page fault "
@@ -97,7 +109,7 @@ static const struct argp_option options[] = {
 	{"follow", OPT_FOLLOW, NULL, 0, "children of the target too", 3},
 	{NULL, 0, NULL, 0, "What is shown:", 4},
 	{"max-depth", OPT_MAX_DEPTH, "N", 0,
-	 "frames kept of a stack, those nearest to the allocation (default and most: 2048)", 3},
+	 "frames kept of a stack, those nearest to the allocation (default and most: 1024)", 3},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects", 4},
 	{"top", OPT_TOP, "N", 0, "rows shown (default 10)", 4},
@@ -109,138 +121,92 @@ static const struct argp_option options[] = {
 	 "call a steady growth a likely leak after TIME (default 1m): until then it may be a cache "
 	 "that fills",
 	 4},
+	{"http", OPT_HTTP, "ADDR", OPTION_ARG_OPTIONAL,
+	 "serve the run as a page, live; ADDR is ADDR:PORT, :PORT or unix:PATH (default: a free "
+	 "port of "
+	 "127.0.0.1). The address with its token is printed",
+	 4},
 	{"plain", OPT_PLAIN, NULL, 0, "no full-screen view: a text report at each interval", 4},
 	{"json", OPT_JSON, NULL, 0, "the report on stdout as JSON, one profile at the end", 4},
 	{"quiet", 'q', NULL, 0, "no messages but errors, no live report", 4},
 	{"verbose", 'v', NULL, 0, "say what is done, and where each probe went", 4},
 	{0}};
 
-static void usage_error(struct argp_state *state, const char *what, const char *arg)
+#define TIMELINE_ENDINGS ".csv .json .svg .html"
+#define MAX_SAMPLE_BYTES (1ULL << 40)
+
+static void add_output(struct argp_state *state, struct attach_options *o, const char *arg)
 {
-	argp_error(state, "%s: '%s'", what, arg);
+	usage__file(state, "--output", arg, output__endings(), NULL);
+	if (o->noutputs == ATTACH_MAX_OUTPUTS)
+		argp_error(state, "--output: more than %d", ATTACH_MAX_OUTPUTS);
+	o->outputs[o->noutputs++] = arg;
 }
 
-static int parse_count(const char *arg, long max)
+/* Any name but one that promises another format. */
+static void set_record(struct argp_state *state, struct attach_options *o, const char *arg)
 {
-	char *end;
-	long v;
+	static const char *const others[] = {".pb.gz", ".folded", ".svg", ".html",
+					     ".json",  ".txt",	  ".csv", ".gz"};
+	size_t len = strlen(arg);
 
-	errno = 0;
-	v = strtol(arg, &end, 10);
-	if (errno || *end || end == arg || v < 1 || v > max || arg[0] == '+' || arg[0] == ' ')
-		return -EINVAL;
-	return v;
-}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		size_t n = strlen(others[i]);
 
-static bool parse_percent(const char *arg, double *ret)
-{
-	char *end;
-
-	if (arg[0] < '0' || arg[0] > '9')
-		return false;
-	*ret = strtod(arg, &end);
-	if (*end == '%')
-		end++;
-	return !*end && *ret > 0 && *ret <= 100000;
-}
-
-static bool has_ending(const char *name, const char *const *endings)
-{
-	size_t n = strlen(name);
-
-	for (; *endings; endings++) {
-		size_t m = strlen(*endings);
-
-		if (n > m && !strcmp(name + n - m, *endings))
-			return true;
+		if (len > n && !strcmp(arg + len - n, others[i]))
+			argp_error(state,
+				   "--record: '%s' would be no %s file but a recording, which "
+				   "'memwatch "
+				   "report' reads (name it FILE.mwr)",
+				   arg, others[i]);
 	}
-	return false;
-}
-
-static void parse_time(struct argp_state *state, const char *what, const char *arg, uint64_t min_ns,
-		       uint64_t *ret)
-{
-	if (units__parse_time(arg, ret) || *ret < min_ns || *ret > 366ULL * 86400 * 1000000000)
-		usage_error(state, what, arg);
+	usage__file(state, "--record", arg, "", &o->record);
 }
 
 static error_t parse_opt(int key, char *arg, struct argp_state *state)
 {
-	static const char *const timeline_endings[] = {".csv", ".json", ".svg", ".html", NULL};
 	struct attach_options *o = state->input;
 
 	switch (key) {
 	case ARGP_KEY_INIT: state->child_inputs[0] = &o->alert; break;
-	case 'd': parse_time(state, "no duration", arg, 1000000, &o->duration_ns); break;
-	case 'i':
-		parse_time(state, "no interval (at least 10ms)", arg, 10000000, &o->interval_ns);
-		break;
-	case 'o':
-		if (!output__known(arg))
-			argp_error(state, "output '%s': the name must end in one of %s", arg,
-				   output__endings());
-		if (o->noutputs == ATTACH_MAX_OUTPUTS)
-			argp_error(state, "more than %d outputs", ATTACH_MAX_OUTPUTS);
-		o->outputs[o->noutputs++] = arg;
-		break;
+	case 'd': o->duration_ns = usage__time(state, "--duration", arg, 1000000); break;
+	case 'i': o->interval_ns = usage__time(state, "--interval", arg, 10000000); break;
+	case 'o': add_output(state, o, arg); break;
 	case OPT_TIMELINE:
-		if (!has_ending(arg, timeline_endings))
-			argp_error(state,
-				   "timeline '%s': the name must end in .csv, .json, .svg or .html",
-				   arg);
-		o->timeline = arg;
+		usage__file(state, "--timeline", arg, TIMELINE_ENDINGS, &o->timeline);
 		break;
-	case OPT_RECORD: o->record = arg; break;
-	case OPT_PEAK:
+	case OPT_RECORD: set_record(state, o, arg); break;
+	case OPT_PEAK: usage__file(state, "--peak", arg, output__endings(), &o->peak); break;
 	case OPT_PEAK_RSS:
-		if (!output__known(arg))
-			argp_error(state, "peak '%s': the name must end in one of %s", arg,
-				   output__endings());
-		*(key == OPT_PEAK ? &o->peak : &o->peak_rss) = arg;
+		usage__file(state, "--peak-rss", arg, output__endings(), &o->peak_rss);
 		break;
 	case OPT_SAMPLE_BYTES:
-		if (units__parse_size(arg, &o->sample_bytes) || !o->sample_bytes ||
-		    o->sample_bytes > 1ULL << 40)
-			usage_error(state, "no sampling size (1 to 1T)", arg);
+		o->sample_bytes = usage__size(state, "--sample-bytes", arg, MAX_SAMPLE_BYTES);
 		break;
 	case OPT_EXACT: o->sample_bytes = 1; break;
 	case OPT_FAST: o->fast = true; break;
-	case OPT_SAMPLE_INDEX:
-		if (profile__heap_type(arg) < 0)
-			usage_error(state,
-				    "no sample type (inuse_space, inuse_objects, alloc_space, "
-				    "alloc_objects)",
-				    arg);
-		o->sample_index = arg;
-		break;
+	case OPT_SAMPLE_INDEX: o->sample_index = usage__sample_type(state, arg); break;
 	case OPT_TOP:
-		o->top = parse_count(arg, 1000000);
-		if (o->top < 0)
-			usage_error(state, "no number of rows", arg);
+		o->top = (int)usage__count(state, "--top", arg, 1, 1000000, "number of rows");
 		break;
 	case OPT_MAX_OVERHEAD:
-		if (!parse_percent(arg, &o->max_overhead))
-			usage_error(state, "no percentage", arg);
+		o->max_overhead = usage__percent(state, "--max-overhead", arg);
 		break;
 	case OPT_PLAIN: o->plain = true; break;
 	case OPT_FOLLOW: o->follow = true; break;
 	case OPT_MAX_DEPTH:
-		o->max_depth = parse_count(arg, MW_MAX_FRAMES);
-		if (o->max_depth <= 0)
-			usage_error(state, "no number of frames up to 2048", arg);
+		o->max_depth = (int)usage__count(state, "--max-depth", arg, 1, MW_MAX_FRAMES,
+						 "number of frames");
 		break;
+	case OPT_HTTP: o->http = arg ? arg : ""; break;
 	case OPT_JSON: o->json = true; break;
 	case OPT_FAULTS:
 		o->faults = true;
-		if (arg) {
-			int n = parse_count(arg, 1 << 24);
-
-			if (n <= 0)
-				usage_error(state, "no number of page faults", arg);
-			o->fault_period = n;
-		}
+		if (arg)
+			o->fault_period = (uint32_t)usage__count(state, "--faults", arg, 1, 1 << 24,
+								 "number of page faults");
 		break;
-	case OPT_LEAK_AFTER: parse_time(state, "no time", arg, 0, &o->leak_after_ns); break;
+	case OPT_LEAK_AFTER: o->leak_after_ns = usage__time(state, "--leak-after", arg, 0); break;
 	case OPT_HISTOGRAMS: o->histograms = true; break;
 	case OPT_LEDGER: o->ledger = true; break;
 	case OPT_TOUCHED: o->touched = true; break;
@@ -260,13 +226,17 @@ static error_t parse_pid(int key, char *arg, struct argp_state *state)
 	struct attach_options *o = state->input;
 	int pid;
 
+	if (key == ARGP_KEY_INIT)
+		state->child_inputs[0] = &o->selector;
+	if (key == OPT_ALLOW_SIGNALS) {
+		o->allow_signals = true;
+		return 0;
+	}
 	if (key != 'p')
-		return ARGP_ERR_UNKNOWN;
-	pid = parse_count(arg, 1 << 30);
-	if (pid < 0)
-		usage_error(state, "no process ID", arg);
+		return key == ARGP_KEY_INIT ? 0 : ARGP_ERR_UNKNOWN;
+	pid = pid_option__parse(state, arg);
 	if (o->npids == ATTACH_MAX_PIDS)
-		argp_error(state, "more than %d processes", ATTACH_MAX_PIDS);
+		argp_error(state, "--pid: more than %d processes", ATTACH_MAX_PIDS);
 	for (size_t i = 0; i < o->npids; i++) {
 		if (o->pids[i] == pid)
 			return 0;
@@ -276,10 +246,47 @@ static error_t parse_pid(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option pid_options[] = {
-	{"pid", 'p', "PID", 0, "the process to attach to; may repeat", 0}, {0}};
+	{"pid", 'p', "PID", 0,
+	 "the process to attach to, by its number or, where only one has it, its name; may repeat",
+	 0},
+	{"allow-signals", OPT_ALLOW_SIGNALS, NULL, 0,
+	 "keys of the view may change the process: X and F9 send signals, F7 and F8 set its nice "
+	 "value",
+	 0},
+	{0}};
 
 static const struct argp_child children[] = {
 	{&alert_options_argp, 0, NULL, 0}, {&output_mode_argp, 0, NULL, 0}, {0}};
 
 const struct argp attach_options_argp = {options, parse_opt, NULL, NULL, children, NULL, NULL};
-const struct argp attach_pid_argp = {pid_options, parse_pid, NULL, NULL, NULL, NULL, NULL};
+static const struct argp_child pid_children[] = {{&selector_options_argp, 0, NULL, 0}, {0}};
+const struct argp attach_pid_argp = {pid_options, parse_pid, NULL, NULL, pid_children, NULL, NULL};
+
+static int check_one(const char *option, const char *path)
+{
+	cleanup_free char *name = NULL;
+	int err = path ? output__expand(path, 0, &name) : 0;
+
+	if (path && !err)
+		err = outfile__check(name);
+	if (err)
+		log_error("%s: '%s' cannot be written: %s", option, path, outfile__strerror(err));
+	return err;
+}
+
+int attach_options__check_files(const struct attach_options *o)
+{
+	const char *const option[] = {"--timeline", "--record", "--peak", "--peak-rss"};
+	const char *const path[] = {o->timeline, o->record, o->peak, o->peak_rss};
+	int err = 0, e;
+
+	for (size_t i = 0; i < o->noutputs; i++) {
+		e = check_one("--output", o->outputs[i]);
+		err = err ? err : e;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(path); i++) {
+		e = check_one(option[i], path[i]);
+		err = err ? err : e;
+	}
+	return err;
+}

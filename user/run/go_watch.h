@@ -6,8 +6,6 @@
 #ifndef RUN_GO_WATCH_H
 #define RUN_GO_WATCH_H
 
-#include "go/go_heap.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,8 +29,5 @@ struct go_watch_opts {
  * handlers: SIGINT, SIGTERM and SIGUSR1 are blocked meanwhile and taken from a descriptor.
  */
 int go_watch__run(const struct go_watch_opts *o);
-
-/* The exit status for an error of go_target__open. */
-int go_watch__exit_of(int err);
 
 #endif

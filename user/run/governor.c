@@ -7,8 +7,10 @@
 #include "core/units.h"
 #include "core/util.h"
 
-#define LOOK_NS 1000000000ULL
-#define PATIENCE 2		      /* looks above the limit before something is done */
+#define LOOK_NS 250000000ULL
+#define PATIENCE 2 /* looks above the limit before something is done */
+#define PACE_NS 250000000ULL
+#define PACE_SAMPLES 2000 /* a second, at most for long: 5 to 10 us each with its free */
 #define MAX_SAMPLE_BYTES (1ULL << 36) /* beyond this nothing is sampled any more */
 
 void governor__init(struct governor *g, double max_percent, uint64_t now_ns)
@@ -16,16 +18,6 @@ void governor__init(struct governor *g, double max_percent, uint64_t now_ns)
 	memset(g, 0, sizeof(*g));
 	g->max_percent = max_percent;
 	g->last_ns = now_ns;
-}
-
-static void detach(struct governor *g, struct observer *o, double percent)
-{
-	g->detached = true;
-	observer__detach_allocators(o);
-	log_warn("the allocator probes cost the target %.1f %% of a CPU, more than --max-overhead "
-		 "%.1f: "
-		 "taken out; the profile stays as it was now, the rest goes on",
-		 percent, g->max_percent);
 }
 
 static void slow_down(struct observer *o, double percent)
@@ -37,32 +29,115 @@ static void slow_down(struct observer *o, double percent)
 		 units__size(size, sizeof(size), observer__sample_bytes(o)));
 }
 
-void governor__tick(struct governor *g, struct observer *o, uint64_t now_ns)
+/* Probes that windows take out and put in. */
+static bool has_probes(const struct observer *o)
 {
-	uint64_t c[MW_C_COUNT];
-	double cost, percent, sampling;
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
+		if (t->nprobes && !t->nfast && !t->samples_itself && !t->ended)
+			return true;
+	}
+	return false;
+}
 
-	if (g->max_percent <= 0 || g->detached || now_ns - g->last_ns < LOOK_NS ||
+static bool has_stubs(const struct observer *o)
+{
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
+		if (t->nfast && !t->ended)
+			return true;
+	}
+	return false;
+}
+
+/* Samples a second follow no allocation rate. */
+static void pace(struct governor *g, struct observer *o, uint64_t now_ns)
+{
+	uint64_t c[MW_C_COUNT], rate = observer__sample_bytes(o), was = rate;
+	double per_second;
+
+	if (now_ns - g->pace.last_ns < PACE_NS || rate <= 1 || !has_stubs(o) ||
 	    observer__counters(o, NULL, c))
 		return;
-	observer__cost_ns(o, c, &cost);
-	percent = 100 * (cost - g->last_cost_ns) / (double)(now_ns - g->last_ns);
-	sampling = 100 * ((double)c[MW_C_SAMPLE_NS] - g->last_sample_ns) /
-		   (double)(now_ns - g->last_ns);
+	per_second = (double)(c[MW_C_SAMPLED_ALLOCS] - g->pace.last_samples) * 1e9 /
+		     (double)(now_ns - g->pace.last_ns);
+	if (!g->pace.wanted)
+		g->pace.wanted = rate;
+	else
+		for (; per_second > PACE_SAMPLES && rate < MAX_SAMPLE_BYTES; per_second /= 2)
+			rate *= 2;
+	/* back in steps, and not at once: a pause is no reason to be surprised by what follows */
+	if (rate == was && rate > g->pace.wanted && per_second < PACE_SAMPLES / 4.0)
+		rate = max_of(rate / 2, g->pace.wanted);
+	g->pace.last_ns = now_ns;
+	g->pace.last_samples = c[MW_C_SAMPLED_ALLOCS];
+	if (rate == was)
+		return;
+	observer__set_rate(o, rate);
+	log__printf(rate > g->pace.told ? LOG_INFO : LOG_DEBUG,
+		    "much is allocated: one sample per %lukB for now", (unsigned long)rate >> 10);
+	g->pace.told = max_of(g->pace.told, rate);
+}
+
+/* The probes alone cost too much. */
+static void begin_windows(struct governor *g, struct observer *o, double cost, double percent)
+{
+	windows__begin(&g->windows, o, cost, percent / 100, g->max_percent / 100);
+	log__printf(g->told ? LOG_DEBUG : LOG_WARN,
+		    "the allocator probes cost the target %.1f %% of a CPU, more than "
+		    "--max-overhead %.1f: they work in windows from now on (what was allocated is "
+		    "estimated from them, what is in use by a walk of the heap)",
+		    percent, g->max_percent);
+	g->told = true;
+}
+
+static void look(struct governor *g, struct observer *o, const uint64_t *c, double cost,
+		 uint64_t now_ns)
+{
+	double since = (double)(now_ns - g->last_ns);
+	double percent = 100 * (cost - g->last_cost_ns) / since;
+	double sampling = 100 * ((double)c[MW_C_SAMPLE_NS] - g->last_sample_ns) / since;
+
 	g->last_ns = now_ns;
 	g->last_cost_ns = cost;
 	g->last_sample_ns = (double)c[MW_C_SAMPLE_NS];
-	if (percent <= g->max_percent) {
-		g->over = 0;
-		return;
-	}
-	if (++g->over < PATIENCE)
+	g->over = percent > g->max_percent ? g->over + 1 : 0;
+	if (g->over < PATIENCE)
 		return;
 	g->over = 0;
 	/* In exact mode frees are matched outside of the kernel, so the rate cannot change. */
 	if (observer__sample_bytes(o) > 1 && percent - sampling / 2 < g->max_percent &&
 	    observer__sample_bytes(o) < MAX_SAMPLE_BYTES)
 		slow_down(o, percent);
-	else
-		detach(g, o, percent);
+	else if (has_probes(o))
+		begin_windows(g, o, cost, percent);
+}
+
+void governor__tick(struct governor *g, struct observer *o, uint64_t now_ns)
+{
+	bool in_windows = g->windows.state != WINDOWS_ALWAYS;
+	uint64_t c[MW_C_COUNT];
+	double cost;
+
+	pace(g, o, now_ns);
+	if (g->max_percent <= 0 || (!in_windows && now_ns - g->last_ns < LOOK_NS) ||
+	    observer__counters(o, NULL, c))
+		return;
+	observer__cost_ns(o, c, &cost);
+	if (!in_windows) {
+		look(g, o, c, cost, now_ns);
+	} else if (!windows__tick(&g->windows, o, cost, g->max_percent / 100, now_ns)) {
+		g->last_ns = now_ns;
+		g->last_cost_ns = cost;
+		g->last_sample_ns = (double)c[MW_C_SAMPLE_NS];
+	}
+}
+
+uint64_t governor__due_ns(const struct governor *g)
+{
+	return g->windows.state == WINDOWS_ALWAYS ? UINT64_MAX : g->windows.next_ns;
+}
+
+void governor__finish(struct governor *g, struct observer *o)
+{
+	if (g->windows.state != WINDOWS_ALWAYS)
+		windows__end(&g->windows, o);
 }

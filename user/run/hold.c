@@ -2,9 +2,12 @@
 /*
  * hold.c - the command of `run` under ptrace, by a thread of its own: the kernel lets only the
  * thread that traces a process go on with it, and a signal must not wait for a report that is
- * being written. The thread stops the command at each exec and at each library that the dynamic
- * linker maps, asks the loop to look at it (hold__serve), and lets it go on. When memwatch ends,
- * however it does, the kernel lets all of them go.
+ * being written. The thread stops the command at each exec, at each library that the dynamic
+ * linker maps, and at its end, asks the loop to look at it (hold__serve), and lets it go on. When
+ * memwatch ends, however it does, the kernel lets all of them go.
+ *
+ * What else is to be done to a process that is traced (the stubs of --fast) the thread does for the
+ * loop, at any moment (run_in_tracer).
  */
 #include "run/hold.h"
 
@@ -18,7 +21,6 @@
 #include <sys/eventfd.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,23 +28,26 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/util.h"
+#include "fast/remote.h"
 #include "run/attach.h"
+#include "run/linker.h"
 #include "sys/privilege.h"
-#include "sys/procmap.h"
+#include "sys/proc_status.h"
 #include "sys/signals.h"
 
-#define MAX_LINKERS 64 /* processes inside their dynamic linkers at one time; others go on */
 #define MAX_HOLD_SECONDS 5
 #define SERVE_POLLS 64 /* readings of events before a look at a held process */
-
-/* A process that is followed through its dynamic linker. */
-struct linker {
-	pid_t pid;
-	uint64_t lo, hi; /* where the linker is mapped */
-	bool in_call;	 /* the next stop is the end of a system call */
-};
+#define WAKE SIGRTMIN  /* interrupts the thread where it waits */
+#define WAKE_NS 1000000
+/* The status of a stop at which system calls can be made by a thread. */
+#define AT_REST (PTRACE_EVENT_STOP << 16 | SIGTRAP << 8 | 0x7f)
 
 enum hold_state { HOLD_FORKED, HOLD_FIRST, HOLD_RUNS, HOLD_ENDED };
+
+struct stop {
+	pid_t tid; /* 0: none */
+	int status;
+};
 
 struct hold {
 	pid_t pid;
@@ -50,16 +55,30 @@ struct hold {
 	int go, report; /* pipes to and from the child, of use until exec */
 	bool follow, thread_runs;
 	pthread_t thread;
-	struct linker linkers[MAX_LINKERS];
-	size_t n_linkers;
+	struct remote_host host; /* the thread */
+	struct linker *linkers;	 /* processes inside their dynamic linkers */
+	size_t n_linkers, linkers_cap;
+	pid_t *seen; /* processes that were held at their first instruction */
+	size_t n_seen, seen_cap;
+	struct stop now;   /* being looked into */
+	struct stop *late; /* that were taken notice of meanwhile */
+	size_t n_late, late_cap;
 
 	int ask; /* eventfd: the thread waits for an answer */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	enum hold_state state;
 	pid_t asked; /* the process to look at; 0: none */
+	bool ends;   /* it is asked because it ends */
 	bool deaf;   /* nobody answers any more */
-	int status;  /* of waitpid, at the end */
+	bool over;   /* the thread has ended */
+	struct {     /* what the thread is to do; see run_in_tracer */
+		int (*fn)(void *arg);
+		void *arg;
+		bool begun;
+		int result;
+	} task;
+	int status; /* of waitpid, at the end */
 };
 
 /* Child: until exec only what is safe after fork. Says over the pipe why exec failed. If memwatch
@@ -120,8 +139,94 @@ static void set_state(struct hold *h, enum hold_state state)
 	pthread_mutex_unlock(&h->lock);
 }
 
+/* Called with the lock. */
+static void do_task(struct hold *h)
+{
+	int result;
+
+	if (!h->task.fn)
+		return;
+	h->task.begun = true;
+	pthread_mutex_unlock(&h->lock);
+	result = h->task.fn(h->task.arg);
+	pthread_mutex_lock(&h->lock);
+	h->task.result = result;
+	h->task.fn = NULL;
+	pthread_cond_broadcast(&h->changed);
+}
+
+static void wait_moment(struct hold *h)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += WAKE_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	pthread_cond_timedwait(&h->changed, &h->lock, &until);
+}
+
+/* The loop has something done by the thread, which waits for news of processes or for the loop. */
+static int run_in_tracer(void *arg, int (*fn)(void *fn_arg), void *fn_arg)
+{
+	struct hold *h = arg;
+	int result = -ESRCH;
+
+	pthread_mutex_lock(&h->lock);
+	h->task.begun = false;
+	h->task.arg = fn_arg;
+	h->task.fn = fn;
+	pthread_cond_broadcast(&h->changed);
+	while (h->task.fn && (h->task.begun || !h->over)) {
+		if (h->task.begun) {
+			pthread_cond_wait(&h->changed, &h->lock);
+			continue;
+		}
+		pthread_kill(h->thread, WAKE); /* it may be just about to wait: again then */
+		wait_moment(h);
+	}
+	if (!h->task.fn)
+		result = h->task.result;
+	h->task.fn = NULL;
+	pthread_mutex_unlock(&h->lock);
+	return result;
+}
+
+/* In the thread, for a task. */
+static bool take_stop(void *arg, pid_t tid, int *ret_status)
+{
+	struct hold *h = arg;
+
+	if (h->now.tid == tid) {
+		*ret_status = h->now.status;
+		return true;
+	}
+	for (size_t i = 0; i < h->n_late; i++) {
+		if (h->late[i].tid != tid)
+			continue;
+		*ret_status = h->late[i].status;
+		h->late[i] = h->late[--h->n_late];
+		return true;
+	}
+	return false;
+}
+
+static void give_stop_back(void *arg, pid_t tid, int status)
+{
+	struct hold *h = arg;
+
+	if (h->now.tid == tid)
+		h->now.status = status;
+	else if (!array_reserve(h->late, h->late_cap, h->n_late + 1))
+		h->late[h->n_late++] = (struct stop){tid, status};
+	else
+		ptrace(PTRACE_CONT, tid, NULL, (void *)(long)remote__signal_of(status));
+}
+
 /* Has the loop look at a process that is stopped; returns when it has. */
-static void ask(struct hold *h, pid_t pid)
+static void ask(struct hold *h, pid_t pid, bool ends)
 {
 	struct timespec until;
 	int err = 0;
@@ -130,10 +235,13 @@ static void ask(struct hold *h, pid_t pid)
 	until.tv_sec += MAX_HOLD_SECONDS; /* a report may be being written; the first hold waits */
 	pthread_mutex_lock(&h->lock);
 	h->asked = pid;
+	h->ends = ends;
 	pthread_cond_broadcast(&h->changed);
 	eventfd_write(h->ask, 1);
 	while (h->asked && !h->deaf && !err) {
-		if (h->state == HOLD_FIRST && pid == h->pid)
+		if (h->task.fn)
+			do_task(h);
+		else if (h->state == HOLD_FIRST && pid == h->pid)
 			pthread_cond_wait(&h->changed, &h->lock);
 		else
 			err = pthread_cond_timedwait(&h->changed, &h->lock, &until);
@@ -141,53 +249,6 @@ static void ask(struct hold *h, pid_t pid)
 	h->asked = 0;
 	pthread_mutex_unlock(&h->lock);
 }
-
-/* Where the dynamic linker is mapped; false in a static program (which has none). */
-static bool find_linker(int pid, uint64_t *lo, uint64_t *hi)
-{
-	const struct procmap_entry *e;
-	struct procmap *maps;
-	uint64_t base = 0;
-	cleanup_free char *auxv = NULL;
-	char path[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
-	n = util__read_file(path, 65536, &auxv);
-	for (ssize_t i = 0; i + 16 <= n; i += 16) {
-		uint64_t pair[2];
-
-		memcpy(pair, auxv + i, sizeof(pair));
-		if (pair[0] == 7) /* AT_BASE */
-			base = pair[1];
-	}
-	if (!base || procmap__read(pid, &maps))
-		return false;
-	e = procmap__find(maps, base);
-	*lo = *hi = 0;
-	for (size_t i = 0; e && i < maps->n; i++) {
-		const struct procmap_entry *x = &maps->entries[i];
-
-		if (x->ino != e->ino || x->dev_major != e->dev_major ||
-		    x->dev_minor != e->dev_minor)
-			continue;
-		if (!*lo)
-			*lo = x->start;
-		*hi = x->end;
-	}
-	procmap__free(maps);
-	return *hi > *lo;
-}
-
-#if defined(__x86_64__)
-#define REG_NR(r) ((r).orig_rax)
-#define REG_IP(r) ((r).rip)
-#define REG_PROT(r) ((r).rdx)
-#else
-#define REG_NR(r) ((r).regs[8])
-#define REG_IP(r) ((r).pc)
-#define REG_PROT(r) ((r).regs[2])
-#endif
 
 static struct linker *linker_of(struct hold *h, pid_t pid)
 {
@@ -210,18 +271,33 @@ static void leave_linker(struct hold *h, pid_t pid)
 		set_state(h, HOLD_RUNS);
 }
 
+/* It is held when exec has returned, before the first instruction: then it can make other system
+ * calls, too. */
 static void on_exec(struct hold *h, pid_t pid)
 {
-	struct linker l = {.pid = pid, .in_call = true}; /* exec itself has yet to return */
+	struct linker *l = linker_of(h, pid);
 
-	leave_linker(h, pid);
 	if (pid == h->pid && h->state == HOLD_FORKED)
 		set_state(h, HOLD_FIRST);
-	ask(h, pid);
-	if (h->n_linkers < MAX_LINKERS && find_linker(pid, &l.lo, &l.hi))
-		h->linkers[h->n_linkers++] = l;
-	else if (pid == h->pid && h->state == HOLD_FIRST)
+	if (!l && !array_reserve(h->linkers, h->linkers_cap, h->n_linkers + 1))
+		l = &h->linkers[h->n_linkers++];
+	if (l) {
+		*l = (struct linker){.pid = pid, .in_exec = true, .in_call = true};
+		return;
+	}
+	ask(h, pid, false);
+	if (pid == h->pid && h->state == HOLD_FIRST)
 		set_state(h, HOLD_RUNS);
+}
+
+static void on_exec_returned(struct hold *h, struct linker *l)
+{
+	pid_t pid = l->pid;
+
+	l->in_exec = l->in_call = false;
+	ask(h, pid, false);
+	if (!linker__find(pid, l)) /* a static program */
+		leave_linker(h, pid);
 }
 
 static void on_call(struct hold *h, pid_t pid)
@@ -229,96 +305,173 @@ static void on_call(struct hold *h, pid_t pid)
 	struct linker *l = linker_of(h, pid);
 	struct user_regs_struct regs;
 
-	if (!l || ptrace(PTRACE_GETREGS, pid, NULL, &regs))
+	if (!l)
 		return;
-	if (!l->in_call && (REG_IP(regs) < l->lo || REG_IP(regs) >= l->hi)) {
+	if (l->in_call)
+		h->now.status = AT_REST;
+	if (l->in_exec) {
+		on_exec_returned(h, l);
+		return;
+	}
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs))
+		return;
+	if (!l->in_call && linker__left(l, &regs)) {
 		leave_linker(h, pid);
 		return;
 	}
 	if (l->in_call &&
 	    ((REG_NR(regs) == SYS_mmap && (REG_PROT(regs) & 4)) || REG_NR(regs) == SYS_mprotect))
-		ask(h, pid);
+		ask(h, pid, false);
 	l->in_call = !l->in_call;
 }
 
 /* A process, not a thread: those are in their process's look. */
 static bool is_process(pid_t pid)
 {
-	cleanup_free char *text = NULL;
-	char path[64];
-	const char *p;
+	struct proc_status s;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (util__read_file(path, 65536, &text) <= 0)
-		return false;
-	p = strstr(text, "\nTgid:\t");
-	return p && strtol(p + 7, NULL, 10) == pid;
+	return !proc_status__read(pid, &s) && s.tgid == pid;
+}
+
+static bool was_seen(const struct hold *h, pid_t pid)
+{
+	for (size_t i = 0; i < h->n_seen; i++) {
+		if (h->seen[i] == pid)
+			return true;
+	}
+	return pid == h->pid;
+}
+
+static void forget(struct hold *h, pid_t pid)
+{
+	leave_linker(h, pid);
+	for (size_t i = 0; i < h->n_seen; i++) {
+		if (h->seen[i] == pid)
+			h->seen[i--] = h->seen[--h->n_seen];
+	}
+}
+
+/* At the first instruction of a child, or interrupted for a task. False: it is let go for good. */
+static bool on_trap(struct hold *h, pid_t pid)
+{
+	if (was_seen(h, pid) || !is_process(pid))
+		return true;
+	if (!h->follow)
+		return false; /* of clone() without a signal at its end */
+	if (!array_reserve(h->seen, h->seen_cap, h->n_seen + 1))
+		h->seen[h->n_seen++] = pid;
+	ask(h, pid, false);
+	return true;
 }
 
 static void on_stop(struct hold *h, pid_t pid, int status)
 {
 	int sig = WSTOPSIG(status), event = status >> 16;
+	bool stays = true;
 
-	if (event == PTRACE_EVENT_STOP) {
-		if (sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) {
-			ptrace(PTRACE_LISTEN, pid, NULL, NULL); /* stopped, as without us */
-			return;
-		}
-		if (sig == SIGTRAP && pid != h->pid && is_process(pid))
-			ask(h, pid); /* a new child */
-		sig = 0;
-	} else if (event) {
-		if (event == PTRACE_EVENT_EXEC)
-			on_exec(h, pid);
-		sig = 0;
-	} else if (sig == (SIGTRAP | 0x80)) {
+	h->now = (struct stop){pid, status};
+	if (event == PTRACE_EVENT_STOP && sig == SIGTRAP) {
+		stays = on_trap(h, pid);
+	} else if (event == PTRACE_EVENT_STOP && sig != SIGCONT) {
+		h->now.tid = 0;
+		ptrace(PTRACE_LISTEN, pid, NULL, NULL); /* stopped, as without us */
+		return;
+	} else if (event == PTRACE_EVENT_EXEC) {
+		on_exec(h, pid);
+	} else if (event == PTRACE_EVENT_EXIT && is_process(pid)) {
+		ask(h, pid, true);
+	} else if (!event && sig == (SIGTRAP | 0x80)) {
 		on_call(h, pid);
-		sig = 0;
 	}
-	ptrace(linker_of(h, pid) ? PTRACE_SYSCALL : PTRACE_CONT, pid, NULL, (void *)(long)sig);
+	sig = remote__signal_of(h->now.status);
+	h->now.tid = 0;
+	ptrace(!stays		   ? PTRACE_DETACH
+	       : linker_of(h, pid) ? PTRACE_SYSCALL
+				   : PTRACE_CONT,
+	       pid, NULL, (void *)(long)sig);
+}
+
+static void on_news(struct hold *h, pid_t pid, int status)
+{
+	if (WIFSTOPPED(status)) {
+		on_stop(h, pid, status);
+		return;
+	}
+	forget(h, pid);
+	if (pid == h->pid) {
+		h->status = status;
+		set_state(h, HOLD_ENDED);
+	}
+}
+
+/* Until nothing is traced any more. */
+static void trace_all(struct hold *h)
+{
+	for (;;) {
+		pid_t pid;
+		int status;
+
+		pthread_mutex_lock(&h->lock);
+		do_task(h);
+		pthread_mutex_unlock(&h->lock);
+		if (h->n_late) {
+			pid = h->late[--h->n_late].tid;
+			status = h->late[h->n_late].status;
+		} else {
+			pid = waitpid(-1, &status, __WALL | __WNOTHREAD);
+		}
+		if (pid > 0)
+			on_news(h, pid, status);
+		else if (errno != EINTR)
+			return;
+	}
+}
+
+/* Wakes up, nothing else. */
+static void on_wake(int sig)
+{
 }
 
 static void *trace(void *arg)
 {
-	long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
+	/* threads, too: any of them may call exec */
+	long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT |
+		       PTRACE_O_TRACECLONE;
 	struct hold *h = arg;
-	int status, err;
-	pid_t pid;
+	sigset_t wake;
+	int err;
 
+	h->host.tracer = gettid();
+	sigemptyset(&wake);
+	sigaddset(&wake, WAKE);
+	pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
 	if (h->follow)
-		options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+		options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
 	err = ptrace(PTRACE_SEIZE, h->pid, NULL, (void *)options) ? errno : 0;
 	if (err)
 		log_debug("failed to trace the command: %s", strerror(err));
 	if (err || write(h->go, "", 1) != 1) {
 		set_state(h, HOLD_ENDED);
-		return NULL;
+	} else {
+		trace_all(h);
 	}
-	for (;;) {
-		pid = waitpid(-1, &status, __WALL | __WNOTHREAD);
-		if (pid < 0 && errno == EINTR)
-			continue;
-		if (pid < 0)
-			break;
-		if (WIFSTOPPED(status)) {
-			on_stop(h, pid, status);
-			continue;
-		}
-		leave_linker(h, pid);
-		if (pid == h->pid) {
-			h->status = status;
-			set_state(h, HOLD_ENDED);
-		}
-	}
+	pthread_mutex_lock(&h->lock);
+	h->over = true;
+	pthread_cond_broadcast(&h->changed);
+	pthread_mutex_unlock(&h->lock);
 	return NULL;
 }
 
 int hold__start(struct hold *h, bool follow)
 {
+	const struct sigaction woken = {.sa_handler = on_wake};
 	sigset_t all, old;
 	int err = 0;
 
 	h->follow = follow;
+	h->host = (struct remote_host){
+		.run = run_in_tracer, .take = take_stop, .give_back = give_stop_back, .arg = h};
+	sigaction(WAKE, &woken, NULL);
 	h->ask = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->ask < 0)
 		err = errno;
@@ -353,12 +506,18 @@ void hold__serve(struct hold *h, struct attach *a)
 {
 	const struct target *t;
 	eventfd_t asks;
+	bool ends;
 	pid_t pid;
 
 	eventfd_read(h->ask, &asks);
 	pthread_mutex_lock(&h->lock);
 	pid = h->asked;
+	ends = h->ends;
+	h->deaf = !a;
+	pthread_cond_broadcast(&h->changed);
 	pthread_mutex_unlock(&h->lock);
+	if (!a)
+		return;
 	if (!pid) { /* it was let go for want of an answer */
 		observer__set_children_held(a->observer, false);
 		return;
@@ -368,11 +527,12 @@ void hold__serve(struct hold *h, struct attach *a)
 		;
 	t = observer__find(a->observer, pid);
 	if (t && !t->ended) {
-		int err = observer__rescan(a->observer, t);
+		int err = ends ? 0 : observer__rescan(a->observer, t);
 
 		if (err && err != -ESRCH)
 			log_debug("rescan: %s", strerror(-err));
-		/* held here, the first stacks need not be cut short */
+		/* held here, the first stacks need not be cut short; nor those after its last
+		 * dlopen, whose files can be had as long as it is there */
 		observer__wait_tables(a->observer);
 	}
 	pthread_mutex_lock(&h->lock);
@@ -394,18 +554,23 @@ static enum hold_state wait_for_ask(struct hold *h)
 	return state;
 }
 
+static int not_attached(int err)
+{
+	log_error("failed to attach to the command: %s",
+		  observer__error()[0] ? observer__error() : strerror(-err));
+	return err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
+}
+
 int hold__attach(struct hold *h, struct attach *a)
 {
 	const struct target *t;
 	int err;
 
 	wait_for_ask(h);
+	observer__set_host(a->observer, &h->host);
 	err = observer__add(a->observer, h->pid, &t);
-	if (err) {
-		log_error("failed to attach to the command: %s",
-			  observer__error()[0] ? observer__error() : strerror(-err));
-		return err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
-	}
+	if (err)
+		return not_attached(err);
 	observer__set_children_held(a->observer, h->follow);
 	do
 		hold__serve(h, a);

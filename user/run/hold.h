@@ -2,10 +2,11 @@
 /*
  * hold.h - starts a command and holds it until the probes are in.
  *
- * The child stops at its exec (ptrace), then at every mmap of the dynamic linker that maps a file
- * executable: each time its allocators are probed before it goes on. At the first system call
- * from outside the dynamic linker the libraries it was linked with are all there, and it is let
- * go. If memwatch dies before that, the kernel lets it go.
+ * The child stops when its exec returns (ptrace), then at every mmap of the dynamic linker that
+ * maps a file executable: each time its allocators get probes, or stubs (--fast), before it goes
+ * on. At the first system call from outside the dynamic linker the libraries it was linked with are
+ * all there, and it is let go. At its end it is held once more, until the unwind tables of what it
+ * loaded last are built. If memwatch dies before that, the kernel lets it go.
  */
 #ifndef RUN_HOLD_H
 #define RUN_HOLD_H
@@ -22,7 +23,8 @@ int hold__fork(char **command, struct hold **ret);
 int hold__start(struct hold *h, bool follow);
 /* Takes the held process into the observer and lets it run. An exit status. */
 int hold__attach(struct hold *h, struct attach *a);
-/* Later execs are held in the same way: readable when a process waits to be looked at. */
+/* Later execs are held in the same way: readable when a process waits to be looked at. a NULL:
+ * nobody looks any more. */
 int hold__fd(const struct hold *h);
 void hold__serve(struct hold *h, struct attach *a);
 /* Waits for the command's end; its status as a shell gives it. A signal that ended memwatch's loop

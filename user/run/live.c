@@ -9,33 +9,42 @@
 
 #include "core/log.h"
 #include "core/shortname.h"
+#include "core/top_n.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "core/emit.h"
 #include "format/hist_out.h"
 #include "model/heap.h"
+#include "snapshot/inuse.h"
 #include "snapshot/missing.h"
 #include "snapshot/runtimes.h"
 #include "format/text.h"
 
+/* In use is what the profile lists: the same in the header, in the table and in the files. */
 static void header(FILE *f, const struct attach *attach, const struct target *t,
-		   struct live_previous *prev)
+		   const struct profile *p, bool mappings, struct live_previous *prev)
 {
 	uint64_t sample_bytes = observer__sample_bytes(attach->observer), now = util__now_ns();
 	struct runtimes_numbers n;
 	struct statm mem;
 	double inuse, dt;
-	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN];
+	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN], windows[INUSE_TEXT];
 
 	runtimes__numbers(attach->runtimes, attach->observer, t, &n);
-	inuse = n.inuse_bytes;
+	inuse = (double)profile__sum(p, PROFILE_INUSE_SPACE);
 	observer__memory(t, &mem);
 	emit__plain(f, t->cmdline ? t->cmdline : t->comm);
 	fprintf(f, "  PID %d%s  watched %s\n", t->pid, t->ended ? " (ended)" : "",
 		units__time(a, sizeof(a), now - t->start_ns));
-	fprintf(f, "  RSS %s  VIRT %s  in use %s in %.0f blocks  allocated %s in %.0f blocks",
-		units__size(a, sizeof(a), mem.rss), units__size(b, sizeof(b), mem.virt),
-		units__size(c, sizeof(c), (int64_t)inuse), max_of(n.inuse_objects, 0) + 0.0,
+	fprintf(f, "  RSS %s  VIRT %s", units__size(a, sizeof(a), mem.rss),
+		units__size(b, sizeof(b), mem.virt));
+	if (p->inuse_unknown)
+		fputs("  in use not known", f);
+	else
+		fprintf(f, "  in use %s in %.0f %s", units__size(c, sizeof(c), (int64_t)inuse),
+			(double)profile__sum(p, PROFILE_INUSE_OBJECTS),
+			mappings ? "blocks and mappings" : "blocks");
+	fprintf(f, "  allocated %s in %.0f blocks",
 		units__size(d, sizeof(d), (int64_t)n.alloc_bytes), n.alloc_objects);
 	dt = prev->time_ns ? (double)(now - prev->time_ns) / 1e9 : 0;
 	if (dt > 0) {
@@ -49,7 +58,13 @@ static void header(FILE *f, const struct attach *attach, const struct target *t,
 	}
 	if (sample_bytes > 1)
 		fprintf(f, "  (sampled every %s)", units__size(a, sizeof(a), sample_bytes));
+	if (!mappings && n.map_bytes > 0)
+		fprintf(f,
+			"\n  mapped besides %s (anonymous mappings of its own: --mmap lists them)",
+			units__size(a, sizeof(a), (int64_t)n.map_bytes));
 	runtimes__print(attach->runtimes, f, t);
+	if (*inuse__text(attach->observer, t, windows))
+		fprintf(f, "\n  %s", windows);
 	fputs("\n\n", f);
 	*prev = (struct live_previous){.time_ns = now,
 				       .alloc_objects = n.alloc_objects,
@@ -128,6 +143,7 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	int objects =
 		opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS : PROFILE_ALLOC_OBJECTS;
 	int64_t total = 0;
+	size_t shown = 0;
 	int err = r ? 0 : -ENOMEM;
 
 	if (keys)
@@ -141,9 +157,9 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 		r[i] = (struct live_ranked){p->samples[i].value[opts->type], i};
 		total += r[i].value;
 	}
-	if (r)
-		qsort(r, p->nsamples, sizeof(*r), by_value);
-	for (size_t i = 0; !err && i < p->nsamples && (int)i < opts->top && r[i].value; i++) {
+	if (r && opts->top > 0)
+		shown = top_n__sort(r, p->nsamples, sizeof(*r), (size_t)opts->top, by_value);
+	for (size_t i = 0; !err && i < shown && r[i].value; i++) {
 		const struct profile_sample *s = &p->samples[r[i].sample];
 		char size[UNITS_LEN];
 
@@ -151,8 +167,9 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 			units__size(size, sizeof(size), r[i].value);
 		else
 			snprintf(size, sizeof(size), "%" PRId64, r[i].value);
-		fprintf(f, "%12s %5.1f%%  %" PRId64 " blocks", size,
-			total ? 100.0 * (double)r[i].value / (double)total : 0, s->value[objects]);
+		fprintf(f, "%12s %5.1f%%  %" PRId64 " block%s", size,
+			total ? 100.0 * (double)r[i].value / (double)total : 0, s->value[objects],
+			units__s((uint64_t)s->value[objects]));
 		text__not_resident(f, p, s, opts->type);
 		for (size_t l = 0; l < s->nlabels; l++) {
 			const struct profile_label *label = &p->labels[s->label0 + l];
@@ -178,14 +195,15 @@ int live__report(FILE *f, struct attach *attach, const struct target *t,
 		 const struct live_opts *opts, struct live_previous *prev)
 {
 	struct snapshot_opts snap = {.target = t,
-				     .mappings = true,
+				     .mappings = opts->mappings,
 				     .histograms = opts->histograms,
 				     .residency = opts->touched};
 	struct profile *p = NULL;
 	int err;
 
-	header(f, attach, t, prev);
 	err = attach__snapshot(attach, snap, &p);
+	if (!err)
+		header(f, attach, t, p, opts->mappings, prev);
 	if (!err)
 		err = stacks(f, p,
 			     &(struct live_opts){.type = opts->type,
@@ -242,22 +260,31 @@ void live__footprint(const struct observer *o)
 void live__close(const struct observer *o)
 {
 	uint64_t c[MW_C_COUNT];
-	char line[1024], cost[64];
+	char line[1024], cost[64], windows[64] = "";
 	struct losses l;
-	bool fast = false;
+	bool fast = false, own = false;
 
 	if (observer__counters(o, NULL, c) || missing__gather(o, NULL, &l))
 		return;
-	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t))
+	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
 		fast |= t->nfast > 0;
-	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen%s, %s, cost to the "
+		own |= t->samples_itself;
+	}
+	if (observer__window_share(o, NULL) < 1)
+		snprintf(windows, sizeof(windows), " (in windows, %.1f %% of the time)",
+			 100 * observer__window_share(o, NULL));
+	log_info("done: %" PRIu64 " allocations and %" PRIu64 " frees seen%s%s, %s, cost to the "
 		 "target %s",
 		 c[MW_C_ALLOCS], c[MW_C_FREES],
-		 fast ? " (--fast: of those that its code in the target sampled)" : "",
-		 losses__line(&l, line, sizeof(line)),
+		 own && fast ? " (of those sampled by the target itself or by --fast)"
+		 : own	     ? " (of those that the target, which samples for itself, told of)"
+		 : fast	     ? " (--fast: of those that its code in the target sampled)"
+			     : "",
+		 windows, losses__line(&l, line, sizeof(line)),
 		 live__cost(o, c, cost, sizeof(cost)));
 	for (int i = 0; i < MW_LOSS_COUNT; i++) {
 		if (losses_rows[i].told == LOSSES_WARN && l.count[i])
-			log_warn("%s: %" PRIu64, losses_rows[i].text, l.count[i]);
+			log_warn("%s: %" PRIu64 " (%s)", losses_rows[i].text, l.count[i],
+				 losses_rows[i].means);
 	}
 }

@@ -22,6 +22,7 @@ struct live_opts {
 	int top;  /* stacks shown */
 	int max_frames;
 	bool histograms;     /* sizes and lifetimes too */
+	bool mappings;	     /* the anonymous mappings too */
 	bool touched;	     /* what of it is not resident */
 	uint64_t start_ns;   /* filled in by live__report */
 	struct watch *watch; /* what was seen before, for verdicts; NULL: none */

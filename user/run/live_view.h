@@ -9,14 +9,22 @@
 
 struct live_view;
 
-/* type: sample type shown first; leak_after_s: of trend__judge; show_ledger: the page of the ledger
- * first. ledgers: borrowed. -ENOTTY, -ENOTSUP: show plain reports instead. */
-int live_view__open(struct attach *a, struct ledgers *ledgers, int type, double leak_after_s,
-		    bool show_ledger, struct live_view **ret);
+struct live_view_opts {
+	int type;	     /* sample type shown first */
+	double leak_after_s; /* of trend__judge */
+	bool show_ledger;    /* the page of the ledger first */
+	bool mappings;	     /* anonymous mappings are listed from the start */
+	bool allow_signals;  /* keys may change the process */
+	bool has_caller;     /* there is a view to go back to */
+};
+
+/* ledgers: borrowed. -ENOTTY, -ENOTSUP: show plain reports instead. */
+int live_view__open(struct attach *a, struct ledgers *ledgers, const struct live_view_opts *opts,
+		    struct live_view **ret);
 /* Gives the terminal back. NULL is fine. */
 void live_view__close(struct live_view *v);
 int live_view__update(struct live_view *v);
-/* True: the user wants to leave. Never blocks. */
-bool live_view__input(struct live_view *v);
+/* What the user wants. Never blocks. */
+enum tui_wish live_view__input(struct live_view *v);
 
 #endif

@@ -125,6 +125,7 @@ void loop__set_duration(struct loop *l, uint64_t duration_ns)
 
 void loop__on_hangup(struct loop *l, loop_fn fn, void *arg)
 {
+	signals__hangup_is_news();
 	l->hangup = (struct timer){0, fn, arg};
 }
 
@@ -140,6 +141,7 @@ static void read_signals(struct loop *l)
 			l->hangup.fn(l->hangup.arg);
 		} else {
 			signals__end_seen();
+			signals__closing(true);
 			l->signal = si.ssi_signo;
 			l->stop = true;
 		}

@@ -2,6 +2,7 @@
 #include "run/monitor.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,21 +11,27 @@
 
 #include "core/exit.h"
 #include "core/log.h"
+#include "core/units.h"
 #include "core/util.h"
 #include "format/output.h"
 #include "model/heap.h"
 #include "observe/faults.h"
 #include "run/governor.h"
+#include "snapshot/inuse.h"
 #include "alert/guard.h"
+#include "run/console.h"
 #include "run/ledger_print.h"
 #include "snapshot/ledgers.h"
 #include "snapshot/missing.h"
 #include "run/live.h"
+#include "run/live_page.h"
 #include "run/live_view.h"
 #include "run/loop.h"
 #include "run/recorder.h"
 #include "run/residency.h"
+#include "run/profile_writer.h"
 #include "sys/outfile.h"
+#include "sys/signals.h"
 
 #define DRAIN_INTERVAL_NS 50000000ULL /* events wait at most this long */
 #define FIRST_REPORT_NS 100000000ULL  /* the first report does not wait for an interval */
@@ -34,15 +41,25 @@ struct monitor {
 	struct attach *attach;
 	struct observer *observer; /* its */
 	struct live_view *view;	   /* NULL: plain reports */
+	struct live_page *page;	   /* NULL: none */
+	struct console *console;
 	struct ledgers *ledgers;
 	void (*serve)(void *arg, struct attach *a); /* see monitor__serve */
 	void *serve_arg;
 	struct loop *loop;
+	struct profile_writer *writer; /* of outputs while the loop goes on */
 	unsigned report_timer;
-	bool failed;
-	struct live_previous previous[MW_MAX_TARGETS];
-	struct watch watch[MW_MAX_TARGETS]; /* of plain reports: verdicts */
+	bool failed, view_tried;
+	bool write_again; /* SIGUSR1 came while the writer was at work */
+	/* of plain reports, by the target's index: */
+	struct {
+		uint64_t start_ns; /* of the target: its index may be given to another */
+		struct live_previous previous;
+		struct watch watch; /* verdicts */
+	} reported[MW_MAX_TARGETS];
 };
+
+static void on_written(void *arg, const char *path, int err);
 
 int monitor__new(const struct attach_options *opts, struct attach *a, struct monitor **ret)
 {
@@ -54,15 +71,16 @@ int monitor__new(const struct attach_options *opts, struct attach *a, struct mon
 	m->opts = opts;
 	m->attach = a;
 	m->observer = a->observer;
-	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
-		m->watch[i].leak_after_s = (double)opts->leak_after_ns / 1e9;
 	err = ledgers__new(a->observer, opts->from_start, &m->ledgers);
 	if (err) {
 		free(m);
 		return err;
 	}
 	err = loop__new(&m->loop);
+	if (!err)
+		err = profile_writer__new(m->loop, on_written, m, &m->writer);
 	if (err) {
+		loop__free(m->loop);
 		ledgers__free(m->ledgers);
 		free(m);
 		return err;
@@ -76,9 +94,11 @@ void monitor__free(struct monitor *m)
 	if (!m)
 		return;
 	live_view__close(m->view);
+	console__free(m->console);
 	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
-		watch__clear(&m->watch[i]);
+		watch__clear(&m->reported[i].watch);
 	ledgers__free(m->ledgers);
+	profile_writer__free(m->writer);
 	loop__free(m->loop);
 	free(m);
 }
@@ -103,7 +123,26 @@ static int shown_type(const struct monitor *m)
 	return m->opts->faults ? -1 : profile__heap_type(m->opts->sample_index);
 }
 
-static int write_one(struct monitor *m, const struct target *t, const char *path)
+static bool one_per_process(const char *path)
+{
+	return strstr(path, "%p") != NULL;
+}
+
+/* What became of an output. */
+static void on_written(void *arg, const char *path, int err)
+{
+	struct monitor *m = arg;
+
+	if (err) {
+		log_error("failed to write '%s': %s", path, outfile__strerror(err));
+		m->failed = true;
+	} else if (!one_per_process(path)) {
+		log_info("wrote %s", path);
+	}
+}
+
+/* Without a thread: nothing is waiting any more. */
+static void write_one(struct monitor *m, const struct target *t, const char *path)
 {
 	struct profile *p = NULL;
 	int err = make_profile(m, t, &p);
@@ -111,47 +150,55 @@ static int write_one(struct monitor *m, const struct target *t, const char *path
 	if (!err)
 		err = output__write_type(p, path, shown_type(m));
 	profile__free(p);
-	if (err) {
-		log_error("failed to write '%s': %s", path, outfile__strerror(err));
-		m->failed = true;
-	}
-	return err;
+	on_written(m, path, err);
 }
 
+/* To the writer's thread. */
+static void hand_over(struct monitor *m, const struct target *t, const char *path)
+{
+	struct profile *p = NULL;
+	int err = make_profile(m, t, &p);
+
+	if (!err)
+		err = profile_writer__add(m->writer, p, path, shown_type(m));
+	if (err)
+		on_written(m, path, err);
+}
+
+typedef void (*output_fn)(struct monitor *m, const struct target *t, const char *path);
+
 /* Every output is tried: one full disk does not cost the others. */
-static void write_outputs(struct monitor *m)
+static void each_output(struct monitor *m, output_fn fn)
 {
 	struct observer *o = m->observer;
 
 	for (size_t i = 0; i < m->opts->noutputs; i++) {
 		const char *path = m->opts->outputs[i];
-		bool each = strstr(path, "%p") != NULL;
+		const struct target *t = NULL;
 
-		if (!each) {
-			if (!write_one(m, NULL, path))
-				log_info("wrote %s", path);
-			continue;
-		}
-		for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t))
-			write_one(m, t, path);
+		if (!one_per_process(path))
+			fn(m, NULL, path);
+		else
+			while ((t = observer__next(o, t)))
+				fn(m, t, path);
 	}
 }
 
-static void report_faults(struct monitor *m)
+static int report_faults(struct monitor *m, FILE *f)
 {
 	struct profile *p = NULL;
 	int err = make_profile(m, NULL, &p);
 
 	if (!err)
-		err = output__write_stream(p, stdout, OUTPUT_TEXT, -1);
+		err = output__write_stream(p, f, OUTPUT_TEXT, -1);
 	profile__free(p);
-	if (err || fflush(stdout))
-		loop__stop(m->loop); /* nobody reads */
+	return err;
 }
 
 /* The books of a page-fault recording. */
-static void close_faults(const struct observer *o)
+static void close_faults(const struct monitor *m)
 {
+	const struct observer *o = m->observer;
 	const struct faults *f = observer__faults(o);
 	char line[1024];
 	double faults = 0;
@@ -164,50 +211,99 @@ static void close_faults(const struct observer *o)
 
 		faults += site ? site->faults : 0;
 	}
-	log_info("done: about %.0f page faults (one in %u sampled) of %u processes, %s", faults,
-		 faults__period(f), (unsigned)observer__count(o),
-		 losses__line(&l, line, sizeof(line)));
+	log_info("done: about %.0f page faults (one in %u sampled) of %u process%s, %s%s", faults,
+		 faults__period(f), (unsigned)observer__count(o), units__es(observer__count(o)),
+		 losses__line(&l, line, sizeof(line)),
+		 m->opts->faults_for_go ? "; the heap profile of the Go program is off" : "");
 }
 
-static void report(struct monitor *m)
+static int report_target(struct monitor *m, FILE *f, const struct target *t, struct live_opts *opts)
+{
+	struct live_previous *previous = &m->reported[t->index].previous;
+	struct watch *watch = &m->reported[t->index].watch;
+
+	if (m->reported[t->index].start_ns != t->start_ns) {
+		m->reported[t->index].start_ns = t->start_ns;
+		*previous = (struct live_previous){0};
+		watch__clear(watch);
+		watch->leak_after_s = (double)m->opts->leak_after_ns / 1e9;
+	}
+	opts->watch = watch;
+	return live__report(f, m->attach, t, opts, previous);
+}
+
+static int report_processes(struct monitor *m, FILE *f)
 {
 	struct live_opts opts = {.type = profile__heap_type(m->opts->sample_index),
 				 .top = m->opts->top,
 				 .max_frames = 24,
 				 .histograms = m->opts->histograms,
+				 .mappings = m->opts->with_maps,
 				 .touched = m->opts->touched};
 	struct observer *o = m->observer;
+	int err = 0;
 
+	for (const struct target *t = observer__next(o, NULL); t && !err; t = observer__next(o, t))
+		err = report_target(m, f, t, &opts);
+	if (!err && m->opts->ledger)
+		err = ledger_print(m->ledgers, o, f, observer__frozen(o), false);
+	return err;
+}
+
+/* Nobody reads any more: that is a reason to end, not to complain. */
+static void stdout_failed(struct monitor *m, int err)
+{
+	if (err != -EPIPE) {
+		log_error("failed to write to stdout: %s", strerror(-err));
+		m->failed = true;
+	}
+	loop__stop(m->loop);
+}
+
+static int print_json(struct monitor *m, FILE *f)
+{
+	struct profile *p = NULL;
+	int err = 0;
+
+	if (m->opts->ledger)
+		err = ledger_print(m->ledgers, m->observer, f, true, true);
+	if (!err)
+		err = make_profile(m, NULL, &p);
+	if (!err)
+		err = output__write_stream(p, f, OUTPUT_JSON, -1);
+	profile__free(p);
+	return err;
+}
+
+/* One report by `print` to stdout, unless those before are not read. */
+static void put_report(struct monitor *m, int (*print)(struct monitor *m, FILE *f))
+{
+	FILE *f = console__begin(m->console);
+	int err, e;
+
+	if (!f)
+		return;
+	if (console__dropped(m->console))
+		fprintf(f, "(reports left out because they were not read in time: %" PRIu64 ")\n",
+			console__dropped(m->console));
+	err = print(m, f);
+	e = console__end(m->console, f);
+	if (err || e)
+		stdout_failed(m, err ? err : e);
+}
+
+static void report(struct monitor *m)
+{
 	if (m->opts->quiet || m->opts->json)
 		return;
-	if (m->opts->faults) {
-		report_faults(m);
+	if (!m->view) {
+		put_report(m, m->opts->faults ? report_faults : report_processes);
 		return;
 	}
-	if (m->view) {
-		if (live_view__update(m->view)) {
-			m->failed = true;
-			loop__stop(m->loop);
-		}
-		return;
-	}
-	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
-		int err;
-
-		opts.watch = &m->watch[t->index];
-		err = live__report(stdout, m->attach, t, &opts, &m->previous[t->index]);
-
-		if (err) {
-			if (err != -EPIPE) { /* of that: nobody reads any more */
-				log_error("failed to write to stdout: %s", strerror(-err));
-				m->failed = true;
-			}
-			loop__stop(m->loop);
-			return;
-		}
-	}
-	if (m->opts->ledger && ledger_print(m->ledgers, o, stdout, observer__frozen(o), false))
+	if (live_view__update(m->view)) {
+		m->failed = true;
 		loop__stop(m->loop);
+	}
 }
 
 /* What is written is as the processes are at that moment (at_once). */
@@ -222,9 +318,13 @@ static void write_now(void *arg)
 {
 	struct monitor *m = arg;
 
+	m->write_again = profile_writer__busy(m->writer);
+	if (m->write_again)
+		return;
 	attach__poll(m->attach);
 	look_at_ledgers(m, true);
-	write_outputs(m);
+	each_output(m, hand_over);
+	profile_writer__start(m->writer);
 }
 
 static void on_service(void *arg, uint32_t events)
@@ -241,6 +341,11 @@ int monitor__serve(struct monitor *m, int fd, void (*fn)(void *arg, struct attac
 	return loop__add_fd(m->loop, fd, on_service, m);
 }
 
+void monitor__show(struct monitor *m, struct live_page *page)
+{
+	m->page = page;
+}
+
 int monitor__signal(const struct monitor *m)
 {
 	return loop__signal(m->loop);
@@ -254,28 +359,19 @@ static void on_terminal(void *arg, uint32_t events)
 		loop__stop(m->loop);
 }
 
-static int print_json(struct monitor *m)
-{
-	struct profile *p = NULL;
-	int err = make_profile(m, NULL, &p);
-
-	if (!err)
-		err = output__write_stream(p, stdout, OUTPUT_JSON, -1);
-	profile__free(p);
-	if (err)
-		log_error("failed to write to stdout: %s", strerror(-err));
-	return err;
-}
-
 /* Full screen where there is a terminal that can do it. */
 static void open_view(struct monitor *m)
 {
 	const struct attach_options *o = m->opts;
+	struct live_view_opts view = {.type = profile__heap_type(o->sample_index),
+				      .leak_after_s = (double)o->leak_after_ns / 1e9,
+				      .show_ledger = o->ledger,
+				      .allow_signals = o->allow_signals,
+				      .mappings = o->with_maps};
 
 	if (o->plain || o->histograms || o->json || o->quiet || o->faults || o->shares_terminal)
 		return;
-	if (live_view__open(m->attach, m->ledgers, profile__heap_type(o->sample_index),
-			    (double)o->leak_after_ns / 1e9, o->ledger, &m->view))
+	if (live_view__open(m->attach, m->ledgers, &view, &m->view))
 		m->view = NULL;
 }
 
@@ -286,6 +382,7 @@ struct parts {
 	struct recorder *recorder;
 	struct guard *guard;
 	struct governor governor;
+	unsigned governor_timer;
 };
 
 static void free_parts(struct parts *p)
@@ -313,7 +410,7 @@ static int start_parts(struct monitor *m, struct parts *p, uint64_t now)
 
 	if (status)
 		return status;
-	err = residency__new(m->opts, m->attach, &p->residency);
+	err = residency__new(m->opts, m->attach, m->ledgers, &p->residency);
 	if (err) {
 		log_error("failed to start the timeline: %s", strerror(-err));
 		return EXIT_FAILED;
@@ -322,7 +419,24 @@ static int start_parts(struct monitor *m, struct parts *p, uint64_t now)
 		return EXIT_FAILED;
 	guard__use_timeline(p->guard, residency__timeline(p->residency));
 	governor__init(&p->governor, m->opts->max_overhead, now);
-	return EXIT_DONE;
+	return m->page ? live_page__begin(m->page, m->loop, m->opts, m->attach, m->ledgers,
+					  p->residency)
+		       : EXIT_DONE;
+}
+
+static bool waits_for_more(const struct monitor *m)
+{
+	return observer__living(m->observer) || m->opts->faults_all || m->opts->selector;
+}
+
+/* Not before there is something to show: what is waited for stands on the terminal till then. */
+static int open_view_once(struct monitor *m)
+{
+	if (m->view_tried || !observer__count(m->observer))
+		return 0;
+	m->view_tried = true;
+	open_view(m);
+	return m->view ? loop__add_fd(m->loop, STDIN_FILENO, on_terminal, m) : 0;
 }
 
 static void each_turn(void *arg)
@@ -331,16 +445,26 @@ static void each_turn(void *arg)
 	struct monitor *m = p->m;
 	struct observer *o = m->observer;
 
-	if (m->view && live_view__input(m->view))
+	if (m->view && live_view__input(m->view) != TUI_STAY)
 		loop__stop(m->loop);
+	if (console__error(m->console))
+		stdout_failed(m, console__error(m->console));
 	attach__poll(m->attach);
+	if (m->write_again && !profile_writer__busy(m->writer))
+		write_now(m);
 	residency__tick(p->residency, util__now_ns());
 	recorder__tick(p->recorder, util__now_ns());
 	if (observer__faults(o))
 		faults__look_at_times(observer__faults(o));
 	guard__tick(p->guard);
 	governor__tick(&p->governor, o, util__now_ns());
-	if (!observer__living(o) && !m->opts->faults_all)
+	loop__set_timer(m->loop, p->governor_timer, governor__due_ns(&p->governor));
+	attach__choose(m->attach);
+	if (open_view_once(m)) {
+		m->failed = true;
+		loop__stop(m->loop);
+	}
+	if (!waits_for_more(m))
 		loop__stop(m->loop);
 }
 
@@ -350,7 +474,13 @@ static void next_report(void *arg)
 
 	look_at_ledgers(m, false);
 	report(m);
+	live_page__changed(m->page);
 	loop__set_timer(m->loop, m->report_timer, util__now_ns() + m->opts->interval_ns);
+}
+
+/* Turns the loop, at which the governor looks. */
+static void governor_due(void *arg)
+{
 }
 
 static int watch_targets(struct monitor *m, struct parts *p, uint64_t start_ns)
@@ -358,55 +488,92 @@ static int watch_targets(struct monitor *m, struct parts *p, uint64_t start_ns)
 	uint64_t first = start_ns + min_of(m->opts->interval_ns, FIRST_REPORT_NS);
 	int err = loop__add_fd(m->loop, observer__fd(m->observer), NULL, NULL);
 
-	if (!err && m->view)
-		err = loop__add_fd(m->loop, STDIN_FILENO, on_terminal, m);
+	if (!err)
+		err = open_view_once(m);
 	if (!err)
 		err = loop__add_timer(m->loop, first, next_report, m, &m->report_timer);
+	if (!err)
+		err = loop__add_timer(m->loop, LOOP_NEVER, governor_due, NULL, &p->governor_timer);
 	if (err)
 		return err;
 	loop__each_turn(m->loop, DRAIN_INTERVAL_NS, each_turn, p);
 	loop__on_write(m->loop, write_now, m);
 	loop__set_duration(m->loop, m->opts->duration_ns);
-	if (observer__living(m->observer) || m->opts->faults_all)
+	if (waits_for_more(m))
 		err = loop__run(m->loop);
 	return err;
 }
 
-int monitor__run(struct monitor *m)
+/* Something is to be made of the run that must be whole; what is only shown need not be. */
+static bool must_finish(const struct attach_options *o)
+{
+	return o->noutputs || o->timeline || o->record || o->peak || o->peak_rss || o->json ||
+	       o->alert.command || o->alert.oom_log;
+}
+
+/* What a run leaves, best first: files before what is only shown, which may wait for a reader. */
+static void close_run(struct monitor *m, struct parts *p)
 {
 	struct observer *o = m->observer;
+
+	if (m->serve)
+		m->serve(m->serve_arg, NULL);
+	live_page__end(m->page);
+	governor__finish(&p->governor, o);
+	inuse__look_all(o);
+	observer__freeze(o);
+	look_at_ledgers(m, true); /* while the process is as the profile says */
+	observer__stop(o);
+	live_view__close(take_ptr(m->view));
+	if (residency__save(p->residency))
+		m->failed = true;
+	if (recorder__save(p->recorder))
+		m->failed = true;
+	guard__finish(p->guard);
+	free_parts(p);
+	profile_writer__finish(m->writer);
+	each_output(m, write_one);
+	if (must_finish(m->opts) && !m->opts->json)
+		signals__finish_first(false);
+	console__flush(m->console);
+	if (!console__error(m->console))
+		report(m);
+	if (m->opts->json)
+		put_report(m, print_json);
+	console__flush(m->console);
+	live__footprint(o);
+	if (m->opts->faults)
+		close_faults(m);
+	else
+		live__close(o);
+}
+
+int monitor__run(struct monitor *m)
+{
 	uint64_t start = util__now_ns();
 	struct parts p = {.m = m};
-	int status = start_parts(m, &p, start);
+	int err, status = start_parts(m, &p, start);
 
 	if (status) {
 		free_parts(&p);
 		return status;
 	}
-	open_view(m);
+	err = console__new(&m->console);
+	if (err) {
+		log_error("failed to start: %s", strerror(-err));
+		free_parts(&p);
+		return EXIT_FAILED;
+	}
+	if (must_finish(m->opts))
+		signals__finish_first(true);
 	residency__tick(p.residency, util__now_ns());
 	if (watch_targets(m, &p, start))
 		m->failed = true;
-	live_view__close(take_ptr(m->view));
-	observer__freeze(o);
-	look_at_ledgers(m, true); /* while the process is as the profile says */
-	if (m->opts->json && m->opts->ledger)
-		ledger_print(m->ledgers, m->attach->observer, stdout, true, true);
-	observer__stop(o);
-	if (residency__save(p.residency))
-		m->failed = true;
-	if (recorder__save(p.recorder))
-		m->failed = true;
-	guard__finish(p.guard);
-	free_parts(&p);
-	report(m);
-	if (m->opts->json && print_json(m))
-		m->failed = true;
-	write_outputs(m);
-	live__footprint(o);
-	if (m->opts->faults)
-		close_faults(o);
-	else
-		live__close(o);
+	close_run(m, &p);
+	console__free(take_ptr(m->console));
+	if (m->opts->selector && !observer__count(m->observer) && !m->attach->came && !m->failed) {
+		log_error("no process matched");
+		return EXIT_NO_PROCESS;
+	}
 	return m->failed ? EXIT_FAILED : EXIT_DONE;
 }

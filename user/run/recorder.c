@@ -118,7 +118,7 @@ static void record(struct recorder *r, uint64_t rss, uint64_t virt)
 	if (!err)
 		return;
 	log_error("failed to record to '%s': %s; continuing without recording", r->opts->record,
-		  strerror(-err));
+		  outfile__strerror(err));
 	record_writer__close(take_ptr(r->writer));
 	r->failed = true;
 }
@@ -141,7 +141,8 @@ static void look_at_peak(struct recorder *r, struct peak *k, double bytes, uint6
 
 void recorder__tick(struct recorder *r, uint64_t now_ns)
 {
-	/* four entries a second are enough for any verdict; a short run gets them too */
+	/* an entry a second is enough for any verdict; more where the view is refreshed more often
+	 */
 	uint64_t step = min_of(r->opts->interval_ns, (uint64_t)1000000000);
 	bool due = r->writer && now_ns >= r->record_ns;
 	uint64_t rss = 0, virt = 0;
@@ -154,7 +155,7 @@ void recorder__tick(struct recorder *r, uint64_t now_ns)
 	}
 	if (!due)
 		return;
-	/* a recording of days needs no second's grain: a thousandth of what has passed */
+	/* a recording of days needs no second's grain: a four-thousandth of what has passed */
 	r->record_ns = now_ns + max_of(step, (now_ns - r->begun_ns) / 4096);
 	record(r, rss, virt);
 }
@@ -190,7 +191,8 @@ int recorder__save(struct recorder *r)
 	if (r->writer) {
 		err = record_writer__close(take_ptr(r->writer));
 		if (err)
-			log_error("failed to record to '%s': %s", r->opts->record, strerror(-err));
+			log_error("failed to record to '%s': %s", r->opts->record,
+				  outfile__strerror(err));
 		else
 			log_info("wrote %s", r->opts->record);
 	}

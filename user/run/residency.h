@@ -9,16 +9,16 @@
 
 #include "run/attach.h"
 
+struct ledgers;
 struct proc_timeline;
 struct residency;
 
-/* Starts the timeline if one is asked for. 0 or -errno. */
+/* Starts the timeline if one is asked for; with the lines of the ledgers as they were last read,
+ * where they are asked for too (borrowed). 0 or -errno. */
 int residency__new(const struct attach_options *opts, const struct attach *a,
-		   struct residency **ret);
+		   const struct ledgers *ledgers, struct residency **ret);
 void residency__free(struct residency *r);
 
-/* When residency__tick is due next, CLOCK_MONOTONIC ns; UINT64_MAX: never. */
-uint64_t residency__due(const struct residency *r);
 /* Records a row per process if it is time. */
 void residency__tick(struct residency *r, uint64_t now_ns);
 /* What it records to, borrowed; NULL: no timeline was asked for. */

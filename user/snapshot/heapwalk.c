@@ -1,29 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "snapshot/heapwalk.h"
 
+#include "go/go_program.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/util.h"
+#include "model/contributors.h"
 #include "model/glibc_find.h"
-#include "model/python_arenas.h"
 #include "sys/pagemap.h"
 #include "sys/procmap.h"
 #include "sys/procmem.h"
+#include "snapshot/heap_box.h"
 #include "snapshot/smaps.h"
 
 #define MAX_EXTENTS (16u << 20)
-#define BANNER "stable release version 2."
-#define MAX_LIBC (32ULL << 20) /* of the file that is searched for the banner */
 #define TRIES 3
-#define FILE_WINDOW (256u << 10)
+
+/* What was found in one look. */
+struct found_heaps {
+	struct ledger_share share[CONTRIBUTORS];
+	size_t n;
+	char note[HEAP_BOX_NOTE]; /* why no allocator's heap is among them */
+};
 
 struct heap_source {
 	struct procmem *mem;
 	struct pagemap pages;
-	struct glibc_extent *extent;
+	struct heap_extent *extent;
 	size_t n, cap;
 	int err;
 };
@@ -39,7 +46,7 @@ static void add_extent(void *arg, uint64_t start, uint64_t end)
 	if (!s->err)
 		s->err = s->n < MAX_EXTENTS ? array_reserve(s->extent, s->cap, s->n + 1) : -E2BIG;
 	if (!s->err)
-		s->extent[s->n++] = (struct glibc_extent){start, end};
+		s->extent[s->n++] = (struct heap_extent){start, end};
 }
 
 static int find_present(struct heap_source *s, const struct ledger_input *maps)
@@ -57,102 +64,81 @@ static int find_present(struct heap_source *s, const struct ledger_input *maps)
 	return err;
 }
 
-static int read_memory(void *arg, uint64_t addr, void *buf, size_t len)
-{
-	struct heap_source *s = arg;
-
-	return procmem__read(s->mem, addr, buf, len);
-}
-
-static bool now_present(void *arg, uint64_t addr)
-{
-	struct heap_source *s = arg;
-
-	return addr < 1ULL << 47 && pagemap__is_present(&s->pages, addr);
-}
-
-/* The release that a libc file says it is: 236 for 2.36; 0: it does not say. */
-static unsigned version_of(int fd)
-{
-	cleanup_free char *buf = malloc(FILE_WINDOW + 1);
-	const size_t keep = sizeof(BANNER) + 4;
-	size_t have = 0;
-
-	for (uint64_t at = 0; buf && at < MAX_LIBC;) {
-		ssize_t n = pread(fd, buf + have, FILE_WINDOW - have, (off_t)at);
-		const char *found;
-
-		if (n <= 0)
-			return 0;
-		at += n;
-		have += n;
-		buf[have] = 0;
-		found = memmem(buf, have, BANNER, sizeof(BANNER) - 1);
-		if (found && found + keep < buf + have) {
-			unsigned minor = strtoul(found + sizeof(BANNER) - 1, NULL, 10);
-
-			return minor < 100 ? 200 + minor : 0;
-		}
-		if (have > keep) {
-			memmove(buf, buf + have - keep, keep);
-			have = keep;
-		}
-	}
-	return 0;
-}
-
-static unsigned libc_version(pid_t pid)
+/* The C library that the process maps; -1: none that can be opened. */
+static int open_libc(pid_t pid)
 {
 	struct procmap *maps;
-	unsigned version = 0;
+	int fd = -1;
 
 	if (procmap__read(pid, &maps))
-		return 0;
+		return -1;
 	for (size_t i = 0; i < maps->n; i++) {
 		if (!glibc_find__is_libc(maps->entries[i].path))
 			continue;
-		cleanup_fd int fd = procmap__open(maps, &maps->entries[i]);
-
-		version = fd >= 0 ? version_of(fd) : 0;
+		fd = procmap__open(maps, &maps->entries[i]);
 		break;
 	}
 	procmap__free(maps);
-	return version;
+	return fd < 0 ? -1 : fd;
 }
 
-/* Whose malloc it is where it is not glibc's. */
-static void name_allocator(const struct ledger_input *maps, struct glibc_heap *h)
+/* Whose malloc it is where it is none that is walked. */
+static void name_allocator(const struct ledger_input *maps, char *note, size_t len)
 {
-	static const char *const names[] = {"/libjemalloc", "/libtcmalloc", "/libmimalloc",
-					    "/ld-musl", "/libc.musl"};
+	static const char *const names[] = {"/libjemalloc", "/libtcmalloc", "/libmimalloc"};
 
 	for (size_t i = 0; i < maps->n; i++) {
 		const char *base = strrchr(maps->map[i].path, '/');
 
 		for (size_t k = 0; base && k < ARRAY_SIZE(names); k++) {
+			size_t n = strlen(note);
+
 			if (strncmp(base, names[k], strlen(names[k])))
 				continue;
-			snprintf(h->note, sizeof(h->note),
-				 "no heap of glibc's malloc is here; %s is loaded", names[k] + 1);
+			snprintf(note + n, len - n, "; %s is loaded", names[k] + 1);
 			return;
 		}
 	}
 }
 
-int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledger_block *block,
-		   size_t nblocks, struct glibc_heap *ret, struct ledger_bytes **ret_python)
+/* What a Go runtime says of itself. False: no Go program, or none that can be read. */
+static bool ask_go(pid_t pid, struct heap_go *ret)
+{
+	char why[GO_WHY_LEN];
+	struct go_program *t;
+	struct go_memstats m;
+	bool known;
+
+	if (go_program__open(pid, &t, why))
+		return false;
+	known = !go_program__memstats(t, &m, NULL);
+	if (known)
+		*ret = (struct heap_go){.inuse = m.heap_inuse,
+					.free = m.heap_idle - m.heap_released,
+					.released = m.heap_released,
+					.lazy_free = m.lazy_free,
+					.stacks = m.stack_inuse,
+					.metadata = m.mspan_sys + m.mcache_sys + m.gc_sys,
+					.off_heap = m.buckhash_sys + m.other_sys,
+					.cgo = go_program__facts(t)->cgo};
+	go_program__close(t);
+	return known;
+}
+
+/*
+ * maps: of the process, just read (smaps__read). block: live blocks by ascending address, may be
+ * NULL. As contributors__find; -ESRCH; -EACCES; other -errno. *ret is valid in any case and freed
+ * by free_heap. in_use: of each block, whether it is; NULL: they are live.
+ */
+static int read_heap(pid_t pid, const struct ledger_input *maps, const struct ledger_block *block,
+		     size_t nblocks, bool *in_use, struct found_heaps *ret)
 {
 	struct heap_source s = {.pages.fd = -1};
-	struct glibc_heap_input in = {.maps = maps,
-				      .block = block,
-				      .nblocks = nblocks,
-				      .read = read_memory,
-				      .now_present = now_present,
-				      .arg = &s};
-	size_t narenas;
+	const struct box_target whose = box__target(pid);
+	struct heap_memory in = {.maps = maps, .block = block, .nblocks = nblocks};
+	struct heap_go go;
 	int err;
 
-	*ret_python = NULL;
 	memset(ret, 0, sizeof(*ret));
 #if __SIZEOF_POINTER__ != 8
 	return -ENOENT;
@@ -165,11 +151,14 @@ int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledg
 	if (!err) {
 		in.present = s.extent;
 		in.npresent = s.n;
-		in.version = libc_version(pid);
-		err = glibc_heap__walk(&in, ret);
+		in.go = ask_go(pid, &go) ? &go : NULL;
+
+		cleanup_fd int libc = open_libc(pid);
+		const struct heap_box_files files = {procmem__fd(s.mem), s.pages.fd, libc};
+
+		err = heap_box__find(&in, &files, &whose, in_use, ret->share, &ret->n, ret->note);
 		if (err == -ENOENT)
-			name_allocator(maps, ret);
-		python_arenas__find(&in, ret_python, &narenas);
+			name_allocator(maps, ret->note, sizeof(ret->note));
 	} else {
 		snprintf(ret->note, sizeof(ret->note), "%s", strerror(-err));
 	}
@@ -179,12 +168,78 @@ int heapwalk__read(pid_t pid, const struct ledger_input *maps, const struct ledg
 	return err;
 }
 
+static void free_heap(struct found_heaps *w)
+{
+	contributors__free(w->share, w->n);
+	w->n = 0;
+}
+
+/* What lies in no heap that was walked is not known, unless nothing is mapped there any more. */
+static void leave_strays(const struct found_heaps *w, const struct ledger_input *maps,
+			 const struct ledger_block *block, size_t n, enum heapwalk_state *state)
+{
+	const struct ledger_block *stray = block;
+	size_t nstray = n, at = 0, map = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->share[i].walk.done) {
+			stray = w->share[i].stray;
+			nstray = w->share[i].nstray;
+		}
+	}
+	for (size_t i = 0; i < nstray; i++) {
+		while (at < n && block[at].addr < stray[i].addr)
+			at++;
+		if (at == n) /* the helper said so */
+			return;
+		while (map < maps->n && maps->map[map].end <= stray[i].addr)
+			map++;
+		if (map < maps->n && maps->map[map].start <= stray[i].addr)
+			state[at] = HEAPWALK_UNKNOWN;
+	}
+}
+
+int heapwalk__in_use(pid_t pid, const struct ledger_block *block, size_t n,
+		     enum heapwalk_state *state, char why[HEAPWALK_WHY])
+{
+	cleanup_free bool *in_use = calloc(n + 1, sizeof(*in_use));
+	struct ledger_input maps;
+	struct found_heaps w;
+	int err = in_use ? smaps__read(pid, &maps) : -ENOMEM;
+
+	*why = 0;
+	if (err) {
+		snprintf(why, HEAPWALK_WHY, "%s", strerror(-err));
+		return err;
+	}
+	err = read_heap(pid, &maps, block, n, in_use, &w);
+	for (size_t i = 0; i < n; i++)
+		state[i] = in_use[i] ? HEAPWALK_IN_USE : HEAPWALK_GONE;
+	snprintf(why, HEAPWALK_WHY, "%s", w.note);
+	if (!err)
+		leave_strays(&w, &maps, block, n, state);
+	free_heap(&w);
+	smaps__free(&maps);
+	return err;
+}
+
+/* Is there something that another try may find? */
+static bool is_worth_a_try(const struct found_heaps *w, int err)
+{
+	if (err == -EBADMSG)
+		return true;
+	for (size_t i = 0; i < w->n && !err; i++) {
+		if (w->share[i].failed != w->share[i].lasting)
+			return true;
+	}
+	return false;
+}
+
 int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *ret,
 		     char ret_comm[17])
 {
 	struct ledger_heap with = *heap;
-	struct ledger_bytes *python = NULL;
-	struct glibc_heap walk = {0};
+	struct found_heaps walk = {0};
 	struct ledger_input in;
 	uint64_t took_ns = 0;
 	int err = smaps__read(pid, &in);
@@ -196,15 +251,13 @@ int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *r
 		struct ledger_input again;
 		int r;
 
-		glibc_heap__free(&walk);
-		free(python);
-		r = heapwalk__read(pid, &in, heap->block, heap->nblocks, &walk, &python);
+		free_heap(&walk);
+		r = read_heap(pid, &in, heap->block, heap->nblocks, NULL, &walk);
 		took_ns += util__now_ns() - start_ns;
-		with.walk = r ? NULL : &walk;
+		with.share = walk.share;
+		with.nshares = walk.n;
 		with.why_not = walk.note;
-		with.python = python;
-		if (r == -ENOENT || r == -EACCES || r == -EPERM || walk.failed == walk.lasting ||
-		    try == TRIES - 1)
+		if (!is_worth_a_try(&walk, r) || try == TRIES - 1)
 			break;
 		err = smaps__read(pid, &again);
 		if (err)
@@ -212,7 +265,7 @@ int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *r
 		smaps__free(&in);
 		in = again;
 	}
-	if (!with.walk && !heap->why_not && !in.steady)
+	if (!walk.n && !heap->why_not && !in.steady)
 		snprintf(walk.note, sizeof(walk.note), "it changes faster than it can be read");
 	if (!err) {
 		ledger__make(&in, &with, ret);
@@ -220,8 +273,7 @@ int heapwalk__ledger(pid_t pid, const struct ledger_heap *heap, struct ledger *r
 		if (ret_comm)
 			memcpy(ret_comm, in.comm, sizeof(in.comm));
 	}
-	glibc_heap__free(&walk);
-	free(python);
+	free_heap(&walk);
 	smaps__free(&in);
 	return err;
 }

@@ -10,7 +10,6 @@
 #include "model/heap.h"
 #include "snapshot/heapwalk.h"
 
-#define MAX_POLLS 64
 /* RSS: a walk of more takes so long that events would be lost */
 #define WALK_LIVE_BYTES (4ULL << 30)
 #define PAUSE_PER_COST 19 /* readings take a twentieth of the time at most */
@@ -57,9 +56,7 @@ static int read_ledger(struct observer *o, const struct target *t, bool from_sta
 	observer__memory(t, &mem);
 	if (!observer__frozen(o) && mem.rss > WALK_LIVE_BYTES)
 		heap.why_not = "it is large, and walked when the profile ends";
-	/* what has happened so far; a busy program never lets the ring run dry */
-	for (int i = 0; i < MAX_POLLS && observer__poll(o) > 0; i++)
-		;
+	observer__catch_up(o);
 	err = heap__blocks(observer__heap(o), t->index, &block, &heap.nblocks);
 	heap.block = block;
 	if (!err)
@@ -68,17 +65,26 @@ static int read_ledger(struct observer *o, const struct target *t, bool from_sta
 	return err;
 }
 
+static struct ledgers_entry *entry_of(const struct ledgers *l, const struct target *t)
+{
+	struct ledgers_entry *e = l->entry[t->index];
+
+	return e && e->start_ns == t->start_ns ? e : NULL;
+}
+
 const struct ledgers_entry *ledgers__refresh(struct ledgers *l, const struct target *t,
 					     uint64_t min_ns)
 {
-	struct ledgers_entry *e = l->entry[t->index];
+	struct ledgers_entry *e = entry_of(l, t);
 	uint64_t begin = util__now_ns();
 	struct ledger now;
 
 	if (!e) {
+		free(l->entry[t->index]); /* of the one that had the index before */
 		e = l->entry[t->index] = calloc(1, sizeof(*e));
 		if (!e)
 			return NULL;
+		e->start_ns = t->start_ns;
 	}
 	if (t->ended || begin < e->refresh_ns)
 		return e;
@@ -99,15 +105,17 @@ const struct ledgers_entry *ledgers__refresh(struct ledgers *l, const struct tar
 void ledgers__refresh_all(struct ledgers *l, uint64_t min_ns, bool at_once)
 {
 	for (const struct target *t = observer__next(l->o, NULL); t; t = observer__next(l->o, t)) {
-		if (at_once && l->entry[t->index])
-			l->entry[t->index]->refresh_ns = 0;
+		struct ledgers_entry *e = entry_of(l, t);
+
+		if (at_once && e)
+			e->refresh_ns = 0;
 		ledgers__refresh(l, t, min_ns);
 	}
 }
 
 const struct ledgers_entry *ledgers__of(const struct ledgers *l, const struct target *t)
 {
-	return l->entry[t->index];
+	return entry_of(l, t);
 }
 
 int ledgers__add(struct ledgers *l, const struct target *t, struct profile *p)
@@ -116,7 +124,7 @@ int ledgers__add(struct ledgers *l, const struct target *t, struct profile *p)
 
 	for (const struct target *of = observer__next(l->o, NULL); of && !err;
 	     of = observer__next(l->o, of)) {
-		const struct ledgers_entry *e = l->entry[of->index];
+		const struct ledgers_entry *e = entry_of(l, of);
 
 		if ((!t || t == of) && e && e->has)
 			err = profile__ledger(p, of->pid, e->comm, &e->ledger);

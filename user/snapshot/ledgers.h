@@ -21,6 +21,7 @@ struct ledgers_entry {
 	struct ledger ledger; /* if has */
 	char comm[16];	      /* of the program that it was then */
 	bool has;
+	uint64_t start_ns;   /* of the target: its index may be given to another */
 	int error;	     /* of the last reading: 0 or a negative errno */
 	uint64_t took_ns;    /* the last reading */
 	uint64_t pause_ns;   /* after it, before the next */

@@ -10,6 +10,7 @@
 #include "elf/symbolizer.h"
 #include "go/attached.h"
 #include "model/heap.h"
+#include "sys/proc_task.h"
 
 #define MAX_AGE_NS 2000000000ULL
 #define MAX_TRIES 40 /* one a tick: some seconds */
@@ -19,7 +20,7 @@ struct runtime {
 	uint32_t images;	    /* of the target, when it was looked at; 0: never */
 	uint32_t tries;		    /* looks left: the program is still being started */
 	struct go_attached *go;	    /* NULL: no Go program */
-	struct symbolizer_jit *jit; /* owned by the symbolizer */
+	struct symbolizer_jit *jit; /* NULL: no names of generated code */
 };
 
 struct runtimes {
@@ -40,11 +41,23 @@ int runtimes__new(const struct observer *o, struct symbolizer *sym, struct runti
 	return 0;
 }
 
+static void forget(struct runtime *m)
+{
+	go_attached__free(m->go);
+	symbolizer_jit__free(m->jit);
+	memset(m, 0, sizeof(*m));
+}
+
 void runtimes__free(struct runtimes *r)
 {
 	for (size_t i = 0; r && i < MW_MAX_TARGETS; i++)
-		go_attached__free(r->of[i].go);
+		forget(&r->of[i]);
 	free(r);
+}
+
+void runtimes__forget(struct runtimes *r, const struct target *t)
+{
+	forget(&r->of[t->index]);
 }
 
 /* What is known of a target; of another that had its index before, nothing is kept. */
@@ -53,8 +66,7 @@ static struct runtime *runtime_of(struct runtimes *r, const struct target *t)
 	struct runtime *m = &r->of[t->index];
 
 	if (m->start_ns != t->start_ns) {
-		go_attached__free(m->go);
-		memset(m, 0, sizeof(*m));
+		forget(m);
 		m->start_ns = t->start_ns;
 	}
 	return m;
@@ -65,21 +77,22 @@ static struct go_attached *go_of(const struct runtimes *r, const struct target *
 	return r && r->of[t->index].start_ns == t->start_ns ? r->of[t->index].go : NULL;
 }
 
-static void look_for_go(struct runtime *m, const struct target *t)
+static void look_for_go(struct runtime *m, const struct target *t, bool warn)
 {
 	char why[GO_WHY_LEN];
 	int err = go_attached__open(t->pid, &m->go, why);
 
 	m->tries--;
 	if (!err) {
-		if (go_attached__note(m->go)[0])
+		if (warn && go_attached__note(m->go)[0])
 			log_warn("PID %d (%s): %s", t->pid, t->comm, go_attached__note(m->go));
 		m->tries = 0;
 		return;
 	}
 	m->go = NULL;
-	/* A program that was started this moment has not relocated its tables yet. */
-	if (err == -EBADMSG && m->tries)
+	/* A program that was started this moment has not relocated its tables yet, or its runtime
+	 * has not begun. */
+	if ((err == -EBADMSG || err == -EAGAIN) && m->tries)
 		return;
 	m->tries = 0;
 	if (err != -ENOENT && err != -ESRCH)
@@ -92,7 +105,7 @@ static void look_for_jit(struct runtimes *r, const struct target *t)
 	struct runtime *m = runtime_of(r, t);
 	char root[64];
 
-	snprintf(root, sizeof(root), "/proc/%d/root", t->pid);
+	snprintf(root, sizeof(root), "/proc/%d/root", proc_task__shows(t->pid));
 	if (symbolizer__jit(r->symbolizer, t->pid, root, &m->jit))
 		m->jit = NULL;
 }
@@ -111,7 +124,7 @@ static void look(struct runtimes *r, const struct target *t)
 	if (m->go)
 		go_attached__refresh(m->go, MAX_AGE_NS);
 	else if (m->tries)
-		look_for_go(m, t);
+		look_for_go(m, t, !observer__opts(r->observer)->faults_only);
 }
 
 void runtimes__tick(struct runtimes *r)
@@ -122,14 +135,10 @@ void runtimes__tick(struct runtimes *r)
 		if (!t->ended)
 			look(r, t);
 	}
-}
-
-void runtimes__forget(struct runtimes *r, const struct target *t)
-{
-	struct runtime *m = &r->of[t->index];
-
-	go_attached__free(m->go);
-	memset(m, 0, sizeof(*m));
+	for (uint32_t i = 0; i < MW_MAX_TARGETS; i++) {
+		if (r->of[i].start_ns && !observer__at(o, i))
+			forget(&r->of[i]);
+	}
 }
 
 struct symbolizer_jit *runtimes__jit(struct runtimes *r, const struct target *t)
@@ -137,6 +146,20 @@ struct symbolizer_jit *runtimes__jit(struct runtimes *r, const struct target *t)
 	if (!runtime_of(r, t)->jit)
 		look_for_jit(r, t);
 	return runtime_of(r, t)->jit;
+}
+
+bool runtimes__go_begins(const struct runtimes *r, const struct target *t)
+{
+	const struct runtime *m = &r->of[t->index];
+
+	return m->start_ns == t->start_ns && m->tries && !m->go;
+}
+
+const char *runtimes__note(const struct runtimes *r, const struct target *t)
+{
+	const struct go_attached *go = go_of(r, t);
+
+	return go ? go_attached__note(go) : "";
 }
 
 bool runtimes__is_go(const struct runtimes *r, const struct target *t)
@@ -150,6 +173,13 @@ const char *runtimes__go_version(const struct runtimes *r, const struct target *
 
 	*ret_cgo = go && go_attached__cgo(go);
 	return go ? go_attached__version(go) : NULL;
+}
+
+int runtimes__collections(const struct runtimes *r, const struct target *t, uint32_t *ret)
+{
+	const struct go_attached *go = go_of(r, t);
+
+	return go ? go_attached__collections(go, ret) : -ENOENT;
 }
 
 static int heap_label(struct profile *p, const char *value, struct profile_label *ret)
@@ -208,15 +238,28 @@ void runtimes__numbers(const struct runtimes *r, const struct observer *o, const
 	struct go_memstats m;
 	uint64_t goroutines;
 
-	*ret = (struct runtimes_numbers){h->alloc_bytes - h->free_bytes,
-					 h->alloc_objects - h->free_objects, h->alloc_bytes,
-					 h->alloc_objects};
+	*ret = (struct runtimes_numbers){
+		h->alloc_bytes - h->free_bytes, h->alloc_objects - h->free_objects, h->alloc_bytes,
+		h->alloc_objects, go ? 0 : (double)h->map_bytes - (double)h->unmap_bytes};
 	if (!go || !go_attached__memstats(go, &m, &goroutines))
 		return;
 	ret->inuse_bytes += (double)m.heap_alloc;
 	ret->inuse_objects += (double)m.mallocs - (double)m.frees;
 	ret->alloc_bytes += (double)m.total_alloc;
 	ret->alloc_objects += (double)m.mallocs;
+}
+
+bool runtimes__timeline(const struct runtimes *r, const struct target *t,
+			int64_t ret[GO_TIMELINE_COLUMNS])
+{
+	struct go_attached *go = go_of(r, t);
+	struct go_memstats m;
+	uint64_t goroutines;
+
+	if (!go || !go_attached__memstats(go, &m, &goroutines))
+		return false;
+	go_timeline__values(&m, goroutines, ret);
+	return true;
 }
 
 void runtimes__print(const struct runtimes *r, FILE *f, const struct target *t)

@@ -103,7 +103,7 @@ static int read_maps(pid_t pid, struct ledger_input *in)
 	char path[64];
 	size_t cap = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	snprintf(path, sizeof(path), "/proc/%d/smaps", proc_task__shows(pid));
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT ? -ESRCH : -errno;
@@ -150,8 +150,7 @@ static struct ledger_map *map_at(struct ledger_input *in, uint64_t addr)
 }
 
 /* Stack of a thread that runs right now: its pointer cannot be had; glibc's stacks lie behind a
- * guard page and are as large as RLIMIT_STACK or what the program chose. Only threads that are
- * blocked in the kernel tell their stack pointer (/proc/PID/task/TID/syscall). */
+ * guard page and are as large as RLIMIT_STACK or what the program chose. */
 static void find_stacks(pid_t pid, struct ledger_input *in)
 {
 	char path[320];
@@ -163,22 +162,15 @@ static void find_stacks(pid_t pid, struct ledger_input *in)
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	dir = opendir(path);
 	while (dir && (d = readdir(dir))) {
-		cleanup_free char *text = NULL;
-		unsigned long long sp, pc;
 		struct ledger_map *m;
-		const char *last;
+		__u64 pc, sp;
+		int err;
 
 		if (!isdigit((unsigned char)*d->d_name) || atoi(d->d_name) == pid)
 			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/syscall", pid, d->d_name);
-		if (util__read_file(path, 4096, &text) <= 0 || !strncmp(text, "running", 7)) {
-			running++;
-			continue;
-		}
-		last = strrchr(text, ' '); /* "NR args… SP PC" or "-1 SP PC" */
-		while (last && last > text && last[-1] != ' ')
-			last--;
-		if (!last || sscanf(last, "%llx %llx", &sp, &pc) != 2)
+		err = proc_task__where(atoi(d->d_name), &pc, &sp);
+		running += err && err != -EBADMSG;
+		if (err)
 			continue;
 		m = map_at(in, sp);
 		if (m && !*m->path) {

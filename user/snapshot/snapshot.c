@@ -16,6 +16,7 @@
 #include "model/heap.h"
 #include "observe/faults.h"
 #include "observe/module.h"
+#include "snapshot/inuse.h"
 #include "snapshot/ledgers.h"
 #include "snapshot/missing.h"
 #include "snapshot/runtimes.h"
@@ -27,6 +28,11 @@
 struct named_frame {
 	struct symbolizer_module *module;
 	uint64_t off;
+};
+
+/* Blocks of a site that were allocated since a moment and live. */
+struct young_site {
+	double objects, bytes;
 };
 
 struct build {
@@ -46,6 +52,8 @@ struct build {
 	uint32_t class_key, class_mmap, pid_key, comm_key;
 	double inuse_bytes;	      /* of all targets in the profile */
 	struct touched_site *touched; /* by site; NULL: not looked at */
+	struct young_site *young;     /* by site; NULL: everything counts */
+	uint32_t since_ms;
 };
 
 /* From one to the next target in the profile: from NULL to NULL. */
@@ -71,7 +79,8 @@ static struct symbolizer_module *symbols_of(struct build *b, const struct module
 	if (b->nsymbols > old)
 		memset(b->symbols + old, 0, (b->nsymbols - old) * sizeof(*b->symbols));
 	of = &b->symbols[m->index];
-	if (!of->asked && symbolizer__module(b->symbolizer, m->fd, m->path, m->root, &of->module))
+	if (!of->asked &&
+	    symbolizer__module(b->symbolizer, m->fd, m->path, m->root, &m->whose, &of->module))
 		of->module = NULL;
 	of->asked = true;
 	return of->module;
@@ -136,10 +145,15 @@ static int lookup_jit(struct build *b, const struct observer_map *m, uint64_t ad
 	return jit ? symbolizer_jit__lookup(jit, addr, frames, SYMBOLIZER_MAX_INLINE) : 0;
 }
 
+/* Files that may be made to take long come last: the others have their names before the end. */
 static int by_module(const void *pa, const void *pb)
 {
 	const struct named_frame *a = pa, *b = pb;
+	int foreign =
+		symbolizer_module__is_foreign(a->module) - symbolizer_module__is_foreign(b->module);
 
+	if (foreign)
+		return foreign;
 	return a->module < b->module ? -1 : a->module > b->module;
 }
 
@@ -195,6 +209,10 @@ static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
 				       SYMBOLIZER_MAX_INLINE);
 	for (int i = 0; i < n && !err; i++)
 		err = add_line(b->p, &names[i], &lines[i]);
+	if (!err && n <= 0 && m->module) {
+		err = profile__name_place(b->p, mapping, f->address, &lines[0]);
+		n = 1;
+	}
 	if (!err)
 		err = profile__location(b->p, mapping, f->address, lines, n > 0 ? n : 0, ret);
 	if (!err)
@@ -238,8 +256,31 @@ static void set_resident(struct build *b, double bytes)
 	b->p->samples[b->p->nsamples - 1].value[PROFILE_RESIDENT_SPACE] = rounded(bytes);
 }
 
+static void count_young(void *arg, const struct livemap_block *block)
+{
+	struct build *b = arg;
+	double weight;
+
+	if (block->time_ms < b->since_ms)
+		return;
+	weight = heap__block_weight(b->heap, block);
+	b->young[block->site].objects += weight;
+	b->young[block->site].bytes += weight * (double)block->size;
+}
+
+static int look_at_young(struct build *b)
+{
+	b->young = calloc(b->heap->nsites + 1, sizeof(*b->young));
+	if (!b->young)
+		return -ENOMEM;
+	b->since_ms = heap__time_ms(b->heap, b->opts.since_ns);
+	livemap__each(&b->heap->live, count_young, b);
+	return 0;
+}
+
 static int add_site(struct build *b, const struct heap_site *site)
 {
+	const struct young_site *young = b->young ? &b->young[site - b->heap->sites] : NULL;
 	const struct touched_site *touched = b->touched ? &b->touched[site - b->heap->sites] : NULL;
 	const struct target *t = observer__at(b->o, site->target);
 	struct profile_label labels[4];
@@ -253,8 +294,12 @@ static int add_site(struct build *b, const struct heap_site *site)
 	if (!err && site->alloc_samples) {
 		v[PROFILE_ALLOC_OBJECTS] = rounded(site->alloc_objects);
 		v[PROFILE_ALLOC_SPACE] = rounded(site->alloc_bytes);
-		v[PROFILE_INUSE_OBJECTS] = rounded(heap_site__inuse_objects(site));
-		v[PROFILE_INUSE_SPACE] = rounded(heap_site__inuse_bytes(site));
+		v[PROFILE_INUSE_OBJECTS] =
+			rounded(young ? young->objects : heap_site__inuse_objects(site));
+		v[PROFILE_INUSE_SPACE] =
+			rounded(young ? young->bytes : heap_site__inuse_bytes(site));
+		if (!inuse__known(b->o, t))
+			v[PROFILE_INUSE_OBJECTS] = v[PROFILE_INUSE_SPACE] = 0;
 		err = profile__sample(b->p, locs, n, v, labels, nlabels);
 		if (!err && touched)
 			set_resident(b, touched->heap_bytes);
@@ -307,6 +352,20 @@ static void add_totals(struct build *b)
 	/* (a Go runtime's share is in there already, with its frees) */
 	t->inuse_objects = t->alloc_objects - t->free_objects;
 	t->inuse_bytes = t->alloc_bytes - t->free_bytes;
+}
+
+/* What windows mean for the figures, in every file. */
+static int add_windows(struct build *b)
+{
+	char text[INUSE_TEXT];
+	int err = 0;
+
+	for (const struct target *t = next_target(b, NULL); t && !err; t = next_target(b, t)) {
+		if (*inuse__text(b->o, t, text))
+			err = profile__comment(b->p, text);
+		b->p->inuse_unknown |= !inuse__known(b->o, t);
+	}
+	return err;
 }
 
 static int add_histograms(struct build *b)
@@ -468,6 +527,7 @@ static void build_free(struct build *b)
 {
 	profile__free(b->p);
 	free(b->touched);
+	free(b->young);
 	free(b->location);
 	free(b->mapping);
 	free(b->symbols);
@@ -502,18 +562,23 @@ static int build_new(struct observer *o, struct symbolizer *sym, const struct sn
 	return err;
 }
 
-/* The executable's mapping first: its is the lowest address. */
+/* The executable's mapping first: its is the lowest address. Of a process that has called exec it is
+ * the one that runs now, of several processes the first's. */
 static int add_first_mapping(struct build *b)
 {
-	uint32_t unused;
+	const struct observer_map *first = NULL;
+	uint32_t id = 0, unused;
 
 	for (uint32_t i = 0; i < observer__nmaps(b->o); i++) {
 		const struct observer_map *m = observer__map(b->o, i);
 
-		if (m->module && is_in(b, m->target))
-			return map_mapping(b, i, &unused);
+		if (!m->module || !is_in(b, m->target) ||
+		    (first && (m->target != first->target || m->image <= first->image)))
+			continue;
+		first = m;
+		id = i;
 	}
-	return 0;
+	return first ? map_mapping(b, id, &unused) : 0;
 }
 
 /* The newest ledgers, if they are wanted; then the profile is the caller's. */
@@ -546,8 +611,11 @@ int snapshot__faults(struct observer *o, struct symbolizer *sym, const struct sn
 		if (is_in(b, b->heap->sites[i].target))
 			err = add_fault_site(b, i);
 	}
-	for (const struct target *t = next_target(b, NULL); t && !err; t = next_target(b, t))
+	for (const struct target *t = next_target(b, NULL); t && !err; t = next_target(b, t)) {
 		err = add_fault_rest(b, t);
+		if (!err && runtimes__note(b->opts.runtimes, t)[0])
+			err = profile__comment(b->p, runtimes__note(b->opts.runtimes, t));
+	}
 	if (!err)
 		err = add_losses(b);
 	if (!err)
@@ -582,10 +650,14 @@ int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snap
 
 	if (err)
 		return err;
+	for (const struct target *t = next_target(b, NULL); t; t = next_target(b, t))
+		inuse__look(o, t, false);
 	b->p->ages_ms = heap__time_ms(b->heap, util__now_ns());
 	err = add_first_mapping(b);
 	if (!err && opts->residency)
 		err = look_at_pages(b);
+	if (!err && opts->since_ns)
+		err = look_at_young(b);
 	prefetch_names(b);
 	if (!err)
 		err = add_sites(b);
@@ -593,6 +665,8 @@ int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snap
 		err = add_losses(b);
 	if (!err && opts->histograms)
 		err = add_histograms(b);
+	if (!err)
+		err = add_windows(b);
 	if (!err) {
 		add_totals(b);
 		if (b->touched)
@@ -602,11 +676,4 @@ int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snap
 		err = finish(b, ret);
 	build_free(b);
 	return err;
-}
-
-int snapshot__take(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
-		   struct profile **ret)
-{
-	return observer__opts(o)->faults_only ? snapshot__faults(o, sym, opts, ret)
-					      : snapshot__heap(o, sym, opts, ret);
 }

@@ -20,8 +20,11 @@ struct snapshot_opts {
 	bool mappings;		     /* anonymous mappings as samples labelled class=mmap */
 	bool histograms;	     /* sizes and lifetimes of blocks */
 	bool residency;		     /* a fifth value, resident_space */
-	struct runtimes *runtimes;   /* what Go and JIT compilers tell; NULL: without */
-	struct ledgers *ledgers;     /* the newest of each process; NULL: without */
+	/* In use is only what was allocated since then, CLOCK_MONOTONIC; 0: everything. Of what the
+	 * probes see: a Go runtime does not tell when. */
+	uint64_t since_ns;
+	struct runtimes *runtimes; /* what Go and JIT compilers tell; NULL: without */
+	struct ledgers *ledgers;   /* the newest of each process; NULL: without */
 };
 
 /* The heap now, with symbols. 0 or a negative errno. */
@@ -30,8 +33,5 @@ int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snap
 /* The page-fault profile: faulted and resident pages and space. Only if faults are sampled. */
 int snapshot__faults(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
 		     struct profile **ret);
-/* Whichever of the two the observer is there for. */
-int snapshot__take(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
-		   struct profile **ret);
 
 #endif
