@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * dwarf_layout.c - a layout from the program's own debug information, for releases between those of
- * the table, read by a helper without privileges (sys/box.h). See layout.h.
+ * the table. See layout.h.
  */
 #include "go/layout.h"
 
 #include "core/util.h"
 #include "elf/elfobj.h"
-#include "sys/box.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -227,33 +226,11 @@ static int read_dwarf(Elf *elf, struct go_layout *ret)
 	return err;
 }
 
-void go_layout__serve(struct box_conn *c, struct box_request *r)
+int go_layout__from_dwarf(struct elfobj *e, int minor, struct go_layout *ret)
 {
 	struct go_layout l = {0};
-	struct elfobj *e = NULL;
-	int err = r->fds[0] >= 0 ? elfobj__open_fd(r->fds[0], "", &e) : -EINVAL;
+	int err = read_dwarf(elfobj__elf(e), &l);
 
-	if (!err)
-		err = read_dwarf(elfobj__elf(e), &l);
-	elfobj__close(e);
-	box_conn__answer(c, err, err ? NULL : &l, err ? 0 : sizeof(l), false);
-}
-
-int go_layout__from_dwarf(int fd, int minor, struct go_layout *ret)
-{
-	struct box_helper *h = NULL;
-	struct go_layout l = {0};
-	struct box_answer a;
-	int err = box_helper__new(BOX_GO_LAYOUT, fd, &h);
-
-	if (err)
-		return err;
-	err = box_helper__ask(h, 0, NULL, 0, &fd, 1, &a);
-	if (!err && a.len != sizeof(l))
-		err = -EFAULT;
-	if (!err)
-		memcpy(&l, a.data, sizeof(l));
-	box_helper__free(h);
 	for (size_t i = 0; i < ARRAY_SIZE(fields) && !err; i++) {
 		uint32_t v;
 
@@ -262,7 +239,7 @@ int go_layout__from_dwarf(int fd, int minor, struct go_layout *ret)
 			err = -ENOENT;
 	}
 	if (err)
-		return err > 0 ? -EFAULT : err;
+		return err;
 	l.minor = minor;
 	*ret = l;
 	return 0;

@@ -3,6 +3,7 @@
 #include "go/gctrace.h"
 
 #include "core/util.h"
+#include "go/release.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -24,58 +25,77 @@ int go_gctrace__config(const struct go_layout *l, const struct gobin_symbols *sy
 	return 0;
 }
 
-static uint64_t u64_of(const uint8_t *p, uint32_t off)
+/* What was copied of one struct: the fields' offsets may be the program's own word. */
+struct copied_part {
+	const uint8_t *data;
+	uint32_t from, len; /* of the struct */
+};
+
+static void get(const struct copied_part *p, uint32_t off, void *ret, size_t size)
+{
+	uint32_t at = off - p->from;
+
+	memset(ret, 0, size);
+	if (off >= p->from && at <= p->len && p->len - at >= size)
+		memcpy(ret, p->data + at, size);
+}
+
+static uint64_t u64_of(const struct copied_part *p, uint32_t off)
 {
 	uint64_t v;
 
-	memcpy(&v, p + off, sizeof(v));
+	get(p, off, &v, sizeof(v));
 	return v;
 }
 
-static uint32_t u32_of(const uint8_t *p, uint32_t off)
+static uint32_t u32_of(const struct copied_part *p, uint32_t off)
 {
 	uint32_t v;
 
-	memcpy(&v, p + off, sizeof(v));
+	get(p, off, &v, sizeof(v));
 	return v;
 }
 
 void go_gctrace__decode(const struct go_layout *l, const struct mw_go_cycle *raw, int64_t init_ns,
 			struct go_cycle *ret)
 {
-	const uint8_t *gc = raw->gc;
-	uint32_t w0 = l->work.user_forced & ~7u, m0 = l->ms.numgc & ~7u;
-	const uint8_t *w = raw->work, *ms = raw->ms;
-	int64_t sweep = (int64_t)u64_of(w, l->work.t_sweep_term - w0);
-	int64_t mark = (int64_t)u64_of(w, l->work.t_mark - w0);
-	int64_t term = (int64_t)u64_of(w, l->work.t_mark_term - w0);
-	int64_t end = (int64_t)u64_of(w, l->work.t_end - w0);
-	int64_t stw = (int32_t)u32_of(w, l->work.stwprocs - w0);
-	/* What is printed as stacks was the largest scan until 1.19, the last one since. */
-	uint32_t stacks = l->minor <= 19 ? l->gc.max_stack_scan : l->gc.last_stack_scan;
+	const struct copied_part gc = {raw->gc, 0, MW_GO_GC_MAX};
+	const struct copied_part w = {raw->work, l->work.user_forced & ~7u, MW_GO_WORK_MAX};
+	const struct copied_part ms = {raw->ms, l->ms.numgc & ~7u, MW_GO_MS_MAX};
+	int64_t sweep = (int64_t)u64_of(&w, l->work.t_sweep_term);
+	int64_t mark = (int64_t)u64_of(&w, l->work.t_mark);
+	int64_t term = (int64_t)u64_of(&w, l->work.t_mark_term);
+	int64_t end = (int64_t)u64_of(&w, l->work.t_end);
+	int64_t stw = (int32_t)u32_of(&w, l->work.stwprocs);
+	uint32_t stacks = go_release__of(l->minor)->prints_largest_scan ? l->gc.max_stack_scan
+									: l->gc.last_stack_scan;
+	uint8_t forced;
 
+	get(&w, l->work.user_forced, &forced, sizeof(forced));
 	*ret = (struct go_cycle){
-		.number = u32_of(ms, l->ms.numgc - m0),
+		.number = u32_of(&ms, l->ms.numgc),
 		.start_ns = init_ns ? sweep - init_ns : -1,
 		.sweep_term_ns = mark - sweep,
 		.mark_ns = term - mark,
 		.mark_term_ns = end - term,
 		.sweep_term_cpu_ns = stw * (mark - sweep),
-		.assist_cpu_ns = (int64_t)u64_of(gc, l->gc.assist_time),
-		.background_cpu_ns = (int64_t)(u64_of(gc, l->gc.dedicated_time) +
-					       u64_of(gc, l->gc.fractional_time)),
-		.idle_cpu_ns = (int64_t)u64_of(gc, l->gc.idle_time),
+		.assist_cpu_ns = (int64_t)u64_of(&gc, l->gc.assist_time),
+		.background_cpu_ns = (int64_t)(u64_of(&gc, l->gc.dedicated_time) +
+					       u64_of(&gc, l->gc.fractional_time)),
+		.idle_cpu_ns = (int64_t)u64_of(&gc, l->gc.idle_time),
 		.mark_term_cpu_ns = stw * (end - term),
-		.heap_start = u64_of(w, l->work.heap0 - w0),
-		.heap_end = u64_of(w, l->work.heap1 - w0),
-		.heap_live = u64_of(w, l->work.heap2 - w0),
-		.goal = u64_of(gc, l->gc.last_heap_goal),
-		.stacks = u64_of(gc, stacks),
-		.globals = u64_of(gc, l->gc.globals_scan),
-		.procs = u32_of(w, l->work.maxprocs - w0),
-		.forced = w[l->work.user_forced - w0] != 0,
+		.heap_start = u64_of(&w, l->work.heap0),
+		.heap_end = u64_of(&w, l->work.heap1),
+		.heap_live = u64_of(&w, l->work.heap2),
+		.goal = u64_of(&gc, l->gc.last_heap_goal),
+		.stacks = u64_of(&gc, stacks),
+		.globals = u64_of(&gc, l->gc.globals_scan),
+		.procs = u32_of(&w, l->work.maxprocs),
+		.forced = forced != 0,
 	};
-	memcpy(&ret->cpu_fraction, ms + l->ms.gc_cpu_fraction - m0, sizeof(double));
+	get(&ms, l->ms.gc_cpu_fraction, &ret->cpu_fraction, sizeof(double));
+	if (!(ret->cpu_fraction >= 0 && ret->cpu_fraction <= 1))
+		ret->cpu_fraction = 0;
 }
 
 /* val / 10^dec with all its decimals. */

@@ -8,7 +8,7 @@
 #define GO_GCTRACE_H
 
 #include "go/layout.h"
-#include "go/go_target.h"
+#include "go/go_program.h"
 #include "memwatch/gotrace.h"
 
 #include <stdbool.h>
@@ -42,7 +42,7 @@ void go_gctrace__print_json(FILE *f, int pid, int64_t time_unix_ms, const struct
 /* The probe on one running program. */
 struct go_gctrace;
 /* fn is called for each cycle from go_gctrace__poll. 0 or a negative errno with a reason in why. */
-int go_gctrace__attach(const struct go_target *t, void (*fn)(void *arg, const struct go_cycle *c),
+int go_gctrace__attach(const struct go_program *t, void (*fn)(void *arg, const struct go_cycle *c),
 		       void *arg, struct go_gctrace **ret, char why[GO_WHY_LEN]);
 void go_gctrace__detach(struct go_gctrace *g); /* accepts NULL */
 /* Handles what is there. Number of cycles or a negative errno. Nothing wakes the reader: that would

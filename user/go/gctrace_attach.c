@@ -9,10 +9,8 @@
 #include "core/util.h"
 #include "probe/go_probe.h"
 
-#define SITE "runtime.mProf_Flush"
-
 struct go_gctrace {
-	const struct go_target *t;
+	const struct go_program *t;
 	struct go_probe *probe;
 	int64_t init_ns;
 	uint32_t last; /* number of the newest cycle reported */
@@ -25,7 +23,7 @@ static void on_record(void *arg, const struct mw_go_cycle *raw)
 	struct go_gctrace *g = arg;
 	struct go_cycle c;
 
-	go_gctrace__decode(g->t->layout, raw, g->init_ns, &c);
+	go_gctrace__decode(&go_program__facts(g->t)->layout, raw, g->init_ns, &c);
 	/* A Go function whose stack must grow first is entered a second time. */
 	if (c.number == g->last)
 		return;
@@ -35,26 +33,28 @@ static void on_record(void *arg, const struct mw_go_cycle *raw)
 
 static int attach(struct go_gctrace *g, uint64_t off, char why[GO_WHY_LEN])
 {
+	const struct go_facts *f = go_program__facts(g->t);
 	enum go_probe_step step = GO_PROBE_ATTACH;
 	struct mw_go_config cfg;
-	int err = go_gctrace__config(g->t->layout, &g->t->sym, &cfg);
+	int err = go_gctrace__config(&f->layout, &f->sym, &cfg);
 
 	if (!err)
-		err = go_probe__new(g->t->pid, off, &cfg, on_record, g, &g->probe, &step);
+		err = go_probe__new(go_program__pid(g->t), off, &cfg, on_record, g, &g->probe,
+				    &step);
 	if (err && step == GO_PROBE_LOAD)
 		snprintf(why, GO_WHY_LEN, "failed to load the GC probe: %s", strerror(-err));
 	else if (err)
-		snprintf(why, GO_WHY_LEN, "failed to attach the GC probe to %.128s: %s", g->t->exe,
-			 strerror(-err));
+		snprintf(why, GO_WHY_LEN, "failed to attach the GC probe to %.128s: %s",
+			 go_program__exe(g->t), strerror(-err));
 	return err;
 }
 
-int go_gctrace__attach(const struct go_target *t, void (*fn)(void *arg, const struct go_cycle *c),
+int go_gctrace__attach(const struct go_program *t, void (*fn)(void *arg, const struct go_cycle *c),
 		       void *arg, struct go_gctrace **ret, char why[GO_WHY_LEN])
 {
 	struct go_gctrace *g = calloc(1, sizeof(*g));
-	uint64_t off, init = 0;
-	int err;
+	uint64_t init = 0;
+	int err = 0;
 
 	why[0] = 0;
 	if (!g)
@@ -62,13 +62,14 @@ int go_gctrace__attach(const struct go_target *t, void (*fn)(void *arg, const st
 	g->t = t;
 	g->fn = fn;
 	g->arg = arg;
-	go_target__u64(t, t->sym.runtime_init_time, 0, &init);
+	go_program__init_time(t, &init);
 	g->init_ns = (int64_t)init;
-	err = gobin__probe_site(&t->bin, SITE, &off);
+	if (!go_program__facts(t)->gc_site)
+		err = -ENOENT;
 	if (err)
-		snprintf(why, GO_WHY_LEN, "%.200s has no function " SITE, t->exe);
+		snprintf(why, GO_WHY_LEN, "%.200s has no function " GO_GC_SITE, go_program__exe(t));
 	else
-		err = attach(g, off, why);
+		err = attach(g, go_program__facts(t)->gc_site, why);
 	if (err) {
 		go_gctrace__detach(g);
 		return err;

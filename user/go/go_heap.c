@@ -2,6 +2,7 @@
 #include "go/go_heap.h"
 
 #include "core/util.h"
+#include "go/release.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #define MAX_BUCKETS ((size_t)4 << 20)
 #define MAX_TRIES 25
 #define MAX_RECORD_TRIES 100
-#define CACHE_BYTES ((size_t)1 << 30)
 #define BUCKET_HEADER 48
 #define MEM_PROFILE 1 /* bucket.typ */
 #define CYCLES 3
@@ -306,15 +306,8 @@ static void forget_cached(void *arg)
 	procmem_cache__clear(arg);
 }
 
-int go_heap__of(const struct go_target *t, struct go_heap *ret, char why[GO_WHY_LEN])
+int go_heap__of(const struct go_target *t, struct procmem_cache *cache, struct go_heap *ret)
 {
-	struct procmem_cache *cache = NULL;
-	int err = procmem_cache__new(t->mem, CACHE_BYTES, &cache);
-
-	memset(ret, 0, sizeof(*ret));
-	why[0] = 0;
-	if (err)
-		return err;
 	struct go_heap_source src = {
 		.fresh = t->reader,
 		.cached = {read_cached, cache},
@@ -324,39 +317,9 @@ int go_heap__of(const struct go_target *t, struct go_heap *ret, char why[GO_WHY_
 		.mem_active_lock = t->sym.mem_active_lock,
 		.mem_profile_rate = t->sym.mem_profile_rate,
 		.rec = t->layout->rec,
-		.max_stack = t->bin.minor < 23 ? 32 : 1024 + 2,
+		.max_stack = go_release__of(t->bin.minor)->profile_frames,
 	};
-	err = go_heap__read(&src, ret);
-	procmem_cache__free(cache);
-	if (err == -EFAULT && !procmem__alive(t->mem))
-		err = -ESRCH;
-	if (err == -EBADMSG)
-		snprintf(why, GO_WHY_LEN,
-			 "the heap profile records of process %d are damaged (%u met): not shown",
-			 t->pid, ret->damaged);
-	else if (err == -EAGAIN)
-		snprintf(why, GO_WHY_LEN,
-			 "process %d published its heap profile during each of %u readings", t->pid,
-			 ret->tries);
-	else if (err)
-		snprintf(why, GO_WHY_LEN, "failed to read the heap profile of process %d: %s",
-			 t->pid, strerror(-err));
-	return err;
-}
+	int err = go_heap__read(&src, ret);
 
-int go_heap__snapshot(int pid, struct profile **ret)
-{
-	char why[GO_WHY_LEN];
-	struct go_target *t;
-	struct go_heap h;
-	int err = go_target__open(pid, &t, why);
-
-	if (err)
-		return err;
-	err = go_heap__of(t, &h, why);
-	if (!err)
-		err = go_heap__profile(t, &h, ret);
-	go_heap__free(&h);
-	go_target__close(t);
-	return err;
+	return err == -EFAULT && !procmem__alive(t->mem) ? -ESRCH : err;
 }

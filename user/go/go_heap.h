@@ -58,22 +58,21 @@ void go_heap__free(struct go_heap *h);
 void go_heap__scale(int64_t count, int64_t size, int64_t rate, int64_t *ret_count,
 		    int64_t *ret_size);
 
-/* Reads the target's profile; 0 or as go_heap__read, with one sentence in why. */
-int go_heap__of(const struct go_target *t, struct go_heap *ret, char why[GO_WHY_LEN]);
+/* Reads the target's profile through a cache of its memory; 0 or as go_heap__read. */
+int go_heap__of(const struct go_target *t, struct procmem_cache *cache, struct go_heap *ret);
 
-/* As a profile with the types, period, labels and locations of Go's own. 0 or -errno. */
-int go_heap__profile(const struct go_target *t, const struct go_heap *h, struct profile **ret);
+/* A reading before and the samples made of it, one a record, by the same go_stacks. */
+struct go_heap_named {
+	struct go_heap heap;
+	const struct profile_sample *samples;
+	const uint32_t *stack;
+};
 
-/* The same into a profile that has the four heap sample types already: samples (with these labels
- * besides), totals but for the freed, a comment. 0 or -errno. */
-#define GO_HEAP_MAX_LABELS 7
-int go_heap__add(const struct go_target *t, const struct go_heap *h, struct profile *p,
-		 const struct profile_label *labels, uint32_t nlabels);
-
-/*
- * All of it for one process: opens, reads, closes. Takes milliseconds; for moments when there is
- * little time (the process is about to be killed). 0 or as the functions above.
- */
-int go_heap__snapshot(int pid, struct profile **ret);
+/* Its samples as pprof's heap profile of Go has them, and totals, into a profile of these types
+ * without samples. Records that were there before (all zero: none were) are not named again. 0 or
+ * -errno. */
+struct go_stacks;
+int go_heap__add(struct go_stacks *s, const struct go_heap *h, const struct go_heap_named *before,
+		 struct profile *p);
 
 #endif

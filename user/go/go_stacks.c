@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "go/go_stacks.h"
 
+#include "core/keyhash.h"
 #include "core/util.h"
+#include "go/release.h"
 
 #include <string.h>
 
@@ -68,7 +70,7 @@ void go_stacks__free(struct go_stacks *s)
 
 static struct cached_stack *cache_slot(struct cached_stack *cache, size_t n, uint64_t pc)
 {
-	size_t i = util__mix64(pc) & (n - 1);
+	size_t i = keyhash__word(pc) & (n - 1);
 
 	while (cache[i].npcs && cache[i].pc != pc)
 		i = (i + 1) & (n - 1);
@@ -137,7 +139,7 @@ static int mapping_of(struct go_stacks *s, uint64_t pc, uint32_t *ret)
 static int emit(struct go_stacks *s, uint32_t *locs, int *n)
 {
 	struct profile_line lines[MAX_LINES];
-	uint32_t mapping, loc;
+	uint32_t mapping, loc, n_lines;
 	uint64_t pc;
 	int err;
 
@@ -160,9 +162,11 @@ static int emit(struct go_stacks *s, uint32_t *locs, int *n)
 			return err;
 	}
 	err = mapping_of(s, pc, &mapping);
+	n_lines = s->deck_known ? s->ndeck : 0;
+	if (!err && !n_lines && mapping != PROFILE_NONE)
+		err = profile__name_place(s->p, mapping, pc, &lines[n_lines++]);
 	if (!err)
-		err = profile__location(s->p, mapping, pc, lines, s->deck_known ? s->ndeck : 0,
-					&loc);
+		err = profile__location(s->p, mapping, pc, lines, n_lines, &loc);
 	if (!err)
 		err = cache_add(s, s->deck_pc[0], s->ndeck, loc);
 	if (err)
@@ -187,7 +191,7 @@ static bool deck_takes(const struct go_stacks *s, const struct gotab_frame *f, b
 
 static const struct known_frame *frame_at(struct go_stacks *s, uint64_t pc)
 {
-	struct known_frame *k = &s->frames[util__mix64(pc) & (FRAME_CACHE - 1)];
+	struct known_frame *k = &s->frames[keyhash__word(pc) & (FRAME_CACHE - 1)];
 
 	if (!k->used || k->at != pc) {
 		k->at = pc;
@@ -231,7 +235,8 @@ static bool is_runtime(struct go_stacks *s, uint64_t pc)
 	if (!k->known)
 		return false;
 	return !strncmp(k->f.name, "runtime.", 8) ||
-	       (s->t->bin.minor >= 24 && !strncmp(k->f.name, "internal/runtime/", 17));
+	       (go_release__of(s->t->bin.minor)->has_internal_runtime &&
+		!strncmp(k->f.name, "internal/runtime/", 17));
 }
 
 static size_t leading_runtime(struct go_stacks *s, const uint64_t *stk, size_t n)

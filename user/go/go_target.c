@@ -2,52 +2,29 @@
 #include "go/go_target.h"
 
 #include "core/util.h"
-#include "sys/proc_task.h"
 
 #include <elf.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SCAN_CHUNK ((size_t)1 << 20)
 #define MAX_MAPS 4096
-
-static int fail(char why[GO_WHY_LEN], int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-static int fail(char why[GO_WHY_LEN], int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, GO_WHY_LEN, fmt, ap);
-	va_end(ap);
-	return err;
-}
+#define MAX_MAPS_BYTES ((size_t)16 << 20)
+#define SETTLE_NS \
+	50000000ULL /* from runtimeInitTime until the runtime's variables have their values */
 
 static int read_mem(void *arg, uint64_t addr, void *buf, size_t len)
 {
 	return procmem__read(arg, addr, buf, len);
 }
 
-static int open_exe(int pid)
+bool go_target__is_go(int exe)
 {
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 ? fd : errno == ENOENT ? -ESRCH : -errno;
-}
-
-bool go_target__is_go(int pid, char version[64])
-{
-	cleanup_fd int fd = open_exe(pid);
 	struct elfobj *elf;
+	char version[64];
 	bool is;
 
-	version[0] = 0;
-	if (fd < 0 || elfobj__open_fd(fd, "exe", &elf))
+	if (elfobj__open_fd(exe, "exe", &elf))
 		return false;
 	is = gobin__is_go(elf, version);
 	elfobj__close(elf);
@@ -55,25 +32,12 @@ bool go_target__is_go(int pid, char version[64])
 }
 
 /* The kernel tells the program where its entry point is: the difference is the bias. */
-static int find_bias(struct go_target *t)
+static int find_bias(struct go_target *t, const struct go_source *src)
 {
-	cleanup_free char *text = NULL;
-	uint64_t pair[2];
-	char path[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/auxv", t->pid);
-	n = util__read_file(path, 1 << 16, &text);
-	if (n < 0)
-		return (int)n;
-	for (size_t i = 0; i + sizeof(pair) <= (size_t)n; i += sizeof(pair)) {
-		memcpy(pair, text + i, sizeof(pair));
-		if (pair[0] == 9 /* AT_ENTRY */) {
-			t->bias = pair[1] - elfobj__entry(t->elf);
-			return t->bias & 0xfff ? -EBADMSG : 0;
-		}
-	}
-	return -ESRCH; /* exec in progress, or gone */
+	if (!src->entry)
+		return -ESRCH; /* exec in progress, or gone */
+	t->bias = src->entry - elfobj__entry(t->elf);
+	return t->bias & 0xfff ? -EBADMSG : 0;
 }
 
 /* Is this runtime.firstmoduledata? Its head points into the function table we know. */
@@ -210,28 +174,20 @@ static bool plausible(const struct go_target *t)
 	return true;
 }
 
-static int find_symbols(struct go_target *t, char why[GO_WHY_LEN])
+static int find_symbols(struct go_target *t)
 {
 	struct gobin_code_layout cl = code_layout(t->layout);
 	int err = gobin__symbols(&t->bin, &t->sym);
 
+	t->stage = GO_STAGE_VARIABLES;
 	if (err == -ENOENT)
 		err = gobin__symbols_by_code(&t->bin, &cl, &t->sym);
-	if (err == -ENOTSUP)
-		return fail(why, err,
-			    "%s is stripped, and reading a stripped Go program needs x86-64",
-			    t->exe);
 	if (err)
-		return fail(
-			why, err == -ENOENT ? -ENOTSUP : err,
-			"%s (%s) is stripped, and the runtime's variables were not found in its "
-			"code: built by an unusual compiler?",
-			t->exe, t->bin.version);
+		return err;
 	add_bias(t);
+	t->stage = GO_STAGE_RUNTIME;
 	if (!plausible(t))
-		return fail(why, procmem__alive(t->mem) ? -EBADMSG : -ESRCH,
-			    "the runtime of %s (%s) does not look as that version's should", t->exe,
-			    t->bin.version);
+		return procmem__alive(t->mem) ? -EBADMSG : -ESRCH;
 	t->profiling_off_by_linker = !gobin__func(&t->bin, "runtime.MemProfile") &&
 				     !gobin__func(&t->bin, "runtime.memProfileInternal");
 	if (t->sym.disable_mem_profiling) {
@@ -243,147 +199,163 @@ static int find_symbols(struct go_target *t, char why[GO_WHY_LEN])
 	return 0;
 }
 
-static void read_names(struct go_target *t)
+static int open_file(struct go_target *t, const struct go_source *src)
 {
-	cleanup_free char *comm = NULL, *cmd = NULL;
-	char path[64];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", t->pid);
-	n = util__read_file(path, sizeof(t->comm) - 1, &comm);
-	if (n > 0) {
-		memcpy(t->comm, comm, (size_t)n);
-		t->comm[strcspn(t->comm, "\n")] = 0;
-	}
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", t->pid);
-	n = util__read_file(path, sizeof(t->cmdline) - 1, &cmd);
-	for (ssize_t i = 0; i < n; i++)
-		t->cmdline[i] = cmd[i] ? cmd[i] : i + 1 < n ? ' ' : 0;
-	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
-	n = readlink(path, t->exe, sizeof(t->exe) - 1);
-	t->exe[n > 0 ? n : 0] = 0;
-}
-
-static int open_parts(struct go_target *t, char why[GO_WHY_LEN])
-{
-	cleanup_fd int fd = -1;
-	char sentence[PROC_TASK_WHY];
-	int err = proc_task__check(t->pid, sentence);
+	int err = elfobj__open_fd(src->exe, "", &t->elf);
 
 	if (err)
-		return fail(why, err == -EOPNOTSUPP ? -ENOTSUP : err, "%s", sentence);
-	err = procmem__open(t->pid, &t->mem);
-	if (err)
-		return fail(why, err, "failed to read the memory of process %d: %s%s", t->pid,
-			    strerror(-err),
-			    err == -EACCES ? " (run as root, or with CAP_SYS_PTRACE)" : "");
-	t->reader = (struct go_reader){read_mem, t->mem};
-	read_names(t);
-	fd = open_exe(t->pid);
-	err = fd < 0 ? fd : elfobj__open_fd(fd, t->exe, &t->elf);
-	if (err)
-		return fail(why, err == -ENOEXEC ? -ENOENT : err, "failed to read %s: %s", t->exe,
-			    strerror(-err));
+		return err == -ENOEXEC ? -ENOENT : err;
+	t->stage = GO_STAGE_TABLES;
 	err = gobin__open(t->elf, &t->bin);
-	if (err == -ENOENT)
-		return fail(why, err, "%s is not a Go program", t->exe);
-	if (err == -ENOTSUP)
-		return fail(why, err, "%s is built with %s; known are Go %s", t->exe,
-			    t->bin.version[0] ? t->bin.version : "Go before 1.18",
-			    go_layout__known());
 	if (err)
-		return fail(why, err, "the Go tables of %s are damaged", t->exe);
+		return err == -ENOENT || err == -ENOTSUP || err == -ENOMEM ? err : -EBADMSG;
+	t->stage = GO_STAGE_LAYOUT;
 	t->layout = go_layout__of(t->bin.minor);
 	if (!t->layout && go_layout__is_between(t->bin.minor) &&
-	    !go_layout__from_dwarf(fd, t->bin.minor, &t->own_layout))
+	    !go_layout__from_dwarf(t->elf, t->bin.minor, &t->own_layout))
 		t->layout = &t->own_layout;
-	if (!t->layout)
-		return fail(
-			why, -ENOTSUP,
-			"%s is built with %s, whose runtime layout is not known; known are Go %s%s",
-			t->exe, t->bin.version, go_layout__known(),
-			go_layout__is_between(t->bin.minor)
-				? " (and this one in programs with debug information)"
-				: "");
-	err = find_bias(t);
-	if (err)
-		return fail(why, err, "failed to find where %s is loaded", t->exe);
-	err = find_module(t);
-	if (err)
-		return fail(why, err, "the Go tables of %s are damaged: no module data", t->exe);
-	return find_symbols(t, why);
+	return t->layout ? 0 : -ENOTSUP;
 }
 
-int go_target__open(int pid, struct go_target **ret, char why[GO_WHY_LEN])
+static int open_mem(struct go_target *t, const struct go_source *src)
 {
-	struct go_target *t = calloc(1, sizeof(*t));
+	int fd = fcntl(src->mem, F_DUPFD_CLOEXEC, 0);
+	int err = fd < 0 ? -errno : procmem__adopt(fd, &t->mem);
+
+	t->reader = (struct go_reader){read_mem, t->mem};
+	return err;
+}
+
+static int open_parts(struct go_target *t, const struct go_source *src)
+{
+	int err = open_mem(t, src);
+
+	if (!err)
+		err = open_file(t, src);
+	if (err)
+		return err;
+	t->stage = GO_STAGE_PLACE;
+	err = find_bias(t, src);
+	if (err)
+		return err;
+	t->stage = GO_STAGE_MODULE;
+	err = find_module(t);
+	return err ? err : find_symbols(t);
+}
+
+/* Is heap profiling off (runtime.MemProfileRate is 0)? False where that cannot be read. */
+static bool is_profiling_off(const struct go_target *t)
+{
+	uint64_t rate;
+
+	return !go_target__u64(t, t->sym.mem_profile_rate, 0, &rate) && !rate;
+}
+
+/* runtime.main notes the time and then initialises what the runtime keeps, MemProfileRate with it.
+ */
+static bool is_started(const struct go_target *t)
+{
+	uint64_t init;
+
+	if (go_target__u64(t, t->sym.runtime_init_time, 0, &init))
+		return true; /* not to be told */
+	if (init && (t->profiling_off_by_linker || !is_profiling_off(t)))
+		return true;
+	return init && util__now_ns() > init + SETTLE_NS;
+}
+
+int go_target__open(const struct go_source *src, struct go_target *ret)
+{
+	bool changed;
 	int err;
 
-	why[0] = 0;
-	if (!t)
-		return -ENOMEM;
-	t->pid = pid;
-	err = open_parts(t, why);
+	memset(ret, 0, sizeof(*ret));
+	err = open_parts(ret, src);
 	if (!err)
-		err = go_target__refresh_maps(t);
-	if (err) {
-		go_target__close(t);
-		return err;
+		err = go_target__read_maps(ret, src->maps, &changed);
+	if (!err) {
+		ret->stage = GO_STAGE_START;
+		err = is_started(ret) ? 0 : -EAGAIN;
 	}
-	*ret = t;
-	return 0;
+	/* What was read of an image that is gone says nothing of it. */
+	if (err && ret->mem && !procmem__alive(ret->mem))
+		err = -ESRCH;
+	if (!err)
+		ret->stage = GO_STAGES;
+	return err;
 }
 
-static void free_maps(struct go_target *t)
+static void free_maps(struct go_map *maps, size_t n)
 {
-	for (size_t i = 0; i < t->nmaps; i++)
-		free(t->maps[i].path);
-	free(t->maps);
-	t->maps = NULL;
-	t->nmaps = 0;
+	for (size_t i = 0; i < n; i++)
+		free(maps[i].path);
+	free(maps);
 }
 
 void go_target__close(struct go_target *t)
 {
-	if (!t)
-		return;
-	free_maps(t);
+	free_maps(t->maps, t->nmaps);
 	gobin__close(&t->bin);
 	elfobj__close(t->elf);
 	procmem__close(t->mem);
-	free(t);
+	memset(t, 0, sizeof(*t));
 }
 
-int go_target__refresh_maps(struct go_target *t)
+/* One line of maps; 1: code of a file, or of the kernel; 0: not of interest; -ENOMEM. */
+static int parse_map(char *line, struct go_map *m)
 {
-	cleanup_file FILE *f = NULL;
-	cleanup_free char *line = NULL;
-	char path[64], perms[5];
-	size_t line_cap = 0, cap = 0;
+	char perms[5];
+	int at = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", t->pid);
-	f = fopen(path, "re");
-	if (!f)
-		return errno == ENOENT ? -ESRCH : -errno;
-	free_maps(t);
-	while (t->nmaps < MAX_MAPS && getline(&line, &line_cap, f) > 0) {
-		struct go_map m;
-		int at = 0;
+	if (sscanf(line, "%lx-%lx %4s %lx %*s %*s %n", &m->start, &m->limit, perms, &m->offset,
+		   &at) < 4 ||
+	    perms[2] != 'x' || !at || (line[at] != '/' && line[at] != '['))
+		return 0;
+	m->path = strdup(line + at);
+	return m->path ? 1 : -ENOMEM;
+}
 
-		if (sscanf(line, "%lx-%lx %4s %lx %*s %*s %n", &m.start, &m.limit, perms, &m.offset,
-			   &at) < 4 ||
-		    perms[2] != 'x' || !at || (line[at] != '/' && line[at] != '['))
-			continue;
-		line[strcspn(line, "\n")] = 0;
-		int err = array_reserve(t->maps, cap, t->nmaps + 1);
+static bool same_maps(const struct go_target *t, const struct go_map *maps, size_t n)
+{
+	if (n != t->nmaps)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct go_map *a = &maps[i], *b = &t->maps[i];
 
-		if (err)
-			return err;
-		m.path = strdup(line + at);
-		if (!m.path)
-			return -ENOMEM;
-		t->maps[t->nmaps++] = m;
+		if (a->start != b->start || a->limit != b->limit || a->offset != b->offset ||
+		    strcmp(a->path, b->path))
+			return false;
 	}
+	return true;
+}
+
+int go_target__read_maps(struct go_target *t, int fd, bool *ret_changed)
+{
+	cleanup_free char *text = NULL;
+	struct go_map *maps = NULL;
+	char *line, *save = NULL;
+	size_t n = 0, cap = 0;
+	ssize_t len = util__read_fd(fd, MAX_MAPS_BYTES, &text);
+	int err = len < 0 ? (int)len : 0;
+
+	for (line = err ? NULL : strtok_r(text, "\n", &save); line && !err && n < MAX_MAPS;
+	     line = strtok_r(NULL, "\n", &save)) {
+		err = array_reserve(maps, cap, n + 1);
+		if (!err)
+			err = parse_map(line, &maps[n]);
+		if (err == 1) {
+			n++;
+			err = 0;
+		}
+	}
+	*ret_changed = !err && !same_maps(t, maps, n);
+	if (!*ret_changed) {
+		free_maps(maps, n);
+		return err;
+	}
+	free_maps(t->maps, t->nmaps);
+	t->maps = maps;
+	t->nmaps = n;
 	return 0;
 }
 
@@ -420,15 +392,4 @@ int go_target__frames(const struct go_target *t, uint64_t pc, struct gotab_frame
 	for (int i = 0; i < n; i++)
 		bias_frame(t, &frames[i]);
 	return n;
-}
-
-int go_target__describe(const struct go_target *t, struct profile *p)
-{
-	int err = profile__string(p, t->comm, &p->comm);
-
-	if (!err)
-		err = profile__string(p, t->cmdline, &p->cmdline);
-	p->pid = (uint32_t)t->pid;
-	p->time_ns = util__wall_ms() * 1000000;
-	return err;
 }

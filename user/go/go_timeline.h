@@ -1,37 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * go_timeline.h - a Go program's MemStats over time, beside RSS and VIRT. CSV and JSON have the
- * columns of every timeline followed by the Go ones; pictures (.svg, .html) are made from `plain`,
- * which has those of every timeline, with the Go heap as the profiled one.
- */
+/* go_timeline.h - a Go program's MemStats as the further columns of its timeline. */
 #ifndef GO_GO_TIMELINE_H
 #define GO_GO_TIMELINE_H
 
 #include "go/memstats.h"
 #include "model/timeline.h"
 
-struct go_timeline_row {
-	struct timeline_row base;
-	struct go_memstats m;
-	uint64_t goroutines;
-};
+#define GO_TIMELINE_COLUMNS 17
 
-struct go_timeline {
-	struct timeline plain; /* for pictures */
-	struct go_timeline_row *rows;
-	size_t n, cap;
-	uint32_t step, skipped; /* beyond GO_TIMELINE_MAX every step-th row is kept */
-	int pid;
-};
+/* "go_heap_alloc_bytes", … as timeline.more_name. Live for ever. */
+extern const char *const go_timeline_names[GO_TIMELINE_COLUMNS];
 
-#define GO_TIMELINE_MAX 32768
+void go_timeline__values(const struct go_memstats *m, uint64_t goroutines,
+			 int64_t ret[GO_TIMELINE_COLUMNS]);
 
-void go_timeline__init(struct go_timeline *t, int pid, const char *comm);
-void go_timeline__clear(struct go_timeline *t);
+/* A timeline of the process with these columns, the Go heap as the profiled one; freed by
+ * timeline__clear. */
+void go_timeline__init(struct timeline *t, int pid, const char *comm);
 /* Takes a row now; 0 or a negative errno. */
-int go_timeline__add(struct go_timeline *t, const struct go_memstats *m, uint64_t goroutines);
-/* .csv and .json: 0, -EINVAL (another ending: pictures are of `plain`) or a negative errno of the
- * file system. */
-int go_timeline__save(const struct go_timeline *t, const char *path);
+int go_timeline__add(struct timeline *t, const struct go_memstats *m, uint64_t goroutines);
 
 #endif

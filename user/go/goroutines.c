@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "go/goroutines.h"
 
+#include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
 #include "go/go_stacks.h"
+#include "go/release.h"
 
 #include <string.h>
 
 #define MAX_GOROUTINES ((uint64_t)16 << 20)
 #define MAX_PCS 1024 /* of one stack */
 #define STACK_WINDOW 16384
-#define CACHE_BYTES ((size_t)512 << 20)
+#define CACHE_BYTES ((size_t)48 << 20) /* a helper has 256 MiB in all */
 
 enum g_status { /* runtime2.go */
 		G_IDLE,
@@ -34,54 +37,13 @@ struct g { /* what is read of a runtime.g */
 	uint8_t wait_reason;
 };
 
-/* clang-format off */
-static const char *const reasons_19[] = {
-	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
-	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
-	"select (no cases)", "GC assist wait", "GC sweep wait", "GC scavenge wait", "chan receive",
-	"chan send", "finalizer wait", "force gc (idle)", "semacquire", "sleep", "sync.Cond.Wait",
-	"timer goroutine (idle)", "trace reader (blocked)", "wait for GC cycle",
-	"GC worker (idle)", "preempted", "debug call"};
-static const char *const reasons_22[] = {
-	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
-	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
-	"select (no cases)", "GC assist wait", "GC sweep wait", "GC scavenge wait", "chan receive",
-	"chan send", "finalizer wait", "force gc (idle)", "semacquire", "sleep", "sync.Cond.Wait",
-	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "trace reader (blocked)",
-	"wait for GC cycle", "GC worker (idle)", "GC worker (active)", "preempted", "debug call"};
-static const char *const reasons_24[] = {
-	"", "GC assist marking", "IO wait", "chan receive (nil chan)", "chan send (nil chan)",
-	"dumping heap", "garbage collection", "garbage collection scan", "panicwait", "select",
-	"select (no cases)", "GC assist wait", "GC sweep wait", "GC scavenge wait", "chan receive",
-	"chan send", "finalizer wait", "force gc (idle)", "semacquire", "sleep", "sync.Cond.Wait",
-	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait",
-	"trace reader (blocked)", "wait for GC cycle", "GC worker (idle)", "GC worker (active)",
-	"preempted", "debug call"};
-static const char *const reasons_26[] = {
-	"", "GC assist marking", "IO wait", "dumping heap", "garbage collection",
-	"garbage collection scan", "panicwait", "GC assist wait", "GC sweep wait",
-	"GC scavenge wait", "finalizer wait", "force gc (idle)", "GOMAXPROCS updater (idle)",
-	"semacquire", "sleep", "chan receive (nil chan)", "chan send (nil chan)",
-	"select (no cases)", "select", "chan receive", "chan send", "sync.Cond.Wait",
-	"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait",
-	"trace reader (blocked)", "wait for GC cycle", "GC worker (idle)", "GC worker (active)",
-	"preempted", "debug call"};
-/* clang-format on */
-
 static const char *reason_of(int minor, uint8_t r)
 {
-	const char *const *list = reasons_19;
-	size_t n = ARRAY_SIZE(reasons_19);
+	const struct go_release *release = go_release__of(minor);
 
 	if (!go_layout__of(minor))
 		return "waiting"; /* the numbers moved from release to release */
-	if (minor >= 26)
-		list = reasons_26, n = ARRAY_SIZE(reasons_26);
-	else if (minor >= 24)
-		list = reasons_24, n = ARRAY_SIZE(reasons_24);
-	else if (minor >= 22)
-		list = reasons_22, n = ARRAY_SIZE(reasons_22);
-	return r && r < n ? list[r] : "waiting";
+	return r && r < release->nwait_reasons ? release->wait_reasons[r] : "waiting";
 }
 
 static const char *state_of(const struct go_target *t, const struct g *g)
@@ -233,7 +195,7 @@ static size_t unwind(const struct go_target *t, const struct g *g, uint64_t *pcs
 {
 	uint64_t pc = g->syscall_sp ? g->syscall_pc : g->pc;
 	uint64_t sp = g->syscall_sp ? g->syscall_sp : g->sp;
-	size_t limit = t->bin.minor < 23 ? 32 : 128, n = 0;
+	size_t limit = go_release__of(t->bin.minor)->goroutine_frames, n = 0;
 	struct stack_window w = {0};
 	struct gotab_func f;
 	uint8_t callee = 0;
@@ -263,70 +225,47 @@ static size_t unwind(const struct go_target *t, const struct g *g, uint64_t *pcs
 }
 
 struct goroutine_group { /* goroutines of one state and stack */
-	uint64_t hash, count;
+	uint64_t count;
 	uint32_t state;
 	uint32_t locs0, nlocs;
 };
 
 struct grouping {
 	struct goroutine_group *g;
-	size_t n, cap;
+	size_t cap;
 	uint32_t *locs;
 	size_t nlocs, locs_cap;
-	size_t *slots; /* hash table of 1 + index */
-	size_t nslots;
+	struct hash_index index; /* index.n groups */
 };
-
-static int grow_slots(struct grouping *gr)
-{
-	size_t n = gr->nslots ? gr->nslots * 2 : 1024;
-	size_t *slots = calloc(n, sizeof(*slots));
-
-	if (!slots)
-		return -ENOMEM;
-	for (size_t i = 0; i < gr->n; i++) {
-		size_t at = gr->g[i].hash & (n - 1);
-
-		while (slots[at])
-			at = (at + 1) & (n - 1);
-		slots[at] = i + 1;
-	}
-	free(gr->slots);
-	gr->slots = slots;
-	gr->nslots = n;
-	return 0;
-}
 
 static int count_in(struct grouping *gr, uint32_t state, const uint32_t *locs, uint32_t n)
 {
-	uint64_t hash = util__hash(locs, n * sizeof(*locs)) + state * 0x9e3779b97f4a7c15ULL;
-	size_t at;
+	uint64_t hash = keyhash__bytes(locs, n * sizeof(*locs)) + state * 0x9e3779b97f4a7c15ULL;
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
 	int err;
 
-	if ((gr->n + 1) * 2 > gr->nslots) {
-		err = grow_slots(gr);
-		if (err)
-			return err;
-	}
-	for (at = hash & (gr->nslots - 1); gr->slots[at]; at = (at + 1) & (gr->nslots - 1)) {
-		struct goroutine_group *g = &gr->g[gr->slots[at] - 1];
+	while (hash_index__next(&gr->index, hash, &at, &i)) {
+		struct goroutine_group *g = &gr->g[i];
 
-		if (g->hash == hash && g->state == state && g->nlocs == n &&
+		if (g->state == state && g->nlocs == n &&
 		    !memcmp(gr->locs + g->locs0, locs, n * sizeof(*locs))) {
 			g->count++;
 			return 0;
 		}
 	}
-	err = array_reserve(gr->g, gr->cap, gr->n + 1);
+	err = hash_index__reserve(&gr->index);
+	if (!err)
+		err = array_reserve(gr->g, gr->cap, gr->index.n + 1);
 	if (!err)
 		err = array_reserve(gr->locs, gr->locs_cap, gr->nlocs + n);
 	if (err)
 		return err;
 	if (n)
 		memcpy(gr->locs + gr->nlocs, locs, n * sizeof(*locs));
-	gr->g[gr->n] = (struct goroutine_group){hash, 1, state, (uint32_t)gr->nlocs, n};
+	gr->g[gr->index.n] = (struct goroutine_group){1, state, (uint32_t)gr->nlocs, n};
 	gr->nlocs += n;
-	gr->slots[at] = ++gr->n;
+	hash_index__add(&gr->index, hash);
 	return 0;
 }
 
@@ -374,7 +313,7 @@ static int add_g(const struct go_target *t, const struct g *g, struct go_stacks 
 	return err ? err : count_in(gr, state, locs, (uint32_t)nlocs + 1);
 }
 
-static int set_types(struct profile *p)
+int go_goroutines__set_types(struct profile *p)
 {
 	uint32_t goroutine = 0, count = 0;
 	int err = profile__string(p, "goroutine", &goroutine);
@@ -393,7 +332,7 @@ static int by_count(const void *a, const void *b)
 
 	if (x->count != y->count)
 		return x->count < y->count ? 1 : -1;
-	return x->hash < y->hash ? -1 : x->hash > y->hash;
+	return x->locs0 < y->locs0 ? -1 : x->locs0 > y->locs0;
 }
 
 static int emit_groups(struct grouping *gr, struct profile *p)
@@ -401,9 +340,9 @@ static int emit_groups(struct grouping *gr, struct profile *p)
 	struct profile_label label = {0};
 	int err = profile__string(p, "state", &label.key);
 
-	if (gr->n)
-		qsort(gr->g, gr->n, sizeof(*gr->g), by_count);
-	for (size_t i = 0; !err && i < gr->n; i++) {
+	if (gr->index.n)
+		qsort(gr->g, gr->index.n, sizeof(*gr->g), by_count);
+	for (size_t i = 0; !err && i < gr->index.n; i++) {
 		int64_t v = (int64_t)gr->g[i].count;
 
 		label.str = gr->g[i].state;
@@ -446,9 +385,7 @@ int go_goroutines__profile(const struct go_target *t, struct profile **ret,
 	if (!err)
 		err = profile__new(&p);
 	if (!err)
-		err = set_types(p);
-	if (!err)
-		err = go_target__describe(t, p);
+		err = go_goroutines__set_types(p);
 	if (!err)
 		err = go_stacks__new(t, p, &s);
 	if (!err)
@@ -459,7 +396,7 @@ int go_goroutines__profile(const struct go_target *t, struct profile **ret,
 	procmem_cache__free(r.cache);
 	free(gr.g);
 	free(gr.locs);
-	free(gr.slots);
+	hash_index__fini(&gr.index);
 	if (err) {
 		profile__free(p);
 		return err;

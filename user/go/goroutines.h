@@ -29,5 +29,7 @@ int go_goroutines__count(const struct go_target *t, struct go_goroutines_count *
 /* The profile: sample type goroutine/count, label "state". 0 or a negative errno as above. */
 int go_goroutines__profile(const struct go_target *t, struct profile **ret,
 			   struct go_goroutines_count *ret_count);
+/* The sample type of such a profile. 0 or -ENOMEM. */
+int go_goroutines__set_types(struct profile *p);
 
 #endif

@@ -58,14 +58,11 @@ const struct go_layout *go_layout__of(int minor);
 bool go_layout__is_between(int minor);
 
 /*
- * The same from the debug information of the program itself, the ELF file behind fd. 0; -ENOENT: it
- * has none, or a field is not there; as box_helper__receive.
+ * The same from the debug information of the program itself. For helpers (go_serve.h): the file is
+ * the target's. 0; -ENOENT: it has none, or a field is not there.
  */
-int go_layout__from_dwarf(int fd, int minor, struct go_layout *ret);
-/* The helper's side. */
-struct box_conn;
-struct box_request;
-void go_layout__serve(struct box_conn *c, struct box_request *r);
+struct elfobj;
+int go_layout__from_dwarf(struct elfobj *e, int minor, struct go_layout *ret);
 
 /* "1.19, 1.22-1.24, 1.26-1.27", for messages. */
 const char *go_layout__known(void);

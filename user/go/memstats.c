@@ -3,6 +3,8 @@
 
 #include "core/units.h"
 #include "core/util.h"
+#include "go/release.h"
+#include "sys/smaps_sums.h"
 #include "sys/statm.h"
 
 #include <inttypes.h>
@@ -12,6 +14,8 @@
 #define DELTAS 3
 #define MAX_BLOB 16384
 #define MIB ((uint64_t)1 << 20)
+#define OUTSIDE_MIN (16 * MIB) /* above what the runtime holds: worth a cause */
+#define MANY_GCS 100	       /* a second */
 
 static uint64_t u64_at(const uint8_t *p, uint32_t off)
 {
@@ -54,8 +58,7 @@ uint64_t go_memstats__goal(const struct go_goal_input *in)
 		goal = in->heap_marked;
 	} else {
 		goal = limit - (other + over);
-		/* Go 1.21 turned the fixed MiB into 3 % of the goal. */
-		headroom = in->minor >= 21 ? max_of(goal / 100 * 3, MIB) : MIB;
+		headroom = max_of(goal / 100 * go_release__of(in->minor)->headroom_percent, MIB);
 		goal = goal < headroom || goal - headroom < headroom ? headroom : goal - headroom;
 		goal = max_of(goal, in->heap_marked);
 	}
@@ -123,16 +126,50 @@ static void from_memstats(const uint8_t *ms, const struct go_layout *l, struct g
 	m->num_gc = u32_at(ms, l->ms.numgc);
 	m->num_forced_gc = u32_at(ms, l->ms.numforcedgc);
 	memcpy(&m->gc_cpu_fraction, ms + l->ms.gc_cpu_fraction, sizeof(double));
+	if (!(m->gc_cpu_fraction >= 0 && m->gc_cpu_fraction <= 1))
+		m->gc_cpu_fraction = 0;
 }
 
-static void from_kernel(int pid, struct go_memstats *m)
+static uint64_t held(const struct go_memstats *m)
 {
+	return m->sys - m->heap_released;
+}
+
+/* RSS that is neither what the runtime holds nor freed lazily. */
+static uint64_t outside_go(const struct go_memstats *m)
+{
+	uint64_t known = held(m) + m->lazy_free;
+
+	return m->rss > known ? m->rss - known : 0;
+}
+
+void go_memstats__add_kernel(int pid, struct go_memstats *m)
+{
+	struct smaps_sums sums;
 	struct statm s;
 
 	if (!statm__read(pid, &s)) {
 		m->virt = s.virt;
 		m->rss = s.rss;
 	}
+	if (outside_go(m) > OUTSIDE_MIN && m->heap_released > OUTSIDE_MIN &&
+	    !smaps_sums__read(pid, &sums))
+		m->lazy_free = min_of(sums.lazy_free, m->heap_released);
+}
+
+void go_memstats__rate(struct go_memstats *m, const struct go_memstats *before)
+{
+	uint64_t ns = m->since_ns - before->since_ns;
+
+	if (!before->since_ns || m->num_gc < before->since_gc)
+		return;
+	if (ns >= GO_RATE_NS) {
+		m->gc_per_s = (double)(m->num_gc - before->since_gc) * 1e9 / (double)ns;
+		return;
+	}
+	m->gc_per_s = before->gc_per_s;
+	m->since_ns = before->since_ns;
+	m->since_gc = before->since_gc;
 }
 
 int go_memstats__read(const struct go_target *t, struct go_memstats *ret)
@@ -156,7 +193,8 @@ int go_memstats__read(const struct go_target *t, struct go_memstats *ret)
 		go_target__u64(t, t->sym.mheap, l->mheap.span_inuse, &ret->mspan_inuse);
 		go_target__u64(t, t->sym.mheap, l->mheap.cache_inuse, &ret->mcache_inuse);
 	}
-	from_kernel(t->pid, ret);
+	ret->since_ns = util__now_ns();
+	ret->since_gc = ret->num_gc;
 	return 0;
 }
 
@@ -167,11 +205,41 @@ static void line(FILE *f, const char *name, uint64_t bytes, const char *note)
 	fprintf(f, "  %-28s %12s  %s\n", name, units__size(buf, sizeof(buf), (int64_t)bytes), note);
 }
 
+/* The limit is reached: the collector's goal is what is alive already. */
+static bool limit_reached(const struct go_memstats *m)
+{
+	return m->gomemlimit != GO_NO_MEMORY_LIMIT && m->num_gc &&
+	       m->next_gc < m->heap_marked + m->heap_marked / 16 &&
+	       held(m) + 4 * MIB > (uint64_t)m->gomemlimit;
+}
+
+static void print_gc_cause(FILE *f, const struct go_memstats *m)
+{
+	char a[UNITS_LEN], b[UNITS_LEN];
+
+	if (m->gc_per_s < MANY_GCS && !limit_reached(m))
+		return;
+	fputs("\n  cause: GC without pause: ", f);
+	if (m->gc_per_s >= 1) /* known from the second look on */
+		fprintf(f, "%.0f GCs a second, ", m->gc_per_s);
+	if (limit_reached(m))
+		fprintf(f,
+			"GOMEMLIMIT %s leaves no room above the live heap of %s and what else the "
+			"runtime holds: raise the limit, or hold less",
+			units__size(a, sizeof(a), m->gomemlimit),
+			units__size(b, sizeof(b), (int64_t)m->heap_marked));
+	else
+		fprintf(f,
+			"the program allocates the way to the next goal (%s, %s of it alive) again "
+			"and again: a higher GOGC with a GOMEMLIMIT, or fewer allocations",
+			units__size(a, sizeof(a), (int64_t)m->next_gc),
+			units__size(b, sizeof(b), (int64_t)m->heap_marked));
+}
+
 /* What the pages behind the runtime's accounts add up to, and who else holds RSS. */
 void go_memstats__print_causes(FILE *f, const struct go_memstats *m, uint64_t goroutines)
 {
 	uint64_t kept = m->heap_idle - m->heap_released;
-	uint64_t go_held = m->sys - m->heap_released;
 	char a[UNITS_LEN], b[UNITS_LEN];
 
 	if (kept > m->heap_inuse / 4 && kept > 16 * MIB)
@@ -183,19 +251,25 @@ void go_memstats__print_causes(FILE *f, const struct go_memstats *m, uint64_t go
 	if (m->stack_inuse > m->heap_inuse / 4 && m->stack_inuse > 16 * MIB)
 		fprintf(f, "\n  cause: goroutine stacks kept: %s for %" PRIu64 " goroutines",
 			units__size(a, sizeof(a), (int64_t)m->stack_inuse), goroutines);
-	if (m->rss > go_held + 16 * MIB)
+	if (m->lazy_free > OUTSIDE_MIN)
+		fprintf(f,
+			"\n  cause: freed lazily: %s of RSS are heap that Go has released and the "
+			"kernel takes only when it needs memory (LazyFree; "
+			"GODEBUG=madvdontneed=1 returns it at once)",
+			units__size(a, sizeof(a), (int64_t)m->lazy_free));
+	if (outside_go(m) > OUTSIDE_MIN)
 		fprintf(f,
 			"\n  cause: memory outside Go: RSS %s is above what the Go runtime holds "
 			"(%s): "
 			"C code, mapped files, or the program's own text",
 			units__size(a, sizeof(a), (int64_t)m->rss),
-			units__size(b, sizeof(b), (int64_t)go_held));
+			units__size(b, sizeof(b), (int64_t)(held(m) + m->lazy_free)));
+	print_gc_cause(f, m);
 }
 
 void go_memstats__print(FILE *f, const struct go_memstats *m, uint64_t goroutines)
 {
 	char limit[UNITS_LEN + 16] = "none", gogc[16] = "off", size[UNITS_LEN];
-	uint64_t held = m->sys - m->heap_released;
 
 	if (m->gomemlimit != GO_NO_MEMORY_LIMIT)
 		units__size(limit, sizeof(limit), m->gomemlimit);
@@ -215,7 +289,9 @@ void go_memstats__print(FILE *f, const struct go_memstats *m, uint64_t goroutine
 	line(f, "StackSys", m->stack_sys, "");
 	line(f, "off-heap", m->sys - m->heap_sys - m->stack_sys, "span, cache, profile, GC tables");
 	line(f, "Sys", m->sys, "all that the runtime asked the kernel for");
-	line(f, "outside Go", m->rss > held ? m->rss - held : 0,
+	if (m->lazy_free)
+		line(f, "freed lazily", m->lazy_free, "of HeapReleased, still in RSS");
+	line(f, "outside Go", outside_go(m),
 	     "RSS above what Go holds: cgo, files, text (at least)");
 	line(f, "TotalAlloc", m->total_alloc, "since the start");
 	fprintf(f, "  %-28s %12" PRIu64 "\n  %-28s %12" PRIu64 "\n", "Mallocs", m->mallocs, "Frees",
@@ -246,6 +322,7 @@ void go_memstats__print_json(FILE *f, int pid, int64_t time_unix_ms, const struc
 		{"heap_inuse", m->heap_inuse},
 		{"heap_idle", m->heap_idle},
 		{"heap_released", m->heap_released},
+		{"lazy_free", m->lazy_free},
 		{"stack_inuse", m->stack_inuse},
 		{"stack_sys", m->stack_sys},
 		{"mspan_sys", m->mspan_sys},

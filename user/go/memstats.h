@@ -29,10 +29,22 @@ struct go_memstats { /* bytes unless named otherwise; names as in runtime.MemSta
 	int32_t gogc;	    /* percent; -1: off */
 	int64_t gomemlimit; /* GO_NO_MEMORY_LIMIT: none */
 	uint64_t rss, virt; /* of the process, from the kernel */
+	/* Of heap_released, what is still in RSS: freed lazily (GODEBUG=madvdontneed=0). Looked at
+	 * only where RSS is well above what the runtime holds. */
+	uint64_t lazy_free;
+	double gc_per_s;   /* go_memstats__rate; else 0 */
+	uint64_t since_ns; /* CLOCK_MONOTONIC: the look that the next rate is counted from, */
+	uint32_t since_gc; /* and num_gc then */
 };
 
-/* 0 or a negative errno (-ESRCH: gone). */
+/* What the runtime's own memory tells; for helpers. 0 or a negative errno (-ESRCH: gone). */
 int go_memstats__read(const struct go_target *t, struct go_memstats *ret);
+/* The rest, which the kernel tells of the process. */
+void go_memstats__add_kernel(int pid, struct go_memstats *m);
+
+/* Fills in m->gc_per_s from the look before, over at least GO_RATE_NS. */
+#define GO_RATE_NS 100000000ULL
+void go_memstats__rate(struct go_memstats *m, const struct go_memstats *before);
 
 /* The goal of the next GC by the runtime's own formula. Exposed for tests. */
 struct go_goal_input {
