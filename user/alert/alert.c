@@ -13,6 +13,7 @@
 #include "core/util.h"
 #include "model/timeline.h"
 #include "sys/cgroup.h"
+#include "sys/meminfo.h"
 #include "sys/psi.h"
 #include "sys/statm.h"
 
@@ -39,37 +40,17 @@ struct alert {
 	uint64_t due_ns;
 };
 
-static ssize_t read_file(const char *path, char *buf, size_t size)
-{
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (n < 0)
-		return -errno;
-	buf[n] = 0;
-	return n;
-}
-
-/* The file may be there and refuse to be read: psi=0. */
-static bool has_pressure(void)
-{
-	char text[512];
-	struct psi psi;
-
-	return read_file("/proc/pressure/memory", text, sizeof(text)) > 0 &&
-	       !psi__parse(text, &psi);
-}
-
 int alert__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn save, void *arg,
 	       struct alert **ret, const char **ret_why)
 {
 	struct alert *a = calloc(1, sizeof(*a));
+	struct psi psi;
 	int err;
 
 	*ret_why = "out of memory";
 	if (!a)
 		return -ENOMEM;
-	if (o->rules.on[ALERT_PSI] && !has_pressure())
+	if (o->rules.on[ALERT_PSI] && psi__machine(&psi))
 		log_warn("this kernel gives no pressure stall information "
 			 "(/proc/pressure/memory): --alert-psi cannot fire; continuing without");
 	a->o = o;
@@ -122,28 +103,21 @@ int alert__add(struct alert *a, int pid, const char *comm)
 
 /* --- looking --- */
 
-static uint64_t meminfo(const char *text, const char *key)
-{
-	const char *at = strstr(text, key);
-
-	return at ? strtoull(at + strlen(key), NULL, 10) << 10 : 0;
-}
-
 /* The machine's part, the same for all processes. */
 static void look_at_machine(struct rules_sample *x)
 {
-	char text[2048];
-	struct psi psi = {.valid = false};
+	struct psi psi;
+	struct meminfo memory;
 
 	memset(x, 0, sizeof(*x));
 	x->t_s = (double)util__now_ns() / 1e9;
 	x->cgroup_limit_bytes = RULES_NO_LIMIT;
 	x->psi_some10 = x->psi_full10 = -1;
-	if (read_file("/proc/meminfo", text, sizeof(text)) > 0) {
-		x->machine_total_bytes = meminfo(text, "MemTotal:");
-		x->machine_available_bytes = meminfo(text, "MemAvailable:");
+	if (!meminfo__read(&memory) && memory.available != MEMINFO_UNKNOWN) {
+		x->machine_total_bytes = memory.total;
+		x->machine_available_bytes = memory.available;
 	}
-	if (read_file("/proc/pressure/memory", text, sizeof(text)) > 0 && !psi__parse(text, &psi)) {
+	if (!psi__machine(&psi)) {
 		x->psi_some10 = psi.some.avg10;
 		x->psi_full10 = psi.full.avg10;
 	}
@@ -199,18 +173,31 @@ static struct alert_subject subject_of(struct watched *w)
 				      .told = w->told};
 }
 
+static void remove_at(struct alert *a, size_t i)
+{
+	struct alert_subject who = subject_of(a->procs[i]);
+
+	for (int r = 0; r < ALERT_RULES; r++)
+		teller__ends(a->teller, &who, r, NULL, NULL);
+	free_watched(a->procs[i]);
+	a->procs[i] = a->procs[--a->nprocs];
+}
+
 void alert__remove(struct alert *a, int pid)
 {
 	for (size_t i = 0; i < a->nprocs; i++) {
-		struct alert_subject who = subject_of(a->procs[i]);
+		if (a->procs[i]->pid == pid) {
+			remove_at(a, i);
+			return;
+		}
+	}
+}
 
-		if (who.pid != pid)
-			continue;
-		for (int r = 0; r < ALERT_RULES; r++)
-			teller__ends(a->teller, &who, r, NULL, NULL);
-		free_watched(a->procs[i]);
-		a->procs[i] = a->procs[--a->nprocs];
-		return;
+void alert__keep(struct alert *a, bool (*lives)(void *arg, int pid), void *arg)
+{
+	for (size_t i = a->nprocs; i-- > 0;) {
+		if (!lives(arg, a->procs[i]->pid))
+			remove_at(a, i);
 	}
 }
 

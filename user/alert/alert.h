@@ -22,6 +22,8 @@ void alert__free(struct alert *a);
 /* Starts and ends the watch over a process. 0, -ENOMEM. Adding one twice is no error. */
 int alert__add(struct alert *a, int pid, const char *comm);
 void alert__remove(struct alert *a, int pid);
+/* Ends it over all that `lives` does not say to live. */
+void alert__keep(struct alert *a, bool (*lives)(void *arg, int pid), void *arg);
 
 /* Samples when it is time; cheap otherwise. Call often. */
 void alert__tick(struct alert *a);

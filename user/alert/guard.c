@@ -20,6 +20,7 @@
 #include "observe/faults.h"
 #include "format/output.h"
 #include "probe/proc_timeline.h"
+#include "sys/boot.h"
 #include "sys/outfile.h"
 #include "sys/protect.h"
 
@@ -119,7 +120,7 @@ static int start_watch(struct guard *g)
 		log_error("failed to open '%s': %s", g->o->oom_log, outfile__strerror(err));
 		return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 	}
-	oom_record__boot_id(g->boot_id);
+	boot__id(g->boot_id);
 	if (render__reserve(&g->line))
 		return EXIT_FAILED;
 	err = oom_watch__new(&o, on_kill, g, &g->watch, &probe_err, &kmsg_err);
@@ -195,17 +196,25 @@ void guard__free(struct guard *g)
 	free(g);
 }
 
+/* Targets end, are let go, and their numbers are given to others. */
+static bool lives(void *arg, int pid)
+{
+	const struct target *t = find_target(arg, pid);
+
+	return t && !t->ended;
+}
+
 void guard__tick(struct guard *g)
 {
 	if (!g)
 		return;
 	for (const struct target *t = g->observer ? observer__next(g->observer, NULL) : NULL; t;
 	     t = observer__next(g->observer, t)) {
-		if (t->ended)
-			alert__remove(g->alert, t->pid);
-		else
+		if (!t->ended)
 			alert__add(g->alert, t->pid, t->comm);
 	}
+	if (g->observer)
+		alert__keep(g->alert, lives, g);
 	alert__tick(g->alert);
 	if (!g->watch)
 		return;

@@ -8,7 +8,7 @@
 #include "alert/runner.h"
 #include "core/exit.h"
 #include "core/log.h"
-#include "core/units.h"
+#include "core/usage.h"
 
 /* The rules' options are OPT_RULE + enum alert_rule. */
 enum {
@@ -81,29 +81,22 @@ void alert_options__clear(struct alert_options *o)
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct alert_options *o = state->input;
-	char *end;
 
 	if (key >= OPT_RULE && key < OPT_RULE + ALERT_RULES) {
+		char option[32];
+
+		snprintf(option, sizeof(option), "--alert-%s", rules__name(key - OPT_RULE));
 		if (rules__parse(key - OPT_RULE, arg, &o->rules))
-			argp_error(state, "--alert-%s: '%s' is not %s", rules__name(key - OPT_RULE),
-				   arg, rules__wants(key - OPT_RULE));
+			usage__wrong(state, option, arg, "threshold", rules__wants(key - OPT_RULE));
 		return 0;
 	}
 	switch (key) {
 	case OPT_ON_ALERT: o->command = arg; break;
-	case OPT_TIMEOUT:
-		if (units__parse_time(arg, &o->timeout_ns) || !o->timeout_ns)
-			argp_error(state, "--alert-timeout: '%s' is no time", arg);
-		break;
-	case OPT_COOLDOWN:
-		if (units__parse_time(arg, &o->cooldown_ns))
-			argp_error(state, "--alert-cooldown: '%s' is no time", arg);
-		break;
+	case OPT_TIMEOUT: o->timeout_ns = usage__time(state, "--alert-timeout", arg, 1); break;
+	case OPT_COOLDOWN: o->cooldown_ns = usage__time(state, "--alert-cooldown", arg, 0); break;
 	case OPT_KEEP:
-		errno = 0;
-		o->keep = strtoul(arg, &end, 10);
-		if (errno || end == arg || *end || *arg == '-')
-			argp_error(state, "--alert-keep: '%s' is no number", arg);
+		o->keep =
+			usage__count(state, "--alert-keep", arg, 0, UINT32_MAX, "number of alerts");
 		break;
 	case OPT_DIR: o->dir = arg; break;
 	case OPT_OOM_LOG: o->oom_log = arg; break;

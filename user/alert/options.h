@@ -18,6 +18,9 @@ struct alert_options {
 	size_t keep;	     /* alerts of a rule whose files are kept; 0: all */
 	const char *dir;     /* where profiles and timelines of alerts are saved */
 	const char *oom_log; /* NULL: none */
+	/* Each alert as it is told, one JSON object; NULL: nobody else is told. */
+	void (*told)(void *arg, const char *json, size_t len);
+	void *told_arg;
 };
 
 /*

@@ -14,6 +14,7 @@
 
 #include "alert/launcher.h"
 #include "core/log.h"
+#include "core/surroundings.h"
 #include "core/util.h"
 
 #define KILL_AFTER_NS 2000000000ULL /* between TERM and KILL */
@@ -69,7 +70,7 @@ int runner__split(const char *command, char ***ret)
 
 static int check_executable(const char *name)
 {
-	const char *path = getenv("PATH");
+	const char *path = surroundings.path;
 	char full[4096];
 	int err = -ENOENT;
 
@@ -85,6 +86,17 @@ static int check_executable(const char *name)
 			err = -EACCES;
 		path += len + (path[len] == ':');
 	}
+	return err;
+}
+
+int runner__check(const char *command)
+{
+	char **argv = NULL;
+	int err = runner__split(command, &argv);
+
+	if (!err)
+		err = check_executable(argv[0]);
+	free(argv);
 	return err;
 }
 

@@ -21,6 +21,8 @@ struct runner;
  * (launcher.h).
  */
 int runner__new(const char *command, const char *option, uint64_t timeout_ns, struct runner **ret);
+/* Whether runner__new would take it: 0, or its errors. */
+int runner__check(const char *command);
 /* Ends what still runs. */
 void runner__free(struct runner *r);
 

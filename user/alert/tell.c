@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,11 +52,19 @@ struct alert_case {
 	char profile[FIELD], timeline[FIELD];
 };
 
+static int check_directory(const char *dir)
+{
+	char name[PATH_MAX];
+
+	snprintf(name, sizeof(name), "%s/memwatch-alert", dir);
+	return outfile__check(name);
+}
+
 int teller__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn save, void *arg,
 		struct teller **ret, const char **ret_why)
 {
 	struct teller *t = calloc(1, sizeof(*t));
-	int err = 0;
+	int err;
 
 	*ret_why = "out of memory";
 	if (!t)
@@ -65,10 +74,8 @@ int teller__new(const struct alert_options *o, struct jsonlog *log, alert_save_f
 	t->save = save;
 	t->arg = arg;
 	t->runner = o->runner;
-	if (access(o->dir, W_OK | X_OK)) {
-		*ret_why = "the directory of --alert-dir cannot be written";
-		err = -errno;
-	}
+	*ret_why = "the directory of --alert-dir cannot be written";
+	err = check_directory(o->dir);
 	for (int r = 0; r < ALERT_RULES && !err && o->keep; r++) {
 		*ret_why = "out of memory";
 		t->rule[r].file = calloc(min_of(o->keep, (size_t)KEEP_MAX), sizeof(struct kept));
@@ -191,8 +198,8 @@ static void say(const struct alert_subject *who, const struct alert_case *f)
 		log_warn("alert %s: %s: %s%s%s", rules__name(f->rule), subject, what,
 			 f->profile[0] ? "; profile in " : "", f->profile);
 	if (f->counted)
-		log_warn("alert %s: %s: began %u more times within the cooldown, not told",
-			 rules__name(f->rule), subject, f->counted);
+		log_warn("alert %s: %s: began %u more time%s within the cooldown, not told",
+			 rules__name(f->rule), subject, f->counted, units__s(f->counted));
 }
 
 /* --- to the command --- */
@@ -246,8 +253,8 @@ static void run_command(struct teller *t, const struct alert_subject *who,
 	add_env(e, "MEMWATCH_ALERT_PID=%d", who->pid);
 	add_env_name(e, "MEMWATCH_ALERT_COMM", who->comm);
 	add_env_name(e, "MEMWATCH_ALERT_CGROUP", who->cgroup);
-	add_env(e, "MEMWATCH_ALERT_VALUE=%.6g", f->v->value);
-	add_env(e, "MEMWATCH_ALERT_THRESHOLD=%.6g", f->v->threshold);
+	add_env(e, "MEMWATCH_ALERT_VALUE=%.15g", f->v->value);
+	add_env(e, "MEMWATCH_ALERT_THRESHOLD=%.15g", f->v->threshold);
 	add_env(e, "MEMWATCH_ALERT_UNIT=%s", rules__unit(f->rule));
 	add_env(e, "MEMWATCH_ALERT_RSS_BYTES=%" PRIu64, f->x->rss_bytes);
 	if (f->x->cgroup_limit_bytes != RULES_NO_LIMIT)
@@ -329,6 +336,8 @@ static void tell(struct teller *t, const struct alert_subject *who, const struct
 		err = jsonlog__write(t->log, t->json.text, t->json.len);
 	if (err)
 		log_error("failed to write an alert to the log: %s", strerror(-err));
+	if (t->o->told)
+		t->o->told(t->o->told_arg, t->json.text, t->json.len);
 	if (t->runner)
 		run_command(t, who, f);
 }

@@ -5,41 +5,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/util.h"
-#include "sys/outfile.h"
+#include "sys/filer.h"
+#include "sys/logfile.h"
+#include "sys/signals.h"
+
+#define ANSWER_SLICES 20 /* what a line is waited for before it waits itself */
 
 struct jsonlog {
 	char *path;
-	int fd;
-	dev_t dev;
-	ino_t ino;
-	size_t waiting; /* bytes in backlog */
+	struct logfile near; /* where there is no process for files */
+	struct filer_file *far;
+	bool is_far, asked; /* asked: the first line of the backlog is under way */
+	size_t waiting;	    /* bytes in backlog */
 	size_t lines;
 	uint64_t lost;
 	char backlog[JSONLOG_BACKLOG];
 };
 
-static int open_file(struct jsonlog *l)
+static int open_log(struct jsonlog *l)
 {
-	struct stat st;
-	int fd, err = outfile__append(l->path, &fd);
-
-	if (err)
-		return err;
-	if (fstat(fd, &st)) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	if (l->fd >= 0)
-		close(l->fd);
-	l->fd = fd;
-	l->dev = st.st_dev;
-	l->ino = st.st_ino;
-	return 0;
+	l->is_far = filer__runs();
+	return l->is_far ? filer__log(l->path, JSONLOG_BACKLOG, &l->far)
+			 : logfile__open(&l->near, l->path);
 }
 
 int jsonlog__open(const char *path, struct jsonlog **ret)
@@ -50,9 +39,9 @@ int jsonlog__open(const char *path, struct jsonlog **ret)
 	if (!l)
 		return -ENOMEM;
 	util__prefault(l, sizeof(*l));
-	l->fd = -1;
+	l->near.fd = -1;
 	l->path = strdup(path);
-	err = l->path ? open_file(l) : -ENOMEM;
+	err = l->path ? open_log(l) : -ENOMEM;
 	if (err) {
 		free(l->path);
 		free(l);
@@ -62,64 +51,61 @@ int jsonlog__open(const char *path, struct jsonlog **ret)
 	return 0;
 }
 
-/* The file under the name, whichever that is by now. */
-static int current_file(struct jsonlog *l)
+/* The answer about the line that is under way. */
+static int take_answer(struct jsonlog *l, unsigned slices)
 {
-	struct stat st;
+	int err = filer__log_answer(l->far, slices);
 
-	if (l->fd >= 0 && !stat(l->path, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
-		return 0;
-	return open_file(l);
+	l->asked = err == -EINPROGRESS || err == -ETIMEDOUT;
+	if (err == -EPIPE) { /* who writes has died; the next try starts another */
+		filer__log_close(l->far);
+		l->far = NULL;
+	}
+	return err;
 }
 
-/* All of it or nothing: a line that does not fit is taken back, unless another writer has added
- * something since. */
-static int append(struct jsonlog *l, const char *data, size_t len)
+/* A line, or, if there is none, the file that has the name now. */
+static int put(struct jsonlog *l, const char *line, size_t len)
 {
-	size_t done = 0;
-	off_t before = lseek(l->fd, 0, SEEK_END);
-	char last = '\n';
 	int err = 0;
 
-	if (before > 0 && pread(l->fd, &last, 1, before - 1) == 1 && last != '\n' &&
-	    write(l->fd, "\n", 1) == 1)
-		before++;
-	while (done < len) {
-		ssize_t n = write(l->fd, data + done, len - done);
+	if (!l->is_far)
+		return len ? logfile__add(&l->near, line, len) : logfile__reopen(&l->near);
+	if (!l->far)
+		err = filer__log(l->path, JSONLOG_BACKLOG, &l->far);
+	if (!err)
+		err = filer__log_send(l->far, line, len);
+	return err ? err : take_answer(l, ANSWER_SLICES);
+}
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			err = -errno;
-			break;
-		}
-		done += n;
-	}
-	if (!err && fdatasync(l->fd) && errno != EINVAL && errno != EROFS)
-		err = -errno;
-	if (err && before >= 0 && lseek(l->fd, 0, SEEK_END) == before + (off_t)done &&
-	    ftruncate(l->fd, before))
-		err = -errno;
-	return err;
+static void drop_first(struct jsonlog *l, size_t len)
+{
+	l->waiting -= len;
+	l->lines--;
+	memmove(l->backlog, l->backlog + len, l->waiting);
+}
+
+/* Length of the line of the backlog that begins there. */
+static size_t line_len(const struct jsonlog *l, size_t at)
+{
+	const char *nl = memchr(l->backlog + at, '\n', l->waiting - at);
+
+	return nl ? (size_t)(nl - l->backlog) + 1 - at : l->waiting - at;
 }
 
 int jsonlog__retry(struct jsonlog *l)
 {
-	int err;
+	int err = 0;
 
-	if (!l->waiting)
-		return 0;
-	err = current_file(l);
-	while (!err && l->waiting) {
-		const char *nl = memchr(l->backlog, '\n', l->waiting);
-		size_t len = nl ? (size_t)(nl - l->backlog) + 1 : l->waiting;
+	while (l->waiting && !err) {
+		size_t len = line_len(l, 0);
 
-		err = append(l, l->backlog, len);
-		if (err)
-			break;
-		l->waiting -= len;
-		l->lines--;
-		memmove(l->backlog, l->backlog + len, l->waiting);
+		if (l->asked) /* at the end it has the time that the end has */
+			err = take_answer(l, signals__end_ns() ? UINT32_MAX : 0);
+		else
+			err = put(l, l->backlog, len);
+		if (!err)
+			drop_first(l, len);
 	}
 	return err;
 }
@@ -129,9 +115,7 @@ int jsonlog__write(struct jsonlog *l, const char *line, size_t len)
 	int err = jsonlog__retry(l);
 
 	if (!err)
-		err = current_file(l);
-	if (!err)
-		err = append(l, line, len);
+		err = put(l, line, len);
 	if (!err)
 		return 0;
 	if (len > sizeof(l->backlog) - l->waiting) {
@@ -146,7 +130,13 @@ int jsonlog__write(struct jsonlog *l, const char *line, size_t len)
 
 int jsonlog__reopen(struct jsonlog *l)
 {
-	return current_file(l);
+	int err = jsonlog__retry(l);
+
+	if (!err)
+		err = put(l, NULL, 0);
+	if (err == -EINPROGRESS) /* there is no line of which it is the answer */
+		filer__log_forget(l->far);
+	return err;
 }
 
 size_t jsonlog__waiting(const struct jsonlog *l)
@@ -159,12 +149,28 @@ uint64_t jsonlog__lost(const struct jsonlog *l)
 	return l->lost;
 }
 
+/* What waits for a file system that does not answer goes to who waits for it. */
+static void hand_over(struct jsonlog *l)
+{
+	size_t at = 0;
+
+	while (l->far && at < l->waiting) {
+		size_t len = line_len(l, at);
+
+		if ((at || !l->asked) && filer__log_send(l->far, l->backlog + at, len))
+			break;
+		at += len;
+	}
+}
+
 void jsonlog__close(struct jsonlog *l)
 {
 	if (!l)
 		return;
 	jsonlog__retry(l);
-	close(l->fd);
+	hand_over(l);
+	filer__log_close(l->far);
+	logfile__close(&l->near);
 	free(l->path);
 	free(l);
 }

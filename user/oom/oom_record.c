@@ -10,19 +10,10 @@
 
 #include "core/lines.h"
 #include "core/util.h"
+#include "sys/apart.h"
 
 #define LINE_BYTES (1 << 20)
 #define FILE_BYTES (1ULL << 30)
-
-void oom_record__boot_id(char *buf)
-{
-	cleanup_free char *text = NULL;
-
-	buf[0] = 0;
-	if (util__read_file("/proc/sys/kernel/random/boot_id", 64, &text) < 0)
-		return;
-	snprintf(buf, 40, "%.36s", text);
-}
 
 static uint64_t get_size(const json_t *o, const char *key)
 {
@@ -282,12 +273,13 @@ int oom_record__each(const char *path,
 	struct lines *l;
 	char *line;
 	size_t len;
-	int err;
+	int fd, err;
 
 	*ret = (struct record_stats){0};
 	if (!e)
 		return -ENOMEM;
-	err = lines__open(path, &limits, &l);
+	fd = apart__open(path, APART_READ_FILE);
+	err = fd < 0 ? fd : lines__open_fd(fd, &limits, &l);
 	if (err)
 		return err;
 	while ((err = lines__next(l, &line, &len)) > 0) {

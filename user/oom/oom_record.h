@@ -20,7 +20,4 @@ int oom_record__each(const char *path,
 		     void (*fn)(void *arg, const char *line, size_t len, const struct oom_event *e),
 		     void *arg, struct record_stats *ret);
 
-/* This boot's id, "" if it cannot be read. buf holds at least 40 bytes. */
-void oom_record__boot_id(char *buf);
-
 #endif

@@ -12,12 +12,15 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/top_n.h"
 #include "core/util.h"
 #include "oom/oom_merge.h"
 #include "oom/tracker.h"
 #include "probe/oom_probe.h"
 #include "sys/cgroup.h"
 #include "sys/kmsg.h"
+#include "sys/meminfo.h"
+#include "sys/mountinfo.h"
 
 static const char *const daemons[] = {"systemd-oomd", "earlyoom", "oomd", "nohang", NULL};
 
@@ -52,69 +55,68 @@ static void add_victim(struct oom_event *e)
 			      .swap_bytes = v->swap_bytes,
 			      .rss_bytes =
 				      v->anon_rss_bytes + v->file_rss_bytes + v->shmem_rss_bytes};
-	size_t i, at = 0;
+	size_t i;
 
 	snprintf(t.comm, sizeof(t.comm), "%s", v->comm);
 	for (i = 0; i < e->ntasks && e->tasks[i].tgid != v->pid; i++)
 		;
-	if (i == e->ntasks && e->ntasks < OOM_TASKS)
-		e->ntasks++;
-	else if (i == e->ntasks)
+	if (i == OOM_TASKS)
 		i--; /* the smallest makes room, even for a smaller victim */
-	memmove(&e->tasks[i], &e->tasks[i + 1], (e->ntasks - i - 1) * sizeof(t));
-	while (at < e->ntasks - 1 && e->tasks[at].rss_bytes >= t.rss_bytes)
-		at++;
-	memmove(&e->tasks[at + 1], &e->tasks[at], (e->ntasks - 1 - at) * sizeof(t));
-	e->tasks[at] = t;
+	if (i < e->ntasks)
+		memmove(&e->tasks[i], &e->tasks[i + 1], (--e->ntasks - i) * sizeof(t));
+	e->ntasks = top_n__insert(e->tasks, e->ntasks, OOM_TASKS, sizeof(t), &t, kmsg__by_rss);
 }
 
-static bool is_seen(const struct oom_event *e, const dev_t *dev, dev_t d)
+/* The largest file systems of an event, each once however often it is mounted. */
+struct tmpfs_list {
+	struct tmpfs_found {
+		dev_t dev;
+		struct oom_tmpfs t;
+	} of[OOM_TMPFS];
+	size_t n;
+};
+
+static bool is_seen(const struct tmpfs_list *l, dev_t dev)
 {
-	for (size_t i = 0; i < e->ntmpfs; i++) {
-		if (dev[i] == d)
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->of[i].dev == dev)
 			return true;
 	}
 	return false;
 }
 
-/* One line of mountinfo: "… dev root mountpoint options … - type source …". */
-static void add_tmpfs(struct oom_event *e, dev_t *dev, char *line)
+static int by_use(const void *a, const void *b)
 {
-	char *point = line, *type = strstr(line, " - tmpfs "), *end;
-	struct oom_tmpfs t;
+	const struct tmpfs_found *x = a, *y = b;
+
+	return (x->t.used_bytes < y->t.used_bytes) - (x->t.used_bytes > y->t.used_bytes);
+}
+
+/* A line of mountinfo. */
+static void add_tmpfs(struct tmpfs_list *l, char *line)
+{
+	struct mountinfo m;
+	struct tmpfs_found found;
 	struct statvfs fs;
 	struct stat st;
-	size_t at;
 
-	for (int i = 0; point && i < 4; i++) {
-		point = strchr(point, ' ');
-		point = point ? point + 1 : NULL;
-	}
-	end = point ? strchr(point, ' ') : NULL;
-	if (!type || !end || end - point >= OOM_TMPFS_PATH)
+	if (!mountinfo__parse(line, &m) || strcmp(m.type, "tmpfs") ||
+	    strlen(m.point) >= OOM_TMPFS_PATH)
 		return;
-	*end = 0;
-	if (stat(point, &st) || is_seen(e, dev, st.st_dev) || statvfs(point, &fs))
+	if (stat(m.point, &st) || is_seen(l, st.st_dev) || statvfs(m.point, &fs))
 		return;
-	t.used_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
-	snprintf(t.path, sizeof(t.path), "%s", point);
-	if (!t.used_bytes ||
-	    (e->ntmpfs == OOM_TMPFS && e->tmpfs[OOM_TMPFS - 1].used_bytes >= t.used_bytes))
-		return;
-	at = e->ntmpfs < OOM_TMPFS ? e->ntmpfs++ : OOM_TMPFS - 1;
-	for (; at > 0 && e->tmpfs[at - 1].used_bytes < t.used_bytes; at--) {
-		e->tmpfs[at] = e->tmpfs[at - 1];
-		dev[at] = dev[at - 1];
-	}
-	e->tmpfs[at] = t;
-	dev[at] = st.st_dev;
+	found.dev = st.st_dev;
+	found.t.used_bytes = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+	snprintf(found.t.path, sizeof(found.t.path), "%s", m.point);
+	if (found.t.used_bytes)
+		l->n = top_n__insert(l->of, l->n, OOM_TMPFS, sizeof(found), &found, by_use);
 }
 
 /* Files in tmpfs are memory that no process holds: they stay when the victim is gone. */
 static void find_tmpfs(struct oom_watch *w, struct oom_event *e)
 {
-	cleanup_fd int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	dev_t dev[OOM_TMPFS];
+	cleanup_fd int fd = mountinfo__open();
+	struct tmpfs_list l = {0};
 	size_t len = 0;
 	ssize_t n;
 
@@ -127,8 +129,10 @@ static void find_tmpfs(struct oom_watch *w, struct oom_event *e)
 		if (!next)
 			break; /* the end, or cut */
 		*next++ = 0;
-		add_tmpfs(e, dev, line);
+		add_tmpfs(&l, line);
 	}
+	for (e->ntmpfs = 0; e->ntmpfs < l.n; e->ntmpfs++)
+		e->tmpfs[e->ntmpfs] = l.of[e->ntmpfs].t;
 }
 
 /* What the group that hit its limit, or the machine, holds besides the processes. */
@@ -161,32 +165,21 @@ static void complete(void *arg, struct oom_event *e)
 	w->fn(w->arg, e);
 }
 
-static void parse_meminfo(const char *text, const char *key, uint64_t *ret)
-{
-	const char *at = strstr(text, key);
-
-	if (at)
-		*ret = strtoull(at + strlen(key), NULL, 10) << 10;
-}
-
 /* What the machine looks like now, a moment after the kill. */
 static void enrich(void *arg, struct oom_event *e)
 {
 	struct oom_watch *w = arg;
-	char text[1024];
-	ssize_t n;
+	struct meminfo memory;
 
 	if (w->tracker)
 		tracker__describe(w->tracker, e);
 	if (w->psi_fd >= 0)
 		psi__read(w->psi_fd, &e->psi);
-	n = w->meminfo_fd < 0 ? -1 : pread(w->meminfo_fd, text, sizeof(text) - 1, 0);
-	if (n > 0) {
-		text[n] = 0;
-		parse_meminfo(text, "MemTotal:", &e->mem_total_bytes);
-		parse_meminfo(text, "MemFree:", &e->mem_free_bytes);
-		parse_meminfo(text, "MemAvailable:", &e->mem_available_bytes);
-	}
+	if (w->meminfo_fd < 0 || meminfo__read_fd(w->meminfo_fd, &memory))
+		return;
+	e->mem_total_bytes = memory.total;
+	e->mem_free_bytes = memory.free;
+	e->mem_available_bytes = memory.available;
 }
 
 static void on_probe(void *arg, const struct mw_ev_oom *ev)
@@ -280,8 +273,8 @@ static int setup(struct oom_watch *w, const struct watch_options *o, int *ret_pr
 		err = watch_fd(w, oom_probe__fd(w->probe));
 	if (!err && w->kmsg.fd >= 0)
 		err = watch_fd(w, w->kmsg.fd);
-	w->psi_fd = open("/proc/pressure/memory", O_RDONLY | O_CLOEXEC);
-	w->meminfo_fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	w->psi_fd = psi__open_machine();
+	w->meminfo_fd = meminfo__open();
 	return err;
 }
 

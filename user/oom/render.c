@@ -392,11 +392,15 @@ static void text_cause(struct textbuf *b, const struct oom_event *e)
 		return;
 	}
 	textbuf__format(b, "  why       ");
-	if (!e->memcg[0] && !(e->has_constraint && e->constraint == OOM_CONSTRAINT_MEMCG))
+	if (!e->memcg[0] && !(e->has_constraint && e->constraint == OOM_CONSTRAINT_MEMCG)) {
 		text_wider_cause(b, e);
-	if (!e->memcg[0])
+		return;
+	}
+	if (!e->memcg[0]) {
 		textbuf__format(b, "a cgroup hit its limit; which one, the kernel's "
 				   "log does not say\n");
+		return;
+	}
 	textbuf__format(b, "cgroup ");
 	textbuf__plain(b, e->memcg, "");
 	textbuf__format(b, " hit its limit: %s used of %s\n", size_of(b1, e->usage_bytes),

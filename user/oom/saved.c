@@ -9,6 +9,7 @@
 #include "core/lines.h"
 #include "core/util.h"
 #include "oom/oom_record.h"
+#include "sys/apart.h"
 
 #define LINE_BYTES (64 << 10)
 #define FILE_BYTES (1ULL << 30)
@@ -171,6 +172,16 @@ static void take(struct saved_reader *r, char *line, size_t len, int64_t near_ms
 	}
 }
 
+static int open_saved(const char *path, const struct lines_limits *limits, struct lines **ret)
+{
+	int fd;
+
+	if (!strcmp(path, "-"))
+		return lines__open(path, limits, ret);
+	fd = apart__open(path, APART_READ_FILE);
+	return fd < 0 ? fd : lines__open_fd(fd, limits, ret);
+}
+
 int saved__read(const char *path, void (*fn)(void *arg, struct oom_event *e), void *arg,
 		struct saved_stats *ret)
 {
@@ -188,7 +199,7 @@ int saved__read(const char *path, void (*fn)(void *arg, struct oom_event *e), vo
 	r->arg = arg;
 	r->stats = ret;
 	kmsg_parser__init(&r->parser, 4096);
-	err = lines__open(path, &limits, &l);
+	err = open_saved(path, &limits, &l);
 	if (err)
 		return err;
 	while ((err = lines__next(l, &line, &len)) > 0)

@@ -11,7 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/top_n.h"
 #include "core/util.h"
+#include "sys/proc_image.h"
+#include "sys/proc_task.h"
+#include "sys/statm.h"
 
 #define BUSY_SHARE 2000 /* a pass may take 1/2000 of the time between passes */
 #define CMDLINE_KEPT 160
@@ -78,65 +82,26 @@ void tracker__free(struct tracker *t)
 	free(t);
 }
 
-static ssize_t read_at(const struct tracker *t, uint32_t pid, const char *file, char *buf,
-		       size_t size)
-{
-	char path[40];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "%u/%s", pid, file);
-	fd = openat(t->proc_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, size - 1);
-	close(fd);
-	if (n < 0)
-		return -errno;
-	buf[n] = 0;
-	return n;
-}
-
-static void read_cmdline(const struct tracker *t, uint32_t pid, char *buf, size_t size)
-{
-	ssize_t n = read_at(t, pid, "cmdline", buf, size);
-
-	if (n < 0)
-		n = 0;
-	while (n && !buf[n - 1])
-		n--;
-	for (ssize_t i = 0; i < n; i++) {
-		if (!buf[i])
-			buf[i] = ' ';
-	}
-	buf[n] = 0;
-}
-
-/* Calls fn for every process with its size, resident and shared pages (/proc/PID/statm). */
+/* Calls fn for every process that has memory. */
 static void each_proc(struct tracker *t,
-		      void (*fn)(struct tracker *t, uint32_t pid, const uint64_t *pages, void *arg),
+		      void (*fn)(struct tracker *t, uint32_t pid, const struct statm *s, void *arg),
 		      void *arg)
 {
-	char text[128];
 	long n;
 
 	lseek(t->proc_fd, 0, SEEK_SET);
 	while ((n = syscall(SYS_getdents64, t->proc_fd, t->dents, sizeof(t->dents))) > 0) {
 		for (long at = 0; at < n;) {
 			struct dirent_raw *d = (void *)(t->dents + at);
-			uint64_t pages[3];
+			struct statm s;
 			uint32_t pid;
 
 			at += d->len;
 			if (!isdigit((unsigned char)d->name[0]))
 				continue;
 			pid = strtoul(d->name, NULL, 10);
-			if (read_at(t, pid, "statm", text, sizeof(text)) <= 0)
-				continue;
-			if (sscanf(text, "%lu %lu %lu", &pages[0], &pages[1], &pages[2]) != 3)
-				continue;
-			if (pages[0]) /* kernel threads have none */
-				fn(t, pid, pages, arg);
+			if (!statm__of_thread((pid_t)pid, &s))
+				fn(t, pid, &s, arg);
 		}
 	}
 }
@@ -176,21 +141,20 @@ static struct proc *slot_for(struct tracker *t, uint32_t pid, uint64_t rss_kb)
 	return p;
 }
 
-static void track(struct tracker *t, uint32_t pid, const uint64_t *pages, void *arg)
+static void track(struct tracker *t, uint32_t pid, const struct statm *s, void *arg)
 {
-	const uint64_t page_kb = *(uint64_t *)arg;
-	struct proc *p = slot_for(t, pid, pages[1] * page_kb);
+	struct proc *p = slot_for(t, pid, s->rss >> 10);
 
 	if (!p)
 		return;
 	if (p->n % CMDLINE_PASSES == 0) {
-		read_cmdline(t, pid, p->cmdline, sizeof(p->cmdline));
+		proc_image__put_command((pid_t)pid, p->cmdline, sizeof(p->cmdline));
 		p->told = t->pass;
 	}
 	p->p[p->n++ % OOM_POINTS] = (struct point){
-		.virt_kb = min_of(pages[0] * page_kb, (uint64_t)UINT32_MAX),
-		.rss_kb = min_of(pages[1] * page_kb, (uint64_t)UINT32_MAX),
-		.shared_kb = min_of(pages[2] * page_kb, (uint64_t)UINT32_MAX),
+		.virt_kb = min_of(s->virt >> 10, (uint64_t)UINT32_MAX),
+		.rss_kb = min_of(s->rss >> 10, (uint64_t)UINT32_MAX),
+		.shared_kb = min_of(s->shared >> 10, (uint64_t)UINT32_MAX),
 		.at = t->pass,
 	};
 	p->seen = t->pass;
@@ -198,12 +162,12 @@ static void track(struct tracker *t, uint32_t pid, const uint64_t *pages, void *
 
 void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t steady_ms)
 {
-	uint64_t page_kb = sysconf(_SC_PAGESIZE) / 1024, cost;
+	uint64_t cost;
 
 	t->pass++;
 	t->passes[t->pass % ARRAY_SIZE(t->passes)].steady_ms = steady_ms;
 	t->passes[t->pass % ARRAY_SIZE(t->passes)].boot_ns = util__boot_ns();
-	each_proc(t, track, &page_kb);
+	each_proc(t, track, NULL);
 	for (uint32_t i = 0; i < t->n;) {
 		if (t->procs[i].seen != t->pass)
 			t->procs[i] = t->procs[--t->n];
@@ -264,24 +228,12 @@ static bool is_of(const struct tracker *t, uint32_t pass, uint64_t start_ns)
 }
 
 /* Whether the pid is still, or again, that of this process. */
-static bool is_there(const struct tracker *t, const struct oom_proc *p)
+static bool is_there(const struct oom_proc *p)
 {
 	uint64_t tick = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK);
-	unsigned long long ticks;
-	const char *after;
-	char text[512];
+	uint64_t now = p->start_ns ? proc_task__start_ns((pid_t)p->pid) : 0;
 
-	if (!p->start_ns)
-		return true;
-	if (read_at(t, p->pid, "stat", text, sizeof(text)) <= 0)
-		return false;
-	after = strrchr(text, ')'); /* the command may hold parentheses itself */
-	return after &&
-	       sscanf(after + 1,
-		      " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d"
-		      " %*d %llu",
-		      &ticks) == 1 &&
-	       ticks == p->start_ns / tick;
+	return !p->start_ns || (now && now / tick == p->start_ns / tick);
 }
 
 void tracker__describe(struct tracker *t, struct oom_event *e)
@@ -294,8 +246,9 @@ void tracker__describe(struct tracker *t, struct oom_event *e)
 
 	if (start_ns > util__boot_ns())
 		start_ns = 0; /* a time namespace: the clocks cannot be compared */
-	if (!e->victim.cmdline[0] && is_there(t, &e->victim))
-		read_cmdline(t, e->victim.pid, e->victim.cmdline, sizeof(e->victim.cmdline));
+	if (!e->victim.cmdline[0] && is_there(&e->victim))
+		proc_image__put_command((pid_t)e->victim.pid, e->victim.cmdline,
+					sizeof(e->victim.cmdline));
 	if (!e->victim.cmdline[0] && p && is_of(t, p->told, start_ns))
 		snprintf(e->victim.cmdline, sizeof(e->victim.cmdline), "%s", p->cmdline);
 	e->npoints = 0;
@@ -320,49 +273,33 @@ void tracker__describe(struct tracker *t, struct oom_event *e)
 struct largest {
 	struct kmsg_task *tasks;
 	size_t max, n;
-	uint64_t page;
 };
 
-static void keep_largest(struct tracker *t, uint32_t pid, const uint64_t *pages, void *arg)
+static void keep_largest(struct tracker *t, uint32_t pid, const struct statm *s, void *arg)
 {
 	struct largest *l = arg;
-	uint64_t rss = pages[1] * l->page;
-	size_t i = l->n;
+	struct kmsg_task task = {.pid = pid,
+				 .tgid = pid,
+				 .uid = UINT32_MAX,
+				 .rss_bytes = s->rss,
+				 .total_vm_bytes = s->virt,
+				 .pgtables_bytes = OOM_UNKNOWN,
+				 .swap_bytes = OOM_UNKNOWN};
 
-	if (i == l->max) {
-		if (l->tasks[i - 1].rss_bytes >= rss)
-			return;
-		i--;
-	} else {
-		l->n++;
-	}
-	for (; i > 0 && l->tasks[i - 1].rss_bytes < rss; i--)
-		l->tasks[i] = l->tasks[i - 1];
-	l->tasks[i] = (struct kmsg_task){.pid = pid,
-					 .tgid = pid,
-					 .uid = UINT32_MAX,
-					 .rss_bytes = rss,
-					 .total_vm_bytes = pages[0] * l->page,
-					 .pgtables_bytes = OOM_UNKNOWN,
-					 .swap_bytes = OOM_UNKNOWN};
+	l->n = top_n__insert(l->tasks, l->n, l->max, sizeof(task), &task, kmsg__by_rss);
 }
 
 size_t tracker__largest(struct tracker *t, struct kmsg_task *tasks, size_t max)
 {
-	struct largest l = {tasks, max, 0, sysconf(_SC_PAGESIZE)};
-	char text[64];
+	struct largest l = {tasks, max, 0};
 
 	each_proc(t, keep_largest, &l);
 	for (size_t i = 0; i < l.n; i++) {
-		ssize_t n = read_at(t, tasks[i].pid, "comm", text, sizeof(text));
+		int adj;
 
-		if (n > 0 && text[n - 1] == '\n')
-			text[n - 1] = 0;
-		if (n > 0)
-			snprintf(tasks[i].comm, sizeof(tasks[i].comm), "%.31s", text);
-		n = read_at(t, tasks[i].pid, "oom_score_adj", text, sizeof(text));
-		if (n > 0)
-			tasks[i].oom_score_adj = strtol(text, NULL, 10);
+		proc_task__comm((pid_t)tasks[i].pid, tasks[i].comm, sizeof(tasks[i].comm));
+		if (!proc_task__oom_score_adj((pid_t)tasks[i].pid, &adj))
+			tasks[i].oom_score_adj = adj;
 	}
 	return l.n;
 }
