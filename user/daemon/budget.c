@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/budget.h"
+
+#include "core/log.h"
+#include "core/util.h"
+#include "observe/observer.h"
+#include "run/attach.h"
+#include "run/loop.h"
+
+#define LOOK_NS 900000000ULL /* between looks at the cost */
+#define PATIENCE 3	     /* looks above the limit in a row */
+
+/* Percent of one CPU. */
+static double limit_of(const struct deep *d, const struct deep_one *x)
+{
+	return x->rule && x->rule->max_overhead > 0 ? x->rule->max_overhead
+						    : d->o.config->max_overhead;
+}
+
+/* What it has cost since the last time, ns of CPU. */
+static double take_cost(struct deep *d, struct deep_one *x, uint64_t now)
+{
+	const struct observer *o = d->attach[x->mode]->observer;
+	uint64_t c[MW_C_COUNT];
+	double cost, spent;
+
+	if (x->p.ended || now <= x->looked_ns || observer__counters(o, x->p.target, c))
+		return 0;
+	observer__cost_ns(o, c, &cost);
+	spent = cost - x->cost_ns;
+	x->p.cost_percent = 100 * spent / (double)(now - x->looked_ns);
+	x->cost_ns = cost;
+	x->looked_ns = now;
+	return spent;
+}
+
+/* Windows take out and put in probes alone: not what a program's own sampler tells by. */
+static bool may_have_windows(const struct deep_one *x)
+{
+	return x->mode % WAYS == BY_WINDOWS && x->p.target->nprobes && !x->p.target->samples_itself;
+}
+
+static bool in_windows(const struct deep *d, const struct deep_one *x)
+{
+	return may_have_windows(x) && d->windows[x->mode / WAYS].state != WINDOWS_ALWAYS;
+}
+
+/* In windows that is done at the end of each. */
+static void measure(struct deep *d, struct deep_one *x, uint64_t now)
+{
+	if (now - x->looked_ns < LOOK_NS || x->p.ended || in_windows(d, x))
+		return;
+	take_cost(d, x, now);
+	x->over = x->p.cost_percent > limit_of(d, x) ? x->over + 1 : 0;
+}
+
+/* The costliest: of those that were above their limit for a while, or of all. */
+static struct deep_one *find_costliest(struct deep *d, bool of_all, size_t *ret)
+{
+	struct deep_one *found = NULL;
+
+	for (size_t i = 0; i < d->n; i++) {
+		struct deep_one *x = d->one[i];
+
+		if (x->p.ended || (!of_all && x->over < PATIENCE) ||
+		    x->p.cost_percent <= (found ? found->p.cost_percent : 0))
+			continue;
+		found = x;
+		*ret = i;
+	}
+	return found;
+}
+
+/* --- windows --- */
+
+/* What the processes in windows have cost since the last time, in what they are allowed. */
+static double windows_cost(struct deep *d, unsigned rate)
+{
+	uint64_t now = util__now_ns();
+	double most = 0, all = 0;
+
+	for (size_t i = 0; i < d->n; i++) {
+		struct deep_one *x = d->one[i];
+		bool counts = may_have_windows(x) && x->mode / WAYS == rate;
+		double spent = counts ? take_cost(d, x, now) : 0;
+
+		most = max_of(most, 100 * spent / limit_of(d, x));
+		all += spent;
+	}
+	return max_of(most, 100 * all / d->o.config->max_overhead_total);
+}
+
+static void set_windows_timer(struct deep *d)
+{
+	uint64_t due = LOOP_NEVER;
+
+	for (unsigned r = 0; r < RATES; r++) {
+		if (d->windows[r].state != WINDOWS_ALWAYS)
+			due = min_of(due, d->windows[r].next_ns);
+	}
+	loop__set_timer(d->o.loop, d->windows_timer, due);
+}
+
+static void begin_windows(struct deep *d, struct deep_one *x)
+{
+	double share = max_of(x->p.cost_percent / limit_of(d, x),
+			      d->stats.cost_percent / d->o.config->max_overhead_total);
+	unsigned rate = x->mode / WAYS;
+
+	log_info("profiling PID %d (%s) costs it %.1f %% of a CPU, more than is allowed: probes "
+		 "work in windows from now on",
+		 x->p.target->pid, x->p.target->comm, x->p.cost_percent);
+	windows_cost(d, rate); /* from here on */
+	windows__begin(&d->windows[rate], d->attach[x->mode]->observer, 0, share, 1);
+	set_windows_timer(d);
+}
+
+void budget__end_windows(struct deep *d)
+{
+	for (unsigned r = 0; r < RATES; r++) {
+		struct observer *o;
+
+		if (d->windows[r].state == WINDOWS_ALWAYS)
+			continue;
+		o = d->attach[r * WAYS + BY_WINDOWS]->observer;
+		if (observer__living(o))
+			continue;
+		observer__probes_in(o);
+		observer__window(o, 1, 0);
+		d->windows[r].state = WINDOWS_ALWAYS;
+	}
+}
+
+void budget__windows_due(void *arg)
+{
+	struct deep *d = arg;
+	uint64_t now = util__now_ns();
+
+	budget__end_windows(d);
+	for (unsigned r = 0; r < RATES; r++) {
+		struct windows *w = &d->windows[r];
+		double cost = w->cost_ns;
+
+		if (w->state == WINDOWS_ALWAYS)
+			continue;
+		if (w->state == WINDOWS_OPEN && now >= w->next_ns)
+			cost += windows_cost(d, r);
+		windows__tick(w, d->attach[r * WAYS + BY_WINDOWS]->observer, cost, 1, now);
+	}
+	set_windows_timer(d);
+}
+
+/* --- the budget --- */
+
+struct deep_one *budget__look(struct deep *d, size_t *ret)
+{
+	struct deep_one *x;
+	double total = 0;
+
+	for (size_t i = 0; i < d->n; i++) {
+		measure(d, d->one[i], d->pass_ns);
+		total += d->one[i]->p.cost_percent;
+	}
+	d->stats.cost_percent = total;
+	d->over_all = total > d->o.config->max_overhead_total ? d->over_all + 1 : 0;
+	x = find_costliest(d, false, ret);
+	if (!x && d->over_all >= PATIENCE)
+		x = find_costliest(d, true, ret);
+	if (!x)
+		return NULL;
+	d->over_all = 0;
+	if (!may_have_windows(x) || in_windows(d, x) || !x->rule || !x->rule->windows)
+		return x;
+	x->over = 0;
+	begin_windows(d, x);
+	return NULL;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/events.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alert/alert.h"
+#include "alert/delivery.h"
+#include "core/log.h"
+#include "core/util.h"
+#include "format/output.h"
+#include "oom/jsonlog.h"
+#include "oom/oom_record.h"
+#include "oom/oom_watch.h"
+#include "oom/render.h"
+#include "run/loop.h"
+#include "sys/boot.h"
+#include "sys/outfile.h"
+#include "sys/protect.h"
+
+#define MAX_WATCHED 64 /* processes of an alert: each is looked at four times a second */
+#define OOM_ADJ (-999)
+
+struct event_section {
+	struct alert *alert;
+	unsigned watched;
+};
+
+struct events {
+	struct events_opts o;
+	struct jsonlog *log;
+	struct oom_watch *watch;       /* NULL: kills are not watched for, or cannot be seen */
+	struct event_section *section; /* by config->alerts */
+	size_t nsections;
+	struct textbuf line;
+	struct events_stats stats;
+	char boot_id[40], dir[OOM_PATH - 128];
+	bool log_failed;
+};
+
+/* --- profiles of alerts and kills --- */
+
+static int save_of(struct events *e, const struct deep_process *d, uint32_t pid, bool was_killed,
+		   const char *base, char *ret, size_t size)
+{
+	struct profile *p = NULL;
+	int err;
+
+	snprintf(ret, size, "%s.pb.gz", base);
+	err = d		      ? deep__profile(e->o.deep, d, 0, DEEP_MAPPINGS, &p)
+	      : e->o.stranger ? e->o.stranger(e->o.arg, pid, was_killed, &p)
+			      : -ENOENT;
+	if (!err)
+		err = output__write(p, ret);
+	profile__free(p);
+	if (err)
+		ret[0] = 0;
+	return err;
+}
+
+/* An alert's; of a process of which nothing is known there is none. */
+static int save_profile(void *arg, int pid, const char *base, char *ret, size_t size)
+{
+	struct events *e = arg;
+	const struct deep_process *d = deep__find(e->o.deep, (uint32_t)pid);
+
+	save_of(e, d, (uint32_t)pid, false, base, ret, size);
+	return 0;
+}
+
+static void on_alert(void *arg, const char *json, size_t len)
+{
+	struct events *e = arg;
+
+	e->stats.alerts++;
+	if (e->o.alarmed)
+		e->o.alarmed(e->o.arg, json, len);
+}
+
+/* The victim as it is profiled: not a later owner of its number. */
+static const struct deep_process *find_victim(const struct events *e, const struct oom_proc *v)
+{
+	const struct deep_process *d = deep__find(e->o.deep, v->pid);
+	int64_t apart = d && v->start_ns ? (int64_t)(d->id.start_ns - v->start_ns) : 0;
+
+	return apart > 20000000 || apart < -20000000 ? NULL
+						     : d; /* a clock tick, where it is /proc's */
+}
+
+static void write_line(struct events *e)
+{
+	int err = jsonlog__write(e->log, e->line.text, e->line.len);
+
+	if (err && !e->log_failed)
+		log_error("failed to write '%s/oom.jsonl': %s; kills wait in memory",
+			  e->o.config->state_dir, outfile__strerror(err));
+	e->log_failed = err != 0;
+}
+
+static void on_kill(void *arg, struct oom_event *k)
+{
+	struct events *e = arg;
+	const struct deep_process *d = find_victim(e, &k->victim);
+	char base[OOM_PATH - 16];
+
+	memcpy(k->boot_id, e->boot_id, sizeof(k->boot_id));
+	e->stats.kills++;
+	snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, e->dir, k->victim.pid,
+		 k->time_unix_ms);
+	save_of(e, d, k->victim.pid, true, base, k->profile, sizeof(k->profile));
+	textbuf__reset(&e->line);
+	if (render__json(&e->line, k))
+		return;
+	write_line(e);
+	delivery__kill(e->o.delivery, k, e->line.text, e->line.len);
+	log_warn("PID %u (%s) was killed: out of memory%s%s%s%s", k->victim.pid, k->victim.comm,
+		 k->memcg[0] ? ", limit of cgroup " : "", k->memcg,
+		 k->profile[0] ? "; its profile is in " : "", k->profile);
+	if (e->o.killed)
+		e->o.killed(e->o.arg, k, e->line.text, e->line.len, d);
+}
+
+/* --- life --- */
+
+static void free_sections(struct event_section *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		alert__free(s[i].alert);
+	free(s);
+}
+
+static int new_sections(struct events *e, const struct config *c, struct event_section **ret)
+{
+	struct event_section *s = calloc(c->nalerts ? c->nalerts : 1, sizeof(*s));
+	int err = s ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < c->nalerts && !err; i++) {
+		struct alert_options *o = &c->alerts[i].alert;
+		const char *why = "";
+
+		o->dir = e->dir;
+		o->told = on_alert;
+		o->told_arg = e;
+		err = alert__new(o, e->log, save_profile, e, &s[i].alert, &why);
+		if (err)
+			log_error("[alert %s]: %s: %s", c->alerts[i].name, why, strerror(-err));
+	}
+	if (err) {
+		if (s)
+			free_sections(s, c->nalerts);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void watch_kills(struct events *e)
+{
+	struct watch_options o = {.from_seq = OOM_UNKNOWN};
+	int probe_err = 0, kmsg_err = 0;
+	int err = oom_watch__new(&o, on_kill, e, &e->watch, &probe_err, &kmsg_err);
+
+	if (!err)
+		err = loop__add_fd(e->o.loop, oom_watch__fd(e->watch), NULL, NULL);
+	if (err)
+		log_warn("OOM kills are not seen: %s (needs CAP_BPF and CAP_PERFMON, or "
+			 "CAP_SYSLOG); "
+			 "continuing without",
+			 strerror(-(probe_err ? probe_err : err)));
+	else if (probe_err || kmsg_err)
+		log_warn("OOM kills are seen by %s alone: %s",
+			 probe_err ? "the kernel's log" : "the probe",
+			 strerror(-(probe_err ? probe_err : kmsg_err)));
+	if (protect__oom_score_adj(OOM_ADJ))
+		log_info(
+			"not permitted to lower its own oom_score_adj (CAP_SYS_RESOURCE): memwatch "
+			"itself may be chosen by the OOM killer; continuing");
+}
+
+int events__new(const struct events_opts *o, struct events **ret)
+{
+	struct events *e = calloc(1, sizeof(*e));
+	char path[4096];
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	e->o = *o;
+	boot__id(e->boot_id);
+	snprintf(e->dir, sizeof(e->dir), "%s/alerts", o->config->state_dir);
+	snprintf(path, sizeof(path), "%s/oom.jsonl", o->config->state_dir);
+	err = render__reserve(&e->line);
+	if (!err)
+		err = jsonlog__open(path, &e->log);
+	if (err)
+		log_error("failed to open '%s': %s", path, outfile__strerror(err));
+	else
+		err = new_sections(e, o->config, &e->section);
+	if (err) {
+		events__free(e);
+		return err;
+	}
+	e->nsections = o->config->nalerts;
+	if (o->config->oom)
+		watch_kills(e);
+	*ret = e;
+	return 0;
+}
+
+void events__free(struct events *e)
+{
+	if (!e)
+		return;
+	free_sections(e->section, e->nsections);
+	if (e->watch) {
+		loop__drop_fd(e->o.loop, oom_watch__fd(e->watch));
+		oom_watch__free(e->watch);
+	}
+	jsonlog__close(e->log);
+	textbuf__free(&e->line);
+	free(e);
+}
+
+/* The next pass says who is watched. */
+int events__reload(struct events *e, const struct config *c)
+{
+	struct event_section *s;
+	int err = new_sections(e, c, &s);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < e->nsections; i++)
+		alert__finish(e->section[i].alert);
+	free_sections(e->section, e->nsections);
+	e->section = s;
+	e->nsections = c->nalerts;
+	e->o.config = c;
+	if (jsonlog__reopen(e->log))
+		log_warn("failed to open oom.jsonl anew; continuing with the former");
+	return 0;
+}
+
+void events__watch(struct events *e, struct roster_entry *r, const struct table_proc *p)
+{
+	char cgroups[ROSTER_CGROUPS];
+	struct choice_facts f;
+
+	if (!e->nsections || p->row.flags & (MW_TASK_KTHREAD | MW_TASK_NO_MM))
+		return;
+	roster__facts(r, p, &f, cgroups);
+	for (size_t i = 0; i < e->nsections; i++) {
+		const struct choice *who = &e->o.config->alerts[i].who;
+		bool was = r->alerts >> i & 1, is = choice__matches(who, &f);
+
+		/* Who was chosen by its growth or size stays: what it does next matters. */
+		if (is == was || (was && (who->growth_bytes_min > 0 || who->min_rss_bytes)))
+			continue;
+		if (is && e->section[i].watched >= MAX_WATCHED) {
+			e->stats.left_out++;
+			continue;
+		}
+		if (is && !alert__add(e->section[i].alert, (int)r->id.pid, p->comm)) {
+			r->alerts |= 1ULL << i;
+			e->section[i].watched++;
+		} else if (was) {
+			alert__remove(e->section[i].alert, (int)r->id.pid);
+			r->alerts &= ~(1ULL << i);
+			e->section[i].watched--;
+		}
+	}
+}
+
+void events__gone(struct events *e, struct roster_entry *r)
+{
+	for (size_t i = 0; i < e->nsections; i++) {
+		if (!(r->alerts >> i & 1))
+			continue;
+		alert__remove(e->section[i].alert, (int)r->id.pid);
+		e->section[i].watched--;
+	}
+	r->alerts = 0;
+}
+
+void events__poll(struct events *e)
+{
+	for (size_t i = 0; i < e->nsections; i++) {
+		if (e->section[i].watched)
+			alert__tick(e->section[i].alert);
+	}
+	if (e->watch)
+		oom_watch__run(e->watch);
+	delivery__tick(e->o.delivery);
+	if (jsonlog__waiting(e->log) && !jsonlog__retry(e->log) && e->log_failed) {
+		log_info("writing to '%s/oom.jsonl' works again", e->o.config->state_dir);
+		e->log_failed = false;
+	}
+}
+
+uint64_t events__turn_ns(const struct events *e)
+{
+	int ms = e->watch ? oom_watch__timeout_ms(e->watch) : -1;
+	uint64_t ns = ms < 0 ? LOOP_NEVER : (uint64_t)ms * 1000000;
+
+	for (size_t i = 0; i < e->nsections; i++) {
+		if (e->section[i].watched)
+			ns = min_of(ns, ALERT_INTERVAL_NS);
+	}
+	return ns;
+}
+
+void events__finish(struct events *e)
+{
+	if (e->watch) {
+		oom_watch__run(e->watch);
+		oom_watch__flush(e->watch);
+	}
+	delivery__finish(e->o.delivery);
+	for (size_t i = 0; i < e->nsections; i++)
+		alert__finish(e->section[i].alert);
+}
+
+void events__stats(const struct events *e, struct events_stats *ret)
+{
+	*ret = e->stats;
+	ret->waiting = jsonlog__waiting(e->log);
+	ret->lost = jsonlog__lost(e->log);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * events.h - OOM kills and alerts of the daemon: written to DIR/oom.jsonl, with the profile of the
+ * process where it is profiled, and handed on.
+ */
+#ifndef DAEMON_EVENTS_H
+#define DAEMON_EVENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/config.h"
+#include "daemon/deep.h"
+#include "daemon/roster.h"
+
+struct events;
+struct loop;
+struct oom_event;
+struct profile;
+
+struct events_opts {
+	const struct config *config; /* borrowed until events__reload */
+	struct deep *deep;
+	struct loop *loop;
+	struct delivery *delivery; /* who is told of kills; borrowed */
+	/* What happened, one JSON object each; p: NULL, or the process as it is profiled. May be
+	 * NULL. */
+	void (*killed)(void *arg, const struct oom_event *e, const char *json, size_t len,
+		       const struct deep_process *p);
+	void (*alarmed)(void *arg, const char *json, size_t len);
+	/* What is known of a process that is not profiled: 0 and its profile, or -errno. May be
+	 * NULL. */
+	int (*stranger)(void *arg, uint32_t pid, bool was_killed, struct profile **ret);
+	void *arg;
+};
+
+/* 0 or -errno, logged. A machine whose kills cannot be seen is no failure: that is said. */
+int events__new(const struct events_opts *o, struct events **ret);
+void events__free(struct events *e); /* accepts NULL */
+/* With other alerts; 0 or -errno, logged, with the former still in force. */
+int events__reload(struct events *e, const struct config *c);
+
+/* A pass: who is watched by which alert. */
+void events__watch(struct events *e, struct roster_entry *r, const struct table_proc *p);
+void events__gone(struct events *e, struct roster_entry *r);
+/* At every turn of the loop. */
+void events__poll(struct events *e);
+uint64_t events__turn_ns(const struct events *e);
+/* The last words on what is still on its way. */
+void events__finish(struct events *e);
+
+struct events_stats {
+	uint64_t kills, alerts, left_out; /* left_out: processes that an alert has no room for */
+	size_t waiting;			  /* lines that a full disk refused */
+	uint64_t lost;
+};
+void events__stats(const struct events *e, struct events_stats *ret);
+
+#endif

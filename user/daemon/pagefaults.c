@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/pagefaults.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "observe/faults.h"
+#include "observe/observer.h"
+#include "run/attach.h"
+#include "run/loop.h"
+
+#define ADOPTION_SHARE 0.02 /* of one CPU, for processes met by a sample */
+#define ADOPTION_BURST_NS 2000000000ULL
+
+struct pagefaults {
+	struct attach *attach;
+	struct loop *loop;
+};
+
+int pagefaults__new(struct loop *l, uint32_t period, const struct plan_tuning *tuning,
+		    struct pagefaults **ret)
+{
+	struct pagefaults *f = calloc(1, sizeof(*f));
+	struct attach_options o;
+	int err;
+
+	if (!f)
+		return -ENOMEM;
+	attach_options__init(&o);
+	o.faults = o.faults_all = true;
+	o.fault_period = period;
+	o.tuning = *tuning;
+	/* A digest takes as long as the table that it would find, or ten times that where there is
+	 * debug information; of what is built and run once it finds none. */
+	o.tuning.state_dir = NULL;
+	if (attach__open(&o, &f->attach)) { /* said there */
+		free(f);
+		return -ENOSYS;
+	}
+	faults__limit_adoption(observer__faults(f->attach->observer), ADOPTION_SHARE,
+			       ADOPTION_BURST_NS);
+	f->loop = l;
+	err = loop__add_fd(l, observer__fd(f->attach->observer), NULL, NULL);
+	if (err) {
+		attach__close(f->attach);
+		free(f);
+		return err;
+	}
+	*ret = f;
+	return 0;
+}
+
+void pagefaults__free(struct pagefaults *f)
+{
+	if (!f)
+		return;
+	loop__drop_fd(f->loop, observer__fd(f->attach->observer));
+	attach__close(f->attach);
+	free(f);
+}
+
+/* Runtimes are not looked at: that would be every Go program, at every turn. */
+void pagefaults__poll(struct pagefaults *f)
+{
+	if (!f)
+		return;
+	observer__poll(f->attach->observer);
+	faults__look_at_times(observer__faults(f->attach->observer));
+}
+
+const struct losses *pagefaults__losses(const struct pagefaults *f)
+{
+	return f ? faults__losses(observer__faults(f->attach->observer)) : NULL;
+}
+
+int pagefaults__profile(struct pagefaults *f, uint32_t pid, bool was_killed, struct profile **ret)
+{
+	struct snapshot_opts opts = {0};
+	struct observer *o;
+
+	if (!f)
+		return -ENOSYS;
+	o = f->attach->observer;
+	observer__catch_up(o);
+	opts.target = pid ? observer__find(o, (int)pid) : NULL;
+	if (pid && !opts.target)
+		return -ENOENT;
+	if (opts.target && was_killed)
+		faults__at_death(observer__faults(o), opts.target->index);
+	return snapshot__faults(o, f->attach->symbolizer, &opts, ret);
+}

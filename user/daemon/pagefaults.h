@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pagefaults.h - which stacks made pages resident, of every process of the machine, by a sample of
+ * page faults at a low rate: what is known of those that no rule chooses. No probes.
+ */
+#ifndef DAEMON_PAGEFAULTS_H
+#define DAEMON_PAGEFAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "probe/plan.h"
+
+struct loop;
+struct losses;
+struct pagefaults;
+struct profile;
+
+/* One fault in `period` is sampled. 0 or -errno, logged. */
+int pagefaults__new(struct loop *l, uint32_t period, const struct plan_tuning *tuning,
+		    struct pagefaults **ret);
+void pagefaults__free(struct pagefaults *f); /* accepts NULL */
+
+/* Reads samples; at every turn of the loop. NULL is fine. */
+void pagefaults__poll(struct pagefaults *f);
+/* How long a turn may be, ns: a process is looked at while it lives. */
+#define PAGEFAULTS_TURN_NS 250000000ULL
+
+/* Samples that are in no profile, by cause. NULL: f is NULL. */
+const struct losses *pagefaults__losses(const struct pagefaults *f);
+
+/* The profile of a process; pid 0: of all in one; was_killed: as it was before. 0; -ENOENT: nothing
+ * of it was sampled; -ENOSYS: f is NULL; other -errno. */
+int pagefaults__profile(struct pagefaults *f, uint32_t pid, bool was_killed, struct profile **ret);
+
+#endif

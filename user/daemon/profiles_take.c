@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* profiles_take.c - the profile that answers a question: of now, of a window, or of what changed.
+ */
+#include "daemon/profiles_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "core/util.h"
+#include "report/merge.h"
+
+/* What was allocated in the window, and of it what still lives. The probes know that of each block;
+ * a Go runtime does not, and what two moments tell of it are bounds. */
+static int take_delta(struct profiles *p, const struct deep_process *d, struct profiles_asked *q,
+		      struct profile **ret)
+{
+	struct profile *now = NULL, *then = q->before, *both[2];
+	const char *why;
+	int err = deep__profile(p->s.from->deep, d, d->is_go ? 0 : q->since_ns, 0, &now);
+
+	if (err)
+		return err;
+	if (d->is_go) {
+		err = merge__survivors(then, now, ret, &why);
+		profile__free(now);
+		return err;
+	}
+	for (size_t i = 0; i < then->nsamples; i++)
+		then->samples[i].value[PROFILE_INUSE_OBJECTS] =
+			then->samples[i].value[PROFILE_INUSE_SPACE] = 0;
+	merge__negate(then);
+	both[0] = now;
+	both[1] = then;
+	err = merge__profiles(both, 2, ret, &why);
+	profile__free(now);
+	return err;
+}
+
+/* What has changed since a moment: may be negative, as with pprof's own -base. */
+static int subtract_base(struct profiles *p, const struct profiles_window *w, uint32_t pid,
+			 struct profile **prof)
+{
+	struct profile *base = NULL, *both[2], *diff = NULL;
+	const char *why;
+	int err = keeper__profile_at(p->s.keeper, pid, w->base_unix_ms, &base);
+
+	if (err)
+		return err;
+	merge__negate(base);
+	both[0] = *prof;
+	both[1] = base;
+	err = merge__profiles(both, 2, &diff, &why);
+	profile__free(base);
+	if (err)
+		return err;
+	profile__free(*prof);
+	*prof = diff;
+	return 0;
+}
+
+static int take_one(struct profiles *p, const struct profiles_window *w, struct profiles_asked *q,
+		    struct profile **ret)
+{
+	const struct deep_process *d = deep__find(p->s.from->deep, q->id.pid);
+	char pid[16];
+	int err;
+
+	if (!d || d->id.start_ns != q->id.start_ns)
+		return -ESRCH;
+	err = q->before ? take_delta(p, d, q, ret)
+			: deep__profile(p->s.from->deep, d, 0, 0, ret);
+	if (err)
+		return err;
+	if (q->before)
+		(*ret)->duration_ns = (int64_t)(util__now_ns() - q->since_ns);
+	if (w->base_unix_ms)
+		err = subtract_base(p, w, q->id.pid, ret);
+	if (err) {
+		profile__free(take_ptr(*ret));
+		return err;
+	}
+	if (w->gc)
+		gcwait__comment(&q->gc, *ret);
+	snprintf(pid, sizeof(pid), "%u", q->id.pid);
+	return w->n > 1 ? merge__label(*ret, "pid", pid) : 0;
+}
+
+/* Of all that are asked for; those that are gone are left out. */
+int profiles__take(struct profiles *p, struct profiles_window *w, struct profile **ret)
+{
+	struct profile *of[PROFILES_TOGETHER];
+	const char *why;
+	size_t n = 0;
+	int err = 0, last = -ESRCH;
+
+	for (size_t i = 0; i < w->n; i++) {
+		last = take_one(p, w, &w->of[i], &of[n]);
+		n += !last;
+	}
+	if (!n)
+		return last;
+	if (n == 1)
+		*ret = of[0];
+	else
+		err = merge__profiles(of, n, ret, &why);
+	for (size_t i = 0; i < n && n > 1; i++)
+		profile__free(of[i]);
+	return err;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * recordings.c - heap profiles: the profiles of a process are the snapshots of a recording, of
+ * which each row holds one block: what is new of names and stacks, and what changed.
+ */
+#include "history/history_priv.h"
+
+#include "core/util.h"
+#include "format/record_format.h"
+#include "history/packed.h"
+
+#include <string.h>
+
+#define MAX_SNAPSHOTS 128 /* of a recording: reading one reads those before it */
+#define MAX_RECORDED_BYTES (256u << 20)
+
+struct adding { /* the snapshot that a block belongs to */
+	int64_t time_ms, inuse_bytes, alloc_bytes, id;
+	const char *why;
+};
+
+struct history_recording { /* of a process that is profiled */
+	struct history *h;
+	uint32_t pid;
+	uint64_t start_ns;
+	int64_t id;
+	struct record_writer *writer;
+	struct adding *adding; /* while a snapshot is added */
+	uint32_t snapshots;
+};
+
+/* Every recording begins with the same magic, which needs no row. */
+static int add_block(void *arg, const void *data, size_t len)
+{
+	struct history_recording *r = arg;
+	struct adding *a = r->adding;
+	cleanup_free uint8_t *packed = NULL;
+	size_t n;
+	sqlite3_stmt *s;
+	int err;
+
+	if (!a)
+		return 0;
+	err = packed__write(data, len, &packed, &n);
+	s = err ? NULL : history__stmt(r->h, HISTORY_ADD_SNAPSHOT, &err);
+	if (!s)
+		return err;
+	sqlite3_bind_int64(s, 1, r->id);
+	sqlite3_bind_int64(s, 2, a->time_ms);
+	sqlite3_bind_text(s, 3, a->why, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 4, a->inuse_bytes);
+	sqlite3_bind_int64(s, 5, a->alloc_bytes);
+	sqlite3_bind_blob64(s, 6, packed, n, SQLITE_STATIC);
+	err = history__step(r->h, s);
+	sqlite3_clear_bindings(s);
+	a->id = sqlite3_last_insert_rowid(r->h->db);
+	return err;
+}
+
+static struct history_recording **find(struct history *h, uint32_t pid, uint64_t start_ns)
+{
+	for (size_t i = 0; i < h->nrecordings; i++) {
+		struct history_recording *r = h->recordings[i];
+
+		if (r->pid == pid && r->start_ns == start_ns)
+			return &h->recordings[i];
+	}
+	return NULL;
+}
+
+void history__profile_end(struct history *h, uint32_t pid, uint64_t start_ns)
+{
+	struct history_recording **r = find(h, pid, start_ns);
+
+	if (!r)
+		return;
+	record_writer__close((*r)->writer);
+	free(*r);
+	*r = h->recordings[--h->nrecordings];
+}
+
+void history__end_recordings(struct history *h)
+{
+	while (h->nrecordings)
+		history__profile_end(h, h->recordings[0]->pid, h->recordings[0]->start_ns);
+}
+
+static int begin_recording(struct history *h, const struct history_row *process, int64_t time_ms,
+			   struct history_recording **ret)
+{
+	struct history_recording *r = calloc(1, sizeof(*r));
+	int64_t id;
+	int err = r ? array_reserve(h->recordings, h->recordings_cap, h->nrecordings + 1) : -ENOMEM;
+
+	if (!err)
+		err = history__process_id(h, process, time_ms, &id);
+	if (!err)
+		err = history__run_with(h, HISTORY_ADD_RECORDING, id, time_ms);
+	if (!err)
+		err = record_writer__new(add_block, r, &r->writer);
+	if (err) {
+		free(r);
+		return err;
+	}
+	r->h = h;
+	r->pid = process->pid;
+	r->start_ns = process->start_ns;
+	r->id = sqlite3_last_insert_rowid(h->db);
+	h->recordings[h->nrecordings++] = *ret = r;
+	return 0;
+}
+
+static int add_snapshot(struct history *h, struct history_recording *r,
+			const struct history_row *process, const struct profile *p,
+			struct adding *a)
+{
+	int err;
+
+	r->adding = a;
+	err = record_writer__add(r->writer, p, max_of(process->value[TIMELINE_RSS], 0),
+				 max_of(process->value[TIMELINE_VIRT], 0));
+	r->adding = NULL;
+	r->snapshots++;
+	return err ? err : history__run_with(h, HISTORY_SEEN_RECORDING, r->id, a->time_ms);
+}
+
+int history__profile(struct history *h, const struct history_row *process, const struct profile *p,
+		     const char *why, int64_t *ret_id)
+{
+	struct history_recording **known = find(h, process->pid, process->start_ns), *r = NULL;
+	struct adding a = {.time_ms = p->time_ns ? p->time_ns / 1000000 : util__wall_ms(),
+			   .inuse_bytes = (int64_t)p->totals.inuse_bytes,
+			   .alloc_bytes = (int64_t)p->totals.alloc_bytes,
+			   .why = why};
+	int err = history__begin(h);
+
+	if (known && (*known)->snapshots >= MAX_SNAPSHOTS)
+		history__profile_end(h, process->pid, process->start_ns);
+	else if (known)
+		r = *known;
+	if (!err && !r)
+		err = begin_recording(h, process, a.time_ms, &r);
+	if (!err)
+		err = add_snapshot(h, r, process, p, &a);
+	err = history__end(h, err);
+	if (err) { /* what the writer holds is no longer what is in the file */
+		history__profile_end(h, process->pid, process->start_ns);
+		h->lost++;
+		return err;
+	}
+	if (ret_id)
+		*ret_id = a.id;
+	return 0;
+}
+
+int history__event(struct history *h, const char *kind, int64_t time_unix_ms, uint32_t pid,
+		   const char *comm, const char *json, size_t len, int64_t profile)
+{
+	int err;
+	sqlite3_stmt *s = history__stmt(h, HISTORY_ADD_EVENT, &err);
+
+	if (s) {
+		sqlite3_bind_int64(s, 1, time_unix_ms);
+		sqlite3_bind_text(s, 2, kind, -1, SQLITE_STATIC);
+		sqlite3_bind_int64(s, 3, pid);
+		sqlite3_bind_text(s, 4, comm, -1, SQLITE_STATIC);
+		sqlite3_bind_text(s, 5, json, (int)len, SQLITE_STATIC);
+		if (profile)
+			sqlite3_bind_int64(s, 6, profile);
+		err = history__step(h, s);
+		sqlite3_clear_bindings(s);
+	}
+	h->lost += err != 0;
+	return err;
+}
+
+/* --- reading --- */
+
+static int gather(struct history *h, int64_t id, struct record_bytes *to)
+{
+	int err;
+	sqlite3_stmt *s = history__stmt(h, HISTORY_BLOCKS, &err);
+
+	if (!s)
+		return err;
+	sqlite3_bind_int64(s, 1, id);
+	record__put_raw(to, RECORD_MAGIC, sizeof(RECORD_MAGIC));
+	while ((err = history__step(h, s)) > 0) {
+		cleanup_free uint8_t *block = NULL;
+		size_t n = 0;
+
+		err = packed__read(sqlite3_column_blob(s, 0), sqlite3_column_bytes(s, 0), &block,
+				   &n);
+		if (!err && to->n + n > MAX_RECORDED_BYTES)
+			err = -E2BIG;
+		if (err)
+			break;
+		record__put_raw(to, block, n);
+	}
+	sqlite3_reset(s);
+	if (!err && to->n == sizeof(RECORD_MAGIC))
+		err = -ENOENT;
+	return err ? err : to->err;
+}
+
+int history__read_recording(struct history *h, int64_t id, uint8_t **ret, size_t *ret_len)
+{
+	struct record_bytes b = {0};
+	int err = gather(h, id, &b);
+
+	if (err) {
+		free(b.data);
+		return err;
+	}
+	*ret = b.data;
+	*ret_len = b.n;
+	return 0;
+}
+
+int history__read_profile(struct history *h, int64_t id, struct profile **ret)
+{
+	const struct record_tick *ticks;
+	struct record_bytes b = {0};
+	struct record *r = NULL;
+	int err = gather(h, id, &b);
+
+	if (!err)
+		err = record__read(b.data, b.n, &r);
+	if (!err && record__damage(r))
+		err = -EBADMSG;
+	if (!err)
+		err = record__profile(r, SIZE_MAX, record__ticks(r, &ticks) - 1, ret);
+	record__free(r);
+	free(b.data);
+	return err;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "http/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libgen.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "core/log.h"
+#include "core/util.h"
+#include "sys/outfile.h"
+
+#define DEFAULT_HOST "127.0.0.1"
+#define DEFAULT_PORT "6061"
+#define BACKLOG 128
+
+/* "ADDR:PORT", "[ADDR]:PORT", "ADDR", ":PORT", "PORT" into host and port. */
+static int split(const char *text, char host[64], char port[8])
+{
+	const char *p = text, *colon;
+	size_t n;
+
+	strcpy(host, DEFAULT_HOST);
+	strcpy(port, DEFAULT_PORT);
+	if (!*p)
+		return -EINVAL;
+	if (!p[strspn(p, "0123456789")]) {
+		colon = p - 1;
+		n = 0;
+	} else if (*p == '[') {
+		n = strcspn(++p, "]");
+		if (p[n] != ']' || (p[n + 1] && p[n + 1] != ':'))
+			return -EINVAL;
+		colon = p[n + 1] ? p + n + 1 : NULL;
+	} else {
+		colon = strchr(p, ':');
+		n = colon ? (size_t)(colon - p) : strlen(p);
+	}
+	if (n >= 64 || (colon && (!colon[1] || strlen(colon + 1) >= 6 ||
+				  colon[1 + strspn(colon + 1, "0123456789")])))
+		return -EINVAL;
+	if (n)
+		snprintf(host, 64, "%.*s", (int)n, p);
+	if (colon)
+		snprintf(port, 8, "%s", colon + 1);
+	return atoi(port) > 65535 ? -EINVAL : 0;
+}
+
+/* What the socket is bound to, as it may have been asked for any port. */
+static int name_it(struct listener *l)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+	char host[64];
+
+	if (getsockname(l->fd, (struct sockaddr *)&a, &len))
+		return -errno;
+	if (a.ss_family == AF_UNIX) {
+		const char *path = ((struct sockaddr_un *)&a)->sun_path;
+
+		snprintf(l->address, sizeof(l->address), "unix:%.*s",
+			 (int)(len - offsetof(struct sockaddr_un, sun_path)), path);
+		return 0;
+	}
+	if (a.ss_family == AF_INET6) {
+		struct sockaddr_in6 *six = (struct sockaddr_in6 *)&a;
+
+		l->port = ntohs(six->sin6_port);
+		snprintf(l->address, sizeof(l->address), "[%s]:%u",
+			 inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)), l->port);
+	} else if (a.ss_family == AF_INET) {
+		struct sockaddr_in *four = (struct sockaddr_in *)&a;
+
+		l->port = ntohs(four->sin_port);
+		snprintf(l->address, sizeof(l->address), "%s:%u",
+			 inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)), l->port);
+	}
+	return l->port ? 0 : -EAFNOSUPPORT;
+}
+
+static int open_tcp(const char *text, struct listener *l)
+{
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *ai;
+	char host[64], port[8];
+	int err = split(text, host, port), one = 1, rc;
+
+	if (err) {
+		log_error("'%s' is no address to listen on: ADDR:PORT, [ADDR]:PORT, :PORT or "
+			  "unix:PATH",
+			  text);
+		return err;
+	}
+	rc = getaddrinfo(host, port, &hints, &ai);
+	if (rc) {
+		log_error("failed to find the address '%s': %s", host, gai_strerror(rc));
+		return -EADDRNOTAVAIL;
+	}
+	l->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (l->fd >= 0)
+		setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (l->fd < 0 || bind(l->fd, ai->ai_addr, ai->ai_addrlen) || listen(l->fd, BACKLOG))
+		err = -errno;
+	freeaddrinfo(ai);
+	if (err)
+		log_error("failed to listen on %s port %s: %s", host, port, strerror(-err));
+	return err ? err : name_it(l);
+}
+
+/* A directory in which somebody else could exchange the socket for his own. */
+static bool is_open_to_others(const char *path)
+{
+	char copy[108];
+	struct stat st;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	if (stat(dirname(copy), &st))
+		return false; /* bind tells */
+	if (st.st_uid && st.st_uid != geteuid())
+		return true;
+	return (st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX);
+}
+
+/* Nobody listens on it any more: it was left by a memwatch that was killed. */
+static void remove_stale(const struct sockaddr_un *a)
+{
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+
+	if (!lstat(a->sun_path, &st) && S_ISSOCK(st.st_mode) && st.st_uid == geteuid() && fd >= 0 &&
+	    connect(fd, (const struct sockaddr *)a, sizeof(*a)) && errno == ECONNREFUSED)
+		unlink(a->sun_path);
+}
+
+static int give_to_group(const char *path, const char *group)
+{
+	struct group *g = getgrnam(group);
+
+	if (!g) {
+		log_error("no group '%s'", group);
+		return -ENOENT;
+	}
+	return lchown(path, -1, g->gr_gid) || chmod(path, 0660) ? -errno : 0;
+}
+
+static int open_unix(const char *path, const char *group, struct listener *l)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	mode_t before;
+	int err = 0;
+
+	if (!*path || strlen(path) >= sizeof(a.sun_path)) {
+		log_error("'%s' is no path for a Unix socket: at most %zu characters", path,
+			  sizeof(a.sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	if (is_open_to_others(path)) {
+		log_error("'%s': others may write to that directory", path);
+		return -EPERM;
+	}
+	strcpy(a.sun_path, path);
+	remove_stale(&a);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	before = umask(0177);
+	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)))
+		err = -errno;
+	umask(before);
+	if (!err) {
+		strcpy(l->path, path);
+		err = group ? give_to_group(path, group) : 0;
+	}
+	if (!err && listen(l->fd, BACKLOG))
+		err = -errno;
+	if (err)
+		log_error("failed to listen on '%s': %s", path, strerror(-err));
+	return err ? err : name_it(l);
+}
+
+/* One that a service manager has opened. */
+static int take_over(const char *text, struct listener *l)
+{
+	int on = 0, fd = atoi(text), copy;
+	socklen_t len = sizeof(on);
+
+	if (!*text || text[strspn(text, "0123456789")] ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) || !on) {
+		log_error("descriptor %s is no socket that listens", text);
+		return -EBADF;
+	}
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return -errno;
+	l->fd = copy;
+	fcntl(copy, F_SETFL, fcntl(copy, F_GETFL) | O_NONBLOCK);
+	return name_it(l);
+}
+
+int listener__open(const char *text, const char *group, struct listener *ret)
+{
+	struct listener l = {.fd = -1};
+	int err;
+
+	if (!strncmp(text, "unix:", 5))
+		err = open_unix(text + 5, group, &l);
+	else if (!strncmp(text, "fd:", 3))
+		err = take_over(text + 3, &l);
+	else
+		err = open_tcp(text, &l);
+	if (err)
+		listener__close(&l);
+	else
+		*ret = l;
+	return err;
+}
+
+void listener__close(struct listener *l)
+{
+	util__close_fd(&l->fd);
+	l->fd = -1;
+	if (*l->path)
+		unlink(l->path);
+	*l->path = '\0';
+}
+
+int listener__read_token(const char *path, char *ret, unsigned len)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 && errno == ENOENT)
+		return -ENOENT;
+	if (fd < 0 || fstat(fd, &st)) {
+		log_error("failed to read the token in '%s': %m", path);
+		return -errno;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)) {
+		log_error("'%s' has to be a file that nobody else can read (chmod 600)", path);
+		return -EPERM;
+	}
+	n = read(fd, ret, len - 1);
+	if (n < 0)
+		return -errno;
+	ret[n] = '\0';
+	ret[strcspn(ret, " \r\n")] = '\0';
+	return 0;
+}
+
+static int write_token(FILE *f, void *arg)
+{
+	fprintf(f, "%s\n", (const char *)arg);
+	return 0;
+}
+
+int listener__keep_token(const char *path, const char *token)
+{
+	int err = outfile__write(path, write_token, (void *)token);
+
+	if (err)
+		log_error("failed to keep the token in '%s': %s", path, outfile__strerror(err));
+	return err;
+}
