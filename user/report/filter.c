@@ -4,6 +4,7 @@
 
 #include "core/util.h"
 #include "report/measure.h"
+#include "report/reshape.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -18,27 +19,6 @@ struct memo {
 	uint8_t *answer;
 };
 
-/* Drops a leading '.' and the arguments, as pprof does before it looks at drop_frames. */
-static char *simple_name(const char *name)
-{
-	static const char *const reserved[] = {"(anonymous namespace)", "operator()"};
-	char *copy = strdup(*name == '.' ? name + 1 : name);
-
-	for (char *s = copy; s && *s;) {
-		size_t skip = 0;
-
-		for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-			if (!strncmp(s, reserved[i], strlen(reserved[i])))
-				skip = strlen(reserved[i]);
-		}
-		if (!skip && *s == '(')
-			*s = 0;
-		else
-			s += skip ? skip : 1;
-	}
-	return copy;
-}
-
 static bool ask(struct memo *m, uint32_t string)
 {
 	const char *text = profile__text(m->p, string);
@@ -48,7 +28,7 @@ static bool ask(struct memo *m, uint32_t string)
 	if (m->answer[string] != UNKNOWN)
 		return m->answer[string] == YES;
 	if (m->simplify) {
-		simple = simple_name(text);
+		simple = reshape__simple_name(text);
 		text = simple ? simple : text;
 	}
 	yes = rx__match(m->rx, text) && !(m->except && rx__match(m->except, text));
@@ -533,7 +513,8 @@ int filter__apply(struct profile *p, const struct filter *f, unsigned *ret_unmat
 			  (f->hide ? FILTER_HIDE : 0) | (f->show ? FILTER_SHOW : 0) |
 			  (f->show_from ? FILTER_SHOW_FROM : 0) |
 			  (f->tag_focus ? FILTER_TAG_FOCUS : 0) |
-			  (f->tag_ignore ? FILTER_TAG_IGNORE : 0);
+			  (f->tag_ignore ? FILTER_TAG_IGNORE : 0) |
+			  (f->tag_show ? FILTER_TAG_SHOW : 0) | (f->tag_hide ? FILTER_TAG_HIDE : 0);
 	cleanup_free uint32_t *units = NULL;
 	bool tags = f->tag_focus || f->tag_ignore;
 	unsigned matched = 0;
@@ -543,6 +524,14 @@ int filter__apply(struct profile *p, const struct filter *f, unsigned *ret_unmat
 	err = err ? err : by_name(p, f, &matched);
 	if (!err && tags)
 		err = by_tag(p, f, units, &matched, why, why_len);
+	if (!err && (f->tag_show || f->tag_hide)) {
+		bool found[2];
+
+		reshape__labels_by_key(p, f->tag_show, f->tag_hide, found);
+		matched |= (found[0] ? FILTER_TAG_SHOW : 0) | (found[1] ? FILTER_TAG_HIDE : 0);
+	}
+	if (!err && f->prune_from)
+		err = reshape__prune_from(p, f->prune_from);
 	*ret_unmatched = wanted & ~matched;
 	return err;
 }

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * filter.h - which samples and frames a report shows: pprof's focus, ignore, hide, show,
- * show_from, tagfocus, tagignore and the profile's own drop_frames, with pprof's semantics.
+ * show_from, tagfocus, tagignore, tagshow, taghide, prune_from and the profile's own drop_frames,
+ * with pprof's semantics.
  * All change the profile in place.
  */
 #ifndef REPORT_FILTER_H
 #define REPORT_FILTER_H
 
 #include "model/profile.h"
-#include "report/rx.h"
+#include "core/rx.h"
 
 struct filter {
 	struct rx *focus, *ignore, *hide, *show, *show_from;
+	struct rx *prune_from, *tag_show, *tag_hide;
 	const char *tag_focus,
 		*tag_ignore; /* [KEY=]VALUE-RE[,…] or [KEY=]RANGE such as 128kb:512kb */
 };
@@ -25,6 +27,8 @@ enum {
 	FILTER_SHOW_FROM = 16,
 	FILTER_TAG_FOCUS = 32,
 	FILTER_TAG_IGNORE = 64,
+	FILTER_TAG_SHOW = 128,
+	FILTER_TAG_HIDE = 256,
 };
 
 /* Drops the frames that the profile calls uninteresting (drop_frames, keep_frames). 0, -ENOMEM or

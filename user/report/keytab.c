@@ -2,6 +2,7 @@
 /* keytab.c - see keytab.h. */
 #include "report/keytab.h"
 
+#include "core/keyhash.h"
 #include "core/util.h"
 
 #include <string.h>
@@ -10,62 +11,39 @@ void keytab__free(struct keytab *t)
 {
 	free(t->words);
 	free(t->at);
-	free(t->slot);
+	hash_index__fini(&t->index);
 	*t = (struct keytab){0};
-}
-
-static int grow_slots(struct keytab *t)
-{
-	size_t n = t->nslots ? t->nslots * 2 : 256;
-	uint32_t *slot = calloc(n, sizeof(*slot));
-
-	if (!slot)
-		return -ENOMEM;
-	for (size_t i = 0; i < t->n; i++) {
-		size_t len = t->at[i + 1] - t->at[i];
-		size_t j = util__hash(t->words + t->at[i], len * sizeof(*t->words)) & (n - 1);
-
-		while (slot[j])
-			j = (j + 1) & (n - 1);
-		slot[j] = i + 1;
-	}
-	free(t->slot);
-	t->slot = slot;
-	t->nslots = n;
-	return 0;
 }
 
 int keytab__add(struct keytab *t, const uint32_t *key, size_t len, uint32_t *ret, bool *ret_new)
 {
-	size_t i;
-	int err = (t->n + 1) * 2 > t->nslots ? grow_slots(t) : 0;
+	uint64_t hash = keyhash__bytes(key, len * sizeof(*key));
+	size_t at = HASH_INDEX_START, n = t->index.n;
+	int err;
 
-	err = err ? err : array_reserve(t->at, t->at_cap, t->n + 2);
-	if (err)
-		return err;
-	t->at[0] = 0;
-	i = util__hash(key, len * sizeof(*key)) & (t->nslots - 1);
-	for (; t->slot[i]; i = (i + 1) & (t->nslots - 1)) {
-		uint32_t id = t->slot[i] - 1;
-
-		if (t->at[id + 1] - t->at[id] == len &&
-		    (!len || !memcmp(t->words + t->at[id], key, len * sizeof(*key)))) {
-			*ret = id;
+	while (hash_index__next(&t->index, hash, &at, ret)) {
+		if (t->at[*ret + 1] - t->at[*ret] == len &&
+		    (!len || !memcmp(t->words + t->at[*ret], key, len * sizeof(*key)))) {
 			*ret_new = false;
 			return 0;
 		}
 	}
-	if (t->n >= UINT32_MAX - 1)
+	if (n >= UINT32_MAX - 1)
 		return -E2BIG;
-	err = array_reserve(t->words, t->words_cap, t->nwords + len);
+	err = hash_index__reserve(&t->index);
+	if (!err)
+		err = array_reserve(t->at, t->at_cap, n + 2);
+	if (!err)
+		err = array_reserve(t->words, t->words_cap, t->nwords + len);
 	if (err)
 		return err;
 	if (len)
 		memcpy(t->words + t->nwords, key, len * sizeof(*key));
 	t->nwords += len;
-	t->at[t->n + 1] = t->nwords;
-	t->slot[i] = t->n + 1;
-	*ret = t->n++;
+	t->at[0] = 0;
+	t->at[n + 1] = t->nwords;
+	hash_index__add(&t->index, hash);
+	*ret = n;
 	*ret_new = true;
 	return 0;
 }

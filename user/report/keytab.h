@@ -3,6 +3,8 @@
 #ifndef REPORT_KEYTAB_H
 #define REPORT_KEYTAB_H
 
+#include "core/hash_index.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,9 +13,8 @@ struct keytab {
 	uint32_t *words; /* all keys */
 	size_t nwords, words_cap;
 	size_t *at; /* key i is words[at[i]..at[i+1]] */
-	size_t n, at_cap;
-	uint32_t *slot; /* index + 1, 0 empty */
-	size_t nslots;
+	size_t at_cap;
+	struct hash_index index; /* index.n keys */
 };
 
 void keytab__free(struct keytab *t);

@@ -2,153 +2,15 @@
 /* list.c - source annotated with flat and cum per line; see report.h. */
 #include "core/util.h"
 #include "core/emit.h"
-#include "core/textbuf.h"
 #include "report/measure.h"
 #include "report/report.h"
-#include "sys/privilege.h"
+#include "report/sources.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define MARGIN 5 /* lines before the first and after the last sample */
-#define MAX_SOURCE ((size_t)64 << 20)
+#define MARGIN 5		    /* lines before the first and after the last sample */
 #define MAX_LINE ((int64_t)1 << 40) /* what a profile says beyond is nonsense */
-
-/* A source file, its lines NUL-terminated: line n (from 1) at text + at[n-1]. */
-struct source_text {
-	uint32_t file; /* string of the profile */
-	char *text;
-	size_t *at;
-	size_t n, cap;
-	char *why; /* could not be read */
-};
-
-struct sources { /* each file is read once */
-	const char *dirs;
-	struct source_text *s;
-	size_t n, cap;
-};
-
-static void sources_free(struct sources *c)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		free(c->s[i].text);
-		free(c->s[i].at);
-		free(c->s[i].why);
-	}
-	free(c->s);
-}
-
-static int split_lines(struct source_text *s, size_t len)
-{
-	size_t i = 0;
-
-	while (i < len) {
-		char *end = memchr(s->text + i, '\n', len - i);
-		size_t next = end ? (size_t)(end - s->text) + 1 : len;
-		int err = array_reserve(s->at, s->cap, s->n + 1);
-
-		if (err)
-			return err;
-		s->at[s->n++] = i;
-		if (end) {
-			*end = 0;
-			if (end > s->text + i && end[-1] == '\r')
-				end[-1] = 0;
-		}
-		i = next;
-	}
-	return 0;
-}
-
-/* Only regular files: a name in a profile could point to a pipe or a device. */
-static int read_regular(const char *path, struct source_text *s)
-{
-	struct stat st;
-	ssize_t n;
-	int err = 0;
-
-	privilege__raise(PRIVILEGE_READ);
-	if (stat(path, &st))
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -EINVAL;
-	n = err ? err : util__read_file(path, MAX_SOURCE, &s->text);
-	privilege__lower(PRIVILEGE_READ);
-	return n < 0 ? (int)n : split_lines(s, n);
-}
-
-/* A relative name is looked for in every directory of the search path and in their parents. */
-static int search(const char *name, const char *dirs, struct source_text *s)
-{
-	while (*dirs) {
-		size_t len = strcspn(dirs, ":");
-		char dir[PATH_MAX], path[PATH_MAX * 2];
-
-		snprintf(dir, sizeof(dir), "%.*s", (int)min_of(len, sizeof(dir) - 1), dirs);
-		for (;;) {
-			char *slash = strrchr(dir, '/');
-
-			snprintf(path, sizeof(path), "%s/%s", dir, name);
-			if (!read_regular(path, s))
-				return 0;
-			if (!*dir || !slash)
-				break;
-			*slash = 0; /* "/usr/src" to "/usr" to "" (the root) */
-		}
-		dirs += len + (dirs[len] == ':');
-	}
-	return -ENOENT;
-}
-
-static int open_source(const char *file, const char *dirs, const char *trim, struct source_text *s)
-{
-	const char *name = graph__trim_path(file, trim, dirs);
-	int err, rc = 0;
-
-	if (*name != '/') {
-		err = search(name, dirs, s);
-		if (err)
-			rc = asprintf(&s->why, "could not find file %s on path %s", name, dirs);
-	} else {
-		err = read_regular(name, s);
-		if (err)
-			rc = asprintf(&s->why, "open %s: %s", name,
-				      err == -ENOENT   ? "no such file or directory"
-				      : err == -EACCES ? "permission denied"
-						       : strerror(-err));
-	}
-	if (rc < 0)
-		s->why = NULL;
-	return rc < 0 || err == -ENOMEM ? -ENOMEM : 0;
-}
-
-/* The file if it was read or `wanted` now; else NULL in *ret. */
-static int source_of(struct sources *c, const struct report *r, uint32_t file, bool wanted,
-		     const struct source_text **ret)
-{
-	struct source_text s = {.file = file};
-	int err;
-
-	*ret = NULL;
-	for (size_t i = 0; i < c->n; i++) {
-		if (c->s[i].file == file) {
-			*ret = &c->s[i];
-			return 0;
-		}
-	}
-	if (!wanted)
-		return 0;
-	err = array_reserve(c->s, c->cap, c->n + 1);
-	err = err ? err : open_source(profile__text(r->p, file), c->dirs, r->o.trim_path, &s);
-	if (!err) {
-		c->s[c->n] = s;
-		*ret = &c->s[c->n++];
-	}
-	return err;
-}
 
 struct function_group { /* the nodes of one function in one file */
 	const uint32_t *node;
@@ -176,22 +38,23 @@ static void line_range(const struct graph *g, const struct function_group *grp, 
 	*first = max_of(*first, (int64_t)1);
 }
 
-static void value_or_dot(const struct report *r, int64_t v, char *buf, size_t len)
+static void print_line(const struct report *r, FILE *f, int64_t line, const int64_t sum[2],
+		       const char *source)
 {
-	if (v)
-		report__value(r, v, buf, len);
-	else
-		snprintf(buf, len, ".");
+	char flat[MEASURE_LEN], cum[MEASURE_LEN];
+
+	report__value_or_dot(r, sum[0], flat, sizeof(flat));
+	report__value_or_dot(r, sum[1], cum, sizeof(cum));
+	fprintf(f, "%10s %10s %6" PRId64 ":", flat, cum, line);
+	report__source(f, source, emit__plain);
+	putc('\n', f);
 }
 
-static int print_lines(const struct report *r, FILE *f, const struct graph *g,
-		       const struct function_group *grp, const struct source_text *s, int64_t first,
-		       int64_t last)
+static void print_lines(const struct report *r, FILE *f, const struct graph *g,
+			const struct function_group *grp, const struct source_text *s,
+			int64_t first, int64_t last)
 {
-	int err = 0;
-
-	for (int64_t line = first; line <= last && line <= (int64_t)s->n && !err; line++) {
-		char flat[MEASURE_LEN], cum[MEASURE_LEN];
+	for (int64_t line = first; line <= last && line <= (int64_t)s->n; line++) {
 		int64_t sum[2] = {0};
 
 		for (size_t i = 0; i < grp->n; i++) {
@@ -202,58 +65,55 @@ static int print_lines(const struct report *r, FILE *f, const struct graph *g,
 				sum[1] += n->cum;
 			}
 		}
-		value_or_dot(r, sum[0], flat, sizeof(flat));
-		value_or_dot(r, sum[1], cum, sizeof(cum));
-		fprintf(f, "%10s %10s %6" PRId64 ":", flat, cum, line);
-		for (const char *t = s->text + s->at[line - 1]; *t && !err;) {
-			/* Tabs are part of source, other control characters are not shown raw. */
-			size_t len = strcspn(t, "\t");
-			cleanup_free char *part = strndup(t, len);
-
-			if (part)
-				emit__plain(f, part);
-			else
-				err = -ENOMEM;
-			if (t[len])
-				putc('\t', f);
-			t += len + (t[len] != 0);
-		}
-		putc('\n', f);
+		print_line(r, f, line, sum, sources__line(s, line));
 	}
-	return err;
 }
 
-static int print_group(const struct report *r, FILE *f, const struct graph *g,
-		       const struct function_group *grp, struct sources *cache)
+static void print_head(const struct report *r, FILE *f, const struct graph *g,
+		       const struct function_group *grp)
 {
 	const struct graph_node *n = &g->nodes[grp->node[0]];
 	char flat[MEASURE_LEN], cum[MEASURE_LEN], percent[MEASURE_LEN];
-	int64_t sum[2] = {0}, first, last;
-	const struct source_text *s;
-	int err;
+	int64_t sum[2] = {0};
 
 	for (size_t i = 0; i < grp->n; i++) {
 		sum[0] += g->nodes[grp->node[i]].flat;
 		sum[1] += g->nodes[grp->node[i]].cum;
 	}
-	line_range(g, grp, &first, &last);
-	err = source_of(cache, r, n->file, first <= last, &s);
+	report__value(r, sum[0], flat, sizeof(flat));
+	report__value(r, sum[1], cum, sizeof(cum));
 	fputs("ROUTINE ======================== ", f);
 	emit__plain(f, profile__text(g->p, n->name));
 	fputs(" in ", f);
 	emit__plain(f, profile__text(g->p, n->file));
-	report__value(r, sum[0], flat, sizeof(flat));
-	report__value(r, sum[1], cum, sizeof(cum));
 	fprintf(f, "\n%10s %10s (flat, cum) %s of Total\n", flat, cum,
 		measure__percent(percent, sizeof(percent), sum[1], r->total));
-	if (err || !s)
+}
+
+static int print_group(const struct report *r, FILE *f, const struct graph *g,
+		       const struct function_group *grp, struct sources *cache)
+{
+	const char *file = profile__text(g->p, g->nodes[grp->node[0]].file);
+	const struct source_text *s = sources__known(cache, file);
+	int64_t first, last;
+	int err = 0;
+
+	line_range(g, grp, &first, &last);
+	if (first <= last) /* else what is known of the file is said, as pprof does */
+		err = sources__read(cache, file, &s);
+	if (err)
 		return err;
-	if (!s->why)
-		return print_lines(r, f, g, grp, s, first, last);
-	fputs(" Error: ", f);
-	emit__plain(f, s->why);
-	putc('\n', f);
-	return err;
+	print_head(r, f, g, grp);
+	if (!s)
+		return 0;
+	if (s->why) {
+		fputs(" Error: ", f);
+		emit__plain(f, s->why);
+		putc('\n', f);
+	} else {
+		print_lines(r, f, g, grp, s, first, last);
+	}
+	return 0;
 }
 
 static int by_name_file_line(const void *x, const void *y, void *arg)
@@ -304,7 +164,6 @@ int report__list(struct report *r, FILE *f)
 {
 	struct graph_options o = {.granularity = GRAPH_LINES, .object_names = true};
 	cleanup_free uint32_t *node = NULL;
-	cleanup_free char *cwd = NULL;
 	char total[MEASURE_LEN];
 	struct sources cache = {0};
 	struct graph g;
@@ -314,9 +173,7 @@ int report__list(struct report *r, FILE *f)
 	if (err)
 		return err;
 	node = malloc((g.norder + 1) * sizeof(*node));
-	cwd = r->o.source_path ? strdup(r->o.source_path) : getcwd(NULL, 0);
-	if (!node || !cwd)
-		err = -ENOMEM;
+	err = node ? sources__init(&cache, r->o.source_path, r->o.trim_path) : -ENOMEM;
 	for (size_t i = 0; i < g.norder && !err; i++) {
 		if (rx__match(r->o.symbol, profile__text(g.p, g.nodes[g.order[i]].name)))
 			node[n++] = g.order[i];
@@ -327,13 +184,9 @@ int report__list(struct report *r, FILE *f)
 		qsort_r(node, n, sizeof(*node), by_name_file_line, &g);
 		report__value(r, r->total, total, sizeof(total));
 		fprintf(f, "Total: %s\n", total);
-		cache.dirs = cwd;
 		err = print_functions(r, f, &g, node, n, &cache);
 	}
-	sources_free(&cache);
+	sources__fini(&cache);
 	graph__free(&g);
-	errno = 0;
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
-	return err;
+	return report__finish(f, err);
 }

@@ -6,7 +6,8 @@
 #include "format/pprof.h"
 #include "format/record.h"
 #include "format/text.h"
-#include "sys/privilege.h"
+#include "format/timeline_read.h"
+#include "sys/apart.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -18,6 +19,9 @@
  * them must not grow out of nothing. Real profiles have less than 20 for each compressed byte. */
 #define FRAMES_ALWAYS ((uint64_t)1 << 20)
 #define FRAMES_PER_BYTE 64
+
+/* Labels of one sample are compared with each other. Real profiles have less than ten. */
+#define MAX_LABELS 256
 
 static int read_all(int fd, char **ret, size_t *ret_len)
 {
@@ -62,6 +66,8 @@ static int check_frames(const struct profile *p, size_t len)
 	for (size_t i = 0; i < p->nsamples; i++) {
 		const struct profile_sample *s = &p->samples[i];
 
+		if (s->nlabels > MAX_LABELS)
+			return -E2BIG;
 		for (uint32_t k = 0; k < s->nstack; k++)
 			all += max_of(p->locations[p->stack[s->stack0 + k]].nlines, 1u);
 		if (all > most)
@@ -82,6 +88,12 @@ static int read_format(const void *buf, size_t len, struct profile **ret, const 
 	/* '{' (0x7b) would be field 15 of wire type 3, which profile.proto never has. */
 	if (i < len && s[i] == '{')
 		return json__read(buf, len, ret, ret_why);
+	if (i < len && s[i] == '<') {
+		*ret_why =
+			"a page or a picture (.html, .svg), for people; what it was made from is "
+			"read: .pb.gz, .json, or a recording";
+		return -EINVAL;
+	}
 	if (len >= 12 && !memcmp(s, "heap profile", 12)) {
 		*ret_why = "a heap profile in the legacy text form; convert it with pprof -proto";
 		return -EBADMSG;
@@ -95,7 +107,9 @@ static int checked(int err, size_t len, struct profile **p, const char **ret_why
 		return err;
 	err = check_frames(*p, len);
 	if (err) {
-		*ret_why = "its stacks have more frames than a file of this size can mean";
+		*ret_why = err == -E2BIG ? "a sample has more than 256 labels"
+					 : "its stacks have more frames than a file of this size "
+					   "can mean";
 		profile__free(*p);
 		*p = NULL;
 	}
@@ -114,20 +128,30 @@ int load__bytes(const char *path, char **ret, size_t *ret_len, char *why, size_t
 	if (!strcmp(path, "-")) {
 		err = read_all(STDIN_FILENO, ret, ret_len);
 	} else {
-		cleanup_fd int fd = -1;
+		cleanup_fd int fd = apart__open(path, APART_READ);
 
-		privilege__raise(PRIVILEGE_READ);
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-		privilege__lower(PRIVILEGE_READ);
-		err = fd < 0 ? -errno : read_all(fd, ret, ret_len);
+		err = fd < 0 ? fd : read_all(fd, ret, ret_len);
 	}
 	if (err)
-		snprintf(why, why_len, "%s", err == -E2BIG ? "larger than 1 GiB" : strerror(-err));
+		snprintf(why, why_len, "%s", err == -E2BIG ? "larger than 1GB" : strerror(-err));
 	return err;
 }
 
-int load__file_window(const char *path, const struct recording_window *w, struct profile **ret,
-		      char *why, size_t why_len)
+bool load__is_timeline(const char *path)
+{
+	char buf[TIMELINE_READ_PEEK];
+	cleanup_fd int fd = -1;
+	ssize_t n;
+
+	if (!strcmp(path, "-"))
+		return false;
+	fd = apart__open(path, APART_READ_FILE); /* a pipe stays as it is */
+	n = fd < 0 ? -1 : pread(fd, buf, sizeof(buf), 0);
+	return n > 0 && timeline_read__is(buf, (size_t)n);
+}
+
+int load__file(const char *path, const struct recording_window *w, struct profile **ret, char *why,
+	       size_t why_len)
 {
 	cleanup_free char *buf = NULL;
 	const char *reason = "";
@@ -148,9 +172,4 @@ int load__file_window(const char *path, const struct recording_window *w, struct
 		snprintf(why, why_len, "%s%s", err == -EBADMSG ? "not a valid profile: " : "",
 			 reason);
 	return err;
-}
-
-int load__file(const char *path, struct profile **ret, char *why, size_t why_len)
-{
-	return load__file_window(path, NULL, ret, why, why_len);
 }

@@ -421,8 +421,10 @@ int merge__profiles(struct profile *const *src, size_t n, struct profile **ret,
 	}
 	*ret_why = "out of memory";
 	err = profile__new(&m.dst);
-	for (size_t i = 0; i < n && !err; i++)
+	for (size_t i = 0; i < n && !err; i++) {
+		m.dst->difference |= src[i]->difference;
 		err = add_profile(&m, src[i], i == 0);
+	}
 	err = err ? err : put_hists(&m);
 	for (size_t i = 0; i < m.hists_cap; i++)
 		hist__clear(&m.hists[i]);

@@ -53,7 +53,8 @@ size_t processes__list(const struct profile *p, struct process *ret)
 			continue;
 		if (at == n) {
 			comm = label_of(p, s, "comm");
-			ret[n++] = (struct process){pid, comm ? profile__text(p, comm->str) : "", 0};
+			ret[n++] =
+				(struct process){pid, comm ? profile__text(p, comm->str) : "", 0};
 		}
 		ret[at].inuse_bytes += type < 0 ? 0 : (double)s->value[type];
 	}

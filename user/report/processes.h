@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* processes.h - profiles of several processes: which there are (the samples' labels "pid" and "comm"),
- * and what one of them has. */
+/* processes.h - profiles of several processes: which there are (the samples' labels "pid" and
+ * "comm"), and what one of them has. */
 #ifndef REPORT_PROCESSES_H
 #define REPORT_PROCESSES_H
 
@@ -10,7 +10,7 @@
 
 struct process {
 	uint32_t pid;
-	const char *comm;    /* borrowed from the profile; "" unknown */
+	const char *comm;   /* borrowed from the profile; "" unknown */
 	double inuse_bytes; /* of its samples; 0 where that is no value of the profile */
 };
 

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define FRAMES_SHOWN 6
+#define JSON_FRAMES 8
 
 static int open_recording(const void *buf, size_t len, struct record **ret, const char **ret_why)
 {
@@ -177,13 +178,16 @@ static void put_head(FILE *f, const struct record *r, const struct profile *p, s
 		emit__plain(f, profile__text(p, p->comm));
 		fprintf(f, " (PID %u)", p->pid);
 	}
-	fprintf(f, ", %zu snapshots in %s: in use %s to %s, RSS %s to %s%s\n\n", to - from + 1,
+	fprintf(f, ", %zu snapshot%s in %s: in use %s to %s", to - from + 1,
+		units__s(to - from + 1),
 		units__time(span, sizeof(span),
 			    (uint64_t)(t[to].time_unix_ns - t[from].time_unix_ns)),
 		units__size(use0, sizeof(use0), (int64_t)t[from].totals.inuse_bytes),
-		units__size(use1, sizeof(use1), (int64_t)t[to].totals.inuse_bytes),
-		units__size(rss0, sizeof(rss0), t[from].rss_bytes),
-		units__size(rss1, sizeof(rss1), t[to].rss_bytes), nprocesses > 1 ? ", in all" : "");
+		units__size(use1, sizeof(use1), (int64_t)t[to].totals.inuse_bytes));
+	if (t[from].rss_bytes > 0 && t[to].rss_bytes > 0)
+		fprintf(f, ", RSS %s to %s", units__size(rss0, sizeof(rss0), t[from].rss_bytes),
+			units__size(rss1, sizeof(rss1), t[to].rss_bytes));
+	fputs(nprocesses > 1 ? ", in all\n\n" : "\n\n", f);
 }
 
 struct verdicts {
@@ -282,6 +286,79 @@ int recording__verdicts(FILE *f, const void *buf, size_t len, const struct recor
 	free(v);
 	profile__free(p);
 	profile__free(begin);
+	record__free(r);
+	return err;
+}
+
+/* --- as JSON --- */
+
+struct json_frames {
+	FILE *f;
+	int n;
+};
+
+static int put_json_frame(void *arg, uint32_t location, size_t line, char *name)
+{
+	struct json_frames *fr = arg;
+
+	if (fr->n == JSON_FRAMES)
+		return 1;
+	fputs(fr->n++ ? "," : "", fr->f);
+	emit__json(fr->f, name);
+	return 0;
+}
+
+static int put_json_verdict(FILE *f, const struct profile *p, const struct record_verdict *v)
+{
+	struct json_frames fr = {.f = f};
+	char text[256];
+	int err;
+
+	fprintf(f, "{\"leak\":%s,\"bytes\":%.0f,\"text\":", v->trend.likely_leak ? "true" : "false",
+		v->trend.bytes);
+	emit__json(f, trend__verdict(text, sizeof(text), &v->trend, NULL));
+	fputs(",\"frames\":[", f);
+	err = min_of(text__each_frame(p, &p->samples[v->sample], put_json_frame, &fr), 0);
+	fputs("]}", f);
+	return err;
+}
+
+int recording__put_verdicts(FILE *f, const struct profile *p, const struct record_verdict *v,
+			    size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		fputs(i ? "," : "", f);
+		err = put_json_verdict(f, p, &v[i]);
+	}
+	return err;
+}
+
+int recording__verdicts_json(FILE *f, const void *buf, size_t len, size_t top)
+{
+	const struct record_tick *tick;
+	struct record_verdict *v = NULL;
+	struct profile *p = NULL;
+	const char *why;
+	struct record *r;
+	size_t last, n = 0;
+	int err = open_recording(buf, len, &r, &why);
+
+	if (err)
+		return err;
+	last = record__ticks(r, &tick) - 1;
+	err = record__profile(r, SIZE_MAX, last, &p);
+	if (!err)
+		err = record__verdicts(r, 0, last, top, TREND_LEAK_AFTER_S, &v, &n);
+	if (!err)
+		putc('[', f);
+	if (!err)
+		err = recording__put_verdicts(f, p, v, n);
+	if (!err)
+		putc(']', f);
+	free(v);
+	profile__free(p);
 	record__free(r);
 	return err;
 }

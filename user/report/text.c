@@ -3,6 +3,7 @@
 
 #include "core/emit.h"
 #include "core/textbuf.h"
+#include "core/top_n.h"
 #include "format/text.h"
 
 #include "core/units.h"
@@ -60,13 +61,14 @@ static int top_stacks(FILE *f, const struct profile *p, int type)
 	cleanup_free struct ranked_stack *r = calloc(p->nsamples + 1, sizeof(*r));
 	bool bytes = !strcmp(profile__text(p, p->sample_type[type].unit), "bytes");
 	int err = r ? 0 : -ENOMEM;
+	size_t shown;
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < p->nsamples; i++)
 		r[i] = (struct ranked_stack){p->samples[i].value[type], i};
-	qsort(r, p->nsamples, sizeof(*r), by_value);
-	for (size_t i = 0; i < p->nsamples && i < TOP_STACKS && r[i].value && !err; i++) {
+	shown = top_n__sort(r, p->nsamples, sizeof(*r), TOP_STACKS, by_value);
+	for (size_t i = 0; i < shown && r[i].value && !err; i++) {
 		const struct profile_sample *s = &p->samples[r[i].sample];
 		char size[UNITS_LEN];
 
@@ -90,7 +92,6 @@ static int top_functions(FILE *f, const struct profile *p, int type)
 		.type = type, .top = TOP_FUNCTIONS, .node_fraction = -1, .edge_fraction = -1};
 	struct profile *src = (struct profile *)p, *copy;
 	const char *why;
-	unsigned unmatched;
 	struct report r;
 	int err = merge__profiles(&src, 1, &copy, &why);
 
@@ -99,8 +100,11 @@ static int top_functions(FILE *f, const struct profile *p, int type)
 	err = filter__drop_frames(copy);
 	if (err == -EINVAL)
 		err = 0;
-	err = err ? err : report__begin(&r, copy, &o, &unmatched, NULL, 0);
-	err = err ? err : report__top(&r, f);
+	if (!err) {
+		err = report__begin(&r, copy, &o, REPORT_TOP, NULL, 0);
+		err = err ? err : report__top(&r, f);
+		report__end(&r);
+	}
 	profile__free(copy);
 	return err;
 }

@@ -146,7 +146,7 @@ static int trace(struct report *r, FILE *f, struct graph *g, const struct profil
 
 	fputs(SEPARATOR, f);
 	err = trace_labels(f, r->p, s, units);
-	report__value(r, s->value[r->o.type], value, sizeof(value));
+	report__value(r, report__sample_value(r, s), value, sizeof(value));
 	for (size_t j = 0; j < s->nstack && !err; j++) {
 		uint32_t loc = r->p->stack[s->stack0 + j];
 		uint32_t end = g->location0[loc + 1];
@@ -163,20 +163,17 @@ static int trace(struct report *r, FILE *f, struct graph *g, const struct profil
 
 int report__traces(struct report *r, FILE *f)
 {
-	struct graph_options o = {.granularity = r->o.granularity};
-	cleanup_free uint32_t *units = NULL;
+	struct graph_options o = {.granularity = r->o.granularity, .whole_paths = true};
 	struct graph g;
 	int err;
 
-	/* pprof leaves file names as they are here. */
 	report__header(r, f);
 	err = graph__build(&g, r->p, &o);
 	if (err)
 		return err;
-	err = filter__label_units(r->p, &units);
 	for (size_t i = 0; i < r->p->nsamples && !err; i++) {
 		if (r->p->samples[i].nstack)
-			err = trace(r, f, &g, &r->p->samples[i], units);
+			err = trace(r, f, &g, &r->p->samples[i], r->label_units);
 	}
 	fputs(SEPARATOR, f);
 	graph__free(&g);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "top/names.h"
 
+#include "sys/cgroup.h"
+#include "sys/proc_image.h"
 #include "top/table.h"
 
 #include <ctype.h>
@@ -80,33 +82,18 @@ char *names__container(const char *cgroup)
 
 static char *read_cmdline(uint32_t pid)
 {
-	char path[64], *text = NULL;
-	ssize_t n;
+	char *text = proc_image__command((pid_t)pid, MAX_CMDLINE);
 
-	snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
-	n = util__read_file(path, MAX_CMDLINE, &text);
-	if (n <= 0) {
-		free(text);
-		return NULL;
-	}
-	while (n > 0 && !text[n - 1])
-		n--;
-	for (ssize_t i = 0; i < n; i++) {
-		if (!text[i])
-			text[i] = ' ';
-	}
-	text = textbuf__printable(text);
-	return realloc(text, strlen(text) + 1) ?: text; /* kept: without the room for reading */
+	return text ? textbuf__printable(text) : NULL;
 }
 
 /* The memory controller's path (v1) or the unified one. */
 static char *read_cgroup(uint32_t pid)
 {
-	cleanup_free char *text = NULL;
-	char path[64], *line, *save = NULL, *unified = NULL, *memory = NULL, *pick;
+	cleanup_free char *text = cgroup__text((pid_t)pid);
+	char *line, *save = NULL, *unified = NULL, *memory = NULL, *pick;
 
-	snprintf(path, sizeof(path), "/proc/%u/cgroup", pid);
-	if (util__read_file(path, 64 << 10, &text) <= 0)
+	if (!text)
 		return NULL;
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char *controllers = strchr(line, ':'), *where;

@@ -103,6 +103,7 @@ static void take_row(struct table *t, struct table_proc *p, const struct mw_task
 	add_point(p, seconds, mw_task_row__rss(row));
 	if (p->stale && t->name)
 		t->name(t->name_arg, p);
+	p->renamed |= p->stale;
 	p->stale = false;
 }
 

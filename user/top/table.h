@@ -36,6 +36,9 @@ struct table_proc {
 	uint64_t image_peak_bytes;    /* of an image that ended since the last row */
 	uint64_t interval_peak_bytes; /* between the last two rows; valid with MW_TASK_PEAK */
 	bool stale;		      /* its names are to be read again (exec) */
+	/* for chosen.h */
+	bool chosen, renamed; /* renamed: another name since it was looked at */
+	double look_again;    /* seconds */
 	/* for views */
 	uint32_t depth;
 	bool matches;

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "top/top.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/exit.h"
@@ -117,81 +115,27 @@ int top__tick(struct top *t)
 		err = top_stacks__update(t->stacks);
 	/* Not for a single look, in which nothing could be sampled. */
 	else if (t->wants_stacks && t->ticks == 0 && t->max_ticks != 1)
-		t->wants_stacks =
-			top_stacks__new(t->view.pids, t->view.npids, &t->tuning, &t->stacks) == 0;
+		t->wants_stacks = top_stacks__new(t->view.pids, t->view.npids, t->view.only_chosen,
+						  &t->tuning, &t->stacks) == 0;
+	if (!err)
+		err = chosen__update(t->chosen, &t->table, t->timeline, t->stacks);
 	if (err)
 		return err;
 	t->ticks++;
 	return top_view__arrange(&t->view, &t->table);
 }
 
-static void name_of(uint32_t pid, char *buf, size_t size)
-{
-	cleanup_free char *text = NULL;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
-	buf[0] = 0;
-	if (util__read_file(path, 64, &text) > 0)
-		snprintf(buf, size, "%.*s", (int)strcspn(text, "\n"), text);
-}
-
-int top__watch(struct top *t, const struct alert_options *o)
-{
-	int status = guard__new(o, NULL, NULL, NULL, &t->guard);
-
-	if (status || !t->guard || !t->view.npids)
-		return status;
-	t->pidfds = calloc(t->view.npids, sizeof(*t->pidfds));
-	if (!t->pidfds)
-		return EXIT_FAILED;
-	for (size_t i = 0; i < t->view.npids; i++) {
-		char name[32];
-
-		/* Without a descriptor (5.3) the end of a process is not told from its number's
-		 * reuse. */
-		t->pidfds[i] = syscall(SYS_pidfd_open, t->view.pids[i], 0);
-		name_of(t->view.pids[i], name, sizeof(name));
-		if (t->pidfds[i] >= 0 && guard__add(t->guard, t->view.pids[i], name))
-			return EXIT_FAILED;
-	}
-	return EXIT_DONE;
-}
-
-void top__unwatch(struct top *t)
-{
-	if (!t->guard)
-		return;
-	guard__finish(t->guard);
-	guard__free(take_ptr(t->guard));
-	for (size_t i = 0; t->pidfds && i < t->view.npids; i++) {
-		if (t->pidfds[i] >= 0)
-			close(t->pidfds[i]);
-	}
-	free(take_ptr(t->pidfds));
-}
-
 void top__poll(struct top *t)
 {
 	if (t->stacks)
 		top_stacks__poll(t->stacks);
-	if (!t->guard)
-		return;
-	for (size_t i = 0; t->pidfds && i < t->view.npids; i++) {
-		struct pollfd fd = {.fd = t->pidfds[i], .events = POLLIN};
-
-		if (fd.fd < 0 || poll(&fd, 1, 0) <= 0)
-			continue;
-		guard__remove(t->guard, (int)t->view.pids[i]);
-		close(fd.fd);
-		t->pidfds[i] = -1;
-	}
-	guard__tick(t->guard);
+	if (chosen__has_alerts(t->chosen))
+		chosen__poll(t->chosen);
 }
 
 uint64_t top__poll_ns(const struct top *t)
 {
-	return t->guard || t->stacks ? TOP_POLL_NS : UINT64_MAX;
+	return chosen__has_alerts(t->chosen) || t->stacks ? TOP_POLL_NS : UINT64_MAX;
 }
 
 bool top__done(const struct top *t)

@@ -8,7 +8,7 @@
 
 #include "probe/mm_probe.h"
 #include "probe/proc_timeline.h"
-#include "alert/guard.h"
+#include "top/chosen.h"
 #include "top/machine.h"
 #include "top/names.h"
 #include "top/top_stacks.h"
@@ -21,8 +21,7 @@ struct top {
 	struct mm_probe *probe;
 	struct names *names;
 	struct proc_timeline *timeline; /* NULL: none is recorded */
-	struct guard *guard;		/* NULL: no alerts */
-	int *pidfds;			/* of view.pids, for the guard; -1: ended */
+	struct chosen *chosen;		/* those that are watched beyond being shown */
 	struct top_stacks *stacks;	/* NULL: page faults are not sampled */
 	bool wants_stacks;		/* from the second tick on */
 	struct plan_tuning tuning;	/* of their observer */
@@ -43,13 +42,11 @@ struct top {
 	int64_t clock_step_ms; /* how far the wall clock stepped since the pass before; 0: it did
 				  not */
 	bool kthreads;
+	bool allow_signals; /* keys may send signals and set nice values */
 };
 
 /* One pass: events, rows, machine, order. 0 or -errno. */
 int top__tick(struct top *t);
-/* Alerts for the processes of view.pids, with `o`. An enum mw_exit. */
-int top__watch(struct top *t, const struct alert_options *o);
-void top__unwatch(struct top *t);
 /* Alerts and sampled faults; call at least so often. UINT64_MAX: there is nothing. */
 void top__poll(struct top *t);
 uint64_t top__poll_ns(const struct top *t);

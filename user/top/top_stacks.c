@@ -8,6 +8,7 @@
 
 #include "core/log.h"
 #include "core/shortname.h"
+#include "core/top_n.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "elf/symbolizer.h"
@@ -29,7 +30,7 @@ struct top_stacks {
 	struct observer *observer;
 	struct symbolizer *symbolizer;
 	struct profile *profile; /* of the last update; NULL: none yet */
-	struct top_ranked *rank;	 /* stacks with resident bytes, largest first */
+	struct top_ranked *rank; /* stacks with resident bytes, the largest first, in order */
 	size_t n;
 	int64_t total;
 };
@@ -51,8 +52,8 @@ static int open_observer(struct top_stacks *s, const struct plan_tuning *tuning)
 	return err;
 }
 
-int top_stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tuning,
-		struct top_stacks **ret)
+int top_stacks__new(const uint32_t *pids, size_t n, bool more_come,
+		    const struct plan_tuning *tuning, struct top_stacks **ret)
 {
 	struct top_stacks *s = calloc(1, sizeof(*s));
 	size_t added = 0;
@@ -67,7 +68,7 @@ int top_stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tu
 		/* One that has ended has no row either. */
 		added += observer__add(s->observer, (int)pids[i], &t) == 0;
 	}
-	if (!err && !added)
+	if (!err && !added && !more_come)
 		err = -ESRCH;
 	if (err) {
 		top_stacks__free(s);
@@ -75,6 +76,12 @@ int top_stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tu
 	}
 	*ret = s;
 	return 0;
+}
+
+void top_stacks__add(struct top_stacks *s, pid_t pid)
+{
+	observer__drop_ended(s->observer, util__now_ns());
+	observer__choose(s->observer, pid);
 }
 
 void top_stacks__free(struct top_stacks *s)
@@ -128,7 +135,7 @@ int top_stacks__update(struct top_stacks *s)
 		r[s->n++] = (struct top_ranked){p->samples[i].value[RESIDENT], i};
 		s->total += p->samples[i].value[RESIDENT];
 	}
-	qsort(r, s->n, sizeof(*r), by_bytes);
+	top_n__sort(r, s->n, sizeof(*r), JSON_STACKS, by_bytes);
 	return 0;
 }
 

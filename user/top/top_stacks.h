@@ -8,7 +8,9 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define STACKS_PERIOD 4096 /* faults to a sample: one stands for 16 MiB of small pages */
 #define STACKS_SHOWN 5	   /* as text */
@@ -16,9 +18,11 @@
 struct plan_tuning;
 struct top_stacks;
 
-/* Starts sampling. 0 or -errno (the message has been given). */
-int top_stacks__new(const uint32_t *pids, size_t n, const struct plan_tuning *tuning,
-		struct top_stacks **ret);
+/* Starts sampling; more_come: there may be none yet. 0 or -errno (the message has been given). */
+int top_stacks__new(const uint32_t *pids, size_t n, bool more_come,
+		    const struct plan_tuning *tuning, struct top_stacks **ret);
+/* One more process; nothing of those that have ended is kept. */
+void top_stacks__add(struct top_stacks *s, pid_t pid);
 void top_stacks__free(struct top_stacks *s);
 /* Takes the events that are there; call often. */
 void top_stacks__poll(struct top_stacks *s);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "core/units.h"
+#include "top/top_columns.h"
 #include "core/util.h"
 
 static const char *const sort_names[SORT_KEYS] = {
@@ -20,6 +21,11 @@ const char *top_view__sort_name(enum view_sort s)
 	return sort_names[s];
 }
 
+const char *const *top_view__sort_names(void)
+{
+	return sort_names;
+}
+
 int top_view__sort_by_name(const char *name)
 {
 	for (int i = 0; i < SORT_KEYS; i++) {
@@ -31,36 +37,40 @@ int top_view__sort_by_name(const char *name)
 
 void top_view__clear(struct top_view *v)
 {
-	if (v->has_filter)
-		regfree(&v->filter);
+	rx__free(v->filter);
 	free(v->row);
 	free(v->pids);
 	memset(v, 0, sizeof(*v));
 }
 
-int top_view__set_filter(struct top_view *v, const char *re)
+int top_view__set_filter(struct top_view *v, const char *re, char *why, size_t why_len)
 {
-	regex_t next;
+	struct rx *next = NULL;
+	int err = re && *re ? rx__new(re, &next, why, why_len) : 0;
 
-	if (re && *re && regcomp(&next, re, REG_EXTENDED | REG_NOSUB | REG_ICASE))
-		return -EINVAL;
-	if (v->has_filter)
-		regfree(&v->filter);
-	v->has_filter = re && *re;
-	if (v->has_filter)
-		v->filter = next;
+	if (err)
+		return err;
+	rx__free(v->filter);
+	v->filter = next;
 	return 0;
 }
 
-static bool text_matches(const struct top_view *v, const char *text)
+static bool text_matches(struct rx *rx, const char *text)
 {
-	return text && !regexec(&v->filter, text, 0, NULL, 0);
+	return text && rx__match(rx, text);
+}
+
+bool top_view__matches(struct rx *rx, const struct table_proc *p)
+{
+	return text_matches(rx, p->comm) || text_matches(rx, p->cmdline) ||
+	       text_matches(rx, p->user) || text_matches(rx, p->container) ||
+	       text_matches(rx, p->cgroup);
 }
 
 static bool wanted(const struct top_view *v, const struct table_proc *p)
 {
-	if (v->pids) {
-		bool in = false;
+	if (v->pids || v->only_chosen) {
+		bool in = v->only_chosen && p->chosen;
 
 		for (size_t i = 0; i < v->npids && !in; i++)
 			in = v->pids[i] == p->row.tgid;
@@ -69,11 +79,7 @@ static bool wanted(const struct top_view *v, const struct table_proc *p)
 	}
 	if (v->hide_kthreads && (p->row.flags & MW_TASK_KTHREAD))
 		return false;
-	if (!v->has_filter)
-		return true;
-	return text_matches(v, p->comm) || text_matches(v, p->cmdline) ||
-	       text_matches(v, p->user) || text_matches(v, p->container) ||
-	       text_matches(v, p->cgroup);
+	return !v->filter || top_view__matches(v->filter, p);
 }
 
 /* What rows are ordered by, highest first; only set while sorting (one thread). */
@@ -257,49 +263,26 @@ void top_view__machine_line2(char *buf, size_t len, const struct machine *m)
 			 m->load[2]);
 }
 
-void top_view__heading(char *buf, size_t len, const struct top_view *v)
+static void heading(char *buf, size_t len)
 {
-	snprintf(buf, len, "%7s %-9s %9s %9s %9s %9s %9s %9s %11s %-8s %9s %5s %-19s %s", "PID",
-		 "USER", "VIRT", "RSS", "ANON", "FILE", "SHMEM", "SWAP", "GROWTH/min", "TREND",
-		 "PEAK", "OOM", "CONTAINER", "COMMAND");
+	size_t n = 0;
+
+	for (enum top_column c = 0; c < TOP_COLUMNS && n < len; c++)
+		n += snprintf(buf + n, len - n, "%*s%s", top_columns__width(c),
+			      top_columns__head(c), c == TOP_COMMAND ? "" : " ");
 }
 
-/* The last part of a cgroup path, for processes that are in no container. */
-static const char *cgroup_tail(const char *cgroup)
+/* The heading and one row, all columns. */
+static void format_row(char *buf, size_t len, const struct top_view *v, const struct table *t,
+		       const struct table_proc *p)
 {
-	const char *slash = cgroup ? strrchr(cgroup, '/') : NULL;
+	char cell[TOP_CELL];
+	size_t n = 0;
 
-	return !slash || !slash[1] ? "-" : slash + 1;
-}
-
-void top_view__row(char *buf, size_t len, const struct top_view *v, const struct table *t,
-		   const struct table_proc *p)
-{
-	const struct mw_task_row *r = &p->row;
-	char s[8][UNITS_LEN], growth[UNITS_LEN + 1] = "-";
-	const char *where = p->container ? p->container : cgroup_tail(p->cgroup);
-	double g;
-
-	units__size(s[0], UNITS_LEN, r->virt_bytes);
-	units__size(s[1], UNITS_LEN, mw_task_row__rss(r));
-	units__size(s[2], UNITS_LEN, r->anon_bytes);
-	units__size(s[3], UNITS_LEN, r->file_bytes);
-	units__size(s[4], UNITS_LEN, r->shmem_bytes);
-	units__size(s[5], UNITS_LEN, r->swap_bytes);
-	units__size(s[6], UNITS_LEN, p->peak_bytes);
-	if (table_proc__growth_shown(p, &g)) {
-		units__size(s[7], UNITS_LEN, g < 0 ? -g : g);
-		snprintf(growth, sizeof(growth), "%c%s", g <= -1 ? '-' : '+', s[7]);
-	}
-	if (r->flags & MW_TASK_NO_MM)
-		for (int i = 0; i < 7; i++)
-			strcpy(s[i], "-");
-	snprintf(buf, len, "%7u %-9.9s %9s %9s %9s %9s %9s %9s %11s %-8s %9s %5d %-19.19s %*s%s",
-		 r->tgid, p->user ? p->user : "?", s[0], s[1], s[2], s[3], s[4], s[5], growth,
-		 table_proc__trend(p), s[6],
-		 table__oom_score(r, t->total_pages, sysconf(_SC_PAGESIZE)), where,
-		 (int)min_of(p->depth * 2, 64u), "",
-		 p->cmdline && v->full_command ? p->cmdline : p->comm);
+	for (enum top_column c = 0; c < TOP_COLUMNS && n < len; c++)
+		n += snprintf(buf + n, len - n, "%*s%s", top_columns__width(c),
+			      top_columns__cell(cell, c, v->full_command, t, p),
+			      c == TOP_COMMAND ? "" : " ");
 }
 
 void top_view__print(FILE *f, const struct top_view *v, const struct table *t,
@@ -316,10 +299,10 @@ void top_view__print(FILE *f, const struct top_view *v, const struct table *t,
 	fprintf(f, "%s\n", line);
 	top_view__machine_line2(line, sizeof(line), m);
 	fprintf(f, "%s\n", line);
-	top_view__heading(line, sizeof(line), v);
+	heading(line, sizeof(line));
 	fprintf(f, "%s\n", line);
 	for (size_t i = 0; i < v->n && (!rows || i < rows); i++) {
-		top_view__row(line, sizeof(line), v, t, v->row[i]);
+		format_row(line, sizeof(line), v, t, v->row[i]);
 		fprintf(f, "%s\n", line);
 	}
 	if (rows && v->n > rows)

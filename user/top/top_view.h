@@ -6,37 +6,22 @@
 #define TOP_TOP_VIEW_H
 
 #include <jansson.h>
-#include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "core/rx.h"
 #include "top/machine.h"
 #include "top/table.h"
-
-enum view_sort {
-	SORT_RSS,
-	SORT_VIRT,
-	SORT_ANON,
-	SORT_FILE,
-	SORT_SHMEM,
-	SORT_SWAP,
-	SORT_GROWTH,
-	SORT_PEAK,
-	SORT_OOM,
-	SORT_PID,
-	SORT_USER,
-	SORT_COMMAND,
-	SORT_KEYS
-};
+#include "top/top_columns.h"
 
 struct top_view {
 	enum view_sort sort;
 	bool reverse, tree, full_command, hide_kthreads;
-	bool has_filter;
-	regex_t filter; /* command line, user, container, cgroup */
-	uint32_t *pids; /* only these; NULL: all */
+	struct rx *filter; /* command line, user, container, cgroup; NULL: none */
+	uint32_t *pids;	   /* only these; NULL: all */
 	size_t npids;
+	bool only_chosen; /* rows that are `chosen`, beside pids */
 	/* filled by top_view__arrange */
 	struct table_proc **row;
 	size_t n, cap;
@@ -45,9 +30,12 @@ struct top_view {
 void top_view__clear(struct top_view *v);
 /* Name of a sort key ("rss", "virt", …); key by name, -EINVAL if there is none. */
 const char *top_view__sort_name(enum view_sort s);
+const char *const *top_view__sort_names(void); /* SORT_KEYS of them */
 int top_view__sort_by_name(const char *name);
-/* Sets the filter; NULL or "" removes it. 0 or -EINVAL (no regular expression). */
-int top_view__set_filter(struct top_view *v, const char *re);
+/* Sets the filter; NULL or "" removes it. 0 or -EINVAL (no regular expression: why). */
+int top_view__set_filter(struct top_view *v, const char *re, char *why, size_t why_len);
+/* Of a process: its names, command line, user, container or cgroup. */
+bool top_view__matches(struct rx *rx, const struct table_proc *p);
 
 /* Fills row[0..n) in the order shown. 0 or -ENOMEM. */
 int top_view__arrange(struct top_view *v, const struct table *t);
@@ -55,10 +43,6 @@ int top_view__arrange(struct top_view *v, const struct table *t);
 /* The two lines about the machine, each without a newline, into buf. */
 void top_view__machine_line1(char *buf, size_t len, const struct machine *m, const struct table *t);
 void top_view__machine_line2(char *buf, size_t len, const struct machine *m);
-/* The heading and one row; `width` 0: unlimited. */
-void top_view__heading(char *buf, size_t len, const struct top_view *v);
-void top_view__row(char *buf, size_t len, const struct top_view *v, const struct table *t,
-		   const struct table_proc *p);
 
 /* The whole thing as text: at most `rows` processes (0: all). */
 void top_view__print(FILE *f, const struct top_view *v, const struct table *t,

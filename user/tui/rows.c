@@ -6,10 +6,18 @@
 #include "tui/rows.h"
 
 #include "core/hash_index.h"
+#include "core/keyhash.h"
 #include "core/util.h"
+#include "core/shortname.h"
+#include "format/telling.h"
 #include "format/text.h"
 
 #include <string.h>
+
+#define CHAIN_FRAMES 16 /* of a stack's label; the screen cuts it where it is narrower */
+#define CHAIN_NAME 80
+
+const char *const rows_sorts[ROWS_SORTS] = {"flat", "cum", "rate", "name"};
 
 struct row_names { /* names of all frames of the profile, by (location, line) */
 	struct rows *r;
@@ -31,7 +39,7 @@ void rows__clear(struct rows *r)
 
 static uint64_t name_key(const char *name)
 {
-	return util__hash(name, strlen(name));
+	return keyhash__bytes(name, strlen(name));
 }
 
 static int own(struct rows *r, char *text)
@@ -55,14 +63,14 @@ static const struct profile_function *function_at(const struct profile *p, uint3
 	return &p->functions[p->lines[l->line0 + line].function];
 }
 
-/* Source file and line of a location's innermost frame. */
-static void place(struct row *row, const struct profile *p, uint32_t loc)
+/* Source file and line of a frame. */
+static void place(struct row *row, const struct profile *p, uint32_t loc, size_t line)
 {
-	const struct profile_function *fn = function_at(p, loc, 0);
+	const struct profile_function *fn = function_at(p, loc, line);
 	const char *file = fn ? profile__text(p, fn->file) : "", *slash = strrchr(file, '/');
 
 	row->file = slash ? slash + 1 : file;
-	row->line = fn ? p->lines[p->locations[loc].line0].line : 0;
+	row->line = fn ? p->lines[p->locations[loc].line0 + line].line : 0;
 }
 
 static int frame_name(struct row_names *n, uint32_t loc, size_t line, struct row *ret)
@@ -210,28 +218,57 @@ static int sum_neighbours(struct row_names *n, const char *focus, bool callers)
 	return 0;
 }
 
-/* "f < caller < its caller": what tells stacks apart whose innermost function is the same. */
+/* Names that are shown without their arguments, in place. */
+static size_t put_short(char *to, size_t room, const char *name)
+{
+	cleanup_free char *copy = strdup(name);
+
+	if (!copy)
+		return 0;
+	shortname(copy);
+	return min_of((size_t)snprintf(to, room, "%.*s", CHAIN_NAME, copy), room - 1);
+}
+
+/* What sets a stack apart from others with the same frames: a mapping, a heap of its own. */
+static size_t put_labels(const struct profile *p, const struct profile_sample *s, char *to,
+			 size_t room)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < s->nlabels; i++) {
+		const struct profile_label *l = &p->labels[s->label0 + i];
+
+		if (l->str)
+			len += snprintf(to + len, room - len, "[%.20s] ", profile__text(p, l->str));
+	}
+	return len;
+}
+
+/* "f < caller < its caller", from the first frame that tells something. */
 static int chain_name(struct rows *r, struct row_names *n, const struct profile_sample *s,
 		      const struct rows *functions, struct row *row)
 {
 	const struct profile *p = n->p;
-	char text[200];
-	size_t len = 0;
-	int shown = 0;
+	unsigned skip = telling__skip(p, s), at = 0, shown = 0;
+	char text[CHAIN_FRAMES * (CHAIN_NAME / 2)];
+	size_t len = put_labels(p, s, text, 64);
 
-	for (uint32_t k = 0; k < s->nstack && shown < 4; k++) {
+	for (uint32_t k = 0; k < s->nstack && shown < CHAIN_FRAMES; k++) {
 		uint32_t loc = p->stack[s->stack0 + k];
 
-		for (size_t j = 0; j < frames_of(&p->locations[loc]) && shown < 4; j++) {
+		for (size_t j = 0; j < frames_of(&p->locations[loc]); j++, at++) {
 			const char *name = functions->row[n->id[n->first[loc] + j]].name;
 
 			/* how the program was started tells nothing */
-			if (shown &&
-			    (!strncmp(name, "__libc_start", 12) || !strcmp(name, "_start")))
+			if (at < skip || (shown && (!strncmp(name, "__libc_start", 12) ||
+						    !strcmp(name, "_start"))))
 				continue;
-			len += snprintf(text + len, sizeof(text) - len, "%s%.60s",
-					shown++ ? " < " : "", name);
-			len = min_of(len, sizeof(text) - 1);
+			if (!shown)
+				place(row, p, loc, j);
+			if (len + CHAIN_NAME + 4 > sizeof(text))
+				break;
+			len += snprintf(text + len, sizeof(text) - len, "%s", shown++ ? " < " : "");
+			len += put_short(text + len, sizeof(text) - len, name);
 		}
 	}
 	row->name = strndup(text, len);
@@ -240,7 +277,41 @@ static int chain_name(struct rows *r, struct row_names *n, const struct profile_
 
 static bool matches(const struct rows_options *o, const char *name)
 {
-	return !o->filter || !regexec(o->filter, name, 0, NULL, 0);
+	return !o->filter || rx__match(o->filter, name);
+}
+
+/* As --focus: a function's name or file, or the module. Asked once a location. */
+static bool location_matches(const struct rows_options *o, const struct profile *p, uint32_t loc)
+{
+	const struct profile_location *l = &p->locations[loc];
+
+	for (size_t i = 0; i < l->nlines; i++) {
+		const struct profile_function *fn = function_at(p, loc, i);
+
+		if (fn && (rx__match(o->filter, profile__text(p, fn->name)) ||
+			   rx__match(o->filter, profile__text(p, fn->file))))
+			return true;
+	}
+	return l->mapping < p->nmappings &&
+	       rx__match(o->filter, profile__text(p, p->mappings[l->mapping].file));
+}
+
+static bool *matching_locations(const struct rows_options *o, const struct profile *p)
+{
+	bool *match = calloc(p->nlocations + 1, 1);
+
+	for (size_t i = 0; match && i < p->nlocations; i++)
+		match[i] = !o->filter || location_matches(o, p, i);
+	return match;
+}
+
+static bool any_matches(const struct profile *p, const struct profile_sample *s, const bool *match)
+{
+	for (uint32_t k = 0; k < s->nstack; k++) {
+		if (match[p->stack[s->stack0 + k]])
+			return true;
+	}
+	return false;
 }
 
 static int list_stacks(struct rows *r, struct row_names *n, const struct rows_options *o)
@@ -248,30 +319,20 @@ static int list_stacks(struct rows *r, struct row_names *n, const struct rows_op
 	const struct profile *p = n->p;
 	struct rows out = {.total = r->total};
 	cleanup_free uint64_t *keys = malloc((p->nsamples + 1) * sizeof(*keys));
-	cleanup_free bool *match = calloc(r->n + 1, 1);
+	cleanup_free bool *match = matching_locations(o, p);
 	int err = keys && match ? watch__stack_keys(p, keys) : -ENOMEM;
 
-	for (size_t i = 0; i < r->n && !err; i++)
-		match[i] = matches(o, r->row[i].name);
 	for (uint32_t i = 0; i < p->nsamples && !err; i++) {
 		const struct profile_sample *s = &p->samples[i];
-		bool any = !o->filter;
 		struct row *row;
 
-		for (uint32_t k = 0; k < s->nstack && !any; k++) {
-			uint32_t loc = p->stack[s->stack0 + k];
-
-			for (size_t j = 0; j < frames_of(&p->locations[loc]); j++)
-				any |= match[n->id[n->first[loc] + j]];
-		}
-		if (!any || !s->nstack)
+		if (!any_matches(p, s, match))
 			continue;
 		err = array_reserve(out.row, out.cap, out.n + 1);
 		if (err)
 			break;
 		row = &out.row[out.n++];
 		*row = r->row[n->id[n->first[p->stack[s->stack0]]]];
-		place(row, p, p->stack[s->stack0]);
 		row->key = keys[i];
 		row->sample = i;
 		memcpy(row->flat, s->value, sizeof(row->flat));
@@ -301,7 +362,11 @@ static int compare_rows(const void *a, const void *b, void *arg)
 	}
 	if (d == 0 && o->sort != ROWS_BY_NAME)
 		d = (double)y->shown_cum - (double)x->shown_cum;
-	return d < 0 ? -1 : d > 0 ? 1 : strcmp(x->name, y->name);
+	if (d == 0)
+		d = strcmp(x->name, y->name);
+	if (o->reverse)
+		d = -d;
+	return d < 0 ? -1 : d > 0;
 }
 
 static void finish(struct rows *r, const struct rows_options *o, const struct watch *w)

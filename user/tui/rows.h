@@ -3,18 +3,20 @@
 #ifndef TUI_ROWS_H
 #define TUI_ROWS_H
 
-#include <regex.h>
-
+#include "core/rx.h"
 #include "model/profile.h"
 #include "model/watch.h"
 
 enum rows_mode { ROWS_STACKS, ROWS_FUNCTIONS, ROWS_CALLERS, ROWS_CALLEES };
 enum rows_sort { ROWS_BY_FLAT, ROWS_BY_CUM, ROWS_BY_RATE, ROWS_BY_NAME, ROWS_SORTS };
+/* "flat", "cum", "rate", "name". */
+extern const char *const rows_sorts[ROWS_SORTS];
 
 struct row {
 	uint64_t key;
-	const char *name; /* of the function; of a stack its innermost ones, "f < caller";
-			    borrowed, not escaped */
+	const char *name; /* of the function; of a stack those from the first that tells
+			   * something, "f < caller", in front "[mmap]" or what else its labels say;
+			   * borrowed, not escaped */
 	const char *file; /* base name, "" if unknown */
 	int64_t line;
 	uint32_t sample; /* stacks: index into the profile */
@@ -35,9 +37,9 @@ struct rows_options {
 	enum rows_mode mode;
 	enum rows_sort sort;
 	int type;
-	bool since_mark;
-	const regex_t *filter; /* NULL: none */
-	const char *focus;     /* callers and callees: of which function */
+	bool since_mark, reverse;
+	struct rx *filter; /* as --focus: names, files, modules; NULL: none */
+	const char *focus; /* callers and callees: of which function */
 };
 
 void rows__clear(struct rows *r);

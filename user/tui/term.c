@@ -1,39 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* term.c - see term.h. One terminal a process: the state is global, as ncurses's is. */
+/*
+ * term.c - see term.h. One terminal a process: the state is global, as ncurses's is.
+ *
+ * ncurses writes with write(2) and waits where the terminal stands still (Ctrl-S, a connection that
+ * hangs). So a frame goes to memory first, by exchanging what lies under ncurses's descriptor for
+ * the time of doupdate(), and from there to the terminal by a thread (sys/sender.h).
+ */
 #include "tui/term.h"
 
+#include "core/surroundings.h"
 #include "core/util.h"
+#include "sys/sender.h"
+#include "sys/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <ncurses.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <term.h>
 #include <termios.h>
 
 static struct {
 	bool open, utf8, colour, registered;
+	int users; /* views that have it open, one over the other */
 	struct termios saved;
 	char reset[128];     /* what gives the screen back */
 	int held, stderr_fd; /* messages; the real stderr; -1 */
 	SCREEN *screen;
-} term;
+	FILE *out;     /* ncurses's, a descriptor of its own */
+	int frame;     /* memory that a frame is drawn to */
+	WINDOW *keys;  /* a pad: reading a key from one draws nothing */
+	bool left_out; /* the last frame */
+	struct sender *sender;
+} term = {.frame = -1};
 
 static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT};
 
 /* Async-signal-safe: ncurses's own endwin is not. */
-static void on_deadly(int sig)
+static void give_back(void)
 {
-	ssize_t n = write(STDOUT_FILENO, term.reset, strlen(term.reset));
-
-	(void)n;
+	tcflush(STDOUT_FILENO, TCOFLUSH); /* nobody may be reading */
+	signals__last_words(STDOUT_FILENO, term.reset);
 	tcsetattr(STDOUT_FILENO, TCSANOW, &term.saved);
 	if (term.stderr_fd >= 0)
 		dup2(term.stderr_fd, STDERR_FILENO);
+}
+
+static void on_deadly(int sig)
+{
+	give_back();
 	raise(sig); /* SA_RESETHAND: the default action now */
 }
 
@@ -84,7 +105,7 @@ static void release_messages(void)
 
 static void set_colours(void)
 {
-	term.colour = has_colors() && !getenv("NO_COLOR");
+	term.colour = has_colors() && !surroundings.no_colour;
 	if (!term.colour)
 		return;
 	start_color();
@@ -96,12 +117,53 @@ static void set_colours(void)
 	init_pair(5, COLOR_MAGENTA, -1);
 }
 
+static void free_parts(void)
+{
+	sender__free(take_ptr(term.sender));
+	if (term.out)
+		fclose(take_ptr(term.out));
+	if (term.frame >= 0)
+		close(take_fd(&term.frame));
+}
+
+static int make_parts(void)
+{
+	int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	term.left_out = false;
+	term.frame = memfd_create("frame", MFD_CLOEXEC);
+	term.out = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!term.out && fd >= 0)
+		close(fd);
+	if (!term.out || term.frame < 0)
+		return -ENOMEM;
+	return sender__new(STDOUT_FILENO, SIZE_MAX, &term.sender);
+}
+
+static void close_all(void);
+
+static void set_modes(void)
+{
+	set_colours();
+	cbreak();
+	noecho();
+	curs_set(0);
+	term.keys = newpad(1, 1);
+	nodelay(term.keys, TRUE);
+	keypad(term.keys, TRUE);
+	set_escdelay(50);
+}
+
 int term__open(void)
 {
 	struct sigaction sa = {.sa_handler = on_deadly, .sa_flags = SA_RESETHAND};
-	const char *name = getenv("TERM");
+	const char *name = surroundings.term;
 	int err = 0;
 
+	if (term.open) {
+		term.users++;
+		return 0;
+	}
 	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
 		return -ENOTTY;
 	if (!name || setupterm(name, STDOUT_FILENO, &err) != OK || !tigetstr("cup") ||
@@ -111,37 +173,118 @@ int term__open(void)
 		return -ENOTTY;
 	setlocale(LC_CTYPE, "");
 	term.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
-	term.screen = newterm(NULL, stdout, stdin);
-	if (!term.screen)
-		return -ENOTSUP;
+	err = make_parts();
+	term.screen = err ? NULL : newterm(NULL, term.out, stdin);
+	if (!term.screen) {
+		free_parts();
+		return err ? err : -ENOTSUP;
+	}
 	remember_reset();
 	hold_messages();
-	set_colours();
-	cbreak();
-	noecho();
-	curs_set(0);
-	nodelay(stdscr, TRUE);
-	keypad(stdscr, TRUE);
-	set_escdelay(50);
+	set_modes();
 	for (size_t i = 0; i < ARRAY_SIZE(deadly); i++)
 		sigaction(deadly[i], &sa, NULL);
+	signals__at_forced_end(give_back);
 	term.open = true;
+	term.users = 1;
 	if (!term.registered)
-		atexit(term__close);
+		atexit(close_all);
 	term.registered = true;
 	return 0;
 }
 
-void term__close(void)
+/* One that was stopped by Ctrl-S goes on (Linux: TCOON alone ends only what TCOOFF began), since
+ * what is left on it would be the view, in place of the shell. */
+static void start_terminal(void)
+{
+	tcflow(STDOUT_FILENO, TCOOFF);
+	tcflow(STDOUT_FILENO, TCOON);
+}
+
+static void close_all(void)
 {
 	if (!term.open)
 		return;
 	term.open = false;
+	start_terminal();
+	signals__closing(false); /* nobody may be reading */
+	sender__flush(term.sender);
+	signals__closing(true);
+	delwin(term.keys);
 	endwin();
 	delscreen(term.screen);
+	signals__at_forced_end(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(deadly); i++)
 		signal(deadly[i], SIG_DFL);
+	free_parts();
 	release_messages();
+}
+
+void term__close(void)
+{
+	if (term.open && --term.users <= 0)
+		close_all();
+}
+
+/* Draws to memory. ncurses's own handler of ^Z draws too: not in between. */
+static void draw_frame(void)
+{
+	sigset_t suspend, old;
+
+	sigemptyset(&suspend);
+	sigaddset(&suspend, SIGTSTP);
+	pthread_sigmask(SIG_BLOCK, &suspend, &old);
+	if (!ftruncate(term.frame, 0) && !lseek(term.frame, 0, SEEK_SET) &&
+	    dup3(term.frame, fileno(term.out), O_CLOEXEC) >= 0) {
+		doupdate();
+		dup3(STDOUT_FILENO, fileno(term.out), O_CLOEXEC);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void term__show(void)
+{
+	off_t len;
+	void *text;
+
+	wnoutrefresh(stdscr);
+	term.left_out = sender__behind(term.sender);
+	if (term.left_out)
+		return;
+	draw_frame();
+	len = lseek(term.frame, 0, SEEK_CUR);
+	if (len <= 0)
+		return;
+	text = mmap(NULL, len, PROT_READ, MAP_SHARED, term.frame, 0);
+	if (text == MAP_FAILED)
+		return;
+	sender__put(term.sender, text, len);
+	munmap(text, len);
+}
+
+bool term__is_stale(void)
+{
+	return term.left_out && !sender__behind(term.sender);
+}
+
+/* ncurses learns of a new size by a signal, which may come while its descriptor is not the
+ * terminal. */
+static bool is_resized(void)
+{
+	struct winsize w;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_row || !w.ws_col ||
+	    !is_term_resized(w.ws_row, w.ws_col))
+		return false;
+	resizeterm(w.ws_row, w.ws_col);
+	return true;
+}
+
+int term__key(void)
+{
+	int key = wgetch(term.keys);
+
+	return key == ERR && is_resized() ? KEY_RESIZE : key;
 }
 
 bool term__is_utf8(void)

@@ -23,7 +23,9 @@ int tui__open(const struct tui_source *source, int type, struct tui **ret)
 	if (!t)
 		return -ENOMEM;
 	t->source = *source;
-	t->stacks.leak_after_s = t->functions.leak_after_s = source->leak_after_s;
+	t->past.stacks.leak_after_s = t->past.functions.leak_after_s = source->leak_after_s;
+	t->mappings = source->mappings;
+	t->act.allowed = source->allow_signals;
 	t->type = type >= 0 && type < WATCH_VALUES ? type : PROFILE_INUSE_SPACE;
 	err = term__open();
 	if (err) {
@@ -49,56 +51,106 @@ void tui__show_ledger(struct tui *t)
 		t->screen = TUI_LEDGER;
 }
 
-static void forget(struct tui *t)
+static void clear_past(struct tui_past *p)
+{
+	watch__clear(&p->stacks);
+	watch__clear(&p->functions);
+	p->id = 0;
+	p->nhistory = 0;
+	p->last_t = p->alloc_rate = p->alloc_count_rate = 0;
+}
+
+/* Nothing is on show. */
+static void clear_view(struct tui *t)
 {
 	profile__free(t->profile);
 	t->profile = NULL;
 	rows__clear(&t->rows);
 	rows__clear(&t->callers);
-	watch__clear(&t->stacks);
-	watch__clear(&t->functions);
-	t->nhistory = 0;
-	t->last_t = 0;
 	t->selected = t->top = 0;
 	t->since_mark = false;
 	t->ledger = (struct tui_ledger){0};
 	t->top_ledger = 0;
 }
 
+void tui__forget(struct tui *t)
+{
+	clear_view(t);
+	clear_past(&t->past);
+}
+
+/* The past of the process on show is put aside; without memory for that it is gone. */
+static void keep_past(struct tui *t)
+{
+	struct tui_past fresh = {0};
+
+	fresh.stacks.leak_after_s = fresh.functions.leak_after_s = t->source.leak_after_s;
+	if (t->nkept == TUI_KEPT) {
+		clear_past(&t->kept[0]);
+		memmove(t->kept, t->kept + 1, --t->nkept * sizeof(*t->kept));
+	}
+	if (!t->past.id || array_reserve(t->kept, t->kept_cap, t->nkept + 1)) {
+		clear_past(&t->past);
+		return;
+	}
+	t->kept[t->nkept++] = t->past;
+	t->past = fresh;
+}
+
+/* The first snapshot of a process: it goes on where it was left, or began with nothing. */
+static void begin_past(struct tui *t, double now)
+{
+	for (size_t i = 0; i < t->nkept; i++) {
+		if (t->kept[i].id != t->numbers.id)
+			continue;
+		clear_past(&t->past);
+		t->past = t->kept[i];
+		t->kept[i] = t->kept[--t->nkept];
+		return;
+	}
+	t->past.id = t->numbers.id;
+	watch__begin(&t->past.stacks, now - (double)t->numbers.watched_ns / 1e9);
+	watch__begin(&t->past.functions, now - (double)t->numbers.watched_ns / 1e9);
+}
+
 void tui__close(struct tui *t)
 {
 	if (!t)
 		return;
+	act__end(&t->act);
 	term__close();
-	forget(t);
-	if (t->has_filter)
-		regfree(&t->filter);
+	tui__forget(t);
+	for (size_t i = 0; i < t->nkept; i++)
+		clear_past(&t->kept[i]);
+	free(t->kept);
+	rx__free(t->filter);
 	free(t);
 }
 
 static void remember(struct tui *t, double now)
 {
 	const struct tui_numbers *n = &t->numbers;
-	double dt = now - t->last_t;
+	double dt = now - t->past.last_t;
 
-	if (t->nhistory == TUI_HISTORY) {
-		memmove(t->history_t, t->history_t + 1, sizeof(t->history_t) - sizeof(double));
+	if (t->past.nhistory == TUI_HISTORY) {
+		memmove(t->past.history_t, t->past.history_t + 1,
+			sizeof(t->past.history_t) - sizeof(double));
 		for (int i = 0; i < 3; i++)
-			memmove(t->history[i], t->history[i] + 1,
-				sizeof(t->history[i]) - sizeof(double));
-		t->nhistory--;
+			memmove(t->past.history[i], t->past.history[i] + 1,
+				sizeof(t->past.history[i]) - sizeof(double));
+		t->past.nhistory--;
 	}
-	t->history_t[t->nhistory] = now;
-	t->history[0][t->nhistory] = (double)n->rss_bytes;
-	t->history[1][t->nhistory] = (double)n->virt_bytes;
-	t->history[2][t->nhistory++] = n->inuse_bytes;
-	if (t->last_t > 0 && dt > 0) {
-		t->alloc_rate = (n->alloc_bytes - t->last_alloc_bytes) / dt;
-		t->alloc_count_rate = (n->alloc_objects - t->last_alloc_objects) / dt;
+	t->past.history_t[t->past.nhistory] = now;
+	t->past.history[0][t->past.nhistory] = (double)n->rss_bytes;
+	t->past.history[1][t->past.nhistory] = (double)n->virt_bytes;
+	t->past.history[2][t->past.nhistory++] = n->inuse_bytes;
+	if (t->past.last_t > 0 && dt > 0) {
+		t->past.alloc_rate = (n->alloc_bytes - t->past.last_alloc_bytes) / dt;
+		t->past.alloc_count_rate = (n->alloc_objects - t->past.last_alloc_objects) / dt;
 	}
-	t->last_t = now;
-	t->last_alloc_bytes = n->alloc_bytes;
-	t->last_alloc_objects = n->alloc_objects;
+	t->past.last_t = now;
+	t->past.last_alloc_bytes = n->alloc_bytes;
+	t->past.last_alloc_objects = n->alloc_objects;
 }
 
 /* The table for the snapshot on show; the selection stays on what it was on. */
@@ -108,7 +160,8 @@ static int arrange(struct tui *t)
 				 .sort = t->sort,
 				 .type = t->type,
 				 .since_mark = t->since_mark,
-				 .filter = t->has_filter ? &t->filter : NULL,
+				 .reverse = t->reverse,
+				 .filter = t->filter,
 				 .focus = t->focus};
 	int err;
 
@@ -118,12 +171,12 @@ static int arrange(struct tui *t)
 		o.filter = NULL;
 		o.mode = ROWS_CALLERS;
 		o.sort = ROWS_BY_CUM;
-		err = rows__fill(&t->callers, t->profile, &o, &t->stacks, &t->functions);
+		err = rows__fill(&t->callers, t->profile, &o, &t->past.stacks, &t->past.functions);
 		if (err)
 			return err;
 		o.mode = ROWS_CALLEES;
 	}
-	err = rows__fill(&t->rows, t->profile, &o, &t->stacks, &t->functions);
+	err = rows__fill(&t->rows, t->profile, &o, &t->past.stacks, &t->past.functions);
 	for (size_t i = 0; i < t->rows.n && t->selected_key; i++) {
 		if (t->rows.row[i].key == t->selected_key) {
 			/* the first row stays the first: the top of the table is what is watched */
@@ -135,12 +188,6 @@ static int arrange(struct tui *t)
 	return err;
 }
 
-static void note_selected(struct tui *t)
-{
-	if (t->selected >= 0 && t->selected < (int)t->rows.n)
-		t->selected_key = t->rows.row[t->selected].key;
-}
-
 int tui__update(struct tui *t)
 {
 	struct profile *p = NULL;
@@ -149,16 +196,14 @@ int tui__update(struct tui *t)
 
 	if (t->paused)
 		return 0;
-	err = t->source.snapshot(t->source.arg, t->screen == TUI_HIST, &p, &t->numbers);
-	/* before the first snapshot everything was zero: the watch began with nothing */
-	if (!err && !t->profile) {
-		watch__begin(&t->stacks, now - (double)t->numbers.watched_ns / 1e9);
-		watch__begin(&t->functions, now - (double)t->numbers.watched_ns / 1e9);
-	}
+	err = t->source.snapshot(t->source.arg, t->screen == TUI_HIST, t->mappings, &p,
+				 &t->numbers);
+	if (!err && !t->profile)
+		begin_past(t, now);
 	if (!err)
-		err = watch__profile(&t->stacks, p, now);
+		err = watch__profile(&t->past.stacks, p, now);
 	if (!err)
-		err = rows__watch_functions(p, &t->functions, now);
+		err = rows__watch_functions(p, &t->past.functions, now);
 	if (err) {
 		profile__free(p);
 		return err;
@@ -194,43 +239,74 @@ static void save(struct tui *t)
 		 outfile__strerror(err));
 }
 
-static void set_filter(struct tui *t)
+static void set_filter(struct tui *t, const char *text)
 {
-	regex_t re;
+	struct rx *rx = NULL;
+	char why[128];
 
-	if (t->input[0] && regcomp(&re, t->input, REG_EXTENDED | REG_ICASE | REG_NOSUB)) {
-		snprintf(t->message, sizeof(t->message), "no regular expression: %.200s", t->input);
+	if (text[0] && rx__new(text, &rx, why, sizeof(why))) {
+		snprintf(t->message, sizeof(t->message), "no regular expression: %.120s: %.100s",
+			 text, why);
 		return;
 	}
-	if (t->has_filter)
-		regfree(&t->filter);
-	t->has_filter = t->input[0];
-	if (t->has_filter)
-		t->filter = re;
-	snprintf(t->filter_text, sizeof(t->filter_text), "%s", t->input);
+	rx__free(t->filter);
+	t->filter = rx;
 	t->selected = t->top = 0;
 	t->selected_key = 0;
 	arrange(t); /* the next key may be here already, and means a row of these */
 }
 
-static void ask_key(struct tui *t, int key)
+static void note_selected(struct tui *t)
 {
-	size_t len = strlen(t->input);
+	if (t->selected >= 0 && t->selected < (int)t->rows.n)
+		t->selected_key = t->rows.row[t->selected].key;
+}
 
-	if (key == '\n' || key == '\r' || key == KEY_ENTER) {
-		t->asking = false;
-		set_filter(t);
-	} else if (key == ESCAPE) {
-		t->asking = false;
-	} else if (key == KEY_BACKSPACE || key == 127 || key == 8) {
-		/* a whole character goes: its continuation bytes first */
-		while (len && (t->input[--len] & 0xc0) == 0x80)
-			;
-		t->input[len] = 0;
-	} else if (key >= 32 && key < 256 && len + 1 < sizeof(t->input)) {
-		t->input[len] = (char)key;
-		t->input[len + 1] = 0;
+/* The next row, round the end, with the text in its name. */
+static void search(struct tui *t, const char *text)
+{
+	struct rx *rx;
+	size_t n = t->rows.n;
+	char why[128];
+
+	if (*text)
+		snprintf(t->searched, sizeof(t->searched), "%s", text);
+	if (!t->searched[0] || !n)
+		return;
+	if (rx__new(t->searched, &rx, why, sizeof(why))) {
+		snprintf(t->message, sizeof(t->message), "no regular expression: %s", why);
+		return;
 	}
+	for (size_t i = 1; i <= n; i++) {
+		size_t at = ((size_t)t->selected + i) % n;
+
+		if (!rx__match(rx, t->rows.row[at].name))
+			continue;
+		t->selected = (int)at;
+		note_selected(t);
+		rx__free(rx);
+		return;
+	}
+	snprintf(t->message, sizeof(t->message), "not found: %.200s", t->searched);
+	rx__free(rx);
+}
+
+static void prompt_key(struct tui *t, int key)
+{
+	char what = t->prompt.what;
+
+	if (ask__key(&t->prompt, key) != ASK_DONE)
+		return;
+	if (what == '/')
+		search(t, t->prompt.text);
+	else
+		set_filter(t, t->prompt.text);
+}
+
+static void menu_key(struct tui *t, int key)
+{
+	if (menu__key(&t->menu, key) == MENU_CHOSEN)
+		t->sort = (enum rows_sort)t->menu.at;
 }
 
 static void go_into(struct tui *t)
@@ -263,24 +339,30 @@ static void show_histograms(struct tui *t)
 	tui__update(t);
 }
 
-static void go_back(struct tui *t)
+/* False: there is nothing to go back to in this view. */
+static bool go_back(struct tui *t)
 {
-	if (t->screen == TUI_HIST) {
+	if (t->screen == TUI_HIST || t->screen == TUI_HELP) {
 		t->screen = t->back;
 		t->top_stack = 0;
-		return;
+		return true;
 	}
-	if (t->screen == TUI_TABLE && t->has_filter) {
-		t->input[0] = 0;
-		set_filter(t);
+	if (t->screen == TUI_TABLE) {
+		if (!t->filter)
+			return false;
+		set_filter(t, "");
 	}
 	t->screen = TUI_TABLE;
+	return true;
 }
 
 static bool move_key(struct tui *t, int key)
 {
 	bool scrolls = t->screen == TUI_STACK || t->screen == TUI_HIST;
-	int *at = t->screen == TUI_LEDGER ? &t->top_ledger : scrolls ? &t->top_stack : &t->selected;
+	int *at = t->screen == TUI_LEDGER ? &t->top_ledger
+		  : t->screen == TUI_HELP ? &t->top_help
+		  : scrolls		  ? &t->top_stack
+					  : &t->selected;
 
 	switch (key) {
 	case KEY_UP:
@@ -289,10 +371,8 @@ static bool move_key(struct tui *t, int key)
 	case 'j': ++*at; break;
 	case KEY_PPAGE: *at -= t->page; break;
 	case KEY_NPAGE: *at += t->page; break;
-	case KEY_HOME:
-	case 'g': *at = 0; break;
-	case KEY_END:
-	case 'G': *at = 1 << 20; break;
+	case KEY_HOME: *at = 0; break;
+	case KEY_END: *at = 1 << 20; break;
 	default: return false;
 	}
 	*at = max_of(*at, 0);
@@ -305,15 +385,15 @@ static bool move_key(struct tui *t, int key)
 
 static void mark(struct tui *t)
 {
-	watch__mark(&t->stacks);
-	watch__mark(&t->functions);
-	t->mark_t = t->stacks.now_s;
+	watch__mark(&t->past.stacks);
+	watch__mark(&t->past.functions);
+	t->past.mark_t = t->past.stacks.now_s;
 	snprintf(t->message, sizeof(t->message), "marked; d shows the difference since now");
 }
 
 static void diff(struct tui *t)
 {
-	if (!t->stacks.marked)
+	if (!t->past.stacks.marked)
 		snprintf(t->message, sizeof(t->message), "no mark yet: m sets one");
 	else
 		t->since_mark = !t->since_mark;
@@ -327,77 +407,140 @@ static void toggle_ledger(struct tui *t)
 	update_ledger(t);
 }
 
+static void toggle_help(struct tui *t)
+{
+	if (t->screen == TUI_HELP) {
+		go_back(t);
+		return;
+	}
+	t->back = t->screen == TUI_HIST ? TUI_TABLE : t->screen;
+	t->screen = TUI_HELP;
+	t->top_help = 0;
+}
+
+static void toggle_mappings(struct tui *t)
+{
+	t->mappings = !t->mappings;
+	if (t->paused)
+		snprintf(t->message, sizeof(t->message), "paused: from the next snapshot on");
+	tui__update(t);
+}
+
+static void next_process(struct tui *t)
+{
+	if (!t->source.next)
+		return;
+	t->source.next(t->source.arg);
+	keep_past(t);
+	clear_view(t);
+	if (t->screen != TUI_LEDGER)
+		t->screen = TUI_TABLE;
+	t->paused = false;
+	tui__update(t);
+}
+
+static void toggle_histograms(struct tui *t)
+{
+	if (t->screen == TUI_HIST)
+		go_back(t);
+	else
+		show_histograms(t);
+}
+
+static void toggle_functions(struct tui *t)
+{
+	t->functions_mode = !t->functions_mode;
+	t->screen = TUI_TABLE;
+	t->selected = t->top = 0;
+}
+
+/* Keys that ask for something more. */
+static bool asking_key(struct tui *t, int key)
+{
+	switch (key) {
+	case 'o':
+	case KEY_F(6):
+		menu__open(&t->menu, "Sort by", rows_sorts, ROWS_SORTS, t->sort);
+		return true;
+	case '/': ask__begin(&t->prompt, '/', "Search: "); return true;
+	case KEY_F(3):
+		if (t->searched[0])
+			search(t, "");
+		else
+			ask__begin(&t->prompt, '/', "Search: ");
+		return true;
+	case '\\':
+	case KEY_F(4): ask__begin(&t->prompt, '\\', "Filter: "); return true;
+	}
+	return false;
+}
+
 /* Keys that change what is shown. */
 static void view_key(struct tui *t, int key)
 {
 	switch (key) {
-	case 't':
 	case '\t': t->type = (t->type + 1) % WATCH_VALUES; break;
 	case '1' ... '4': t->type = key - '1'; break;
-	case 'o': t->sort = (t->sort + 1) % ROWS_SORTS; break;
-	case 'f':
-		t->functions_mode = !t->functions_mode;
-		t->screen = TUI_TABLE;
-		t->selected = t->top = 0;
-		break;
+	case 'I': t->reverse = !t->reverse; break;
+	case 'f': toggle_functions(t); break;
 	case 'p':
 	case ' ': t->paused = !t->paused; break;
+	case 'a': toggle_mappings(t); break;
 	case 'm': mark(t); break;
 	case 'd': diff(t); break;
 	case 's': save(t); break;
-	case 'i':
-		if (t->screen == TUI_HIST)
-			go_back(t);
-		else
-			show_histograms(t);
-		break;
+	case 'i': toggle_histograms(t); break;
 	case 'l': toggle_ledger(t); break;
-	case '/':
-		t->asking = true;
-		t->input[0] = 0;
-		break;
-	case 'n':
-		if (t->source.next) {
-			t->source.next(t->source.arg);
-			forget(t);
-			if (t->screen != TUI_LEDGER)
-				t->screen = TUI_TABLE;
-			t->paused = false;
-			tui__update(t);
-		}
-		break;
+	case 'n': next_process(t); break;
 	case 'h':
-	case '?': t->screen = t->screen == TUI_HELP ? TUI_TABLE : TUI_HELP; break;
+	case '?':
+	case KEY_F(1): toggle_help(t); break;
 	case '\n':
 	case '\r':
 	case KEY_ENTER: go_into(t); break;
-	case ESCAPE:
-	case 'b':
-	case KEY_BACKSPACE:
-	case 127: go_back(t); break;
 	}
 }
 
-bool tui__input(struct tui *t)
+static enum tui_wish on_key(struct tui *t, int key)
+{
+	t->message[0] = 0;
+	if (t->prompt.what) {
+		prompt_key(t, key);
+	} else if (t->menu.on) {
+		menu_key(t, key);
+	} else if (act__is_on(&t->act)) {
+		act__key(&t->act, key, t->message, sizeof(t->message));
+	} else if (key == 'q' || key == KEY_F(10)) {
+		return TUI_LEAVE;
+	} else if (key == ESCAPE || key == 'b' || key == KEY_BACKSPACE || key == 127) {
+		return go_back(t) || !t->source.has_caller ? TUI_STAY : TUI_BACK;
+	} else if (act__is_key(key)) {
+		act__begin(&t->act, key, t->source.process, t->source.arg, t->message,
+			   sizeof(t->message));
+	} else if (!move_key(t, key) && !asking_key(t, key)) {
+		view_key(t, key);
+	}
+	return TUI_STAY;
+}
+
+enum tui_wish tui__input(struct tui *t)
 {
 	bool any = false;
 	int key;
 
-	while ((key = getch()) != ERR) {
+	while ((key = term__key()) != ERR) {
+		enum tui_wish wish;
+
 		any = true;
 		if (key == KEY_RESIZE)
 			continue;
-		t->message[0] = 0;
-		if (t->asking)
-			ask_key(t, key);
-		else if (key == 'q')
-			return true;
-		else if (!move_key(t, key))
-			view_key(t, key);
+		wish = on_key(t, key);
+		if (wish != TUI_STAY)
+			return wish;
 	}
-	if (any) {
+	if (any || term__is_stale()) {
 		arrange(t);
 		view__draw(t);
 	}
-	return false;
+	return TUI_STAY;
 }

@@ -16,16 +16,23 @@
 
 #include "model/ledger.h"
 #include "model/profile.h"
+#include "sys/pidref.h"
 
 struct tui_numbers { /* the header */
 	int pid;
+	uint64_t id;	  /* of the process, while it is watched: another one has another */
 	const char *name; /* command line; borrowed until the next snapshot */
 	bool ended;
 	uint64_t watched_ns;
 	uint64_t rss_bytes, virt_bytes;
-	double inuse_bytes, inuse_objects, alloc_bytes, alloc_objects;
+	double inuse_bytes, inuse_objects; /* what the profile lists */
+	double alloc_bytes, alloc_objects;
+	double map_bytes; /* anonymous mappings that it does not list */
 	uint64_t lost;	  /* events */
 	const char *cost; /* "0.3 % of one CPU", borrowed; NULL or "" if not known */
+	/* What windows in time make of the figures, borrowed; NULL or "": nothing. */
+	const char *windows;
+	bool inuse_unknown;
 };
 
 struct tui_ledger {
@@ -37,14 +44,19 @@ struct tui_ledger {
 struct tui_source {
 	void *arg;
 	/* A profile with the four heap sample types (the view frees it), on demand with sizes and
-	 * lifetimes, and the header. 0 or -errno. */
-	int (*snapshot)(void *arg, bool histograms, struct profile **ret,
+	 * lifetimes or with anonymous mappings, and the header. 0 or -errno. */
+	int (*snapshot)(void *arg, bool histograms, bool mappings, struct profile **ret,
 			struct tui_numbers *ret_numbers);
 	/* The next of several processes; NULL if there is one only. */
 	void (*next)(void *arg);
 	/* The process's ledger, not older than its cost allows; NULL: no page of it. */
 	void (*ledger)(void *arg, struct tui_ledger *ret);
+	/* The process on show, given away. 0; -ESRCH. Only asked where allow_signals. */
+	int (*process)(void *arg, struct pidref *ret);
+	bool allow_signals;
 	double leak_after_s; /* of trend__judge */
+	bool mappings;	     /* list them from the start */
+	bool has_caller;     /* a view to go back to: Esc and b at the table leave, too */
 };
 
 struct tui;
@@ -52,6 +64,8 @@ struct tui;
 /* type: sample type shown first. -ENOTTY: stdout is no terminal; -ENOTSUP: the terminal is not
  * known or too dumb to move the cursor (fall back to plain text). */
 int tui__open(const struct tui_source *source, int type, struct tui **ret);
+/* The process on show was let go: nothing of it is kept. */
+void tui__forget(struct tui *t);
 void tui__close(struct tui *t); /* NULL is fine */
 
 /* Begins with the page of the ledger. */
@@ -59,7 +73,8 @@ void tui__show_ledger(struct tui *t);
 
 /* Takes a snapshot and draws. 0 or a negative errno of the source. */
 int tui__update(struct tui *t);
-/* Handles what was typed. True: the user wants to leave. */
-bool tui__input(struct tui *t);
+enum tui_wish { TUI_STAY, TUI_BACK, TUI_LEAVE }; /* TUI_BACK: to the caller's view */
+/* Handles what was typed. */
+enum tui_wish tui__input(struct tui *t);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "core/units.h"
 #include "core/util.h"
+#include "tui/draw.h"
 #include "tui/term.h"
 #include "tui/tui_priv.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define NUMBERS 28 /* columns: VIRT, RSS, share */
+#define VIRT_COLS 60 /* from there on VIRT is shown: the names matter more */
 #define BAR_MIN 8
 #define BAR_MAX 32
 
@@ -29,7 +30,7 @@ static void bar(double share, int width)
 	int x = getcurx(stdscr), y = getcury(stdscr);
 	int n = (int)lround(fmin(fmax(share, 0), 1) * width * 8);
 
-	view__colour(VIEW_CYAN, true);
+	draw__colour(DRAW_CYAN, true);
 	for (int i = 0; i < n / 8; i++) {
 		if (term__is_utf8())
 			addwstr(L"█");
@@ -40,7 +41,7 @@ static void bar(double share, int width)
 		addnwstr(&eighths[n % 8 - 1], 1);
 	else if (n % 8 >= 4)
 		addch('#');
-	view__colour(VIEW_CYAN, false);
+	draw__colour(DRAW_CYAN, false);
 	move(y, x + width + 1);
 }
 
@@ -49,11 +50,13 @@ static void put_line(int y, int64_t virt, int64_t rss, double total, const char 
 	char a[UNITS_LEN], b[UNITS_LEN];
 	double share = total > 0 ? (double)rss / total : 0;
 
-	mvprintw(y, 0, "%9s %9s %6.1f%% ", units__size(a, sizeof(a), virt),
-		 units__size(b, sizeof(b), rss), 100 * share);
+	move(y, 0);
+	if (COLS >= VIRT_COLS)
+		printw("%9s ", units__size(a, sizeof(a), virt));
+	printw("%9s %6.1f%% ", units__size(b, sizeof(b), rss), 100 * share);
 	if (bar_columns())
 		bar(share, bar_columns());
-	view__put_name(what, COLS - getcurx(stdscr));
+	draw__name(what, COLS - getcurx(stdscr));
 }
 
 static void state_line(const struct tui *t, int y)
@@ -71,7 +74,7 @@ static void state_line(const struct tui *t, int y)
 	attron(A_REVERSE);
 	mvhline(y, 0, ' ', COLS);
 	move(y, 0);
-	view__put_name(text, COLS);
+	draw__name(text, COLS);
 	if (l && !t->ledger.why && !t->paused) {
 		snprintf(text, sizeof(text), "| read in %s, pause %s",
 			 units__time(took, sizeof(took), t->ledger.took_ns),
@@ -103,7 +106,7 @@ static void sums(const struct ledger *l, int y)
 		snprintf(text + n, sizeof(text) - n, ", live heap never touched %s",
 			 units__size(a, sizeof(a), (int64_t)l->untouched_bytes));
 	move(y + 1, 0);
-	view__put_name(text, COLS);
+	draw__name(text, COLS);
 }
 
 static void reservation(int y, const struct ledger_reservation *r)
@@ -115,7 +118,7 @@ static void reservation(int y, const struct ledger_reservation *r)
 		 units__size(b, sizeof(b), (int64_t)r->rss_bytes),
 		 r->accessible ? "" : ", not accessible");
 	move(y, 2);
-	view__put_name(text, COLS - 2);
+	draw__name(text, COLS - 2);
 }
 
 void view__ledger(struct tui *t)
@@ -127,14 +130,18 @@ void view__ledger(struct tui *t)
 	state_line(t, VIEW_HEADER_ROWS - 1);
 	if (!l) {
 		move(first, 2);
-		view__put_name(t->ledger.why ? "there is no ledger: see above"
-					     : "waiting for the first reading",
-			       COLS - 2);
+		draw__name(t->ledger.why ? "there is no ledger: see above"
+					 : "waiting for the first reading",
+			   COLS - 2);
 		return;
 	}
 	attron(A_BOLD);
-	mvprintw(VIEW_HEADER_ROWS, 0, "%9s %9s %7s ", "VIRT", "RSS", "of RSS");
-	mvaddstr(VIEW_HEADER_ROWS, NUMBERS + (bar_columns() ? bar_columns() + 1 : 0), "what");
+	move(VIEW_HEADER_ROWS, 0);
+	if (COLS >= VIRT_COLS)
+		printw("%9s ", "VIRT");
+	printw("%9s %7s ", "RSS", "of RSS");
+	mvaddstr(VIEW_HEADER_ROWS, getcurx(stdscr) + (bar_columns() ? bar_columns() + 1 : 0),
+		 "what");
 	attroff(A_BOLD);
 	for (int k = 0; k < LEDGER_KINDS; k++) {
 		if (ledger__is_shown(l, k))
