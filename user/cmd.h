@@ -12,6 +12,11 @@ int cmd_go(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_oom(int argc, char **argv);
+int cmd_history(int argc, char **argv);
+int cmd_daemon(int argc, char **argv);
+
+/* Reads the environment into core/surroundings.h, before anything else runs. */
+void cmd_surroundings(void);
 
 /* What the environment says of how to observe. Strings are borrowed from it. */
 struct plan_tuning;

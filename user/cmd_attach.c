@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "core/exit.h"
+#include "core/usage.h"
 #include "core/log.h"
 #include "core/units.h"
 #include "run/attach.h"
 #include "run/attach_options.h"
+#include "run/live_page.h"
 #include "run/monitor.h"
 #include "sys/privilege.h"
 #include "sys/signals.h"
@@ -22,9 +24,15 @@ static const char doc[] =
 	"  sudo memwatch -p 1234                       live view until Ctrl-C\n"
 	"  sudo memwatch -p 1234 -d 30s -o heap.pb.gz  a profile for 'go tool pprof'\n"
 	"  sudo memwatch -p 1234 --exact -o now.json   every allocation, to the byte\n"
+	"  sudo memwatch --unit nginx                  a service, across its restarts\n"
+	"  sudo memwatch -p 1234 --http                a page in the browser, live\n"
 	"\n"
 	"Blocks allocated before the attach are not seen; their frees are counted. The target is "
 	"neither stopped nor changed, and goes on as before when memwatch ends, however it ends.\n"
+	"\n"
+	"--unit, --cgroup, --name and --container take in all processes that match, now and later, "
+	"and wait while there is none; the profile is of those that live, of those that ended "
+	"last when none does.\n"
 	"\n"
 	"Exit status: 0 done; 1 failed; 2 wrong usage; 3 not permitted or not supported; 4 no such "
 	"process.";
@@ -36,13 +44,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT: state->child_inputs[0] = state->child_inputs[1] = o; return 0;
 	case ARGP_KEY_ARG:
-		argp_error(state, "what to do with '%s'? (a process is named by -p PID)", arg);
+		argp_error(state,
+			   "what to do with '%s'? (a process is named by -p PID, or by --name %s)",
+			   arg, arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!o->npids)
-			argp_error(state, "no process named: -p PID");
+		if (!o->npids && !o->selector)
+			argp_error(state, "no process named: -p PID, or --unit, --cgroup, --name, "
+					  "--container");
 		if (o->fast && (o->sample_bytes <= 1 || o->faults))
-			argp_error(state, "--fast samples allocations: not with --exact or --faults");
+			argp_error(state,
+				   "--fast samples allocations: not with --exact or --faults");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -52,33 +64,44 @@ int cmd_attach(int argc, char **argv)
 {
 	static const struct argp_child children[] = {
 		{&attach_pid_argp, 0, NULL, 0}, {&attach_options_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {NULL, parse, "-p PID [-p PID...]", doc, children,
+	static const struct argp argp = {NULL, parse, "PID|NAME [-p PID...]", doc, children,
 					 NULL, NULL};
+	static char name[] = "memwatch -p"; /* whose --help is the one to look at */
 	struct attach_options opts;
+	struct live_page *page = NULL;
 	struct monitor *m = NULL;
 	struct attach *attach;
 	int err, status;
 
+	argv[0] = name;
 	attach_options__init(&opts);
 	cmd_tuning(&opts.tuning);
-	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &opts);
+	usage__parse(&argp, argc, argv, 0, &opts);
 	signals__block();
-	status = attach__prepare(&opts, opts.fast ? PRIVILEGE(TRACE) : 0);
+	status = opts.http ? live_page__start(opts.http, &page) : EXIT_DONE;
+	if (!status)
+		status = attach__prepare(&opts, opts.fast ? PRIVILEGE(TRACE) : 0);
 	if (!status)
 		status = attach__open(&opts, &attach);
-	if (status)
+	if (status) {
+		live_page__free(page);
 		return status;
+	}
 	for (size_t i = 0; i < opts.npids && !status; i++)
 		status = attach__add(attach, opts.pids[i]);
+	if (!status)
+		attach__choose(attach);
 	if (!status) {
 		err = monitor__new(&opts, attach, &m);
 		if (err)
 			log_error("failed to start: %s", strerror(-err));
+		else
+			monitor__show(m, page);
 		status = err ? EXIT_FAILED : monitor__run(m);
 	}
 	monitor__free(m);
+	live_page__free(page);
 	attach__close(attach);
-	alert_options__clear(&opts.alert);
+	attach_options__clear(&opts);
 	return status;
 }

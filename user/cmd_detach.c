@@ -5,12 +5,14 @@
 #include <argp.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/exit.h"
+#include "core/usage.h"
 #include "core/log.h"
 #include "fast/inject.h"
+#include "run/pid_option.h"
+#include "sys/privilege.h"
 #include "sys/proc_task.h"
 
 static const char doc[] =
@@ -18,25 +20,24 @@ static const char doc[] =
 	"Every changed byte of its code is restored. The code that sampled stays mapped, unused: a "
 	"thread might still be on its way through it.";
 
-static const struct argp_option options[] = {{"pid", 'p', "PID", 0, "the process", 0}, {0}};
+static const struct argp_option options[] = {
+	{"pid", 'p', "PID", 0, "the process: its number, or its name where only one has it", 0},
+	{0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	int *pid = state->input;
-	char *end;
-	long v;
 
 	switch (key) {
 	case 'p':
-		v = strtol(arg, &end, 10);
-		if (*end || !*arg || v <= 0 || v > INT32_MAX)
-			argp_error(state, "no process id: '%s'", arg);
-		*pid = v;
+		if (*pid)
+			argp_error(state, "--pid: one process at a time");
+		*pid = pid_option__parse(state, arg);
 		return 0;
 	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); return 0;
 	case ARGP_KEY_END:
 		if (!*pid)
-			argp_error(state, "no process named: -p PID");
+			argp_error(state, "which process? (-p PID)");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -49,21 +50,24 @@ int cmd_detach(int argc, char **argv)
 	struct fast_left left;
 	int pid = 0, err;
 
-	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &pid);
+	usage__parse(&argp, argc, argv, 0, &pid);
+	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE))) {
+		log_error("failed to give up privileges");
+		return EXIT_FAILED;
+	}
 	err = proc_task__check(pid, check);
 	if (err) {
 		log_error("%s", check);
 		return err == -ESRCH ? EXIT_NO_PROCESS : EXIT_UNSUPPORTED;
 	}
-	err = fast__clean(pid, true, &left, why);
+	err = fast__clean(pid, NULL, true, &left, why);
 	if (!err && left.owner) {
 		log_error("PID %d is being sampled by memwatch, PID %d: end that one", pid,
 			  left.owner);
 		return EXIT_FAILED;
 	}
 	if (!err)
-		err = fast__clean(pid, false, &left, why);
+		err = fast__clean(pid, NULL, false, &left, why);
 	if (err) {
 		log_error("failed to clean PID %d: %s", pid, *why ? why : strerror(-err));
 		return err == -EPERM || err == -EACCES ? EXIT_UNSUPPORTED : EXIT_FAILED;
@@ -71,7 +75,7 @@ int cmd_detach(int argc, char **argv)
 	if (!left.regions)
 		log_info("nothing of --fast is in PID %d", pid);
 	else
-		log_info("PID %d: %zu jumps taken out; %lu KiB stay mapped, unused", pid,
+		log_info("PID %d: %zu jumps taken out; %lukB stay mapped, unused", pid,
 			 left.patched, (unsigned long)(left.bytes >> 10));
 	return EXIT_DONE;
 }

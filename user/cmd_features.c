@@ -11,9 +11,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "cmd_features_fast.h"
 #include "core/exit.h"
+#include "core/usage.h"
 #include "core/log.h"
 #include "probe/plan.h"
+#include "run/pid_option.h"
+#include "sys/box.h"
 #include "sys/privilege.h"
 
 static const char doc[] =
@@ -22,17 +26,33 @@ static const char doc[] =
 	"is "
 	"said by the first line, and by \"can_attach\" of --json.";
 
-static const struct argp_option options[] = {{"json", 'j', NULL, 0, "one JSON object on stdout", 0},
-					     {0}};
+static const struct argp_option options[] = {
+	{"json", 'j', NULL, 0, "one JSON object on stdout", 0},
+	{"pid", 'p', "PID", 0,
+	 "also what --fast would do in this process (its number, or its name where only one has "
+	 "it), instruction by instruction; nothing in it is "
+	 "stopped or changed",
+	 0},
+	{0}};
+
+struct features_options {
+	bool json;
+	int pid; /* 0: none */
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	if (key == 'j') {
-		*(bool *)state->input = true;
+	struct features_options *o = state->input;
+
+	switch (key) {
+	case 'j': o->json = true; return 0;
+	case 'p':
+		if (o->pid)
+			argp_error(state, "--pid: one process at a time");
+		o->pid = pid_option__parse(state, arg);
 		return 0;
+	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); return 0;
 	}
-	if (key == ARGP_KEY_ARG)
-		argp_error(state, "unexpected argument '%s'", arg);
 	return ARGP_ERR_UNKNOWN;
 }
 
@@ -44,7 +64,8 @@ static const char *method(const struct features *fs)
 		       : "nothing: this kernel cannot tell them apart (no attach cookies)";
 }
 
-static int print_json(const struct features *fs, const struct utsname *u)
+/* fast: what it would do in a process, given away; NULL: none was named. */
+static int print_json(const struct features *fs, const struct utsname *u, json_t *fast)
 {
 	json_t *list = json_array(), *root;
 	int err;
@@ -64,6 +85,8 @@ static int print_json(const struct features *fs, const struct utsname *u)
 			 "features", list);
 	if (!root)
 		return -ENOMEM;
+	if (fast)
+		json_object_set_new(root, "fast", fast);
 	err = json_dumpf(root, stdout, JSON_INDENT(1));
 	putchar('\n');
 	json_decref(root);
@@ -86,32 +109,51 @@ static void print_text(const struct features *fs, const struct utsname *u)
 	}
 }
 
+/* The report itself. An exit status. */
+static int print_all(const struct features *fs, const struct features_options *o)
+{
+	int status = EXIT_DONE, err = 0;
+	json_t *fast = NULL;
+	struct utsname u;
+
+	uname(&u);
+	if (o->json) {
+		if (o->pid)
+			status = cmd_features_fast__json(o->pid, &fast);
+		err = print_json(fs, &u, fast);
+	} else {
+		print_text(fs, &u);
+		if (o->pid)
+			status = cmd_features_fast__print(o->pid);
+	}
+	if (!fflush(stdout) && !err)
+		return status;
+	log_error("failed to write to stdout: %s", strerror(errno));
+	return EXIT_FAILED;
+}
+
 int cmd_features(int argc, char **argv)
 {
 	static const struct argp argp = {options, parse, "", doc, NULL, NULL, NULL};
+	struct features_options o = {.pid = 0};
 	struct features fs;
-	struct utsname u;
-	bool json = false;
-	int err = 0;
+	int status = EXIT_DONE;
 
-	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, 0, NULL, &json);
+	usage__parse(&argp, argc, argv, 0, &o);
+	if (o.pid)
+		box__start();
 	if (privilege__keep(PRIVILEGE(OBSERVE))) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;
 	}
-	uname(&u);
+	if (o.pid)
+		status = cmd_features_fast__check(o.pid);
+	if (status)
+		return status;
 	features__probe(&fs);
-	if (json)
-		err = print_json(&fs, &u);
-	else
-		print_text(&fs, &u);
-	if (fflush(stdout) || err) {
-		log_error("failed to write to stdout: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
-	if (!features__missing(&fs))
-		return EXIT_DONE;
+	status = print_all(&fs, &o);
+	if (status || !features__missing(&fs))
+		return status;
 	log_error("%s", features__missing(&fs));
 	return EXIT_UNSUPPORTED;
 }

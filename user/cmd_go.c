@@ -2,13 +2,13 @@
 /* cmd_go.c - `memwatch go`: what only Go programs tell. */
 #include "cmd.h"
 #include "core/exit.h"
+#include "core/usage.h"
 #include "core/log.h"
-#include "core/units.h"
-#include "core/util.h"
 #include "run/go_watch.h"
+#include "run/pid_option.h"
 #include "format/output.h"
-#include "format/timeline_file.h"
 #include "sys/box.h"
+#include "sys/filer.h"
 #include "sys/privilege.h"
 
 #include <argp.h>
@@ -27,7 +27,7 @@ enum {
 };
 
 static const struct argp_option options[] = {
-	{"pid", 'p', "PID", 0, "the Go program", 0},
+	{"pid", 'p', "PID", 0, "the Go program: its number, or its name where only one has it", 0},
 	{"output", 'o', "FILE", 0, "write the profile (.pb.gz .folded .svg .html .json .txt)", 0},
 	{"duration", 'd', "TIME", 0, "stop after TIME", 0},
 	{"interval", 'i', "TIME", 0, "time between looks (default 2s)", 0},
@@ -51,41 +51,25 @@ struct go_args {
 	bool have_interval;
 };
 
-static int parse_pid(const char *text, int *ret)
-{
-	char *end;
-	long v = strtol(text, &end, 10);
-
-	if (*end || end == text || v <= 0 || v > INT32_MAX)
-		return -EINVAL;
-	*ret = (int)v;
-	return 0;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct go_args *a = state->input;
 
 	switch (key) {
 	case 'p':
-		if (a->o.pid || parse_pid(arg, &a->o.pid))
-			argp_error(state, "-p takes one process number");
+		if (a->o.pid)
+			argp_error(state, "--pid: one process at a time");
+		a->o.pid = pid_option__parse(state, arg);
 		return 0;
 	case 'o':
-		if (!output__known(arg))
-			argp_error(state, "'%s': a profile's name ends in one of %s", arg,
-				   output__endings());
+		usage__file(state, "--output", arg, output__endings(), NULL);
 		if (a->o.noutputs == MAX_OUTPUTS)
 			argp_error(state, "at most %d outputs", MAX_OUTPUTS);
 		a->outputs[a->o.noutputs++] = arg;
 		return 0;
-	case 'd':
-		if (units__parse_time(arg, &a->o.duration_ns))
-			argp_error(state, "-d '%s' is no time", arg);
-		return 0;
+	case 'd': a->o.duration_ns = usage__time(state, "--duration", arg, 1000000); return 0;
 	case 'i':
-		if (units__parse_time(arg, &a->o.interval_ns) || a->o.interval_ns < 10000000)
-			argp_error(state, "-i '%s' is no time of at least 10ms", arg);
+		a->o.interval_ns = usage__time(state, "--interval", arg, 10000000);
 		a->have_interval = true;
 		return 0;
 	case OPT_GOROUTINES: a->o.goroutines = true; return 0;
@@ -93,12 +77,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_MEMSTATS: a->o.memstats = true; return 0;
 	case OPT_JSON: a->o.json = true; return 0;
 	case OPT_ENABLE: a->o.enable_memprofile = true; return 0;
-	case OPT_INDEX: a->o.sample_index = arg; return 0;
+	case OPT_INDEX: a->o.sample_index = usage__sample_type(state, arg); return 0;
 	case OPT_TIMELINE:
-		if (!timeline_file__known(arg))
-			argp_error(state, "'%s': a timeline ends in .csv, .json, .svg or .html",
-				   arg);
-		a->o.timeline = arg;
+		usage__file(state, "--timeline", arg, ".csv .json .svg .html", &a->o.timeline);
 		return 0;
 	case 'q': log__set_level(LOG_ERROR); return 0;
 	case 'v': log__set_level(LOG_DEBUG); return 0;
@@ -125,16 +106,16 @@ int cmd_go(int argc, char **argv)
 		       "Nothing is injected and the program is not stopped.",
 	};
 	struct go_args a = {.o = {.interval_ns = 2000000000}};
+	unsigned files;
 
-	argp_err_exit_status = EXIT_USAGE;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &a))
-		return EXIT_USAGE;
+	usage__parse(&argp, argc, argv, 0, &a);
 	a.o.outputs = a.outputs;
 	a.o.once = !a.o.duration_ns && !a.have_interval && !a.o.gctrace && !a.o.timeline;
 	if (a.o.timeline && !a.have_interval)
 		a.o.interval_ns = 1000000000;
+	files = filer__start(true);
 	box__start(); /* said there if not */
-	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(FILES) | PRIVILEGE(LIMITS))) {
+	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | files)) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;
 	}

@@ -2,7 +2,7 @@
 /*
  * cmd_oom.c - memwatch oom: follows OOM kills, lists what was recorded, or explains those of a
  * saved log. The order of work per kill: the log file first (synced), then journal and syslog, then
- * stdout, whose reader may be slow.
+ * stdout, whose reader may be slow, or gone, or a terminal that was stopped: it holds up nothing.
  */
 #include <argp.h>
 #include <errno.h>
@@ -14,35 +14,43 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "alert/runner.h"
+#include "alert/delivery.h"
 #include "cmd.h"
 #include "core/exit.h"
+#include "core/usage.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "core/when.h"
 #include "format/output.h"
-#include "oom/journal.h"
 #include "oom/jsonlog.h"
 #include "oom/oom_record.h"
 #include "oom/render.h"
 #include "oom/rotated.h"
 #include "oom/saved.h"
 #include "oom/oom_watch.h"
+#include "sys/apart.h"
+#include "sys/boot.h"
+#include "sys/box.h"
+#include "sys/filer.h"
 #include "sys/outfile.h"
+#include "run/console.h"
 #include "run/loop.h"
 #include "sys/privilege.h"
 #include "sys/protect.h"
+#include "sys/signals.h"
 
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
-#define COMMAND_NS 30000000000ULL /* a command of --on-kill is ended after that */
-#define SAME_KILL_MS 60000	  /* the kernel's log has a clock of its own */
+#define MAX_TOLD_BYTES ((size_t)64 << 20)
+#define SAME_KILL_MS 60000 /* the kernel's log has a clock of its own */
 
 struct oom_cmd {
 	/* options */
-	bool json, quiet, follow, list, journal, syslog, no_probe, no_kmsg;
-	const char *log_path, *command;
+	bool json, quiet, follow, list, no_probe, no_kmsg;
+	const char *log_path;
+	struct delivery_opts told;
 	const char **files; /* saved logs */
 	size_t nfiles, files_cap;
 	int64_t since_unix_ms, until_unix_ms; /* of lists */
@@ -51,10 +59,11 @@ struct oom_cmd {
 	struct jsonlog *log;
 	struct oom_watch *watch;
 	struct loop *loop;
+	struct console *console; /* while kills are waited for */
+	uint64_t unread;	 /* reports that were left out of it */
 	int watch_err;
-	struct runner *runner; /* of --on-kill */
-	uint64_t not_run, undelivered;
-	struct textbuf line, text, summary;
+	struct delivery *delivery; /* NULL: a saved log is explained */
+	struct textbuf line, text;
 	char boot_id[40];
 	uint64_t reported, recorded;
 	bool log_failed, stdout_gone;
@@ -71,11 +80,28 @@ struct oom_cmd {
 
 /* --- output --- */
 
+/* What nobody reads waits, and what is too much to wait is left out: the log has it. */
+static void hand_over(struct oom_cmd *c, const struct textbuf *b)
+{
+	FILE *f = console__begin_line(c->console);
+
+	if (!f) {
+		c->unread++;
+		return;
+	}
+	fwrite(b->text, 1, b->len, f);
+	if (console__end(c->console, f))
+		c->stdout_gone = true;
+}
+
 static void print_out(struct oom_cmd *c, const struct textbuf *b)
 {
 	if (c->stdout_gone || (c->quiet && !c->list && !c->nfiles))
 		return;
-	if (util__write_all(STDOUT_FILENO, b->text, b->len))
+	progress__hide();
+	if (c->console)
+		hand_over(c, b);
+	else if (util__write_all(STDOUT_FILENO, b->text, b->len))
 		c->stdout_gone = true;
 }
 
@@ -126,32 +152,6 @@ static bool is_known(const struct oom_cmd *c, const struct oom_event *e)
 	return false;
 }
 
-/* The facts in the environment and as JSON on standard input; names are cleaned of what could steer
- * a terminal. */
-static void run_command(struct oom_cmd *c, const struct oom_event *e)
-{
-	char comm[4 * OOM_COMM + 32], pid[48], anon[64], memcg[OOM_PATH + 32], time[64];
-	const char *const env[] = {pid, comm, anon, memcg, time, NULL};
-	struct textbuf clean = {};
-	int err;
-
-	textbuf__plain(&clean, e->victim.comm, "");
-	snprintf(pid, sizeof(pid), "MEMWATCH_KILL_PID=%u", e->victim.pid);
-	snprintf(comm, sizeof(comm), "MEMWATCH_KILL_COMM=%s", clean.text ? clean.text : "");
-	snprintf(anon, sizeof(anon), "MEMWATCH_KILL_ANON_BYTES=%" PRIu64,
-		 e->victim.anon_rss_bytes == OOM_UNKNOWN ? 0 : e->victim.anon_rss_bytes);
-	textbuf__reset(&clean);
-	textbuf__plain(&clean, e->memcg, "");
-	snprintf(memcg, sizeof(memcg), "MEMWATCH_KILL_CGROUP=%s",
-		 e->memcg[0] && clean.text ? clean.text : "");
-	snprintf(time, sizeof(time), "MEMWATCH_KILL_TIME_UNIX_MS=%" PRId64, e->time_unix_ms);
-	textbuf__free(&clean);
-	err = runner__start(c->runner, env, c->line.text, c->line.len);
-	if (err && !c->not_run++)
-		log_warn("failed to run the command of --on-kill: %s",
-			 err == -EBUSY ? "too many of them run already" : strerror(-err));
-}
-
 static void report(void *arg, struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
@@ -162,18 +162,11 @@ static void report(void *arg, struct oom_event *e)
 	c->reported++;
 	textbuf__reset(&c->line);
 	textbuf__reset(&c->text);
-	textbuf__reset(&c->summary);
 	if (render__json(&c->line, e))
 		return;
 	write_log(c);
-	if (c->journal || c->syslog) {
-		render__summary(&c->summary, e);
-		if ((c->journal && journal__send(e, c->summary.text, c->line.text)) ||
-		    (c->syslog && journal__syslog(e, c->summary.text)))
-			c->undelivered++;
-	}
-	if (c->runner)
-		run_command(c, e);
+	if (c->delivery)
+		delivery__kill(c->delivery, e, c->line.text, c->line.len);
 	if (c->json) {
 		print_out(c, &c->line);
 	} else {
@@ -300,40 +293,108 @@ static int read_file(struct oom_cmd *c, const char *path)
 	if (err)
 		return cannot_read(path, err);
 	if (stats.bad)
-		log_warn("'%s' has %llu lines that are no events, or damaged; left out", path,
-			 (unsigned long long)stats.bad);
+		log_warn("'%s': %llu line%s that cannot be read as events left out", path,
+			 (unsigned long long)stats.bad, units__s(stats.bad));
 	if (stats.cut)
-		log_warn("'%s' goes on after the first 1 GiB; the rest was not read", path);
+		log_warn("'%s' goes on after the first 1GB; the rest was not read", path);
 	return 0;
 }
 
-/* What was rotated away is known too: else the kernel's log, which goes back further than the new
- * file, would have it written again. */
-static int read_log(struct oom_cmd *c)
-{
-	struct rotated old;
-	int status = 0, err;
+/* What a process apart has read of the log, told in a memory file; the kills that are known follow.
+ */
+struct log_told {
+	uint64_t reported, last_seq, has_seq;
+};
 
-	if (!c->log_path)
-		return 0;
-	err = rotated__list(c->log_path, &old);
+struct log_reading {
+	struct oom_cmd *c;
+	struct rotated old;
+	int told; /* the memory file */
+};
+
+/* In the process apart. */
+static int read_log_files(void *arg)
+{
+	struct log_reading *r = arg;
+	struct oom_cmd *c = r->c;
+	struct log_told t;
+	int status = 0;
+
+	for (size_t i = 0; i < r->old.n && !status; i++)
+		status = read_file(c, r->old.path[i]);
+	if (!status)
+		status = read_file(c, c->log_path);
+	t = (struct log_told){c->reported, c->last_seq, c->has_seq};
+	if (util__write_all(r->told, &t, sizeof(t)) ||
+	    util__write_all(r->told, c->known, c->nknown * sizeof(*c->known)))
+		return EXIT_FAILED;
+	return status;
+}
+
+static bool may_read_log(const void *arg, enum apart_wish wish, const char *path)
+{
+	const struct log_reading *r = arg;
+
+	for (size_t i = 0; i < r->old.n && wish == APART_READ_FILE; i++) {
+		if (!strcmp(r->old.path[i], path))
+			return true;
+	}
+	return wish == APART_READ_FILE && !strcmp(r->c->log_path, path);
+}
+
+static int take_told(struct oom_cmd *c, int fd)
+{
+	cleanup_free void *data = NULL;
+	const struct log_told *t;
+	size_t len = 0;
+	int err = box__take(fd, MAX_TOLD_BYTES, &data, &len);
+
+	if (err || len < sizeof(*t) || (len - sizeof(*t)) % sizeof(*c->known))
+		return err ? err : -EBADMSG;
+	t = data;
+	c->nknown = (len - sizeof(*t)) / sizeof(*c->known);
+	err = array_reserve(c->known, c->known_cap, c->nknown);
 	if (err)
+		return err;
+	memcpy(c->known, t + 1, c->nknown * sizeof(*c->known));
+	c->reported = t->reported;
+	c->last_seq = t->last_seq;
+	c->has_seq = t->has_seq != 0;
+	return 0;
+}
+
+/*
+ * The log, by a process that holds nothing (sys/apart.h); it prints what is to be listed. What was
+ * rotated away is known too: else the kernel's log, which goes back further than the new file,
+ * would have it written again. Privileges are given up here.
+ */
+static int read_log(struct oom_cmd *c, unsigned privileges)
+{
+	struct log_reading r = {.c = c, .told = box__memory()};
+	const struct apart_opts o = {
+		.work = read_log_files, .may = may_read_log, .arg = &r, .privileges = privileges};
+	int status, err = r.told < 0 ? r.told : rotated__list(c->log_path, &r.old);
+
+	if (err) {
 		log_warn("failed to look for rotated files of '%s': %s; continuing without",
 			 c->log_path, strerror(-err));
-	for (size_t i = 0; !err && i < old.n && !status; i++)
-		status = read_file(c, old.path[i]);
-	if (!err)
-		rotated__free(&old);
-	return status ? status : read_file(c, c->log_path);
+		r.old.n = 0;
+	}
+	status = apart__run(&o);
+	err = status ? 0 : take_told(c, r.told);
+	if (err) {
+		log_error("failed to read '%s': %s", c->log_path, strerror(-err));
+		status = EXIT_FAILED;
+	}
+	rotated__free(&r.old);
+	util__close_fd(&r.told);
+	return status;
 }
 
 static int list(struct oom_cmd *c)
 {
-	int status = read_log(c), err;
+	int err = oom_watch__past(list_past, c);
 
-	if (status)
-		return status;
-	err = oom_watch__past(list_past, c);
 	if (err && !c->log_path) {
 		log_error(
 			"failed to read the kernel's log: %s; run as root, or with CAP_SYSLOG, or "
@@ -345,7 +406,7 @@ static int list(struct oom_cmd *c)
 		log_warn("failed to read the kernel's log: %s; continuing with '%s' alone",
 			 strerror(-err), c->log_path);
 	if (!c->quiet)
-		log_info("%llu kills", (unsigned long long)c->reported);
+		log_info("%llu kill%s", (unsigned long long)c->reported, units__s(c->reported));
 	return EXIT_DONE;
 }
 
@@ -363,18 +424,17 @@ static int explain_file(struct oom_cmd *c, const char *path)
 		log_warn("'%s': %llu damaged lines were left out", path,
 			 (unsigned long long)s.damaged);
 	if (s.cut)
-		log_warn(
-			"'%s': it goes on after the first 1 GiB, or is a cut archive; the rest was "
-			"not read",
-			path);
+		log_warn("'%s': it goes on after the first 1GB, or is a cut archive; the rest was "
+			 "not read",
+			 path);
 	if (s.assumed_year)
 		log_info("'%s': its times have no year; the latest before the file was written is "
 			 "assumed",
 			 path);
 	if (!c->quiet)
-		log_info("'%s': %llu kill%s in %llu lines, %llu of them the kernel's", path,
-			 (unsigned long long)(c->reported - before),
-			 c->reported - before == 1 ? "" : "s", (unsigned long long)s.lines,
+		log_info("'%s': %llu kill%s in %llu line%s, %llu of them the kernel's", path,
+			 (unsigned long long)(c->reported - before), units__s(c->reported - before),
+			 (unsigned long long)s.lines, units__s(s.lines),
 			 (unsigned long long)s.kernel_lines);
 	return EXIT_DONE;
 }
@@ -421,9 +481,9 @@ static void each_turn(void *arg)
 
 	c->watch_err = oom_watch__run(c->watch);
 	retry_log(c);
-	if (c->runner)
-		runner__tick(c->runner);
-	if (c->watch_err || (c->stdout_gone && !c->log && !c->journal && !c->syslog))
+	delivery__tick(c->delivery);
+	c->stdout_gone |= console__error(c->console) != 0;
+	if (c->watch_err || (c->stdout_gone && !c->log && !c->told.journal && !c->told.syslog))
 		loop__stop(c->loop);
 	loop__each_turn(c->loop, longest_wait_ns(c), each_turn, c);
 }
@@ -490,15 +550,11 @@ static void close_books(const struct oom_cmd *c)
 			      (unsigned long long)s.lost[MW_OOM_C_LOST_##name]);
 	MW_OOM_LOSSES(X)
 #undef X
-	if (c->undelivered)
-		log_warn("%llu kills that neither journal nor syslog took",
-			 (unsigned long long)c->undelivered);
-	if (c->not_run)
-		log_warn("%llu kills without the command of --on-kill",
-			 (unsigned long long)c->not_run);
-	log_info("%llu kills reported, %llu written to the log, %zu not written; lost: %s%llu log "
+	delivery__close_books(c->delivery);
+	log_info("%llu kill%s reported, %llu written to the log, %zu not written; lost: %s%llu log "
 		 "records overwritten",
-		 (unsigned long long)c->reported, (unsigned long long)c->recorded,
+		 (unsigned long long)c->reported, units__s(c->reported),
+		 (unsigned long long)c->recorded,
 		 (c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0), lost,
 		 (unsigned long long)s.lost_log_records);
 }
@@ -507,15 +563,15 @@ static int follow(struct oom_cmd *c)
 {
 	struct watch_options o = {
 		.no_probe = c->no_probe, .no_kmsg = c->no_kmsg, .throttle_fn = report_throttle};
-	int probe_err = 0, kmsg_err = 0, err = loop__new(&c->loop), status;
+	int probe_err = 0, kmsg_err = 0, err, status;
 
+	signals__hangup_is_news();
+	signals__watch();
+	err = loop__new(&c->loop);
 	if (err) {
 		log_error("failed to take signals: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	status = read_log(c);
-	if (status)
-		return status;
 	if (c->log_path) {
 		err = jsonlog__open(c->log_path, &c->log);
 		if (err) {
@@ -527,13 +583,13 @@ static int follow(struct oom_cmd *c)
 	/* A log continues where it ended, a list where it did; without them, what is past is past.
 	 */
 	o.from_seq = !c->log && !c->follow ? OOM_UNKNOWN : c->has_seq ? c->last_seq + 1 : 0;
-	if (c->journal && !journal__runs())
-		log_warn("no systemd journal takes messages (/run/systemd/journal/socket): "
-			 "--journal "
-			 "delivers nothing for now");
-	if (c->syslog && !journal__syslog_runs())
-		log_warn("no syslog takes messages (/dev/log): --syslog delivers nothing for now");
+	delivery__check(c->delivery);
 	protect();
+	err = console__new(&c->console);
+	if (err) {
+		log_error("failed to start: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
 	err = oom_watch__new(&o, report, c, &c->watch, &probe_err, &kmsg_err);
 	status = explain(c, err, probe_err, kmsg_err);
 	if (status)
@@ -543,11 +599,16 @@ static int follow(struct oom_cmd *c)
 		log_info("attached to the OOM killer: %s%s%s", probe_err ? "" : "probe",
 			 probe_err || kmsg_err ? "" : " and ", kmsg_err ? "" : "kernel log");
 	sd_notify(0, "READY=1\nSTATUS=Watching for OOM kills");
+	if (c->log || c->told.command)
+		signals__finish_first(true); /* kills are still recorded, their commands end */
 	err = wait_for_kills(c);
 	if (err)
 		log_error("failed to watch: %s", strerror(-err));
 	oom_watch__flush(c->watch);
 	retry_log(c);
+	if (c->unread)
+		log_warn("%" PRIu64 " reports were left out of stdout, which nobody read",
+			 c->unread);
 	if (!c->quiet)
 		close_books(c);
 	return err ? EXIT_FAILED : EXIT_DONE;
@@ -592,15 +653,13 @@ static const struct argp_option options[] = {
 	{0},
 };
 
-static error_t parse_source(struct oom_cmd *c, const char *text)
+static void set_source(struct oom_cmd *c, const char *text, struct argp_state *state)
 {
-	if (!strcmp(text, "probe"))
-		c->no_kmsg = true;
-	else if (!strcmp(text, "kmsg"))
-		c->no_probe = true;
-	else if (strcmp(text, "both"))
-		return EINVAL;
-	return 0;
+	static const char *const names[] = {"probe", "kmsg", "both"};
+	size_t i = usage__choice(state, "--source", text, names, ARRAY_SIZE(names), "witness");
+
+	c->no_kmsg = i == 0;
+	c->no_probe = i == 1;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -611,26 +670,20 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_LOG: c->log_path = arg; break;
 	case OPT_JSON: c->json = true; break;
 	case OPT_SINCE:
-	case OPT_UNTIL:
-		if (when__parse(arg, util__wall_ms(),
-				key == OPT_SINCE ? &c->since_unix_ms : &c->until_unix_ms))
-			argp_error(state, "--%s: '%s' is no time; write it as %s",
-				   key == OPT_SINCE ? "since" : "until", arg, WHEN_FORMS);
+		c->since_unix_ms = usage__moment(state, "--since", arg);
 		c->list = true;
 		break;
-	case OPT_ON_KILL: c->command = arg; break;
+	case OPT_UNTIL:
+		c->until_unix_ms = usage__moment(state, "--until", arg);
+		c->list = true;
+		break;
+	case OPT_ON_KILL: c->told.command = arg; break;
 	case OPT_LIST: c->list = true; break;
 	case OPT_FOLLOW: c->follow = true; break;
-	case OPT_JOURNAL: c->journal = true; break;
-	case OPT_SYSLOG: c->syslog = true; break;
-	case OPT_SOURCE:
-		if (parse_source(c, arg))
-			argp_error(state, "--source: '%s' is none of probe, kmsg, both", arg);
-		break;
-	case 'd':
-		if (units__parse_time(arg, &c->duration_ns))
-			argp_error(state, "--duration: '%s' is no time", arg);
-		break;
+	case OPT_JOURNAL: c->told.journal = true; break;
+	case OPT_SYSLOG: c->told.syslog = true; break;
+	case OPT_SOURCE: set_source(c, arg, state); break;
+	case 'd': c->duration_ns = usage__time(state, "--duration", arg, 1); break;
 	case 'q': c->quiet = true; break;
 	case 'v': log__set_level(LOG_DEBUG); break;
 	case ARGP_KEY_ARG:
@@ -639,7 +692,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		c->files[c->nfiles++] = arg;
 		break;
 	case ARGP_KEY_END:
-		if (c->nfiles && (c->log_path || c->follow || c->command))
+		if (c->nfiles && (c->log_path || c->follow || c->told.command))
 			argp_error(state,
 				   "a saved log is explained once: --log, --follow and --on-kill "
 				   "do not go with it");
@@ -649,33 +702,54 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static int start_runner(struct oom_cmd *c)
+static int explain_files(void *arg)
 {
-	int err = c->command ? runner__new(c->command, "--on-kill", COMMAND_NS, &c->runner) : 0;
+	struct oom_cmd *c = arg;
+	int status = EXIT_DONE;
 
-	if (!err)
-		return EXIT_DONE;
-	log_error("the command of --on-kill cannot be run: %s", strerror(-err));
-	return err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+	for (size_t i = 0; i < c->nfiles; i++) {
+		int one;
+
+		progress__begin("reading '%s'", c->files[i]);
+		one = explain_file(c, c->files[i]);
+		progress__end();
+		status = status ? status : one;
+	}
+	return status;
+}
+
+/* The files of the command line, and nothing else. */
+static bool may_read(const void *arg, enum apart_wish wish, const char *path)
+{
+	const struct oom_cmd *c = arg;
+
+	for (size_t i = 0; i < c->nfiles && wish == APART_READ_FILE; i++) {
+		if (!strcmp(c->files[i], path))
+			return true;
+	}
+	return false;
 }
 
 static int run(struct oom_cmd *c)
 {
-	int status = start_runner(c);
+	const struct apart_opts saved = {.work = explain_files,
+					 .may = may_read,
+					 .arg = c,
+					 .privileges = PRIVILEGE(READ) | PRIVILEGE(FILES)};
+	unsigned privileges = PRIVILEGE(OBSERVE) | PRIVILEGE(KERNEL_LOG) | PRIVILEGE(LIMITS);
+	int status;
 
-	if (!status && privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(FILES) |
-				       PRIVILEGE(KERNEL_LOG) | PRIVILEGE(LIMITS))) {
+	if (c->nfiles)
+		return apart__run(&saved);
+	privileges |= filer__start(true);
+	status = delivery__new(&c->told, &c->delivery);
+	if (!status && c->log_path) {
+		status = read_log(c, privileges);
+	} else if (!status && privilege__keep(privileges)) {
 		log_error("failed to give up privileges");
 		status = EXIT_FAILED;
 	}
 	if (status)
-		return status;
-	for (size_t i = 0; i < c->nfiles; i++) {
-		int one = explain_file(c, c->files[i]);
-
-		status = status ? status : one;
-	}
-	if (status || c->nfiles)
 		return status;
 	if (c->list)
 		status = list(c);
@@ -703,29 +777,28 @@ int cmd_oom(int argc, char **argv)
 		children,
 		NULL,
 		NULL};
-	struct oom_cmd c = {.until_unix_ms = INT64_MAX};
+	struct oom_cmd c = {.until_unix_ms = INT64_MAX,
+			    .told = {.on_kill = "--on-kill", .prefix = "--"}};
 	int status;
 
-	argp_err_exit_status = EXIT_USAGE;
 	argv[0] = (char *)"memwatch oom";
-	if (argp_parse(&argp, argc, argv, 0, NULL, &c))
-		return EXIT_USAGE;
-	oom_record__boot_id(c.boot_id);
-	if (render__reserve(&c.line) || render__reserve(&c.text) || render__reserve(&c.summary)) {
+	usage__parse(&argp, argc, argv, 0, &c);
+	boot__id(c.boot_id);
+	if (render__reserve(&c.line) || render__reserve(&c.text)) {
 		log_error("out of memory");
 		return EXIT_FAILED;
 	}
 	status = run(&c);
-	if (c.runner)
-		runner__finish(c.runner);
-	runner__free(c.runner);
+	if (c.delivery)
+		delivery__finish(c.delivery);
+	delivery__free(c.delivery);
 	jsonlog__close(c.log);
 	oom_watch__free(c.watch);
+	console__free(c.console);
 	loop__free(c.loop);
 	free(c.known);
 	free(c.files);
 	textbuf__free(&c.line);
 	textbuf__free(&c.text);
-	textbuf__free(&c.summary);
 	return status;
 }

@@ -1,73 +1,81 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * cmd_report.c - memwatch report: reads profile files, merges or subtracts them, and prints what
- * `go tool pprof` would print, or converts them.
- */
+/* cmd_report.c - memwatch report: what it can be asked for; report/job.h does it. */
 #include "cmd.h"
 
-#include "core/exit.h"
-#include "core/log.h"
-#include "core/util.h"
-#include "core/units.h"
-#include "format/callgraph.h"
-#include "format/ledger_out.h"
-#include "format/output.h"
-#include "format/text.h"
-#include "format/hist_out.h"
-#include "format/record.h"
-#include "report/load.h"
-#include "report/processes.h"
-#include "report/merge.h"
-#include "report/report.h"
-#include "sys/outfile.h"
-#include "sys/privilege.h"
-
 #include <argp.h>
-#include <ctype.h>
+#include <errno.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum mode {
-	MODE_DEFAULT,
-	MODE_TOP,
-	MODE_TREE,
-	MODE_PEEK,
-	MODE_LIST,
-	MODE_TRACES,
-	MODE_RAW,
-	MODE_VERDICTS,
-	MODE_HISTOGRAMS,
-	MODE_JSON,
-	MODE_LEDGER
-};
+#include "core/exit.h"
+#include "core/log.h"
+#include "core/rx.h"
+#include "core/units.h"
+#include "core/usage.h"
+#include "core/util.h"
+#include "format/output.h"
+#include "report/job.h"
+#include "report/picture.h"
+#include "report/spelling.h"
+#include "run/page_server.h"
 
 enum {
 	OPT_TOP = 256,
 	OPT_CUM,
+	OPT_FLAT,
 	OPT_TREE,
 	OPT_PEEK,
 	OPT_LIST,
+	OPT_DISASM,
+	OPT_WEBLIST,
 	OPT_TRACES,
 	OPT_RAW,
+	OPT_TAGS,
+	OPT_COMMENTS,
+	OPT_CALLGRIND,
+	OPT_PROTO,
+	OPT_TOPPROTO,
+	OPT_DRAW,
+	OPT_REPORT_FILE,
+	OPT_COMPACT,
+	OPT_SHELL,
 	OPT_FOCUS,
 	OPT_IGNORE,
 	OPT_HIDE,
 	OPT_SHOW,
 	OPT_SHOW_FROM,
+	OPT_PRUNE_FROM,
 	OPT_TAG_FOCUS,
 	OPT_TAG_IGNORE,
+	OPT_TAG_SHOW,
+	OPT_TAG_HIDE,
+	OPT_TAG_ROOT,
+	OPT_TAG_LEAF,
 	OPT_NODE_FRACTION,
 	OPT_EDGE_FRACTION,
+	OPT_NODE_COUNT,
+	OPT_TRIM,
 	OPT_SAMPLE_INDEX,
 	OPT_UNIT,
 	OPT_GRANULARITY,
+	OPT_NO_INLINES,
+	OPT_MEAN,
+	OPT_DIVIDE_BY,
+	OPT_RELATIVE,
+	OPT_INTEL,
+	OPT_CALL_TREE,
+	OPT_DROP_NEGATIVE,
 	OPT_BASE,
 	OPT_DIFF_BASE,
+	OPT_NORMALIZE,
 	OPT_SURVIVORS,
 	OPT_SOURCE_PATH,
 	OPT_TRIM_PATH,
 	OPT_JSON,
+	OPT_HTTP,
 	OPT_VERSION,
 	OPT_VERDICTS,
 	OPT_LEDGER,
@@ -79,20 +87,9 @@ enum {
 	OPT_HISTOGRAMS,
 };
 
-struct type_names {
-	char **name;
-	size_t n, cap;
-};
-
 struct report_args {
-	enum mode mode;
-	struct report_options o;
-	const char *sample_index, *survivors;
-	struct type_names files, bases, outputs, graphs;
-	struct recording_window window;
-	bool diff_base;
-	struct rx *rx[6]; /* owned: symbol, focus, ignore, hide, show, show_from */
-	char *symbol_text;
+	struct report_job job;
+	const char *listen; /* of --http; NULL: none */
 };
 
 static const struct argp_option options[] = {
@@ -102,13 +99,34 @@ static const struct argp_option options[] = {
 	 "Functions with the most memory of their own (flat) and with what they called (cum); all "
 	 "that "
 	 "matter, or the first N"},
-	{"tree", OPT_TREE, 0, 0, "Every function with its callers above and its callees below"},
+	{"tree", OPT_TREE, "N", OPTION_ARG_OPTIONAL,
+	 "Every function with its callers above and its callees below; 80, or the first N"},
 	{"peek", OPT_PEEK, "RE", 0, "Callers and callees of functions that match RE"},
 	{"list", OPT_LIST, "RE", 0,
 	 "Source of functions that match RE, with flat and cum per line"},
+	{"disasm", OPT_DISASM, "RE", 0,
+	 "Instructions of functions that match RE, with flat and cum; of the binaries of this "
+	 "machine, if they are the same build"},
+	{"weblist", OPT_WEBLIST, "RE", 0, "Source and instructions as a page"},
 	{"traces", OPT_TRACES, 0, 0, "Every stack with its value and labels"},
+	{"tags", OPT_TAGS, 0, 0, "All labels with what their samples hold"},
+	{"comments", OPT_COMMENTS, 0, 0, "The profile's comments"},
+	{"callgrind", OPT_CALLGRIND, 0, 0, "The call graph for KCachegrind"},
+	{"shell", OPT_SHELL, 0, 0,
+	 "Read pprof's commands from stdin; the default on a terminal where nothing else is asked "
+	 "for"},
+	{"proto", OPT_PROTO, 0, OPTION_HIDDEN, 0, 0},
+	{"topproto", OPT_TOPPROTO, 0, OPTION_HIDDEN, 0, 0},
+	{"draw", OPT_DRAW, "FORMAT", OPTION_HIDDEN, 0, 0},
+	{"report-file", OPT_REPORT_FILE, "FILE", OPTION_HIDDEN, 0, 0},
+	{"flat", OPT_FLAT, 0, OPTION_HIDDEN, 0, 0},
+	{"compact-labels", OPT_COMPACT, 0, OPTION_HIDDEN, 0, 0},
 	{"raw", OPT_RAW, 0, 0, "The whole profile as text"},
 	{"json", OPT_JSON, 0, 0, "The profile as JSON (memwatch.profile/1)"},
+	{"http", OPT_HTTP, "ADDR", OPTION_ARG_OPTIONAL,
+	 "Serve the files as a page: profiles, recordings, timelines (.csv .json), OOM logs; ADDR "
+	 "is "
+	 "ADDR:PORT, :PORT or unix:PATH (default: a free port of 127.0.0.1)"},
 	{"ledger", OPT_LEDGER, 0, 0,
 	 "Where every resident byte belonged, of a .json profile made with --ledger"},
 	{"output", 'o', "FILE", 0,
@@ -116,7 +134,9 @@ static const struct argp_option options[] = {
 	 "may "
 	 "repeat"},
 	{"graph", OPT_GRAPH, "FILE", 0,
-	 "Draw the call graph: .svg, .png (by graphviz) or .dot; may repeat"},
+	 "Draw the call graph: .svg, .png, .pdf (by graphviz) or .dot; may repeat"},
+	{"call-tree", OPT_CALL_TREE, 0, 0,
+	 "In --graph and --callgrind, keep functions apart that are reached on different paths"},
 	{0, 0, 0, 0, "Which values:", 2},
 	{"sample-index", OPT_SAMPLE_INDEX, "NAME", 0,
 	 "inuse_space (default), inuse_objects, alloc_space, alloc_objects, or what the file has"},
@@ -126,6 +146,14 @@ static const struct argp_option options[] = {
 	{"cum", OPT_CUM, 0, 0, "Sort by cum instead of flat"},
 	{"granularity", OPT_GRANULARITY, "WHAT", 0,
 	 "functions (default), filefunctions, files, lines, addresses"},
+	{"no-inlines", OPT_NO_INLINES, 0, 0,
+	 "Count inlined functions as their first caller that is none"},
+	{"mean", OPT_MEAN, 0, 0, "The average size of a block instead of the sum"},
+	{"divide-by", OPT_DIVIDE_BY, "N", 0, "Divide all values by N"},
+	{"relative-percentages", OPT_RELATIVE, 0, 0,
+	 "Percentages of what the filters leave, not of everything"},
+	{"intel-syntax", OPT_INTEL, 0, 0,
+	 "Instructions of --disasm and --weblist in Intel's syntax"},
 	{0, 0, 0, 0, "Which part:", 3},
 	{"focus", OPT_FOCUS, "RE", 0, "Only stacks with a function, file or module that matches"},
 	{"ignore", OPT_IGNORE, "RE", 0, "No stacks with a match"},
@@ -135,19 +163,31 @@ static const struct argp_option options[] = {
 	{"tag-focus", OPT_TAG_FOCUS, "[KEY=]RE|RANGE", 0,
 	 "Only samples whose label matches: bytes=128kb:512kb for block sizes, comm=worker"},
 	{"tag-ignore", OPT_TAG_IGNORE, "[KEY=]RE|RANGE", 0, "No samples whose label matches"},
+	{"prune-from", OPT_PRUNE_FROM, "RE", 0, "Cut the stacks below a match"},
+	{"tag-root", OPT_TAG_ROOT, "KEY[,KEY]", 0,
+	 "Labels become frames at the root of the stacks: comm, pid"},
+	{"tag-leaf", OPT_TAG_LEAF, "KEY[,KEY]", 0, "Labels become frames at the leaf"},
+	{"tag-show", OPT_TAG_SHOW, "RE", 0, "Only labels whose key matches"},
+	{"tag-hide", OPT_TAG_HIDE, "RE", 0, "No labels whose key matches"},
+	{"drop-negative", OPT_DROP_NEGATIVE, 0, 0, "No functions with negative values"},
+	{"node-count", OPT_NODE_COUNT, "N", 0,
+	 "Functions shown at most (default: 80 in trees and graphs)"},
+	{"trim", OPT_TRIM, "yes|no", 0, "no: everything is shown, however small (default yes)"},
 	{"node-fraction", OPT_NODE_FRACTION, "F", 0,
 	 "Hide functions below this share (default 0.005)"},
 	{"edge-fraction", OPT_EDGE_FRACTION, "F", 0, "Hide calls below this share (default 0.001)"},
 	{0, 0, 0, 0, "Comparing moments:", 4},
 	{"base", OPT_BASE, "FILE", 0, "Subtract FILE; may repeat"},
 	{"diff-base", OPT_DIFF_BASE, "FILE", 0, "The same, percentages relative to FILE"},
+	{"normalize", OPT_NORMALIZE, 0, 0, "Scale to the sum of the base before subtracting it"},
 	{"survivors", OPT_SURVIVORS, "FILE", 0,
 	 "FILE is an earlier moment of the same run: show what was allocated since and still "
 	 "lives"},
 	{0, 0, 0, 0, "Recordings (of --record):", 5},
 	{"verdicts", OPT_VERDICTS, "N", OPTION_ARG_OPTIONAL,
 	 "What each stack's memory does over time: leaks first; the first N (default 20)"},
-	{"pid", OPT_PID, "PID", 0, "Only this process, of a profile or recording of several"},
+	{"pid", OPT_PID, "PID", 0,
+	 "Only this process, of a profile, recording or timeline of several"},
 	{"from", OPT_FROM, "TIME", 0, "What changed since TIME after the start (30s, 5m)"},
 	{"histograms", OPT_HISTOGRAMS, 0, 0,
 	 "Sizes and lifetimes of the blocks, and who makes temporary ones"},
@@ -172,7 +212,10 @@ static const char doc[] =
 	"tcmalloc's in "
 	"pprof form, and memwatch .json. Text and numbers are those of 'go tool pprof'. Several "
 	"files are "
-	"added up; '-' reads stdin."
+	"added up; '-' reads stdin. On a terminal, with no report asked for, a shell with pprof's "
+	"commands opens ('help' there lists them). pprof's own spellings (-top, -sample_index=X) "
+	"are "
+	"understood too."
 	"\vflat is what a function allocated itself, cum includes what it called. Examples:\n"
 	"  memwatch report heap.pb.gz                     where is the memory now?\n"
 	"  memwatch report --top 20 --cum heap.pb.gz      the same, by whole call paths\n"
@@ -183,637 +226,273 @@ static const char doc[] =
 	"  memwatch report --sample-index alloc_space a.pb.gz    who allocates most?\n"
 	"  memwatch report -o heap.svg -o heap.folded heap.pb.gz  convert";
 
-static int add_name(struct type_names *n, char *name)
-{
-	int err = array_reserve(n->name, n->cap, n->n + 1);
+/* Options that set a variable of pprof's: by its name there. */
+static const struct {
+	int key;
+	const char *name;
+} variables[] = {
+	{OPT_FOCUS, "focus"},
+	{OPT_IGNORE, "ignore"},
+	{OPT_HIDE, "hide"},
+	{OPT_SHOW, "show"},
+	{OPT_SHOW_FROM, "show_from"},
+	{OPT_PRUNE_FROM, "prune_from"},
+	{OPT_TAG_FOCUS, "tagfocus"},
+	{OPT_TAG_IGNORE, "tagignore"},
+	{OPT_TAG_SHOW, "tagshow"},
+	{OPT_TAG_HIDE, "taghide"},
+	{OPT_TAG_ROOT, "tagroot"},
+	{OPT_TAG_LEAF, "tagleaf"},
+	{OPT_NODE_COUNT, "nodecount"},
+	{OPT_TRIM, "trim"},
+	{OPT_SAMPLE_INDEX, "sample_index"},
+	{OPT_GRANULARITY, "granularity"},
+	{OPT_NO_INLINES, "noinlines"},
+	{OPT_MEAN, "mean"},
+	{OPT_DIVIDE_BY, "divide_by"},
+	{OPT_RELATIVE, "relative_percentages"},
+	{OPT_INTEL, "intel_syntax"},
+	{OPT_CALL_TREE, "call_tree"},
+	{OPT_DROP_NEGATIVE, "drop_negative"},
+	{OPT_COMPACT, "compact_labels"},
+	{OPT_CUM, "cum"},
+	{OPT_FLAT, "flat"},
+	{OPT_SOURCE_PATH, "source_path"},
+	{OPT_TRIM_PATH, "trim_path"},
+};
 
-	if (!err)
-		n->name[n->n++] = name;
-	return err;
+/* Options that ask for a report. */
+static const struct {
+	int key;
+	enum job_mode mode;
+	enum report_kind kind;
+} reports[] = {
+	{OPT_TOP, JOB_REPORT, REPORT_TOP},
+	{OPT_TREE, JOB_REPORT, REPORT_TREE},
+	{OPT_PEEK, JOB_REPORT, REPORT_PEEK},
+	{OPT_LIST, JOB_REPORT, REPORT_LIST},
+	{OPT_DISASM, JOB_REPORT, REPORT_DISASM},
+	{OPT_WEBLIST, JOB_REPORT, REPORT_WEBLIST},
+	{OPT_TRACES, JOB_REPORT, REPORT_TRACES},
+	{OPT_RAW, JOB_REPORT, REPORT_RAW},
+	{OPT_TAGS, JOB_REPORT, REPORT_TAGS},
+	{OPT_COMMENTS, JOB_REPORT, REPORT_COMMENTS},
+	{OPT_CALLGRIND, JOB_REPORT, REPORT_CALLGRIND},
+	{OPT_PROTO, JOB_REPORT, REPORT_PROTO},
+	{OPT_TOPPROTO, JOB_REPORT, REPORT_TOPPROTO},
+	{OPT_DRAW, JOB_PICTURE, REPORT_DOT},
+	{OPT_SHELL, JOB_SHELL, REPORT_KINDS},
+	{OPT_JSON, JOB_JSON, REPORT_KINDS},
+	{OPT_LEDGER, JOB_LEDGER, REPORT_KINDS},
+	{OPT_VERDICTS, JOB_VERDICTS, REPORT_KINDS},
+	{OPT_HISTOGRAMS, JOB_HISTOGRAMS, REPORT_KINDS},
+};
+
+static const char *option_name(int key)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		if (options[i].key == key && options[i].name)
+			return options[i].name;
+	}
+	return "?";
 }
 
-static int set_mode(struct report_args *a, enum mode mode, struct argp_state *state)
+/* A share, a number of functions: what pprof would take and nothing sensible follows from. */
+static void check_number(int key, const char *text, struct argp_state *state)
 {
-	if (a->mode != MODE_DEFAULT && a->mode != mode)
-		argp_error(state,
-			   "only one of --top, --tree, --peek, --list, --traces, --raw, --json, "
-			   "--ledger, --verdicts");
-	a->mode = mode;
-	return 0;
+	bool count = key == OPT_TOP || key == OPT_TREE || key == OPT_VERDICTS;
+	bool share = key == OPT_NODE_FRACTION || key == OPT_EDGE_FRACTION;
+	char option[64];
+
+	if (!text || (!count && !share))
+		return;
+	snprintf(option, sizeof(option), "--%s", option_name(key));
+	if (count)
+		usage__count(state, option, text, 0, INT_MAX, "number of rows");
+	else
+		usage__fraction(state, option, text);
 }
 
-static int set_rx(struct report_args *a, size_t i, const char *option, const char *text,
-		  struct rx **slot, struct argp_state *state)
+static int set_variable(struct report_job *a, int key, const char *name, const char *value,
+			struct argp_state *state)
 {
 	char why[200];
 	int err;
 
-	rx__free(a->rx[i]);
-	a->rx[i] = NULL;
-	err = rx__new(text, &a->rx[i], why, sizeof(why));
+	check_number(key, value, state);
+	err = settings__set(&a->s, name, value ? value : "true", why, sizeof(why));
 	if (err == -EINVAL)
-		argp_error(state, "--%s: '%s': %s", option, text, why);
-	*slot = a->rx[i];
-	return err;
+		argp_error(state, "--%s: %s", option_name(key), why);
+	return -err;
 }
 
-static int set_fraction(const char *option, const char *text, double *ret, struct argp_state *state)
+static int set_mode(struct report_job *a, int key, char *arg, struct argp_state *state)
 {
-	char *end;
-	double v = strtod(text, &end);
-
-	if (end == text || *end || !(v >= 0 && v <= 1))
-		argp_error(state, "--%s: '%s' is not a fraction from 0 to 1", option, text);
-	*ret = v;
-	return 0;
-}
-
-static int set_top(struct report_args *a, const char *text, struct argp_state *state)
-{
-	char *end;
-	long n;
-
-	if (!text)
+	for (size_t i = 0; i < ARRAY_SIZE(reports); i++) {
+		if (reports[i].key != key)
+			continue;
+		if (a->mode != JOB_DEFAULT &&
+		    (a->mode != reports[i].mode || a->kind != reports[i].kind))
+			argp_error(state, "--%s: only one report at a time", option_name(key));
+		a->mode = reports[i].mode;
+		a->kind = reports[i].kind;
+		if (key == OPT_TOP || key == OPT_TREE || key == OPT_VERDICTS)
+			return arg ? set_variable(a, key, "nodecount", arg, state) : 0;
+		*(key == OPT_DRAW ? &a->draw : &a->param) = arg;
 		return 0;
-	errno = 0;
-	n = strtol(text, &end, 10);
-	if (end == text || *end || errno || n < 0 || n > INT_MAX)
-		argp_error(state, "--top: '%s' is not a number of rows", text);
-	a->o.top = (int)n;
-	return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
 }
 
-static error_t set_pid(struct report_args *a, const char *text, struct argp_state *state)
-{
-	char *end;
-	long pid;
-
-	errno = 0;
-	pid = strtol(text, &end, 10);
-	if (errno || end == text || *end || pid < 1 || pid > INT32_MAX)
-		argp_error(state, "--pid: '%s' is not a PID", text);
-	a->window.pid = (uint32_t)pid;
-	return 0;
-}
-
-static int set_moment(struct report_args *a, int key, const char *text, struct argp_state *state)
-{
-	bool from = key == OPT_FROM;
-
-	if (units__parse_time(text, from ? &a->window.from_ns : &a->window.to_ns))
-		argp_error(state, "--%s: '%s' is not a time", from ? "from" : "to", text);
-	*(from ? &a->window.has_from : &a->window.has_to) = true;
-	return 0;
-}
-
-static int set_leak_after(struct report_args *a, const char *text, struct argp_state *state)
-{
-	uint64_t ns;
-
-	if (units__parse_time(text, &ns))
-		argp_error(state, "--leak-after: '%s' is not a time", text);
-	a->window.leak_after_s = (double)ns / 1e9;
-	return 0;
-}
-
-static int set_unit(struct report_args *a, const char *text, struct argp_state *state)
+static int set_unit(struct report_job *a, const char *text, struct argp_state *state)
 {
 	static const char *const known[] = {"auto", "minimum", "count", "B",  "kB", "MB", "GB",
 					    "TB",   "PB",      "bytes", "ns", "us", "ms", "s"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (!strcasecmp(text, known[i])) {
-			a->o.unit = known[i];
-			return 0;
-		}
+		if (!strcasecmp(text, known[i]))
+			return -settings__text(&a->s.unit, known[i]);
 	}
-	argp_error(state, "--unit: '%s' is none of auto, minimum, B, kB, MB, GB, TB, PB", text);
+	usage__choice(state, "--unit", text, known, ARRAY_SIZE(known), "unit");
 	return EINVAL;
 }
 
-static int set_granularity(struct report_args *a, const char *text, struct argp_state *state)
+/* All expressions compile. */
+static void check_expressions(struct report_job *a, struct argp_state *state)
 {
-	static const char *const name[] = {"functions", "filefunctions", "files", "lines",
-					   "addresses"};
+	struct rx *rx[SETTINGS_RX];
+	struct report_options o;
+	char why[256] = "out of memory";
+	int err = settings__options(&a->s, &o, rx, why, sizeof(why));
 
-	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
-		if (!strcmp(text, name[i])) {
-			a->o.granularity = (enum graph_granularity)i;
-			return 0;
-		}
+	settings__free_rx(rx);
+	if (!err && a->param) {
+		err = rx__new(a->param, &rx[0], why, sizeof(why));
+		if (err)
+			argp_error(state, "'%s': %s", a->param, why);
+		settings__free_rx(rx);
 	}
-	argp_error(state,
-		   "--granularity: '%s' is none of functions, filefunctions, files, lines, "
-		   "addresses",
-		   text);
-	return EINVAL;
+	if (err)
+		argp_error(state, "--%s", why);
 }
 
-static int parse_filter(int key, char *arg, struct report_args *a, struct argp_state *state)
+static void check(struct report_job *a, struct argp_state *state)
 {
-	struct filter *f = &a->o.filter;
+	if (!a->from.files.n)
+		argp_error(state, "no profile file given");
+	if (a->from.survivors && a->from.bases.n)
+		argp_error(state, "--survivors and --base exclude each other");
+	if (a->from.normalize && !a->from.bases.n)
+		argp_error(state, "--normalize needs --base or --diff-base");
+	for (size_t i = 0; i < a->graphs.n; i++) {
+		if (!picture__format(a->graphs.name[i]))
+			argp_error(state,
+				   "--graph: the name '%s' has none of the endings .svg .png .pdf "
+				   ".ps .gif .dot",
+				   a->graphs.name[i]);
+	}
+	if (a->mode == JOB_HISTOGRAMS &&
+	    (report_job__is_filtered(a) || a->from.bases.n || a->from.survivors))
+		argp_error(state, "--histograms are of everything: no filter, no --base");
+	if (a->mode == JOB_VERDICTS && a->from.files.n != 1)
+		argp_error(state, "--verdicts reads one recording");
+	check_expressions(a, state);
+}
+
+static void check_http(const struct report_job *a, struct argp_state *state)
+{
+	if (a->mode != JOB_DEFAULT || report_job__is_filtered(a) || a->from.bases.n ||
+	    a->from.survivors || a->outputs.n || a->graphs.n)
+		argp_error(state, "--http takes files alone: reports, filters and differences are "
+				  "chosen on the page");
+}
+
+static error_t parse_other(int key, char *arg, struct report_job *a, struct argp_state *state)
+{
+	struct recording_window *w = &a->from.window;
 
 	switch (key) {
-	case OPT_FOCUS: return set_rx(a, 1, "focus", arg, &f->focus, state);
-	case OPT_IGNORE: return set_rx(a, 2, "ignore", arg, &f->ignore, state);
-	case OPT_HIDE: return set_rx(a, 3, "hide", arg, &f->hide, state);
-	case OPT_SHOW: return set_rx(a, 4, "show", arg, &f->show, state);
-	case OPT_SHOW_FROM: return set_rx(a, 5, "show-from", arg, &f->show_from, state);
-	case OPT_TAG_FOCUS: f->tag_focus = arg; return 0;
-	case OPT_TAG_IGNORE: f->tag_ignore = arg; return 0;
+	case OPT_VERSION: puts("memwatch " MEMWATCH_VERSION); exit(EXIT_DONE);
+	case 'q': log__set_level(LOG_ERROR); return 0;
+	case 'v': log__set_level(LOG_DEBUG); return 0;
+	case 'o': return -open__add(&a->outputs, arg);
+	case OPT_GRAPH: return -open__add(&a->graphs, arg);
+	case OPT_REPORT_FILE: a->file = arg; return 0;
+	case OPT_NODE_FRACTION: return set_variable(a, key, "nodefraction", arg, state);
+	case OPT_EDGE_FRACTION: return set_variable(a, key, "edgefraction", arg, state);
+	case OPT_UNIT: return set_unit(a, arg, state);
+	case OPT_DIFF_BASE: a->from.diff_base = true; return -open__add(&a->from.bases, arg);
+	case OPT_BASE: return -open__add(&a->from.bases, arg);
+	case OPT_NORMALIZE: a->from.normalize = true; return 0;
+	case OPT_SURVIVORS: a->from.survivors = arg; return 0;
+	case OPT_PID:
+		w->pid = usage__count(state, "--pid", arg, 1, INT32_MAX, "process ID");
+		return 0;
+	case OPT_FROM:
+		w->from_ns = usage__time(state, "--from", arg, 0);
+		w->has_from = true;
+		return 0;
+	case OPT_TO:
+		w->to_ns = usage__time(state, "--to", arg, 0);
+		w->has_to = true;
+		return 0;
+	case OPT_LEAK_AFTER:
+		w->leak_after_s = (double)usage__time(state, "--leak-after", arg, 0) / 1e9;
+		return 0;
+	case ARGP_KEY_ARG: return -open__add(&a->from.files, arg);
 	}
 	return ARGP_ERR_UNKNOWN;
 }
 
-static bool is_filtered(const struct report_args *a)
-{
-	const struct filter *f = &a->o.filter;
-
-	return f->focus || f->ignore || f->hide || f->show || f->show_from || f->tag_focus ||
-	       f->tag_ignore;
-}
-
-static void check(struct report_args *a, struct argp_state *state)
-{
-	if (!a->files.n)
-		argp_error(state, "no profile file given");
-	if (a->survivors && a->bases.n)
-		argp_error(state, "--survivors and --base exclude each other");
-	for (size_t i = 0; i < a->outputs.n; i++) {
-		if (!output__known(a->outputs.name[i]))
-			argp_error(state, "-o: the name '%s' has none of the endings %s",
-				   a->outputs.name[i], output__endings());
-	}
-	for (size_t i = 0; i < a->graphs.n; i++) {
-		if (!callgraph__known(a->graphs.name[i]))
-			argp_error(state,
-				   "--graph: the name '%s' has none of the endings .svg .png .dot",
-				   a->graphs.name[i]);
-	}
-	if (a->mode == MODE_HISTOGRAMS && (is_filtered(a) || a->bases.n || a->survivors))
-		argp_error(state, "--histograms are of everything: no filter, no --base");
-	if (a->mode == MODE_VERDICTS && a->files.n != 1)
-		argp_error(state, "--verdicts reads one recording");
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	struct report_args *a = state->input;
+	struct report_args *r = state->input;
+	struct report_job *a = &r->job;
+	error_t err;
 
-	switch (key) {
-	case OPT_TOP: set_mode(a, MODE_TOP, state); return set_top(a, arg, state);
-	case OPT_CUM: a->o.cum = true; return 0;
-	case OPT_TREE: return set_mode(a, MODE_TREE, state);
-	case OPT_PEEK:
-		set_mode(a, MODE_PEEK, state);
-		return set_rx(a, 0, "peek", arg, &a->o.symbol, state);
-	case OPT_LIST:
-		set_mode(a, MODE_LIST, state);
-		return set_rx(a, 0, "list", arg, &a->o.symbol, state);
-	case OPT_TRACES: return set_mode(a, MODE_TRACES, state);
-	case OPT_RAW: return set_mode(a, MODE_RAW, state);
-	case OPT_JSON: return set_mode(a, MODE_JSON, state);
-	case OPT_LEDGER: return set_mode(a, MODE_LEDGER, state);
-	case OPT_VERSION: puts("memwatch " MEMWATCH_VERSION); exit(EXIT_DONE);
-	case 'q': log__set_level(LOG_ERROR); return 0;
-	case 'v': log__set_level(LOG_DEBUG); return 0;
-	case 'o': return add_name(&a->outputs, arg);
-	case OPT_NODE_FRACTION:
-		return set_fraction("node-fraction", arg, &a->o.node_fraction, state);
-	case OPT_EDGE_FRACTION:
-		return set_fraction("edge-fraction", arg, &a->o.edge_fraction, state);
-	case OPT_SAMPLE_INDEX: a->sample_index = arg; return 0;
-	case OPT_UNIT: return set_unit(a, arg, state);
-	case OPT_GRANULARITY: return set_granularity(a, arg, state);
-	case OPT_DIFF_BASE: a->diff_base = true; return add_name(&a->bases, arg);
-	case OPT_BASE: return add_name(&a->bases, arg);
-	case OPT_SURVIVORS: a->survivors = arg; return 0;
-	case OPT_SOURCE_PATH: a->o.source_path = arg; return 0;
-	case OPT_TRIM_PATH: a->o.trim_path = arg; return 0;
-	case OPT_VERDICTS: set_mode(a, MODE_VERDICTS, state); return set_top(a, arg, state);
-	case OPT_PID: return set_pid(a, arg, state);
-	case OPT_FROM:
-	case OPT_TO: return set_moment(a, key, arg, state);
-	case OPT_HISTOGRAMS: return set_mode(a, MODE_HISTOGRAMS, state);
-	case OPT_LEAK_AFTER: return set_leak_after(a, arg, state);
-	case OPT_GRAPH: return add_name(&a->graphs, arg);
-	case ARGP_KEY_ARG: return add_name(&a->files, arg);
-	case ARGP_KEY_END: check(a, state); return 0;
-	}
-	return parse_filter(key, arg, a, state);
-}
-
-static void free_profiles(struct profile **p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		profile__free(p[i]);
-	free(p);
-}
-
-static bool any_negative(const struct profile *p)
-{
-	for (size_t i = 0; i < p->nsamples; i++) {
-		for (size_t k = 0; k < p->nvalues; k++) {
-			if (p->samples[i].value[k] < 0)
-				return true;
-		}
-	}
-	return false;
-}
-
-/*
- * pprof merges even a single profile with itself: equal samples become one, everything is
- * renumbered. Sums over samples do not show it unless values of opposite sign meet or comments
- * repeat, so where only sums are printed the work is left out.
- */
-static bool same_when_merged(const struct profile *p)
-{
-	if (p->ncomments > 16)
-		return false;
-	for (size_t i = 0; i < p->ncomments; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (p->comments[i] == p->comments[j])
-				return false;
-		}
-	}
-	return !any_negative(p);
-}
-
-/* Reads and merges. */
-/* Says which processes there are where the wanted one is not. */
-static int keep_process(struct profile *p, uint32_t pid, const char *path)
-{
-	struct process *list = calloc(PROCESSES_MAX, sizeof(*list));
-	size_t n = list ? processes__list(p, list) : 0;
-	int err = !list ? -ENOMEM : !n && p->pid == pid ? 0 : processes__keep(p, pid);
-
-	if (err)
-		log_error("no process %u in '%s'%s", pid, path, n ? "; it has:" : "");
-	for (size_t i = 0; err && i < n && i < 20; i++)
-		log_error("  %u %s", list[i].pid, list[i].comm);
-	free(list);
-	return err;
-}
-
-static int load(const struct type_names *files, const struct recording_window *window, bool compact,
-		struct profile **ret)
-{
-	struct profile **p = calloc(files->n, sizeof(*p));
-	const char *reason;
-	char why[256];
-	int err = p ? 0 : -ENOMEM;
-
-	for (size_t i = 0; i < files->n && !err; i++) {
-		err = load__file_window(files->name[i], window, &p[i], why, sizeof(why));
-		if (err)
-			log_error("failed to read '%s': %s", files->name[i], why);
-		else if (window && window->pid)
-			err = keep_process(p[i], window->pid, files->name[i]);
-	}
-	if (!err && files->n == 1 && !compact && same_when_merged(p[0])) {
-		*ret = p[0];
-		free(p);
+	if (key == OPT_HTTP) {
+		r->listen = arg ?: "";
 		return 0;
 	}
-	if (!err) {
-		err = merge__profiles(p, files->n, ret, &reason);
-		if (err)
-			log_error("failed to merge the files: %s", reason);
+	if (key == ARGP_KEY_END) {
+		check(a, state);
+		if (r->listen)
+			check_http(a, state);
+		return 0;
 	}
-	free_profiles(p, p ? files->n : 0);
-	return err;
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
+		if (variables[i].key == key)
+			return set_variable(a, key, variables[i].name, arg, state);
+	}
+	err = set_mode(a, key, arg, state);
+	return err == ARGP_ERR_UNKNOWN ? parse_other(key, arg, a, state) : err;
 }
 
-static int subtract(struct report_args *a, struct profile **p)
+static int run(struct report_args *r)
 {
-	struct profile *both[2] = {*p, NULL}, *diff;
-	const char *why = "out of memory";
-	int err = load(&a->bases, NULL, true, &both[1]);
+	struct open_names *files = &r->job.from.files;
 
-	if (err)
-		return err;
-	if (a->diff_base)
-		err = merge__label(both[1], "pprof::base", "true");
-	merge__negate(both[1]);
-	err = err ? err : merge__profiles(both, 2, &diff, &why);
-	profile__free(both[1]);
-	if (err) {
-		log_error("failed to compare the files: %s", why);
-		return err;
-	}
-	profile__free(*p);
-	*p = diff;
-	return 0;
-}
-
-static int survive(struct report_args *a, struct profile **p)
-{
-	struct type_names one = {.name = (char **)&a->survivors, .n = 1};
-	struct profile *then, *result;
-	const char *why = "out of memory";
-	int err = load(&one, NULL, true, &then);
-
-	if (err)
-		return err;
-	err = merge__survivors(then, *p, &result, &why);
-	profile__free(then);
-	if (err) {
-		log_error("failed to compare '%s' with '%s': %s", a->survivors, a->files.name[0],
-			  why);
-		return err;
-	}
-	profile__free(*p);
-	*p = result;
-	return 0;
-}
-
-/* pprof gives a profile without mappings an empty one. */
-static int fake_mapping(struct profile *p)
-{
-	struct profile_mapping m = {0};
-	uint32_t id;
-	int err = p->nmappings ? 0 : profile__mapping(p, &m, &id);
-
-	if (err || p->nmappings > 1 || p->mappings[0].file || p->mappings[0].limit)
-		return err;
-	for (size_t i = 0; i < p->nlocations; i++)
-		p->locations[i].mapping = 0;
-	return 0;
-}
-
-static int find_type(const struct profile *p, const char *name)
-{
-	char *end;
-	long i;
-	int type;
-
-	if (name && *name) {
-		i = strtol(name, &end, 10);
-		if (!*end)
-			return i >= 0 && (size_t)i < p->nvalues ? (int)i : -ENOENT;
-	}
-	type = profile__find_type(p, name);
-	return type;
-}
-
-static void no_such_type(const struct profile *p, const char *name)
-{
-	char text[512] = "";
-	size_t n = 0;
-
-	for (size_t i = 0; i < p->nvalues && n < sizeof(text); i++)
-		n += snprintf(text + n, sizeof(text) - n, "%s%.60s", i ? ", " : "",
-			      profile__text(p, p->sample_type[i].type));
-	log_error("--sample-index: '%s' is none of %s", name ? name : "", text);
-}
-
-static void warn_unmatched(unsigned bits)
-{
-	static const char *const name[] = {"focus",	"ignore",    "hide",	  "show",
-					   "show-from", "tag-focus", "tag-ignore"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
-		if (bits & 1u << i)
-			log_warn("--%s matched nothing", name[i]);
-	}
-}
-
-/* The files of -o get the profile with the filters applied, all frames included. */
-static int convert(const struct report_args *a, struct profile *p, int type)
-{
-	struct report r;
-	unsigned unmatched;
-	char why[200] = "out of memory";
-	int failed = 0, err;
-
-	if (is_filtered(a)) {
-		err = report__begin(&r, p, &a->o, &unmatched, why, sizeof(why));
-		if (err) {
-			log_error("failed to filter: %s", why);
-			return err;
-		}
-	}
-	for (size_t i = 0; i < a->outputs.n; i++) {
-		err = output__write_type(p, a->outputs.name[i], type);
-		if (!err)
-			continue;
-		failed = err;
-		log_error("failed to write '%s': %s", a->outputs.name[i], outfile__strerror(err));
-	}
-	for (size_t i = 0; i < a->graphs.n; i++) {
-		double node = a->o.node_fraction >= 0 ? a->o.node_fraction : 0.005;
-		double edge = a->o.edge_fraction >= 0 ? a->o.edge_fraction : 0.001;
-
-		err = callgraph__save(a->graphs.name[i], p, type, node, edge);
-		if (!err)
-			continue;
-		failed = err;
-		log_error("failed to draw '%s': %s", a->graphs.name[i],
-			  err == -ENOPKG ? "graphviz's dot is not installed (package graphviz)"
-					 : outfile__strerror(err));
-	}
-	return failed;
-}
-
-/* Prints nothing, no header either, when no function matches: as pprof. */
-static int peek(struct report *r)
-{
-	cleanup_free char *text = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&text, &len);
-	int err = f ? report__tree(r, f) : -ENOMEM;
-
-	if (f && fclose(f) && !err)
-		err = -ENOMEM;
-	if (!err && (fwrite(text, 1, len, stdout) != len || fflush(stdout)))
-		err = errno ? -errno : -EIO;
-	return err;
-}
-
-static int print(const struct report_args *a, struct report *r)
-{
-	int err;
-
-	switch (a->mode) {
-	case MODE_TREE: return report__tree(r, stdout);
-	case MODE_PEEK: return peek(r);
-	case MODE_LIST: return report__list(r, stdout);
-	case MODE_TRACES: return report__traces(r, stdout);
-	case MODE_RAW: return report__raw(r, stdout);
-	case MODE_TOP: return report__top(r, stdout);
-	case MODE_JSON:
-		err = json__write(stdout, r->p);
-		return err ? err : fflush(stdout) ? -errno : 0;
-	case MODE_LEDGER:
-		err = ledger_out__profile(stdout, r->p, "");
-		return err ? err : fflush(stdout) ? -errno : 0;
-	case MODE_HISTOGRAMS:
-	case MODE_VERDICTS:
-	case MODE_DEFAULT: break;
-	}
-	if (r->o.top < 0)
-		r->o.top = 10;
-	err = report__top(r, stdout);
-	report__books(r->p, stdout);
-	err = err ? err : ledger_out__profile(stdout, r->p, "\n");
-	return err ? err : fflush(stdout) ? -errno : 0;
-}
-
-static int show_histograms(const struct profile *p)
-{
-	if (!p->hist_total) {
-		log_error("no histograms in this file: recordings (memwatch --record) and "
-			  "memwatch's .json have them");
-		return -ENOENT;
-	}
-	hist_out__text(stdout, p, HIST_OUT_BAR);
-	return fflush(stdout) ? -errno : 0;
-}
-
-static int show(struct report_args *a, struct profile *p)
-{
-	char why[200] = "out of memory";
-	unsigned unmatched;
-	struct report r;
-	/* JSON is for programs: all frames. */
-	int err = a->mode == MODE_JSON ? 0 : filter__drop_frames(p);
-
-	if (a->mode == MODE_HISTOGRAMS)
-		return err && err != -EINVAL ? err : show_histograms(p);
-
-	if (err == -EINVAL)
-		log_warn("the profile's drop_frames is no valid expression: all frames are shown");
-	else if (err)
-		return err;
-	err = report__begin(&r, p, &a->o, &unmatched, why, sizeof(why));
-	if (err) {
-		log_error("failed to filter: %s", why);
-		return err;
-	}
-	warn_unmatched(unmatched);
-	err = print(a, &r);
-	if (err == -ENOENT)
-		log_error("no function matches '%s'", rx__pattern(a->o.symbol));
-	else if (err && err != -EPIPE)
-		log_error("failed to print the report: %s", strerror(-err));
-	return err;
-}
-
-static int verdicts(const struct report_args *a)
-{
-	cleanup_free char *buf = NULL;
-	const char *path = a->files.name[0], *reason = "";
-	char why[256];
-	size_t len;
-	int err = load__bytes(path, &buf, &len, why, sizeof(why));
-
-	if (!err && !record__is(buf, len)) {
-		err = -EBADMSG;
-		snprintf(why, sizeof(why), "--verdicts needs a recording (memwatch --record FILE)");
-	} else if (!err) {
-		err = recording__verdicts(stdout, buf, len, &a->window,
-					  a->o.top < 0 ? 20 : a->o.top, &reason);
-		snprintf(why, sizeof(why), "%s", reason);
-	}
-	if (err && err != -EPIPE)
-		log_error("failed to read '%s': %s", path, why);
-	return err ? EXIT_FAILED : EXIT_DONE;
-}
-
-static int report(struct report_args *a)
-{
-	/* These print what merging changes: order, numbers and duplicates of samples. */
-	bool compact = a->mode == MODE_RAW || a->mode == MODE_TRACES || a->mode == MODE_JSON ||
-		       a->bases.n || a->survivors || a->outputs.n || a->graphs.n ||
-		       a->o.granularity == GRAPH_ADDRESSES;
-	bool text = a->mode != MODE_DEFAULT || !(a->outputs.n || a->graphs.n);
-	struct profile *p = NULL, *copy = NULL;
-	const char *why;
-	int err = load(&a->files, &a->window, compact, &p);
-
-	if (!err && is_filtered(a))
-		profile__drop_hists(p); /* they are of everything */
-	if (!err && a->bases.n)
-		err = subtract(a, &p);
-	if (!err && a->survivors)
-		err = survive(a, &p);
-	if (!err) {
-		a->o.type = find_type(p, a->sample_index);
-		if (a->o.type < 0) {
-			no_such_type(p, a->sample_index);
-			profile__free(p);
-			return EXIT_USAGE;
-		}
-	}
-	if (!err && (a->outputs.n || a->graphs.n)) {
-		err = merge__profiles(&p, 1, &copy, &why);
-		err = err ? err : convert(a, copy, a->o.type);
-		profile__free(copy);
-	}
-	if (!err && a->mode == MODE_LEDGER && !p->nledgers) {
-		log_error("no ledger in '%s': 'memwatch -p PID --ledger -o FILE.json' puts one "
-			  "into the profile",
-			  a->files.name[0]);
-		err = -ENOENT;
-	} else if (!err && text) {
-		err = fake_mapping(p);
-		err = err ? err : show(a, p);
-	}
-	profile__free(p);
-	return err ? EXIT_FAILED : EXIT_DONE;
-}
-
-/* "--top 20" as well as "--top=20": a number behind --top is its argument. */
-static char **join_top(int *argc, char **argv)
-{
-	char **out = calloc(*argc + 1, sizeof(*out));
-	int n = 0;
-
-	for (int i = 0; out && i < *argc; i++) {
-		const char *next = i + 1 < *argc ? argv[i + 1] : "";
-
-		if ((!strcmp(argv[i], "--top") || !strcmp(argv[i], "--verdicts")) && *next &&
-		    !next[strspn(next, "0123456789")]) {
-			if (asprintf(&out[n++], "%s=%s", argv[i], next) < 0)
-				return NULL;
-			i++;
-		} else {
-			out[n++] = strdup(argv[i]);
-		}
-	}
-	*argc = n;
-	return out;
+	return r->listen ? page_server__files(files->name, files->n, r->listen)
+			 : report_job__run(&r->job);
 }
 
 int cmd_report(int argc, char **argv)
 {
-	struct report_args a = {.o = {.top = -1, .node_fraction = -1, .edge_fraction = -1},
-				.window.leak_after_s = TREND_LEAK_AFTER_S};
+	struct report_args r = {
+		.job = {.kind = REPORT_KINDS, .from.window.leak_after_s = TREND_LEAK_AFTER_S}};
 	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
 	struct argp argp = {options, parse, "FILE...", doc, children, NULL, NULL};
-	char **joined, name[] = "memwatch report";
+	char **words, *name = strdup("memwatch report");
 	int rc;
 
-	argp_err_exit_status = EXIT_USAGE;
-	joined = join_top(&argc, argv);
-	if (!joined)
+	words = spelling__translate(&argc, argv);
+	if (!words || !name || settings__init(&r.job.s))
 		return EXIT_FAILED;
-	free(joined[0]);
-	joined[0] = name;
-	rc = argp_parse(&argp, argc, joined, 0, NULL, &a) ? EXIT_USAGE
-	     : privilege__keep(PRIVILEGE(READ) | PRIVILEGE(FILES) |
-			       (a.graphs.n ? PRIVILEGE(EXEC) : 0))
-		     ? EXIT_FAILED
-	     : a.mode == MODE_VERDICTS ? verdicts(&a)
-				       : report(&a);
-	for (size_t i = 0; i < ARRAY_SIZE(a.rx); i++)
-		rx__free(a.rx[i]);
-	free(a.files.name);
-	free(a.bases.name);
-	free(a.outputs.name);
-	free(a.graphs.name);
-	for (int i = 1; i < argc; i++)
-		free(joined[i]);
-	free(joined);
+	free(words[0]);
+	words[0] = name;
+	usage__parse(&argp, argc, words, 0, &r);
+	rc = run(&r);
+	report_job__fini(&r.job);
+	spelling__free(words);
 	return rc;
 }

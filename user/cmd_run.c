@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "core/exit.h"
+#include "core/usage.h"
 #include "core/log.h"
 #include "run/attach.h"
 #include "run/hold.h"
+#include "run/live_page.h"
 #include "run/monitor.h"
 #include "sys/privilege.h"
 #include "sys/signals.h"
@@ -18,8 +20,7 @@ static const char doc[] =
 	"Start a command and profile it from its first allocation.\v"
 	"The command is held after each exec and at each library that the dynamic linker loads, "
 	"until the probes are in; between them it runs freely. With --follow its children are "
-	"held too. Options end at the command; '--' ends them for "
-	"sure.\n\n"
+	"held too. Options end at the command; '--' ends them for sure.\n\n"
 	"  sudo memwatch run --exact -o heap.pb.gz -- ./server --port 80\n\n"
 	"Exit status: the command's own; 128+N if signal N ended it; 126 and 127 as in a shell if "
 	"it "
@@ -37,8 +38,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT: state->child_inputs[0] = &o->attach; return 0;
 	case ARGP_KEY_END:
-		if (o->attach.fast)
-			argp_error(state, "--fast is for attaching to a running process (-p PID)");
+		if (o->attach.fast && (o->attach.sample_bytes <= 1 || o->attach.faults))
+			argp_error(state,
+				   "--fast samples allocations: not with --exact or --faults");
 		return 0;
 	case ARGP_KEY_ARGS:
 		o->command = state->argv + state->next;
@@ -70,6 +72,7 @@ int cmd_run(int argc, char **argv)
 	struct run_options o = {.command = NULL};
 	struct monitor *m = NULL;
 	struct attach *attach = NULL;
+	struct live_page *page = NULL;
 	struct hold *h = NULL;
 	int err, status;
 
@@ -77,10 +80,11 @@ int cmd_run(int argc, char **argv)
 	cmd_tuning(&o.attach.tuning);
 	o.attach.shares_terminal = true;
 	o.attach.from_start = true;
-	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
+	usage__parse(&argp, argc, argv, ARGP_IN_ORDER, &o);
 	signals__block();
 	status = hold__fork(o.command, &h); /* as its caller would start it, with all privileges */
+	if (!status && o.attach.http)
+		status = live_page__start(o.attach.http, &page);
 	if (!status)
 		status = attach__prepare(&o.attach, PRIVILEGE(SIGNAL) | PRIVILEGE(TRACE));
 	if (!status)
@@ -93,13 +97,16 @@ int cmd_run(int argc, char **argv)
 		err = monitor__new(&o.attach, attach, &m);
 		if (!err)
 			err = monitor__serve(m, hold__fd(h), serve, h);
+		if (!err)
+			monitor__show(m, page);
 		status = err ? EXIT_FAILED : monitor__run(m);
 		if (m)
 			status = command_status(h, m, status);
 	}
 	monitor__free(m);
+	live_page__free(page);
 	hold__free(h);
 	attach__close(attach);
-	alert_options__clear(&o.attach.alert);
+	attach_options__clear(&o.attach);
 	return status;
 }

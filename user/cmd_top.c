@@ -8,6 +8,7 @@
 
 #include "cmd.h"
 #include "core/exit.h"
+#include "core/usage.h"
 #include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
@@ -16,12 +17,17 @@
 #include "format/timeline_file.h"
 #include "run/attach.h"
 #include "run/monitor.h"
+#include "run/pid_option.h"
 #include "run/top_run.h"
 #include "snapshot/heapwalk.h"
 #include "sys/outfile.h"
+#include "sys/chooser.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
 #include "top/top.h"
+
+#define MAX_CHOSEN \
+	256 /* timelines of those that match a selector: a service may restart for ever */
 
 struct options {
 	uint64_t interval_ns, duration_ns, iterations;
@@ -46,11 +52,18 @@ enum {
 	OPT_CMDLINE,
 	OPT_TIMELINE,
 	OPT_LEDGER,
-	OPT_FAULTS
+	OPT_FAULTS,
+	OPT_ALLOW_SIGNALS
 };
 
+static bool names_some(const struct options *o)
+{
+	return o->npids || o->faults.selector;
+}
+
 static const struct argp_option option_list[] = {
-	{"pid", 'p', "PID", 0, "only this process; may repeat", 0},
+	{"pid", 'p', "PID", 0,
+	 "only this process, by its number or its name where only one has it; may repeat", 0},
 	{"interval", 'i', "TIME", 0, "time between two refreshes (default 2s)", 0},
 	{"duration", 'd', "TIME", 0, "stop after this time", 0},
 	{"iterations", 'n', "N", 0, "stop after N refreshes", 0},
@@ -66,8 +79,11 @@ static const struct argp_option option_list[] = {
 	{"top", OPT_TOP, "N", 0, "rows shown (default: what fits, 40 as text, all as JSON)", 0},
 	{"full-command", OPT_CMDLINE, NULL, 0, "command lines instead of names", 0},
 	{"timeline", OPT_TIMELINE, "FILE", 0,
-	 "record VIRT and RSS over time: .csv, .json, .svg, .html (of -p, else of all)", 0},
-	{"ledger", OPT_LEDGER, NULL, 0, "with -p: where every resident byte belongs, once", 0},
+	 "record VIRT and RSS over time: .csv, .json, .svg, .html (of -p and the like, else of "
+	 "all)",
+	 0},
+	{"ledger", OPT_LEDGER, NULL, 0,
+	 "with -p or the like: where every resident byte belongs, once", 0},
 	{"faults", OPT_FAULTS, "N", OPTION_ARG_OPTIONAL,
 	 "which stacks make pages resident, of -p or of all processes, by every N-th page fault "
 	 "(default 1024)",
@@ -76,92 +92,72 @@ static const struct argp_option option_list[] = {
 	 "with --faults: write the profile at the end (.pb.gz, .folded, .svg, .html, .json, .txt)",
 	 0},
 	{"kernel-threads", OPT_KTHREADS, NULL, 0, "kernel threads too", 0},
+	{"allow-signals", OPT_ALLOW_SIGNALS, NULL, 0,
+	 "keys of the full-screen view may change processes: X and F9 send signals, F7 and F8 set "
+	 "nice values",
+	 0},
 	{"no-bpf", OPT_NO_BPF, NULL, 0, "read /proc even where BPF works", 0},
 	{0},
 };
 
-static int parse_number(const char *arg, uint64_t max, uint64_t *ret)
-{
-	char *end;
-	unsigned long long v;
-
-	errno = 0;
-	v = strtoull(arg, &end, 10);
-	if (errno || !*arg || *arg == '-' || *end || v > max)
-		return -EINVAL;
-	*ret = v;
-	return 0;
-}
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
-	uint64_t n;
 
 	switch (key) {
 	case 'p':
-		if (parse_number(arg, INT32_MAX, &n) || !n)
-			argp_error(state, "'%s' is no process id", arg);
 		if (array_reserve(o->pids, o->pids_cap, o->npids + 1))
 			return ENOMEM;
-		o->pids[o->npids++] = n;
+		o->pids[o->npids] = (uint32_t)pid_option__parse(state, arg);
+		o->npids++;
 		break;
-	case 'i':
-		if (units__parse_time(arg, &o->interval_ns) || o->interval_ns < 10000000)
-			argp_error(state, "'%s' is no interval (10ms at least)", arg);
-		break;
-	case 'd':
-		if (units__parse_time(arg, &o->duration_ns) || !o->duration_ns)
-			argp_error(state, "'%s' is no duration", arg);
-		break;
+	case 'i': o->interval_ns = usage__time(state, "--interval", arg, 10000000); break;
+	case 'd': o->duration_ns = usage__time(state, "--duration", arg, 1000000); break;
 	case 'n':
-		if (parse_number(arg, UINT32_MAX, &o->iterations) || !o->iterations)
-			argp_error(state, "'%s' is no number of refreshes", arg);
+		o->iterations = usage__count(state, "--iterations", arg, 1, UINT32_MAX,
+					     "number of refreshes");
 		break;
 	case OPT_TOP:
-		if (parse_number(arg, UINT32_MAX, &n))
-			argp_error(state, "'%s' is no number of rows", arg);
-		o->rows = n;
+		o->rows = usage__count(state, "--top", arg, 0, UINT32_MAX, "number of rows");
 		break;
 	case OPT_SORT:
-		if (top_view__sort_by_name(arg) < 0)
-			argp_error(state, "'%s' is no sort key", arg);
+		usage__choice(state, "--sort", arg, top_view__sort_names(), SORT_KEYS, "sort key");
 		o->sort = arg;
 		break;
 	case OPT_TIMELINE:
-		if (!timeline_file__known(arg))
-			argp_error(state, "'%s' must end in .csv, .json, .svg or .html", arg);
-		o->timeline = arg;
+		usage__file(state, "--timeline", arg, ".csv .json .svg .html", &o->timeline);
 		break;
 	case OPT_FILTER: o->filter = arg; break;
 	case OPT_FAULTS:
 		o->faults.faults = true;
-		if (arg) {
-			if (parse_number(arg, 1 << 24, &n) || !n)
-				argp_error(state, "'%s' is no number of page faults", arg);
-			o->faults.fault_period = n;
-		}
+		if (arg)
+			o->faults.fault_period = (uint32_t)usage__count(
+				state, "--faults", arg, 1, 1 << 24, "number of page faults");
 		break;
 	case 'o':
-		if (!output__known(arg))
-			argp_error(state, "output '%s': the name must end in one of %s", arg,
-				   output__endings());
+		usage__file(state, "--output", arg, output__endings(), NULL);
 		if (o->faults.noutputs == ATTACH_MAX_OUTPUTS)
-			argp_error(state, "more than %d outputs", ATTACH_MAX_OUTPUTS);
+			argp_error(state, "--output: more than %d", ATTACH_MAX_OUTPUTS);
 		o->faults.outputs[o->faults.noutputs++] = arg;
 		break;
 	case OPT_LEDGER: o->ledger = true; break;
-	case ARGP_KEY_INIT: state->child_inputs[0] = &o->faults.alert; break;
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->faults.alert;
+		state->child_inputs[2] = &o->faults.selector;
+		break;
 	case ARGP_KEY_END:
-		if (rules__any(&o->faults.alert.rules) && !o->npids)
-			argp_error(state, "--alert-... needs -p PID");
+		if (rules__any(&o->faults.alert.rules) && !names_some(o))
+			argp_error(state, "--alert-... needs -p PID, --unit, --cgroup, --name or "
+					  "--container");
 		if (o->faults.noutputs && !o->faults.faults)
 			argp_error(state, "-o needs --faults");
 		if (o->faults.faults && o->npids > ATTACH_MAX_PIDS)
 			argp_error(state, "more than %d processes", ATTACH_MAX_PIDS);
-		if (o->ledger && !o->npids)
-			argp_error(state, "--ledger needs -p PID");
+		if (o->ledger && !names_some(o))
+			argp_error(state, "--ledger needs -p PID, --unit, --cgroup, --name or "
+					  "--container");
 		break;
+	case OPT_ALLOW_SIGNALS: o->faults.allow_signals = true; break;
 	case OPT_PLAIN: o->plain = true; break;
 	case OPT_JSON: o->json = true; break;
 	case OPT_TREE: o->tree = true; break;
@@ -175,8 +171,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static const struct argp_child children[] = {
-	{&alert_options_argp, 0, NULL, 0}, {&output_mode_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&alert_options_argp, 0, NULL, 0},
+					     {&output_mode_argp, 0, NULL, 0},
+					     {&selector_options_argp, 0, NULL, 0},
+					     {0}};
 
 static const struct argp argp = {
 	option_list,
@@ -196,13 +194,20 @@ static int start_timeline(struct top *t, const struct options *o)
 	struct proc_timeline_opts topts = {
 		.interval_ns = o->interval_ns,
 		.external = true,
-		.all = !o->npids,
-		.max_rows = o->npids ? 0 : 512,
+		.all = !names_some(o),
+		.max_rows = names_some(o) ? 0 : 512,
+		.max_processes = o->faults.selector ? MAX_CHOSEN : 0,
 	};
 	int err;
 
 	if (!o->timeline)
 		return EXIT_DONE;
+	err = outfile__check(o->timeline);
+	if (err) {
+		log_error("--timeline: '%s' cannot be written: %s", o->timeline,
+			  outfile__strerror(err));
+		return EXIT_FAILED;
+	}
 	err = proc_timeline__new(&topts, &t->timeline);
 	for (size_t i = 0; i < o->npids && !err; i++)
 		err = proc_timeline__add(t->timeline, o->pids[i]);
@@ -221,9 +226,10 @@ static int set_up(struct top *t, const struct options *o, bool text)
 		.peaks = true,
 		.kthreads = o->kthreads || !text || o->npids,
 		.no_bpf = o->no_bpf,
-		.pids = (const pid_t *)o->pids,
-		.npids = o->npids,
+		.pids = o->faults.selector ? NULL : (const pid_t *)o->pids,
+		.npids = o->faults.selector ? 0 : o->npids,
 	};
+	char why[128];
 	int err, status;
 
 	table__init(&t->table);
@@ -231,6 +237,7 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	t->interval_ns = o->interval_ns;
 	t->duration_ns = o->duration_ns;
 	t->tuning = o->faults.tuning;
+	t->allow_signals = o->faults.allow_signals;
 	t->max_ticks = o->iterations;
 	t->rows = o->rows != SIZE_MAX ? o->rows : o->json ? 0 : 40;
 	t->view.sort = o->sort ? top_view__sort_by_name(o->sort) : SORT_RSS;
@@ -238,10 +245,11 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	t->view.tree = o->tree;
 	t->view.full_command = o->full_command;
 	t->view.pids = o->pids;
-	t->wants_stacks = o->npids && o->npids <= ATTACH_MAX_PIDS && !o->no_bpf;
+	t->wants_stacks = names_some(o) && o->npids <= ATTACH_MAX_PIDS && !o->no_bpf;
 	t->view.npids = o->npids;
-	if (top_view__set_filter(&t->view, o->filter)) {
-		log_error("'%s' is no regular expression", o->filter);
+	t->view.only_chosen = o->faults.selector != NULL;
+	if (top_view__set_filter(&t->view, o->filter, why, sizeof(why))) {
+		log_error("--filter: '%s' is no regular expression: %s", o->filter, why);
 		return EXIT_USAGE;
 	}
 	err = names__new(&t->names);
@@ -260,7 +268,12 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	status = start_timeline(t, o);
 	if (status)
 		return status;
-	status = top__watch(t, &o->faults.alert);
+	status = chosen__new(&(struct chosen_opts){.pids = o->pids,
+						   .npids = o->npids,
+						   .selector = o->faults.selector,
+						   .alert = &o->faults.alert,
+						   .is_screen = !text},
+			     &t->chosen);
 	if (status)
 		return status;
 	return EXIT_DONE;
@@ -300,6 +313,32 @@ static int print_ledger(uint32_t pid, bool json)
 	return err || fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
+static int ledger_of_chosen(void *arg, pid_t pid)
+{
+	struct options *o = arg;
+
+	if (array_reserve(o->pids, o->pids_cap, o->npids + 1))
+		return -ENOMEM;
+	o->pids[o->npids++] = (uint32_t)pid;
+	return 0;
+}
+
+/* Of -p, and of those that match now. */
+static int print_ledgers(struct options *o)
+{
+	int status = EXIT_DONE;
+
+	if (o->faults.selector && chooser__each(o->faults.selector, ledger_of_chosen, o))
+		return EXIT_FAILED;
+	if (!o->npids) {
+		log_error("no process matches");
+		return EXIT_NO_PROCESS;
+	}
+	for (size_t i = 0; i < o->npids && !status; i++)
+		status = print_ledger(o->pids[i], o->json);
+	return status;
+}
+
 /* The page-fault profile is a run of its own: the loop of attach, without probes. */
 static int run_faults(struct options *o)
 {
@@ -312,13 +351,15 @@ static int run_faults(struct options *o)
 	a->interval_ns = o->interval_ns;
 	a->json = o->json;
 	a->timeline = o->timeline;
-	a->faults_all = !o->npids;
+	a->faults_all = !names_some(o);
 	signals__block();
 	status = attach__open(a, &attach);
 	if (status)
 		return status;
 	for (size_t i = 0; i < o->npids && !status; i++)
 		status = attach__add(attach, o->pids[i]);
+	if (!status)
+		attach__choose(attach);
 	if (!status && a->faults_all)
 		log_info("attached to all processes: one page fault in %u is sampled",
 			 observer__opts(attach->observer)->fault_period);
@@ -354,21 +395,19 @@ int cmd_top(int argc, char **argv)
 
 	attach_options__init(&o.faults);
 	cmd_tuning(&o.faults.tuning);
-	argp_err_exit_status = EXIT_USAGE;
-	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
-		return EXIT_USAGE;
+	usage__parse(&argp, argc, argv, 0, &o);
 	status = attach__prepare(&o.faults, 0);
 	if (status)
 		return status;
 	if (o.faults.faults) {
 		status = run_faults(&o);
+		attach_options__clear(&o.faults);
 		free(o.pids);
 		return status;
 	}
 	if (o.ledger) {
-		status = EXIT_DONE;
-		for (size_t i = 0; i < o.npids && !status; i++)
-			status = print_ledger(o.pids[i], o.json);
+		status = print_ledgers(&o);
+		attach_options__clear(&o.faults);
 		free(o.pids);
 		return status;
 	}
@@ -379,7 +418,11 @@ int cmd_top(int argc, char **argv)
 			      : top_run__screen(&t, o.timeline);
 	if (status == EXIT_NO_PROCESS)
 		status = tell_missing(o.pids[0]);
-	top__unwatch(&t);
+	if (status == EXIT_DONE && chosen__never(t.chosen)) {
+		log_error("no process matched");
+		status = EXIT_NO_PROCESS;
+	}
+	chosen__free(t.chosen);
 	top__close_books(&t);
 	if (t.timeline && status == EXIT_DONE)
 		status = top_run__save(&t, o.timeline);
@@ -389,5 +432,6 @@ int cmd_top(int argc, char **argv)
 	table__clear(&t.table);
 	top_view__clear(&t.view); /* owns o.pids */
 	names__free(t.names);
+	attach_options__clear(&o.faults);
 	return status;
 }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cmd_tuning.c - what the environment says of how to observe: for tests, and to work around. */
+/*
+ * cmd_tuning.c - what the environment says: of the user's terminal and places, and of how to
+ * observe (for tests, and to work around). The only reader of the environment; docs/memwatch.1
+ * lists what it knows.
+ */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,24 +11,61 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "core/surroundings.h"
 #include "core/units.h"
 #include "probe/plan.h"
+
+/* NULL where it is empty. */
+static const char *given(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+static const char *given_path(const char *name)
+{
+	const char *value = given(name);
+
+	return value && *value == '/' ? value : NULL;
+}
+
+void cmd_surroundings(void)
+{
+	struct surroundings *s = &surroundings;
+	const char *cpu = given("MEMWATCH_PARSE_CPU"), *memory = given("MEMWATCH_PARSE_MEMORY");
+
+	s->term = given("TERM");
+	s->path = given("PATH");
+	s->home = given_path("HOME");
+	s->state = given_path("XDG_STATE_HOME");
+	s->runtime = given("XDG_RUNTIME_DIR");
+	s->tmp = given("TMPDIR");
+	s->browser = given("BROWSER");
+	s->binaries = given("PPROF_BINARY_PATH");
+	s->debuginfod_urls = given("DEBUGINFOD_URLS");
+	s->has_display = given("DISPLAY") || given("WAYLAND_DISPLAY");
+	s->no_colour = given("NO_COLOR");
+	if (cpu && units__parse_time(cpu, &s->parse_cpu_ns))
+		s->parse_cpu_ns = 0;
+	if (memory && units__parse_size(memory, &s->parse_memory_bytes))
+		s->parse_memory_bytes = 0;
+}
 
 /* Where memwatch keeps what it may lose; NULL: nowhere. */
 static const char *state_dir(void)
 {
 	static char path[PATH_MAX];
-	const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-	const char *chosen = getenv("MEMWATCH_STATE_DIR");
+	const char *chosen = given_path("MEMWATCH_STATE_DIR");
 
-	if (chosen && *chosen == '/')
+	if (chosen)
 		return chosen;
 	if (!geteuid())
 		return "/var/lib/memwatch";
-	if (xdg && *xdg == '/')
-		snprintf(path, sizeof(path), "%s/memwatch", xdg);
-	else if (home && *home == '/')
-		snprintf(path, sizeof(path), "%s/.local/state/memwatch", home);
+	if (surroundings.state)
+		snprintf(path, sizeof(path), "%s/memwatch", surroundings.state);
+	else if (surroundings.home)
+		snprintf(path, sizeof(path), "%s/.local/state/memwatch", surroundings.home);
 	else
 		return NULL;
 	return path;
@@ -32,8 +73,9 @@ static const char *state_dir(void)
 
 void cmd_tuning(struct plan_tuning *ret)
 {
-	const char *method = getenv("MEMWATCH_PROBE"), *stacks = getenv("MEMWATCH_STACKS");
-	const char *bytes = getenv("MEMWATCH_TABLE_BYTES");
+	const char *method = given("MEMWATCH_PROBE"), *stacks = given("MEMWATCH_STACKS");
+	const char *bytes = given("MEMWATCH_TABLE_BYTES");
+	const char *copies = given("MEMWATCH_COPY_BYTES");
 
 	memset(ret, 0, sizeof(*ret));
 	if (method && !strcmp(method, "single"))
@@ -43,5 +85,7 @@ void cmd_tuning(struct plan_tuning *ret)
 	ret->no_tables = stacks && !strcmp(stacks, "fp");
 	if (!bytes || units__parse_size(bytes, &ret->table_bytes))
 		ret->table_bytes = 0;
+	if (!copies || units__parse_size(copies, &ret->copy_bytes))
+		ret->copy_bytes = 0;
 	ret->state_dir = state_dir();
 }
