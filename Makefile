@@ -21,8 +21,8 @@ BPFTOOL ?= $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
 ARCH := $(shell uname -m)
 BPF_ARCH := $(if $(filter aarch64,$(ARCH)),arm64,x86)
 
-PKGS := libbpf libelf libdw zlib liblzma capstone libprotobuf-c jansson ncursesw sqlite3 \
-	libmicrohttpd libcap libseccomp libsystemd libpcre2-8 libgcrypt
+PKGS := libbpf libelf libdw zlib liblzma libzstd capstone libprotobuf-c jansson ncursesw sqlite3 \
+	libmicrohttpd libcap libseccomp libsystemd libpcre2-8 libgcrypt libedit
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
@@ -75,6 +75,7 @@ help:
 	@echo 'check-unit  the tests that need no root, in seconds'
 	@echo 'bench       cost ratios against the peers, side by side (root)'
 	@echo 'soak        10,000 processes, 200 dlopens, 1,000 execs: what memwatch holds stays flat (root)'
+	@echo 'soak-fast   1,000 times --fast into programs under load and out again (root, hours)'
 	@echo 'fuzz        run every fuzz target, FUZZ_SECONDS each (default 60)'
 	@echo 'fmt compdb install uninstall clean'
 
@@ -149,6 +150,7 @@ demo: deps
 	@tools/demo.sh
 
 bench:
+	@tools/deps.sh bench
 	@$(MAKE) --no-print-directory all
 	@tools/bench.sh
 

@@ -22,30 +22,23 @@ trap 'kill "$service" 2>/dev/null || true; wait "$service" 2>/dev/null || true' 
 echo "   running as PID $service: 2000 requests a second, memory grows"
 echo
 
-outputs=(-o "$out/leaky.pb.gz" -o "$out/leaky.folded" -o "$out/leaky.json")
-also() { # also OPTION FILE: if this build knows the option
-	if build/memwatch -p --help 2>/dev/null | grep -q -- "$1\b"; then outputs+=("$1" "$2"); fi
-}
-also --timeline "$out/timeline.svg"
-also --timeline "$out/timeline.csv"
-
+outputs=(-o "$out/leaky.pb.gz" -o "$out/leaky.folded" -o "$out/leaky.json" --timeline "$out/timeline.csv")
 bold "2. sudo memwatch -p $service -d ${seconds}s --sample-bytes 16K -i 3s ${outputs[*]}"
 build/memwatch -p "$service" --plain -d "${seconds}s" --sample-bytes 16K -i 3s --top 6 \
 	"${outputs[@]}" -o "$out/leaky.svg" -o "$out/leaky.html"
+build/memwatch report -q -o "$out/timeline.svg" "$out/timeline.csv"
 echo
 
-if [ -s "$out/timeline.csv" ]; then
-	bold "3. Memory over time ($out/timeline.csv)"
-	awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) col[$i] = i; next }
-		{ t[NR] = $col["time_unix_ms"]; rss[NR] = $col["rss_bytes"]
-		  use[NR] = $col["inuse_bytes"]; if (rss[NR] > max) max = rss[NR] }
-		END { step = int((NR - 2) / 10) + 1
-		  for (i = 2; i <= NR; i += step) {
-			bar = ""; for (j = 0; j < 40 * rss[i] / max; j++) bar = bar "#"
-			printf "   %5.1fs  RSS %6.1f MB  in use %6.1f MB  %s\n", (t[i] - t[2]) / 1000,
-				rss[i] / 1048576, use[i] / 1048576, bar } }' "$out/timeline.csv"
-	echo
-fi
+bold "3. Memory over time ($out/timeline.csv)"
+awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) col[$i] = i; next }
+	{ t[NR] = $col["time_unix_ms"]; rss[NR] = $col["rss_bytes"]
+	  use[NR] = $col["inuse_bytes"]; if (rss[NR] > max) max = rss[NR] }
+	END { step = int((NR - 2) / 10) + 1
+	  for (i = 2; i <= NR; i += step) {
+		bar = ""; for (j = 0; j < 40 * rss[i] / max; j++) bar = bar "#"
+		printf "   %5.1fs  RSS %6.1f MB  in use %6.1f MB  %s\n", (t[i] - t[2]) / 1000,
+			rss[i] / 1048576, use[i] / 1048576, bar } }' "$out/timeline.csv"
+echo
 if command -v go >/dev/null; then
 	bold "4. go tool pprof -top $out/leaky.pb.gz"
 	PPROF_TMPDIR=$out go tool pprof -top -nodecount=6 "$out/leaky.pb.gz" 2>/dev/null | sed 's/^/   /'

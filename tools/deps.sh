@@ -1,21 +1,21 @@
 #!/bin/bash
 # Installs everything that building and testing memwatch needs. Idempotent: a second run with all
 # packages present asks no mirror and takes a moment. Debian 12/13 and Ubuntu 22.04/24.04.
-# Usage: tools/deps.sh [build|all]   (default all: build plus what the tests drive)
+# Usage: tools/deps.sh [build|all|bench]   (default all: build plus what the tests drive)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build_pkgs=(
 	build-essential pkg-config git clang llvm libbpf-dev libelf-dev libdw-dev libdebuginfod-dev
-	zlib1g-dev liblzma-dev libcapstone-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
+	zlib1g-dev liblzma-dev libzstd-dev libcapstone-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler
 	libjansson-dev libmicrohttpd-dev libsqlite3-dev libncurses-dev libcap-dev libseccomp-dev libgcrypt20-dev
-	libsystemd-dev libiberty-dev libpcre2-dev
+	libsystemd-dev libiberty-dev libpcre2-dev libedit-dev
 )
 test_pkgs=(
-	libcmocka-dev python3 python3-pytest golang-go redis-server redis-tools musl-tools
+	libcmocka-dev python3 python3-pytest python3-pytest-xdist golang-go redis-server redis-tools musl-tools
 	libjemalloc-dev libgoogle-perftools-dev libmimalloc-dev g++ gdb binutils elfutils
-	prometheus libc6-dbg perl tmux graphviz fonts-dejavu-core postgresql procps xz-utils zsh
-	systemd logrotate
+	prometheus apache2-utils python3-yaml libc6-dbg perl tmux graphviz fonts-dejavu-core postgresql procps xz-utils zsh fish
+	systemd logrotate default-jdk-headless imagemagick
 )
 # What the packages are called is asked of apt below; a fresh machine has no lists yet.
 if [ "$(id -u)" = 0 ] && ! apt-cache show clang >/dev/null 2>&1; then
@@ -40,8 +40,14 @@ if [ -n "$clang_ver" ] && apt-cache show "libclang-rt-$clang_ver-dev" >/dev/null
 	test_pkgs+=("libclang-rt-$clang_ver-dev")
 fi
 
+# Whole programs and the peers that the benchmarks run beside memwatch.
+bench_pkgs=(nginx-light apache2-utils valgrind heaptrack bpfcc-tools)
+
 want=("${build_pkgs[@]}")
-[ "${1:-all}" = all ] && want+=("${test_pkgs[@]}")
+case ${1:-all} in
+all) want+=("${test_pkgs[@]}") ;;
+bench) want+=("${test_pkgs[@]}" "${bench_pkgs[@]}") ;;
+esac
 
 missing=()
 for p in "${want[@]}"; do

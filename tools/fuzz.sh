@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs the fuzz targets that `make fuzz-build` made, two at a time, FUZZ_SECONDS each (default 60).
+# Runs the fuzz targets that `make fuzz-build` made, one more than processors (2 to 4) at a time,
+# FUZZ_SECONDS each (default 60).
 # usage: tools/fuzz.sh [NAME…]. One line per target: "ok NAME …" or "FAIL NAME …"; what a failing
 # input was is kept in build/fuzz/work/NAME/. Exit status 1 if one failed.
 set -uo pipefail
@@ -10,6 +11,8 @@ one() {
 	local name=$1 bin=build/fuzz/fuzz_$1 work=build/fuzz/work/$1 log execs
 	log=$work.log
 	mkdir -p "$work" "tests/fuzz/corpus/$name"
+	# What long runs have found, one input for each branch.
+	[ ! -f "tests/fuzz/corpus/$name.tar.gz" ] || tar -xzf "tests/fuzz/corpus/$name.tar.gz" -C "$work"
 	rm -f "$work"/crash-* "$work"/timeout-* "$work"/oom-* "$work"/leak-*
 	# New inputs go to the first directory, seeds are only read. A target may take longer than its
 	# time to wind up, never much.
@@ -35,4 +38,6 @@ if [ ${#names[@]} -eq 0 ]; then
 		names+=("${f#fuzz_}")
 	done
 fi
-printf '%s\n' "${names[@]}" | xargs -P 2 -I{} bash -c 'one {}'
+jobs=$(($(nproc) + 1)) # one starts or ends while the others work
+jobs=$((jobs < 2 ? 2 : jobs > 4 ? 4 : jobs))
+printf '%s\n' "${names[@]}" | xargs -P "$jobs" -I{} bash -c 'one {}'

@@ -5,6 +5,7 @@ MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/memwatch
 BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHCOMPDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 LOGROTATEDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)/logrotate.d
 
@@ -13,9 +14,10 @@ install: $(BIN)
 	$(Q)install -D -m 644 docs/memwatch.1 $(DESTDIR)$(MANDIR)/man1/memwatch.1
 	$(Q)install -D -m 644 tools/completion/memwatch.bash $(DESTDIR)$(BASHCOMPDIR)/memwatch
 	$(Q)install -D -m 644 tools/completion/_memwatch $(DESTDIR)$(ZSHCOMPDIR)/_memwatch
+	$(Q)install -D -m 644 tools/completion/memwatch.fish $(DESTDIR)$(FISHCOMPDIR)/memwatch.fish
 	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
-	$(Q)sed 's|/usr/local/bin|$(BINDIR)|' tools/systemd/memwatch-oom.service \
-		> $(DESTDIR)$(UNITDIR)/memwatch-oom.service
+	$(Q)for u in memwatch-oom.service memwatch-daemon.service; do \
+		sed 's|/usr/local/bin|$(BINDIR)|' tools/systemd/$$u > $(DESTDIR)$(UNITDIR)/$$u; done
 	$(Q)install -D -m 644 tools/systemd/memwatch-oom.logrotate \
 		$(DESTDIR)$(LOGROTATEDIR)/memwatch-oom
 	$(Q)for f in README.md LICENSE docs/*.md; do \
@@ -24,5 +26,7 @@ install: $(BIN)
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/memwatch $(DESTDIR)$(MANDIR)/man1/memwatch.1 \
 		$(DESTDIR)$(BASHCOMPDIR)/memwatch $(DESTDIR)$(ZSHCOMPDIR)/_memwatch \
-		$(DESTDIR)$(UNITDIR)/memwatch-oom.service $(DESTDIR)$(LOGROTATEDIR)/memwatch-oom
+		$(DESTDIR)$(FISHCOMPDIR)/memwatch.fish \
+		$(DESTDIR)$(UNITDIR)/memwatch-oom.service \
+		$(DESTDIR)$(UNITDIR)/memwatch-daemon.service $(DESTDIR)$(LOGROTATEDIR)/memwatch-oom
 	$(Q)rm -rf $(DESTDIR)$(DOCDIR)

@@ -76,41 +76,8 @@ int main(int argc, char **argv)
 def iter_pass(*extra):
     """One pass of the task iterator with peaks, CPU seconds, by the library itself; with an
     argument also recording a timeline of every process."""
-    src = OUT / "iterpass.c"
-    src.write_text(r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include "probe/mm_probe.h"
-#include "probe/proc_timeline.h"
-static void on_event(void *arg, const struct mw_mm_ev *ev)
-{
-	proc_timeline__event(arg, ev);
-}
-int main(int argc, char **argv)
-{
-	struct mm_probe_opts o = {.peaks = true};
-	const struct task_rows *rows;
-	struct proc_timeline_opts to = {.external = 1, .all = 1, .max_rows = 512};
-	struct proc_timeline *t = NULL;
-	struct mm_probe *p;
-	if (argc > 2 && proc_timeline__new(&to, &t))
-		return 1;
-	if (mm_probe__new(&o, &p) || *mm_probe__note(p))
-		return 1;
-	for (int n = atoi(argv[1]); n > 0; n--)
-		if (mm_probe__pass(p, &rows) || (t && mm_probe__events(p, on_event, t) < 0) ||
-		    (t && proc_timeline__rows(t, rows) < 0))
-			return 1;
-	mm_probe__free(p);
-	return 0;
-}
-""")
-    exe = OUT / "iterpass"
-    libs = subprocess.run(["pkg-config", "--libs", "libbpf", "libelf", "zlib"], text=True,
-                          capture_output=True, check=True).stdout.split()
-    subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", f"-I{ROOT}/include", f"-I{ROOT}/user",
-                    f"-I{ROOT}/build/gen", "-o", exe, src, ROOT / "build" / "libmemwatch.a", *libs],
-                   check=True)
+    subprocess.run(["make", "-C", ROOT, "-s", "build/tests/iterpass"], check=True)
+    exe = ROOT / "build/tests/iterpass"
     return (cpu_of_child([exe, "220", *extra]) - cpu_of_child([exe, "20", *extra])) / 200
 
 

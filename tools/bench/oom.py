@@ -3,7 +3,6 @@
 """What watching for OOM kills costs while nothing happens, and how soon a kill is on disk."""
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -14,21 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+from benchlib import cpu_ns, rss_kb  # noqa: E402
 from conftest import BIN, build  # noqa: E402
 import test_oom  # noqa: E402
 
 IDLE_S = float(os.environ.get("MEMWATCH_BENCH_SECONDS", 20))
 KILLS = int(os.environ.get("MEMWATCH_BENCH_RUNS", 15))
-
-
-def cpu_ns(pid):
-    """Time on a CPU of all threads."""
-    return sum(int((t / "schedstat").read_text().split()[0]) for t in
-               Path(f"/proc/{pid}/task").iterdir())
-
-
-def rss_kb(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
 
 
 def idle(pid):

@@ -1,80 +1,566 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-What whole programs keep of their speed: redis under its own benchmark and a bare malloc+free loop,
-unprobed, with --fast and with the default probes. The variants take turns; each ratio is the median
-over the turns of that turn's own unprobed run, with the least and the most.
-Usage: tools/bench/whole.py [ROUNDS]      (default 7; root)
+What whole programs keep of their speed under memwatch and its peers. The variants take turns; each
+ratio is the median, over the turns, of the speed with a tool against that turn's own run without
+any, with the least and the most. For memwatch the cost that it printed stands beside the one that
+was measured: what the program used the CPU longer for the same work. A table on stdout, progress on
+stderr; with --save also docs/bench/whole.md and whole.json, written anew after each program.
+Usage: tools/bench/whole.py [--save] [--only NAME]… [--minutes M] [ROUNDS]
+       (default 7 rounds; root, an idle machine)
+NAME: loop, redis, postgres, nginx, python, compile, perl, sqlite, jq, go
+--minutes: no turn begins for a program that has had its part of so many minutes; what there is by then
+counts.
 """
+import argparse
+import json
+import os
+import platform
+import pwd
 import re
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from glob import glob
 from pathlib import Path
 
 from alloc import BIN, LIBS, Pairs, Probe
-from benchlib import line
+from benchlib import cpu_ns, line
 
+ROOT = Path(__file__).resolve().parents[2]
 PORT = 16399
-VARIANTS = {"--fast": ["--fast"], "probes": []}
-LOADS = [("SET", 1, 20000), ("GET", 1, 20000), ("LPUSH", 1, 20000),
-         ("SET", 16, 200000), ("GET", 16, 200000), ("LPUSH", 16, 200000)]
+ATTACHED = {"--fast": ["--fast"], "windows, 3 %": ["--max-overhead", "3"], "probes, sampled": [],
+            "probes, exact": ["--exact"]}
+TURN = 300  # seconds that one run may take at most
+GPERF = "/usr/lib/x86_64-linux-gnu/libtcmalloc_and_profiler.so.4"
+JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
+# Run under: command in front, environment. The own ones get a file for the last line.
+PEERS = {
+    "heaptrack": (["heaptrack", "-o", "{tmp}/heaptrack"], {}),
+    "massif": (["valgrind", "-q", "--tool=massif", "--massif-out-file={tmp}/massif"], {}),
+    "gperftools": ([], {"LD_PRELOAD": GPERF, "HEAPPROFILE": "{tmp}/gperf"}),
+    "jemalloc": ([], {"LD_PRELOAD": JEMALLOC, "MALLOC_CONF":
+                      "prof:true,prof_final:true,lg_prof_sample:19,prof_prefix:{tmp}/jeprof"}),
+}
+# Attached to one process. What they print says when they are in. (heaptrack 1.4 can be attached,
+# too, but the process ended with it when it was told to let go: no turns can be taken.)
+PEERS_ATTACHED = {
+    "memleak (bcc)": (["memleak-bpfcc", "-p", "{pid}", "60"], "Attaching to"),
+}
 
 
-def throughput(test, pipeline, n):
-    out = subprocess.run(["redis-benchmark", "-p", str(PORT), "-t", test.lower(), "-n", str(n),
-                          "-P", str(pipeline), "-r", "10000", "-d", "64", "--csv"],
-                         capture_output=True, text=True, check=True).stdout
-    return float(re.findall(r'"([\d.]+)"', out.splitlines()[-1])[0])
+class Turns:
+    """How often, and how long at most: a first turn is always had."""
+
+    def __init__(self, rounds, seconds):
+        self.rounds = rounds
+        self.seconds = seconds
+
+    def __call__(self, program):
+        end = time.monotonic() + self.seconds
+        for i in range(self.rounds):
+            if i and time.monotonic() > end:
+                return
+            progress(f"{program}: turn {i + 1} of {self.rounds}")
+            yield i
 
 
-def report(name, base, with_it, lower_is_better=False):
-    ratios = [w / b for b, w in zip(base, with_it)]
-    line(name, f"× {statistics.median(ratios):.3f}",
-         f"of unprobed, {min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} turns")
+START = time.monotonic()
 
 
-def redis(rounds):
+def progress(what):
+    print(f"{time.monotonic() - START:7.0f} s  {what}", file=sys.stderr, flush=True)
+
+
+class Table:
+    """Results, as they come."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, program, variant, ratios, cost=None):
+        """ratios: speed against unprobed, one a turn; cost: (printed, measured) seconds."""
+        row = {"program": program, "variant": variant, "turns": len(ratios),
+               "speed": round(statistics.median(ratios), 4), "least": round(min(ratios), 4),
+               "most": round(max(ratios), 4)}
+        what = f"of unprobed, {row['least']:.2f} to {row['most']:.2f} in {len(ratios)} turns"
+        if cost:
+            row["cost_printed_s"], row["cost_measured_s"] = (round(c, 4) for c in cost)
+            row["cost_ratio"] = round(cost[0] / cost[1], 3) if cost[1] > 0 else None
+            what += (f"; cost {cost[0]:.2f} s printed, {cost[1]:.2f} s measured: "
+                     f"× {row['cost_ratio']}")
+        self.rows.append(row)
+        line(f"{program}, {variant}", f"× {row['speed']:.3f}", what)
+
+    def save(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        machine = {"kernel": platform.release(), "cpus": os.cpu_count(),
+                   "cpu": re.search(r"model name\s*: (.*)",
+                                    Path("/proc/cpuinfo").read_text())[1],
+                   "memory_kib": int(re.search(r"\d+", Path("/proc/meminfo").read_text())[0]),
+                   "system": re.search(r'PRETTY_NAME="(.*)"',
+                                       Path("/etc/os-release").read_text())[1],
+                   "date": time.strftime("%Y-%m-%d")}
+        (folder / "whole.json").write_text(json.dumps(
+            {"schema": "memwatch.bench/1", "machine": machine, "results": self.rows}, indent=1)
+            + "\n")
+        md = ["# What whole programs keep of their speed", "",
+              f"`tools/bench/whole.py` on {machine['date']}: {machine['cpus']} CPUs "
+              f"({machine['cpu']}), {machine['system']}, Linux {machine['kernel']}. Median of the "
+              "turns, with the least and the most; 1 is the speed without any tool.", "",
+              "| program | with | keeps | least–most | cost printed / measured | = |",
+              "| --- | --- | --- | --- | --- | --- |"]
+        for r in self.rows:
+            cost = (f"{r['cost_printed_s']:.2f} / {r['cost_measured_s']:.2f} s | "
+                    f"{r['cost_ratio']}" if "cost_printed_s" in r else " | ")
+            md.append(f"| {r['program']} | {r['variant']} | {r['speed']:.3f} | "
+                      f"{r['least']:.2f}–{r['most']:.2f} | {cost} |")
+        (folder / "whole.md").write_text("\n".join(md) + "\n")
+
+
+def printed_cost(err):
+    m = re.search(r"cost to the target .*\(([\d.]+) ?(ms|s|us)\)", err)
+    return float(m[1]) * {"s": 1, "ms": 1e-3, "us": 1e-6}[m[2]] if m else 0.0
+
+
+# Programs that are attached to ------------------------------------------------------------------
+
+def last_line_cost(m):
+    """Ends the probe; seconds of cost that it printed, None if it is none of ours."""
+    err = m.end()
+    return printed_cost(err) if "cost to the target" in err else None
+
+
+class Peer(Probe):
+    """Another tool, attached to a process."""
+
+    def __init__(self, argv, word):
+        self.p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                                  start_new_session=True)
+        # with all that it has started, which have its stdout too
+        killer = threading.Timer(60, os.killpg, (self.p.pid, signal.SIGKILL))
+        killer.start()
+        said = []
+        for text in self.p.stdout:
+            said.append(text)
+            if word in text:
+                break
+        killer.cancel()
+        if word not in (said[-1:] or [""])[0]:
+            raise RuntimeError(f"{argv[0]} did not attach: {''.join(said)[-100:].strip()}")
+
+    def end(self):
+        self.p.send_signal(signal.SIGINT)
+        try:
+            return self.p.communicate(timeout=60)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(self.p.pid, signal.SIGKILL)
+            return self.p.communicate()[0]
+
+
+def attachments(pids, tmp):
+    """What can be attached here: name → function that does it. Peers only to a single process."""
+    own = {v: lambda o=o: Probe([BIN, *[a for p in pids() for a in ("-p", p)], "--plain", "-i",
+                                 "60s", *o]) for v, o in ATTACHED.items()}
+    for name, (argv, word) in PEERS_ATTACHED.items():
+        if tmp and shutil.which(argv[0]) and len(pids()) == 1:
+            own[name] = lambda a=argv, w=word: Peer([x.format(pid=pids()[0], tmp=tmp) for x in a], w)
+    return own
+
+
+def used(pids):
+    return sum(cpu_ns(p) for p in pids()) / 1e9
+
+
+def in_turns(table, turns, program, pids, speed, variants=None, tmp=None):
+    """speed() has the running program do the same work once; pids() are those to attach to."""
+    can = attachments(pids, tmp)
+    got = {v: ([], [], []) for v in can if not variants or v in variants}
+    speed()
+    for _ in turns(program):
+        for v in list(got):
+            base, with_it, costs = got[v]
+            before = used(pids)
+            base.append(speed())
+            a_run = used(pids) - before
+            progress(f"{program}: {v}")
+            before = used(pids)
+            try:
+                m = can[v]()
+            except (RuntimeError, SystemExit) as e:
+                print(f"{program}, {v}: {e}", file=sys.stderr)
+                del got[v]
+                base.pop()
+                continue
+            # what the first moments cost (first stacks, a rate that settles) is no rate; windows
+            # are few, and want time
+            runs, end = 0, time.monotonic() + (3 if "windows" in v else 0)
+            while not runs or time.monotonic() < end:
+                speed()
+                runs += 1
+            took, end = [], time.monotonic() + (12 if "windows" in v else 0)
+            while not took or time.monotonic() < end:
+                took.append(1 / speed())
+            with_it.append(len(took) / sum(took))
+            added = used(pids) - before - a_run * (runs + len(took))
+            said = last_line_cost(m)
+            if said is not None:
+                costs.append((said, added))
+    for v, (base, with_it, costs) in got.items():
+        if with_it:
+            table.add(program, v, [w / b for b, w in zip(base, with_it)],
+                      [statistics.median(c) for c in zip(*costs)] or None)
+
+
+def loop(table, turns, tmp):
+    for lib, preload in LIBS.items():
+        for command, name in (("pairs 60000000 100", "1 thread"),
+                              ("threads 2 30000000", "2 threads")):
+            t = Pairs(preload)
+            in_turns(table, turns, f"malloc+free loop, {lib}, {name}", lambda: [t.pid],
+                     lambda: 1 / t.ask(command), ["--fast"])
+            t.end()
+
+
+def redis(table, turns, tmp):
     server = subprocess.Popen(["redis-server", "--port", str(PORT), "--save", "",
                                "--appendonly", "no"], stdout=subprocess.DEVNULL)
+
+    def throughput(test, pipeline):
+        out = subprocess.run(["redis-benchmark", "-p", str(PORT), "-t", test.lower(), "-n",
+                              str(20000 * pipeline), "-P", str(pipeline), "-r", "10000", "-d",
+                              "64", "--csv"], capture_output=True, text=True, check=True).stdout
+        return float(re.findall(r'"([\d.]+)"', out.splitlines()[-1])[0])
+
     time.sleep(1)
     try:
-        for test, pipeline, n in LOADS:
-            throughput(test, pipeline, n)
-            got = {v: ([], []) for v in VARIANTS}
-            for _ in range(rounds):
-                for v, opts in VARIANTS.items():
-                    got[v][0].append(throughput(test, pipeline, n))
-                    m = Probe([BIN, "-p", server.pid, "--plain", *opts])
-                    few = n if opts else n // 5
-                    got[v][1].append(throughput(test, pipeline, few))
-                    m.end()
-            for v, (base, with_it) in got.items():
-                report(f"redis {test} pipeline {pipeline}, {v}", base, with_it)
+        for pipeline in (1, 16):
+            for test in ("SET", "GET", "LPUSH"):
+                in_turns(table, turns, f"redis {test}, pipeline {pipeline}",
+                         lambda: [server.pid], lambda: throughput(test, pipeline),
+                         tmp=tmp if (test, pipeline) == ("SET", 1) else None)
     finally:
         server.terminate()
         server.wait()
 
 
-def loop(rounds):
-    for lib, preload in LIBS.items():
-        t = Pairs(preload)
-        base, fast = [], []
-        for _ in range(rounds):
-            base.append(t.ask("pairs 10000000 100"))
-            m = Probe([BIN, "-p", t.pid, "--plain", "--fast"])
-            fast.append(t.ask("pairs 10000000 100"))
-            m.end()
-        t.end()
-        report(f"malloc+free loop, {lib}, --fast", base, fast)
+def postgres(table, turns, tmp):
+    """Two connections of pgbench, whose backends are attached to."""
+    bin_dir = sorted(glob("/usr/lib/postgresql/*/bin"))[-1]
+    user = pwd.getpwnam("postgres")
+    data = Path(tmp) / "pg"
+    os.chmod(tmp, 0o755)
+    data.mkdir(mode=0o700)
+    os.chown(data, user.pw_uid, user.pw_gid)
+    become = dict(user="postgres", group=user.pw_gid, extra_groups=[], cwd=data)
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([f"{bin_dir}/initdb", "-A", "trust", "-N", "-D", data], check=True, **quiet,
+                   **become)
+    server = subprocess.Popen([f"{bin_dir}/postgres", "-D", data, "-k", data, "-h", "", "-F"],
+                              **quiet, **become)
+    try:
+        while subprocess.run(["pg_isready", "-q", "-h", data]).returncode:
+            time.sleep(0.1)
+        subprocess.run(["pgbench", "-i", "-q", "-h", data, "-s", "5", "postgres"], check=True,
+                       **quiet, **become)
+        got = {v: ([], []) for v in ATTACHED}
+        for _ in turns("PostgreSQL"):
+            for v, opts in ATTACHED.items():
+                seconds = 12 if "windows" in v else 3
+                bench = subprocess.Popen(["pgbench", "-S", "-n", "-h", data, "-c", "2", "-T",
+                                          str(8 + seconds),
+                                          "-P", "1", "postgres"], stderr=subprocess.PIPE,
+                                         stdout=subprocess.DEVNULL, text=True, **become)
+
+                def tps():
+                    while not (m := re.match(r"progress: .*?([\d.]+) tps",
+                                             bench.stderr.readline())):
+                        if bench.poll() is not None:
+                            raise RuntimeError("pgbench has ended")
+                    return float(m[1])
+
+                tps()
+                pids = subprocess.run(["pgrep", "-P", str(server.pid), "-f", "SELECT|idle"],
+                                      capture_output=True, text=True).stdout.split()
+                before = used(lambda: pids)
+                base = [tps() for _ in range(3)]
+                a_run = (used(lambda: pids) - before) / sum(base)
+                before = used(lambda: pids)
+                m = Probe([BIN, *[a for p in pids for a in ("-p", p)], "--plain", "-i", "60s",
+                           *opts])
+                some = [tps() for _ in range(2)]
+                with_it = [tps() for _ in range(seconds)]
+                added = used(lambda: pids) - before - a_run * sum(some + with_it)
+                got[v][0].append(statistics.mean(with_it) / statistics.mean(base))
+                got[v][1].append((last_line_cost(m), added))
+                bench.communicate(timeout=TURN)
+        for v, (ratios, costs) in got.items():
+            table.add("PostgreSQL, pgbench -S", v, ratios,
+                      [statistics.median(c) for c in zip(*costs)])
+    finally:
+        server.send_signal(signal.SIGQUIT)
+        server.wait()
+
+
+def nginx(table, turns, tmp):
+    Path(tmp, "index.html").write_text("hello\n" * 100)
+    os.chmod(tmp, 0o755)
+    conf = Path(tmp, "nginx.conf")
+    conf.write_text(f"worker_processes 1; pid {tmp}/pid; error_log /dev/null; daemon off;\n"
+                    f"events {{}} http {{ access_log off; server {{ listen 127.0.0.1:{PORT}; "
+                    f"root {tmp}; gzip on; gzip_min_length 10; gzip_types *; }} }}\n")
+    server = subprocess.Popen(["nginx", "-c", conf, "-p", tmp], stderr=subprocess.DEVNULL)
+
+    def workers():
+        return subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True,
+                              text=True).stdout.split()
+
+    def speed():
+        out = subprocess.run(["ab", "-q", "-n", "20000", "-c", "4", "-H", "Accept-Encoding: gzip",
+                              f"http://127.0.0.1:{PORT}/index.html"], capture_output=True,
+                             text=True, check=True).stdout
+        return float(re.search(r"Requests per second:\s+([\d.]+)", out)[1])
+
+    time.sleep(1)
+    try:
+        in_turns(table, turns, "nginx, gzip, ab -c 4", workers, speed)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+GO_SERVER = """package main
+
+import ("bufio"; "fmt"; "io"; "net"; "net/http"; "os"; "strings"; "time")
+
+func main() {
+	l, _ := net.Listen("tcp", "127.0.0.1:0")
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, strings.Repeat("x", 4000), r.URL)
+	}))
+	fmt.Println("ready")
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		at := time.Now()
+		for i := 0; i < 5000; i++ {
+			r, err := http.Get("http://" + l.Addr().String())
+			if err != nil { panic(err) }
+			io.Copy(io.Discard, r.Body)
+			r.Body.Close()
+		}
+		fmt.Println(time.Since(at).Seconds())
+	}
+}
+"""
+
+
+def go(table, turns, tmp):
+    """A server of requests to itself; the runtime's own profile is read from outside."""
+    Path(tmp, "server.go").write_text(GO_SERVER)
+    subprocess.run(["go", "build", "-o", f"{tmp}/server", f"{tmp}/server.go"], check=True,
+                   env={**os.environ, "GOCACHE": f"{tmp}/cache", "GOFLAGS": "-mod=mod"})
+    p = subprocess.Popen([f"{tmp}/server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         text=True)
+    p.stdout.readline()
+
+    def speed():
+        p.stdin.write("go\n")
+        p.stdin.flush()
+        return 1 / float(p.stdout.readline())
+
+    in_turns(table, turns, "Go HTTP server", lambda: [p.pid], speed, ["probes, sampled"])
+    p.kill()
+    p.wait()
+
+
+# Programs from their start to their end ---------------------------------------------------------
+
+PYTHON = """
+import json
+for i in range(120):
+    d = [{"name": str(k) * 5, "list": list(range(k % 30))} for k in range(4000)]
+    assert len(json.loads(json.dumps(d))) == len(d)
+"""
+
+
+class Group:
+    """A cgroup of its own, whose CPU time is that of a command and of all that it starts, but not
+    that of a memwatch which runs it."""
+
+    def __init__(self):
+        root = next(m[1] for m in (l.split() for l in open("/proc/mounts")) if m[2] == "cgroup2")
+        self.dir = Path(root, f"memwatch-bench-{os.getpid()}")
+
+    def __enter__(self):
+        self.dir.mkdir()
+        return self
+
+    def __exit__(self, *_):
+        self.dir.rmdir()
+
+    def command(self, argv):
+        return ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', self.dir, *argv]
+
+    def cpu(self):
+        return int(re.search(r"usage_usec (\d+)", (self.dir / "cpu.stat").read_text())[1]) / 1e6
+
+
+def timed(argv, env=None, group=None):
+    """Seconds on the clock; on the CPU, of what is in the group; stderr."""
+    before, at = group.cpu() if group else 0, time.monotonic()
+    p = subprocess.Popen([str(a) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                         text=True, env={**os.environ, **(env or {})})
+    try:
+        said = p.communicate(timeout=TURN)[1]
+    except subprocess.TimeoutExpired:
+        p.kill()
+        p.communicate()
+        raise RuntimeError(f"{argv[0]} took more than {TURN} s")
+    took = time.monotonic() - at
+    if p.returncode:
+        raise RuntimeError(f"{argv[0]}: {said[-500:]}")
+    return took, group.cpu() - before if group else 0, said
+
+
+def whole_runs(table, turns, program, argv, tmp, env=None):
+    with Group() as group:
+        whole_runs_in(group, table, turns, program, argv, tmp, env)
+
+
+def whole_runs_in(group, table, turns, program, argv, tmp, env):
+    own = {v: [BIN, "run", "--plain", "-i", "60s", *o, "--"] for v, o in ATTACHED.items()}
+    runs = {v: (front, {}) for v, front in own.items()}
+    for name, (front, extra) in PEERS.items():
+        lib = extra.get("LD_PRELOAD", "/")
+        if (not front or shutil.which(front[0])) and os.path.exists(lib):
+            runs[name] = ([a.format(tmp=tmp) for a in front],
+                          {k: x.format(tmp=tmp) for k, x in extra.items()})
+    # what beginning takes, with memwatch and without, is no rate
+    idle = timed(group.command(["true"]), None, group)[1]
+    start = {v: timed([*front, *group.command(["true"])], None, group)
+             for v, front in own.items()}
+    got = {v: ([], [], [], []) for v in runs}
+    for i in turns(program):
+        for v, (front, extra) in runs.items():
+            if v == "massif" and i > 0:  # it takes twenty times as long
+                continue
+            base, cpu, _ = timed(group.command(argv), env, group)
+            progress(f"{program}: {v}")
+            try:
+                with_it, cpu_with, err = timed(
+                    [*front, *(group.command(argv) if v in own else argv)],
+                    {**(env or {}), **extra}, group)
+            except RuntimeError as e:
+                print(f"{program}, {v}: {e}", file=sys.stderr)
+                continue
+            got[v][0].append(base)
+            got[v][1].append(max(with_it - start.get(v, [0])[0], 1e-3))
+            if v not in own:
+                continue
+            got[v][2].append(printed_cost(err))
+            got[v][3].append(cpu_with - cpu - (start[v][1] - idle))
+    for v, (base, with_it, said, added) in got.items():
+        if base:
+            table.add(program, v, [b / w for b, w in zip(base, with_it)],
+                      (statistics.median(said), statistics.median(added)) if said else None)
+
+
+def python(table, turns, tmp):
+    whole_runs(table, turns, "python3, PYTHONMALLOC=malloc", ["python3", "-c", PYTHON], tmp,
+               {"PYTHONMALLOC": "malloc"})
+
+
+def compile_(table, turns, tmp):
+    src = Path(tmp, "x.cpp")
+    src.write_text("#include <regex>\n#include <map>\n#include <string>\n#include <iostream>\n"
+                   + "".join(f"std::map<std::string, std::basic_regex<char>> m{i};\n"
+                             f"bool f{i}(const std::string &s) {{ return std::regex_match(s, "
+                             f"m{i}[s]); }}\n" for i in range(20)))
+    subprocess.run(["g++", "-std=c++17", "-E", src, "-o", f"{tmp}/x.ii"], check=True)
+    cc1 = subprocess.run(["g++", "-print-prog-name=cc1plus"], capture_output=True,
+                         text=True).stdout.strip()
+    whole_runs(table, turns, "C++ compile (cc1plus)",
+               [cc1, "-quiet", "-std=c++17", "-O1", "-fpreprocessed", f"{tmp}/x.ii", "-o",
+                "/dev/null"], tmp)
+
+
+PERL = """
+for my $r (1..3) {
+    my %h;
+    for my $i (1..150000) { $h{"key".($i*7919%1000003)} = [$i, "v$i"]; }
+    my $s = 0;
+    $s += $h{$_}[0] for sort keys %h;
+}
+"""
+
+
+def perl(table, turns, tmp):
+    whole_runs(table, turns, "perl, hashes", ["perl", "-e", PERL], tmp)
+
+
+SQL = """
+CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT, c TEXT);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500000)
+INSERT INTO t SELECT i, 'name' || (i * 7919 % 1000003), hex(i * 31) FROM n;
+CREATE INDEX tb ON t(b);
+SELECT count(*), sum(length(upper(b) || lower(c))) FROM t WHERE b LIKE '%9%';
+SELECT substr(b, 1, 6) k, group_concat(c) FROM t GROUP BY k ORDER BY k LIMIT 3;
+"""
+
+
+def sqlite(table, turns, tmp):
+    whole_runs(table, turns, "sqlite3", ["sqlite3", ":memory:", SQL], tmp)
+
+
+def jq(table, turns, tmp):
+    Path(tmp, "x.json").write_text(json.dumps(
+        [{"name": str(k) * 5, "list": list(range(k % 30)), "o": {"a": k, "b": [str(k)]}}
+         for k in range(60000)]))
+    whole_runs(table, turns, "jq", ["jq", ".[].o.b", f"{tmp}/x.json"], tmp)
+
+
+# Programs, what they need, and how many rows are measured one after the other.
+PROGRAMS = {"loop": (loop, [], 6), "redis": (redis, ["redis-server", "redis-benchmark"], 6),
+            "postgres": (postgres, ["pgbench", "pg_isready"], 1),
+            "nginx": (nginx, ["nginx", "ab"], 1), "python": (python, ["python3"], 1),
+            "compile": (compile_, ["g++"], 1), "perl": (perl, ["perl"], 1),
+            "sqlite": (sqlite, ["sqlite3"], 1), "jq": (jq, ["jq"], 1), "go": (go, ["go"], 1)}
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    loop(rounds)
-    redis(rounds)
+    opts = argparse.ArgumentParser()
+    opts.add_argument("--save", action="store_true")
+    opts.add_argument("--only", choices=PROGRAMS, action="append")
+    opts.add_argument("--minutes", type=float, default=1e6)
+    opts.add_argument("rounds", nargs="?", type=int, default=7)
+    o = opts.parse_args()
+    subprocess.run(["make", "-s", "bench-tools"], cwd=ROOT, check=True)
+    table = Table()
+    chosen = o.only or list(PROGRAMS)
+    parts = sum(PROGRAMS[n][2] for n in chosen)
+    failed = 0
+    for name in chosen:
+        run, needs, _ = PROGRAMS[name]
+        missing = [n for n in needs if not shutil.which(n)]
+        if missing:
+            print(f"{name}: not measured, no {', '.join(missing)} here", file=sys.stderr)
+            continue
+        turns = Turns(o.rounds, o.minutes * 60 / parts)
+        with tempfile.TemporaryDirectory() as tmp:
+            try:
+                run(table, turns, tmp)
+            except (RuntimeError, subprocess.SubprocessError, OSError) as e:
+                failed = 1
+                print(f"{name}: {e}", file=sys.stderr)
+        if o.save:
+            table.save(ROOT / "docs" / "bench")
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,6 +2,30 @@
 # bash completion for memwatch. Commands and options come from memwatch itself (--help), so this
 # file names only what needs values of its own.
 
+# Offers the lines of stdin that begin with $1. For words that somebody else chose, such as names of
+# processes: compgen -W expands what it is given, $(commands) too, and what is offered is inserted as
+# it is, so that it has to be quoted.
+_memwatch_words()
+{
+	local line
+	while IFS= read -r line; do
+		[[ $line && $line == "$1"* ]] && COMPREPLY+=("$(printf %q "$line")")
+	done
+}
+
+# Processes by number, with their commands as long as several are meant, and names that one has.
+_memwatch_pids()
+{
+	local line
+	_memwatch_words "$1" < <(ps -eo comm= | sort | uniq -u)
+	while IFS= read -r line; do
+		[[ $line == "$1"* ]] && COMPREPLY+=("$line")
+	done < <(ps -eo pid=,args= | sed -E 's/^ *([0-9]+) (.{1,40}).*/\1  \2/')
+	if [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == [0-9]*"  "* ]]; then
+		COMPREPLY=("${COMPREPLY[0]%%  *}")
+	fi
+}
+
 _memwatch()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd="" i
@@ -22,11 +46,29 @@ _memwatch()
 
 	case $prev in
 	-p|--pid)
-		COMPREPLY=($(compgen -W "$(ps -eo pid=)" -- "$cur")); return ;;
+		_memwatch_pids "$cur"; return ;;
+	--sort)
+		COMPREPLY=($(compgen -W "rss virt anon file shmem swap growth peak oom pid user command" \
+			-- "$cur")); return ;;
+	--source)
+		COMPREPLY=($(compgen -W "probe kmsg both" -- "$cur")); return ;;
+	--granularity)
+		COMPREPLY=($(compgen -W "functions filefunctions files lines addresses" -- "$cur")); return ;;
 	--sample-index)
 		COMPREPLY=($(compgen -W "$names" -- "$cur")); return ;;
 	--unit)
-		COMPREPLY=($(compgen -W "B kB MB GB auto" -- "$cur")); return ;;
+		if [[ $cmd == report ]]; then
+			COMPREPLY=($(compgen -W "B kB MB GB auto" -- "$cur"))
+		else
+			_memwatch_words "$cur" < <(systemctl list-units --no-legend --plain 2>/dev/null \
+				| cut -d' ' -f1)
+		fi
+		return ;;
+	--name)
+		_memwatch_words "$cur" < <(ps -eo comm= | sort -u); return ;;
+	--cgroup)
+		compopt -o filenames 2>/dev/null
+		COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	-o|--output|--timeline|--oom-log|--peak|--peak-rss|--record|--base|--diff-base|--config|--on-alert)
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -34,7 +76,7 @@ _memwatch()
 		compopt -o filenames 2>/dev/null
 		COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	-d|--duration|-i|--interval|--sample-bytes|--top|--listen|--max-overhead|--node-fraction|\
-	--edge-fraction|--peek|--list|--focus|--ignore)
+	--edge-fraction|--container|--peek|--list|--focus|--ignore)
 		return ;;
 	esac
 	if [[ $cur == -* ]]; then

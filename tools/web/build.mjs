@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Bundles the pages' scripts and styles with what they use from npm, and writes them as C arrays.
-// usage: node build.mjs OUTPUT.h
+// Bundles the pages' scripts and styles with what they use from npm. usage: node build.mjs FOLDER
 import { buildSync } from 'esbuild';
 import { writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+// what comes out; tools/web.mk reads this line too
+const files = ['app.js', 'app.css', 'flame.js', 'flame.css', 'timeline.js', 'timeline.css'];
+
 const here = dirname(fileURLToPath(import.meta.url));
-let header = '/* made by tools/web/build.mjs from npm packages: see tools/web/package.json */\n';
-for (const page of ['flame', 'timeline']) {
+const made = [];
+for (const page of files.filter((f) => f.endsWith('.js'))) {
 	const built = buildSync({
-		entryPoints: [join(here, `${page}.js`)],
+		entryPoints: [join(here, page)],
 		bundle: true,
 		minify: true,
 		write: false,
@@ -21,14 +23,12 @@ for (const page of ['flame', 'timeline']) {
 		logLevel: 'warning',
 	});
 	for (const file of built.outputFiles) {
-		const kind = file.path.endsWith('.css') ? 'css' : 'js';
+		const name = basename(file.path);
 		if (/<\/(script|style)/i.test(file.text))
-			throw new Error(`${page}.${kind} would end its own element`);
-		const bytes = Array.from(file.contents);
-		let rows = '';
-		for (let i = 0; i < bytes.length; i += 24)
-			rows += bytes.slice(i, i + 24).join(',') + ',\n';
-		header += `static const unsigned char web_${page}_${kind}[] = {\n${rows}};\n`;
+			throw new Error(`${name} would end its own element`);
+		writeFileSync(join(process.argv[2], name), file.contents);
+		made.push(name);
 	}
 }
-writeFileSync(process.argv[2], header);
+if (made.sort().join() !== [...files].sort().join())
+	throw new Error(`made ${made}, not ${files}`);

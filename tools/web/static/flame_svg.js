@@ -1,0 +1,60 @@
+// Search by text or regular expression in functions, modules and files, and icicle or flame. The text
+// behind '#' of the address is searched for. No name is ever parsed as markup.
+(function () {
+	var root = document.documentElement, height = +root.dataset.h, width = +root.dataset.w, flip = false;
+	var frames = [].slice.call(document.querySelectorAll('.f'));
+	function $(id) { return document.getElementById(id); }
+
+	/* the title without its second line, the value */
+	function words(g) {
+		return g.querySelector('title').textContent.split('\n').filter(function (_, i) { return i !== 1; });
+	}
+
+	function matcher(q) {
+		try {
+			var re = new RegExp(q, 'i');
+			return function (s) { return re.test(s); };
+		} catch (e) {
+			q = q.toLowerCase();
+			return function (s) { return s.toLowerCase().indexOf(q) >= 0; };
+		}
+	}
+
+	function find(q) {
+		var match = q ? matcher(q) : null, spans = [], covered = 0, end = -1;
+		frames.forEach(function (g) {
+			var r = g.querySelector('rect'), hit = match && words(g).some(match);
+			g.classList.toggle('hit', !!hit);
+			g.classList.toggle('miss', !!match && !hit);
+			if (hit)
+				spans.push([+r.getAttribute('x'), +r.getAttribute('x') + +r.getAttribute('width')]);
+		});
+		spans.sort(function (a, b) { return a[0] - b[0]; });
+		spans.forEach(function (s) {
+			var from = Math.max(s[0], end);
+			if (s[1] > from) {
+				covered += s[1] - from;
+				end = s[1];
+			}
+		});
+		$('found').textContent = match ? 'matched ' + (100 * covered / width).toFixed(1) + '%' : '';
+	}
+
+	$('turn').addEventListener('click', function () {
+		flip = !flip;
+		frames.forEach(function (g) {
+			var y = +g.dataset.y;
+			g.setAttribute('transform', 'translate(0,' + (flip ? height - y : y) + ')');
+		});
+		$('turn').textContent = flip ? 'flame' : 'icicle';
+	});
+	$('find').addEventListener('click', function () {
+		find(prompt('Search (text or regular expression):') || '');
+	});
+	$('tools').removeAttribute('display');
+	if (location.hash.length > 1) {
+		try {
+			find(decodeURIComponent(location.hash.slice(1)));
+		} catch (e) { /* no text */ }
+	}
+})();
