@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ELF reader, symbol tables, PLT stubs, MiniDebugInfo and links of any bytes. */
+/* The ELF reader, symbol tables, PLT stubs, MiniDebugInfo, links and USDT notes of any bytes. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,8 +9,24 @@
 #include "elf/debugfile.h"
 #include "elf/elfobj.h"
 #include "elf/symtab.h"
+#include "elf/usdt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void use_usdt(struct elfobj *e)
+{
+	struct usdt_site *sites;
+	char why[USDT_WHY];
+	size_t n;
+
+	if (usdt__find(e, &sites, &n, why))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (!usdt__sound(&sites[i]))
+			abort();
+	}
+	free(sites);
+}
 
 static void use(struct elfobj *e)
 {
@@ -25,6 +41,7 @@ static void use(struct elfobj *e)
 	size_t n, len;
 	uint64_t v;
 
+	use_usdt(e);
 	symtab__add(&tab, e, e);
 	symtab__add_plt(&tab, e);
 	if (!debugfile__mini(e, &mini)) {

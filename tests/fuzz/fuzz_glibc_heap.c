@@ -42,11 +42,15 @@ static void apply(struct image *m, const struct patch *p)
 static void check(const struct image *m, const struct glibc_heap *h,
 		  const struct ledger_bytes *python)
 {
+	struct ledger_share share[2] = {{.rest = LEDGER_PYTHON,
+					 .cover = (struct ledger_bytes *)python,
+					 .ncover = python ? m->maps.n : 0}};
 	const struct ledger_heap heap = {
-		.known = true, .walk = h->cover ? h : NULL, .python = python};
+		.known = true, .share = share, .nshares = h->cover ? 2 : 1};
 	int64_t rss = 0, virt = 0;
 	struct ledger l;
 
+	glibc_heap__share(h, &share[1]);
 	ledger__make(&m->maps, &heap, &l);
 	for (int i = 0; i < LEDGER_KINDS; i++) {
 		rss += l.line[i].rss_bytes;
@@ -64,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct ledger_block blocks[] = {{I_BRK + 0x2a0, 0x600, 0x60},
 					      {I_OLD + 0x1000, 1e9, 77},
 					      {I_MMAP + 16, 0x2ff0, 0x2ff0}};
-	struct glibc_heap_input in;
+	struct heap_memory in;
 	struct ledger_bytes *python;
 	struct glibc_heap h;
 	struct patch p;

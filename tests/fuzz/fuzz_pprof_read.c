@@ -18,18 +18,18 @@ static void report_all(struct profile *p, FILE *null)
 {
 	struct report_options o = {.top = -1, .node_fraction = 0, .edge_fraction = 0};
 	char why[128];
-	unsigned unmatched;
 	struct report r;
 
 	o.granularity = GRAPH_LINES;
 	filter__drop_frames(p);
-	if (report__begin(&r, p, &o, &unmatched, why, sizeof(why)))
-		return;
-	report__top(&r, null);
-	report__tree(&r, null);
-	report__traces(&r, null);
-	report__raw(&r, null);
-	report__books(p, null);
+	if (!report__begin(&r, p, &o, REPORT_TREE, why, sizeof(why))) {
+		for (int kind = 0; kind < REPORT_KINDS; kind++) {
+			if (kind != REPORT_LIST && kind != REPORT_DISASM && kind != REPORT_WEBLIST)
+				report__print(&r, kind, null);
+		}
+		report__books(p, null);
+	}
+	report__end(&r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
