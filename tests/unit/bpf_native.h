@@ -45,7 +45,7 @@ typedef __s64 s64;
 #define __weak __attribute__((weak))
 #define __ksym
 #define SEC(name)
-#define __uint(name, val) int (*name)[val]
+#define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
 #define barrier() __asm__ volatile("" ::: "memory")
 #define barrier_var(x) __asm__ volatile("" : "+r"(x))
@@ -59,22 +59,33 @@ struct mm_struct {
 	struct {
 		struct xol_area *xol_area;
 	} uprobes_state;
-	unsigned long brk;
+	struct {
+		unsigned long flags;
+	} context;
+	unsigned long brk, total_vm;
 };
 struct signal_struct {
 	struct {
 		int counter;
 	} live;
 };
+struct return_instance {
+	unsigned long stack, orig_ret_vaddr;
+	struct return_instance *next;
+};
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
 struct task_struct {
 	unsigned int flags;
 	int pid, tgid;
 	struct mm_struct *mm;
+	struct uprobe_task *utask;
 	struct signal_struct *signal;
 };
 
 struct pt_regs {
-	u64 ip, sp, rc, parm[3];
+	u64 ip, sp, rc, parm[4];
 };
 #define PT_REGS_IP(ctx) ((ctx)->ip)
 #define PT_REGS_SP(ctx) ((ctx)->sp)
@@ -82,6 +93,7 @@ struct pt_regs {
 #define PT_REGS_PARM1(ctx) ((ctx)->parm[0])
 #define PT_REGS_PARM2(ctx) ((ctx)->parm[1])
 #define PT_REGS_PARM3(ctx) ((ctx)->parm[2])
+#define PT_REGS_PARM4(ctx) ((ctx)->parm[3])
 
 #define __LINUX_BPF_PERF_EVENT_H__ /* in place of <linux/bpf_perf_event.h> */
 struct bpf_perf_event_data {
@@ -165,6 +177,8 @@ static int native_update(const void *id, size_t max, bool array, size_t key_size
 
 	if (*at && flags == BPF_NOEXIST)
 		return -EEXIST;
+	if (!*at && flags == BPF_EXIST)
+		return -ENOENT;
 	if (!*at) {
 		if (m->n >= (m->limit ? m->limit : max))
 			return -E2BIG;
@@ -234,16 +248,16 @@ static void native__reset(void)
 
 #define NATIVE_MAX(m) (sizeof(*(m)->max_entries) / sizeof(int))
 #define NATIVE_TYPE(m) (sizeof(*(m)->type) / sizeof(int))
-#define NATIVE_ARRAY(m)                                                                            \
+#define NATIVE_ARRAY(m) \
 	(NATIVE_TYPE(m) == BPF_MAP_TYPE_ARRAY || NATIVE_TYPE(m) == BPF_MAP_TYPE_PERCPU_ARRAY)
 /* the size of the counters' table is the plan's */
 #define NATIVE_ROOM(m) (NATIVE_ARRAY(m) && NATIVE_MAX(m) == 1 ? 1 << 16 : NATIVE_MAX(m))
 
-#define bpf_map_lookup_elem(m, k)                                                                  \
-	((typeof((m)->value))native_lookup(m, NATIVE_ROOM(m), NATIVE_ARRAY(m),                     \
-					   sizeof(*(m)->key), sizeof(*(m)->value), k))
-#define bpf_map_update_elem(m, k, v, flags)                                                        \
-	native_update(m, NATIVE_ROOM(m), NATIVE_ARRAY(m), sizeof(*(m)->key), sizeof(*(m)->value),  \
+#define bpf_map_lookup_elem(m, k)                                                                 \
+	((typeof((m)->value))native_lookup(m, NATIVE_ROOM(m), NATIVE_ARRAY(m), sizeof(*(m)->key), \
+					   sizeof(*(m)->value), k))
+#define bpf_map_update_elem(m, k, v, flags)                                                       \
+	native_update(m, NATIVE_ROOM(m), NATIVE_ARRAY(m), sizeof(*(m)->key), sizeof(*(m)->value), \
 		      k, v, flags)
 #define bpf_map_delete_elem(m, k) native_delete(m, sizeof(*(m)->key), k)
 

@@ -18,6 +18,11 @@ u32 unwind_stack(u32 slot)
 	return 0;
 }
 
+u64 unwind_copy(u32 slot)
+{
+	return 0;
+}
+
 /* A counter of a target. */
 static u64 native_count(u32 target, u32 counter)
 {

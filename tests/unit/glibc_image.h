@@ -33,7 +33,7 @@ struct image {
 	uint8_t python[0x1000];
 	struct ledger_map map[12];
 	struct ledger_input maps;
-	struct glibc_extent present[IMAGE_PARTS + 2];
+	struct heap_extent present[IMAGE_PARTS + 2];
 	size_t npresent;
 	unsigned reads, tear_at; /* the tear_at-th read sees tear_value at tear_addr */
 	uint64_t tear_addr, tear_value;
@@ -202,11 +202,11 @@ static inline void image_make(struct image *m)
 	image_map(m, I_LIBC, 0x4000, "rw-p", (char *)"/lib/x/libc.so.6", true);
 	image_map(m, I_MMAP, 0x4000, "rw-p", (char *)"", true);
 	m->maps.map = m->map;
-	m->present[0] = (struct glibc_extent){I_BRK, I_BRK + I_BRK_LEN};
-	m->present[1] = (struct glibc_extent){I_OLD, I_OLD + I_HEAP_LEN};
-	m->present[2] = (struct glibc_extent){I_NEW, I_NEW + I_HEAP_LEN};
-	m->present[3] = (struct glibc_extent){I_LIBC, I_LIBC + 0x4000};
-	m->present[4] = (struct glibc_extent){I_MMAP, I_MMAP + 0x4000};
+	m->present[0] = (struct heap_extent){I_BRK, I_BRK + I_BRK_LEN};
+	m->present[1] = (struct heap_extent){I_OLD, I_OLD + I_HEAP_LEN};
+	m->present[2] = (struct heap_extent){I_NEW, I_NEW + I_HEAP_LEN};
+	m->present[3] = (struct heap_extent){I_LIBC, I_LIBC + 0x4000};
+	m->present[4] = (struct heap_extent){I_MMAP, I_MMAP + 0x4000};
 	m->npresent = IMAGE_PARTS;
 }
 
@@ -223,19 +223,19 @@ static inline void image_add_python(struct image *m)
 	image_map(m, I_ARENA, 3 << 20, "rw-p", (char *)"", false);
 	image_map(m, I_PYTHON, 0x1000, "rw-p", (char *)"/usr/bin/python3.11", true);
 	m->maps.rss_bytes += m->map[m->maps.n - 2].rss = 0x5000;
-	m->present[m->npresent++] = (struct glibc_extent){I_ARENA + 0xff000, I_ARENA + 0x104000};
-	m->present[m->npresent++] = (struct glibc_extent){I_PYTHON, I_PYTHON + 0x1000};
+	m->present[m->npresent++] = (struct heap_extent){I_ARENA + 0xff000, I_ARENA + 0x104000};
+	m->present[m->npresent++] = (struct heap_extent){I_PYTHON, I_PYTHON + 0x1000};
 }
 
-static inline struct glibc_heap_input image_input(struct image *m)
+static inline struct heap_memory image_input(struct image *m)
 {
-	return (struct glibc_heap_input){.maps = &m->maps,
-					 .present = m->present,
-					 .npresent = m->npresent,
-					 .version = 236,
-					 .read = image_read,
-					 .now_present = image_now_present,
-					 .arg = m};
+	return (struct heap_memory){.maps = &m->maps,
+				    .present = m->present,
+				    .npresent = m->npresent,
+				    .version = 236,
+				    .read = image_read,
+				    .now_present = image_now_present,
+				    .arg = m};
 }
 
 #endif

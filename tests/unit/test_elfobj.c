@@ -377,10 +377,10 @@ static void absurd_headers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(own_symbols), cmocka_unit_test(build_id),
-		cmocka_unit_test(sections),    cmocka_unit_test(not_elf),
-		cmocka_unit_test(truncated),   cmocka_unit_test(shrinks_while_open),
-		cmocka_unit_test(bit_flips),   cmocka_unit_test(absurd_headers),
+		cmocka_unit_test(own_symbols),	      cmocka_unit_test(build_id),
+		cmocka_unit_test(sections),	      cmocka_unit_test(not_elf),
+		cmocka_unit_test(truncated),	      cmocka_unit_test(shrinks_while_open),
+		cmocka_unit_test(bit_flips),	      cmocka_unit_test(absurd_headers),
 		cmocka_unit_test(no_section_headers),
 	};
 

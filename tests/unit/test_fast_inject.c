@@ -56,7 +56,11 @@ static void on_signal(int sig)
 /* Doubles are kept over allocations, so that lost vector registers show. */
 static void churn(uint64_t *rounds, unsigned int seed)
 {
-	struct { uint8_t *p; size_t n; uint8_t v; } b[32] = {0};
+	struct {
+		uint8_t *p;
+		size_t n;
+		uint8_t v;
+	} b[32] = {0};
 	volatile double acc = 1;
 	double x[8];
 
@@ -80,9 +84,7 @@ static void churn(uint64_t *rounds, unsigned int seed)
 			if (posix_memalign((void **)&b[at].p, 64, b[at].n))
 				abort();
 			break;
-		default:
-			free(b[at].p);
-			b[at].p = malloc(b[at].n);
+		default: free(b[at].p); b[at].p = malloc(b[at].n);
 		}
 		if (!b[at].p)
 			abort();
@@ -150,18 +152,22 @@ struct planned {
 	struct fast_plan plan;
 };
 
-static bool plan_libc(int pid, struct planned *out, char *why)
+/* meanwhile: what happens to the process between the look at its mappings and that at its code. */
+static int plan_libc_while(int pid, void (*meanwhile)(int pid), struct planned *out, char *why)
 {
 	struct procmap *maps;
 	struct procmem *mem;
 	struct alloc_func *funcs;
 	size_t n;
-	bool ok = false;
+	bool found = false;
+	int err = 0;
 
 	memset(out, 0, sizeof(*out));
 	assert_int_equal(procmap__read(pid, &maps), 0);
 	assert_int_equal(procmem__open(pid, &mem), 0);
-	for (size_t i = 0; i < maps->n && !ok; i++) {
+	if (meanwhile)
+		meanwhile(pid);
+	for (size_t i = 0; i < maps->n && !found; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
 		const char *name = strrchr(e->path, '/');
 		uint64_t vaddr;
@@ -175,15 +181,21 @@ static bool plan_libc(int pid, struct planned *out, char *why)
 		assert_int_equal(site__choose(out->e, funcs, n, &out->sites), 0);
 		free(funcs);
 		assert_true(elfobj__off_to_vaddr(out->e, e->offset, &vaddr));
-		assert_int_equal(fast_plan__make(out->e, out->sites, n, e->start - vaddr, mem,
-						 &out->plan),
-				 0);
-		ok = !*out->plan.why;
+		err = fast_plan__read(out->e, out->sites, n, e->start - vaddr, &out->plan);
+		if (!err)
+			err = fast_plan__check(&out->plan, mem);
 		strcpy(why, out->plan.why);
+		found = true;
 	}
 	procmap__free(maps);
 	procmem__close(mem);
-	return ok;
+	assert_true(found);
+	return err;
+}
+
+static bool plan_libc(int pid, struct planned *out, char *why)
+{
+	return !plan_libc_while(pid, NULL, out, why) && !*why;
 }
 
 static void unplan(struct planned *p)
@@ -212,7 +224,7 @@ static void check_target(pid_t pid, const char *when)
 	uint64_t rounds[THREADS], children = rep->children;
 
 	memcpy(rounds, rep->rounds, sizeof(rounds));
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 120000; i++) { /* as long as a busy machine may take */
 		bool all = rep->children > children;
 		int status;
 
@@ -273,7 +285,7 @@ static void goes_in_and_out(void **state)
 	for (int i = 0; i < cycles; i++) {
 		struct fast f;
 
-		if (fast__map(pid, &p.plan, 4096, &f, why))
+		if (fast__map(pid, NULL, &p.plan, 4096, &f, why))
 			fail_msg("map: %s", why);
 		assert_true(same_code(pid, &p.plan));
 		if (fast__patch(&f, why))
@@ -284,7 +296,7 @@ static void goes_in_and_out(void **state)
 			fail_msg("unpatch: %s", why);
 		assert_true(same_code(pid, &p.plan));
 		fast__fini(&f);
-		assert_int_equal(fast__clean(pid, true, &left, why), 0);
+		assert_int_equal(fast__clean(pid, NULL, true, &left, why), 0);
 		assert_int_equal(left.patched, 0);
 	}
 	check_target(pid, "at the end");
@@ -292,6 +304,77 @@ static void goes_in_and_out(void **state)
 		assert_int_equal(left.regions, 1); /* used again */
 	unplan(&p);
 	end_target(pid);
+}
+
+static int word[2]; /* pipe: the child is told to go on by its end, and tells by its end */
+static int news[2];
+
+/* A child that waits, then calls exec. */
+static pid_t start_waiting(void)
+{
+	char c;
+	pid_t pid;
+
+	assert_int_equal(pipe2(word, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(news, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(word[1]);
+		close(news[0]);
+		if (!read(word[0], &c, 1))
+			execlp("sleep", "sleep", "1000", NULL);
+		_exit(1);
+	}
+	close(word[0]);
+	close(news[1]);
+	return pid;
+}
+
+static void let_exec(int pid)
+{
+	char c;
+
+	close(word[1]);
+	assert_int_equal(read(news[0], &c, 1), 0); /* closed by its exec */
+	close(news[0]);
+}
+
+static void let_end(int pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(word[1]);
+	close(news[0]);
+}
+
+/* One that calls exec or ends while it is looked at is gone, not refused. */
+static void gone_is_not_refused(void **state)
+{
+	void (*const how[])(int) = {let_exec, let_end};
+
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = start_waiting();
+		char why[FAST_WHY];
+		struct planned p;
+
+		assert_int_equal(plan_libc_while(pid, how[i], &p, why), -ESRCH);
+		assert_string_equal(why, "");
+		unplan(&p);
+		if (how[i] == let_exec) {
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+		}
+	}
+}
+
+static int steps_left;
+
+static void kill_at_step(const char *what)
+{
+	log_debug("fast: %d steps left, %s", --steps_left, what);
+	if (!steps_left)
+		raise(SIGKILL);
 }
 
 /* An injector of its own, which kills itself at a step. Its status. */
@@ -303,14 +386,14 @@ static int inject_killed(pid_t pid, int step)
 	if (!c) {
 		struct planned p;
 		struct fast f;
-		char why[FAST_WHY], text[16];
+		char why[FAST_WHY];
 
-		snprintf(text, sizeof(text), "%d", step);
 		log__set_level(getenv("FAST_LOG") ? LOG_DEBUG : LOG_ERROR);
 		if (!plan_libc(pid, &p, why))
 			_exit(3);
-		setenv("MEMWATCH_FAST_KILL", text, 1);
-		if (fast__map(pid, &p.plan, 4096, &f, why) || fast__patch(&f, why) ||
+		steps_left = step;
+		remote__on_step = kill_at_step;
+		if (fast__map(pid, NULL, &p.plan, 4096, &f, why) || fast__patch(&f, why) ||
 		    fast__unpatch(&f, why)) {
 			fprintf(stderr, "step %d: %s\n", step, why);
 			_exit(2);
@@ -335,7 +418,7 @@ static bool killed_at(int step)
 	status = inject_killed(pid, step);
 	snprintf(when, sizeof(when), "killed at step %d", step);
 	check_target(pid, when);
-	if (fast__clean(pid, false, &left, why))
+	if (fast__clean(pid, NULL, false, &left, why))
 		fail_msg("%s: clean: %s", when, why);
 	assert_true(same_code(pid, &p.plan));
 	check_target(pid, when);
@@ -361,6 +444,7 @@ static void killed_at_every_step(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(gone_is_not_refused),
 		cmocka_unit_test(goes_in_and_out),
 		cmocka_unit_test(killed_at_every_step),
 	};

@@ -49,7 +49,8 @@ static const struct decode_case cases[] = {
 	{"ret", CODE("\x53\x5b\xc3\x90\x90\x90\x90\x90"), false, false, "moved"},
 	{"loop", CODE("\x53\xe2\x10\x48\x89\xfb\x90\x90"), false, false, "moved"},
 	{"jump and no more", CODE("\x53\xeb\x20\x90\x90\x90\x90\x90"), false, false, "short"},
-	{"branch into itself", CODE("\x53\x48\x89\xfb\x75\xfb\x90\xc3"), false, false, "leads into"},
+	{"branch into itself", CODE("\x53\x48\x89\xfb\x75\xfb\x90\xc3"), false, false,
+	 "leads into"},
 	{"pushes what the stub uses", CODE("\x50\x48\x89\xfb\x48\x89\xfe\xc3"), false, false,
 	 "taken back"},
 	{"cut off", CODE("\x53\x48\x89"), false, false, "decoded"},
@@ -69,8 +70,8 @@ static void entries_are_judged(void **state)
 			fail_msg("%s: ok %d again %d why '%s'", c->name, ok, e.again, e.why);
 		assert_true(ok ? !*e.why && e.back - e.patch >= ENTRY_PATCH : !!*e.why);
 	}
-	assert_false(entry__decode((const uint8_t *)"\xe9\xfb\x0f\x00\x00\x90\x90", 7, 0x401000, 2, &e,
-				   &follow));
+	assert_false(entry__decode((const uint8_t *)"\xe9\xfb\x0f\x00\x00\x90\x90", 7, 0x401000, 2,
+				   &e, &follow));
 	assert_string_equal(e.why, "");
 	assert_int_equal(follow, 0x402000);
 	/* across two pages */
@@ -107,10 +108,10 @@ static void branches_into_the_patch_are_found(void **state)
 }
 
 /* Functions as compilers begin them, each going on to a C function with its arguments intact. */
-#define FUNCTION(name, begin, undo, to)                                                            \
+#define FUNCTION(name, begin, undo, to) \
 	__asm__(".text\n.balign 64\n.globl " #name "\n" #name ":\n" begin undo "\tjmp " #to "\n");
-FUNCTION(t_malloc, "push %r12\n push %rbp\n sub $40, %rsp\n", "add $40, %rsp\n pop %rbp\n pop %r12\n",
-	 t_malloc_body)
+FUNCTION(t_malloc, "push %r12\n push %rbp\n sub $40, %rsp\n",
+	 "add $40, %rsp\n pop %rbp\n pop %r12\n", t_malloc_body)
 FUNCTION(t_calloc, "endbr64\n push %r13\n mov %rdi, %rax\n xor %edx, %edx\n", "pop %r13\n",
 	 t_calloc_body)
 FUNCTION(t_memalign, "sub $24, %rsp\n lea t_word(%rip), %rax\n mov (%rax), %r11\n",
@@ -231,9 +232,9 @@ struct hooked {
 	int target;
 };
 static const struct hooked hooked[] = {
-	{t_malloc, MW_FN_MALLOC, -1},	 {t_calloc, MW_FN_CALLOC, -1},
+	{t_malloc, MW_FN_MALLOC, -1},		{t_calloc, MW_FN_CALLOC, -1},
 	{t_memalign, MW_FN_POSIX_MEMALIGN, -1}, {t_new, MW_FN_NEW, 0},
-	{t_realloc, MW_FN_REALLOC, -1},	 {t_free, MW_FN_FREE, -1},
+	{t_realloc, MW_FN_REALLOC, -1},		{t_free, MW_FN_FREE, -1},
 };
 #define N_HOOKED (sizeof(hooked) / sizeof(hooked[0]))
 
@@ -253,8 +254,8 @@ static void *near(size_t bytes)
 
 	for (int i = 0; i < 512; i++) {
 		void *p = mmap((void *)(from + i * 0x300000ULL), bytes, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-			       0);
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			       -1, 0);
 
 		if (p != MAP_FAILED)
 			return p;
@@ -506,6 +507,48 @@ static void out_of_reach_is_refused(void **state)
 	free(x);
 }
 
+static void set_rate(uint64_t rate)
+{
+	memcpy(region + im->hdr.code_bytes + DATA_RATE, &rate, 8);
+}
+
+/* The rate goes up and down, and each time a thread allocates between the two writes of a change
+ * (the rate, the slots): whatever gaps it draws there, what follows is sampled as often as it is
+ * at the new rate. */
+static void the_rate_changes(void **state)
+{
+	static const uint64_t rates[] = {1 << 10, 1 << 17};
+	const double bytes = 40;
+	double expect[2] = {0}, var[2] = {0}, est[2] = {0};
+
+	hook(rates[0], false);
+	for (int round = 0; round < 400; round++) {
+		uint64_t rate = rates[round & 1];
+
+		set_rate(rate);
+		for (int i = 0; i < 200; i++)
+			t_free(t_malloc((size_t)bytes));
+		stub__slots(region + im->hdr.code_bytes + DATA_SLOTS, rate, round);
+		for (int i = 0; i < 1000; i++) {
+			double p = 1 - exp(-bytes / (double)rate);
+			uint64_t before = n_alloc;
+
+			t_free(t_malloc((size_t)bytes));
+			if (n_alloc != before)
+				est[round & 1] += bytes / p;
+			expect[round & 1] += bytes;
+			var[round & 1] += bytes * bytes * (1 - p) / p;
+		}
+	}
+	for (int k = 0; k < 2; k++) {
+		if (fabs(est[k] - expect[k]) > 5 * sqrt(var[k]))
+			fail_msg("at %lu: estimate %.0f of %.0f, standard error %.0f", rates[k],
+				 est[k], expect[k], sqrt(var[k]));
+	}
+	assert_int_equal(n_unknown, 0);
+	unhook();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +559,7 @@ int main(void)
 		cmocka_unit_test(samples_are_fair),
 		cmocka_unit_test(threads_lose_nothing),
 		cmocka_unit_test(a_full_bucket_is_counted),
+		cmocka_unit_test(the_rate_changes),
 		cmocka_unit_test(rows_follow_the_stack),
 		cmocka_unit_test(out_of_reach_is_refused),
 	};

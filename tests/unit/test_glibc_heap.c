@@ -15,7 +15,7 @@ static struct image image;
 
 static int walk(const struct ledger_block *block, size_t n, struct glibc_heap *ret)
 {
-	struct glibc_heap_input in = image_input(&image);
+	struct heap_memory in = image_input(&image);
 
 	in.block = block;
 	in.nblocks = n;
@@ -25,9 +25,11 @@ static int walk(const struct ledger_block *block, size_t n, struct glibc_heap *r
 /* Whatever the heap, the ledger made with it adds up and has nothing below zero. */
 static void ledger_holds(const struct glibc_heap *h, bool profile, struct ledger *l)
 {
-	struct ledger_heap heap = {.known = profile, .walk = h};
+	struct ledger_share share;
+	struct ledger_heap heap = {.known = profile, .share = &share, .nshares = 1};
 	int64_t rss = 0, virt = 0;
 
+	glibc_heap__share(h, &share);
 	ledger__make(&image.maps, &heap, l);
 	for (int i = 0; i < LEDGER_KINDS; i++) {
 		rss += l->line[i].rss_bytes;
@@ -84,9 +86,9 @@ static void test_what_is_not_resident(void **state)
 	image.present[0].end = I_BRK + 0x1000;
 	image.maps.rss_bytes -= I_BRK_LEN - 0x2000;
 	image.map[0].rss = 0x2000;
-	struct glibc_heap_input in = image_input(&image);
-	struct glibc_extent present[IMAGE_PARTS + 1] = {image.present[0],
-							{I_BRK + 0x2000, I_BRK + 0x3000}};
+	struct heap_memory in = image_input(&image);
+	struct heap_extent present[IMAGE_PARTS + 1] = {image.present[0],
+						       {I_BRK + 0x2000, I_BRK + 0x3000}};
 
 	for (int i = 1; i < IMAGE_PARTS; i++)
 		present[i + 1] = image.present[i];
@@ -99,7 +101,7 @@ static void test_what_is_not_resident(void **state)
 	assert_int_equal(l.line[LEDGER_USED].virt_bytes - l.line[LEDGER_USED].rss_bytes, 0x1000);
 	glibc_heap__free(&h);
 	/* without the page that a header is in, the main heap stays in one line */
-	present[1] = (struct glibc_extent){I_BRK + 0x4000, I_BRK + 0x5000};
+	present[1] = (struct heap_extent){I_BRK + 0x4000, I_BRK + 0x5000};
 	assert_int_equal(glibc_heap__walk(&in, &h), 0);
 	assert_int_equal(h.failed, 1);
 	assert_int_equal(h.heaps, 2);
@@ -243,7 +245,7 @@ static void test_no_glibc(void **state)
 
 static void test_older_releases(void **state)
 {
-	struct glibc_heap_input in;
+	struct heap_memory in;
 	struct glibc_heap h;
 	uint64_t fast = IMAGE_FREE_AT + 0x400 + 0x50;
 
@@ -299,7 +301,7 @@ static void test_python(void **state)
 		{I_TABLE + 16, 62 | 640ULL << 32},
 		{I_TABLE + 48 * 100, I_TABLE}, /* an entry that is no arena */
 	};
-	struct glibc_heap_input in;
+	struct heap_memory in;
 	struct ledger_bytes *cover;
 	struct glibc_heap h;
 	struct ledger l;
@@ -313,8 +315,11 @@ static void test_python(void **state)
 	assert_int_equal(cover[7].virt, 2 << 20);
 	assert_int_equal(cover[7].rss, 0x5000);
 	assert_int_equal(glibc_heap__walk(&in, &h), 0);
-	struct ledger_heap heap = {.walk = &h, .python = cover};
+	struct ledger_share share[2] = {
+		{.rest = LEDGER_PYTHON, .cover = cover, .ncover = in.maps->n}};
+	struct ledger_heap heap = {.share = share, .nshares = 2};
 
+	glibc_heap__share(&h, &share[1]);
 	ledger__make(&image.maps, &heap, &l);
 	assert_int_equal(l.line[LEDGER_PYTHON].virt_bytes, 2 << 20);
 	assert_int_equal(l.line[LEDGER_PYTHON].rss_bytes, 0x5000);

@@ -10,6 +10,7 @@
 
 #include "go/gctrace.h"
 #include "go/memstats.h"
+#include "go/release.h"
 
 static void line(void **state)
 {
@@ -89,9 +90,29 @@ static void goal(void **state)
 	assert_int_equal(go_memstats__goal(&in), 3 << 20);
 }
 
+/* Rows by age; a release between two of them is like the older. */
+static void releases_differ_by_rows(void **state)
+{
+	for (int minor = 10; minor < 99; minor++)
+		assert_true(go_release__of(minor)->minor <= go_release__of(minor + 1)->minor);
+	for (int minor = 18; minor < 99; minor++)
+		assert_true(go_release__of(minor)->minor <= minor);
+	assert_int_equal(go_release__of(22)->profile_frames, 32);
+	assert_int_equal(go_release__of(23)->profile_frames, 1026);
+	assert_true(go_release__of(19)->prints_largest_scan);
+	assert_false(go_release__of(20)->prints_largest_scan);
+	assert_int_equal(go_release__of(20)->headroom_percent, 0);
+	assert_int_equal(go_release__of(21)->headroom_percent, 3);
+	assert_ptr_equal(go_release__of(25), go_release__of(24));
+	assert_string_equal(go_release__of(19)->wait_reasons[18], "semacquire");
+	assert_string_equal(go_release__of(26)->wait_reasons[13], "semacquire");
+	assert_int_equal(go_release__of(99)->nwait_reasons, go_release__of(26)->nwait_reasons);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(releases_differ_by_rows),
 		cmocka_unit_test(line),
 		cmocka_unit_test(known_layouts),
 		cmocka_unit_test(goal),

@@ -272,6 +272,7 @@ static void test_tree_and_sort(void **state)
 				  proc(4, 1, 2 * M)};
 	static const uint32_t by_rss[] = {3, 2, 4, 1}, as_tree[] = {1, 3, 4, 2};
 	struct top_view v = {.sort = SORT_RSS};
+	char why[128];
 	struct table t;
 
 	a[1].ppid = a[2].ppid = 1;
@@ -285,8 +286,8 @@ static void test_tree_and_sort(void **state)
 	assert_int_equal(top_view__arrange(&v, &t), 0);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(v.row[i]->row.tgid, as_tree[i]);
-	assert_int_equal(top_view__set_filter(&v, "("), -EINVAL);
-	assert_int_equal(top_view__set_filter(&v, "nothing"), 0);
+	assert_int_equal(top_view__set_filter(&v, "(", why, sizeof(why)), -EINVAL);
+	assert_int_equal(top_view__set_filter(&v, "nothing", why, sizeof(why)), 0);
 	assert_int_equal(top_view__arrange(&v, &t), 0);
 	assert_int_equal(v.n, 0);
 	top_view__clear(&v);

@@ -3,6 +3,7 @@
  * The table of losses: every cause can be reached (by the program or the table that counts it, or
  * the row says where else), and the documentation has the same rows.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -114,7 +115,7 @@ static u64 reach_STACK_RING(void)
 static void map_call(void)
 {
 	mw_proc_mmap_enter(&(struct sys_enter_args){.arg = {0, 4096, 3, MW_MAP_ANONYMOUS}});
-	mw_proc_mmap_exit(&(struct sys_exit_args){.ret = 0x700000});
+	mw_proc_map_exit(&(struct sys_exit_args){.ret = 0x700000});
 }
 
 static u64 reach_MAP_RING(void)
@@ -148,7 +149,7 @@ static u64 reach_CODE_RING(void)
 	machine(1);
 	native.ring_full = true;
 	mw_proc_mmap_enter(&(struct sys_enter_args){.arg = {0, 4096, MW_PROT_EXEC, 2}});
-	mw_proc_mmap_exit(&(struct sys_exit_args){.ret = 0x700000});
+	mw_proc_map_exit(&(struct sys_exit_args){.ret = 0x700000});
 	return native_lost(0, MW_LOSS_CODE_RING);
 }
 
@@ -201,6 +202,18 @@ static u64 reach_ADDRESS(void)
 	return native_lost(0, MW_LOSS_ADDRESS);
 }
 
+/* A pointer taken for a size. What the machine's memory can hold is counted. */
+static u64 reach_SIZE(void)
+{
+	machine(1);
+	native.mm.total_vm = 1000;
+	call(1000 << 12, BLOCK);
+	assert_int_equal(native_lost(0, MW_LOSS_SIZE), 0);
+	call(0x555555554000, BLOCK);
+	native.mm.total_vm = 0;
+	return native_lost(0, MW_LOSS_SIZE);
+}
+
 /* Of a process that is no target: counted, and not to the account of another. */
 static u64 reach_FAULT_RING(void)
 {
@@ -215,6 +228,22 @@ static u64 reach_FAULT_RING(void)
 	assert_int_equal(native_lost(0, MW_LOSS_FAULT_RING), 1);
 	assert_int_equal(native_count(MW_STRANGER, MW_C_STACK_END + MW_STACK_FP_END), 1);
 	return native_lost(MW_STRANGER, MW_LOSS_FAULT_RING);
+}
+
+/* Nothing of a 32-bit program is counted: no page faults, no mappings by 64-bit calls of it. */
+static u64 reach_FAULT_32BIT(void)
+{
+	u32 tid = native.task.pid;
+
+	machine(1);
+	native.mm.context.flags = MM_CONTEXT_32BIT;
+	mw_fault_sample(&(struct bpf_perf_event_data){.addr = 0x1000});
+	assert_int_equal(native_lost(0, MW_LOSS_FAULT_RING), 0);
+	mw_proc_mmap_enter(&(struct sys_enter_args){.arg = {0, 4096, 3, MW_MAP_ANONYMOUS}});
+	assert_null(bpf_map_lookup_elem(&proc_mapcalls, &tid));
+	for (u32 i = MW_C_STACK_END; i < MW_C_STACK_END + MW_STACK_ENDS; i++)
+		assert_int_equal(native_count(0, i), 0);
+	return native_lost(0, MW_LOSS_FAULT_32BIT);
 }
 
 static struct heap *some_heap(size_t max_blocks)
@@ -275,6 +304,26 @@ static u64 reach_STACK_LATE(void)
 	return n;
 }
 
+static u64 reach_STACKS_FULL(void)
+{
+	struct heap *h;
+	uint32_t frame = 1, site;
+	u64 n;
+
+	assert_int_equal(heap__new(&(struct heap_opts){.sample_bytes = 1, .max_sites = 2}, &h), 0);
+	for (u64 stack = 1; stack <= 3; stack++) {
+		int err = heap__stack(h, 0, stack, MW_STACK_OK, &frame, 1, &site);
+
+		assert_int_equal(err, stack < 3 ? 0 : -ENOSPC);
+		put(h, BLOCK * stack, stack);
+	}
+	n = h->targets[0].roomless_stacks;
+	assert_int_equal(h->targets[0].late_stacks, 0);
+	assert_int_equal(n, 1);
+	heap__free(h);
+	return n;
+}
+
 static u64 reach_IMPLIED_FREE(void)
 {
 	struct heap *h = some_heap(0);
@@ -310,16 +359,16 @@ static u64 reach_UNKNOWN_UNFREE(void)
 }
 
 /* Where a cause is reached by a test with processes, or why by none. */
-#define IN_E2E(name)                                                                               \
-	static u64 reach_##name(void)                                                              \
-	{                                                                                          \
-		return in_e2e(losses_rows[MW_LOSS_##name].text);                                   \
+#define IN_E2E(name)                                             \
+	static u64 reach_##name(void)                            \
+	{                                                        \
+		return in_e2e(losses_rows[MW_LOSS_##name].text); \
 	}
-#define BY_NONE(name, why)                                                                         \
-	static u64 reach_##name(void)                                                              \
-	{                                                                                          \
-		print_message("%s: %s\n", losses_rows[MW_LOSS_##name].text, why);                  \
-		return sizeof(why) > 1;                                                            \
+#define BY_NONE(name, why)                                                        \
+	static u64 reach_##name(void)                                             \
+	{                                                                         \
+		print_message("%s: %s\n", losses_rows[MW_LOSS_##name].text, why); \
+		return sizeof(why) > 1;                                           \
 	}
 
 static u64 in_e2e(const char *text)
@@ -342,9 +391,12 @@ BY_NONE(HISTOGRAMS, "only without memory: a test would have to take it away from
 IN_E2E(FOLLOW_GAP)
 IN_E2E(CHILD_GONE)
 IN_E2E(CHILD_MISSED)
+IN_E2E(PROBES_ENDED)
 BY_NONE(FAULT_ROOM, "takes two million samples, or a thousand processes at once")
 IN_E2E(FAULT_GONE)
 IN_E2E(FAULT_DENIED)
+BY_NONE(FAULT_BUSY,
+	"takes seconds of CPU time spent on new processes: test_allowance has the arithmetic")
 
 static void every_cause_can_be_reached(void **state)
 {

@@ -243,7 +243,7 @@ static void anon_is_a_page_table(void **state)
 						!s ? 0
 						   : heap__site_for(h, child,
 								    h->sites[s - 1].stack) +
-							     1;
+								1;
 				}
 			} else {
 				anon_event(h, a, t);
@@ -314,10 +314,9 @@ static void do_realloc(struct heap *h, uint32_t t, uint32_t i, uint32_t tid, uin
 		do_free(h, t, (i + 2) % BLOCKS, tid + 2, 0);
 	}
 	if (rnd(3) == 0) {
-		heap__undealloc(h, &(struct mw_ev_free){.hdr = {.type = MW_EV_UNFREE,
-								.target = t,
-								.tid = tid},
-							.addr = block_addr(i)});
+		heap__undealloc(h, &(struct mw_ev_free){
+					   .hdr = {.type = MW_EV_UNFREE, .target = t, .tid = tid},
+					   .addr = block_addr(i)});
 		blocks[t][i] = old;
 		books[t].frees -= old.weight;
 		if (old.weight == 0)
@@ -432,7 +431,7 @@ static void heap_is_a_list_of_blocks(void **state)
 			case 2:
 				if (rate > 1)
 					rate = rates[1 + rnd(2)];
-				heap__set_rate(h, rate);
+				heap__set_rate(h, rate, 0);
 				break;
 			case 3: do_drop(h, t); break;
 			case 4 ... 45: do_alloc(h, t, i, tid, rate); break;

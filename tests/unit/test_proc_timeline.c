@@ -9,6 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "probe/proc_timeline.h"
 #include "probe/task_iter.h"
 
@@ -112,11 +114,38 @@ static void all_live(void **state)
 	proc_timeline__free(t);
 }
 
+/* A process that execs is of another kind: what it has no columns for is not known of it. */
+static void other_columns(void **state)
+{
+	static const char *const first[] = {"one_bytes"};
+	static const char *const then[] = {"two_bytes", "three_bytes", "four_bytes"};
+	struct proc_timeline_opts o = {.external = true, .all = true};
+	struct mw_task_row row = row_of(10, 1, MIB, "execs");
+	struct task_rows pass = {.row = &row, .n = 1};
+	const struct timeline *line;
+	struct proc_timeline *t;
+
+	assert_int_equal(proc_timeline__new(&o, &t), 0);
+	assert_int_equal(proc_timeline__more(t, 10, first, 1, (int64_t[]){7}), -ENOENT);
+	assert_true(proc_timeline__rows(t, &pass) >= 0);
+	assert_int_equal(proc_timeline__more(t, 10, first, 1, (int64_t[]){7}), 0);
+	assert_true(proc_timeline__rows(t, &pass) >= 0);
+	assert_int_equal(proc_timeline__more(t, 10, then, 3, (int64_t[]){1, 2, 3}), -EEXIST);
+	assert_true(proc_timeline__rows(t, &pass) >= 0);
+	line = find(t, "execs");
+	assert_int_equal(line->nmore, 1);
+	assert_string_equal(line->more_name[0], "one_bytes");
+	assert_int_equal(line->rows[line->nrows - 2].more[0], 7);
+	assert_int_equal(line->rows[line->nrows - 1].more[0], TIMELINE_UNKNOWN);
+	proc_timeline__free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(churn),
 		cmocka_unit_test(all_live),
+		cmocka_unit_test(other_columns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,12 +240,56 @@ static void sizes(void **state)
 	assert_int_equal(mapped.virt | mapped.rss | mapped.shared, 0);
 }
 
+/* Text beside its file is the file's; what a JIT made beside a library is not. */
+static void moved_text(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t offset; /* of the entry at 0x3000; 0: not the file's */
+	} c[] = {
+		{"1000-2000 r--p 00000000 08:01 7 /a\n2000-3000 r-xp 00001000 08:01 7 /a\n"
+		 "3000-5000 r-xp 00000000 00:00 0\n5000-6000 r--p 00004000 08:01 7 /a\n",
+		 0x2000},
+		{"2000-3000 r--p 00001000 08:01 7 /a\n3000-5000 r-xp 00000000 00:00 0\n"
+		 "5000-6000 r-xp 00004000 08:01 7 /a\n",
+		 0x2000},
+		{"2000-3000 r-xp 00001000 08:01 7 /a\n3000-5000 r-xp 00000000 00:00 0\n", 0},
+		{"2000-3000 r-xp 00001000 08:01 7 /a\n3000-5000 r-xp 00000000 00:00 0\n"
+		 "5000-6000 r-xp 00004000 08:01 8 /b\n",
+		 0},
+		{"1000-2000 r-xp 00001000 08:01 7 /a\n3000-5000 r-xp 00000000 00:00 0\n"
+		 "5000-6000 r-xp 00004000 08:01 7 /a\n",
+		 0},
+		{"2000-3000 r-xp 00001000 08:01 7 /a\n3000-5000 rw-p 00000000 00:00 0\n"
+		 "5000-6000 r-xp 00004000 08:01 7 /a\n",
+		 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		const struct procmap_entry *x;
+		struct procmap *m = NULL;
+		uint64_t offset = 0;
+
+		assert_int_equal(procmap__parse(1, strdup(c[i].text), &m), 0);
+		x = procmap__moved_text(m, procmap__find(m, 0x3000), &offset);
+		assert_int_equal(x ? offset : 0, c[i].offset);
+		if (x)
+			assert_int_equal(x->prot, PROCMAP_R | PROCMAP_X);
+		procmap__free(m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(own_mappings), cmocka_unit_test(deleted_and_replaced),
-		cmocka_unit_test(odd_names),	cmocka_unit_test(no_process),
-		cmocka_unit_test(hostile_text), cmocka_unit_test(sizes),
+		cmocka_unit_test(moved_text),
+		cmocka_unit_test(own_mappings),
+		cmocka_unit_test(deleted_and_replaced),
+		cmocka_unit_test(odd_names),
+		cmocka_unit_test(no_process),
+		cmocka_unit_test(hostile_text),
+		cmocka_unit_test(sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

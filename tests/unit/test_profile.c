@@ -88,6 +88,36 @@ static void interning(void **state)
 	profile__free(NULL);
 }
 
+/* Whoever keeps a text's address keeps a text, however many follow; also its copy's. */
+static void texts_stay(void **state)
+{
+	struct profile *p, *copy;
+	const char *kept[3000];
+	char name[64];
+	uint32_t id;
+
+	assert_int_equal(profile__new(&p), 0);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "a name of some length %d", i);
+		assert_int_equal(profile__string(p, name, &id), 0);
+		kept[i] = profile__text(p, id);
+	}
+	/* Given back to the table that it comes from. */
+	assert_int_equal(profile__string_n(p, kept[0], 6, &id), 0);
+	assert_string_equal(profile__text(p, id), "a name");
+	assert_int_equal(profile__copy(p, &copy), 0);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "a name of some length %d", i);
+		assert_string_equal(kept[i], name);
+		assert_ptr_equal(profile__text(p, i + 1), kept[i]);
+		assert_string_equal(profile__text(copy, i + 1), name);
+	}
+	profile__free(p);
+	assert_int_equal(profile__string(copy, "a name", &id), 0);
+	assert_int_equal(id, 3001);
+	profile__free(copy);
+}
+
 static void locations(void **state)
 {
 	struct profile *p = sample_profile();
@@ -316,6 +346,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(interning),
+		cmocka_unit_test(texts_stay),
 		cmocka_unit_test(locations),
 		cmocka_unit_test(types),
 		cmocka_unit_test(pprof_wire),

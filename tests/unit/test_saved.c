@@ -150,11 +150,25 @@ static void group_kill(void **state)
 	free(g);
 }
 
+/* One sentence says why, and each line belongs to the report: indented but for the first. */
+static void one_cause(const char *text)
+{
+	const char *why = strstr(text, "  why       ");
+
+	assert_non_null(why);
+	assert_null(strstr(why + 1, "  why       "));
+	for (const char *eol = strchr(text, '\n'); eol && eol[1]; eol = strchr(eol + 1, '\n')) {
+		if (eol[1] != '\n' && strncmp(eol + 1, "  ", 2))
+			fail_msg("a line of its own: %s", eol + 1);
+	}
+}
+
 static void contains(const struct oom_event *e, const char *words)
 {
 	struct textbuf b = {};
 
 	assert_int_equal(render__text(&b, e), 0);
+	one_cause(b.text);
 	if (!strstr(b.text, words))
 		fail_msg("'%s' is not in:\n%s", words, b.text);
 	textbuf__free(&b);

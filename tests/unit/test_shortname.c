@@ -23,6 +23,8 @@ static void shortens(void **state)
 		{"<alloc::vec::Vec<T> as core::ops::Drop>::drop",
 		 "<alloc::vec::Vec<> as core::ops::Drop>::drop"},
 		{"f<(x)", "f<"},
+		{"net.(*TCPListener).accept", "net.(*TCPListener).accept"},
+		{"example.com/a/b.(*T[...]).Do.func1.2", "example.com/a/b.(*T[...]).Do.func1.2"},
 		{"libc.so.6+0x12", "libc.so.6+0x12"},
 		{"", ""},
 		{"(((((", "((((("},

@@ -83,8 +83,8 @@ static void own_function(void **state)
 	uint64_t off = own_off(fd);
 
 	assert_int_equal(symbolizer__new(NULL, &s), 0);
-	assert_int_equal(symbolizer__module(s, fd, "/self", NULL, &m), 0);
-	assert_int_equal(symbolizer__module(s, fd, "/other/name", NULL, &again), 0);
+	assert_int_equal(symbolizer__module(s, fd, "/self", NULL, NULL, &m), 0);
+	assert_int_equal(symbolizer__module(s, fd, "/other/name", NULL, NULL, &again), 0);
 	assert_ptr_equal(m, again);
 	assert_int_equal(strlen(symbolizer_module__build_id(s, m)), 40);
 	for (int round = 0; round < 2; round++) { /* found, then remembered */
@@ -110,7 +110,7 @@ static void names_only(void **state)
 	int fd = own_fd();
 
 	assert_int_equal(symbolizer__new(&opts, &s), 0);
-	assert_int_equal(symbolizer__module(s, fd, "/self", NULL, &m), 0);
+	assert_int_equal(symbolizer__module(s, fd, "/self", NULL, NULL, &m), 0);
 	assert_int_equal(symbolizer__lookup(s, m, own_off(fd), f, 1), 1);
 	assert_string_equal(f[0].name, "test_symbolizer_here");
 	assert_null(f[0].file);
@@ -139,7 +139,7 @@ static void small_budget(void **state)
 	elfobj__close(e);
 	assert_int_equal(symbolizer__new(&opts, &s), 0);
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(symbolizer__module(s, fds[i], "/x", NULL, &m[i]), 0);
+		assert_int_equal(symbolizer__module(s, fds[i], "/x", NULL, NULL, &m[i]), 0);
 	for (int round = 0; round < 4; round++) {
 		assert_int_equal(symbolizer__lookup(s, m[0], off + round, f, 4), 1);
 		assert_string_equal(f[0].name, "test_symbolizer_here");
@@ -163,7 +163,7 @@ static void names_of(void *arg, size_t i, const struct symclient_frame *f, int n
 
 static int ask_own(struct symclient *c, int fd)
 {
-	struct symclient_file f = {fd, -1, "/self"};
+	struct symclient_file f = {fd, -1, "/self", NULL};
 	uint64_t off = own_off(fd);
 	int total = 0, err = c->h ? 0 : symclient__open(c, &f, false);
 
@@ -309,7 +309,7 @@ static void damaged_dwarf(void **state)
 		offs[i] = own_off(fd) + i * 97;
 	for (uint32_t round = 0; round < 30; round++) {
 		int bad = memfd_create("damaged", MFD_CLOEXEC), total = 0;
-		struct symclient_file f = {bad, -1, ""};
+		struct symclient_file f = {bad, -1, "", NULL};
 		struct symclient c = {0};
 		const uint8_t *p, *at;
 		size_t len;
@@ -360,8 +360,8 @@ static void forged_build_id(void **state)
 	assert_true(found > 0);
 	assert_int_equal(pwrite(forged, image, st.st_size, 0), st.st_size);
 	assert_int_equal(symbolizer__new(NULL, &s), 0);
-	assert_int_equal(symbolizer__module(s, forged, "/forged", NULL, &m[0]), 0);
-	assert_int_equal(symbolizer__module(s, fd, "/self", NULL, &m[1]), 0);
+	assert_int_equal(symbolizer__module(s, forged, "/forged", NULL, NULL, &m[0]), 0);
+	assert_int_equal(symbolizer__module(s, fd, "/self", NULL, NULL, &m[1]), 0);
 	assert_string_equal(symbolizer_module__build_id(s, m[0]),
 			    symbolizer_module__build_id(s, m[1]));
 	assert_int_equal(symbolizer__lookup(s, m[0], off, f, 4), 1);

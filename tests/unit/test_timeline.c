@@ -10,6 +10,7 @@
 
 #include "core/util.h"
 #include "model/timeline.h"
+#include "model/timeline_biggest.h"
 #include "core/emit.h"
 #include "format/timeline_file.h"
 
@@ -144,12 +145,54 @@ static void escapes(void **state)
 	free(text);
 }
 
+/* Of thousands the biggest stay, the sum of the others is what they had at each moment. */
+static void biggest(void **state)
+{
+	enum { N = 1000, ROWS = 5 };
+	struct timeline *t = calloc(N, sizeof(*t));
+	const struct timeline **list = calloc(N, sizeof(*list));
+	struct timeline_biggest b;
+
+	for (size_t i = 0; i < N; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "p%zu", i);
+		timeline__init(&t[i], i + 1, name, 0);
+		for (int k = 0; k < ROWS; k++) {
+			struct timeline_row row = timeline__row(1000 + k * 1000);
+
+			row.value[TIMELINE_RSS] = (int64_t)(i + 1) * 4096;
+			assert_int_equal(timeline__append(&t[i], &row), 0);
+		}
+		list[i] = &t[i];
+	}
+	assert_int_equal(timeline_biggest__new(&b, list, 20, 20), 0);
+	assert_int_equal(b.n, 20);
+	assert_string_equal(b.rest.name, "");
+	assert_ptr_equal(b.t[0], list[0]);
+	timeline_biggest__free(&b);
+	assert_int_equal(timeline_biggest__new(&b, list, N, 20), 0);
+	assert_int_equal(b.n, 20);
+	assert_ptr_equal(b.t[0], list[N - 1]);
+	assert_string_equal(b.rest.name, "980 others together");
+	for (size_t i = 0; i < b.rest.nrows; i++)
+		assert_int_equal(b.rest.rows[i].value[TIMELINE_RSS], 4096LL * 980 * 981 / 2);
+	assert_int_equal(b.rest.rows[0].value[TIMELINE_INUSE], TIMELINE_UNKNOWN);
+	timeline_biggest__free(&b);
+	for (size_t i = 0; i < N; i++)
+		timeline__clear(&t[i]);
+	free(t);
+	free(list);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(keeps_peaks), cmocka_unit_test(even_resolution),
-		cmocka_unit_test(clock_stands_or_steps_back), cmocka_unit_test(csv_and_json),
-		cmocka_unit_test(escapes)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(keeps_peaks),
+					   cmocka_unit_test(even_resolution),
+					   cmocka_unit_test(clock_stands_or_steps_back),
+					   cmocka_unit_test(csv_and_json),
+					   cmocka_unit_test(escapes),
+					   cmocka_unit_test(biggest)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -462,7 +462,7 @@ static void caches_are_no_leaks(void **state)
 			       "nothing in the last 6 seconds"));
 	assert_int_equal(sim_run(bounded_fifo, 70, 76, 0, &t), 0);
 	assert_string_equal(trend__verdict(text, sizeof(text), &t, NULL),
-			    "saturating: filled to 2.9 MiB, growth has stopped, old blocks are "
+			    "saturating: filled to 2.93MB, growth has stopped, old blocks are "
 			    "freed");
 	assert_int_equal(sim_run(bounded_fifo, 76, 600, 0, &t), 0);
 	assert_true(t.kind == TREND_SATURATING || t.kind == TREND_STARTUP);
@@ -490,12 +490,12 @@ static void too_early(void **state)
 		    t.survival_age_s == 30);
 	assert_string_equal(
 		trend__verdict(text, sizeof(text), &t, "main.c:42 store_session"),
-		"likely leak: 3.1 MiB/min, r² 1.00, 98 % of blocks older than 30 seconds "
+		"likely leak: 3.12MB/min, r² 1.00, 98 % of blocks older than 30 seconds "
 		"survive — main.c:42 store_session");
 	trend__classify(p, 20, &t);
 	assert_true(t.early && !t.likely_leak && t.steady_s == 38);
 	assert_string_equal(trend__verdict(text, sizeof(text), &t, NULL),
-			    "growing steadily for 38 seconds: 3.1 MiB/min, r² 1.00, 100 % of "
+			    "growing steadily for 38 seconds: 3.12MB/min, r² 1.00, 100 % of "
 			    "blocks older than 18 seconds survive; too early to tell a leak from "
 			    "a cache that fills");
 	for (int i = 0; i < 60; i++)

@@ -51,6 +51,11 @@ static void print_units(void **state)
 	assert_string_equal(units__size(b, sizeof(b), -(3LL << 30)), "-3.00GB");
 	assert_string_equal(units__time(b, sizeof(b), 302000000000ULL), "5m02s");
 	assert_string_equal(units__time(b, sizeof(b), 850000000ULL), "850ms");
+	assert_string_equal(units__time(b, sizeof(b), 7000000ULL), "7ms");
+	assert_string_equal(units__time(b, sizeof(b), 9990000ULL), "9.9ms");
+	assert_string_equal(units__time(b, sizeof(b), 800000ULL), "0.8ms");
+	assert_string_equal(units__time(b, sizeof(b), 12345ULL), "0.0123ms");
+	assert_string_equal(units__time(b, sizeof(b), 0), "0ms");
 }
 
 int main(void)

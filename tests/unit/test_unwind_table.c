@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "elf/unwind_code.h"
 #include "elf/unwind_special.h"
 #include "elf/unwind_table.h"
 
@@ -317,6 +318,32 @@ static void go_calls(void **state)
 		assert_false(unwind_special__go_call(old, len, &where));
 }
 
+/* musl's start and start_c11, how 1.1 calls it, and functions that only look like one of these. */
+static void thread_starts(void **state)
+{
+	static const struct {
+		uint8_t code[16];
+		size_t ret;
+	} f[] = {{{0x90, 0xff, 0x13, 0x48, 0x89, 0xc7, 0xe8, 1, 2, 3, 4}, 3},
+		 {{0xff, 0x10, 0x48, 0x63, 0xf8, 0xe8, 1, 2, 3, 4}, 2},
+		 {{0xff, 0x53, 0x48, 0x48, 0x89, 0xc7, 0xe8, 1, 2, 3, 4}, 3},
+		 {{0xff, 0x97, 0x90, 0, 0, 0, 0x48, 0x89, 0xc7, 0xe8, 1, 2, 3, 4}, 6},
+		 {{0xff, 0xd0, 0x48, 0x89, 0xc7, 0xe8, 1, 2, 3, 4}, 2},
+		 {{0xff, 0x23, 0x48, 0x89, 0xc7, 0xe8, 1, 2, 3, 4}, 0},	      /* a jump */
+		 {{0xff, 0x15, 0x48, 0x89, 0xc7, 0xe8, 1, 2, 3, 4}, 0},	      /* off(%rip) */
+		 {{0xe8, 0xff, 0x93, 0, 0, 0x48, 0x89, 0xc7, 0xe8, 1, 2}, 0}, /* by name */
+		 {{0xff, 0x13, 0x48, 0x89, 0xc6, 0xe8, 1, 2, 3, 4}, 0},
+		 {{0xff, 0x13, 0x48, 0x89, 0xc7, 0xc3}, 0}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(f); i++) {
+		size_t ret = f[i].ret;
+
+		assert_int_equal(unwind_special__thread_start(f[i].code, sizeof(f[i].code)), ret);
+		for (size_t len = 0; len < ret + 4; len++)
+			assert_int_equal(unwind_special__thread_start(f[i].code, len), 0);
+	}
+}
+
 static size_t read_fibre(void *arg, uint64_t vaddr, void *buf, size_t len)
 {
 	static const uint8_t finish[] = {0x48, 0x31, 0xff, 0xe8, 1, 2, 3, 4, 0xf4};
@@ -335,7 +362,8 @@ static size_t read_fibre(void *arg, uint64_t vaddr, void *buf, size_t len)
 static void known_functions(void **state)
 {
 	static const struct unwind_segment seg = {0x1000, 0x1000, 0x40000};
-	static const struct unwind_special special[] = {{0x2000, 0x10, MW_UNWIND_STOP, 0, true},
+	static const struct unwind_special special[] = {
+		{0x2000, 0x10, MW_UNWIND_STOP, 0, true},
 		{0x2100, 0x40, MW_UNWIND_GO_CALL, 0x0506, false}};
 	static const uint64_t ends[] = {0x3001, 0x1000 + 65536 - 4};
 
@@ -557,13 +585,200 @@ static void hostile_words(void **state)
 	unwind_table__free(t);
 }
 
+/* Code that is described by its rows alone, over two pages with none in between. */
+static void rows_alone(void **state)
+{
+	struct mw_unwind_row rows[] = {
+		{64, MW_UNWIND_CFA(MW_UNWIND_SP, 1), MW_UNWIND_FP_SAME},
+		{100, MW_UNWIND_CFA(MW_UNWIND_SP, 4), MW_UNWIND_FP_SAME},
+		{9000, MW_UNWIND_CFA(MW_UNWIND_SP, 2), MW_UNWIND_FP_SAME},
+	};
+	struct unwind_table *t = NULL;
+
+	(void)state;
+	assert_int_equal(unwind_table__from_rows(rows, 0, &t), -ENODATA);
+	assert_int_equal(unwind_table__from_rows(rows, 3, &t), 0);
+	assert_int_equal(unwind_table__check(t->words, t->n_words), 0);
+	assert_null(unwind_table__find(t, 63));
+	assert_int_equal(unwind_table__find(t, 64)->cfa, rows[0].cfa);
+	assert_int_equal(unwind_table__find(t, 101)->cfa, rows[1].cfa);
+	assert_int_equal(unwind_table__find(t, 5000)->cfa, rows[1].cfa);
+	assert_int_equal(unwind_table__find(t, 9001)->cfa, rows[2].cfa);
+	unwind_table__free(t);
+}
+
+struct names {
+	uint64_t *vaddr;
+	size_t n, cap;
+};
+
+static int add_name(void *arg, const struct elfobj_symbol *sym)
+{
+	struct names *f = arg;
+
+	if (sym->type != STT_FUNC)
+		return 0;
+	assert_int_equal(array_reserve(f->vaddr, f->cap, f->n + 1), 0);
+	f->vaddr[f->n++] = sym->vaddr;
+	return 0;
+}
+
+static size_t read_file(void *arg, uint64_t vaddr, void *buf, size_t len)
+{
+	return elfobj__read(arg, vaddr, buf, len);
+}
+
+/* Of the rows that the code of a segment tells: how many say the same as the compiler, how many do
+ * not. A frame pointer that has been loaded again is still where it was kept. */
+static void compare_code(struct elfobj *e, const struct unwind_table *t,
+			 const struct elfobj_segment *seg, size_t ret[2])
+{
+	struct names names = {0};
+	uint8_t *bytes = malloc(seg->filesz);
+	struct unwind_code code = {bytes, 0, seg->vaddr, read_file, e};
+	struct mw_unwind_row *rows = NULL;
+	size_t n = 0;
+
+	assert_non_null(bytes);
+	code.len = elfobj__read(e, seg->vaddr, bytes, seg->filesz);
+	elfobj__each_symbol(e, add_name, &names);
+	assert_int_equal(unwind_code__read(&code, names.vaddr, names.n, &rows, &n), 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct mw_unwind_row *told = unwind_table__find(t, rows[i].off + seg->off);
+		unsigned int type = MW_UNWIND_TYPE(rows[i].cfa);
+
+		if (type == MW_UNWIND_END || !told || MW_UNWIND_TYPE(told->cfa) != type)
+			continue; /* by another register */
+		ret[told->cfa != rows[i].cfa || (rows[i].fp && told->fp != rows[i].fp)]++;
+	}
+	free(names.vaddr);
+	free(bytes);
+	free(rows);
+}
+
+/* What the instructions of real libraries do to the stack is what the compiler tells of it. */
+static void code_without_information(void **state)
+{
+	static const char *const paths[] = {"/lib/x86_64-linux-gnu/libz.so.1",
+					    "/lib/x86_64-linux-gnu/libc.so.6"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		struct elfobj *e = open_elf(paths[i]);
+		const struct elfobj_segment *segs;
+		struct unwind_table *t;
+		size_t n = e ? elfobj__segments(e, &segs) : 0, rows[2] = {0};
+
+		if (!e || unwind_table__from_elf(e, &t)) {
+			elfobj__close(e);
+			continue;
+		}
+		for (size_t k = 0; k < n; k++) {
+			if (segs[k].flags & PF_X)
+				compare_code(e, t, &segs[k], rows);
+		}
+		print_message("%s: %zu as told, %zu not\n", paths[i], rows[0], rows[1]);
+		assert_true(rows[0] >= 1000 && rows[1] * 300 <= rows[0]);
+		unwind_table__free(t);
+		elfobj__close(e);
+	}
+}
+
+/* The row that holds at each byte of the code, as "sp N", "fp N" or "-". */
+static void tells(const uint8_t *bytes, size_t len, const char *const expected[])
+{
+	static const char *const kinds[] = {"-", "sp", "fp"};
+	const uint64_t begin = 0x1000;
+	const struct unwind_code code = {bytes, len, begin, NULL, NULL};
+	struct mw_unwind_row *rows;
+	size_t n_rows, at = 0;
+
+	assert_int_equal(unwind_code__read(&code, &begin, 1, &rows, &n_rows), 0);
+	for (size_t i = 0; i < len; i++) {
+		char text[32];
+
+		while (at + 1 < n_rows && rows[at + 1].off <= i)
+			at++;
+		snprintf(text, sizeof(text), MW_UNWIND_TYPE(rows[at].cfa) ? "%s %d" : "%s",
+			 kinds[MW_UNWIND_TYPE(rows[at].cfa)], MW_UNWIND_ARG(rows[at].cfa));
+		assert_string_equal(text, expected[i]);
+	}
+	free(rows);
+}
+
+static void code_by_the_instruction(void **state)
+{
+	/* push %rbp; mov %rsp, %rbp; sub %rdi, %rsp; push %rbx; leave; ret; (not reached) nop */
+	static const uint8_t frame[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x29,
+					0xfc, 0x53, 0xc9, 0xc3, 0x90};
+	static const char *const by_frame[] = {"sp 1", "sp 2", "sp 2", "sp 2", "fp 2", "fp 2",
+					       "fp 2", "fp 2", "fp 2", "sp 1", "-"};
+	/* sub $24, %rsp; je over push %rax; push %rax; (two depths meet) nop; mov %rdi, %rsp; ret
+	 */
+	static const uint8_t meet[] = {0x48, 0x83, 0xec, 0x18, 0x74, 0x01,
+				       0x50, 0x90, 0x48, 0x89, 0xfc, 0xc3};
+	static const char *const by_sp[] = {"sp 1", "sp 1", "sp 1", "sp 1", "sp 4", "sp 4",
+					    "sp 4", "-",    "-",    "-",    "-",    "-"};
+	/* call over; (over:) pop %rax; ret */
+	static const uint8_t own_address[] = {0xe8, 0, 0, 0, 0, 0x58, 0xc3};
+	static const char *const by_call[] = {"sp 1", "sp 1", "sp 1", "sp 1",
+					      "sp 1", "sp 2", "sp 1"};
+
+	(void)state;
+	tells(frame, sizeof(frame), by_frame);
+	tells(meet, sizeof(meet), by_sp);
+	tells(own_address, sizeof(own_address), by_call);
+}
+
+/* Functions of `first`, 16 bytes each; how many rows are told of them. */
+static size_t rows_of(const uint8_t first[4], size_t every)
+{
+	uint8_t bytes[64 * 16];
+	uint64_t entries[64];
+	struct unwind_code code = {bytes, sizeof(bytes), 0x1000, NULL, NULL};
+	struct mw_unwind_row *rows;
+	size_t n;
+
+	memset(bytes, 0x90, sizeof(bytes));
+	for (size_t i = 0; i < 64; i++) {
+		entries[i] = 0x1000 + i * 16;
+		if (i % every == 0)
+			memcpy(bytes + i * 16, first, 4);
+		bytes[i * 16 + 15] = 0xc3;
+	}
+	assert_int_equal(unwind_code__read(&code, entries, 64, &rows, &n), 0);
+	free(rows);
+	return n;
+}
+
+/* They are left to frame pointers, also where three of four functions need none. */
+static void code_with_frames(void **state)
+{
+	static const uint8_t frame[] = {0x55, 0x48, 0x89, 0xe5}, none[] = {0x55, 0x48, 0x89, 0xfd};
+
+	(void)state;
+	assert_int_equal(rows_of(frame, 1), 0);
+	assert_int_equal(rows_of(frame, 4), 0);
+	assert_true(rows_of(frame, 8) > 8);
+	assert_true(rows_of(none, 1) > 64);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rules),    cmocka_unit_test(real_libraries),
-		cmocka_unit_test(vdso),	    cmocka_unit_test(marks),
-		cmocka_unit_test(go_calls), cmocka_unit_test(known_functions),
-		cmocka_unit_test(damaged),  cmocka_unit_test(hostile_words),
+		cmocka_unit_test(rules),
+		cmocka_unit_test(real_libraries),
+		cmocka_unit_test(vdso),
+		cmocka_unit_test(marks),
+		cmocka_unit_test(go_calls),
+		cmocka_unit_test(thread_starts),
+		cmocka_unit_test(known_functions),
+		cmocka_unit_test(rows_alone),
+		cmocka_unit_test(code_without_information),
+		cmocka_unit_test(code_by_the_instruction),
+		cmocka_unit_test(code_with_frames),
+		cmocka_unit_test(damaged),
+		cmocka_unit_test(hostile_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Helpers that are no help, at each kind of request: they answer nonsense of several sorts, crash,
+ * end, loop, or talk without an end. What they were asked for is then not to be had; whoever asked
+ * goes on, and the next file is read. How a helper misbehaves it reads from the size of its file.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "core/surroundings.h"
+#include "core/util.h"
+#include "elf/alloc_box.h"
+#include "elf/disasm.h"
+#include "elf/symbolizer.h"
+#include "elf/symclient.h"
+#include "elf/unwind_box.h"
+#include "fast/fast_box.h"
+#include "go/go_client.h"
+#include "snapshot/heap_box.h"
+#include "sys/box.h"
+#include "sys/selfexec.h"
+#include "sys/signals.h"
+
+enum manner {
+	NOISE = 1,   /* a few bytes of nonsense */
+	MUCH_NOISE,  /* as many as an answer may have */
+	NO_BYTES,    /* success, and nothing to it */
+	ODD_RESULT,  /* a result that is none */
+	WITHOUT_END, /* answer upon answer, more follows each */
+	ENDS,
+	CRASHES,
+	LOOPS,
+	SAYS_NOTHING, /* and waits for the next request */
+	MANNERS,
+};
+
+static void noise(char *p, size_t n, uint64_t seed)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (char)util__mix64(seed + i);
+}
+
+/* Nonsense in the memory file too, where answers may be. */
+static void fill_memory(const struct box_request *r, enum manner m)
+{
+	static char page[4096];
+
+	noise(page, sizeof(page), m);
+	for (int i = 1; i < BOX_MAX_FDS; i++) {
+		for (int k = 0; r->fds[i] >= 0 && k < 16; k++) {
+			if (pwrite(r->fds[i], page, sizeof(page), k * 4096L) < 0)
+				break;
+		}
+	}
+}
+
+static void misbehave(struct box_conn *c, struct box_request *r)
+{
+	static char bytes[BOX_MAX_MESSAGE];
+	static enum manner m; /* the file comes with the first request */
+	struct stat st;
+
+	if (!m && r->fds[0] >= 0 && !fstat(r->fds[0], &st))
+		m = (enum manner)st.st_size;
+	fill_memory(r, m);
+	noise(bytes, sizeof(bytes), m);
+	switch (m) {
+	case MUCH_NOISE: box_conn__answer(c, 0, bytes, sizeof(bytes), false); return;
+	case NO_BYTES: box_conn__answer(c, 0, NULL, 0, false); return;
+	case ODD_RESULT: box_conn__answer(c, -123456, bytes, 64, false); return;
+	case WITHOUT_END:
+		for (;;)
+			box_conn__answer(c, 0, bytes, 512, true);
+	case SAYS_NOTHING: return;
+	case ENDS: _exit(0);
+	case CRASHES: __builtin_trap();
+	case LOOPS:
+		for (volatile int i = 0;; i++)
+			;
+	default: box_conn__answer(c, 0, bytes, 7, false);
+	}
+}
+
+/* A Go program is opened before it is asked for more: that works, if `opened` asks for it. */
+static void misbehave_go(struct box_conn *c, struct box_request *r)
+{
+	static const struct go_facts facts = {.stage = GO_STAGES, .version = "go1.22"};
+	static char bytes[16];
+	struct stat st;
+
+	if (r->op == GO_OPEN && !fstat(r->fds[1], &st) && st.st_size) {
+		memcpy(bytes, &st.st_size, sizeof(st.st_size));
+		box_conn__answer(c, 0, &facts, sizeof(facts), false);
+		return;
+	}
+	if (r->op != GO_OPEN && *bytes && r->fds[0] >= 0 && r->op != GO_IS_GO) {
+		if (ftruncate(r->fds[0], *bytes)) /* the manner, where it is looked for */
+			_exit(0);
+	}
+	misbehave(c, r);
+}
+
+const box_serve_fn box__services[BOX_SERVICES] = {
+	[BOX_SYMBOLS] = misbehave, [BOX_UNWIND] = misbehave, [BOX_ALLOCS] = misbehave,
+	[BOX_JIT] = misbehave,	   [BOX_GO] = misbehave_go,  [BOX_DISASM] = misbehave,
+	[BOX_FAST] = misbehave,	   [BOX_HEAP] = misbehave,
+};
+const bool selfexec__serves = true;
+
+__attribute__((constructor)) static void begin(int argc, char **argv, char **env)
+{
+	box__serve_if_asked(argc, argv);
+}
+
+/* --- who asks --- */
+
+static bool end_is_wanted; /* from the request on that is answered in its manner */
+
+static void end_if_wanted(void)
+{
+	if (end_is_wanted)
+		signals__end_seen();
+}
+
+static int ask_symbols(int fd)
+{
+	const struct symclient_file f = {fd, -1, "/x", NULL};
+	struct symclient c;
+	int err = symclient__open(&c, &f, false);
+
+	if (!err)
+		err = symclient__load(&c, &f);
+	symclient__close(&c);
+	return err;
+}
+
+static int ask_table(int fd)
+{
+	struct unwind_request *r;
+	struct unwind_table *t = NULL;
+	int err = unwind_request__new(fd, NULL, &r);
+
+	if (!err)
+		err = unwind_request__finish(r, &t);
+	unwind_table__free(t);
+	return err;
+}
+
+static int ask_allocators(int fd)
+{
+	struct alloc_request *r;
+	struct alloc_found found = {0};
+	int err = alloc_request__new(fd, NULL, false, &r);
+
+	if (!err)
+		err = alloc_request__finish(r, &found);
+	if (!err)
+		alloc_found__free(&found);
+	return err;
+}
+
+static int ask_fast_plan(int fd)
+{
+	const struct site site = {.func = {.name = "malloc"}, .why = ""};
+	struct fast_plan plan;
+	uint64_t bias;
+	int err = fast_box__plan(fd, NULL, &site, 1, 0x10000, 0, &plan, &bias);
+
+	if (!err)
+		fast_plan__fini(&plan);
+	return err;
+}
+
+static int ask_heaps(int fd)
+{
+	const struct ledger_input maps = {0};
+	const struct heap_memory in = {.maps = &maps};
+	const struct heap_box_files files = {fd, fd, -1};
+	struct ledger_share share[CONTRIBUTORS];
+	char note[HEAP_BOX_NOTE];
+	size_t n;
+	int err = heap_box__find(&in, &files, NULL, NULL, share, &n, note);
+
+	contributors__free(share, n);
+	return err;
+}
+
+static int ask_libc(int fd)
+{
+	const struct ledger_input maps = {0};
+	const struct heap_memory in = {.maps = &maps};
+	const struct heap_box_files files = {fd, fd, fd};
+	struct ledger_share share[CONTRIBUTORS];
+	char note[HEAP_BOX_NOTE];
+	size_t n;
+	int err = heap_box__find(&in, &files, NULL, NULL, share, &n, note);
+
+	contributors__free(share, n);
+	return err;
+}
+
+static int open_go(struct go_client *c, int fd, int mem)
+{
+	const struct go_source src = {.exe = fd, .mem = mem, .maps = fd};
+	struct go_facts facts;
+
+	memset(c, 0, sizeof(*c));
+	return go_client__open(c, &src, NULL, &facts);
+}
+
+static int ask_go(int fd)
+{
+	struct go_client c;
+	int empty = memfd_create("memory", MFD_CLOEXEC);
+	int err = open_go(&c, fd, empty);
+
+	close(empty);
+	go_client__close(&c);
+	return err;
+}
+
+static int ask_whether_go(int fd)
+{
+	int is = go_client__is_go(fd, NULL);
+
+	return is ? is : -ENOENT; /* an honest answer, too */
+}
+
+static int ask_go_heap(int fd)
+{
+	struct go_heap_facts facts;
+	struct go_samples s;
+	struct go_client c;
+	int err;
+
+	assert_int_equal(open_go(&c, fd, fd), 0);
+	end_if_wanted();
+	err = go_client__heap(&c, -1, &facts, &s);
+	go_client__close(&c);
+	return err;
+}
+
+static int ask_goroutines(int fd)
+{
+	struct go_goroutines_count count;
+	struct go_samples s;
+	struct go_client c;
+	int err;
+
+	assert_int_equal(open_go(&c, fd, fd), 0);
+	end_if_wanted();
+	err = go_client__goroutines(&c, &count, &s);
+	go_client__close(&c);
+	return err;
+}
+
+static int ask_instructions(int fd)
+{
+	const uint64_t off = 64;
+	struct disasm d = {0};
+	int err = disasm__read(fd, &(struct disasm_wish){.offs = &off, .n = 1}, &d);
+
+	if (!err)
+		disasm__free(&d);
+	return err;
+}
+
+/* Names of generated code; the symbolizer is asked, which has no error to give. */
+static int ask_generated(int fd)
+{
+	struct symbolizer_frame frames[4];
+	struct symbolizer_jit *jit;
+	struct symbolizer *s;
+	char path[64];
+	struct stat st;
+	int n, map;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	map = open(path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(map >= 0);
+	assert_int_equal(ftruncate(map, st.st_size), 0);
+	close(map);
+	assert_int_equal(symbolizer__new(NULL, &s), 0);
+	assert_int_equal(symbolizer__jit(s, getpid(), "/", &jit), 0);
+	n = symbolizer_jit__lookup(jit, 0x7000000, frames, 4);
+	symbolizer__free(s);
+	unlink(path);
+	return n ? 0 : -EFAULT;
+}
+
+static const struct {
+	const char *what;
+	int (*ask)(int fd);
+} asked[] = {
+	{"symbols", ask_symbols},
+	{"unwind table", ask_table},
+	{"allocators", ask_allocators},
+	{"Go program", ask_go},
+	{"whether Go", ask_whether_go},
+	{"Go heap", ask_go_heap},
+	{"goroutines", ask_goroutines},
+	{"instructions", ask_instructions},
+	{"generated code", ask_generated},
+	{"fast plan", ask_fast_plan},
+	{"heaps", ask_heaps},
+	{"C library", ask_libc},
+};
+
+static int file_of(enum manner m)
+{
+	int fd = memfd_create("file", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, m), 0);
+	return fd;
+}
+
+static void try_all(enum manner m)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		cleanup_fd int fd = file_of(m);
+		int err = asked[i].ask(fd);
+
+		if (err >= 0)
+			fail_msg("%s: believed a helper of manner %d: %d", asked[i].what, m, err);
+	}
+	assert_true(box__starter_pid() > 0); /* whatever they did, others can be started */
+}
+
+static void test_nonsense(void **state)
+{
+	try_all(NOISE);
+	try_all(MUCH_NOISE);
+	try_all(NO_BYTES);
+	try_all(ODD_RESULT);
+}
+
+static void test_talk_without_end(void **state)
+{
+	try_all(WITHOUT_END);
+}
+
+static void test_ends_and_crashes(void **state)
+{
+	try_all(ENDS);
+	try_all(CRASHES);
+}
+
+static void test_loops(void **state)
+{
+	try_all(LOOPS);
+}
+
+/* Asked in a process of its own, in which the end is wanted, so that nobody waits for long. */
+static int ask_the_silent(size_t i)
+{
+	int status = 0, fd;
+	pid_t pid = fork();
+
+	if (!pid) {
+		fd = file_of(SAYS_NOTHING);
+		end_is_wanted = true;
+		if (asked[i].ask != ask_go_heap && asked[i].ask != ask_goroutines)
+			end_if_wanted();
+		_exit(asked[i].ask(fd) < 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/* Before any helper was started: each of the processes has its own. */
+static void test_silence(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		if (ask_the_silent(i))
+			fail_msg("%s: believed a helper that says nothing", asked[i].what);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_talk_without_end),
+		cmocka_unit_test(test_ends_and_crashes),
+		cmocka_unit_test(test_loops),
+	};
+
+	surroundings.parse_cpu_ns = 1000000000; /* a loop is over soon */
+	log__set_level(LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

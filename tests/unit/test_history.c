@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The history: passes as bytes, steps and their peaks, limits, profiles, what damage costs. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/util.h"
+#include "history/history.h"
+#include "history/packed.h"
+#include "history/pass_code.h"
+
+#define MB (1 << 20)
+#define T0 1700000000000LL
+
+/* --- bytes --- */
+
+static void random_entries(struct pass_state *s, unsigned *seed)
+{
+	struct pass_entry e[64];
+	int64_t id = 0;
+	size_t n = rand_r(seed) % 64;
+
+	for (size_t i = 0; i < n; i++) {
+		id += (i || rand_r(seed) % 2) ? 1 + rand_r(seed) % 3 : 0;
+		e[i].id = id;
+		for (int v = 0; v < PASS_VALUES; v++)
+			e[i].value[v] = rand_r(seed) % 4
+						? (int64_t)(rand_r(seed) % 3) << (rand_r(seed) % 40)
+						: TIMELINE_UNKNOWN;
+	}
+	assert_int_equal(pass_state__set(s, e, n), 0);
+}
+
+static void passes_come_back(void **state)
+{
+	struct pass_state before = {0}, now = {0}, got = {0};
+	unsigned seed = 7;
+
+	for (int i = 0; i < 500; i++) {
+		uint8_t *data;
+		size_t len;
+
+		random_entries(&now, &seed);
+		if (i % 10 == 0) {
+			before.n = 0;
+			got.n = 0;
+		}
+		assert_int_equal(pass_code__write(&before, &now, &data, &len), 0);
+		assert_int_equal(pass_code__apply(&got, data, len), 0);
+		assert_int_equal(got.n, now.n);
+		if (now.n)
+			assert_memory_equal(got.e, now.e, now.n * sizeof(*now.e));
+		/* no byte of it can be anything that breaks the reader */
+		for (int k = 0; k < 20; k++) {
+			struct pass_state other = {0};
+
+			data[rand_r(&seed) % len] ^= 1 << rand_r(&seed) % 8;
+			pass_state__set(&other, before.e, before.n);
+			pass_code__apply(&other, data, len - rand_r(&seed) % 2);
+			pass_state__clear(&other);
+		}
+		assert_int_equal(pass_state__set(&before, now.e, now.n), 0);
+		free(data);
+	}
+	pass_state__clear(&before);
+	pass_state__clear(&now);
+	pass_state__clear(&got);
+}
+
+static void packed_bytes_come_back(void **state)
+{
+	uint8_t in[5000] = {0}, *out, *back;
+	size_t n, m;
+
+	for (size_t len = 0; len < sizeof(in); len += 499) {
+		memset(in, 'x', len / 2);
+		assert_int_equal(packed__write(in, len, &out, &n), 0);
+		assert_true(n <= len + 1);
+		assert_int_equal(packed__read(out, n, &back, &m), 0);
+		assert_int_equal(m, len);
+		assert_memory_equal(back, in, len);
+		free(back);
+		assert_int_equal(packed__read(out, 0, &back, &m), -EBADMSG);
+		free(out);
+	}
+	/* a length that nothing fulfils */
+	assert_int_equal(packed__read("\1\377\377\377\377xx", 7, &back, &m), -EBADMSG);
+	assert_int_equal(packed__read("\1\10\0\0\0xx", 7, &back, &m), -EBADMSG);
+}
+
+/* --- the file --- */
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+	snprintf(dir, sizeof(dir), "/tmp/memwatch-history.XXXXXX");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int drop_dir(void **state)
+{
+	char path[128];
+	static const char *const names[] = {
+		"history.db",	      "history.db-wal",		"history.db-shm",
+		"history.db.damaged", "history.db.damaged-wal", "history.db.damaged-shm"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
+	return rmdir(dir);
+}
+
+static struct history *create(const struct history_opts *o)
+{
+	static const struct history_opts none;
+	char why[HISTORY_WHY];
+	struct history *h;
+
+	assert_int_equal(history__create(dir, o ? o : &none, &h, why), 0);
+	return h;
+}
+
+static const int64_t machine[HISTORY_MACHINE_VALUES] = {100, 50, 10, 10, 0, 0};
+
+static struct history_row row_of(uint32_t pid, int64_t rss)
+{
+	struct history_row r = {.pid = pid,
+				.start_ns = pid * 1000,
+				.uid = 7,
+				.comm = "prog",
+				.command = "prog --serve",
+				.cgroup = "/a/b"};
+
+	for (int i = 0; i < HISTORY_VALUES; i++)
+		r.value[i] = TIMELINE_UNKNOWN;
+	r.value[TIMELINE_VIRT] = 2 * rss;
+	r.value[TIMELINE_RSS] = r.value[HISTORY_PEAK_RSS] = rss;
+	return r;
+}
+
+struct list {
+	struct history_process p[64];
+	size_t n;
+};
+
+static int collect(void *arg, const struct history_process *p)
+{
+	struct list *l = arg;
+
+	assert_string_equal(p->comm, "prog");
+	assert_string_equal(p->command, "prog --serve");
+	assert_string_equal(p->cgroup, "/a/b");
+	assert_int_equal(p->uid, 7);
+	l->p[l->n++] = *p;
+	return 0;
+}
+
+/* Four hours: process 1 grows by 1 MB a minute, 2 is flat with a spike of one second in the first
+ * minute of each hour, 3 lives for the first hour. */
+static void write_hours(struct history *h)
+{
+	for (int s = 1; s <= 4 * 3600; s++) {
+		struct history_row row[3] = {row_of(1, 100LL * MB + s * (MB / 60)),
+					     row_of(2, 50 * MB), row_of(3, 20 * MB)};
+
+		if (s % 3600 == 30)
+			row[1].value[HISTORY_PEAK_RSS] = 900LL * MB;
+		assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, row, s <= 3600 ? 3 : 2),
+				 0);
+	}
+}
+
+static void growth_in_a_window(void **state)
+{
+	struct history *h = create(NULL), *reader;
+	char why[HISTORY_WHY];
+	struct list l = {0};
+
+	write_hours(h);
+	/* beside the writer */
+	assert_int_equal(history__open(dir, &reader, why), 0);
+	assert_int_equal(history__processes(reader, T0, T0 + 4 * 3600000LL, collect, &l), 0);
+	assert_int_equal(l.n, 3);
+	assert_int_equal(l.p[0].pid, 1); /* the most grown first */
+	assert_in_range(l.p[0].last[TIMELINE_RSS] - l.p[0].first[TIMELINE_RSS], 238 * MB, 240 * MB);
+	assert_false(l.p[0].ended);
+	for (int i = 1; i < 3; i++) {
+		if (l.p[i].pid == 2)
+			assert_int_equal(l.p[i].peak_rss, 900LL * MB);
+		else
+			assert_true(l.p[i].ended);
+	}
+	/* a window of ten minutes, three hours ago: the seconds are gone, the minutes are not */
+	l.n = 0;
+	assert_int_equal(history__processes(reader, T0 + 3000000, T0 + 3600000, collect, &l), 0);
+	assert_int_equal(l.n, 3);
+	assert_in_range(l.p[0].last[TIMELINE_RSS] - l.p[0].first[TIMELINE_RSS], 8 * MB, 11 * MB);
+	history__close(reader);
+	history__close(h);
+}
+
+static void a_timeline_keeps_its_peaks(void **state)
+{
+	struct history *h = create(NULL);
+	struct timeline t;
+	int64_t id, highest = 0;
+
+	write_hours(h);
+	assert_int_equal(history__find(h, 2, T0, INT64_MAX, &id), 0);
+	assert_int_equal(history__find(h, 99, T0, INT64_MAX, &id), -ENOENT);
+	timeline__init(&t, 2, "prog", 20000);
+	assert_int_equal(history__timeline(h, id, T0, T0 + 4 * 3600000LL, &t), 0);
+	assert_true(t.nrows > 1000 && t.nrows < 6000);
+	for (size_t i = 0; i < t.nrows; i++) {
+		highest = max_of(highest, t.rows[i].value[TIMELINE_RSS]);
+		assert_true(!i || t.rows[i].time_unix_ms >= t.rows[i - 1].time_unix_ms);
+	}
+	assert_int_equal(highest, 900LL * MB);
+	timeline__clear(&t);
+	/* the last five minutes by the second */
+	timeline__init(&t, 2, "prog", 20000);
+	assert_int_equal(history__timeline(h, id, T0 + 14100000, T0 + 4 * 3600000LL, &t), 0);
+	assert_int_equal(t.nrows, 301);
+	timeline__clear(&t);
+	history__close(h);
+}
+
+static int lowest(void *arg, int64_t time_ms, const int64_t v[HISTORY_MACHINE_VALUES])
+{
+	int64_t *low = arg;
+
+	low[0] = min_of(low[0], v[HISTORY_MEM_AVAILABLE]);
+	low[1] = max_of(low[1], v[HISTORY_PSI_SOME]);
+	low[2]++;
+	return 0;
+}
+
+static void the_machine_keeps_its_worst(void **state)
+{
+	struct history *h = create(NULL);
+	int64_t low[3] = {INT64_MAX, 0, 0};
+
+	for (int s = 1; s <= 6 * 3600; s += 5) {
+		int64_t m[] = {1000, s == 3601 ? 3 : 500, 0, 0, s == 7201 ? 4200 : 10, 0};
+
+		assert_int_equal(history__pass(h, T0 + s * 1000LL, m, NULL, 0), 0);
+	}
+	assert_int_equal(history__machine(h, T0, T0 + 6 * 3600000LL, lowest, low), 0);
+	assert_int_equal(low[0], 3);
+	assert_int_equal(low[1], 4200);
+	assert_true(low[2] > 300 && low[2] < 4400);
+	history__close(h);
+}
+
+/* Closed and opened again: steps that were not over are made then, numbers go on. */
+static void it_goes_on_after_a_stop(void **state)
+{
+	struct list l = {0};
+	struct history *h = create(NULL);
+
+	for (int s = 1; s <= 3600; s++) {
+		struct history_row row = row_of(1, 10 * MB + s * 1000);
+
+		if (s % 100 == 0) {
+			history__close(h);
+			h = create(NULL);
+		}
+		assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, &row, 1), 0);
+	}
+	assert_int_equal(history__processes(h, T0, INT64_MAX / 2, collect, &l), 0);
+	assert_int_equal(l.n, 1);
+	assert_in_range(l.p[0].last[TIMELINE_RSS] - l.p[0].first[TIMELINE_RSS], 2900 * 1000,
+			3600 * 1000);
+	history__close(h);
+}
+
+static void the_young_and_small_are_left_out(void **state)
+{
+	struct history *h = create(NULL);
+	struct history_row row[3] = {row_of(1, 1 * MB), row_of(2, 100 * MB), row_of(3, 1 * MB)};
+	struct list l = {0};
+
+	row[0].start_ns = row[1].start_ns = util__boot_ns();
+	assert_int_equal(history__pass(h, T0, machine, row, 3), 0);
+	assert_int_equal(history__processes(h, T0 - 1, T0, collect, &l), 0);
+	assert_int_equal(l.n, 2);
+	assert_true(l.p[0].pid != 1 && l.p[1].pid != 1);
+	history__close(h);
+}
+
+static void the_size_is_bounded(void **state)
+{
+	static const struct history_opts small = {.max_bytes = 600 << 10};
+	struct history *h = create(&small);
+	struct history_stats st;
+	unsigned seed = 3;
+
+	for (int s = 1; s <= 3000; s++) {
+		struct history_row row[40];
+
+		for (int i = 0; i < 40; i++)
+			row[i] = row_of(i + 1, (int64_t)rand_r(&seed) * 4096);
+		assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, row, 40), 0);
+	}
+	assert_int_equal(history__stats(h, &st), 0);
+	assert_true(st.bytes < 900 << 10);
+	assert_int_equal(st.lost, 0);
+	assert_true(st.first_unix_ms > T0 + 10000);
+	history__close(h);
+}
+
+/* --- profiles and events --- */
+
+static struct profile *make_profile(int64_t bytes, int64_t time_ms)
+{
+	struct profile_line line = {.line = 12};
+	struct profile_function f = {0};
+	struct profile *p;
+	uint32_t loc;
+	int64_t v[4] = {1, bytes, 1, bytes};
+
+	assert_int_equal(profile__new(&p), 0);
+	assert_int_equal(profile__set_heap_types(p, 524288), 0);
+	assert_int_equal(profile__string(p, "leaky", &f.name), 0);
+	f.system_name = f.name;
+	assert_int_equal(profile__function(p, &f, &line.function), 0);
+	assert_int_equal(profile__location(p, PROFILE_NONE, 0x1234, &line, 1, &loc), 0);
+	assert_int_equal(profile__sample(p, &loc, 1, v, NULL, 0), 0);
+	p->time_ns = time_ms * 1000000;
+	p->totals.inuse_bytes = (double)bytes;
+	return p;
+}
+
+static int last_snapshot(void *arg, const struct history_snapshot *s)
+{
+	*(struct history_snapshot *)arg = *s;
+	return 0;
+}
+
+static int event_profile(void *arg, const struct history_event *e)
+{
+	assert_string_equal(e->json, "{\"x\":1}");
+	assert_string_equal(e->kind, "oom");
+	*(int64_t *)arg = e->profile;
+	return 0;
+}
+
+static void profiles_come_back(void **state)
+{
+	struct history *h = create(NULL);
+	struct history_row row = row_of(5, 10 * MB);
+	struct history_snapshot shot;
+	int64_t id, process, ids[300], kept = -1;
+	struct profile *p;
+
+	for (int i = 0; i < 300; i++) {
+		p = make_profile(1000 + i, T0 + i * 1000);
+		assert_int_equal(history__profile(h, &row, p, "regular", &ids[i]), 0);
+		profile__free(p);
+	}
+	assert_int_equal(history__event(h, "oom", T0 + 5000, 5, "prog", "{\"x\":1}", 7, ids[5]), 0);
+	assert_int_equal(history__find(h, 5, 0, INT64_MAX, &process), 0);
+	for (int i = 0; i < 300; i += 37) {
+		assert_int_equal(history__snapshot_at(h, process, T0 + i * 1000 + 500, &id), 0);
+		assert_int_equal(id, ids[i]);
+		assert_int_equal(history__read_profile(h, id, &p), 0);
+		assert_int_equal(p->nsamples, 1);
+		assert_int_equal(p->samples[0].value[1], 1000 + i);
+		assert_string_equal(profile__text(p, p->functions[0].name), "leaky");
+		profile__free(p);
+	}
+	assert_int_equal(history__snapshot_at(h, process, T0 - 1, &id), -ENOENT);
+	assert_int_equal(history__read_profile(h, 9999, &p), -ENOENT);
+	assert_int_equal(history__snapshots(h, process, T0, T0 + 10000, last_snapshot, &shot), 0);
+	assert_int_equal(shot.inuse_bytes, 1010);
+	assert_int_equal(history__events(h, T0, T0 + 6000, "oom", event_profile, &kept), 0);
+	assert_int_equal(kept, ids[5]);
+	assert_int_equal(history__event_by_id(h, 77, event_profile, &kept), -ENOENT);
+	history__close(h);
+}
+
+/* --- what goes wrong --- */
+
+static void a_full_disk_costs_a_pass(void **state)
+{
+	struct history *h = create(NULL);
+	struct history_row row[200];
+	struct history_stats st;
+	struct list l = {0};
+	struct rlimit all, small;
+	int lost = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &all);
+	small = (struct rlimit){160 << 10, all.rlim_max};
+	setrlimit(RLIMIT_FSIZE, &small);
+	for (int s = 1; s <= 200; s++) {
+		unsigned seed = s;
+
+		for (int i = 0; i < 200; i++)
+			row[i] = row_of(i + 1, (int64_t)rand_r(&seed) * 4096);
+		lost += history__pass(h, T0 + s * 1000LL, machine, row, 200) != 0;
+	}
+	assert_true(lost > 0 && lost < 200);
+	setrlimit(RLIMIT_FSIZE, &all); /* room again */
+	row[0] = row_of(1, 77LL * MB);
+	assert_int_equal(history__pass(h, T0 + 300000, machine, row, 1), 0);
+	assert_int_equal(history__stats(h, &st), 0);
+	assert_int_equal(st.lost, lost);
+	assert_int_equal(history__processes(h, T0 + 299000, T0 + 300000, collect, &l), 0);
+	assert_int_equal(l.n, 1);
+	assert_int_equal(l.p[0].last[TIMELINE_RSS], 77LL * MB);
+	history__close(h);
+}
+
+static void a_damaged_file_is_told(void **state)
+{
+	char path[128], why[HISTORY_WHY];
+	struct history *h;
+	int fd;
+
+	assert_int_equal(history__open(dir, &h, why), -ENOENT);
+	snprintf(path, sizeof(path), "%s/history.db", dir);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	for (int i = 0; i < 4096; i++)
+		assert_int_equal(write(fd, "rubbish", 7), 7);
+	close(fd);
+	assert_int_equal(history__open(dir, &h, why), -EBADMSG);
+	assert_int_equal(history__create(dir, &(struct history_opts){0}, &h, why), -EBADMSG);
+	assert_string_equal(why, "it is damaged");
+	assert_int_equal(history__set_aside(dir), 0);
+	history__close(create(NULL));
+	assert_int_equal(history__open(dir, &h, why), 0);
+	history__close(h);
+}
+
+static void set_version(int version)
+{
+	char path[128], sql[64];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/history.db", dir);
+	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", version);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void a_newer_file_is_left_alone(void **state)
+{
+	char why[HISTORY_WHY];
+	struct history *h = create(NULL);
+
+	history__close(h);
+	set_version(77);
+	assert_int_equal(history__create(dir, &(struct history_opts){0}, &h, why), -EPROTO);
+	assert_non_null(strstr(why, "newer memwatch (version 77"));
+}
+
+static size_t rows_with_ledger(struct history *h, int64_t to, int64_t kib_last)
+{
+	struct timeline t;
+	int64_t id;
+	size_t n = 0;
+
+	assert_int_equal(history__find(h, 1, T0, INT64_MAX, &id), 0);
+	timeline__init(&t, 1, "prog", 20000);
+	assert_int_equal(history__timeline(h, id, T0, to, &t), 0);
+	assert_true(t.nrows > 50);
+	for (size_t i = 0; i < t.nrows; i++) {
+		const int64_t *more = t.rows[i].more;
+
+		if (!more)
+			continue;
+		n++;
+		assert_int_equal(t.nmore, LEDGER_KINDS);
+		assert_string_equal(t.more_name[LEDGER_LIVE], "ledger_live_heap_bytes");
+		assert_int_equal(more[LEDGER_FILES], 7);
+		assert_int_equal(more[LEDGER_JIT], TIMELINE_UNKNOWN);
+		assert_in_range(more[LEDGER_LIVE], 1, kib_last * 1024);
+	}
+	if (n)
+		assert_int_equal(t.rows[t.nrows - 1].more[LEDGER_LIVE], kib_last * 1024);
+	timeline__clear(&t);
+	return n;
+}
+
+/* An hour of version 1, which knew no ledgers, and one of this, in every step. */
+static void version_1_is_carried_over(void **state)
+{
+	struct history *h = create(NULL);
+	char why[HISTORY_WHY];
+
+	for (int s = 1; s <= 7200; s++) {
+		struct history_row row = row_of(1, 10 * MB + s);
+
+		if (s == 3601) {
+			history__close(h);
+			set_version(1);
+			assert_int_equal(history__open(dir, &h, why), 0);
+			assert_int_equal(rows_with_ledger(h, T0 + 3600000, 0), 0);
+			history__close(h);
+			h = create(NULL);
+		}
+		if (s > 3600) {
+			row.value[HISTORY_LEDGER + LEDGER_LIVE] = (s - 3600) * 1024;
+			row.value[HISTORY_LEDGER + LEDGER_FILES] = 7;
+		}
+		assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, &row, 1), 0);
+	}
+	for (int64_t span = 300000; span <= 3600000; span *= 12) {
+		struct timeline t;
+		int64_t id;
+
+		assert_int_equal(history__find(h, 1, T0, INT64_MAX, &id), 0);
+		timeline__init(&t, 1, "prog", 20000);
+		assert_int_equal(history__timeline(h, id, T0 + 7200000 - span, T0 + 7200000, &t),
+				 0);
+		assert_int_equal(t.rows[t.nrows - 1].more[LEDGER_LIVE], 3600 * 1024);
+		timeline__clear(&t);
+	}
+	assert_true(rows_with_ledger(h, T0 + 7200000, 3600) >= 300);
+	history__close(h);
+	assert_int_equal(history__open(dir, &h, why), 0);
+	history__close(h);
+}
+
+/* What files keep by its place. */
+static void lines_keep_their_places(void **state)
+{
+	static const char *const keys[] = {"live_heap",
+					   "heap_before_attach",
+					   "heap_used",
+					   "heap_before_attach_and_retained",
+					   "allocator_retained",
+					   "allocator_overhead",
+					   "heap",
+					   "stack_main",
+					   "stack_threads",
+					   "module_code",
+					   "module_data",
+					   "files",
+					   "shared",
+					   "go_heap",
+					   "go_heap_inuse",
+					   "go_heap_free",
+					   "go_heap_released",
+					   "go_stacks",
+					   "go_metadata",
+					   "go_off_heap",
+					   "jit",
+					   "python_arenas",
+					   "reserved",
+					   "kernel",
+					   "unattributed",
+					   "difference"};
+
+	assert_true(LEDGER_KINDS >= ARRAY_SIZE(keys));
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		assert_string_equal(ledger__key(i), keys[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(passes_come_back),
+		cmocka_unit_test(packed_bytes_come_back),
+#define FILE_TEST(t) cmocka_unit_test_setup_teardown(t, make_dir, drop_dir)
+		FILE_TEST(growth_in_a_window),
+		FILE_TEST(a_timeline_keeps_its_peaks),
+		FILE_TEST(the_machine_keeps_its_worst),
+		FILE_TEST(it_goes_on_after_a_stop),
+		FILE_TEST(the_young_and_small_are_left_out),
+		FILE_TEST(the_size_is_bounded),
+		FILE_TEST(profiles_come_back),
+		FILE_TEST(a_full_disk_costs_a_pass),
+		FILE_TEST(a_damaged_file_is_told),
+		FILE_TEST(a_newer_file_is_left_alone),
+		FILE_TEST(version_1_is_carried_over),
+		cmocka_unit_test(lines_keep_their_places),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
