@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs the tests and closes with one line: N passed, N failed, N skipped.
 # Usage: tests/run.sh unit | e2e [PYTEST-ARGS…] | fuzz | all
-# Unit tests are cmocka programs built with sanitizers; all others are driven by pytest as root.
+# Unit tests are cmocka programs built with sanitizers; all others are driven by pytest as root, two
+# files at a time (E2E_WORKERS; 0: all in one process, as -x and --pdb want it).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-all}; shift || true
@@ -33,9 +34,13 @@ unit() {
 e2e() {
 	local xml="$logs/e2e.xml" counts tmp
 	rm -f "$xml"
+	# What tests ask make for is there before two of them ask at once.
+	make -s --no-print-directory build/tests/soak build/tests/symbolize build/tests/history_fill \
+		build/unit/test_fast_inject || { echo "FAIL tools of the tests"; failed=$((failed + 1)); }
 	# A directory of its own: runs side by side do not touch each other's. Kept when a test fails.
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/memwatch-tests.XXXXXX")
 	/usr/bin/python3 -m pytest -q -rs --durations=10 -p no:cacheprovider --junitxml="$xml" \
+		-n "${E2E_WORKERS:-2}" --dist loadgroup \
 		--basetemp="$tmp/t" "$@"
 	local rc=$?
 	[ $rc -ne 0 ] || rm -rf "$tmp"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What every end-to-end test uses: the binary under test, workloads built on demand, helpers."""
-import gzip
+import contextlib
+import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -17,6 +17,37 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("MEMWATCH", ROOT / "build" / "memwatch"))
 WORKLOADS = ROOT / "tests" / "workloads"
 OUT = ROOT / "build" / "workloads"
+NICE = os.nice(0)  # of the tests, and so of what they start
+# Seconds after which a state that is waited for is given up; how long it takes is the machine's matter.
+PATIENCE = 180.0
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+def pytest_collection_modifyitems(items):
+    """Files run side by side; those with OOM kills in turn, since kills are the whole machine's."""
+    for item in items:
+        kills = item.module.__name__ == "oomlib" or hasattr(item.module, "oomlib") or any(
+            getattr(v, "__module__", "") == "oomlib" for v in vars(item.module).values())
+        item.add_marker(pytest.mark.xdist_group("kills" if kills else item.module.__name__))
+
+
+@contextlib.contextmanager
+def one_at_a_time(name):
+    """For what tests that run side by side build in the same place."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with open(OUT / f".{name}.lock", "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def checkout_stays_as_it_is(tmp_path_factory):
+    """What a test writes without saying where does not land in the checkout; nothing else does."""
+    before = set(os.listdir(ROOT))
+    os.chdir(tmp_path_factory.mktemp("cwd"))
+    yield
+    os.chdir(ROOT)
+    assert set(os.listdir(ROOT)) - before - {"build", ".pytest_cache"} == set()
 
 
 def build(name, cc="gcc", flags=(), libs=(), suffix="", extra=()):
@@ -24,7 +55,11 @@ def build(name, cc="gcc", flags=(), libs=(), suffix="", extra=()):
     build/workloads; returns the path."""
     srcs = [WORKLOADS / n for n in (name, *extra)]
     exe = OUT / (srcs[0].stem + suffix)
-    OUT.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(exe.name):
+        return _build(exe, srcs, cc, flags, libs)
+
+
+def _build(exe, srcs, cc, flags, libs):
     stamp = " ".join([cc, *flags, *libs])
     note = OUT / (exe.name + ".flags")
     newest = max(p.stat().st_mtime for p in [*srcs, *WORKLOADS.glob("*.h")])
@@ -36,7 +71,7 @@ def build(name, cc="gcc", flags=(), libs=(), suffix="", extra=()):
     return exe
 
 
-def wait_for(what, timeout=20.0, step=0.05):
+def wait_for(what, timeout=PATIENCE, step=0.05):
     """Waits until what() is true; fails the test after `timeout` seconds."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
@@ -91,7 +126,7 @@ def target():
         t.stop()
 
 
-def memwatch(*args, timeout=120, check=None, **kw):
+def memwatch(*args, timeout=PATIENCE, check=None, **kw):
     """Runs memwatch to its end; returns the CompletedProcess (text). check: expected status."""
     p = subprocess.run([str(BIN), *[str(a) for a in args]], capture_output=True, text=True,
                        timeout=timeout, **kw)
@@ -125,7 +160,7 @@ class Attached:
             self.open -= 1
             self.news.notify_all()
 
-    def wait_for(self, pattern, stream="err", timeout=30.0):
+    def wait_for(self, pattern, stream="err", timeout=PATIENCE):
         """Waits until the regular expression is found in what was printed; returns the match."""
         end = time.monotonic() + timeout
         with self.news:
@@ -139,11 +174,17 @@ class Attached:
                                 f"{self.err}\n{self.out}")
                 self.news.wait(left)
 
+    def more_reports(self, n):
+        """Waits for n more plain reports: so often the loop has come round, with a row of the
+        timeline each time."""
+        told = self.out.count("  watched ")
+        wait_for(lambda: self.proc.poll() is not None or self.out.count("  watched ") >= told + n)
+
     def ready(self):
         self.wait_for("attached")
         return self
 
-    def finish(self, sig=signal.SIGINT, timeout=60):
+    def finish(self, sig=signal.SIGINT, timeout=PATIENCE):
         """Sends the signal (None: just waits); returns (status, stdout, stderr)."""
         if self.proc.poll() is None and sig:
             self.proc.send_signal(sig)
@@ -175,6 +216,39 @@ def attach():
     yield start
     for a in running:
         a.stop()
+
+
+@pytest.fixture
+def tmpfs(tmp_path):
+    """tmpfs(name, size, lazily) mounts one of that size at tmp_path/name; it is unmounted at the end,
+    lazily: though something may still have it open."""
+    mounted = []
+
+    def start(name, size, lazily=False, mode="1777"):
+        d = tmp_path / name
+        d.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode={mode}", "tmpfs", d], check=True)
+        mounted.append(["umount", *(["-l"] if lazily else []), d])
+        return d
+
+    yield start
+    for umount in mounted:
+        subprocess.run(umount, check=True)
+
+
+@pytest.fixture
+def terminal():
+    """terminal(command, cols, rows, …) opens one; all are closed at the end of the test."""
+    from terminal import Terminal
+    opened = []
+
+    def start(*args, **kw):
+        opened.append(Terminal(*args, **kw))
+        return opened[-1]
+
+    yield start
+    for t in opened:
+        t.close()
 
 
 def load_json(path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import OUT, WORKLOADS
+from conftest import OUT, WORKLOADS, one_at_a_time
 
 GOBIN = os.environ.get("MEMWATCH_GO", shutil.which("go") or "/usr/bin/go")
 
@@ -35,7 +35,11 @@ def go_build(name, suffix="", flags=(), **env):
     src = WORKLOADS / "go" / (name + ".go")
     tag = os.environ.get("MEMWATCH_GO_TAG", "")
     exe = OUT / f"go-{name}{suffix}{tag}"
-    OUT.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(exe.name):
+        return _go_build(exe, src, flags, env)
+
+
+def _go_build(exe, src, flags, env):
     stamp = json.dumps([GOBIN, list(flags), env])
     note = OUT / (exe.name + ".flags")
     if (exe.exists() and exe.stat().st_mtime > src.stat().st_mtime and note.exists()

@@ -10,13 +10,12 @@ import subprocess
 
 import pytest
 
-from alloclib import (GO, STACK_VALUES, Run, by_function, check_books, go_pprof, losses, raw_sums,
-                      workload)
+from alloclib import (GO, STACK_VALUES, Run, base_name, by_function, check_books, go_pprof, losses,
+                      raw_sums, workload)
 from conftest import load_json, wait_for
 
 NO_GLIBC = ("-DNO_CFREE", "-DNO_PVALLOC")
-# musl has no unwind tables: what its own functions allocate (strdup) has no caller.
-MUSL = (*NO_GLIBC, "-DNO_STRDUP")
+MUSL = NO_GLIBC
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
 TCMALLOC = "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
 MIMALLOC = "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0"
@@ -108,7 +107,7 @@ def test_forked_child_throws(lib, opts, mode, target, attach, monkeypatch):
     assert t.expect("done") == "done 5 5"
     assert a.finish()[0] == 0
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
 
 
 # Where the thread library or the C++ runtime allocates besides, only the named functions count.
@@ -163,7 +162,7 @@ def test_fork_not_followed(target, attach, tmp_path):
     status, _, err = a.finish()
     assert status == 0, err
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
     p = load_json(tmp_path / "f.json")
     assert losses(p) == {}
     assert {v: p["totals"][v] for v in STACK_VALUES} == {v: want[v] for v in STACK_VALUES}
@@ -184,7 +183,7 @@ def test_fork_followed(opts, target, attach, tmp_path):
     status, _, err = a.finish()
     assert status == 0, err
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
     parent = load_json(tmp_path / f"f.{t.pid}.json")
     child = load_json(tmp_path / f"f.{c['pid']}.json")
     assert losses(parent) == {}
@@ -206,6 +205,31 @@ def test_fork_followed(opts, target, attach, tmp_path):
     assert sums["in_parent"]["inuse_objects"] == 0
 
 
+def test_child_that_has_called_exec_before_it_is_followed(target, attach, tmp_path):
+    """It has nothing of its parent's blocks any more."""
+    script = """
+        $| = 1; print "ready\\n"; <STDIN>;
+        @keep = map { "x$_" x 250 } 1 .. 10000; print "made\\n"; <STDIN>;
+        $pid = fork; if (!$pid) { exec "sleep", "1000" } print "$pid\\n"; <STDIN>; kill 9, $pid;
+    """
+    t = target(["perl", "-e", script])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--exact", "--follow", "--plain", "-o", tmp_path / "%p.json")
+    t.say()
+    t.expect("made")
+    a.proc.send_signal(signal.SIGSTOP)
+    t.say()
+    child = int(t.expect(""))
+    wait_for(lambda: open(f"/proc/{child}/comm").read() == "sleep\n")
+    a.proc.send_signal(signal.SIGCONT)
+    a.wait_for("attached to child")
+    status, _, err = a.finish()
+    t.say()
+    assert status == 0, err
+    assert load_json(tmp_path / f"{t.pid}.json")["totals"]["inuse_bytes"] > 10e6
+    assert load_json(tmp_path / f"{child}.json")["totals"]["inuse_bytes"] < 1e6
+
+
 @pytest.mark.parametrize("mode", [(), ("thread",)], ids=str)
 def test_exec(mode, target, attach, tmp_path):
     """exec ends the live set; the new image is found anew. A thread's exec replaces the leader."""
@@ -221,7 +245,7 @@ def test_exec(mode, target, attach, tmp_path):
     status, _, err = a.finish()
     assert status == 0, err
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
     p = load_json(out)
     assert losses(p) == {}
     sums = by_function(p, ["second_image"])["second_image"]
@@ -256,7 +280,7 @@ def test_dlopen_dlclose(target, attach, tmp_path):
     status, _, err = a.finish()
     assert status == 0, err
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
     p = load_json(out)
     got = by_function(p, ["plain_work", "own_work"])
     want = expected["functions"]
@@ -266,6 +290,93 @@ def test_dlopen_dlclose(target, attach, tmp_path):
     for v in ("alloc_objects", "alloc_bytes"):
         assert got["own_work"][v] == want["own_work"][v], err
     assert set(losses(p)) <= {"frees lost: block reused"}
+
+
+@pytest.mark.parametrize("by", ("pid", "tid"))
+@pytest.mark.parametrize("when", ("before", "after"))
+def test_main_thread_that_ended(target, attach, tmp_path, when, by):
+    """The process is read through a thread that lives: what it loads later is named and probed."""
+    plain = workload("plainlib.c", flags=("-shared", "-fPIC"), suffix=".so")
+    own = workload("jealloc.c", flags=("-shared", "-fPIC", "-DAS_LIBRARY"), suffix=".so")
+    t = target([workload("leaderless.c", libs=("-ldl", "-lpthread")), when, plain, own])
+    t.expect("ready")
+    pid = t.pid
+    if when == "before":
+        wait_for(lambda: "State:\tZ" in open(f"/proc/{pid}/status").read())
+    if by == "tid":
+        pid = [tid for tid in os.listdir(f"/proc/{t.pid}/task") if int(tid) != t.pid][0]
+    out = tmp_path / "p.json"
+    a = attach("-p", pid, "--exact", "--plain", "-v", "-o", out)
+    t.say("go")
+    t.expect("loaded")
+    a.wait_for("probe .*jealloc.so je_malloc")
+    t.say("go")
+    expected = json.loads(t.expect("done")[5:])["functions"]
+    status, _, err = a.finish()
+    assert status == 0, err
+    p = load_json(out)
+    got = by_function(p, ["own_code", "plain_work", "own_work"])
+    for name in ("own_code", "plain_work"):
+        assert got[name] == {v: expected[name][v] for v in STACK_VALUES}, err
+    assert got["own_work"]["alloc_objects"] == expected["own_work"]["alloc_objects"], err
+
+
+@pytest.mark.parametrize("mode", ("session", "multi", "single"))
+def test_main_thread_that_ends_while_observed(target, attach, tmp_path, monkeypatch, mode):
+    """Allocations of the other threads are counted on. Perf events are moved to another thread: the
+    moment in between is said and counted."""
+    monkeypatch.setenv("MEMWATCH_PROBE", mode)
+    plain = workload("plainlib.c", flags=("-shared", "-fPIC"), suffix=".so")
+    own = workload("jealloc.c", flags=("-shared", "-fPIC", "-DAS_LIBRARY"), suffix=".so")
+    t = target([workload("leaderless.c", libs=("-ldl", "-lpthread")), "later", plain, own])
+    t.expect("ready")
+    out = tmp_path / "p.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
+    t.say("go")
+    t.expect("alone")
+    if mode == "single":
+        a.wait_for(r"the thread that its probes went by has ended; they go by thread \d+ now")
+    t.say("go")
+    t.expect("loaded")
+    a.wait_for("probe .*jealloc.so je_malloc")
+    other = target([workload("dl.c", libs=("-ldl",)), plain, own])  # maps it too: none of its calls
+    for step in ("ready", "loaded", "closed"):
+        other.expect(step)
+        other.say("go")
+    t.say("go")
+    expected = json.loads(t.expect("done")[5:])["functions"]
+    t.say("x")
+    assert t.proc.wait(180) == 0
+    status, _, err = a.finish(None)
+    assert status == 0, err
+    p = load_json(out)
+    got = by_function(p, ["own_code", "plain_work", "own_work"])
+    for name in ("own_code", "plain_work", "own_work"):
+        assert got[name] == {v: expected[name][v] for v in STACK_VALUES}, err
+    assert losses(p).get("probes lost: their thread ended", 0) == (mode == "single")
+
+
+def test_probes_that_move_twice(target, attach, tmp_path, monkeypatch):
+    """The thread that the probes were moved to ends as well."""
+    monkeypatch.setenv("MEMWATCH_PROBE", "single")
+    t = target([workload("relay.c", libs=("-lpthread",))])
+    t.expect("ready")
+    out = tmp_path / "p.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out)
+    for runner in range(3):
+        t.say("go")
+        t.expect("on")
+        a.wait_for(r"(?s)" + r"probe \S+libc\S* free: offset.*" * (runner + 2))
+    t.say("go")
+    expected = json.loads(t.expect("done")[5:])["functions"]
+    t.say("x")
+    assert t.proc.wait(180) == 0
+    status, _, err = a.finish(None)
+    assert status == 0, err
+    p = load_json(out)
+    assert by_function(p, ["last_lap"])["last_lap"] == {
+        v: expected["last_lap"][v] for v in STACK_VALUES}, err
+    assert losses(p)["probes lost: their thread ended"] == 3
 
 
 def five_sigma(size, n, rate):
@@ -363,6 +474,40 @@ def test_anonymous_maps(target, attach, tmp_path):
         assert sums[fn]["inuse_bytes"] == e["inuse_bytes"], (fn, r.err)
 
 
+MAPPED_BY = {
+    "glibc": (None, (), ()),
+    "glibc-static": (None, ("-static",), ()),
+    "musl": ("musl-gcc", (), ()),
+    "musl-static": ("musl-gcc", ("-static",), ()),
+    "jemalloc": (None, (), ("-ljemalloc",)),
+    "jemalloc-static": (None, (), STATIC_JE),
+    "tcmalloc-static": (None, (), STATIC_TC),
+    "mimalloc": (None, (), ("-lmimalloc",)),
+}
+
+
+@pytest.mark.parametrize("opts", [("--exact",), ("--sample-bytes", "64K")], ids=" ".join)
+@pytest.mark.parametrize("case", MAPPED_BY)
+def test_what_malloc_maps_is_not_the_programs(case, opts, target, attach, tmp_path):
+    """Whether malloc is still on the stack then or left by a jump; and every stack is whole."""
+    cc, flags, libs = MAPPED_BY[case]
+    exe = workload("mapsbymalloc.c", cc, flags, libs, "-" + case)
+    r = Run(target, attach, tmp_path, [exe], *opts, "--mmap")
+    assert losses(r.profile) == {} and not [c for c in r.profile["loss"] if "stack" in c], r.err
+    mapped = {}
+    for s in r.profile["stacks"]:
+        if any(x["key"] == "class" and x["str"] == "mmap" for x in s.get("labels", ())):
+            names = [base_name(f["function"]) for f in s["frames"]]
+            by = next((n for n in names if n in ("own_maps", "own_growth")), names[0])
+            mapped[by] = mapped.get(by, 0) + s["inuse_bytes"]
+    want = {n: f["inuse_bytes"] for n, f in r.expected["functions"].items() if n[:4] == "own_"}
+    assert mapped == want, r.err
+    if opts == ("--exact",):
+        blocks = {n: {v: f[v] for v in STACK_VALUES} for n, f in r.expected["functions"].items()
+                  if n[:3] == "by_"}
+        assert by_function(r.profile, blocks) == blocks, r.err
+
+
 # Real programs ---------------------------------------------------------------------------------
 
 @pytest.fixture
@@ -375,7 +520,7 @@ def redis(tmp_path):
 
     def tool(name, *args):
         return subprocess.run([name, "-s", sock, *map(str, args)], capture_output=True, text=True,
-                              timeout=60)
+                              timeout=180)
 
     wait_for(lambda: tool("redis-cli", "ping").stdout == "PONG\n")
     yield srv.pid, tool
@@ -442,7 +587,7 @@ def test_python3(target, attach, tmp_path):
     status, _, err = a.finish()
     assert status == 0, err
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
     p = load_json(tmp_path / "p.json")
     assert losses(p) == {}
     check_books(p)
@@ -467,4 +612,4 @@ def test_target_runs_on_after_detach(target, attach, tmp_path):
         assert a.finish(signal.SIGTERM)[0] == 0
     t.expect("done")
     t.say("x")
-    assert t.proc.wait(30) == 0
+    assert t.proc.wait(180) == 0

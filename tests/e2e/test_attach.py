@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alloclib import STACK_VALUES, Run, by_function, losses, workload
+from alloclib import STACK_VALUES, by_function, losses, workload
 from conftest import BIN, load_json, memwatch, wait_for
 
 
@@ -43,7 +43,7 @@ def breakpoints(pid, clean):
 # Wrong usage and targets that cannot be ---------------------------------------------------------
 
 @pytest.mark.parametrize("args", [
-    ["-p"], ["-p", "x"], ["-p", ""], ["-p", "0"], ["-p", "-5"], ["-p", "12x"], ["-p", "1 2"],
+    ["-p"], ["-p", ""], ["-p", "0"], ["-p", "-5"], ["-p", "1 2"],
     ["-p", "99999999999999999999"],
     ["-p", "1", "-d", "x"], ["-p", "1", "-d", "-1"], ["-p", "1", "-d", "5 parsecs"],
     ["-p", "1", "-d", ""], ["-p", "1", "-d", "999999999999999h"],
@@ -58,7 +58,7 @@ def breakpoints(pid, clean):
     ["run", "--nonsense", "--", "true"], ["features", "stray"], ["features", "--nonsense"],
 ], ids=" ".join)
 def test_wrong_usage(args):
-    p = memwatch(*args, check=2, timeout=20)
+    p = memwatch(*args, check=2)
     assert p.stdout == ""
     assert p.stderr.strip(), "says what is wrong"
 
@@ -87,7 +87,7 @@ def test_zombie():
 
 def test_kernel_thread():
     assert "kthreadd" in Path("/proc/2/comm").read_text()
-    p = memwatch("-p", "2", "-d", "1", timeout=20)
+    p = memwatch("-p", "2", "-d", "1")
     assert p.returncode == 3, p.stderr
     assert "kernel thread" in p.stderr
 
@@ -108,7 +108,7 @@ def test_not_permitted(public_bin, target):
     t = target([workload("family.c")])
     t.expect("ready")
     p = subprocess.run([public_bin, "-p", str(t.pid), "-d", "1"], capture_output=True, text=True,
-                       timeout=20, user="nobody", group="nogroup", extra_groups=[], cwd="/")
+                       timeout=180, user="nobody", group="nogroup", extra_groups=[], cwd="/")
     assert p.returncode == 3, p.stderr
     assert "CAP_" in p.stderr or "root" in p.stderr
     assert t.proc.poll() is None
@@ -116,7 +116,7 @@ def test_not_permitted(public_bin, target):
 
 def test_run_not_permitted(public_bin):
     p = subprocess.run([public_bin, "run", "--", "/bin/echo", "was run"], capture_output=True,
-                       text=True, timeout=20, user="nobody", group="nogroup", extra_groups=[],
+                       text=True, timeout=180, user="nobody", group="nogroup", extra_groups=[],
                        cwd="/")
     assert p.returncode == 3, p.stderr
     assert "was run" not in p.stdout, "the command must not start without its probes"
@@ -128,24 +128,24 @@ def test_static_without_symbols(target):
     t = target([exe])
     t.expect("ready")
     clean = text_of(t.pid)
-    p = memwatch("-p", t.pid, "-d", "1", timeout=30)
+    p = memwatch("-p", t.pid, "-d", "1")
     assert p.returncode in (0, 3), p.stderr
     assert re.search(r"no allocator|no symbol|stripped", p.stderr), p.stderr
     assert breakpoints(t.pid, clean) == 0
     t.say("go")
     t.expect("done")
     t.say("x")
-    assert t.proc.wait(10) == 0
+    assert t.proc.wait(180) == 0
 
 
 def test_target_exits_during_attach():
     """Programs that live 0 to 400 ms: whatever memwatch meets, it says so and ends properly."""
     for i in range(8):
         p = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.0{i}; exec sleep 0.{i % 4}"])
-        r = memwatch("-p", p.pid, "--plain", "-d", "5", timeout=30)
+        r = memwatch("-p", p.pid, "--plain", "-d", "5")
         assert r.returncode in (0, 4), (i, r.stderr)
         assert r.stderr.strip()
-        assert p.wait(10) == 0
+        assert p.wait(180) == 0
 
 
 def test_target_execs_during_attach():
@@ -153,9 +153,9 @@ def test_target_execs_during_attach():
     exe = workload("execs.c")
     for i in range(3):
         t = subprocess.Popen([exe, "chain", "1500"])
-        r = memwatch("-p", t.pid, "--plain", "-d", "20", *(["--exact"] if i else []), timeout=60)
+        r = memwatch("-p", t.pid, "--plain", "-d", "20", *(["--exact"] if i else []))
         assert r.returncode in (0, 4), r.stderr
-        assert t.wait(30) == 0
+        assert t.wait(180) == 0
 
 
 # The ways it ends -------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_signal_ends_it(sig, target, attach, tmp_path):
 def test_duration_ends_it(target, tmp_path):
     t = target([workload("family.c")])
     t.expect("ready")
-    memwatch("-p", t.pid, "--plain", "-d", "500ms", "-o", tmp_path / "x.json", check=0, timeout=30)
+    memwatch("-p", t.pid, "--plain", "-d", "500ms", "-o", tmp_path / "x.json", check=0)
     p = load_json(tmp_path / "x.json")
     assert p["schema"] == "memwatch.profile/1" and p["pid"] == t.pid
     assert p["duration_ms"] >= 500
@@ -196,7 +196,7 @@ def test_end_of_target_ends_it(target, attach, tmp_path):
     t.say("go")
     want = json.loads(t.expect("done")[5:])
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
     status, _, err = a.finish(None)
     assert status == 0, err
     p = load_json(tmp_path / "x.json")
@@ -252,7 +252,7 @@ def test_kill_9_leaves_no_trace(target, attach):
     wait_for(lambda: breakpoints(t.pid, clean) == 0)
     t.expect("done")
     t.say("x")
-    assert t.proc.wait(30) == 0
+    assert t.proc.wait(180) == 0
 
 
 def test_plain_report(target, attach):
@@ -310,7 +310,7 @@ def test_two_memwatch_and_exceptions(target, attach):
     for a in both:
         assert a.finish()[0] == 0
     t.say("x")
-    assert t.proc.wait(10) == 0
+    assert t.proc.wait(180) == 0
 
 
 @pytest.mark.parametrize("instances", [1, 2])
@@ -366,7 +366,7 @@ def test_one_of_several_ends(target, attach, tmp_path):
         want.append(json.loads(t.expect("done")[5:]))
         if t is ts[0]:
             t.say("x")
-            t.proc.wait(20)
+            t.proc.wait(180)
     status, _, err = a.finish()
     assert status == 0, err
     for t, w in zip(ts, want):
@@ -380,7 +380,7 @@ def test_one_of_several_ends(target, attach, tmp_path):
 def test_unwritable_output(name, target):
     t = target([workload("family.c")])
     t.expect("ready")
-    p = memwatch("-p", t.pid, "--plain", "-d", "300ms", "-o", name, check=1, timeout=30)
+    p = memwatch("-p", t.pid, "--plain", "-d", "300ms", "-o", name, check=1)
     assert name in p.stderr
 
 
@@ -389,22 +389,14 @@ def test_output_is_a_directory(target, tmp_path):
     t.expect("ready")
     (tmp_path / "d.json").mkdir()
     p = memwatch("-p", t.pid, "--plain", "-d", "300ms", "-o", tmp_path / "d.json", check=1,
-                 timeout=30)
+                 timeout=180)
     assert "d.json" in p.stderr
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    d = tmp_path / "small"
-    d.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", d], check=True)
-    yield d
-    subprocess.run(["umount", d], check=True)
-
-
 @pytest.mark.parametrize("end", [".json", ".pb.gz", ".folded", ".txt"])
-def test_full_disk(end, small_disk, target, attach, tmp_path):
+def test_full_disk(end, tmpfs, target, attach, tmp_path):
     """Said so, exit 1; the outputs that fit somewhere else are kept."""
+    small_disk = tmpfs("small", "16k")
     t = target([workload("family.c")])
     t.expect("ready")
     full, good = small_disk / ("x" + end), tmp_path / "good.json"
@@ -418,8 +410,9 @@ def test_full_disk(end, small_disk, target, attach, tmp_path):
     assert load_json(good)["totals"]["inuse_bytes"] == want["inuse_bytes"]
 
 
-def test_full_disk_keeps_the_older_profile(small_disk, target, attach):
+def test_full_disk_keeps_the_older_profile(tmpfs, target, attach):
     """SIGUSR1 has written a profile; the one at the end fails: the earlier one is not destroyed."""
+    small_disk = tmpfs("small", "16k")
     t = target([workload("family.c")])
     t.expect("ready")
     out = small_disk / "x.pb.gz"
@@ -441,7 +434,7 @@ def test_stdout_is_full(target):
     t.expect("ready")
     with open("/dev/full", "w") as full:
         p = subprocess.run([BIN, "-p", str(t.pid), "--plain", "-d", "300ms"], stdout=full,
-                           stderr=subprocess.PIPE, text=True, timeout=30)
+                           stderr=subprocess.PIPE, text=True, timeout=180)
     assert p.returncode == 1, p.stderr
 
 
@@ -454,7 +447,7 @@ def test_stdout_reader_goes_away(target):
                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     p.stdout.readline()
     p.stdout.close()
-    p.wait(30)
+    p.wait(180)
     wait_for(lambda: breakpoints(t.pid, clean) == 0)
     assert t.proc.poll() is None
 
@@ -505,7 +498,7 @@ def test_mount_namespace_and_chroot(target, attach, tmp_path):
     names = {n: {v: f[v] for v in STACK_VALUES} for n, f in want["functions"].items()}
     assert by_function(p, names) == names
     t.say("x")
-    assert t.proc.wait(10) == 0
+    assert t.proc.wait(180) == 0
 
 
 def test_pid_namespace(target, attach, tmp_path):
@@ -530,7 +523,7 @@ def test_pid_namespace(target, attach, tmp_path):
     (["/etc/passwd"], 126), (["/tmp"], 126),
 ], ids=lambda x: " ".join(x) if isinstance(x, list) else str(x))
 def test_run_status(cmd, status):
-    p = memwatch("run", "--plain", "--", *cmd, timeout=30)
+    p = memwatch("run", "--plain", "--", *cmd)
     assert p.returncode == status, p.stderr
     if status in (126, 127):
         assert cmd[0] in p.stderr
@@ -540,7 +533,7 @@ def test_run_sees_everything(tmp_path):
     """From the first instruction on: the workload's own, and nothing of the holding."""
     out = tmp_path / "x.json"
     p = memwatch("run", "--exact", "--plain", "-o", out, "--", workload("family.c"),
-                 input="go\nx\n", timeout=60, check=0)
+                 input="go\nx\n", timeout=180, check=0)
     want = json.loads(re.search(r"^done (.*)$", p.stdout, re.M)[1])
     prof = load_json(out)
     assert losses(prof) == {}, p.stderr
@@ -551,7 +544,7 @@ def test_run_sees_everything(tmp_path):
 
 def test_run_passes_arguments_and_streams():
     p = memwatch("run", "-q", "--", "sh", "-c", "cat; echo \"$1|$2\" >&2; pwd", "x", "a b", "--exact",
-                 input="some input\n", timeout=30, check=0, cwd="/usr")
+                 input="some input\n", timeout=180, check=0, cwd="/usr")
     assert "some input" in p.stdout and "/usr" in p.stdout
     assert "a b|--exact" in p.stderr
 
@@ -560,7 +553,7 @@ def test_run_static(tmp_path):
     out = tmp_path / "x.json"
     exe = workload("family.c", "musl-gcc", ("-static", "-DNO_CFREE", "-DNO_PVALLOC"),
                    suffix="-runstatic")
-    p = memwatch("run", "--exact", "--plain", "-o", out, "--", exe, input="go\nx\n", timeout=60,
+    p = memwatch("run", "--exact", "--plain", "-o", out, "--", exe, input="go\nx\n",
                  check=0)
     want = json.loads(re.search(r"^done (.*)$", p.stdout, re.M)[1])
     assert load_json(out)["totals"]["alloc_bytes"] >= want["alloc_bytes"]
@@ -578,7 +571,7 @@ def test_run_sigint_reaches_the_command():
             break
     assert pid
     p.send_signal(signal.SIGTERM)
-    p.communicate(timeout=30)
+    p.communicate(timeout=180)
     wait_for(lambda: not os.path.exists(f"/proc/{pid}")
              or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2])
 
@@ -590,3 +583,13 @@ def test_features():
     assert "uprobe" in p.stdout
     f = json.loads(memwatch("features", "--json", check=0).stdout)
     assert isinstance(f, dict) and f
+
+
+def test_a_profile_is_of_the_program_that_runs_at_last(tmp_path):
+    """Not of what called exec: pprof takes the first mapping's file for the program."""
+    out = tmp_path / "p.pb.gz"
+    script = "[bytearray(1000) for i in range(20000)]"
+    memwatch("run", "--exact", "-q", "-o", out, "--", "sh", "-c", f"exec env /usr/bin/python3 -c '{script}'", check=0)
+    text = memwatch("report", "--raw", out, check=0).stdout
+    first = re.search(r"^Mappings\n1: .*? (/\S+)", text, re.M)[1]
+    assert os.path.basename(first).startswith("python3"), text[text.index("Mappings"):]

@@ -23,7 +23,7 @@ NO_TRACING = ("setpriv", "--bounding-set", "-sys_ptrace,-sys_admin,-perfmon",
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
-def run_as(prefix, *args, timeout=60):
+def run_as(prefix, *args, timeout=180):
     return subprocess.run([*prefix, str(BIN), *map(str, args)], capture_output=True, text=True,
                           timeout=timeout)
 
@@ -84,19 +84,30 @@ def test_what_everybody_may_see_is_seen(nobodys, tmp_path, who):
 
 
 def test_faults_of_all_tell_those_not_permitted(nobodys):
-    p = subprocess.Popen([*NO_PTRACE, str(BIN), "top", "--faults=16", "--plain", "-i", "60", "-d",
-                          "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """All the machine's faults pass one buffer, so what others do may fill it: the process goes on
+    until a report tells of it, and no sample of its is missing without a word."""
+    p = subprocess.Popen([*NO_PTRACE, str(BIN), "top", "--faults=16", "--plain", "-i", "1", "-d",
+                          "180"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    grown = 0
     try:
         assert "attached" in p.stderr.readline()
-        do(nobodys, "grow", 64)
+        for line in p.stdout:  # reports; the process grows a little at each
+            if "page-fault samples lost: not permitted" in line:
+                break
+            if line.startswith("Totals"):
+                do(nobodys, "grow", 16)
+                grown += 16
+        do(nobodys, "grow", 16)
+        grown += 16
         p.send_signal(2)
-        out, err = p.communicate(timeout=30)
+        out, err = p.communicate(timeout=180)
     finally:
         p.kill()
         p.wait()
     assert p.returncode == 0, err
-    lost = int(re.search(r"page-fault samples lost: not permitted: (\d+)", err).group(1))
-    assert lost >= 64 * MB // 4096 // 16 - 8
+    lost = [int(n) for n in re.findall(r"page-fault samples lost: [a-z ]+: (\d+)", err)]
+    assert re.search(r"page-fault samples lost: not permitted: \d+", err), err
+    assert sum(lost) >= grown * MB // 4096 // 16 - 8, err
     assert re.search(r"page-fault samples lost: not permitted", out)
 
 
@@ -111,7 +122,7 @@ exec {' '.join(NOBODY)} sh -c '
 sleep 9 & {BIN} top --json --no-bpf -n 1 -p $!; echo "status $?"; kill $!'
 """
     p = subprocess.run(["unshare", "-m", "sh", "-c", prog], capture_output=True, text=True,
-                       timeout=60)
+                       timeout=180)
     if p.returncode == 77:
         pytest.skip("no mount of /proc here")
     lines = p.stdout.splitlines()
@@ -129,8 +140,8 @@ def test_processes_in_rare_states(target, tmp_path):
     t = target([build("states.c", flags=("-O1",), libs=("-lpthread",))])
     pid = {k: int(t.expect(k).split()[1]) for k in ("zombie", "headless", "vfork")}
     pid["kernel"] = 2
-    status_of = {"zombie": 4, "kernel": 3, "headless": 3}
-    word = {"zombie": "zombie", "kernel": "kernel thread", "headless": "main thread"}
+    status_of = {"zombie": 4, "kernel": 3}
+    word = {"zombie": "zombie", "kernel": "kernel thread"}
     for state, want in status_of.items():
         for args in (["-p", pid[state], "-d", 1, "--plain"], ["top", "--ledger", "-p", pid[state]],
                      ["top", "--faults", "-p", pid[state], "--plain"], ["go", "-p", pid[state]]):
@@ -150,6 +161,10 @@ def test_processes_in_rare_states(target, tmp_path):
     assert 0 <= parent["VmRSS"] - rows["vfork"]["rss_bytes"] <= 16 * 4096
     assert rows["vfork"]["rss_bytes"] >= 30 * MB
     assert rows["headless"]["has_memory"] and rows["headless"]["rss_bytes"] >= 30 * MB
+    memwatch("-p", pid["headless"], "-d", 1, "--plain", check=0)
+    d = json.loads(memwatch("top", "--ledger", "--json", "-p", pid["headless"], check=0).stdout)
+    check_sums(d)
+    assert abs(d["rss_bytes"] - rows["headless"]["rss_bytes"]) <= 64 * 4096
     d = json.loads(memwatch("top", "--ledger", "--json", "-p", pid["vfork"], check=0).stdout)
     check_sums(d)
     assert abs(d["rss_bytes"] - parent["VmRSS"]) <= 16 * 4096
@@ -165,7 +180,7 @@ def peak_rss(args, out):
             "sys.exit(os.waitstatus_to_exitcode(code))")
     with open(out, "w") as f:
         p = subprocess.run(["/usr/bin/python3", "-IS", "-c", prog, str(BIN), *map(str, args)],
-                           stdout=f, stderr=subprocess.PIPE, text=True, timeout=60)
+                           stdout=f, stderr=subprocess.PIPE, text=True, timeout=180)
     Path(f"{out}.err").write_text(p.stderr)
     assert p.returncode == 0, p.stderr
     return int(p.stderr.splitlines()[-1]) * 1024
@@ -223,7 +238,7 @@ def test_few_descriptors(target, limit):
     prog = f"ulimit -n {limit}; exec {BIN} \"$@\""
     p = subprocess.run(["setpriv", "--bounding-set", "-sys_resource", "--inh-caps",
                         "-sys_resource", "bash", "-c", prog, "-", *args, "-d", "1", "--plain"],
-                       capture_output=True, text=True, timeout=60)
+                       capture_output=True, text=True, timeout=180)
     assert p.returncode == 1 and "oo many open files" in p.stderr and "ulimit -n" in p.stderr
 
 
@@ -235,11 +250,11 @@ def test_many_targets_and_a_limit_of_its_own(target, tmp_path):
     out = tmp_path / "t.csv"
     p = subprocess.run(["bash", "-c", f"ulimit -Sn 256; exec {BIN} \"$@\"", "-",
                         *[a for k in kids for a in ("-p", k)], "-d", "1", "--plain", "-q",
-                        "--timeline", str(out)], capture_output=True, text=True, timeout=60)
+                        "--timeline", str(out)], capture_output=True, text=True, timeout=180)
     assert p.returncode == 0, p.stderr
     assert {r["pid"] for r in csv.DictReader(out.read_text().splitlines())} == set(kids)
     p = subprocess.run(["bash", "-c", f"ulimit -Sn 256; exec {BIN} run -q -- bash -c 'ulimit -n'"],
-                       capture_output=True, text=True, timeout=60)
+                       capture_output=True, text=True, timeout=180)
     assert p.stdout.split() == ["256"], p
 
 
@@ -249,7 +264,7 @@ def test_children_that_cannot_be_followed_are_told(tmp_path):
     prog = (f"ulimit -n 160; sleep 4 | {BIN} run --follow --plain -i 60 -o {out} -- {exe} 300")
     p = subprocess.run(["setpriv", "--bounding-set", "-sys_resource", "--inh-caps",
                         "-sys_resource", "bash", "-c", prog], capture_output=True, text=True,
-                       timeout=60, start_new_session=True)
+                       timeout=180, start_new_session=True)
     m = re.search(r"children that could not be followed: (\d+)", p.stderr)
     assert m and int(m.group(1)) > 200, p.stderr
     assert "raise the limit (ulimit -n); continuing without it" in p.stderr
@@ -259,7 +274,7 @@ def test_children_that_cannot_be_followed_are_told(tmp_path):
 def test_65000_mappings(target, attach, tmp_path):
     want = 65000
     if int(Path("/proc/sys/vm/max_map_count").read_text()) < want + 200:
-        pytest.skip("this system allows no process so many mappings")
+        pytest.skip(f"vm.max_map_count allows no process {want} mappings")
     t = target([build("manymaps.c", flags=("-O1",)), want])
     assert int(t.expect().split()[1]) == want
     out = tmp_path / "l.json"

@@ -2,6 +2,7 @@
 """Fast mode: sampling by code inside the target. It counts as probes do, and it goes."""
 import ctypes
 import json
+import math
 import os
 import re
 import signal
@@ -21,8 +22,15 @@ def is_fast(err):
     return "code written into it" in err and "no fast mode" not in err
 
 
+def coarsest(err, rate):
+    """The rate, or what it became while more was allocated than is sampled so finely."""
+    return max([rate, *(1024 * int(m) for m in
+                        re.findall(r"one sample per (\d+)kB for now", err))])
+
+
 def check_sums(r, rate):
     assert losses(r.profile) == {}, r.err
+    rate = coarsest(r.err, rate)
     got = by_function(r.profile, r.expected["functions"])
     for fn, e in r.expected["functions"].items():
         for what in ("alloc", "inuse"):
@@ -37,12 +45,43 @@ def check_sums(r, rate):
 
 @pytest.mark.parametrize("rate", [32 << 10, 512 << 10])
 def test_within_five_standard_errors(rate, target, attach, tmp_path):
-    r = Run(target, attach, tmp_path, [workload("sampled.c")], "--fast", "--sample-bytes", rate)
+    # without frame pointers: what malloc maps for a large block unwinds through the stub's frame
+    exe = workload("sampled.c", flags=("-fomit-frame-pointer",), suffix="-nofp")
+    r = Run(target, attach, tmp_path, [exe], "--fast", "--sample-bytes", rate)
     assert is_fast(r.err), r.err
     check_sums(r, rate)
-    # stacks are whole: each goes back to main
+    # stacks are whole: each goes back to main, and nothing of memwatch's own is among them
+    assert not [k for k in r.profile["loss"] if "stack" in k], r.profile["loss"]
     for s in r.profile["stacks"]:
-        assert any(f.get("function") == "main" for f in s["frames"]), s
+        names = [f.get("function") for f in s["frames"]]
+        assert "main" in names and "wl_wait" not in names, s
+        assert not any("memwatch" in f.get("module", "") for f in s["frames"]), s
+
+
+def test_samples_a_second_are_bounded(target, attach, tmp_path):
+    """A target that allocates gigabytes a second is sampled more coarsely, and totals stay right."""
+    t = target([workload("torrent.c")])
+    t.expect("ready")
+    out = tmp_path / "x.json"
+    a = attach("-p", t.pid, "--fast", "--plain", "-v", "--sample-bytes", "4K", "-o", out)
+    t.say("go")
+    a.wait_for("much is allocated")
+    a.proc.send_signal(signal.SIGUSR1)  # for a while it goes on at the new rate
+    a.wait_for("wrote")
+    t.say("enough")
+    expected = json.loads(t.expect("done")[5:])["functions"]
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err), err
+    rate = coarsest(err, 4 << 10)
+    assert rate >= 64 << 10
+    p = load_json(out)
+    assert losses(p) == {}, err
+    got = by_function(p, expected)
+    for fn, e in expected.items():
+        for what in ("alloc_bytes", "inuse_bytes"):
+            # the variance of what is sampled at a rate is their product
+            bound = 5 * math.sqrt(e[what] * rate) + rate
+            assert abs(got[fn][what] - e[what]) <= bound, (fn, what, got[fn][what], e[what], rate)
 
 
 @pytest.mark.parametrize("lib", ALLOCATORS)
@@ -51,7 +90,7 @@ def test_every_entry(lib, target, attach, tmp_path):
     exe = workload("entries.cpp", libs=(lib,) if lib else (), suffix=lib)
     r = Run(target, attach, tmp_path, [exe], "--fast", "--sample-bytes", "16K")
     if lib == "-lmimalloc":  # one function of this build's cannot be changed: then none is
-        assert re.search(r"no fast mode for .*/libmimalloc.*cannot be moved", r.err)
+        assert re.search(r"no fast mode for .*libmimalloc.*its block is not its first argument", r.err)
     else:
         assert is_fast(r.err), r.err
     check_sums(r, 16 << 10)
@@ -87,14 +126,17 @@ def test_exceptions_pass_children_and_allocators(lib, target, attach, tmp_path):
     status, _, err = a.finish(signal.SIGINT)
     assert status == 0 and is_fast(err), err
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
 
 
 TRACE = "/sys/kernel/tracing"
 
 
 class Foreign:
-    """Another tracer's probes on the first instructions of malloc and free."""
+    """Another tracer's probes on the first instructions of malloc and free, and on the return of
+    malloc: its address on the stack is then the kernel's."""
+
+    PROBES = (("p", "malloc"), ("p", "free"), ("r", "malloc"))
 
     def __init__(self, pid):
         with open(f"/proc/{pid}/maps") as f:
@@ -103,7 +145,8 @@ class Foreign:
         at = {line.split()[-1].split("@")[0]: line.split()[0] for line in nm.splitlines()
               if " T " in line}
         self.write("uprobe_events", "".join(
-            f"p:mwtest/{n} {self.path}:0x{at[n]}\n" for n in ("malloc", "free")))
+            f"{kind}:mwtest/{kind}_{n} {self.path}:0x{at[n]}\n"
+            for kind, n in self.PROBES))
         self.write("events/mwtest/enable", "1")
 
     def write(self, name, text):
@@ -115,7 +158,7 @@ class Foreign:
 
     def close(self):
         self.write("events/mwtest/enable", "0")
-        self.write("uprobe_events", "-:mwtest/malloc\n-:mwtest/free\n")
+        self.write("uprobe_events", "".join(f"-:mwtest/{kind}_{n}\n" for kind, n in self.PROBES))
 
 
 @pytest.mark.skipif(not os.path.exists(f"{TRACE}/uprobe_events"), reason="no tracefs")
@@ -138,14 +181,10 @@ def test_foreign_probes(when, target, attach, tmp_path):
         f.close()
     assert status == 0 and is_fast(r.err), r.err
     r.profile = load_json(out)
-    # Stacks may be cut beside such probes, and say so; what was counted is right.
-    assert losses(r.profile) == {}, r.err
-    for what in ("alloc_bytes", "inuse_bytes"):
-        got, want = r.profile["totals"][what], r.expected[what]
-        assert abs(got - want) < want / 10, what
+    check_sums(r, 32 << 10)
     wait_for(lambda: breakpoints(t.pid, clean) == 0)
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
 
 
 def test_every_byte_is_restored(target, attach, tmp_path):
@@ -159,7 +198,7 @@ def test_every_byte_is_restored(target, attach, tmp_path):
     t.say("go")
     t.expect("done")
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
 
 
 def stubs(pid):
@@ -201,7 +240,7 @@ def test_killed_then_detached_then_attached(target, attach, tmp_path):
     assert status == 0 and is_fast(err)
     assert breakpoints(t.pid, clean) == 0
     t.say("x")
-    assert t.proc.wait(20) == 0
+    assert t.proc.wait(180) == 0
 
 
 def test_nothing_of_it_in_other_processes():
@@ -266,14 +305,10 @@ def test_debugged_programs_are_left_alone(target, attach, tmp_path):
     gdb.terminate()
     gdb.wait()
     t.say("x")
-    t.proc.wait(20)
+    t.proc.wait(180)
 
 
 @pytest.mark.parametrize("args", [["--fast", "--exact"], ["--fast", "--faults"]])
 def test_wrong_usage(args):
     assert memwatch("-p", os.getpid(), *args).returncode == 2
-
-
-def test_run_says_that_it_attaches_only():
-    p = memwatch("run", "--fast", "--", "true")
-    assert p.returncode == 2 and "attaching" in p.stderr
+    assert memwatch("run", *args, "--", "true").returncode == 2

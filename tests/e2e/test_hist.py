@@ -133,7 +133,8 @@ def test_recording_has_them(target, attach, tmp_path):
     both = memwatch("report", "--histograms", tmp_path / "r.mwrec", tmp_path / "r.json", check=0).stdout
     assert re.search(r"^  16-31B +2000 ", both, re.M)
 
-    # 40 blocks were freed half a second after they were made: a window has the one or the other
+    # 40 blocks were freed half a second after they were made: a window has the one or the other,
+    # unless the ticks of a busy machine were so far apart
     seen = set()
     for start in range(0, 2500, 100):
         p = memwatch("report", "--from", f"{start}ms", "--to", f"{start + 250}ms", "-o",
@@ -144,7 +145,7 @@ def test_recording_has_them(target, attach, tmp_path):
         w = load_json(tmp_path / "w.json")
         made = sums(stacks_of(w, "medium"), "size_histogram", "bytes")
         freed = sums(stacks_of(w, "medium"), "lifetime_histogram", "us")
-        assert not (made and freed), start
+        assert not (made and freed) or w["duration_ms"] >= 500, start
         seen |= {("made", n) for n in made.values()} | {("freed", n) for n in freed.values()}
     assert ("made", 40) in seen and ("freed", 40) in seen
     # the moment of the peak: nothing of what still lived had a lifetime

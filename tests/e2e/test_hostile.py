@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What an unprivileged user can make root's memwatch read: bombs, planted files, forged identities.
 Each is refused or bounded, costs the names of one file, and Ctrl-C is heard all the while."""
+import fcntl
 import lzma
 import os
 import re
+import select
 import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import time
 import zlib
 from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT, WORKLOADS, build, load_json, wait_for
+from conftest import ROOT, WORKLOADS, build, load_json, wait_for
 
 USER = ("setpriv", "--reuid", "23456", "--regid", "23456", "--clear-groups")
 HANG = 30  # seconds: what is called a hang, on any machine
@@ -165,25 +168,50 @@ def test_a_bomb_costs_one_files_names(bomb, hostmaps, attach, place):
     err = ended_in_time(a)
     assert rss < MAX_RSS
     assert "honest_function" in functions(out)
-    said = re.search(r"helpers: (\d+) started, .*at most (\d+) MiB in one", err)
+    said = re.search(r"helpers: (\d+) started, .*at most (\d+)MB in one", err)
     assert said and int(said[1]) >= 4 and int(said[2]) <= 450, err
 
 
+def slow_file(place):
+    """As much MiniDebugInfo as is unpacked, with the check that takes longest."""
+    lib = library(place, "slow.so", "-s", "-Wl,--build-id=none")
+    add_section(lib, ".gnu_debugdata", lzma.compress(bytes(60 << 20), preset=0,
+                                                     check=lzma.CHECK_SHA256))
+    return lib
+
+
+def many(one, place, owner):
+    libs = [place / f"bomb{i}.so" for i in range(40)]
+    for lib in libs:
+        shutil.copy(one, lib)
+        os.chown(lib, owner, owner)
+    return libs
+
+
 def test_ctrl_c_while_bombs_are_read(hostmaps, attach, place):
-    """Twelve of them, and the end is asked for before the first numbers are there."""
-    one = xz_bomb(place)
-    libs = []
-    for i in range(12):
-        libs.append(place / f"bomb{i}.so")
-        shutil.copy(one, libs[-1])
-    t = hostmaps(*libs)
+    """The end is asked for before the first numbers are there."""
+    t = hostmaps(*many(xz_bomb(place), place, 23456))
     a = attach("-p", t.pid, "--exact", "--plain", "-o", place / "p.json", ready=False)
     a.wait_for("memwatch", timeout=HANG)
     ended_in_time(a)
 
 
+@pytest.mark.parametrize("owner", [23456, 0], ids=["users", "roots"])
+def test_names_of_a_file_asked_for_are_not_waited_for_without_end(owner, hostmaps, attach, place):
+    """Names are looked for at the end. Slow files of root's own (an image of a container may have them)
+    get the time of ordinary names, a part of what they want. What was asked for is written all the same."""
+    t = hostmaps(*many(slow_file(place), place, owner))
+    a = attach("-p", t.pid, "--exact", "--plain", "-o", place / "p.json")
+    t.say()
+    t.expect("ok")
+    ended_in_time(a)
+    assert load_json(place / "p.json")["totals"]["alloc_objects"] >= 40
+    assert "honest_function" in functions(place / "p.json")
+
+
 def test_very_many_executable_mappings(hostmaps, attach, place):
-    t = hostmaps("-n", 20000)
+    most = int(Path("/proc/sys/vm/max_map_count").read_text())
+    t = hostmaps("-n", min(65000, most - 500))
     out = place / "p.json"
     a = attach("-p", t.pid, "--exact", "--plain", "-o", out)
     t.say()
@@ -209,13 +237,25 @@ def helpers(pid):
     return starter, [p for p, (n, pp) in out.items() if pp in starter]
 
 
-def test_helpers_have_nothing(hostmaps, attach, place):
-    lib = library(place, "lib.so")
-    t = hostmaps(lib)
-    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.2")
+def with_helpers(hostmaps, attach, place, *options):
+    """A program with a library, a memwatch that knows of it, its starter, and its helpers at work."""
+    t = hostmaps(library(place, "lib.so"))
+    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.2", *options)
     t.say()
     t.expect("ok")
-    starter, kids = wait_for(lambda: all(helpers(a.proc.pid)) and helpers(a.proc.pid), timeout=HANG)
+    return t, a, *wait_for(lambda: all(helpers(a.proc.pid)) and helpers(a.proc.pid), timeout=HANG)
+
+
+def owner(process):
+    """Its user, None: it has ended meanwhile."""
+    try:
+        return process.stat().st_uid
+    except OSError:
+        return None
+
+
+def test_helpers_have_nothing(hostmaps, attach, place):
+    _, a, starter, kids = with_helpers(hostmaps, attach, place)
     users = set()
     for pid in [*starter, *kids]:
         s = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -236,7 +276,7 @@ def test_helpers_have_nothing(hostmaps, attach, place):
     assert len(users) == 1
     uid = int(users.pop())
     assert uid not in (0, 65534, 23456) and uid >= 61184
-    others = [p for p in Path("/proc").glob("[0-9]*") if p.stat().st_uid == uid]
+    others = [p for p in Path("/proc").glob("[0-9]*") if owner(p) == uid]
     assert {int(p.name) for p in others} <= {*starter, *kids}
     ended_in_time(a)
     wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in [*starter, *kids]))
@@ -246,12 +286,8 @@ def test_helpers_have_nothing(hostmaps, attach, place):
                          ids=["killed", "stopped", "crashed"])
 @pytest.mark.parametrize("who", ["starter", "helpers"])
 def test_helpers_that_fail_cost_names(sig, who, hostmaps, attach, place):
-    t = hostmaps(library(place, "lib.so"))
     out = place / "p.json"
-    a = attach("-p", t.pid, "--exact", "--plain", "-o", out, "-i", "0.2")
-    t.say()
-    t.expect("ok")
-    starter, kids = wait_for(lambda: all(helpers(a.proc.pid)) and helpers(a.proc.pid), timeout=HANG)
+    t, a, starter, kids = with_helpers(hostmaps, attach, place, "-o", out)
     for pid in starter if who == "starter" else kids:
         try:
             os.kill(pid, sig)
@@ -272,11 +308,7 @@ def test_helpers_that_fail_cost_names(sig, who, hostmaps, attach, place):
 
 
 def test_kill_9_leaves_no_helper(hostmaps, attach, place):
-    t = hostmaps(library(place, "lib.so"))
-    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.2")
-    t.say()
-    t.expect("ok")
-    starter, kids = wait_for(lambda: all(helpers(a.proc.pid)) and helpers(a.proc.pid), timeout=HANG)
+    _, a, starter, kids = with_helpers(hostmaps, attach, place)
     a.proc.kill()
     wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in [*starter, *kids]))
 
@@ -316,9 +348,32 @@ def test_a_planted_fifo_is_not_opened(what, hostmaps, attach, place):
         fifo.unlink()
 
 
-@pytest.fixture
-def jitted(target, place):
-    """A process of the unprivileged user with frames in no file."""
+def test_a_planted_device_is_not_opened(hostmaps, attach, place):
+    """A debug link that is a symlink to a device: a terminal, which can tell whether it was opened."""
+    lib = library(place, "lib.so", "-s", "-Wl,--build-id=none")
+    add_section(lib, ".gnu_debuglink", b"lib.debug\0\0\0" + struct.pack("<I", 1))
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+    try:
+        fcntl.ioctl(master, 0x40045431, struct.pack("i", 0))  # TIOCSPTLCK: unlocked
+        n, = struct.unpack("i", fcntl.ioctl(master, 0x80045430, bytes(4)))  # TIOCGPTN
+        (place / "lib.debug").symlink_to(f"/dev/pts/{n}")
+        t = hostmaps(lib)
+        out = place / "p.json"
+        a = attach("-p", t.pid, "--exact", "--plain", "-o", out)
+        t.say()
+        t.expect("ok")
+        ended_in_time(a)
+        assert "honest_function" in functions(out)
+        p = select.poll()
+        p.register(master, select.POLLIN)
+        assert not p.poll(0)  # opened and closed again it would say that it hung up
+        os.close(os.open(f"/dev/pts/{n}", os.O_RDWR | os.O_NOCTTY))
+        assert p.poll(0)
+    finally:
+        os.close(master)
+
+
+def jit_program(place):
     src = place / "jit.c"
     src.write_text(r"""
 #include <stdio.h>
@@ -344,6 +399,13 @@ int main(void)
 """)
     exe = place / "jit"
     subprocess.run(["gcc", "-O0", "-fno-omit-frame-pointer", "-o", exe, src], check=True)
+    return exe
+
+
+@pytest.fixture
+def jitted(target, place):
+    """A process of the unprivileged user with frames in no file."""
+    exe = jit_program(place)
     t = target([*USER, exe])
     t.code = int(t.expect("ready").split()[1], 16)
     yield t
@@ -364,6 +426,33 @@ def test_whose_perf_map_is_read(owner, mode, read, jitted, attach, place):
     jitted.expect("ok")
     ended_in_time(a)
     assert ("secret_of_somebody" in functions(out)) == read
+
+
+@pytest.mark.parametrize("mode,read", [(0o600, False), (0o644, True)], ids=["secret", "readable"])
+def test_a_file_mounted_as_perf_map(mode, read, target, attach, place):
+    """Root's file, mounted over /tmp/perf-1.map in a user namespace of the attacker's: what he may not
+    read himself does not appear as names."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as d:  # not below the /tmp that is hidden
+        os.chmod(d, 0o755)
+        exe = shutil.copy(jit_program(place), d)
+        secret = Path(d) / "secret"
+        secret.write_text("")
+        secret.chmod(mode)
+        script = Path(d) / "enter.sh"
+        script.write_text("set -e\nmount -t tmpfs none /tmp\n: >/tmp/perf-1.map\n"
+                          'mount --bind "$1" /tmp/perf-1.map\nexec "$2"\n')
+        script.chmod(0o755)
+        t = target([*USER, "unshare", "-Urmp", "--fork", "--mount-proc", "sh", script, secret, exe])
+        code = int(t.expect("ready").split()[1], 16)
+        pid = int(Path(f"/proc/{t.pid}/task/{t.pid}/children").read_text().split()[0])
+        secret.write_text(f"{code:x} 1000 secret_of_somebody\n")
+        out = place / "p.json"
+        a = attach("-p", pid, "--exact", "--plain", "-o", out)
+        t.say()
+        t.expect("ok")
+        ended_in_time(a)
+        names = functions(out)
+        assert "main" in names and ("secret_of_somebody" in names) == read
 
 
 # --- identities ---------------------------------------------------------------------------------

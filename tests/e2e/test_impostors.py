@@ -5,12 +5,14 @@ import gzip
 import json
 import os
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import BIN, build, memwatch, wait_for
 from protogen import Profile
+from test_top import again, do, mm  # noqa: F401 (mm and again are fixtures)
 
 BIDI = "\u202e"  # text after it is shown from right to left
 TRICKS = [BIDI, "\u2066", "\u200f", "\u061c", "\U000e0041", "\u2028"]
@@ -18,47 +20,18 @@ TRICKS = [BIDI, "\u2066", "\u200f", "\u061c", "\U000e0041", "\u2028"]
 
 # --- a PID comes back ---------------------------------------------------------------------------
 
-def start_with_pid(pid, argv):
-    """A process under the PID that is wanted; None if that cannot be had."""
-    last = Path("/proc/sys/kernel/ns_last_pid")
-    for _ in range(50):
-        try:
-            last.write_text(str(pid - 1))
-        except OSError:
-            return None
-        p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        if p.pid == pid:
-            return p
-        p.kill()
-        p.wait()
-    return None
-
-
-def test_a_stranger_under_an_old_pid_is_not_the_target(target, attach, tmp_path):
-    exe = build("mm.c", flags=("-O1", "-fno-optimize-sibling-calls"), libs=("-lpthread",))
-    first, second = target([exe]), target([exe])
-    first.expect("ready")
-    second.expect("ready")
+def test_a_stranger_under_an_old_pid_is_not_the_target(mm, again, attach):
+    first, second = mm(), mm()
     m = attach("-p", first.pid, "-p", second.pid, "--plain", "-i", "0.1")
     first.stop()
-    stranger = start_with_pid(first.pid, [str(exe)])
-    if not stranger:
-        pytest.skip("this PID cannot be had again")
-    try:
-        assert stranger.stdout.readline().strip() == "ready"
-        stranger.stdin.write("grow 64\n")
-        stranger.stdin.flush()
-        assert stranger.stdout.readline().startswith("ok")
-        m.wait_for(rf"PID {first.pid} \(ended\)", stream="out")
-        status, out, _ = m.finish()
-        assert status == 0
-        reports = out.split(f"PID {first.pid} (ended)")[1:]
-        assert reports
-        for r in reports:
-            assert r.split("\n")[1].startswith("  RSS 0B  VIRT 0B"), r[:200]
-    finally:
-        stranger.kill()
-        stranger.wait()
+    do(again(first.pid), "grow", 64)
+    m.wait_for(rf"PID {first.pid} \(ended\)", stream="out")
+    status, out, _ = m.finish()
+    assert status == 0
+    reports = out.split(f"PID {first.pid} (ended)")[1:]
+    assert reports
+    for r in reports:
+        assert r.split("\n")[1].startswith("  RSS 0B  VIRT 0B"), r[:200]
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -82,6 +55,17 @@ def test_names_do_not_turn_text_around(trick):
     finally:
         p.kill()
         p.wait()
+
+
+@pytest.mark.parametrize("trick", TRICKS[:3], ids=[f"U+{ord(c):04X}" for c in TRICKS[:3]])
+def test_messages_do_not_turn_text_around(trick, target, tmp_path):
+    exe = build("mm.c", flags=("-O1", "-fno-optimize-sibling-calls"), libs=("-lpthread",))
+    name = shutil.copy(exe, tmp_path / f"log{trick}gnp")
+    t = target([name])
+    t.expect("ready")
+
+    p = memwatch("-p", t.pid, "--plain", "-v", "-d", "0.2", check=0)
+    assert "gnp" in p.stderr + p.stdout and trick not in p.stderr + p.stdout
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -119,10 +103,24 @@ def test_a_small_file_stays_small(tmp_path, shape, how):
         resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
 
     p = subprocess.run([str(BIN), "report", *[str(out) if a == "OUT.json" else a for a in how], str(src)],
-                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=180,
                        preexec_fn=limit)
     assert p.returncode == 1 and "more frames than a file of this size can mean" in p.stderr
     assert not out.exists() and len(os.listdir(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("n", [256, 257])
+def test_labels_of_one_sample_are_bounded(n, tmp_path):
+    """They are compared with each other."""
+    p = Profile()
+    p.value_type("inuse_space", "bytes")
+    loc = p.location(p.mapping(0x1000, 0x2000), 0x1000, [(p.function("f"), 1)])
+    p.sample([loc], [1], [(f"key{i}", f"value{i}") for i in range(n)])
+    src = tmp_path / "in.pb.gz"
+    src.write_bytes(gzip.compress(p.bytes()))
+    r = memwatch("report", "--tags", src)
+    assert (r.returncode, "value7" in r.stdout) == ((0, True) if n == 256 else (1, False))
+    assert n == 256 or "more than 256 labels" in r.stderr
 
 
 def test_a_deep_honest_file_is_read(tmp_path):
@@ -149,7 +147,7 @@ def test_ended_children_keep_no_descriptors(attach):
             t.stdout.readline()
             seen = []  # until it has settled
             wait_for(lambda: seen.append(open_files()) or len(seen) > 10 and len(set(seen[-10:])) == 1,
-                     timeout=60)
+                     timeout=180)
             return seen[-1]
 
         first = round_of_children()

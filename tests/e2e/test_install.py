@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""make install and uninstall, the manual page, completion."""
+"""make install and uninstall, the demonstration, the manual page, completion."""
 import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from conftest import BIN, ROOT
+from conftest import BIN, ROOT, wait_for
 
 
 def make(tmp_path, goal):
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     subprocess.run(["make", "-s", goal, f"DESTDIR={tmp_path}/dest", "PREFIX=/usr"], cwd=ROOT,
-                   check=True, timeout=120, env=env)
+                   check=True, timeout=180, env=env)
 
 
 def test_install_and_uninstall(tmp_path):
@@ -22,7 +23,8 @@ def test_install_and_uninstall(tmp_path):
     p = subprocess.run([usr / "bin/memwatch", "--version"], capture_output=True, text=True)
     assert p.returncode == 0 and p.stdout.startswith("memwatch ")
     for f in ("share/man/man1/memwatch.1", "share/bash-completion/completions/memwatch",
-              "share/zsh/site-functions/_memwatch"):
+              "share/zsh/site-functions/_memwatch",
+              "share/fish/vendor_completions.d/memwatch.fish"):
         assert (usr / f).stat().st_mode & 0o777 == 0o644
     make(tmp_path, "install")
     make(tmp_path, "uninstall")
@@ -30,12 +32,26 @@ def test_install_and_uninstall(tmp_path):
     assert left == []
 
 
+def test_the_demonstration():
+    """What 'make demo' runs after the build: it ends well, and every file it says to look at is there."""
+    out = ROOT / "build/demo"
+    shutil.rmtree(out, ignore_errors=True)
+    p = subprocess.run([ROOT / "tools/demo.sh", "2"], capture_output=True, text=True, timeout=180)
+    assert p.returncode == 0, p.stdout + p.stderr
+    look = p.stdout.split("Look at next\n")[1]
+    files = re.findall(r"^   build/demo/(\S+)", look, re.M)
+    assert set(files) == {"leaky.html", "leaky.svg", "leaky.pb.gz", "leaky.folded", "timeline.svg"}
+    assert all((out / f).stat().st_size for f in files)
+    assert re.search(r"^3\. .*\n +0\.0s  RSS +[0-9.]+ MB  in use +[0-9.]+ MB  #+$", p.stdout, re.M), p.stdout
+    assert "SessionTable::remember" in (out / "leaky.folded").read_text()
+
+
 def complete(*words):
     """What bash offers for the last word."""
     script = (f"source {ROOT}/tools/completion/memwatch.bash; PATH={BIN.parent}:$PATH; "
               'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _memwatch; printf "%s\\n" "${COMPREPLY[@]}"')
     p = subprocess.run(["bash", "-c", script, "bash", "memwatch", *words], capture_output=True,
-                       text=True, timeout=20, check=True)
+                       text=True, timeout=180, check=True)
     return set(p.stdout.split())
 
 
@@ -45,10 +61,37 @@ def test_bash_completion():
     assert {"--exact", "--sample-bytes", "--output"} <= complete("-p", "1", "--")
     assert "--exact" in complete("run", "--e")
     assert complete("-p", "1", "--sample-index", "alloc") == {"alloc_space", "alloc_objects"}
-    assert str(os.getpid()) in complete("-p", "")
+    assert str(os.getpid()) in complete("-p", "") and complete("-p", str(os.getpid())) >= {str(os.getpid())}
+    assert complete("report", "--unit", "k") == {"kB"} and "kB" not in complete("--unit", "k")
+    assert {"--unit", "--container"} <= complete("top", "--")
 
 
-COMMANDS = ("run", "top", "oom", "report", "go", "features", "detach")
+@pytest.mark.parametrize("option", ["-p", "--name"])
+@pytest.mark.parametrize("name", ["$(>pwned)", "`>pwned`", "x;>pwned", "*", "a b'\"c\\"])
+def test_names_of_processes_are_words_and_not_commands(name, option, tmp_path):
+    """Whoever names a process runs nothing in the shell of who presses TAB, nor of who then presses
+    return."""
+    p = subprocess.Popen(["bash", "-c", 'printf "%s" "$1" >/proc/self/comm; read x', "x", name],
+                         stdin=subprocess.PIPE)
+    script = (f"source {ROOT}/tools/completion/memwatch.bash; PATH={BIN.parent}:$PATH; "
+              'COMP_WORDS=(memwatch "$1" ""); COMP_CWORD=2; _memwatch; printf "%s\\0" "${COMPREPLY[@]}"')
+    try:
+        wait_for(lambda: Path(f"/proc/{p.pid}/comm").read_text() == name + "\n")
+        offered = subprocess.run(["bash", "-c", script, "bash", option], capture_output=True, text=True,
+                                 timeout=180, check=True, cwd=tmp_path).stdout.split("\0")
+        entered = [subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, text=True,
+                                  cwd=tmp_path).stdout for word in offered
+                   if not re.match(r"\d+  ", word)]
+        assert name in entered
+        assert not list(tmp_path.iterdir())
+    finally:
+        p.kill()
+        p.wait()
+        p.stdin.close()
+
+
+COMMANDS = ("run", "top", "oom", "report", "go", "features", "detach", "daemon",
+            "history")
 
 
 def options_of(command):
@@ -66,7 +109,7 @@ def test_zsh_completion():
 
     def offered(*words):
         p = subprocess.run(["zsh", "-fc", script, "zsh", "memwatch", *words], capture_output=True,
-                           text=True, timeout=20, check=True)
+                           text=True, timeout=180, check=True)
         assert p.stderr == ""
         return p.stdout
 
@@ -76,6 +119,44 @@ def test_zsh_completion():
         found = set(re.findall(r"^\*(--[a-z-]+)(?:=-?)?\[[^]]+\]", specs, re.M))
         assert found == options_of(command), command
     assert "*--output=[" in specs and ":FILE:_files" in specs
+
+
+def fish(line):
+    """What fish offers at the end of a line: {word: description}."""
+    p = subprocess.run(["fish", "-c", f"set -p PATH {BIN.parent}; source {ROOT}/tools/completion/memwatch.fish; "
+                        "complete -C $argv[1]", line], capture_output=True, text=True, timeout=180, check=True)
+    assert p.stderr == ""
+    return dict((line.split("\t") + [""])[:2] for line in p.stdout.splitlines())
+
+
+def test_fish_completion():
+    if not shutil.which("fish"):
+        pytest.skip("fish is not here")
+    assert set(fish("memwatch ")) == set(COMMANDS)
+    for command in (*COMMANDS, "-p"):
+        offered = fish(f"memwatch {command} --")
+        assert {o for o in offered if o.startswith("--")} == options_of(command), command
+    pids = fish("memwatch -p ")
+    assert "python" in pids[str(os.getpid())]
+
+
+def told(*args):
+    """The names that a complaint lists."""
+    err = subprocess.run([BIN, *args], capture_output=True, text=True).stderr
+    return set(re.findall(r"\w+", re.search(r"(?:\(|one of )([\w, ]+)\)?", err.split("zzzzz")[-1])[1]))
+
+
+@pytest.mark.parametrize("command,option,values", [
+    (["top"], "--sort", None), (["-p", "1"], "--sample-index", None), (["run"], "--sample-index", None),
+    (["oom"], "--source", None)])
+def test_completion_offers_the_values_that_there_are(command, option, values):
+    """In all shells the same, and what the option takes."""
+    want = told(*command, option, "zzzzz")
+    assert len(want) >= 3 and complete(*command, option, "") == want
+    if shutil.which("fish"):
+        assert set(fish(f"memwatch {' '.join(command)} {option} ")) == want
+    zsh = (ROOT / "tools/completion/_memwatch").read_text()
+    assert set(re.search(rf'"{option}"\)\s+act = "\(([\w ]+)\)"', zsh)[1].split()) == want
 
 
 def test_manual_page_has_every_option():

@@ -2,67 +2,30 @@
 """The live view in a real terminal (tmux): what it shows, its keys, sizes, and how it leaves."""
 import os
 import re
+import shutil
 import signal
 import subprocess
-import uuid
+import time
 
 import pytest
 
-from conftest import BIN, build, memwatch, wait_for
+from conftest import BIN, NICE, Target, build, load_json, memwatch, wait_for
 
 
-class Terminal:
-    def __init__(self, command, cols=80, rows=24, env=(), cwd=None):
-        self.socket = f"memwatch-{uuid.uuid4().hex[:8]}"
-        shell = " ".join(f"{k}={v}" for k, v in env)
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(cols), "-y", str(rows),
-                  f"stty -echo; env LANG=C.UTF-8 {shell} {command}; echo STATUS $?; stty -a | grep -o -- '-\\?icanon'; cat",
-                  cwd=cwd)
-
-    def tmux(self, *args, cwd=None):
-        return subprocess.run(["tmux", "-L", self.socket, *args], capture_output=True, text=True,
-                              check=True, cwd=cwd).stdout
-
-    def screen(self):
-        return self.tmux("capture-pane", "-p")
-
-    def keys(self, *keys):
-        self.tmux("send-keys", *keys)
-
-    def expect(self, pattern, timeout=20):
-        got = {}
-
-        def there():
-            got["s"] = self.screen()
-            return re.search(pattern, got["s"])
-        try:
-            return wait_for(there, timeout=timeout)
-        except pytest.fail.Exception:
-            pytest.fail(f"{pattern!r} is not on the screen:\n{got['s']}")
-
-    def close(self):
-        subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True)
-
-
-@pytest.fixture
-def terminal():
-    opened = []
-
-    def start(*args, **kw):
-        opened.append(Terminal(*args, **kw))
-        return opened[-1]
-
-    yield start
-    for t in opened:
-        t.close()
+def start_shapes(target):
+    t = target([build("shapes.c", flags=["-O1"]), "50", "2000"])
+    t.expect("ready")
+    return t
 
 
 @pytest.fixture
 def shapes(target):
-    exe = build("shapes.c", flags=["-O1"])
-    t = target([exe, "50", "2000"])
-    t.expect("ready")
-    return t
+    return start_shapes(target)
+
+
+@pytest.fixture
+def two(target):
+    return [start_shapes(target) for _ in range(2)]
 
 
 def started(terminal, shapes, options="--exact -i 0.3s", **kw):
@@ -80,30 +43,26 @@ def test_table_and_keys(terminal, shapes, tmp_path):
     assert re.search(r"VIRT +[0-9.]+MB", s.string) and re.search(r"in use +[0-9.]+[kM]B", s.string)
     assert "▁" in s.string  # a sparkline
     assert all(len(line) <= 80 for line in s.string.splitlines())
-    term.keys("t")
+    term.keys("Tab")
     term.expect("stacks of alloc_objects by flat")
     term.keys("4", "o")
-    term.expect("stacks of inuse_space by cum")
-    term.keys("o")
-    term.expect("by rate")
-    term.keys("o", "o")
+    term.expect("Sort by[\\s\\S]*>flat")
+    term.keys("Down", "Down", "Enter")
+    term.expect("stacks of inuse_space by rate")
+    term.keys("I")
+    term.expect("by rate, lowest first")
+    term.keys("I", "o", "Home", "Enter")
     term.expect("by flat")
     term.keys("f")
     term.expect(r"functions of inuse_space by flat[\s\S]*fill_cache")
-    term.keys("/")
-    for c in "leak_st":
-        term.keys(c)
-    term.keys("Enter")
-    m = term.expect(r"\| /leak_st")
+    term.keys("\\", *"leak_st", "Enter")
+    m = term.expect(r"\| filter leak_st")
     wait_for(lambda: "fill_cache" not in term.screen())
     term.keys("Enter")  # into the function: callers and callees
     m = term.expect(r"called by\n.*main[\s\S]*leak_steadily +.*calls[\s\S]*block")
     term.keys("b", "b", "f")
     term.expect("stacks of inuse_space")
-    term.keys("/")
-    for c in "leak_rarely":
-        term.keys(c)
-    term.keys("Enter")
+    term.keys("F4", *"leak_rarely", "Enter")
     term.expect(r"block < leak_rarely")
     term.keys("Enter")  # into the stack
     term.expect(r" 0  block  .*shapes.c:\d+\n +1  leak_rarely .*shapes.c:\d+\n +2  main")
@@ -121,10 +80,7 @@ def test_histograms(terminal, shapes):
     term.keys("i")
     term.expect(r"all stacks\n\n?Sizes of allocated blocks:\n  4kB to <8kB +\d+ +100.0% .*#\n\nLifetimes")
     term.keys("b")
-    term.keys("/")
-    for c in "leak_steadily":
-        term.keys(c)
-    term.keys("Enter", "Enter")
+    term.keys("\\", *"leak_steadily", "Enter", "Enter")
     term.expect(r" 1  leak_steadily ")
     term.keys("i")
     # nothing of a leak is ever freed: every age is whole
@@ -162,10 +118,10 @@ def test_mark_and_pause(terminal, shapes):
 
 def test_verdicts_on_screen(terminal, shapes):
     term = started(terminal, shapes, options="--exact -i 0.25s --leak-after 5s", cols=120, rows=30)
-    term.expect(r"leak\? +block < leak_steadily", timeout=40)
-    term.expect(r"LEAK +block < leak_steadily", timeout=40)
-    term.expect(r"startup +block < load_at_start", timeout=40)
-    term.expect(r"churn +block < saw_tooth", timeout=40)
+    term.expect(r"leak\? +block < leak_steadily", timeout=180)
+    term.expect(r"LEAK +block < leak_steadily", timeout=180)
+    term.expect(r"startup +block < load_at_start", timeout=180)
+    term.expect(r"churn +block < saw_tooth", timeout=180)
     s = term.screen()
     assert not re.search(r"LEAK +block < (fill_cache|load_at_start)", s), "\n" + s
 
@@ -183,7 +139,7 @@ def test_sizes(terminal, shapes, cols, rows):
     term.tmux("resize-window", "-x", "20", "-y", "5")
     term.expect("terminal too small")
     term.tmux("resize-window", "-x", "80", "-y", "24")
-    term.expect(r"q quit.*save h help")
+    term.expect(r"q quit.*help")
 
 
 def test_ledger_page(terminal, shapes):
@@ -225,11 +181,7 @@ def test_ledger_page(terminal, shapes):
     term.expect(r"STATUS 0\nicanon")
 
 
-def test_ledger_of_several_processes(terminal, target):
-    exe = build("shapes.c", flags=["-O1"])
-    two = [target([exe, "50", "2000"]) for _ in range(2)]
-    for t in two:
-        t.expect("ready")
+def test_ledger_of_several_processes(terminal, two):
     term = terminal(f"{BIN} -p {two[0].pid} -p {two[1].pid} --exact --ledger -i 0.3s", cols=100)
     term.expect(rf"PID {two[0].pid} [\s\S]*ledger as of [\s\S]*total, as the kernel")  # the first page
     term.keys("n")
@@ -239,6 +191,26 @@ def test_ledger_of_several_processes(terminal, target):
     assert "total, as the kernel counts" in term.screen()  # as it was
     term.keys("n")
     term.expect(rf"PID {two[0].pid} [\s\S]*ledger as of .* \| read in")
+    term.keys("q")
+    term.expect(r"STATUS 0\nicanon")
+
+
+def test_the_past_survives_sample_types_and_other_processes(terminal, two):
+    """A course that was seen is there again after another sample type and after another process."""
+    term = terminal(f"{BIN} -p {two[0].pid} -p {two[1].pid} --exact -i 0.2s", cols=100)
+    two[0].say("go")
+    term.expect(rf"PID {two[0].pid} [\s\S]*RSS .*[▁-█]{{12}}[\s\S]* (growing|LEAK|leak\?) +block < leak_steadily")
+    term.keys("m")
+    term.expect("marked")
+    for keys in (["Tab"], ["3"], ["4"]):
+        term.keys(*keys)
+        term.expect(r"RSS .*[▁-█]{12}[\s\S]* (growing|LEAK|leak\?) +block < leak_steadily")
+    term.keys("n")
+    assert len(re.search(r"[▁-█]*", term.expect(rf"PID {two[1].pid} [\s\S]*\nRSS +\S+ ([▁-█]*)")[1])[0]) < 12
+    term.keys("n")
+    term.expect(rf"PID {two[0].pid} [\s\S]*RSS .*[▁-█]{{12}}[\s\S]* (growing|LEAK|leak\?) +block < leak_steadily")
+    term.keys("d")
+    term.expect("since mark")
     term.keys("q")
     term.expect(r"STATUS 0\nicanon")
 
@@ -278,6 +250,169 @@ def test_leaves_the_terminal_clean(terminal, shapes, how):
         assert "STATUS 0" in term.screen()
 
 
+def test_in_use_is_what_is_listed(terminal, target, attach, tmp_path):
+    """Header, table, key s and -o are the same set, with anonymous mappings and without."""
+    t = target([build("mm.c", flags=("-O1", "-fno-optimize-sibling-calls"), libs=("-lpthread",))])
+    t.expect("ready")
+    term = terminal(f"{BIN} -p {t.pid} --exact -i 0.2s", cols=120, cwd=tmp_path)
+    term.expect("nothing was allocated yet")
+    a = attach("-p", t.pid, "--exact", "--plain", "-i", "0.2s").ready()
+    b = attach("-p", t.pid, "--exact", "--plain", "-i", "0.2s", "--mmap", "-o", tmp_path / "m.json").ready()
+    t.say("grow 24")
+    t.expect("ok grow")
+    term.expect(r"in use +0B[\s\S]*mapped besides 24\.00MB[\s\S]*nothing was allocated yet")
+    a.wait_for(r"in use 0B in 0 blocks .*\n.*\n  mapped besides 24\.00MB", "out")
+    b.wait_for(r"in use 24\.00MB in 1 blocks and mappings[\s\S]*24\.00MB 100\.0% .*\[class mmap\]", "out")
+    term.keys("a")
+    term.expect(r"in use +24\.00MB [\s\S]*mappings too[\s\S]* 24\.00MB 100\.0% .*\[mmap\] map < keeps < main")
+    assert "besides" not in term.screen()
+    term.keys("s")
+    saved = tmp_path / term.expect(r"wrote (memwatch-\d+-\d+\.pb\.gz)").group(1)
+    assert "24MB" in memwatch("report", "--top", "1", saved, check=0).stdout
+    assert b.finish()[0] == 0
+    stacks = load_json(tmp_path / "m.json")["stacks"]
+    assert sum(s["inuse_bytes"] for s in stacks) == 24 << 20
+    term.keys("q")
+
+
+def test_signals_only_where_allowed(terminal, shapes):
+    term = started(terminal, shapes)
+    term.keys("F9")
+    term.expect("--allow-signals was not given")
+    term.keys("q")
+    term.expect("STATUS 0")
+    term = terminal(f"{BIN} -p {shapes.pid} -i 0.2s --allow-signals", cols=60, rows=12)
+    term.expect("in use")
+    term.keys("F7")
+    term.expect(rf"Nice value of {shapes.pid} \(shapes\), now {NICE}: {NICE - 1}")
+    term.keys("Enter")
+    term.expect(f"{shapes.pid} has nice value {NICE - 1}")
+    term.keys("F8", "x", "Enter")
+    term.expect(f"'{NICE}x' is no nice value")
+    assert os.getpriority(os.PRIO_PROCESS, shapes.pid) == NICE - 1
+    term.keys("X", "Home", "Enter", "n")
+    term.expect("nothing was sent")
+    term.keys("X", "Enter", "y")
+    term.expect(r"done: \d+ allocations[\s\S]*STATUS 0\nicanon")
+    assert shapes.proc.wait(180) == -15
+
+
+def test_search_and_help(terminal, shapes):
+    term = started(terminal, shapes, cols=60, rows=14)
+    term.keys("/", *"load_at", "Enter")
+    term.expect(r"\nstep|startup|growing|too early[\s\S]*load_at")
+    term.keys("/", *"no_such_thing", "Enter")
+    term.expect("not found: no_such_thing")
+    term.keys("\\", *"leak_(", "Enter")
+    term.expect("no regular expression: leak_")
+    term.keys("F1")
+    term.expect(r"Tab +next sample type[\s\S]*PgDn more")
+    assert "released" not in term.screen()
+    term.keys("NPage", "NPage", "NPage")
+    term.expect(r"too\s+early to say")
+    assert all(len(line) <= 60 for line in term.screen().splitlines())
+    term.tmux("resize-window", "-x", "80", "-y", "24")
+    term.expect(r"Tab +next sample type[\s\S]*too early to say")  # one page
+    term.keys("?")
+    term.expect("stacks of inuse_space")
+
+
+BURST, BURSTS = 20000, 60  # events fit in the ring one burst at a time, all of them do not
+
+
+def bursts_are_seen(t, pid, path):
+    """The target allocates burst by burst; the next comes when a file asked for by SIGUSR1 has the
+    one before. Returns the loss of the last."""
+    for i in range(1, BURSTS + 1):
+        t.say(str(BURST))
+        t.expect(f"done {BURST}")
+
+        def is_counted():
+            os.kill(pid, signal.SIGUSR1)
+            if not path.exists():
+                return False
+            totals = load_json(path)["totals"]
+            return totals["alloc_objects"] >= i * (BURST + 1) and totals["free_objects"] >= i * BURST
+        wait_for(is_counted)
+    return load_json(path)["loss"]
+
+
+@pytest.fixture
+def bursts(target):
+    t = target([build("bursts.c", flags=["-O1"])])
+    t.expect("ready")
+    return t
+
+
+def pid_of(t):
+    return int(wait_for(lambda: subprocess.run(["pgrep", "-f", f"^{BIN} -p {t.pid} "], text=True,
+                                               capture_output=True).stdout.split())[0])
+
+
+@pytest.mark.parametrize("options", ["", "--plain"])
+def test_a_stopped_terminal_loses_nothing(terminal, bursts, tmp_path, options):
+    out = tmp_path / "now.json"
+    term = terminal(f"{BIN} -p {bursts.pid} --exact -i 0.1s -o {out} {options}")
+    term.expect("in use +(0B|[0-9])")
+    pid = pid_of(bursts)
+    term.keys("C-s")
+    time.sleep(0.5)  # frames pile up: whatever waits for the terminal waits now
+    assert bursts_are_seen(bursts, pid, out) == {}
+    shown = term.screen()
+    term.keys("C-q")
+    wait_for(lambda: term.screen() != shown)
+    term.keys("C-s")
+    bursts.say("1")
+    bursts.expect("done 1")
+    bursts.stop()  # its end is the run's; the terminal is given back although it stands still
+    if options:
+        term.keys("C-q")
+    m = term.expect(r"done: (\d+) allocations and (\d+) frees seen, 0 events lost[\s\S]*STATUS 0\nicanon")
+    assert (int(m.group(1)), int(m.group(2))) == (BURSTS * (BURST + 1) + 2, BURSTS * BURST + 1)
+
+
+def test_keys_are_taken_on_a_stopped_terminal(terminal, shapes):
+    term = started(terminal, shapes)
+    pid = pid_of(shapes)
+    term.keys("C-s")
+    time.sleep(0.5)
+    term.keys("q")
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+    term.expect(r"STATUS 0\nicanon")
+
+
+def test_unread_pipes_lose_nothing(bursts, tmp_path):
+    """Neither of its outputs is read: reports pile up to their limit, the run goes on, and SIGTERM
+    ends it, its files written."""
+    out = tmp_path / "now.json"
+    p = subprocess.Popen([BIN, "-p", str(bursts.pid), "--exact", "-i", "0.01s", "-v", "-o", out],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        while "attached" not in p.stderr.readline():
+            pass
+        assert bursts_are_seen(bursts, p.pid, out) == {}
+        p.send_signal(signal.SIGTERM)
+        wait_for(lambda: p.poll() is not None)
+        assert p.returncode == 0
+        assert load_json(out)["totals"]["alloc_objects"] == BURSTS * (BURST + 1)
+    finally:
+        p.kill()
+        p.wait()
+        p.stdout.close()
+        p.stderr.close()
+
+
+def test_a_closed_pipe_ends_quietly(bursts):
+    p = subprocess.Popen([BIN, "-p", str(bursts.pid), "-i", "0.01s"], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    p.stdout.close()
+    err = p.stderr.read()
+    p.stderr.close()
+    assert p.wait(180) == 0
+    assert "failed" not in err and "done:" in err
+
+
 def test_not_a_terminal(target):
     exe = build("shapes.c", flags=["-O1"])
     t = target([exe, "10", "100"])
@@ -289,3 +424,23 @@ def test_not_a_terminal(target):
 def test_dumb_terminal(terminal, shapes):
     term = terminal(f"{BIN} -p {shapes.pid} --exact -d 1s -i 0.3s", env=(("TERM", "dumb"),))
     term.expect(r"in use[\s\S]*STATUS 0")
+
+
+def test_across_restarts(terminal, tmp_path):
+    """Of a service: the screen comes when it does, and shows the process that lives."""
+    service = tmp_path / f"mwlive{os.getpid()}"
+    shutil.copy(build("known.c"), service)
+    term = terminal(f"{BIN} --name ^{service.name}'$' --exact -i 0.2s")
+    term.expect("no process matches name .*now: waiting")
+    for _ in range(2):
+        t = Target([service])
+        try:
+            t.expect()
+            term.expect(rf"PID {t.pid}  watched")
+            t.say()
+            t.expect("done")
+            term.expect(r"in use +[0-9.]+kB(.|\n)* hold")
+        finally:
+            t.stop()
+    term.keys("q")
+    term.expect("STATUS 0")

@@ -36,7 +36,7 @@ def test_samples_of_processes_that_are_gone_are_counted(attach, tmp_path):
     out = tmp_path / "f.json"
     a = attach("top", "--faults=16", "--plain", "-i", "60", "-d", "60", "-o", out)
     subprocess.run(["sh", "-c", "i=0; while [ $i -lt 50 ]; do /bin/true; i=$((i+1)); done"],
-                   check=True, timeout=60)
+                   check=True, timeout=180)
     status, _, err = a.finish()
     assert status == 0
     gone = told("page-fault samples lost: the process was gone", err)

@@ -40,7 +40,7 @@ def profiles(heaps, tmp_path_factory):
         m.send_signal(signal.SIGUSR1)
         wait_for(end.exists)
         end.rename(mid)
-        m.communicate("go\n", timeout=60)
+        m.communicate("go\n", timeout=180)
         assert m.returncode == 0
     finally:
         if m.poll() is None:

@@ -70,7 +70,7 @@ def test_full_screen(mm, tmp_path):
         mm.say("grow 400")
         mm.expect("ok grow")
         wait_for(lambda: any("keeps" in x and "MB" in x for x in screen().splitlines()))
-        assert "F1 Help" in screen().splitlines()[-1]
+        assert "h help" in screen().splitlines()[-1]
         subprocess.run([*tmux, "resize-window", "-x", "80", "-y", "16"], check=True)
         wait_for(lambda: "BY STACK" not in screen())  # no room: the rows go first
         assert str(mm.pid) in screen()

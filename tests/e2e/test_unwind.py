@@ -16,7 +16,7 @@ GDB = Path(__file__).with_name("gdb_stack.py")
 def gdb_stack(pid):
     p = subprocess.run(["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off",
                         "-iex", "set backtrace past-main on", "-p", str(pid), "-x", str(GDB)],
-                       capture_output=True, text=True, timeout=60)
+                       capture_output=True, text=True, timeout=180)
     m = re.search(r"^STACK (.*)$", p.stdout, re.M)
     assert m, p.stdout + p.stderr
     return json.loads(m.group(1))

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stacks of programs as the distribution ships them reach the root; what does not is counted."""
-import os
-import pwd
 import shutil
 import signal
 import subprocess
-from glob import glob
 
 import pytest
 from conftest import WORKLOADS, load_json, wait_for
+from pglib import pg_bin, pg_server
 
 ROOTS = {"_start", "clone3", "__clone3", "__GI___clone3", "_dl_start_user", "_dl_start"}
 
@@ -26,6 +24,10 @@ def check_roots(path, least, share=0.999):
         else:
             cut[last] = cut.get(last, 0) + s["alloc_objects"]
     assert total >= least
+    # how often the program's own threads hold its mappings locked is the machine's matter
+    locked = cut.pop("[stack cut: mappings locked]", 0)
+    assert locked <= 0.01 * total, (locked, cut)
+    total -= locked
     assert complete >= share * total, cut
     counted = {k: v for k, v in p["loss"].items() if k.startswith("stack cut: ")}
     for name, n in cut.items():
@@ -85,49 +87,27 @@ def test_redis(attach, tmp_path):
     check_roots(out, 20000)
 
 
-def pg_bin():
-    dirs = sorted(glob("/usr/lib/postgresql/*/bin"))
-    return dirs[-1] if dirs else None
-
-
 @pytest.mark.skipif(not pg_bin(), reason="no PostgreSQL")
 def test_postgres(attach, tmp_path_factory):
     """One backend: building, hashing and sorting tables."""
-    user = pwd.getpwnam("postgres")
-    tmp = tmp_path_factory.mktemp("pg")
-    data, out = tmp / "data", tmp / "p.json"
-    data.mkdir()
-    for d in [data, tmp, *tmp.parents[:2]]:
-        os.chmod(d, os.stat(d).st_mode | 0o055)
-    os.chown(data, user.pw_uid, user.pw_gid)
-    os.chmod(data, 0o700)
-    become = dict(user="postgres", group=user.pw_gid, extra_groups=[], cwd=data)
-    subprocess.run([f"{pg_bin()}/initdb", "-A", "trust", "-N", "-D", data], check=True,
-                   stdout=subprocess.DEVNULL, **become)
-    srv = subprocess.Popen([f"{pg_bin()}/postgres", "-D", data, "-k", data, "-h", "", "-F"],
-                           stderr=subprocess.DEVNULL, **become)
-    psql = None
-    try:
-        wait_for((data / ".s.PGSQL.5432").exists)
-        wait_for(lambda: subprocess.run(["pg_isready", "-q", "-h", data]).returncode == 0)
-        psql = subprocess.Popen(["psql", "-qAt", "-h", data, "-d", "postgres"], text=True,
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, **become)
-        psql.stdin.write("select pg_backend_pid();\n")
-        psql.stdin.flush()
-        a = attach("-p", psql.stdout.readline().strip(), "--exact", "--plain", "-o", out)
-        psql.stdin.write("""
-            create temp table t as select i, md5(i::text) as m from generate_series(1, 30000) i;
-            select count(*) from (select m, string_agg(i::text, ',') from t group by m order by 1) x;
-            select sum(i) from t where m like '%a%';\n""")
-        psql.stdin.flush()
-        assert psql.stdout.readline().strip() == "30000"
-        assert int(psql.stdout.readline()) > 0
-        rc, _, err = a.finish(signal.SIGINT)
-        assert rc == 0, err
-    finally:
-        if psql:
+    with pg_server(tmp_path_factory) as pg:
+        out = pg.tmp / "p.json"
+        psql = subprocess.Popen(["psql", "-qAt", "-h", pg.data, "-d", "postgres"], text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, **pg.become)
+        try:
+            psql.stdin.write("select pg_backend_pid();\n")
+            psql.stdin.flush()
+            a = attach("-p", psql.stdout.readline().strip(), "--exact", "--plain", "-o", out)
+            psql.stdin.write("""
+                create temp table t as select i, md5(i::text) as m from generate_series(1, 30000) i;
+                select count(*) from (select m, string_agg(i::text, ',') from t group by m order by 1) x;
+                select sum(i) from t where m like '%a%';\n""")
+            psql.stdin.flush()
+            assert psql.stdout.readline().strip() == "30000"
+            assert int(psql.stdout.readline()) > 0
+            rc, _, err = a.finish(signal.SIGINT)
+            assert rc == 0, err
+        finally:
             psql.kill()
             psql.communicate()
-        srv.send_signal(signal.SIGQUIT)
-        srv.wait()
     check_roots(out, 20000)

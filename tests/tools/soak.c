@@ -2,9 +2,11 @@
 /*
  * soak - a life of months in minutes: processes come and go under an observer with allocator probes
  * and page faults, libraries are opened and closed, programs are replaced; what memwatch holds is
- * printed and must stay flat after a warm-up. Usage: soak PROCESSES DLOPENS EXECS [all]. all: the
- * observer is system-wide, and the machine's other processes come and go, too; only for a machine
- * on which little else runs. Exit status 0: flat; 1: not.
+ * printed and must stay flat after a warm-up. Usage: soak [-a] [-m MINUTES] PROCESSES DLOPENS
+ * EXECS. -a: the observer is system-wide, and the machine's other processes come and go, too; only
+ * for a machine on which little else runs. -m: processes that the time is too short for are left
+ * out, which is said; what was done is judged. How far it is stands on stderr. Exit status 0: flat;
+ * 1: not, or nothing moves any more.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -24,11 +26,14 @@
 
 #define AT_ONCE 16
 #define KNOWN_ALLOCS 200 /* of some_work */
-#define SLACK 64 /* entries */
+#define SLACK 64	 /* entries */
+#define SLACK_BYTES (256 << 10)
+#define SAY_NS 15000000000ULL
+#define STUCK_S 300 /* without a batch of processes that is done with */
 #define LIBRARY "libresolv.so.2"
 
 struct sizes {
-	uint64_t rss, fds, threads;
+	uint64_t rss, fds;
 	struct footprint_row row[FOOTPRINT_ROWS];
 	size_t n;
 };
@@ -53,20 +58,32 @@ static void drain(struct observer *o)
 	}
 }
 
-/* enough: so many descriptors are not too many; probes are closed beside the loop, which takes its
- * time. */
+/* Until there are no more than so many descriptors, or for some time no fewer: probes are closed
+ * beside the loop, one after the other. */
+static uint64_t wait_for_closing(uint64_t enough)
+{
+	uint64_t least = UINT64_MAX, now = 0;
+	int limit = enough ? 1500 : 50;
+
+	for (int tries = 0; tries < limit; tries++) {
+		now = descriptors();
+		if (now <= enough)
+			break;
+		tries = now < least ? 0 : tries;
+		least = min_of(least, now);
+		alarm(STUCK_S);
+		poll(NULL, 0, 100);
+	}
+	return now;
+}
+
 static void measure(struct observer *o, struct sizes *s, uint64_t enough)
 {
 	struct statm self;
 
 	drain(o);
-	for (int tries = 0; tries < 300; tries++) {
-		s->fds = descriptors();
-		if (s->fds <= enough)
-			break;
-		poll(NULL, 0, 100);
-	}
 	observer__compact(o); /* waste that waits for more of it is none of a leak */
+	s->fds = wait_for_closing(enough);
 	statm__read(getpid(), &self);
 	s->rss = self.rss;
 	s->n = observer__footprint(o, s->row);
@@ -110,6 +127,40 @@ static int again(int left)
 	snprintf(number, sizeof(number), "%d", left - 1);
 	execv("/proc/self/exe", argv);
 	return 1;
+}
+
+/* --- how far it is --- */
+
+static struct {
+	uint64_t end_ns, said_ns;
+	const char *what;
+} progress = {.end_ns = UINT64_MAX};
+
+static void on_stuck(int sig)
+{
+	static const char text[] = "soak: nothing moves any more\n";
+
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+/* False: the time is over. */
+static bool go_on(const char *what, int done, int of)
+{
+	uint64_t now = util__now_ns();
+	bool more = now < progress.end_ns;
+
+	alarm(STUCK_S);
+	if (!more && done < of)
+		fprintf(stderr, "soak: the time is over: %d of %d %s\n", done, of, what);
+	else if (now - progress.said_ns > SAY_NS || progress.what != what)
+		fprintf(stderr, "soak: %d of %d %s\n", done, of, what);
+	else
+		return more;
+	progress.said_ns = now;
+	progress.what = what;
+	return more;
 }
 
 /* --- the observer's side --- */
@@ -157,7 +208,8 @@ static void check(const struct observer *o, const struct target *t, bool is_know
 	const struct heap_target *h = &observer__heap(o)->targets[t->index];
 
 	if (!h->late_stacks && !h->implied_frees &&
-	    (!is_known || (h->alloc_objects >= KNOWN_ALLOCS && h->alloc_objects < KNOWN_ALLOCS + 50)))
+	    (!is_known ||
+	     (h->alloc_objects >= KNOWN_ALLOCS && h->alloc_objects < KNOWN_ALLOCS + 50)))
 		return;
 	fprintf(stderr,
 		"soak: index %u: %.0f allocations, %llu without their stack, %llu frees missed\n",
@@ -187,7 +239,10 @@ static void lives(struct observer *o, void (*work)(int), int arg, int n)
 			struct pollfd p = {.fd = observer__fd(o), .events = POLLIN};
 
 			poll(&p, 1, 2);
-			observer__poll(o);
+			/* One process that lives long, of many libraries or images, moves as well.
+			 */
+			if (observer__poll(o) > 0)
+				alarm(STUCK_S);
 		}
 	}
 	drain(o);
@@ -221,7 +276,7 @@ static int compare(const struct sizes *was, const struct sizes *is)
 		const struct footprint_row *a = &was->row[i], *b = &is->row[i];
 
 		if (b->entries > a->entries + a->entries / 2 + SLACK ||
-		    b->bytes > a->bytes + a->bytes / 2 + (1 << 20)) {
+		    b->bytes > a->bytes + a->bytes / 2 + SLACK_BYTES) {
 			printf("NOT FLAT: %s: %llu entries, %llu bytes; were %llu, %llu\n", b->name,
 			       (unsigned long long)b->entries, (unsigned long long)b->bytes,
 			       (unsigned long long)a->entries, (unsigned long long)a->bytes);
@@ -239,48 +294,73 @@ static int compare(const struct sizes *was, const struct sizes *is)
 
 static void processes(struct observer *o, int n)
 {
-	for (int i = 0; i < n; i += AT_ONCE)
+	for (int i = 0; i < n && go_on("processes", i, n); i += AT_ONCE)
 		lives(o, work_some, 0, AT_ONCE);
 }
 
-int main(int argc, char **argv)
+/* One process at a time, each of up to `most` of what it does n times in all. */
+static void long_lives(struct observer *o, void (*work)(int), const char *what, int n, int most)
 {
-	struct observer_opts opts = {
-		.sample_bytes = 1, .fault_period = 64, .faults_all = argc == 5};
-	struct sizes warm, now;
-	struct observer *o = NULL;
-	int n, dls, execs, bad = 0;
-
-	if (argc == 3 && !strcmp(argv[1], "child"))
-		return again(atoi(argv[2]));
-	if (argc < 4)
-		return 2;
-	n = atoi(argv[1]), dls = atoi(argv[2]), execs = atoi(argv[3]);
-	if (observer__new(&opts, &o)) {
-		fprintf(stderr, "soak: %s\n", observer__error());
-		return 2;
+	for (int done = 0, k; done < n && go_on(what, done, n); done += k) {
+		k = min_of(n - done, most);
+		lives(o, work, k, 1);
 	}
+}
+
+static int judge(struct observer *o, const char *when, const struct sizes *warm, struct sizes *now)
+{
+	measure(o, now, warm->fds + 16);
+	print(when, now);
+	return compare(warm, now);
+}
+
+static int soak(struct observer *o, int n, int dls, int execs)
+{
+	struct sizes warm, now;
+	int bad = 0;
+
 	processes(o, n / 4);
-	lives(o, open_and_close, dls / 4, 1);
-	lives(o, work_exec, execs / 4, 1);
-	measure(o, &warm, descriptors() + 16);
+	long_lives(o, open_and_close, "libraries opened", dls / 4, dls);
+	long_lives(o, work_exec, "programs replaced", execs / 4, execs);
+	measure(o, &warm, 0);
 	print("after the warm-up", &warm);
 	processes(o, n - n / 4);
-	measure(o, &now, warm.fds + 16);
-	print("after the processes", &now);
-	bad |= compare(&warm, &now);
-	lives(o, open_and_close, dls, 1);
-	measure(o, &now, warm.fds + 16);
-	print("after dlopen and dlclose", &now);
-	bad |= compare(&warm, &now);
-	lives(o, work_exec, execs, 1);
-	measure(o, &now, warm.fds + 16);
-	print("after the execs", &now);
-	bad |= compare(&warm, &now);
+	bad |= judge(o, "after the processes", &warm, &now);
+	long_lives(o, open_and_close, "libraries opened", dls, max_of(dls / 2, 1));
+	bad |= judge(o, "after dlopen and dlclose", &warm, &now);
+	long_lives(o, work_exec, "programs replaced", execs, max_of(execs / 2, 1));
+	bad |= judge(o, "after the execs", &warm, &now);
 	for (size_t i = 0; i < now.n; i++)
 		printf("  %-28s %10llu bytes %8llu entries%s\n", now.row[i].name,
 		       (unsigned long long)now.row[i].bytes, (unsigned long long)now.row[i].entries,
 		       now.row[i].in_kernel ? " (kernel)" : "");
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	struct observer_opts opts = {.sample_bytes = 1, .fault_period = 64};
+	struct observer *o = NULL;
+	int opt, bad;
+
+	if (argc == 3 && !strcmp(argv[1], "child"))
+		return again(atoi(argv[2]));
+	while ((opt = getopt(argc, argv, "am:")) != -1) {
+		if (opt == 'a')
+			opts.faults_all = true;
+		else if (opt == 'm' && atoi(optarg) > 0)
+			progress.end_ns = util__now_ns() + atoi(optarg) * 60000000000ULL;
+		else
+			return 2;
+	}
+	if (argc - optind != 3)
+		return 2;
+	signal(SIGALRM, on_stuck);
+	if (observer__new(&opts, &o)) {
+		fprintf(stderr, "soak: %s\n", observer__error());
+		return 2;
+	}
+	bad = soak(o, atoi(argv[optind]), atoi(argv[optind + 1]), atoi(argv[optind + 2]));
 	observer__free(o);
 	printf(bad ? "not flat\n" : "flat\n");
 	return bad;

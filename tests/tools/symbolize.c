@@ -6,6 +6,7 @@
  * file offsets) symbolize -j PID [-r ROOT] [ADDR…]                          (code in no file) -n:
  * no lines. -t: times and counters to stderr.
  */
+#include "core/surroundings.h"
 #include "core/util.h"
 #include "elf/elfobj.h"
 #include "elf/symbolizer.h"
@@ -85,6 +86,7 @@ int main(int argc, char **argv)
 		default: return 2;
 		}
 	}
+	surroundings.debuginfod_urls = getenv("DEBUGINFOD_URLS");
 	t0 = util__now_ns();
 	err = symbolizer__new(&opts, &r.s);
 	if (!err && pid) {
@@ -93,7 +95,7 @@ int main(int argc, char **argv)
 		int fd = optind < argc ? open(argv[optind], O_RDONLY | O_CLOEXEC) : -1;
 
 		path = path ? path : realpath(argv[optind], NULL);
-		err = fd < 0 ? -errno : symbolizer__module(r.s, fd, path, root, &r.m);
+		err = fd < 0 ? -errno : symbolizer__module(r.s, fd, path, root, NULL, &r.m);
 		if (!err)
 			err = elfobj__open_fd(fd, argv[optind], &r.e);
 		optind++;

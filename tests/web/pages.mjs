@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Opens pages that memwatch wrote in Chromium, uses them as a person would, and prints what was
-// seen as one JSON object. usage: node pages.mjs flame|svg|timeline|graph FILE SHOTS-PREFIX
+// seen as one JSON object. usage: node pages.mjs flame|more|svg|timeline|paper|weblist|graph FILE SHOTS-PREFIX
 import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -27,6 +28,14 @@ async function open(scheme, hash = '') {
 	return page;
 }
 
+/** What the accessibility rules of WCAG 2 A and AA say: nothing, or the rules and where. */
+async function axe(page) {
+	await page.evaluate(readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'));
+	return page.evaluate(async () => (await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'best-practice'],
+		rules: { region: { enabled: false }, 'page-has-heading-one': { enabled: false } } })).violations
+		.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`));
+}
+
 const text = (page, id) => page.$eval(`#${id}`, (e) => e.textContent);
 
 async function flame() {
@@ -37,11 +46,88 @@ async function flame() {
 		seen[`open_ms_${scheme}`] = Date.now() - t0;
 		seen[`background_${scheme}`] = await page.$eval('body', (e) => getComputedStyle(e).backgroundColor);
 		await page.screenshot({ path: `${shots}-${scheme}.png` });
+		seen[`axe_${scheme}`] = await axe(page);
 		if (scheme === 'light')
 			await page.close();
 		else
 			await use(page);
 	}
+}
+
+/** By keyboard alone: to the frames, along them, into one, and what is said then. */
+async function keys(page) {
+	const label = () => page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+	seen.tab_stops = 0;
+	while (!(await page.evaluate(() => !!document.activeElement.closest('g.frame'))) && seen.tab_stops < 60) {
+		await page.keyboard.press('Tab');
+		seen.tab_stops++;
+	}
+	seen.walk = [await label()];
+	for (const key of ['ArrowDown', 'ArrowDown', 'ArrowDown', 'ArrowRight', 'ArrowLeft', 'ArrowUp']) {
+		await page.keyboard.press(key);
+		seen.walk.push(await label());
+	}
+	await page.keyboard.press('c');
+	await page.waitForFunction(() => document.body.dataset.copied);
+	seen.copied = await page.evaluate(() => document.body.dataset.copied);
+	await page.keyboard.press('Enter');
+	seen.said = await text(page, 'status');
+	seen.focus_after_zoom = await label();
+	await page.keyboard.press('Escape');
+	seen.said_after = await text(page, 'status');
+}
+
+async function more() {
+	const page = await open('light');
+	await page.waitForSelector('body[data-ready]');
+	await keys(page);
+	const names = () => page.$$eval('g.frame', (g) => g.map((e) => e.getAttribute('name')));
+	const labels = () => page.$$eval('g.frame', (g) => g.map((e) => e.getAttribute('aria-label')));
+	await page.click('#view button:nth-child(2)');
+	seen.bottom_up = await labels();
+	await page.click('#view button:nth-child(1)');
+	await page.click('#filters summary');
+	for (const [k, v] of [['focus', 'handle'], ['ignore', 'needle'], ['hide', 'store']]) {
+		const before = await text(page, 'total') + (await names()).length;
+		await page.fill(`#${k}`, v);
+		await page.waitForFunction((k) => location.hash.includes(`${k}=`), k);
+		seen[k] = { before, total: await text(page, 'total'), names: await names() };
+		await page.fill(`#${k}`, '');
+		await page.waitForFunction((k) => !location.hash.includes(`${k}=`), k);
+	}
+	await page.check('#collapse');
+	seen.collapsed = await names();
+	await page.uncheck('#collapse');
+	await page.fill('#search', 'libother');
+	await page.waitForFunction(() => /^[1-9]/.test(document.getElementById('found').textContent));
+	seen.found_module = await text(page, 'found');
+	await page.locator('g.frame').nth(2).hover();
+	seen.tip = await text(page, 'tip');
+	seen.detail = await text(page, 'detail');
+	await page.locator('g.frame').nth(2).click();
+	await page.click('#types button:first-child');
+	seen.link = await page.evaluate(() => location.hash);
+	const again = await open('light', seen.link);
+	await again.waitForSelector('body[data-ready]');
+	seen.link_crumbs = [await text(page, 'crumbs'), await text(again, 'crumbs')];
+	seen.link_labels = [await labels(), await again.$$eval('g.frame', (g) => g.map((e) => e.getAttribute('aria-label')))];
+	await again.close();
+	await page.screenshot({ path: `${shots}-filters.png` });
+	await page.emulateMedia({ media: 'print' });
+	await page.setViewportSize({ width: 1000, height: 700 });
+	seen.print = await page.evaluate(() => [document.querySelector('#chart svg').getBoundingClientRect().width, innerWidth]);
+	await page.screenshot({ path: `${shots}-print.png` });
+	await page.emulateMedia({ media: null });
+	await page.setViewportSize({ width: 1280, height: 800 });
+	const pdf = await page.pdf({ path: `${shots}.pdf`, format: 'A4', landscape: true });
+	seen.pdf = pdf.length;
+	await page.setViewportSize({ width: 390, height: 700 });
+	await page.keyboard.press('Escape');
+	seen.narrow_box = await page.$eval('g.frame rect', (r) => r.getBoundingClientRect().width);
+	seen.narrow = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+	await page.screenshot({ path: `${shots}-390.png` });
+	seen.body = await page.evaluate(() => document.body.innerText);
+	await page.close();
 }
 
 async function use(page) {
@@ -76,6 +162,8 @@ async function use(page) {
 	const third = page.locator('g.frame').nth(2);
 	seen.zoom_to = await third.getAttribute('name');
 	await third.dispatchEvent('click');
+	await page.waitForFunction((name) => [...document.querySelectorAll("g.frame")].some((e) =>
+		e.getAttribute("name") === name && e.getBoundingClientRect().width > 1200), seen.zoom_to);
 	seen.crumbs = await text(page, 'crumbs');
 	seen.zoomed_width = await page.$$eval('g.frame', (g, name) =>
 		g.find((e) => e.getAttribute('name') === name).getBoundingClientRect().width, seen.zoom_to);
@@ -118,6 +206,21 @@ async function timeline() {
 		const box = await page.locator('.u-over').first().boundingBox();
 		await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
 		seen.values = await page.$$eval('.u-legend .u-value', (l) => l.map((e) => e.textContent));
+		seen.charts = await page.$$eval('.uplot[role=img]', (l) => l.map((e) => e.getAttribute('aria-label')));
+		await page.focus('.uplot');
+		await page.keyboard.press('End');
+		await page.keyboard.press('ArrowLeft');
+		seen.walked = await text(page, 'status');
+		seen[`axe_${scheme}`] = await axe(page);
+		seen.headings = await page.$$eval('h2', (l) => l.map((e) => e.textContent));
+		if (await page.isVisible('#index')) {
+			seen.rows = await page.$$eval('#index tbody tr', (l) => l.map((e) => e.innerText));
+			await page.fill('#filter', '1017');
+			seen.filtered = await text(page, 'count');
+			await page.click('#index tbody tr:not([hidden]) input');
+			seen.chosen = await page.$$eval('h2', (l) => l.map((e) => e.textContent));
+			seen.height = await page.evaluate(() => document.documentElement.scrollHeight);
+		}
 		/* how much of the plot is painted */
 		seen.painted = await page.$eval('canvas', (c) => {
 			const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
@@ -132,6 +235,40 @@ async function timeline() {
 	}
 }
 
+/** Printed: what the charts are like then (widths, background, zoom), and after it again. */
+async function paper() {
+	for (const scheme of ['light', 'dark']) {
+		const page = await open(scheme);
+		await page.waitForSelector('body[data-ready]');
+		await onPaper(page, scheme);
+		await page.close();
+	}
+}
+
+async function onPaper(page, scheme) {
+	await page.evaluate(() => addEventListener('beforeprint', () => {
+		window.printed = {
+			widths: [...document.querySelectorAll('.uplot canvas')].map((c) => parseFloat(c.style.width) || c.width),
+			background: getComputedStyle(document.documentElement).getPropertyValue('--bg').trim(),
+		};
+	}));
+	const wide = () => page.$eval('.uplot', (e) => e.clientWidth);
+	const before = await wide();
+	const pdf = await page.pdf({ path: `${shots}-${scheme}.pdf`, format: 'A4', printBackground: true });
+	seen[`paper_${scheme}`] = { ...(await page.evaluate(() => window.printed)), bytes: pdf.length, before, after: await wide() };
+}
+
+async function weblist() {
+	for (const scheme of ['light', 'dark']) {
+		const page = await open(scheme);
+		seen[`axe_${scheme}`] = await axe(page);
+		await page.click('summary:has(.hot)');
+		seen.code = await page.$eval('details[open] .code', (e) => e.textContent);
+		await page.screenshot({ path: `${shots}-${scheme}.png` });
+		await page.close();
+	}
+}
+
 async function graph() {
 	const page = await open('dark');
 	seen.nodes = await page.$$eval('.node title', (t) => t.length);
@@ -139,10 +276,33 @@ async function graph() {
 	seen.edges = await page.$$eval('.edge', (t) => t.length);
 	seen.pwned = await page.evaluate(() => window.pwned === undefined ? null : String(window.pwned));
 	await page.screenshot({ path: `${shots}.png` });
+	/* moved and zoomed by keyboard and mouse: what part of it is shown then */
+	const view = () => page.evaluate(() => document.documentElement.getAttribute('viewBox').split(' ').map(Number));
+	seen.views = { all: await view() };
+	for (const [name, key] of [['near', '+'], ['right', 'ArrowRight'], ['down', 'ArrowDown'], ['far', '-'], ['again', '0']]) {
+		await page.keyboard.press(key);
+		seen.views[name] = await view();
+	}
+	await page.mouse.move(300, 200);
+	await page.mouse.wheel(0, -500);
+	await page.waitForFunction((w) => +document.documentElement.getAttribute('viewBox').split(' ')[2] < w, seen.views.all[2]);
+	seen.views.wheel = await view();
+	await page.mouse.down();
+	await page.mouse.move(400, 260);
+	await page.mouse.up();
+	seen.views.dragged = await view();
+	await page.evaluate(() => addEventListener('beforeprint', () => {
+		window.printed = document.documentElement.getAttribute('viewBox').split(' ').map(Number);
+	}));
+	await page.pdf({ path: `${shots}.pdf`, format: 'A4' });
+	seen.views.printed = await page.evaluate(() => window.printed);
+	seen.views.after = await view();
+	await page.keyboard.press('Escape');
+	seen.views.escape = await view();
 }
 
 try {
-	await { flame, svg, timeline, graph }[kind]();
+	await { flame, more, svg, timeline, paper, weblist, graph }[kind]();
 	console.log(JSON.stringify(seen));
 } finally {
 	await browser.close();

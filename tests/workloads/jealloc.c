@@ -90,13 +90,28 @@ WL_NOINLINE void *je_realloc(void *old, size_t size)
 	return p;
 }
 
+/* As jemalloc's experimental form: the block and its size, in two registers. */
+struct smallocx_return {
+	void *p;
+	size_t size;
+};
+
+struct smallocx_return je_smallocx_54eaed1d(size_t size, int flags);
+
+WL_NOINLINE struct smallocx_return je_smallocx_54eaed1d(size_t size, int flags)
+{
+	return (struct smallocx_return){take(size), (size + 15) / 16 * 16};
+}
+
 #ifdef AS_LIBRARY
 /* Reports by arguments, because the accounting table is the program's. */
 WL_NOINLINE void own_work(unsigned long *objects, unsigned long *bytes)
 {
 	for (int i = 0; i < 25; i++)
 		wl_keep(je_malloc(wl_size(1234)));
-	*objects += 25;
-	*bytes += 25 * 1234;
+	for (int i = 0; i < 5; i++)
+		wl_keep(je_smallocx_54eaed1d(wl_size(4321), 0).p);
+	*objects += 30;
+	*bytes += 25 * 1234 + 5 * 4321;
 }
 #endif

@@ -8,6 +8,8 @@
  *   -DLOCKED    takes a lock around a call that goes through two functions of its own, and keeps a
  *               note of its own (one more block of the next malloc) of every block
  *   -DDIRECT    calls the C library's functions by their internal names
+ *   -DWRAPPED   is what the linker's --wrap leads to, puts a header before each block, and leaves
+ *               free by a jump
  *   -DPARTLY    only malloc and free: everything else goes to the next allocator directly
  * Any number of them may lie over each other.
  */
@@ -21,7 +23,22 @@
 #define OUT __attribute__((noinline, noclone, visibility("default")))
 #define IN __attribute__((noinline, noclone))
 
-#ifdef DIRECT
+#ifdef WRAPPED
+#define HEADER
+#define LINKED
+#define NEXT(name) __real_##name
+#define malloc __wrap_malloc
+#define calloc __wrap_calloc
+#define realloc __wrap_realloc
+#define memalign __wrap_memalign
+#define free __wrap_free
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_memalign(size_t alignment, size_t size);
+void __real_free(void *p);
+#elif defined(DIRECT)
+#define LINKED
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
@@ -110,7 +127,7 @@ IN static void *take(size_t size)
 
 OUT void *malloc(size_t size)
 {
-#ifndef DIRECT
+#ifndef LINKED
 	if (!next_malloc)
 		return early_take(size);
 #endif
@@ -126,12 +143,15 @@ OUT void *malloc(size_t size)
 
 OUT void free(void *p)
 {
-#ifndef DIRECT
+#ifndef LINKED
 	if (!p || (uintptr_t)p - (uintptr_t)early < sizeof(early))
+		return;
+#elif defined(WRAPPED)
+	if (!p)
 		return;
 #endif
 	NEXT(free)(in(p));
-#ifndef TAIL
+#if !defined(TAIL) && !defined(WRAPPED)
 	calls++;
 #endif
 }
@@ -141,13 +161,17 @@ OUT void *calloc(size_t n, size_t size)
 {
 	void *p;
 
-#ifndef DIRECT
+#ifndef LINKED
 	if (!next_calloc)
 		return early_take(n * size);
 #endif
 	if (size && n > (SIZE_MAX - HEAD) / size)
 		return NULL;
-#ifdef HEADER
+#ifdef WRAPPED /* a static C library's calloc calls what is wrapped */
+	p = malloc(n * size);
+	if (p)
+		memset(p, 0, n * size);
+#elif defined(HEADER)
 	p = out(NEXT(calloc)(1, n * size + HEAD), n * size);
 #else
 	p = NEXT(calloc)(n, size);

@@ -2,8 +2,9 @@
 /*
  * mm.c - does what it is told with its address space and says so. One command a line on stdin:
  *   grow MiB | shrink | reserve GiB | file PATH | share MiB | cow MiB | cowwrite | huge MiB |
- *   saw MiB N | spike MiB | threads N | drop MiB | advise MiB | pageout MiB | loop MiB | exec |
- * exit Answers "ok COMMAND" when it is done.
+ *   saw MiB N | spike MiB | heapspike MiB | threads N | drop MiB | advise MiB | pageout MiB |
+ *   loop MiB | exec | exit
+ * Answers "ok COMMAND" when it is done.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef MADV_PAGEOUT
@@ -50,6 +52,27 @@ __attribute__((noinline)) void keeps(size_t len)
 	touch(p, len);
 	kept[nkept] = p;
 	kept_len[nkept++] = len;
+}
+
+/* Of malloc, and given back at once. */
+static double cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Runs for some ticks of the kernel while it is high: a peak is known to a tick. */
+__attribute__((noinline)) void heap_spike(size_t len)
+{
+	char *p = malloc(len);
+	double end;
+
+	touch(p, len);
+	for (end = cpu_ms() + 40; cpu_ms() < end;)
+		p[len / 2]++;
+	free(p);
 }
 
 __attribute__((noinline)) void drops(size_t len)
@@ -165,6 +188,8 @@ int main(int argc, char **argv)
 			huge(MB(v));
 		else if (!strcmp(word, "spike") || !strcmp(word, "drop"))
 			drops(MB(v));
+		else if (!strcmp(word, "heapspike"))
+			heap_spike(MB(v));
 		else if (!strcmp(word, "advise"))
 			advises(MB(v));
 		else if (!strcmp(word, "pageout"))

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is read of a target's memory is read by helpers without privileges: one that dies, hangs or
+drowns costs what it was asked for, and a line says so."""
+import contextlib
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from conftest import load_json, memwatch, wait_for
+from golib import Pprof, assert_same, go_build
+from test_go import round_of, start
+from test_hostile import (HANG, MAX_RSS, ended_in_time, helpers, hostmaps,  # noqa: F401
+                          peak_rss, place, same_address)
+
+
+def readers_of(memwatch_pid, target_pid):
+    """Helpers that have the target's memory open."""
+    out = []
+    for pid in helpers(memwatch_pid)[1]:
+        try:
+            fds = [os.readlink(f) for f in Path(f"/proc/{pid}/fd").iterdir()]
+        except OSError:
+            continue
+        if f"/proc/{target_pid}/mem" in fds:
+            out.append(pid)
+    return out
+
+
+def looked_into(memwatch_pid, target_pid, seen=()):
+    """A helper that reads the target's memory, none of those seen before."""
+    return wait_for(lambda: [p for p in readers_of(memwatch_pid, target_pid) if p not in seen],
+                    timeout=HANG)[0]
+
+
+@pytest.fixture
+def program(target, tmp_path):
+    t = start(target, go_build("shapes", "-plain"), tmp_path)
+    round_of(t)
+    return t
+
+
+def test_a_reader_of_go_memory_that_dies_is_replaced(program, attach, tmp_path):
+    out = tmp_path / "p.pb.gz"
+    m = attach("go", "-p", program.pid, "-i", "50ms", "-o", out)
+    seen = []
+    for _ in range(3):
+        seen.append(looked_into(m.proc.pid, program.pid, seen))
+        os.kill(seen[-1], signal.SIGSEGV)
+    m.proc.send_signal(signal.SIGUSR1)
+    m.wait_for("broke its reader", timeout=HANG)  # and not again and again
+    assert not [p for p in readers_of(m.proc.pid, program.pid) if p not in seen]
+    status, _, err = m.finish(signal.SIGINT, timeout=HANG)
+    assert status == 0, err
+    assert_same(Pprof(out).multiset(), Pprof(program.own / "heap.pb.gz").multiset(),
+                "what was read before")
+
+
+def test_a_reader_of_go_memory_that_hangs_holds_nobody_up(program, attach, tmp_path):
+    out = tmp_path / "p.pb.gz"
+    m = attach("go", "-p", program.pid, "-i", "50ms", "-o", out)
+    os.kill(looked_into(m.proc.pid, program.pid), signal.SIGSTOP)
+    ended_in_time(m)
+    assert_same(Pprof(out).multiset(), Pprof(program.own / "heap.pb.gz").multiset(),
+                "what was read before")
+
+
+def test_an_attached_go_program_is_read_apart(program, attach, tmp_path):
+    """A run that only looks at Go besides: the reader dies, the profile of before remains."""
+    out = tmp_path / "p.pb.gz"
+    m = attach("-p", program.pid, "--plain", "-i", "100ms", "-o", out)
+    os.kill(looked_into(m.proc.pid, program.pid), signal.SIGKILL)
+    ended_in_time(m)
+    assert out.exists()
+
+
+@contextlib.contextmanager
+def ring_of_records(pid):
+    """Makes the second of the runtime's memory records lead to the first again, as only somebody who
+    means harm does; the list is as it was at the end."""
+    syms = os.popen(f"nm {go_build('shapes', '-plain')}").read()
+    at = int(re.search(r"^(\w+) \w runtime\.mbuckets$", syms, re.M)[1], 16)
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as mem:
+        def word(at):
+            mem.seek(at)
+            return int.from_bytes(mem.read(8), "little")
+
+        def write(at, value):
+            mem.seek(at)
+            mem.write(value.to_bytes(8, "little"))
+
+        first = word(at)
+        link = word(first + 8) + 8
+        following = word(link)
+        write(link, first)
+        yield
+        write(link, following)
+
+
+def test_records_in_a_ring_are_no_profile(program):
+    """A list without an end."""
+    with ring_of_records(program.pid):
+        r = memwatch("go", "-p", program.pid)
+        assert r.returncode == 1 and not r.stdout
+        assert f"process {program.pid}" in r.stderr
+    memwatch("go", "-p", program.pid, check=0)
+
+
+def test_rings_do_not_fill_the_main_process(program, attach):
+    m = attach("go", "-p", program.pid, "-i", "50ms")
+    with ring_of_records(program.pid):
+        m.wait_for(f"process {program.pid}", timeout=HANG)
+        rss = peak_rss(m.proc.pid)
+        m.finish(signal.SIGINT, timeout=HANG)
+    assert rss < MAX_RSS
+
+
+def test_many_files_of_one_process_share_its_budget(hostmaps, attach, place):  # noqa: F811
+    """Forty files, each within what a file may take, all together not: the process has had what it
+    may, a line says so, and what needs no reading goes on. They are root's, so that only the
+    process is to blame."""
+    one = same_address(place)
+    libs = []
+    for i in range(40):
+        libs.append(place / f"many{i}.so")
+        shutil.copy(one, libs[-1])  # root's
+    t = hostmaps(*libs)
+    out = place / "p.json"
+    a = attach("-p", t.pid, "--exact", "--plain", "-v", "-o", out,
+               env=dict(os.environ, MEMWATCH_PARSE_CPU="1s"))
+    t.say()
+    t.expect("ok")
+    a.proc.send_signal(signal.SIGUSR1)  # names are read, of one file after the other
+    a.wait_for(f"PID {t.pid}: the processor time for reading its files and memory is used up",
+               timeout=4 * HANG)
+    wait_for(out.exists, timeout=HANG)
+    rss = peak_rss(a.proc.pid)
+    err = ended_in_time(a)
+    assert rss < MAX_RSS and err.count("is used up") == 1
+    assert load_json(out)["totals"]["alloc_objects"] >= 40  # what needs no reading is all there
+    took, unit = re.search(r"lost to their files, ([\d.]+) (m?s) of processor time", err).groups()
+    assert float(took) / (1000 if unit == "ms" else 1) < 10  # a file each may have taken a second

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Metrics, service discovery and alerting rules, by promtool and Prometheus."""
+import json
+import re
+import socket
+import subprocess
+import urllib.request
+
+from conftest import ROOT, wait_for
+from daemonlib import ROUNDS, RULE, attached, daemon, named, rounds, serve, step  # noqa: F401 (fixtures)
+
+PROMETHEUS = ROOT / "tools/prometheus"
+
+
+def test_metrics_by_promtool(serve, rounds):
+    t = rounds()
+    s = serve(RULE)
+    attached(s.d, t.pid)
+    step(t, "af")
+
+    def told():  # of the pass after
+        text = s.text("/metrics?format=prometheus")
+        return text if re.search(rf'memwatch_heap_inuse_objects\{{pid="{t.pid}"[^}}]*\}} 50\d\n', text) else None
+    text = wait_for(told)
+    p = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True,
+                       timeout=180)
+    assert p.returncode == 0 and p.stderr == "", p.stderr
+    assert re.search(rf'memwatch_process_resident_bytes\{{pid="{t.pid}",comm="{ROUNDS}"[^}}]*kind="anon"\}} \d+', text)
+    assert len(re.findall(r'^memwatch_page_fault_samples_lost_total\{cause="[^"]+"\} \d+$', text, re.M)) == 4
+    # The ledger's lines add up to what is resident.
+    wait_for(lambda: re.search(rf'memwatch_ledger_bytes\{{pid="{t.pid}"', s.text("/metrics")))
+
+
+def test_metrics_are_bounded(serve, named):
+    for _ in range(4):
+        named("bounded")
+    s = serve("metrics-top = 2\n[profile none]\ncomm = ^nobody$\n")
+    text = s.text("/metrics")
+    assert len(re.findall(r"^memwatch_process_virtual_bytes\{", text, re.M)) == 2
+    assert int(re.search(r"^memwatch_processes_untold (\d+)", text, re.M)[1]) > 2
+    assert text.endswith("# EOF\n")
+
+
+def prometheus(tmp_path, s):
+    """Prometheus with the configuration of the manual, at this daemon; its address."""
+    text = (PROMETHEUS / "prometheus.yml").read_text()
+    text = text.replace("127.0.0.1:6061", s.address).replace(
+        "/var/lib/memwatch/token", str(s.d.state / "token")).replace("15s", "1s")
+    text = text.replace("/etc/prometheus/memwatch.rules.yml", str(PROMETHEUS / "memwatch.rules.yml"))
+    token = f"{{username: memwatch, password: {s.token}}}"
+    text += (f"  - job_name: discovered\n    basic_auth: {token}\n    http_sd_configs:\n"
+             f"      - url: http://{s.address}/sd\n        basic_auth: {token}\n")
+    (tmp_path / "prometheus.yml").write_text(text)
+    subprocess.run(["promtool", "check", "config", tmp_path / "prometheus.yml"], check=True,
+                   capture_output=True, timeout=180)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    p = subprocess.Popen(["prometheus", f"--config.file={tmp_path}/prometheus.yml",
+                          f"--storage.tsdb.path={tmp_path}/tsdb",
+                          f"--web.listen-address=127.0.0.1:{port}"],
+                         stdout=subprocess.DEVNULL, stderr=(tmp_path / "prometheus.log").open("w"))
+    return p, f"http://127.0.0.1:{port}"
+
+
+def test_prometheus_scrapes_and_discovers(serve, rounds, tmp_path):
+    t = rounds()
+    s = serve(RULE)
+    attached(s.d, t.pid)
+    step(t, "af")
+    p, address = prometheus(tmp_path, s)
+    try:
+        def query(what):
+            from urllib.parse import quote
+            try:
+                with urllib.request.urlopen(f"{address}/api/v1/query?query={quote(what)}", timeout=180) as r:
+                    return json.load(r)["data"]["result"]
+            except OSError:
+                return None
+
+        got = wait_for(lambda: query(f'memwatch_heap_inuse_objects{{pid="{t.pid}"}} >= 500'))
+        assert got[0]["metric"]["comm"] == ROUNDS and got[0]["metric"]["rule"] == "t"
+        up = wait_for(lambda: query('up{job="memwatch"}'))
+        assert up[0]["value"][1] == "1"
+        assert wait_for(lambda: query(f'up{{job="discovered",pid="{t.pid}",comm="{ROUNDS}"}} == 1'))
+        with urllib.request.urlopen(f"{address}/api/v1/metadata?metric=memwatch_oom_kills", timeout=180) as r:
+            assert json.load(r)["data"]["memwatch_oom_kills"][0]["type"] == "counter"
+        with urllib.request.urlopen(f"{address}/api/v1/rules", timeout=180) as r:
+            rules = json.load(r)["data"]["groups"][0]["rules"]
+        assert rules and all(x["health"] in ("ok", "unknown") for x in rules)
+    finally:
+        p.kill()
+        p.wait()
+
+
+def test_service_discovery(serve, rounds):
+    t = rounds()
+    s = serve(RULE)
+    attached(s.d, t.pid)
+    targets = json.loads(s.text("/sd"))
+    mine = next(x for x in targets if x["labels"]["pid"] == str(t.pid))
+    assert mine["targets"] == [s.address] and mine["labels"]["comm"] == ROUNDS
+    assert all(isinstance(v, str) for v in mine["labels"].values())
+    # What a store that scrapes does with it.
+    params = "&".join(f"{k[8:]}={v}" for k, v in mine["labels"].items() if k.startswith("__param_"))
+    assert s.get(f"/debug/pprof/heap?{params}")[0] == 200
+
+
+def test_alerting_rules():
+    for args in (["check", "rules", "memwatch.rules.yml"], ["test", "rules", "memwatch.rules.test.yml"]):
+        p = subprocess.run(["promtool", *args], cwd=PROMETHEUS, capture_output=True, text=True,
+                           timeout=180)
+        assert p.returncode == 0, p.stdout + p.stderr

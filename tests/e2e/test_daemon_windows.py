@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rules of the daemon with over-budget = windows: who costs too much stays, and is sampled in windows."""
+import json
+import math
+import os
+import re
+
+from alloclib import workload
+from conftest import wait_for
+from daemonlib import Server, attached, daemon, start_as  # noqa: F401 (a fixture)
+from test_windows import RATE
+
+STAYS, GOES = f"stays{os.getpid()}", f"goes{os.getpid()}"
+WINDOWS = 8
+RULES = (f"sample-bytes = {RATE}\nmax-overhead = 1%\nmax-overhead-total = 100%\n"
+         f"[profile w]\ncomm = ^{STAYS}$\nover-budget = windows\n"
+         f"[profile g]\ncomm = ^{GOES}$\nmax-overhead = 0.001%\n")
+
+
+def metrics(s, name):
+    """{pid: value}."""
+    return {int(pid): float(v) for pid, v in
+            re.findall(rf'^{name}{{pid="(\d+)"[^}}]*}} (\S+)$', s.text("/metrics"), re.M)}
+
+
+def by_pprof(s, pid, tmp_path, index, names):
+    """Bytes of each function with what it calls, as `go tool pprof` reads them."""
+    out = s.pprof("-top", "-cum", "-unit=b", "-nodecount=100", f"-sample_index={index}",
+                  f"/p/{pid}/debug/pprof/heap", tmp_path=tmp_path)
+    return {n: sum(float(b) for b in re.findall(rf"([\d.]+)B\s+[\d.]+%\s+{n}$", out, re.M)) for n in names}
+
+
+def test_who_costs_too_much_works_in_windows(daemon, target, tmp_path):
+    exe = workload("steady.c", suffix="-glibc")
+    d = daemon(RULES, "-v", "--listen", "127.0.0.1:0")
+    s = Server(d)
+    t, other = start_as(STAYS, exe, target, tmp_path), start_as(GOES, exe, target, tmp_path)
+    attached(d, t.pid)
+    attached(d, other.pid)
+    t.say("go")
+    other.say("go")
+    d.wait_for(rf"profiling PID {t.pid} \({STAYS}\) costs it [^\n]*: probes work in windows from now on")
+    d.wait_for(rf"profiling PID {other.pid} \({GOES}\) costs it [^\n]* let go for 10 minutes")
+    d.wait_for(r"(windows: [0-9]+ ms cost [^$]*){%d}" % WINDOWS)
+    ratio = metrics(s, "memwatch_profiling_sampled_ratio")
+    assert 0 < ratio[t.pid] < 1 and other.pid not in ratio
+    t.say()
+    expected = json.loads(t.expect("done")[5:])["functions"]
+    got = by_pprof(s, t.pid, tmp_path, "alloc_space", expected)
+    for fn, e in expected.items():
+        n = e["alloc_objects"] * ratio[t.pid] * -math.expm1(-e["alloc_bytes"] / e["alloc_objects"] / RATE)
+        allowed = 5 * e["alloc_bytes"] * math.sqrt(1 / n + 0.3 ** 2 / WINDOWS)
+        assert abs(got[fn] - e["alloc_bytes"]) <= allowed, (fn, got, expected)
+    # A leak is in use, all of it; what comes and goes is not, though its frees were mostly not seen.
+    inuse = by_pprof(s, t.pid, tmp_path, "inuse_space", expected)
+    assert inuse["leaks"] == got["leaks"] and inuse["churns"] < got["churns"] / 2
+    assert "in windows, " in s.pprof("-comments", f"/p/{t.pid}/debug/pprof/heap", tmp_path=tmp_path)
+    # Who comes when no other is in windows has probes all the time.
+    t.say()
+    assert t.proc.wait(180) == 0
+    wait_for(lambda: t.pid not in metrics(s, "memwatch_profiling_sampled_ratio"))
+    again = start_as(STAYS, exe, target, tmp_path)
+    attached(d, again.pid)
+    assert wait_for(lambda: metrics(s, "memwatch_profiling_sampled_ratio").get(again.pid)) == 1
+
+
+def test_who_samples_itself_has_no_windows(daemon, target, tmp_path):
+    """There are no probes to take out: it is let go."""
+    t = start_as(STAYS, workload("usdt.c"), target, tmp_path)
+    d = daemon(f"go = no\nmax-overhead = 0.0001%\n[profile w]\ncomm = ^{STAYS}$\nover-budget = windows\n")
+    d.wait_for(rf"attached to PID {t.pid} .* of its own sampler")
+
+    def let_go():
+        t.say("go")
+        t.expect("done")
+        return re.search(rf"profiling PID {t.pid} .* let go for 10 minutes", d.err)
+    wait_for(let_go, step=1)  # what it holds of its samples has an end
+    assert "in windows from now on" not in d.err

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""--fast and processes in states in which a hand laid on them could cost them: each is sampled, or
+refused with its reason and probed, and goes on with every byte as it was."""
+import os
+import re
+import resource
+import signal
+
+import pytest
+
+from alloclib import workload
+from conftest import wait_for
+from test_attach import breakpoints, text_of
+from test_fast import is_fast, stubs
+
+REFUSED = {
+    "vfork": r"another process runs in its memory",
+    "clone": r"another process runs in its memory",
+    "space": r"stubs cannot be mapped: Cannot allocate memory",
+    "files": r"stubs cannot be mapped: Too many open files",
+    "locked": r"stubs cannot be mapped: Resource temporarily unavailable",
+    "filter": r"no thread of it can be used",
+}
+
+
+def threads(pid):
+    return {t: open(f"/proc/{pid}/task/{t}/stat").read().rsplit(")", 1)[1].split()[0]
+            for t in os.listdir(f"/proc/{pid}/task")}
+
+
+def mapped(pid):
+    with open(f"/proc/{pid}/statm") as f:
+        return int(f.read().split()[0])
+
+
+def small_stacks():
+    resource.setrlimit(resource.RLIMIT_STACK, (256 << 10, resource.RLIM_INFINITY))
+
+
+def check_goes_on(t):
+    t.say()
+    t.expect("going")
+    t.say()
+    assert int(t.expect("done").split()[1]) > 10
+    assert t.proc.wait(180) == 0
+
+
+@pytest.mark.parametrize("state", REFUSED)
+def test_refused_with_its_reason(state, target, attach):
+    # one arena, small stacks: what is mapped does not change by itself, and can be locked
+    t = target([workload("odd.c"), state], env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+               preexec_fn=small_stacks)
+    t.expect("ready")
+    if state == "vfork":
+        wait_for(lambda: "D" in threads(t.pid).values())
+    clean, size = text_of(t.pid), mapped(t.pid)
+    a = attach("-p", t.pid, "--fast", "--plain")
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and re.search(r"no fast mode for .*" + REFUSED[state], err), err
+    assert breakpoints(t.pid, clean) == 0
+    if state not in ("vfork", "clone"):  # which are seen when the stubs are mapped
+        assert not stubs(t.pid) and mapped(t.pid) - size < 64  # pages: those of probes
+    check_goes_on(t)
+
+
+def test_stopped(target, attach):
+    """It stays stopped, and has its stubs when it goes on."""
+    t = target([workload("odd.c")])
+    t.expect("ready")
+    clean = text_of(t.pid)
+    os.kill(t.pid, signal.SIGSTOP)
+    wait_for(lambda: set(threads(t.pid).values()) == {"T"})
+    a = attach("-p", t.pid, "--fast", "--plain")
+    assert breakpoints(t.pid, clean) > 30
+    wait_for(lambda: set(threads(t.pid).values()) == {"T"})
+    os.kill(t.pid, signal.SIGCONT)
+    wait_for(lambda: "T" not in threads(t.pid).values())
+    os.kill(t.pid, signal.SIGSTOP)
+    wait_for(lambda: set(threads(t.pid).values()) == {"T"})
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err), err
+    wait_for(lambda: set(threads(t.pid).values()) == {"T"})
+    os.kill(t.pid, signal.SIGCONT)
+    assert breakpoints(t.pid, clean) == 0
+    check_goes_on(t)
+
+
+def test_a_thread_that_sleeps(target, attach):
+    """It is not waited for, and is as it was when it comes out."""
+    t = target([workload("odd.c"), "asleep"])
+    t.expect("ready")
+    wait_for(lambda: "D" in threads(t.pid).values())
+    clean = text_of(t.pid)
+    a = attach("-p", t.pid, "--fast", "--plain")
+    assert breakpoints(t.pid, clean) > 30 and "D" in threads(t.pid).values()
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err), err
+    assert breakpoints(t.pid, clean) == 0
+    check_goes_on(t)
+
+
+def test_without_its_main_thread(target, attach):
+    t = target([workload("odd.c"), "alone"])
+    t.expect("ready")
+    assert threads(t.pid)[str(t.pid)] == "Z"
+    a = attach("-p", t.pid, "--fast", "--plain")
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err), err
+    check_goes_on(t)
