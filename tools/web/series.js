@@ -7,6 +7,7 @@ import { counted, formatBytes, formatCount, formatPercent, formatSeconds, format
 
 const MAX_PROCESSES = 16; /* drawn one below the other */
 const MAX_EVENTS = 200;
+const FINE_S = 10; /* moments of a shorter window are shown to the millisecond */
 const HOUR = 3600e3;
 const SPANS = [['', '1 h', HOUR], ['6h', '6 h', 6 * HOUR], ['1d', '1 day', 24 * HOUR], ['7d', '7 days', 168 * HOUR], ['30d', '30 days', 720 * HOUR]];
 let live = [];
@@ -33,8 +34,9 @@ const spanChoice = (app) => app.mode() === 'daemon' && choice('time that is show
 function windowBox(app, start, min, max, zoom) {
 	const from = Math.max(0, Math.round(min * 1000 - start)), to = Math.max(1, Math.round(max * 1000 - start));
 	const files = app.mode() === 'files', at = (ms) => (files ? ms : Math.round(start + ms));
-	const local = (s) => formatTime(s * 1000).replace(' ', 'T');
-	const box = (label, value, act) => h('input', { type: 'datetime-local', step: 1, 'aria-label': label, value: local(value),
+	const fine = max - min < FINE_S, milli = (ms) => `.${String(ms % 1000).padStart(3, '0')}`;
+	const local = (s) => formatTime(Math.round(s * 1000)).replace(' ', 'T') + (fine ? milli(Math.round(s * 1000)) : '');
+	const box = (label, value, act) => h('input', { type: 'datetime-local', step: fine ? 0.001 : 1, 'aria-label': label, value: local(value),
 		onchange: (e) => e.target.value && act(new Date(e.target.value).getTime() / 1000) });
 	const items = [box('from', min, (v) => v < max && zoom(v, max)), h('span', {}, '–'), box('to', max, (v) => v > min && zoom(min, v)),
 		h('span', { class: 'dim' }, formatSeconds(max - min))];

@@ -616,13 +616,14 @@ static bool worth_following(const struct unwind_code *code, const uint64_t *entr
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t off = entries[i] - code->vaddr;
-		const uint8_t *p = code->bytes + off;
+		const uint8_t *p;
 
 		if (off >= code->len)
 			continue;
 		all++;
 		if (code->len - off < sizeof(endbr64) + sizeof(frame))
 			continue;
+		p = code->bytes + off;
 		p += memcmp(p, endbr64, sizeof(endbr64)) ? 0 : sizeof(endbr64);
 		framed += !memcmp(p, frame, sizeof(frame)) || !memcmp(p, other, sizeof(other));
 	}

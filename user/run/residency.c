@@ -84,7 +84,8 @@ void residency__free(struct residency *r)
 	free(r);
 }
 
-static void add_new_targets(struct residency *r)
+/* A new target has a row at once: it may be gone before the next is due. */
+static void add_new_targets(struct residency *r, uint64_t now_ns)
 {
 	const struct observer *o = r->attach->observer;
 	uint64_t newest_ns = r->newest_ns;
@@ -95,8 +96,12 @@ static void add_new_targets(struct residency *r)
 		if (t->start_ns <= r->newest_ns)
 			continue;
 		newest_ns = max_of(newest_ns, t->start_ns);
-		err = t->ended ? 0 : proc_timeline__add(r->timeline, t->pid);
-		if (err && err != -ESRCH)
+		if (t->ended)
+			continue;
+		err = proc_timeline__add(r->timeline, t->pid);
+		if (!err)
+			r->due_ns = now_ns;
+		else if (err != -ESRCH)
 			log_warn("no timeline of %d: %s", t->pid, strerror(-err));
 	}
 	r->newest_ns = newest_ns;
@@ -130,8 +135,8 @@ void residency__tick(struct residency *r, uint64_t now_ns)
 {
 	const struct observer *o = r->attach->observer;
 
-	if (r->timeline) /* at once: it may be gone before the next row */
-		add_new_targets(r);
+	if (r->timeline)
+		add_new_targets(r, now_ns);
 	if (now_ns < r->due_ns)
 		return;
 	observer__catch_up(r->attach->observer); /* the row's heap is that of its moment */
