@@ -589,13 +589,15 @@ static __noinline int alloc_exit(struct pt_regs *ctx, u32 at_ret)
 		addr = resized(&p, addr, &p.size) ? p.arg : 0;
 		count(p.target, MW_C_ALLOC_BYTES, p.size - asked);
 	}
-	if (!addr) {
+	/* A call that was under way when the probes were stopped has not taken place: another
+	 * thread's free of the block that it was given may have gone unseen since. */
+	if (!addr || !alloc_config.sample_bytes) {
 		count(p.target, MW_C_ALLOCS, -1);
 		count(p.target, MW_C_ALLOC_BYTES, -p.size);
 		/* realloc(p, 0) that returns NULL has freed p; any other NULL is a failure. */
 		if (is_realloc(p.fn) && (p.size || !p.arg))
 			restore_old(&p);
-		if (p.size && !does(p.fn, MW_DOES_RESIZE))
+		if (!addr && p.size && !does(p.fn, MW_DOES_RESIZE))
 			count(p.target, MW_C_FAILED_ALLOCS, 1);
 		return 0;
 	}
