@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PORT = 16399
 ATTACHED = {"--fast": ["--fast"], "windows, 3 %": ["--max-overhead", "3"], "probes, sampled": [],
             "probes, exact": ["--exact"]}
+NOISE_S = 0.25  # a measured cost below it is the machine's unrest
 TURN = 300  # seconds that one run may take at most
 GPERF = "/usr/lib/x86_64-linux-gnu/libtcmalloc_and_profiler.so.4"
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
@@ -91,15 +92,15 @@ class Table:
         what = f"of unprobed, {row['least']:.2f} to {row['most']:.2f} in {len(ratios)} turns"
         if cost:
             row["cost_printed_s"], row["cost_measured_s"] = (round(c, 4) for c in cost)
-            row["cost_ratio"] = round(cost[0] / cost[1], 3) if cost[1] > 0 else None
+            row["cost_ratio"] = round(cost[0] / cost[1], 3) if cost[1] > NOISE_S else None
             what += (f"; cost {cost[0]:.2f} s printed, {cost[1]:.2f} s measured: "
-                     f"× {row['cost_ratio']}")
+                     + (f"× {row['cost_ratio']}" if row["cost_ratio"] else "too little to compare"))
         self.rows.append(row)
         line(f"{program}, {variant}", f"× {row['speed']:.3f}", what)
 
     def save(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        machine = {"kernel": platform.release(), "cpus": os.cpu_count(),
+        machine = {"kernel": platform.release().split("-")[0], "cpus": os.cpu_count(),
                    "cpu": re.search(r"model name\s*: (.*)",
                                     Path("/proc/cpuinfo").read_text())[1],
                    "memory_kib": int(re.search(r"\d+", Path("/proc/meminfo").read_text())[0]),
@@ -112,12 +113,13 @@ class Table:
         md = ["# What whole programs keep of their speed", "",
               f"`tools/bench/whole.py` on {machine['date']}: {machine['cpus']} CPUs "
               f"({machine['cpu']}), {machine['system']}, Linux {machine['kernel']}. Median of the "
-              "turns, with the least and the most; 1 is the speed without any tool.", "",
+              "turns, with the least and the most; 1 is the speed without any tool. The last "
+              f"column is printed ÷ measured cost, where more than {NOISE_S} s were measured.", "",
               "| program | with | keeps | least–most | cost printed / measured | = |",
               "| --- | --- | --- | --- | --- | --- |"]
         for r in self.rows:
             cost = (f"{r['cost_printed_s']:.2f} / {r['cost_measured_s']:.2f} s | "
-                    f"{r['cost_ratio']}" if "cost_printed_s" in r else " | ")
+                    f"{r['cost_ratio'] or '–'}" if "cost_printed_s" in r else " | ")
             md.append(f"| {r['program']} | {r['variant']} | {r['speed']:.3f} | "
                       f"{r['least']:.2f}–{r['most']:.2f} | {cost} |")
         (folder / "whole.md").write_text("\n".join(md) + "\n")
