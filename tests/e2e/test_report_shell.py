@@ -229,6 +229,14 @@ def test_scripts_fail_with_their_commands(heaps):  # noqa: F811
         assert bool(p.stderr) == bool(status), (text, p.stderr)
 
 
+def test_input_without_end(heaps):  # noqa: F811
+    """A line that never ends takes no more memory than a long one."""
+    with open("/dev/zero") as zero:
+        p = subprocess.run(["prlimit", f"--as={2 << 30}", BIN, "report", "--shell", heaps / "heap1.pb.gz"],
+                           stdin=zero, text=True, capture_output=True, timeout=180)
+    assert p.returncode == 1 and "is no command" in p.stderr
+
+
 def instructions(text):
     """{function: {address: (flat, cum)}} of instructions with samples, and the head lines."""
     out, name = {}, None

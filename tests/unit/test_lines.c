@@ -59,6 +59,27 @@ static void whole_and_damaged(void **state)
 	expect("", 0, (const char *[]){NULL}, 0);
 }
 
+/* What a crash leaves ends where the next writer began, whether or not there is a newline. */
+static void good_behind_nuls(void **state)
+{
+	static const char behind[] = "one\n\0\0\0two\nthree\n";
+	static const char torn[] = "one\ntor\0\0two\n\0\0three";
+	static const char both[] = "one\n\0two\0\0three\nfour\n";
+	char *far = malloc(3000);
+
+	expect(behind, sizeof(behind) - 1, (const char *[]){"one", "two", "three", NULL}, 1);
+	expect(torn, sizeof(torn) - 1, (const char *[]){"one", "two", "three", NULL}, 2);
+	expect(both, sizeof(both) - 1, (const char *[]){"one", "three", "four", NULL}, 1);
+	/* longer than a line may be, and torn off within one that is too long */
+	for (size_t n = 0; n < 60; n++) {
+		memset(far, 'x', 1000);
+		memset(far + 1000, 0, 1000 + n);
+		memcpy(far + 2000 + n, "two\nthree\n", 10);
+		expect(far, 2010 + n, (const char *[]){"two", "three", NULL}, 1);
+	}
+	free(far);
+}
+
 /* Ten thousand bytes without an end of line, of which 4096 are read. */
 static void bounded(void **state)
 {
@@ -131,9 +152,8 @@ static void only_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_and_damaged),
-		cmocka_unit_test(bounded),
-		cmocka_unit_test(compressed),
+		cmocka_unit_test(whole_and_damaged), cmocka_unit_test(good_behind_nuls),
+		cmocka_unit_test(bounded),	     cmocka_unit_test(compressed),
 		cmocka_unit_test(only_files),
 	};
 

@@ -16,7 +16,8 @@ struct lines {
 	struct lines_limits limits;
 	int64_t mtime_ms;
 	uint64_t read_bytes, damaged;
-	bool eof, cut, skipping; /* skipping: in a line that is too long */
+	bool eof, cut;
+	bool skipping, counted; /* in a line that is too long; in one whose damage is counted */
 	size_t start, end;
 	char *buf; /* limits.line_bytes + 1 bytes and its terminator */
 };
@@ -109,19 +110,32 @@ static int fill(struct lines *l)
 	return 0;
 }
 
+static void count_damage(struct lines *l)
+{
+	l->damaged += !l->counted;
+	l->counted = true;
+}
+
 int lines__next(struct lines *l, char **ret_line, size_t *ret_len)
 {
 	for (;;) {
 		char *line = l->buf + l->start;
 		char *nl = memchr(line, '\n', l->end - l->start);
 		size_t len = nl ? (size_t)(nl - line) : l->end - l->start;
-		bool whole = nl || (l->eof && len);
+		char *nul = memrchr(line, 0, len);
+		bool whole = nl || (l->eof && len), drop;
 		int err;
 
+		if (nul) { /* what is behind a run of them is a line that somebody began anew */
+			count_damage(l);
+			l->skipping = false;
+			l->start += (size_t)(nul - line) + 1;
+			continue;
+		}
 		if (!whole && l->eof)
 			return 0;
 		if (!whole && len > l->limits.line_bytes) {
-			l->damaged += !l->skipping;
+			count_damage(l);
 			l->skipping = true;
 			l->start = l->end;
 		}
@@ -133,11 +147,9 @@ int lines__next(struct lines *l, char **ret_line, size_t *ret_len)
 		}
 		l->start += len + (nl != NULL);
 		line[len] = 0;
-		if (l->skipping) {
-			l->skipping = false;
-		} else if (memchr(line, 0, len)) {
-			l->damaged++;
-		} else {
+		drop = l->skipping || (l->counted && !len);
+		l->skipping = l->counted = false;
+		if (!drop) {
 			*ret_line = line;
 			*ret_len = len;
 			return 1;

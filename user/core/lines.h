@@ -2,9 +2,9 @@
 /*
  * lines.h - the lines of a file that somebody else wrote, within limits: a line is at most so long,
  * the file is read to at most so many bytes, and only regular files are taken (/dev/zero has no
- * end). What is damaged (too long, or with NUL bytes, as a crash leaves them) is skipped and
- * counted, and reading goes on behind it. Files compressed by gzip are read as what is in them; the
- * limits are of that.
+ * end). What is damaged (too long, or NUL bytes, as a crash leaves them, and what of the
+ * line stands before) is skipped and counted, and reading goes on right behind it. Files compressed
+ * by gzip are read as what is in them; the limits are of that.
  */
 #ifndef CORE_LINES_H
 #define CORE_LINES_H

@@ -162,33 +162,46 @@ void prompt__begin(prompt_complete_fn fn)
 	read_history_file();
 }
 
-static char *plain_line(const char *text)
+static char *plain_line(const char *text, size_t max)
 {
-	char *line = NULL;
-	size_t cap = 0;
-	ssize_t n;
+	cleanup_free char *line = NULL;
+	size_t cap = 0, len = 0;
+	int c;
 
 	if (isatty(STDIN_FILENO)) {
 		fputs(text, stdout);
 		fflush(stdout);
 	}
-	n = getline(&line, &cap, stdin);
-	if (n < 0) {
-		free(line);
-		return NULL;
+	while ((c = getc(stdin)) != EOF && c != '\n') {
+		if (len == max) {
+			log_error("a line of more than %zu bytes is no command; nothing is read "
+				  "from there on",
+				  max);
+			errno = EMSGSIZE;
+			return NULL;
+		}
+		if (array_reserve(line, cap, len + 2)) {
+			errno = ENOMEM;
+			return NULL;
+		}
+		line[len++] = (char)c;
 	}
-	if (n && line[n - 1] == '\n')
-		line[n - 1] = 0;
-	return line;
+	errno = 0;
+	if (c == EOF && !len)
+		return NULL;
+	if (!line)
+		return strdup("");
+	line[len] = 0;
+	return take_ptr(line);
 }
 
-char *prompt__read(const char *text)
+char *prompt__read(const char *text, size_t max)
 {
 	char *line;
 	int err;
 
 	if (!terminal)
-		return plain_line(text);
+		return plain_line(text, max);
 	no_more_interrupts();
 	errno = 0;
 	line = readline(text);
@@ -202,6 +215,7 @@ char *prompt__read(const char *text)
 		putchar('\n');
 	else if (*line)
 		add_history(line);
+	errno = 0;
 	return line;
 }
 

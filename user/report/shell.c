@@ -314,14 +314,16 @@ static int write_names(FILE *f, void *arg)
 	return 0;
 }
 
-/* malloc'ed; NULL: there is none. */
-static char *next_line(void)
+/* malloc'ed; NULL: there is none, or it cannot be had. */
+static char *next_line(struct shell *sh)
 {
 	cleanup_fd int fd = -1;
-	char *line;
+	char *line = NULL;
+	int err = ask(SHELL_LINE, -1, &fd);
 
-	if (ask(SHELL_LINE, -1, &fd) || fd < 0 || util__read_fd(fd, SHELL_MAX_LINE, &line) < 0)
-		return NULL;
+	if (!err && fd >= 0)
+		err = min_of(util__read_fd(fd, SHELL_MAX_LINE, &line), (ssize_t)0);
+	sh->failed |= err && err != -ENODATA;
 	return line;
 }
 
@@ -335,7 +337,7 @@ int shell__run(const struct profile *p, struct settings *settings, bool people)
 		greet(&sh);
 		shell__give(SHELL_NAMES, write_names, (void *)p);
 	}
-	while ((line = next_line())) {
+	while ((line = next_line(&sh))) {
 		bool more = do_line(&sh, line);
 
 		free(line);

@@ -190,9 +190,9 @@ static int next_line(struct shell_front *s, int *ret_fd)
 		prompt__begin(complete);
 	s->begun = true;
 	completing = s;
-	line = prompt__read("(memwatch) ");
+	line = prompt__read("(memwatch) ", SHELL_MAX_LINE - 1);
 	if (!line)
-		return -ENODATA;
+		return errno ? -errno : -ENODATA;
 	note(s, line);
 	fd = memfd_create("memwatch-line", MFD_CLOEXEC);
 	err = fd < 0 ? -errno : util__write_all(fd, line, strlen(line));
