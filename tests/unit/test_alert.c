@@ -425,6 +425,22 @@ static void pressure(void **state)
 	assert_false(p.valid);
 }
 
+/* What can be reclaimed is not used, and is told beside it. */
+static void forecasts_in_words(void **state)
+{
+	struct rules_sample x = {.cgroup_reclaimable_bytes = 12 << 20};
+	struct rules_verdict v = {.value = 4, .from_s = 3, .to_s = 6, .slope_bytes_s = 1 << 20};
+	char text[RULES_TEXT];
+
+	assert_string_equal(rules__describe(ALERT_OOM_IN, &v, &x, text, sizeof(text)),
+			    "out of memory in 4.0s (3.0s to 6.0s) at 60.00MB/min (limit of the "
+			    "cgroup), and 12.00MB that can be reclaimed");
+	v.machine_limit = true;
+	assert_string_equal(rules__describe(ALERT_OOM_IN, &v, &x, text, sizeof(text)),
+			    "out of memory in 4.0s (3.0s to 6.0s) at 60.00MB/min (limit of the "
+			    "machine)");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +458,7 @@ int main(void)
 		cmocka_unit_test(told_once),
 		cmocka_unit_test(cgroups),
 		cmocka_unit_test(pressure),
+		cmocka_unit_test(forecasts_in_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

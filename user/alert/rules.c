@@ -136,18 +136,23 @@ static void say_oom_in(const struct rules_verdict *v, const struct rules_sample 
 		       size_t size)
 {
 	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN];
+	int n;
 
 	if (isinf(v->value)) {
 		snprintf(buf, size, "no end of the %s's memory in sight",
 			 v->machine_limit ? "machine" : "cgroup");
 		return;
 	}
-	snprintf(buf, size, "out of memory in %s (%s to %s) at %s/min (limit of the %s)",
-		 units__time(b1, sizeof(b1), (uint64_t)(v->value * 1e9)),
-		 units__time(b2, sizeof(b2), (uint64_t)(v->from_s * 1e9)),
-		 units__time(b3, sizeof(b3), (uint64_t)(v->to_s * 1e9)),
-		 units__size(b4, sizeof(b4), llround(v->slope_bytes_s * 60)),
-		 v->machine_limit ? "machine" : "cgroup");
+	n = snprintf(buf, size, "out of memory in %s (%s to %s) at %s/min (limit of the %s)",
+		     units__time(b1, sizeof(b1), (uint64_t)(v->value * 1e9)),
+		     units__time(b2, sizeof(b2), (uint64_t)(v->from_s * 1e9)),
+		     units__time(b3, sizeof(b3), (uint64_t)(v->to_s * 1e9)),
+		     units__size(b4, sizeof(b4), llround(v->slope_bytes_s * 60)),
+		     v->machine_limit ? "machine" : "cgroup");
+	/* It is not counted as used. */
+	if (!v->machine_limit && n > 0 && (size_t)n < size)
+		snprintf(buf + n, size - (size_t)n, ", and %s that can be reclaimed",
+			 units__size(b1, sizeof(b1), (int64_t)x->cgroup_reclaimable_bytes));
 }
 
 static void say_psi(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
