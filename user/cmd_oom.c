@@ -11,28 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "alert/delivery.h"
 #include "cmd.h"
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
-#include "core/progress.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "core/when.h"
 #include "format/output.h"
 #include "oom/jsonlog.h"
-#include "oom/oom_record.h"
+#include "oom/oom_list.h"
 #include "oom/render.h"
-#include "oom/rotated.h"
-#include "oom/saved.h"
 #include "oom/oom_watch.h"
-#include "sys/apart.h"
 #include "sys/boot.h"
-#include "sys/box.h"
 #include "sys/filer.h"
 #include "sys/outfile.h"
 #include "run/console.h"
@@ -43,65 +36,45 @@
 
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
-#define MAX_TOLD_BYTES ((size_t)64 << 20)
-#define SAME_KILL_MS 60000 /* the kernel's log has a clock of its own */
 
 struct oom_cmd {
 	/* options */
-	bool json, quiet, follow, list, no_probe, no_kmsg;
-	const char *log_path;
+	bool quiet, follows, lists, no_probe, no_kmsg;
 	struct delivery_opts told;
 	const char **files; /* saved logs */
 	size_t nfiles, files_cap;
-	int64_t since_unix_ms, until_unix_ms; /* of lists */
 	uint64_t duration_ns;
+	struct oom_list list; /* with the log's name, and what it has of this boot */
 	/* state */
 	struct jsonlog *log;
 	struct oom_watch *watch;
 	struct loop *loop;
-	struct console *console; /* while kills are waited for */
-	uint64_t unread;	 /* reports that were left out of it */
+	struct console *console;
+	uint64_t unread; /* reports that were left out of it */
 	int watch_err;
-	struct delivery *delivery; /* NULL: a saved log is explained */
+	struct delivery *delivery;
 	struct textbuf line, text;
 	char boot_id[40];
 	uint64_t reported, recorded;
 	bool log_failed, stdout_gone;
-	/* what the log has of this boot */
-	uint64_t last_seq;
-	bool has_seq;
-	struct known {
-		uint64_t seq; /* OOM_UNKNOWN: the probe alone told of it */
-		uint32_t tid;
-		int64_t time_unix_ms;
-	} * known;
-	size_t nknown, known_cap;
 };
 
 /* --- output --- */
 
 /* What nobody reads waits, and what is too much to wait is left out: the log has it. */
-static void hand_over(struct oom_cmd *c, const struct textbuf *b)
+static void print_out(struct oom_cmd *c, const struct textbuf *b)
 {
-	FILE *f = console__begin_line(c->console);
+	FILE *f;
 
+	if (c->stdout_gone || c->quiet)
+		return;
+	f = console__begin_line(c->console);
 	if (!f) {
 		c->unread++;
 		return;
 	}
 	fwrite(b->text, 1, b->len, f);
 	if (console__end(c->console, f))
-		c->stdout_gone = true;
-}
-
-static void print_out(struct oom_cmd *c, const struct textbuf *b)
-{
-	if (c->stdout_gone || (c->quiet && !c->list && !c->nfiles))
-		return;
-	progress__hide();
-	if (c->console)
-		hand_over(c, b);
-	else if (util__write_all(STDOUT_FILENO, b->text, b->len))
 		c->stdout_gone = true;
 }
 
@@ -114,49 +87,23 @@ static void write_log(struct oom_cmd *c)
 	if (!err) {
 		c->recorded++;
 		if (c->log_failed)
-			log_info("writing to '%s' works again", c->log_path);
+			log_info("writing to '%s' works again", c->list.log_path);
 		c->log_failed = false;
 	} else if (err == -ENOBUFS) {
 		log_error("lost one event: '%s' cannot be written and no more can wait",
-			  c->log_path);
+			  c->list.log_path);
 	} else if (!c->log_failed) {
-		log_error("failed to write '%s': %s; events wait in memory", c->log_path,
+		log_error("failed to write '%s': %s; events wait in memory", c->list.log_path,
 			  strerror(-err));
 		c->log_failed = true;
 	}
-}
-
-static void remember(struct oom_cmd *c, const struct oom_event *e)
-{
-	if (e->seq != OOM_UNKNOWN) {
-		c->last_seq = c->has_seq ? max_of(c->last_seq, e->seq) : e->seq;
-		c->has_seq = true;
-	}
-	if (!array_reserve(c->known, c->known_cap, c->nknown + 1))
-		c->known[c->nknown++] = (struct known){e->seq, e->victim.tid, e->time_unix_ms};
-}
-
-/* Whether the log has a kill that the kernel's log tells of: under its number, or, if the probe
- * alone told of it, at about its time. */
-static bool is_known(const struct oom_cmd *c, const struct oom_event *e)
-{
-	for (size_t i = 0; i < c->nknown; i++) {
-		const struct known *k = &c->known[i];
-
-		if (k->seq != OOM_UNKNOWN
-			    ? k->seq == e->seq
-			    : k->tid == e->victim.tid &&
-				      llabs(k->time_unix_ms - e->time_unix_ms) < SAME_KILL_MS)
-			return true;
-	}
-	return false;
 }
 
 static void report(void *arg, struct oom_event *e)
 {
 	struct oom_cmd *c = arg;
 
-	if (e->from == OOM_FROM_KMSG && is_known(c, e))
+	if (e->from == OOM_FROM_KMSG && known__has(&c->list.known, e))
 		return;
 	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
 	c->reported++;
@@ -165,9 +112,8 @@ static void report(void *arg, struct oom_event *e)
 	if (render__json(&c->line, e))
 		return;
 	write_log(c);
-	if (c->delivery)
-		delivery__kill(c->delivery, e, c->line.text, c->line.len);
-	if (c->json) {
+	delivery__kill(c->delivery, e, c->line.text, c->line.len);
+	if (c->list.json) {
 		print_out(c, &c->line);
 	} else {
 		render__text(&c->text, e);
@@ -179,12 +125,14 @@ static void report_throttle(void *arg, const struct throttle_event *e)
 {
 	struct oom_cmd *c = arg;
 
+	c->reported++;
 	textbuf__reset(&c->line);
 	textbuf__reset(&c->text);
 	if (throttle__json(&c->line, e) || throttle__text(&c->text, e))
 		return;
 	write_log(c);
-	print_out(c, c->json ? &c->line : &c->text);
+	delivery__throttle(c->delivery, e, c->line.text, c->line.len);
+	print_out(c, c->list.json ? &c->line : &c->text);
 }
 
 static void retry_log(struct oom_cmd *c)
@@ -196,247 +144,9 @@ static void retry_log(struct oom_cmd *c)
 	jsonlog__retry(c->log);
 	c->recorded += before - jsonlog__waiting(c->log);
 	if (c->log_failed && !jsonlog__waiting(c->log)) {
-		log_info("writing to '%s' works again", c->log_path);
+		log_info("writing to '%s' works again", c->list.log_path);
 		c->log_failed = false;
 	}
-}
-
-/* --- what was recorded --- */
-
-static bool is_in_window(const struct oom_cmd *c, const struct oom_event *e)
-{
-	return !e->has_time ||
-	       (e->time_unix_ms >= c->since_unix_ms && e->time_unix_ms <= c->until_unix_ms);
-}
-
-/* Other events of the log: groups that were held up. */
-static void list_other(void *arg, const char *line, size_t len)
-{
-	struct throttle_event e;
-	struct oom_cmd *c = arg;
-
-	if (!c->list || throttle__parse(line, len, &e) || e.time_unix_ms < c->since_unix_ms ||
-	    e.time_unix_ms > c->until_unix_ms)
-		return;
-	textbuf__reset(&c->text);
-	if (!(c->json ? throttle__json(&c->text, &e) : throttle__text(&c->text, &e)))
-		print_out(c, &c->text);
-}
-
-static void list_recorded(void *arg, const char *line, size_t len, const struct oom_event *e)
-{
-	struct oom_cmd *c = arg;
-
-	if (!e) {
-		list_other(c, line, len);
-		return;
-	}
-	if (!strcmp(e->boot_id, c->boot_id))
-		remember(c, e);
-	if (!c->list || !is_in_window(c, e))
-		return;
-	c->reported++;
-	textbuf__reset(&c->text);
-	if (c->json) {
-		textbuf__raw(&c->text, line, len);
-		textbuf__raw(&c->text, "\n", 1);
-	} else {
-		render__text(&c->text, e);
-	}
-	print_out(c, &c->text);
-}
-
-/* A kill that the kernel's log tells of, live or saved. */
-static void list_kill(void *arg, struct oom_event *e)
-{
-	struct oom_cmd *c = arg;
-
-	if (!is_in_window(c, e))
-		return;
-	c->reported++;
-	textbuf__reset(&c->text);
-	if (c->json)
-		render__json(&c->text, e);
-	else
-		render__text(&c->text, e);
-	print_out(c, &c->text);
-}
-
-static void list_past(void *arg, struct oom_event *e)
-{
-	struct oom_cmd *c = arg;
-
-	if (is_known(c, e))
-		return;
-	if (!c->log_path)
-		remember(c, e); /* following goes on after it */
-	memcpy(e->boot_id, c->boot_id, sizeof(e->boot_id));
-	list_kill(c, e);
-}
-
-/* Says why a file cannot be read; an enum mw_exit. */
-static int cannot_read(const char *path, int err)
-{
-	log_error("failed to read '%s': %s", path,
-		  err == -EINVAL ? "it is not a regular file" : strerror(-err));
-	return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
-}
-
-static int read_file(struct oom_cmd *c, const char *path)
-{
-	struct record_stats stats;
-	int err = oom_record__each(path, list_recorded, c, &stats);
-
-	/* A terminal or a pipe can be written, but tells nothing of the past. */
-	if ((err == -ENOENT || err == -EINVAL) && !c->list)
-		return 0;
-	if (err)
-		return cannot_read(path, err);
-	if (stats.bad)
-		log_warn("'%s': %llu line%s that cannot be read as events left out", path,
-			 (unsigned long long)stats.bad, units__s(stats.bad));
-	if (stats.cut)
-		log_warn("'%s' goes on after the first 1GB; the rest was not read", path);
-	return 0;
-}
-
-/* What a process apart has read of the log, told in a memory file; the kills that are known follow.
- */
-struct log_told {
-	uint64_t reported, last_seq, has_seq;
-};
-
-struct log_reading {
-	struct oom_cmd *c;
-	struct rotated old;
-	int told; /* the memory file */
-};
-
-/* In the process apart. */
-static int read_log_files(void *arg)
-{
-	struct log_reading *r = arg;
-	struct oom_cmd *c = r->c;
-	struct log_told t;
-	int status = 0;
-
-	for (size_t i = 0; i < r->old.n && !status; i++)
-		status = read_file(c, r->old.path[i]);
-	if (!status)
-		status = read_file(c, c->log_path);
-	t = (struct log_told){c->reported, c->last_seq, c->has_seq};
-	if (util__write_all(r->told, &t, sizeof(t)) ||
-	    util__write_all(r->told, c->known, c->nknown * sizeof(*c->known)))
-		return EXIT_FAILED;
-	return status;
-}
-
-static bool may_read_log(const void *arg, enum apart_wish wish, const char *path)
-{
-	const struct log_reading *r = arg;
-
-	for (size_t i = 0; i < r->old.n && wish == APART_READ_FILE; i++) {
-		if (!strcmp(r->old.path[i], path))
-			return true;
-	}
-	return wish == APART_READ_FILE && !strcmp(r->c->log_path, path);
-}
-
-static int take_told(struct oom_cmd *c, int fd)
-{
-	cleanup_free void *data = NULL;
-	const struct log_told *t;
-	size_t len = 0;
-	int err = box__take(fd, MAX_TOLD_BYTES, &data, &len);
-
-	if (err || len < sizeof(*t) || (len - sizeof(*t)) % sizeof(*c->known))
-		return err ? err : -EBADMSG;
-	t = data;
-	c->nknown = (len - sizeof(*t)) / sizeof(*c->known);
-	err = array_reserve(c->known, c->known_cap, c->nknown);
-	if (err)
-		return err;
-	memcpy(c->known, t + 1, c->nknown * sizeof(*c->known));
-	c->reported = t->reported;
-	c->last_seq = t->last_seq;
-	c->has_seq = t->has_seq != 0;
-	return 0;
-}
-
-/*
- * The log, by a process that holds nothing (sys/apart.h); it prints what is to be listed. What was
- * rotated away is known too: else the kernel's log, which goes back further than the new file,
- * would have it written again. Privileges are given up here.
- */
-static int read_log(struct oom_cmd *c, unsigned privileges)
-{
-	struct log_reading r = {.c = c, .told = box__memory()};
-	const struct apart_opts o = {
-		.work = read_log_files, .may = may_read_log, .arg = &r, .privileges = privileges};
-	int status, err = r.told < 0 ? r.told : rotated__list(c->log_path, &r.old);
-
-	if (err) {
-		log_warn("failed to look for rotated files of '%s': %s; continuing without",
-			 c->log_path, strerror(-err));
-		r.old.n = 0;
-	}
-	status = apart__run(&o);
-	err = status ? 0 : take_told(c, r.told);
-	if (err) {
-		log_error("failed to read '%s': %s", c->log_path, strerror(-err));
-		status = EXIT_FAILED;
-	}
-	rotated__free(&r.old);
-	util__close_fd(&r.told);
-	return status;
-}
-
-static int list(struct oom_cmd *c)
-{
-	int err = oom_watch__past(list_past, c);
-
-	if (err && !c->log_path) {
-		log_error(
-			"failed to read the kernel's log: %s; run as root, or with CAP_SYSLOG, or "
-			"name a log with --log",
-			strerror(-err));
-		return EXIT_UNSUPPORTED;
-	}
-	if (err)
-		log_warn("failed to read the kernel's log: %s; continuing with '%s' alone",
-			 strerror(-err), c->log_path);
-	if (!c->quiet)
-		log_info("%llu kill%s", (unsigned long long)c->reported, units__s(c->reported));
-	return EXIT_DONE;
-}
-
-/* --- saved logs --- */
-
-static int explain_file(struct oom_cmd *c, const char *path)
-{
-	uint64_t before = c->reported;
-	struct saved_stats s;
-	int err = saved__read(path, list_kill, c, &s);
-
-	if (err)
-		return cannot_read(path, err);
-	if (s.damaged)
-		log_warn("'%s': %llu damaged lines were left out", path,
-			 (unsigned long long)s.damaged);
-	if (s.cut)
-		log_warn("'%s': it goes on after the first 1GB, or is a cut archive; the rest was "
-			 "not read",
-			 path);
-	if (s.assumed_year)
-		log_info("'%s': its times have no year; the latest before the file was written is "
-			 "assumed",
-			 path);
-	if (!c->quiet)
-		log_info("'%s': %llu kill%s in %llu line%s, %llu of them the kernel's", path,
-			 (unsigned long long)(c->reported - before), units__s(c->reported - before),
-			 (unsigned long long)s.lines, units__s(s.lines),
-			 (unsigned long long)s.kernel_lines);
-	return EXIT_DONE;
 }
 
 /* --- following --- */
@@ -462,7 +172,7 @@ static void reopen_log(void *arg)
 	int err = c->log ? jsonlog__reopen(c->log) : 0;
 
 	if (err)
-		log_error("failed to open '%s': %s", c->log_path, outfile__strerror(err));
+		log_error("failed to open '%s': %s", c->list.log_path, outfile__strerror(err));
 }
 
 /* How long nothing need be done if nothing happens. */
@@ -551,12 +261,13 @@ static void close_books(const struct oom_cmd *c)
 	MW_OOM_LOSSES(X)
 #undef X
 	delivery__close_books(c->delivery);
-	log_info("%llu kill%s reported, %llu written to the log, %zu not written; lost: %s%llu log "
-		 "records overwritten",
-		 (unsigned long long)c->reported, units__s(c->reported),
-		 (unsigned long long)c->recorded,
-		 (c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0), lost,
-		 (unsigned long long)s.lost_log_records);
+	log_info(
+		"%llu event%s reported, %llu written to the log, %zu not written; lost: %s%llu log "
+		"records overwritten",
+		(unsigned long long)c->reported, units__s(c->reported),
+		(unsigned long long)c->recorded,
+		(c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0), lost,
+		(unsigned long long)s.lost_log_records);
 }
 
 static int follow(struct oom_cmd *c)
@@ -572,17 +283,17 @@ static int follow(struct oom_cmd *c)
 		log_error("failed to take signals: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	if (c->log_path) {
-		err = jsonlog__open(c->log_path, &c->log);
+	if (c->list.log_path) {
+		err = jsonlog__open(c->list.log_path, &c->log);
 		if (err) {
-			log_error("failed to open the log '%s': %s", c->log_path,
+			log_error("failed to open the log '%s': %s", c->list.log_path,
 				  outfile__strerror(err));
 			return err == -EACCES || err == -EPERM ? EXIT_UNSUPPORTED : EXIT_FAILED;
 		}
 	}
 	/* A log continues where it ended, a list where it did; without them, what is past is past.
 	 */
-	o.from_seq = !c->log && !c->follow ? OOM_UNKNOWN : c->has_seq ? c->last_seq + 1 : 0;
+	o.from_seq = !c->log && !c->lists ? OOM_UNKNOWN : known__next_seq(&c->list.known);
 	delivery__check(c->delivery);
 	protect();
 	err = console__new(&c->console);
@@ -642,7 +353,7 @@ static const struct argp_option options[] = {
 	{"follow", OPT_FOLLOW, NULL, 0, "with --since or --list: go on with new kills", 0},
 	{"on-kill", OPT_ON_KILL, "CMD", 0,
 	 "run CMD for each kill: no shell; the facts are in MEMWATCH_KILL_* of its environment and "
-	 "as JSON on its standard input",
+	 "as JSON on its standard input; also where nobody could be killed (MEMWATCH_KILL_PID=0)",
 	 0},
 	{"journal", OPT_JOURNAL, NULL, 0, "to the systemd journal too, with structured fields", 0},
 	{"syslog", OPT_SYSLOG, NULL, 0, "to syslog too", 0},
@@ -662,24 +373,37 @@ static void set_source(struct oom_cmd *c, const char *text, struct argp_state *s
 	c->no_probe = i == 1;
 }
 
+/* Nothing that is asked for is left out without a word. */
+static void check(const struct oom_cmd *c, struct argp_state *state)
+{
+	bool tells = c->told.command || c->told.journal || c->told.syslog;
+
+	if (c->nfiles && (c->list.log_path || c->follows || tells))
+		argp_error(state, "a saved log is explained once: --log, --follow, --on-kill, "
+				  "--journal and --syslog do not go with it");
+	if (c->lists && !c->follows && tells)
+		argp_error(state, "what is listed is told to nobody else: --on-kill, --journal and "
+				  "--syslog take --follow too");
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct oom_cmd *c = state->input;
 
 	switch (key) {
-	case OPT_LOG: c->log_path = arg; break;
-	case OPT_JSON: c->json = true; break;
+	case OPT_LOG: c->list.log_path = arg; break;
+	case OPT_JSON: c->list.json = true; break;
 	case OPT_SINCE:
-		c->since_unix_ms = usage__moment(state, "--since", arg);
-		c->list = true;
+		c->list.since_unix_ms = usage__moment(state, "--since", arg);
+		c->lists = true;
 		break;
 	case OPT_UNTIL:
-		c->until_unix_ms = usage__moment(state, "--until", arg);
-		c->list = true;
+		c->list.until_unix_ms = usage__moment(state, "--until", arg);
+		c->lists = true;
 		break;
 	case OPT_ON_KILL: c->told.command = arg; break;
-	case OPT_LIST: c->list = true; break;
-	case OPT_FOLLOW: c->follow = true; break;
+	case OPT_LIST: c->lists = true; break;
+	case OPT_FOLLOW: c->follows = true; break;
 	case OPT_JOURNAL: c->told.journal = true; break;
 	case OPT_SYSLOG: c->told.syslog = true; break;
 	case OPT_SOURCE: set_source(c, arg, state); break;
@@ -691,75 +415,33 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			return ENOMEM;
 		c->files[c->nfiles++] = arg;
 		break;
-	case ARGP_KEY_END:
-		if (c->nfiles && (c->log_path || c->follow || c->told.command))
-			argp_error(state,
-				   "a saved log is explained once: --log, --follow and --on-kill "
-				   "do not go with it");
-		break;
+	case ARGP_KEY_END: check(c, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
 }
 
-static int explain_files(void *arg)
-{
-	struct oom_cmd *c = arg;
-	int status = EXIT_DONE;
-
-	for (size_t i = 0; i < c->nfiles; i++) {
-		int one;
-
-		progress__begin("reading '%s'", c->files[i]);
-		one = explain_file(c, c->files[i]);
-		progress__end();
-		status = status ? status : one;
-	}
-	return status;
-}
-
-/* The files of the command line, and nothing else. */
-static bool may_read(const void *arg, enum apart_wish wish, const char *path)
-{
-	const struct oom_cmd *c = arg;
-
-	for (size_t i = 0; i < c->nfiles && wish == APART_READ_FILE; i++) {
-		if (!strcmp(c->files[i], path))
-			return true;
-	}
-	return false;
-}
-
 static int run(struct oom_cmd *c)
 {
-	const struct apart_opts saved = {.work = explain_files,
-					 .may = may_read,
-					 .arg = c,
-					 .privileges = PRIVILEGE(READ) | PRIVILEGE(FILES)};
 	unsigned privileges = PRIVILEGE(OBSERVE) | PRIVILEGE(KERNEL_LOG) | PRIVILEGE(LIMITS);
 	int status;
 
 	if (c->nfiles)
-		return apart__run(&saved);
+		return oom_list__saved(&c->list, c->files, c->nfiles);
 	privileges |= filer__start(true);
 	status = delivery__new(&c->told, &c->delivery);
-	if (!status && c->log_path) {
-		status = read_log(c, privileges);
+	if (!status && c->list.log_path) {
+		status = oom_list__log(&c->list, privileges);
 	} else if (!status && privilege__keep(privileges)) {
 		log_error("failed to give up privileges");
 		status = EXIT_FAILED;
 	}
 	if (status)
 		return status;
-	if (c->list)
-		status = list(c);
-	if (!status && (!c->list || c->follow)) {
-		c->follow = c->list; /* what is listed is gone on with */
-		c->list = false;
-		c->reported = 0;
-		status = follow(c);
-	}
-	return status;
+	if (c->lists)
+		status = oom_list__kernel(&c->list);
+	c->stdout_gone = c->list.stdout_gone;
+	return status || (c->lists && !c->follows) ? status : follow(c);
 }
 
 int cmd_oom(int argc, char **argv)
@@ -777,13 +459,16 @@ int cmd_oom(int argc, char **argv)
 		children,
 		NULL,
 		NULL};
-	struct oom_cmd c = {.until_unix_ms = INT64_MAX,
+	struct oom_cmd c = {.list = {.until_unix_ms = INT64_MAX},
 			    .told = {.on_kill = "--on-kill", .prefix = "--"}};
 	int status;
 
 	argv[0] = (char *)"memwatch oom";
 	usage__parse(&argp, argc, argv, 0, &c);
 	boot__id(c.boot_id);
+	c.list.boot_id = c.boot_id;
+	c.list.prints = c.lists;
+	c.list.quiet = c.quiet;
 	if (render__reserve(&c.line) || render__reserve(&c.text)) {
 		log_error("out of memory");
 		return EXIT_FAILED;
@@ -796,7 +481,7 @@ int cmd_oom(int argc, char **argv)
 	oom_watch__free(c.watch);
 	console__free(c.console);
 	loop__free(c.loop);
-	free(c.known);
+	oom_list__fini(&c.list);
 	free(c.files);
 	textbuf__free(&c.line);
 	textbuf__free(&c.text);

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from conftest import BIN, build, memwatch, wait_for
 from oomlib import (MIB, check, event_of, events, group, hog, kernel_kills, kill_in,
-                    let_the_kernel_talk, log, victims, needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
+                    let_the_kernel_talk, log, unkillable, victimless, victims,
+                    needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
 
 
 def test_asked_for_its_files(group, hog, log, attach):
@@ -38,7 +39,7 @@ def test_c_program(group, hog, log, attach):
     assert status == 0
     assert f"oom_hog (pid {pid}, uid 0)" in out
     assert f"cgroup {g.path} hit its limit: " in out and "of 16.00MB" in out
-    told = re.search(r"(\d+) kills? reported, (\d+) written", err)  # others' too, if there were any
+    told = re.search(r"(\d+) events? reported, (\d+) written", err)  # others' too, if there were any
     assert int(told[1]) == int(told[2]) >= 1 and "lost: 0 ring full" in err
 
 
@@ -207,6 +208,32 @@ def test_restart_loses_nothing(group, hog, log, attach):
     mw.finish()
     memwatch("oom", "--log", log, "-d", "10ms", check=0)
     assert [e["victim"]["pid"] for e in events(log)[log.seen:]] == [first, missed, last]
+
+
+def test_restart_without_a_victim(unkillable, log, attach):
+    """What was told once with a count is not told again by who goes on where the log ends."""
+    p = unkillable()
+    mw = attach("oom", "--log", log, "--on-kill", "/bin/true")
+    for _ in range(3):
+        p.refuse()
+    wait_for(lambda: victimless(log, p.group))
+    mw.finish()
+    first, count = told = victimless(log, p.group)
+    assert first["repeats"] == 0 and count["repeats"] >= 2
+    assert first["kmsg_seq"] < count["kmsg_first_seq"] < count["kmsg_seq"]
+    assert first["time_unix_ms"] <= count["time_unix_ms"]
+    assert "OOM without a victim: nobody could be killed" in mw.out
+    assert f"OOM without a victim: {count['repeats']} more times" in mw.out
+    memwatch("oom", "--log", log, "-q", "-d", "10ms", check=0)
+    assert victimless(log, p.group) == told
+    listed = memwatch("oom", "--list", "--json", "--log", log, check=0).stdout
+    assert len([x for x in map(json.loads, listed.splitlines()) if x["schema"] == "memwatch.oom/1"
+                and not x["victim"] and x["memcg"] and x["memcg"]["path"] == p.group.path]) == 2
+    # and what comes after a restart is told
+    mw = attach("oom", "--log", log)
+    p.refuse()
+    wait_for(lambda: len(victimless(log, p.group)) > 2)
+    mw.finish()
 
 
 def test_what_the_probe_alone_told_is_known(group, hog, log, attach):

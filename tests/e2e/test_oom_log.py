@@ -96,7 +96,9 @@ def test_without_privileges(tmp_path):
 
 def test_usage():
     for bad in (["--since", "yesterweek"], ["--until", "25:00"], ["--source", "tea-leaves"],
-                ["-d", "-1"], ["file", "--log", "x"], ["file", "--on-kill", "true"]):
+                ["-d", "-1"], ["file", "--log", "x"], ["file", "--on-kill", "true"], ["file", "--journal"],
+                ["file", "--syslog"], ["--list", "--journal"], ["--since", "1h", "--syslog"],
+                ["--until", "today", "--on-kill", "true"]):
         assert memwatch("oom", *bad, check=2).stderr
     p = memwatch("-p", "1", "--on-alert", "true", check=2)
     assert "--on-alert" in p.stderr

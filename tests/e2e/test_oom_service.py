@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memwatch oom as a service: systemd's unit, journal, syslog, logrotate, privileges, footprint."""
+import contextlib
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
-from conftest import BIN, ROOT as REPO, memwatch, wait_for
+from conftest import BIN, ROOT as REPO, build, memwatch, wait_for
 from oomlib import (MIB, VERSION, check, datagram, event_of, events, group, hog, kill_in,
-                    log, unit_file, victims, needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
+                    log, unit_file, unkillable, victims, needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
 
 
 def test_service_and_journal(group, hog, log, attach, datagram, tmp_path):
@@ -34,6 +38,86 @@ def test_service_and_journal(group, hog, log, attach, datagram, tmp_path):
     assert fields["MEMWATCH_LIMIT_BYTES"] == str(16 * MIB)
     assert fields["MESSAGE"].startswith("OOM kill: oom_hog")
     assert event_of(log, pid)["victim"]["anon_rss_bytes"] == int(fields["MEMWATCH_ANON_RSS_BYTES"])
+
+
+def test_a_journal_that_dies(group, hog, log, attach, datagram):
+    """Its socket stays, nobody listens: said at once and once, and syslog is told all the same."""
+    journal, syslog = datagram("/run/systemd/journal/socket"), datagram("/dev/log")
+    g = group(16 * MIB)
+    mw = attach("oom", "--log", log, "--journal", "--syslog")
+    assert "delivers nothing" not in mw.err
+    journal.close()
+    for _ in range(2):
+        pid = kill_in(g, [hog])
+        event_of(log, pid)
+        mw.wait_for("failed to tell the journal: Connection refused")
+        while f" victim_pid={pid} " not in syslog.recv(65536).decode():
+            pass
+    assert mw.finish()[2].count("failed to tell") == 1
+
+
+def test_nobody_listens(attach, datagram):
+    for path in ("/run/systemd/journal/socket", "/dev/log"):
+        datagram(path).close()
+    mw = attach("oom", "--journal", "--syslog")
+    assert mw.err.count("Connection refused") == mw.err.count("delivers nothing for now") == 2
+
+
+def test_unread_messages_hold_up_nothing(group, hog, log, attach, datagram):
+    """Who listens and does not read loses what does not fit, and that is said."""
+    syslog = datagram("/dev/log")
+    g = group(8 * MIB)
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender.setblocking(False)
+    sender.connect("/dev/log")
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sender.send(b"x")
+    mw = attach("oom", "--log", log, "--syslog")
+    event_of(log, kill_in(g, [hog]))
+    mw.wait_for("failed to tell syslog: it does not read what it is sent")
+    sender.close()
+    assert syslog.recv(16) == b"x"
+
+
+def test_constraint_that_is_not_known(log, attach, datagram):
+    """An OOM daemon's kill: no limit is known, and none is told."""
+    journal, syslog = datagram("/run/systemd/journal/socket"), datagram("/dev/log")
+    attach("oom", "--log", log, "--journal", "--syslog")
+    p = subprocess.Popen(["sleep", "100"])
+    wait_for(lambda: Path(f"/proc/{p.pid}/comm").read_text() == "sleep\n")
+    subprocess.run([build("as_comm.c"), "earlyoom", str(p.pid)], check=True)
+    assert p.wait(180) == -9
+    assert event_of(log, p.pid)["constraint"] is None
+    while True:
+        message = journal.recv(1 << 20).decode()
+        if f"\nMEMWATCH_VICTIM_PID={p.pid}\n" in message:
+            break
+    assert "\nMEMWATCH_CONSTRAINT=unknown\n" in message
+    while True:
+        line = syslog.recv(65536).decode()
+        if f" victim_pid={p.pid} " in line:
+            break
+    assert " constraint=unknown " in line
+
+
+def test_nobody_to_be_killed_in_the_journal(unkillable, log, attach, datagram):
+    journal, syslog = datagram("/run/systemd/journal/socket"), datagram("/dev/log")
+    p = unkillable()
+    attach("oom", "--log", log, "--journal", "--syslog")
+    p.refuse()
+    while True:
+        message = journal.recv(1 << 20).decode()
+        if f"\nMEMWATCH_MEMCG={p.group.path}\n" in message:
+            break
+    assert message.startswith(f"MESSAGE=OOM without a victim, cgroup {p.group.path} at its limit of 16.00MB\n")
+    assert "\nMEMWATCH_VICTIM_PID=\n" in message and "\nMEMWATCH_CONSTRAINT=memcg\n" in message
+    assert "\nSYSLOG_IDENTIFIER=memwatch\n" in message
+    event = json.loads(message.partition("\nMEMWATCH_EVENT=")[2])
+    assert event["victim"] is None
+    while f"cgroup {p.group.path} at its limit" not in (line := syslog.recv(65536).decode()):
+        pass
+    assert " victim_pid= " in line
 
 
 def test_unit_file_is_understood(tmp_path):
@@ -83,11 +167,26 @@ def test_logrotate(group, hog, log, attach, tmp_path):
     assert Path(str(log) + ".1").exists() and Path(str(log) + ".2.gz").exists()
 
 
-def test_footprint_within_the_unit(group, hog, log, attach):
-    """Its own group with the unit's limit: a storm of kills does not bring it near."""
+def test_footprint_within_the_unit(group, hog, log, attach, datagram):
+    """Its own group with the unit's limit, as the unit starts it, with a long log and journal: a storm of
+    kills does not bring it near, nor one that the kernel's log has from before."""
     limit = int(re.match(r"(\d+)M", unit_file()[0]["MemoryMax"])[1]) * MIB
+    args = unit_file()[0]["ExecStart"].replace("/var/log/memwatch/oom.jsonl", log).split()[1:]
+    assert "--journal" in args and log in args
+    journal = datagram("/run/systemd/journal/socket")
+    journal.settimeout(None)
+    threading.Thread(target=lambda: [None for _ in iter(lambda: journal.recv(1 << 20), b"stop")], daemon=True).start()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with open(log, "a") as f:
+        f.writelines(json.dumps({"schema": "memwatch.oom/1", "time_unix_ms": i, "source": "probe", "kmsg_seq": None,
+                                 "boot_id": boot, "victim": {"pid": 1 + i, "tid": 1 + i, "comm": "x" * 15}}) + "\n"
+                     for i in range(50000))
+    before = group(16 * MIB)
+    missed = [kill_in(before, [hog]) for _ in range(5)]
     own = group(limit)
-    mw = attach("oom", "--log", log, preexec_fn=own.join)
+    mw = attach(*args, ready=False, preexec_fn=own.join)
+    for pid in missed:
+        assert event_of(log, pid)["source"] == "kmsg"
     gs = [group(16 * MIB) for _ in range(4)]
     for _ in range(5):
         running = [subprocess.Popen([hog], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
@@ -103,7 +202,9 @@ def test_footprint_within_the_unit(group, hog, log, attach):
     peak = own.dir / ("memory.peak" if VERSION == 2 else "memory.max_usage_in_bytes")
     assert 0 < int(peak.read_text()) < limit * 3 // 4
     assert mw.finish()[0] == 0
-    assert len(events(log)) - log.seen == 20
+    assert len(events(log)) - log.seen == 50000 + 5 + 20
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(b"stop", "/run/systemd/journal/socket")
 
 
 def test_with_the_capabilities_of_the_unit(group, hog, log, attach):

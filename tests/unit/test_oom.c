@@ -525,6 +525,10 @@ static void merge_without_victim(void **state)
 	oom_merge__tick(m, 10 * SEC + MERGE_FUTILE_NS);
 	assert_int_equal(g.n, 2);
 	assert_int_equal(g.last.repeats, 1308);
+	assert_int_equal(g.last.first_seq, 105); /* as FEED numbers them */
+	assert_int_equal(g.last.seq, 105);
+	assert_int_equal(g.last.time_ns, 10 * SEC + 1308 * 1000000ULL);
+	assert_int_equal(g.last.stat.bytes[CGROUP_STAT_SHMEM], 12 << 20);
 	/* and it can begin again */
 	oom_merge__kmsg(m, &p.cur, true, 100 * SEC, 0, no_enrich);
 	assert_int_equal(g.n, 3);

@@ -15,14 +15,18 @@
 #include "oom/event.h"
 #include "oom/journal.h"
 #include "oom/render.h"
+#include "oom/throttle.h"
 
 #define COMMAND_NS 30000000000ULL /* a command is ended after that */
+
+enum channel { JOURNAL, SYSLOG, CHANNELS };
+static const char *const channel_names[] = {[JOURNAL] = "the journal", [SYSLOG] = "syslog"};
 
 struct delivery {
 	struct delivery_opts o;
 	struct runner *runner; /* NULL: no command */
-	struct textbuf summary;
-	uint64_t not_run, undelivered;
+	struct textbuf summary, room;
+	uint64_t not_run, undelivered[CHANNELS];
 };
 
 int delivery__new(const struct delivery_opts *o, struct delivery **ret)
@@ -34,6 +38,8 @@ int delivery__new(const struct delivery_opts *o, struct delivery **ret)
 		return EXIT_FAILED;
 	d->o = *o;
 	err = render__reserve(&d->summary);
+	if (!err)
+		err = render__reserve(&d->room);
 	if (!err && o->command)
 		err = runner__new(o->command, o->on_kill, COMMAND_NS, &d->runner);
 	if (!err) {
@@ -52,18 +58,33 @@ void delivery__free(struct delivery *d)
 		return;
 	runner__free(d->runner);
 	textbuf__free(&d->summary);
+	textbuf__free(&d->room);
 	free(d);
 }
 
 void delivery__check(const struct delivery *d)
 {
-	if (d->o.journal && !journal__runs())
-		log_warn("no systemd journal takes messages (/run/systemd/journal/socket): "
+	int err = d->o.journal ? journal__probe() : 0;
+
+	if (err)
+		log_warn("no systemd journal takes messages (/run/systemd/journal/socket: %s): "
 			 "%sjournal delivers nothing for now",
-			 d->o.prefix);
-	if (d->o.syslog && !journal__syslog_runs())
-		log_warn("no syslog takes messages (/dev/log): %ssyslog delivers nothing for now",
-			 d->o.prefix);
+			 strerror(-err), d->o.prefix);
+	err = d->o.syslog ? journal__probe_syslog() : 0;
+	if (err)
+		log_warn("no syslog takes messages (/dev/log: %s): %ssyslog delivers nothing for "
+			 "now",
+			 strerror(-err), d->o.prefix);
+}
+
+/* The first failure is told while something can be done about it; the others are counted. */
+static void note(struct delivery *d, enum channel c, int err)
+{
+	if (err && !d->undelivered[c]++)
+		log_warn("failed to tell %s: %s; continuing without, what it does not take is "
+			 "counted",
+			 channel_names[c],
+			 err == -EAGAIN ? "it does not read what it is sent" : strerror(-err));
 }
 
 /* The facts in the environment and as JSON on standard input; names are cleaned of what could steer
@@ -94,15 +115,31 @@ static void run_command(struct delivery *d, const struct oom_event *e, const cha
 
 void delivery__kill(struct delivery *d, const struct oom_event *e, const char *json, size_t len)
 {
-	if (d->o.journal || d->o.syslog) {
-		textbuf__reset(&d->summary);
-		render__summary(&d->summary, e);
-		if ((d->o.journal && journal__send(e, d->summary.text, json)) ||
-		    (d->o.syslog && journal__syslog(e, d->summary.text)))
-			d->undelivered++;
-	}
+	struct journal_news n = {.json = json, .len = len, .room = &d->room};
+
+	textbuf__reset(&d->summary);
+	render__summary(&d->summary, e);
+	n.summary = d->summary.text;
+	if (d->o.journal)
+		note(d, JOURNAL, journal__kill(&n, e));
+	if (d->o.syslog)
+		note(d, SYSLOG, journal__syslog_kill(&n, e));
 	if (d->runner)
 		run_command(d, e, json, len);
+}
+
+void delivery__throttle(struct delivery *d, const struct throttle_event *e, const char *json,
+			size_t len)
+{
+	struct journal_news n = {.json = json, .len = len, .room = &d->room};
+
+	textbuf__reset(&d->summary);
+	throttle__summary(&d->summary, e);
+	n.summary = d->summary.text;
+	if (d->o.journal)
+		note(d, JOURNAL, journal__throttle(&n, e));
+	if (d->o.syslog)
+		note(d, SYSLOG, journal__syslog_throttle(&n, e));
 }
 
 void delivery__tick(struct delivery *d)
@@ -119,9 +156,11 @@ void delivery__finish(struct delivery *d)
 
 void delivery__close_books(const struct delivery *d)
 {
-	if (d->undelivered)
-		log_warn("%" PRIu64 " kill%s that neither journal nor syslog took", d->undelivered,
-			 units__s(d->undelivered));
+	for (size_t c = 0; c < CHANNELS; c++) {
+		if (d->undelivered[c])
+			log_warn("%" PRIu64 " event%s that %s did not take", d->undelivered[c],
+				 units__s(d->undelivered[c]), channel_names[c]);
+	}
 	if (d->not_run)
 		log_warn("%" PRIu64 " kill%s without the command of %s", d->not_run,
 			 units__s(d->not_run), d->o.on_kill);

@@ -7,7 +7,7 @@
 void oom_event__init(struct oom_event *e)
 {
 	memset(e, 0, sizeof(*e));
-	e->seq = OOM_UNKNOWN;
+	e->seq = e->first_seq = OOM_UNKNOWN;
 	e->limit_bytes = e->usage_bytes = OOM_UNKNOWN;
 	e->swap_limit_bytes = e->swap_usage_bytes = OOM_UNKNOWN;
 	e->memsw_limit_bytes = e->memsw_usage_bytes = OOM_UNKNOWN;

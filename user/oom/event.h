@@ -82,7 +82,9 @@ struct oom_event {
 	uint64_t boot_us;    /* of a saved log: since its boot; OOM_UNKNOWN: not told */
 	bool by_daemon;	     /* a userspace OOM daemon (the trigger) did it */
 	bool no_victim;	     /* nobody could be killed */
-	uint32_t repeats;    /* of no_victim: further ones of the same group that this stands for */
+	uint32_t repeats;    /* of no_victim: further ones of the same group that this stands for;
+				seq and the time are the last one's */
+	uint64_t first_seq;  /* of repeats: of the first one; OOM_UNKNOWN: no repeats */
 	uint32_t chosen_pid; /* kernels before 5.0: the victim is a child of this one; 0: no */
 	bool has_order;
 	int32_t order;	     /* of the allocation, log2 pages; -1: by hand (SysRq-f) */

@@ -340,8 +340,23 @@ static void from_probe(const struct oom_merge *m, struct oom_event *e, const str
 
 /* --- nobody to be killed: thousands in a row, of which the first and a count are told --- */
 
+/* The count is told as of the last one, so that who goes on behind that in the kernel's log has had
+ * all of them; and with what the log says of it alone. */
+static void count_one(struct futile *f, const struct kmsg_kill *k, uint64_t time_ns,
+		      int64_t time_unix_ms)
+{
+	uint64_t first = f->repeats++ ? f->e.first_seq : k->seq;
+
+	oom_event__init(&f->e);
+	oom_event__from_log(&f->e, k);
+	f->e.first_seq = first;
+	f->e.time_ns = time_ns;
+	f->e.time_unix_ms = time_unix_ms;
+}
+
 /* Whether the event goes into the count of an earlier one of the same group. */
-static bool counted_with_another(struct oom_merge *m, const struct kmsg_kill *k, uint64_t time_ns)
+static bool counted_with_another(struct oom_merge *m, const struct kmsg_kill *k, uint64_t time_ns,
+				 int64_t time_unix_ms)
 {
 	for (size_t i = 0; i < MERGE_FUTILE; i++) {
 		struct futile *f = &m->futile[i];
@@ -349,7 +364,7 @@ static bool counted_with_another(struct oom_merge *m, const struct kmsg_kill *k,
 		if (!f->used || strcmp(f->e.memcg, k->oom_memcg) ||
 		    time_ns >= f->since_ns + MERGE_FUTILE_NS)
 			continue;
-		f->repeats++;
+		count_one(f, k, time_ns, time_unix_ms);
 		return true;
 	}
 	return false;
@@ -424,10 +439,13 @@ void oom_merge__kmsg(struct oom_merge *m, const struct kmsg_kill *k, bool live, 
 		     int64_t wall_ms, void (*enrich)(void *arg, struct oom_event *e))
 {
 	struct slot *s = k->no_victim ? NULL : find_waiting(m, k->pid, k->pid, true);
-	uint64_t time_ns = k->time_us * 1000;
+	/* The log's clock runs close to, but not in step with, the monotonic clock. */
+	uint64_t time_ns = live ? now_ns : k->time_us * 1000;
+	int64_t time_unix_ms =
+		live ? wall_ms : wall_ms - ((int64_t)now_ns - (int64_t)time_ns) / 1000000;
 
 	m->now_ns = now_ns;
-	if (k->no_victim && counted_with_another(m, k, live ? now_ns : time_ns))
+	if (k->no_victim && counted_with_another(m, k, time_ns, time_unix_ms))
 		return;
 	if (s) {
 		oom_event__from_log(&s->e, k);
@@ -439,10 +457,8 @@ void oom_merge__kmsg(struct oom_merge *m, const struct kmsg_kill *k, bool live, 
 	if (!k->no_victim && live && already_handed_on(m, k->pid, k->pid, 9, 0, now_ns))
 		return;
 	s = new_slot(m);
-	/* The log's clock runs close to, but not in step with, the monotonic clock. */
-	s->e.time_ns = live ? now_ns : time_ns;
-	s->e.time_unix_ms =
-		live ? wall_ms : wall_ms - ((int64_t)now_ns - (int64_t)time_ns) / 1000000;
+	s->e.time_ns = time_ns;
+	s->e.time_unix_ms = time_unix_ms;
 	oom_event__from_log(&s->e, k);
 	s->log = *k;
 	if (live)

@@ -224,6 +224,7 @@ static void get_event(const json_t *o, struct oom_event *e)
 	e->order = (int32_t)json_integer_value(json_object_get(o, "order"));
 	e->has_constraint = json_is_string(json_object_get(o, "constraint"));
 	e->seq = get_size(o, "kmsg_seq");
+	e->first_seq = get_size(o, "kmsg_first_seq");
 	e->from = !from			   ? OOM_FROM_PROBE
 		  : !strcmp(from, "kmsg")  ? OOM_FROM_KMSG
 		  : !strcmp(from, "probe") ? OOM_FROM_PROBE

@@ -21,7 +21,7 @@ int render__text(struct textbuf *b, const struct oom_event *e);
 /* One sentence without newline, for the journal and syslog. */
 int render__summary(struct textbuf *b, const struct oom_event *e);
 
-/* "memcg", "none", "cpuset", "mempolicy" */
-const char *render__constraint(enum oom_constraint c);
+/* "memcg", "none" (the machine), "cpuset", "mempolicy"; NULL: not known. */
+const char *render__constraint(const struct oom_event *e);
 
 #endif

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "core/when.h"
@@ -41,9 +42,17 @@ struct throttle {
 	void *arg;
 	struct throttled_group group[THROTTLE_GROUPS];
 	size_t n;
-	uint64_t left_out, look_ns, walk_ns;
-	size_t directories;
-	char path[CGROUP_PATH]; /* of the walk */
+	uint64_t look_ns, walk_ns;
+	/* the walk */
+	uint64_t left_out, walked_ns;	      /* groups without room; when the last one was */
+	bool is_cut, told_left_out, told_cut; /* is_cut: there are more directories */
+	char path[CGROUP_PATH];
+	/* What it met, and what the one before did: what came since began with counters of 0. */
+	struct met {
+		uint64_t ino[THROTTLE_DIRECTORIES];
+		size_t n;
+		bool is_whole; /* false: there may have been others */
+	} met, before;
 };
 
 int throttle__new(const struct cgroup_mounts *m,
@@ -73,11 +82,6 @@ void throttle__free(struct throttle *t)
 uint64_t throttle__due(const struct throttle *t)
 {
 	return min_of(t->look_ns, t->walk_ns);
-}
-
-uint64_t throttle__left_out(const struct throttle *t)
-{
-	return t->left_out;
 }
 
 static ssize_t read_at(int dir, const char *name, char *buf, size_t size)
@@ -128,6 +132,16 @@ static struct throttled_group *find(struct throttle *t, uint64_t ino)
 	return NULL;
 }
 
+/* Whether the group came into being since the last walk. False where that is not known. */
+static bool is_new(const struct throttle *t, uint64_t ino)
+{
+	for (size_t i = 0; i < t->before.n; i++) {
+		if (t->before.ino[i] == ino)
+			return false;
+	}
+	return t->before.is_whole;
+}
+
 static void take_group(struct throttle *t, int dir, uint64_t ino, uint64_t now_ns)
 {
 	struct throttled_group *g = find(t, ino);
@@ -149,9 +163,15 @@ static void take_group(struct throttle *t, int dir, uint64_t ino, uint64_t now_n
 	memset(g, 0, sizeof(*g));
 	if (read_counts(dir, &g->at_told))
 		return;
+	g->told_ns = now_ns;
+	if (is_new(t, ino)) {
+		g->told_ns = t->walked_ns;
+		g->at_told.high = g->at_told.max = 0;
+		if (g->at_told.stall_us != UINT64_MAX)
+			g->at_told.stall_us = 0;
+	}
 	g->ino = ino;
 	g->seen = true;
-	g->told_ns = now_ns;
 	snprintf(g->path, sizeof(g->path), "%s", t->path[0] ? t->path : "/");
 	t->n++;
 }
@@ -165,22 +185,44 @@ static void walk(struct throttle *t, int parent, const char *name, int depth, ui
 	struct stat st;
 
 	if (!dir) {
+		t->met.is_whole &= errno == ENOENT; /* gone meanwhile */
 		if (fd >= 0)
 			close(fd);
 		return;
 	}
-	if (!fstat(fd, &st))
+	if (!fstat(fd, &st)) {
+		t->met.ino[t->met.n++] = st.st_ino;
 		take_group(t, fd, st.st_ino, now_ns);
-	while (depth < DEPTH && (d = readdir(dir)) && t->directories < THROTTLE_DIRECTORIES) {
-		if (d->d_type != DT_DIR || d->d_name[0] == '.' ||
-		    len + strlen(d->d_name) + 2 > sizeof(t->path))
+	}
+	while ((d = readdir(dir))) {
+		if (d->d_type != DT_DIR || d->d_name[0] == '.')
 			continue;
-		t->directories++;
+		if (depth == DEPTH || len + strlen(d->d_name) + 2 > sizeof(t->path) ||
+		    t->met.n == THROTTLE_DIRECTORIES) {
+			t->met.is_whole = false;
+			t->is_cut = true;
+			break;
+		}
 		sprintf(t->path + len, "/%s", d->d_name);
 		walk(t, fd, d->d_name, depth + 1, now_ns);
 		t->path[len] = 0;
 	}
 	closedir(dir);
+}
+
+/* What is not looked at is said once. */
+static void tell_bounds(struct throttle *t)
+{
+	if (t->left_out && !t->told_left_out)
+		log_warn("memory.high is looked at in %d cgroups; that %" PRIu64
+			 " more are held up will not be told",
+			 THROTTLE_GROUPS, t->left_out);
+	if (t->is_cut && !t->told_cut)
+		log_warn("memory.high is looked for in %d cgroups, %d levels deep; that others are "
+			 "held up will not be told",
+			 THROTTLE_DIRECTORIES, DEPTH);
+	t->told_left_out |= t->left_out > 0;
+	t->told_cut |= t->is_cut;
 }
 
 static void walk_all(struct throttle *t, uint64_t now_ns)
@@ -189,8 +231,11 @@ static void walk_all(struct throttle *t, uint64_t now_ns)
 
 	for (size_t i = 0; i < t->n; i++)
 		t->group[i].seen = false;
-	t->directories = 0;
+	t->before = t->met;
+	t->met.n = 0;
+	t->met.is_whole = true;
 	t->left_out = 0;
+	t->is_cut = false;
 	t->path[0] = 0;
 	walk(t, AT_FDCWD, t->mounts.memory, 0, now_ns);
 	for (size_t i = 0; i < t->n; i++) {
@@ -198,6 +243,8 @@ static void walk_all(struct throttle *t, uint64_t now_ns)
 			t->group[kept++] = t->group[i];
 	}
 	t->n = kept;
+	t->walked_ns = now_ns;
+	tell_bounds(t);
 }
 
 /* --- the look --- */
@@ -288,13 +335,11 @@ int throttle__json(struct textbuf *b, const struct throttle_event *e)
 	return b->err;
 }
 
-int throttle__text(struct textbuf *b, const struct throttle_event *e)
+int throttle__summary(struct textbuf *b, const struct throttle_event *e)
 {
-	char when[WHEN_LEN], b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN];
+	char b1[UNITS_LEN], b2[UNITS_LEN], b3[UNITS_LEN], b4[UNITS_LEN];
 
-	textbuf__format(b, "%s  held up: cgroup ",
-			when__local(when, sizeof(when), e->time_unix_ms));
-
+	textbuf__str(b, "held up: cgroup ");
 	textbuf__plain(b, e->path, "");
 	textbuf__format(b, " at its memory.high of %s: %" PRIu64 " times in %s",
 			e->high_bytes == CGROUP_NO_LIMIT
@@ -304,7 +349,17 @@ int throttle__text(struct textbuf *b, const struct throttle_event *e)
 	if (e->stall_us != UINT64_MAX)
 		textbuf__format(b, ", its tasks stalled for %s",
 				units__time(b3, sizeof(b3), e->stall_us * 1000));
-	textbuf__format(b, "; %s used\n\n", units__size(b4, sizeof(b4), (int64_t)e->usage_bytes));
+	textbuf__format(b, "; %s used", units__size(b4, sizeof(b4), (int64_t)e->usage_bytes));
+	return b->err;
+}
+
+int throttle__text(struct textbuf *b, const struct throttle_event *e)
+{
+	char when[WHEN_LEN];
+
+	textbuf__format(b, "%s  ", when__local(when, sizeof(when), e->time_unix_ms));
+	throttle__summary(b, e);
+	textbuf__str(b, "\n\n");
 	return b->err;
 }
 

@@ -4,8 +4,9 @@
  * tasks stall, and nobody is told. The group's own counters are looked at: memory.events (high,
  * max) and memory.pressure. One event when it begins, then at most one a minute while it goes on.
  *
- * The whole tree is walked once a minute, the groups that have a memory.high every five seconds.
- * Memory is fixed; nothing is allocated after throttle__new.
+ * The whole tree is walked once a minute, the groups that have a memory.high every five seconds. Of
+ * a group that came into being between two walks all is told, of others what came since they were
+ * met. Memory is fixed; nothing is allocated after throttle__new. What is left out is said, once.
  */
 #ifndef OOM_THROTTLE_H
 #define OOM_THROTTLE_H
@@ -16,7 +17,7 @@
 #include "core/textbuf.h"
 #include "sys/cgroup.h"
 
-#define THROTTLE_GROUPS 512	  /* with a memory.high; more are counted as left out */
+#define THROTTLE_GROUPS 512	  /* with a memory.high */
 #define THROTTLE_DIRECTORIES 8192 /* of the tree that are looked at */
 
 struct throttle_event {
@@ -37,11 +38,11 @@ int throttle__new(const struct cgroup_mounts *m,
 void throttle__free(struct throttle *t);
 void throttle__tick(struct throttle *t, uint64_t now_ns, int64_t wall_ms);
 uint64_t throttle__due(const struct throttle *t);
-/* Groups that had no room. */
-uint64_t throttle__left_out(const struct throttle *t);
 
-/* A line of JSON (schema memwatch.throttle/1), and a line for people. 0 or -ENOMEM. */
+/* A line of JSON (schema memwatch.throttle/1), a sentence without newline, and that with its time.
+ * 0 or -ENOMEM. */
 int throttle__json(struct textbuf *b, const struct throttle_event *e);
+int throttle__summary(struct textbuf *b, const struct throttle_event *e);
 int throttle__text(struct textbuf *b, const struct throttle_event *e);
 /* 0, -EBADMSG, or -ENOMSG: a line of another schema. */
 int throttle__parse(const char *line, size_t len, struct throttle_event *ret);

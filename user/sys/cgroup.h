@@ -58,7 +58,7 @@ int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgr
 	X(SHMEM, "shmem", "total_shmem", "shared and tmpfs")                         \
 	X(ACTIVE_FILE, "active_file", "total_active_file", "cache in use")           \
 	X(INACTIVE_FILE, "inactive_file", "total_inactive_file", "cache not in use") \
-	X(UNEVICTABLE, "unevictable", "total_unevictable", "locked")                 \
+	X(UNEVICTABLE, "unevictable", "total_unevictable", "locked or ramfs")        \
 	X(SLAB_RECLAIMABLE, "slab_reclaimable", "", "reclaimable slab")              \
 	X(SLAB_UNRECLAIMABLE, "slab_unreclaimable", "", "unreclaimable slab")        \
 	X(KERNEL_STACK, "kernel_stack", "", "kernel stacks")                         \
