@@ -65,7 +65,7 @@ static const struct argp_option option_list[] = {
 	{"until", OPT_UNTIL, "TIME", 0, "up to then (default: now)", 1},
 	{NULL, 0, NULL, 0, "What (default: everything that happened, as one report):", 2},
 	{"growth", OPT_GROWTH, NULL, 0, "the processes, those that grew most first", 2},
-	{"events", OPT_EVENTS, NULL, 0, "OOM kills and alerts, with their numbers", 2},
+	{"events", OPT_EVENTS, NULL, 0, "OOM kills, groups held up at memory.high and alerts, with their numbers", 2},
 	{"event", OPT_EVENT, "ID", 0, "one of them, whole; with -o the profile of its moment", 2},
 	{"profiles", OPT_PROFILES, NULL, 0, "the heap profiles that were kept, with their numbers",
 	 2},

@@ -14,7 +14,8 @@ import pytest
 from conftest import BIN, ROOT, build, memwatch, wait_for
 from daemonlib import Server, attached, daemon, named, of_hold  # noqa: F401 (fixtures)
 from golib import go_build
-from oomlib import MIB, datagram, group, hog, leak, top_function  # noqa: F401 (fixtures)
+from oomlib import (MIB, VERSION, datagram, group, hog, leak, top_function, unkillable,
+                    victimless)  # noqa: F401 (fixtures)
 from test_privilege import check_main, LIMITS
 
 
@@ -358,6 +359,45 @@ def test_kill_of_a_stranger_comes_with_its_page_faults(daemon, leak):
     kill = next(x for x in map(json.loads, (d.state / "oom.jsonl").read_text().splitlines())
                 if x["victim"] and x["victim"]["pid"] == p.pid)
     assert "hoard" in top_function(kill["profile"])
+
+
+def test_nobody_to_be_killed(daemon, unkillable):
+    """No process was: it is told, counted and kept as what it is."""
+    p = unkillable()
+    s = Server(daemon("", "--listen", "127.0.0.1:0"))
+    told = rf"OOM without a victim, cgroup {p.group.path} at its limit of 16\.00MB"
+    for _ in range(3):
+        p.refuse()
+    s.d.wait_for(told)
+    count = lambda name: int(float(re.search(rf"^{name}_total (\S+)", s.text("/metrics"), re.M)[1]))
+    wait_for(lambda: count("memwatch_oom_without_victim") >= 1)
+    marks = lambda: [m["text"] for m in json.loads(s.text("/api/machine"))["marks"]]
+    wait_for(lambda: "OOM without a victim" in marks())
+    assert not any("PID 0" in m for m in marks())
+    assert s.d.finish(signal.SIGTERM)[0] == 0
+    first, more = victimless(s.d.state / "oom.jsonl", p.group)
+    assert first["profile"] is more["profile"] is None and more["repeats"] >= 2
+    assert re.search(rf"OOM without a victim, {more['repeats']} more times, cgroup {p.group.path}", s.d.err)
+    assert "PID 0" not in s.d.err and re.search(r"[1-9]\d* OOMs without a victim", s.d.err)
+    assert ("oom", 0, None) in rows(s.d, "SELECT kind, pid, nullif(snapshot, 0) FROM event")
+    listed = memwatch("history", "--state-dir", s.d.state, "--events", check=0).stdout
+    assert re.search(told, listed) and " 0 (" not in listed
+
+
+@pytest.mark.skipif(VERSION != 2, reason="memory.high is of cgroup version 2")
+def test_held_up_at_memory_high(daemon, group, hog):
+    g = group()
+    (g.dir / "memory.high").write_text(str(8 * MIB))
+    s = Server(daemon("", "--listen", "127.0.0.1:0"))
+    p = subprocess.Popen([hog, "-m", "20480"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=g.join)
+    p.stdin.write(b"go\n")
+    p.stdin.flush()
+    s.d.wait_for(rf"held up: cgroup {g.path} at its memory\.high of 8\.00MB: \d+ times")
+    wait_for(lambda: f"held up at memory.high: {g.path}" in
+             [m["text"] for m in json.loads(s.text("/api/machine"))["marks"]])
+    assert re.search(r"^memwatch_memory_high_throttles_total [1-9]", s.text("/metrics"), re.M)
+    p.kill()
+    p.wait()
 
 
 def test_who_is_told_of_a_kill(daemon, leak, datagram, tmp_path):

@@ -129,6 +129,13 @@ def test_alerts_are_told_in_their_units(filled):
                     "oom-in is over: none, threshold 5m00s", "psi: 25.50%, threshold 20.00%"]
 
 
+def test_what_concerns_no_process(filled):
+    told = history(filled, "--events", check=0).stdout
+    assert re.search(r"#\d+ +held up: cgroup /slow at its memory\.high of 8\.00MB: 44 times in 6\.0s, its "
+                     r"tasks stalled for 249ms; 8\.00MB used\n", told)
+    assert re.search(r"#\d+ +OOM without a victim, cgroup /stuck at its limit\n", told)
+
+
 def test_an_event_and_the_heap_before_it(filled, tmp_path):
     assert re.search(r"#1 .*profile \d+", history(filled, "--events", check=0).stdout)
     p = history(filled, "--event", "1", check=0)

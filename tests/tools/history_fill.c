@@ -106,6 +106,20 @@ static void alerts(struct history *h, int64_t time_ms)
 	}
 }
 
+/* What concerns no process. */
+static void of_groups(struct history *h, int64_t time_ms)
+{
+	static const char slow[] =
+		"{\"schema\":\"memwatch.throttle/1\",\"time_unix_ms\":1,\"cgroup\":\"/slow\","
+		"\"high_bytes\":8388608,\"usage_bytes\":8388608,\"throttled\":44,\"limit_hits\":0,"
+		"\"span_ms\":6000,\"stall_us\":249000}\n";
+	static const char stuck[] = "{\"schema\":\"memwatch.oom/1\",\"victim\":null,\"repeats\":0,"
+				    "\"constraint\":\"memcg\",\"memcg\":{\"path\":\"/stuck\"}}\n";
+
+	check(history__event(h, "throttle", time_ms, 0, "/slow", slow, strlen(slow), 0), "event");
+	check(history__event(h, "oom", time_ms, 0, "", stuck, strlen(stuck), 0), "event");
+}
+
 int main(int argc, char **argv)
 {
 	static const int64_t machine[HISTORY_MACHINE_VALUES] = {8192 * MB, 4096 * MB, 0,
@@ -132,6 +146,7 @@ int main(int argc, char **argv)
 	}
 	kill_it(h, now - 30000, last);
 	alerts(h, now - 20000);
+	of_groups(h, now - 10000);
 	history__close(h);
 	return 0;
 }

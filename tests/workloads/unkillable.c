@@ -2,7 +2,7 @@
 /*
  * unkillable.c - runs its memory cgroup full with a file in a tmpfs, as one whom the kernel may not
  * kill: nobody could be killed then, and the write is refused. Usage: unkillable FILE
- * Says "ready"; for each line on stdin fills the file until a write is refused, empties it and says
+ * Says "ready", or "not permitted"; for each line on stdin fills the file until a write is refused, empties it and says
  * "refused". Nothing that it needs for that is allocated then: a page fault in a full group would
  * run for ever.
  */
@@ -19,7 +19,9 @@ int main(int argc, char **argv)
 	int file = open(argv[1], O_CREAT | O_RDWR | O_TRUNC, 0600);
 	char c;
 
-	if (score < 0 || write(score, "-1000", 5) != 5 || file < 0)
+	if (score < 0 || write(score, "-1000", 5) != 5)
+		return write(1, "not permitted\n", 14) != 14;
+	if (file < 0)
 		return 1;
 	memset(block, 1, sizeof(block));
 	if (mlockall(MCL_CURRENT))

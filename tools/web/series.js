@@ -160,7 +160,10 @@ function kill(app, e, open) {
 		['profile', e.kept ? h('a', { href: app.link({ view: 'flame', pid: v.pid, kept: e.kept, to: '', base_to: '', path: '', q: '' }) }, 'of that moment') : e.profile],
 	].filter(([, x]) => x != null && x !== '' && x !== '–');
 	const tasks = e.tasks || [];
-	return h('details', { open, class: 'card' }, h('summary', {}, h('b', { class: 'name' }, v.comm || '?'), ` (${v.pid ?? '?'}) killed ${e.time ? formatTime(Date.parse(e.time)) : 'at an unknown time'}`),
+	const at = e.time ? formatTime(Date.parse(e.time)) : 'at an unknown time';
+	const head = e.victim ? [h('b', { class: 'name' }, v.comm || '?'), ` (${v.pid ?? '?'}) killed ${at}`]
+		: [h('b', {}, 'nobody'), ` could be killed ${e.repeats ? `${counted(e.repeats, 'more time', 'more times')}, last ` : ''}${at}`];
+	return h('details', { open, class: 'card' }, h('summary', {}, head),
 		h('dl', {}, facts.map(([k, x]) => [h('dt', {}, k), h('dd', { class: 'name' }, x instanceof Node ? x : String(x))])),
 		tasks.length > 0 && table('tasks with the most memory then', [
 			{ label: 'pid', number: true, cell: (t) => String(t.pid) },
@@ -174,8 +177,10 @@ function kill(app, e, open) {
 const left = (n) => n > 0 && h('p', { class: 'dim' }, `${counted(n, 'older one', 'older ones')} not shown`);
 
 export function oom(app, list) {
+	const kills = list.filter((e) => e.victim).length;
+	const times = list.reduce((n, e) => n + (e.victim ? 0 : e.repeats || 1), 0);
 	app.host.replaceChildren(...[
-		list.length ? h('p', {}, counted(list.length, 'kill')) : empty('no OOM kill was recorded'),
+		list.length ? h('p', {}, `${counted(kills, 'kill')}${times ? `, ${counted(times, 'time', 'times')} nobody could be killed` : ''}`) : empty('no OOM kill was recorded'),
 		...list.slice(0, MAX_EVENTS).map((e, i) => kill(app, e, i < 10)), left(list.length - MAX_EVENTS),
 	].filter(Boolean));
 }
@@ -264,7 +269,7 @@ function machine(app, m) {
 		tile('available', formatBytes(c.available_bytes[n]), formatPercent(c.available_bytes[n], c.total_bytes[n])),
 		tile('swapped', formatBytes(c.swap_used_bytes[n])),
 		tile('memory pressure', percent(c.pressure_some[n]), 'of the last 10 s'),
-		tile('OOM kills and alerts', formatCount((m.marks || []).length), 'in this time')),
+		tile('events', formatCount((m.marks || []).length), 'kills, alerts, groups held up')),
 	h('div', { class: 'tools' }, spanChoice(app)));
 	if (n < 1) {
 		box.append(empty('one moment so far: a line needs two, the next comes with the next pass'));

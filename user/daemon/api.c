@@ -188,17 +188,29 @@ static void put_machine_now(const struct machine *m, struct machine_text *t)
 	put_machine(t, util__wall_ms(), v);
 }
 
+static void name_mark(struct textbuf *b, const struct history_event *e)
+{
+	bool is_oom = !strcmp(e->kind, "oom");
+	const char *comm = e->comm ? e->comm : "";
+
+	if (!strcmp(e->kind, "throttle"))
+		textbuf__format(b, "held up at memory.high: %s", comm);
+	else if (is_oom && !e->pid)
+		textbuf__str(b, "OOM without a victim");
+	else
+		textbuf__format(b, "%s: PID %u (%s)", is_oom ? "OOM kill" : "alert", e->pid, comm);
+}
+
 static int put_mark(void *arg, const struct history_event *e)
 {
-	struct textbuf *b = arg;
-	char text[96];
+	struct textbuf *b = arg, text = {0};
 
-	snprintf(text, sizeof(text), "%s: PID %u (%s)",
-		 strcmp(e->kind, "oom") ? "alert" : "OOM kill", e->pid, e->comm ? e->comm : "");
+	name_mark(&text, e);
 	textbuf__format(b, "%s{\"time_unix_ms\":%" PRId64 ",\"text\":", b->len ? "," : "",
 			e->time_unix_ms);
-	textbuf__json(b, text);
+	textbuf__json(b, text.text ? text.text : "");
 	textbuf__str(b, "}");
+	textbuf__free(&text);
 	return b->err;
 }
 

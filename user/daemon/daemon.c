@@ -23,6 +23,7 @@
 #include "daemon/statedir.h"
 #include "http/http.h"
 #include "oom/event.h"
+#include "oom/throttle.h"
 #include "probe/mm_probe.h"
 #include "run/loop.h"
 #include "sys/box.h"
@@ -230,6 +231,13 @@ static void on_kill(void *arg, const struct oom_event *e, const char *json, size
 
 	keeper__event(d->keeper, "oom", e->time_unix_ms, e->victim.pid, e->victim.comm, json, len,
 		      keep_moment(d, p, "OOM kill"));
+}
+
+static void on_throttle(void *arg, const struct throttle_event *e, const char *json, size_t len)
+{
+	struct daemon *d = arg;
+
+	keeper__event(d->keeper, "throttle", e->time_unix_ms, 0, e->path, json, len, 0);
 }
 
 static void on_alert(void *arg, const char *json, size_t len)
@@ -529,6 +537,7 @@ static int set_up(struct daemon *d)
 					.delivery = d->delivery,
 					.killed = on_kill,
 					.alarmed = on_alert,
+					.throttled = on_throttle,
 					.stranger = profile_stranger,
 					.arg = d};
 
@@ -581,8 +590,10 @@ static void close_books(struct daemon *d)
 	delivery__close_books(d->delivery);
 	log_info("done: %" PRIu64 " processes profiled, %" PRIu64 " let go for their cost, %" PRIu64
 		 " could not be attached to, %" PRIu64 " had no room; %" PRIu64
-		 " OOM kills, %" PRIu64 " alerts; %" PRIu64 " events lost",
-		 s.attached, s.over_budget, s.failed, s.refused, e.kills, e.alerts, s.events_lost);
+		 " OOM kills, %" PRIu64 " OOMs without a victim, %" PRIu64 " alerts; %" PRIu64
+		 " events lost",
+		 s.attached, s.over_budget, s.failed, s.refused, e.kills, e.victimless, e.alerts,
+		 s.events_lost);
 }
 
 static void free_daemon(struct daemon *d)

@@ -95,32 +95,72 @@ static void write_line(struct events *e)
 	int err = jsonlog__write(e->log, e->line.text, e->line.len);
 
 	if (err && !e->log_failed)
-		log_error("failed to write '%s/oom.jsonl': %s; kills wait in memory",
+		log_error("failed to write '%s/oom.jsonl': %s; events wait in memory",
 			  e->o.config->state_dir, outfile__strerror(err));
 	e->log_failed = err != 0;
 }
 
-static void on_kill(void *arg, struct oom_event *k)
+static void save_victim(struct events *e, const struct deep_process *d, struct oom_event *k)
 {
-	struct events *e = arg;
-	const struct deep_process *d = find_victim(e, &k->victim);
 	char base[OOM_PATH - 16];
 
-	memcpy(k->boot_id, e->boot_id, sizeof(k->boot_id));
-	e->stats.kills++;
 	snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, e->dir, k->victim.pid,
 		 k->time_unix_ms);
 	save_of(e, d, k->victim.pid, true, base, k->profile, sizeof(k->profile));
+}
+
+static void say_kill(const struct oom_event *k)
+{
+	struct textbuf b = {0};
+
+	if (!k->no_victim)
+		log_warn("PID %u (%s) was killed: out of memory%s%s%s%s", k->victim.pid,
+			 k->victim.comm, k->memcg[0] ? ", limit of cgroup " : "", k->memcg,
+			 k->profile[0] ? "; its profile is in " : "", k->profile);
+	else if (!render__summary(&b, k))
+		log_warn("%s", b.text);
+	textbuf__free(&b);
+}
+
+/* Or nobody could be killed. */
+static void on_kill(void *arg, struct oom_event *k)
+{
+	struct events *e = arg;
+	const struct deep_process *d = k->no_victim ? NULL : find_victim(e, &k->victim);
+
+	memcpy(k->boot_id, e->boot_id, sizeof(k->boot_id));
+	if (k->no_victim) {
+		e->stats.victimless += k->repeats ? k->repeats : 1;
+	} else {
+		e->stats.kills++;
+		save_victim(e, d, k);
+	}
 	textbuf__reset(&e->line);
 	if (render__json(&e->line, k))
 		return;
 	write_line(e);
 	delivery__kill(e->o.delivery, k, e->line.text, e->line.len);
-	log_warn("PID %u (%s) was killed: out of memory%s%s%s%s", k->victim.pid, k->victim.comm,
-		 k->memcg[0] ? ", limit of cgroup " : "", k->memcg,
-		 k->profile[0] ? "; its profile is in " : "", k->profile);
+	say_kill(k);
 	if (e->o.killed)
 		e->o.killed(e->o.arg, k, e->line.text, e->line.len, d);
+}
+
+static void on_throttle(void *arg, const struct throttle_event *t)
+{
+	struct events *e = arg;
+	struct textbuf b = {0};
+
+	e->stats.throttles += t->high_cnt;
+	textbuf__reset(&e->line);
+	if (throttle__json(&e->line, t))
+		return;
+	write_line(e);
+	delivery__throttle(e->o.delivery, t, e->line.text, e->line.len);
+	if (!throttle__summary(&b, t))
+		log_warn("%s", b.text);
+	textbuf__free(&b);
+	if (e->o.throttled)
+		e->o.throttled(e->o.arg, t, e->line.text, e->line.len);
 }
 
 /* --- life --- */
@@ -159,7 +199,7 @@ static int new_sections(struct events *e, const struct config *c, struct event_s
 
 static void watch_kills(struct events *e)
 {
-	struct watch_options o = {.from_seq = OOM_UNKNOWN};
+	struct watch_options o = {.from_seq = OOM_UNKNOWN, .throttle_fn = on_throttle};
 	int probe_err = 0, kmsg_err = 0;
 	int err = oom_watch__new(&o, on_kill, e, &e->watch, &probe_err, &kmsg_err);
 

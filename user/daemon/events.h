@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * events.h - OOM kills and alerts of the daemon: written to DIR/oom.jsonl, with the profile of the
- * process where it is profiled, and handed on.
+ * events.h - OOM kills, groups held up at memory.high and alerts of the daemon: written to
+ * DIR/oom.jsonl, with the profile of the process where it is profiled, and handed on.
  */
 #ifndef DAEMON_EVENTS_H
 #define DAEMON_EVENTS_H
@@ -17,17 +17,19 @@ struct events;
 struct loop;
 struct oom_event;
 struct profile;
+struct throttle_event;
 
 struct events_opts {
 	const struct config *config; /* borrowed until events__reload */
 	struct deep *deep;
 	struct loop *loop;
 	struct delivery *delivery; /* who is told of kills; borrowed */
-	/* What happened, one JSON object each; p: NULL, or the process as it is profiled. May be
-	 * NULL. */
+	/* What happened, one JSON object each; p: NULL, or the process as it is profiled. A kill
+	 * may be an OOM without a victim. May be NULL. */
 	void (*killed)(void *arg, const struct oom_event *e, const char *json, size_t len,
 		       const struct deep_process *p);
 	void (*alarmed)(void *arg, const char *json, size_t len);
+	void (*throttled)(void *arg, const struct throttle_event *e, const char *json, size_t len);
 	/* What is known of a process that is not profiled: 0 and its profile, or -errno. May be
 	 * NULL. */
 	int (*stranger)(void *arg, uint32_t pid, bool was_killed, struct profile **ret);
@@ -51,6 +53,7 @@ void events__finish(struct events *e);
 
 struct events_stats {
 	uint64_t kills, alerts, left_out; /* left_out: processes that an alert has no room for */
+	uint64_t victimless, throttles;	  /* OOMs without a victim; times held up at memory.high */
 	size_t waiting;			  /* lines that a full disk refused */
 	uint64_t lost;
 };

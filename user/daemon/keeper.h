@@ -31,7 +31,7 @@ void keeper__pass(struct keeper *k, const struct table *t, struct roster *r,
 int64_t keeper__profile(struct keeper *k, const struct deep_process *p,
 			const struct profile *profile, const char *why);
 void keeper__end(struct keeper *k, const struct deep_process *p);
-/* kind: "oom", "alert". */
+/* kind: as history__event has it. */
 void keeper__event(struct keeper *k, const char *kind, int64_t time_unix_ms, uint32_t pid,
 		   const char *comm, const char *json, size_t len, int64_t profile);
 

@@ -502,6 +502,12 @@ static void put_events(struct openmetrics *m, const struct scrape_sources *from)
 	deep__stats(from->deep, &d);
 	openmetrics__counter(m, "memwatch_oom_kills", NULL, "OOM kills seen since the start.");
 	openmetrics__sample(m, (double)e.kills, NULL, 0);
+	openmetrics__counter(m, "memwatch_oom_without_victim", NULL,
+			     "Times that memory ran out and nobody could be killed.");
+	openmetrics__sample(m, (double)e.victimless, NULL, 0);
+	openmetrics__counter(m, "memwatch_memory_high_throttles", NULL,
+			     "Times that cgroups were held up at their memory.high, as told.");
+	openmetrics__sample(m, (double)e.throttles, NULL, 0);
 	openmetrics__counter(m, "memwatch_alerts", NULL,
 			     "Alerts told since the start, those that are over too.");
 	openmetrics__sample(m, (double)e.alerts, NULL, 0);

@@ -84,8 +84,9 @@ int history__profile(struct history *h, const struct history_row *process, const
 /* The process has ended or is not profiled any more: its recording is complete. */
 void history__profile_end(struct history *h, uint32_t pid, uint64_t start_ns);
 
-/* An OOM kill ("oom") or an alert ("alert") as its line of JSON. profile: an id as above, 0: none.
- */
+/* An OOM kill ("oom"; without a victim its pid is 0), an alert ("alert"), or a group held up at
+ * memory.high ("throttle"; pid 0, comm is its path) as its line of JSON. profile: an id as above,
+ * 0: none. */
 int history__event(struct history *h, const char *kind, int64_t time_unix_ms, uint32_t pid,
 		   const char *comm, const char *json, size_t len, int64_t profile);
 

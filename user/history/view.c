@@ -14,6 +14,7 @@
 #include "history/judged.h"
 #include "oom/oom_record.h"
 #include "oom/render.h"
+#include "oom/throttle.h"
 
 #define JUDGED 3
 #define JUDGED_STACKS 5
@@ -252,6 +253,18 @@ static void oom_summary(FILE *f, const char *json)
 	free(e);
 }
 
+static void throttle_summary(FILE *f, const char *json)
+{
+	struct throttle_event e;
+	struct textbuf b = {0};
+
+	if (!throttle__parse(json, strlen(json), &e) && !throttle__summary(&b, &e))
+		fputs(b.text, f);
+	else
+		fputs("a group was held up", f);
+	textbuf__free(&b);
+}
+
 /* A value in the unit of an alert's record, as people write it. */
 static void put_measure(FILE *f, const json_t *number, const char *unit)
 {
@@ -320,6 +333,8 @@ static int list_event(void *arg, const struct history_event *e)
 	fprintf(f, "%s  #%-5" PRId64 " ", when__local(when, sizeof(when), e->time_unix_ms), e->id);
 	if (!strcmp(e->kind, "oom")) {
 		oom_summary(f, e->json);
+	} else if (!strcmp(e->kind, "throttle")) {
+		throttle_summary(f, e->json);
 	} else {
 		fprintf(f, "%u (", e->pid);
 		emit__plain(f, e->comm ? e->comm : "");
@@ -343,7 +358,7 @@ static int events(const struct history_view *v)
 	if (v->json)
 		fputs("]", v->f);
 	else if (!l.n && !err)
-		fputs("no OOM kills, no alerts\n", v->f);
+		fputs("no OOM kills, no alerts, no group held up\n", v->f);
 	return err;
 }
 
