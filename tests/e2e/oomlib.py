@@ -217,43 +217,11 @@ def leak(group, hog):
         p.stdout.close()
 
 
-@pytest.fixture
-def unkillable(group, tmpfs):
-    """unkillable(): one whom the kernel may not kill, in a group of its own; refuse() has it run that
-    full once."""
-    running = []
-
-    def start():
-        g = group(16 * MIB)
-        p = subprocess.Popen([build("unkillable.c"), tmpfs("full", "64m", lazily=True) / "file"],
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=g.join)
-        running.append(p)
-        if (said := p.stdout.readline()) == "not permitted\n":
-            pytest.skip("an oom_score_adj of -1000 takes CAP_SYS_RESOURCE")
-        assert said == "ready\n"
-        p.group = g
-
-        def refuse():
-            p.stdin.write("\n")
-            p.stdin.flush()
-            assert p.stdout.readline() == "refused\n"
-
-        p.refuse = refuse
-        return p
-
-    yield start
-    for p in running:
-        p.kill()
-        p.wait()
-        p.stdin.close()
-        p.stdout.close()
-
-
-def victimless(path, g):
+def victimless(path, group):
     """What was logged of a group in which nobody could be killed."""
     lines = Path(path).read_text().splitlines() if Path(path).exists() else []
     return [e for e in map(json.loads, lines) if e["schema"] == "memwatch.oom/1"
-            and e["victim"] is None and e["memcg"] and e["memcg"]["path"] == g.path]
+            and e["victim"] is None and e["memcg"] and e["memcg"]["path"] == group]
 
 
 def top_function(profile):

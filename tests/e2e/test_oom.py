@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from conftest import BIN, build, memwatch, wait_for
+from kmsglib import kmsg, stuck  # noqa: F401 (fixtures)
 from oomlib import (MIB, check, event_of, events, group, hog, kernel_kills, kill_in,
-                    let_the_kernel_talk, log, unkillable, victimless, victims,
+                    let_the_kernel_talk, log, victimless, victims,
                     needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
 
 
@@ -210,30 +211,41 @@ def test_restart_loses_nothing(group, hog, log, attach):
     assert [e["victim"]["pid"] for e in events(log)[log.seen:]] == [first, missed, last]
 
 
-def test_restart_without_a_victim(unkillable, log, attach):
+def test_restart_without_a_victim(stuck, log, attach, tmp_path):
     """What was told once with a count is not told again by who goes on where the log ends."""
-    p = unkillable()
-    mw = attach("oom", "--log", log, "--on-kill", "/bin/true")
+    told = tmp_path / "told"
+    tell = tmp_path / "tell"
+    tell.write_text(f"#!/bin/sh\nenv | grep ^MEMWATCH_KILL_PID >> {told}\n")
+    tell.chmod(0o755)
+    mw = attach("oom", "--log", log, "--on-kill", str(tell), wrap=stuck.wrap)
     for _ in range(3):
-        p.refuse()
-    wait_for(lambda: victimless(log, p.group))
+        stuck.refuse()
+    wait_for(lambda: victimless(log, stuck.path))
+    wait_for(told.exists)
     mw.finish()
-    first, count = told = victimless(log, p.group)
-    assert first["repeats"] == 0 and count["repeats"] >= 2
+    first, count = before = victimless(log, stuck.path)
+    assert (first["repeats"], count["repeats"]) == (0, 2)
     assert first["kmsg_seq"] < count["kmsg_first_seq"] < count["kmsg_seq"]
     assert first["time_unix_ms"] <= count["time_unix_ms"]
     assert "OOM without a victim: nobody could be killed" in mw.out
-    assert f"OOM without a victim: {count['repeats']} more times" in mw.out
-    memwatch("oom", "--log", log, "-q", "-d", "10ms", check=0)
-    assert victimless(log, p.group) == told
-    listed = memwatch("oom", "--list", "--json", "--log", log, check=0).stdout
-    assert len([x for x in map(json.loads, listed.splitlines()) if x["schema"] == "memwatch.oom/1"
-                and not x["victim"] and x["memcg"] and x["memcg"]["path"] == p.group.path]) == 2
+    assert "OOM without a victim: 2 more times" in mw.out
+    assert set(told.read_text().split()) == {"MEMWATCH_KILL_PID=0"}
+
+    def again(*args):
+        return attach("oom", "--log", log, *args, ready=False, wrap=stuck.wrap).finish(None)
+
+    assert again("-q", "-d", "10ms")[0] == 0
+    assert victimless(log, stuck.path) == before
+    status, out, err = again("--list", "--json")
+    assert status == 0 and [e for e in map(json.loads, out.splitlines()) if e in before] == before
+    assert len([x for x in out.splitlines() if stuck.path in x]) == 2
+    assert re.search(r"\d+ kills? and [3-9]\d* OOMs without a victim\n", err)
     # and what comes after a restart is told
-    mw = attach("oom", "--log", log)
-    p.refuse()
-    wait_for(lambda: len(victimless(log, p.group)) > 2)
+    mw = attach("oom", "--log", log, wrap=stuck.wrap)
+    stuck.refuse()
+    wait_for(lambda: len(victimless(log, stuck.path)) > 2)
     mw.finish()
+    assert len(victimless(log, stuck.path)) == 3
 
 
 def test_what_the_probe_alone_told_is_known(group, hog, log, attach):

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, ROOT as REPO, build, memwatch, wait_for
+from kmsglib import kmsg, stuck  # noqa: F401 (fixtures)
 from oomlib import (MIB, VERSION, check, datagram, event_of, events, group, hog, kill_in,
-                    log, unit_file, unkillable, victims, needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
+                    log, unit_file, victims, needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
 
 
 def test_service_and_journal(group, hog, log, attach, datagram, tmp_path):
@@ -89,33 +90,25 @@ def test_constraint_that_is_not_known(log, attach, datagram):
     subprocess.run([build("as_comm.c"), "earlyoom", str(p.pid)], check=True)
     assert p.wait(180) == -9
     assert event_of(log, p.pid)["constraint"] is None
-    while True:
-        message = journal.recv(1 << 20).decode()
-        if f"\nMEMWATCH_VICTIM_PID={p.pid}\n" in message:
-            break
+    while f"\nMEMWATCH_VICTIM_PID={p.pid}\n" not in (message := journal.recv(1 << 20).decode()):
+        pass
     assert "\nMEMWATCH_CONSTRAINT=unknown\n" in message
-    while True:
-        line = syslog.recv(65536).decode()
-        if f" victim_pid={p.pid} " in line:
-            break
+    while f" victim_pid={p.pid} " not in (line := syslog.recv(65536).decode()):
+        pass
     assert " constraint=unknown " in line
 
 
-def test_nobody_to_be_killed_in_the_journal(unkillable, log, attach, datagram):
+def test_nobody_to_be_killed_in_the_journal(stuck, log, attach, datagram):
     journal, syslog = datagram("/run/systemd/journal/socket"), datagram("/dev/log")
-    p = unkillable()
-    attach("oom", "--log", log, "--journal", "--syslog")
-    p.refuse()
-    while True:
-        message = journal.recv(1 << 20).decode()
-        if f"\nMEMWATCH_MEMCG={p.group.path}\n" in message:
-            break
-    assert message.startswith(f"MESSAGE=OOM without a victim, cgroup {p.group.path} at its limit of 16.00MB\n")
+    attach("oom", "--log", log, "--journal", "--syslog", wrap=stuck.wrap)
+    stuck.refuse()
+    while f"\nMEMWATCH_MEMCG={stuck.path}\n" not in (message := journal.recv(1 << 20).decode()):
+        pass
+    assert message.startswith(f"MESSAGE=OOM without a victim, cgroup {stuck.path} at its limit of 16.00MB\n")
     assert "\nMEMWATCH_VICTIM_PID=\n" in message and "\nMEMWATCH_CONSTRAINT=memcg\n" in message
     assert "\nSYSLOG_IDENTIFIER=memwatch\n" in message
-    event = json.loads(message.partition("\nMEMWATCH_EVENT=")[2])
-    assert event["victim"] is None
-    while f"cgroup {p.group.path} at its limit" not in (line := syslog.recv(65536).decode()):
+    assert json.loads(message.partition("\nMEMWATCH_EVENT=")[2])["victim"] is None
+    while f"cgroup {stuck.path} at its limit" not in (line := syslog.recv(65536).decode()):
         pass
     assert " victim_pid= " in line
 
