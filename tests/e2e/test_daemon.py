@@ -238,6 +238,32 @@ def test_what_comes_and_goes_is_given_back(daemon, named, tmp_path):
     assert d.finish(signal.SIGTERM)[0] == 0
 
 
+def test_many_files_leave_nothing(daemon, named, tmp_path):
+    """As on a machine that builds software: each process runs a file that was not there before."""
+    known, name = build("known.c", flags=["-O1"]), f"of{os.getpid()}x"
+    d = daemon(f"go = no\nsample-bytes = 64K\n[faults]\nenabled = no\n[profile p]\ncomm = ^{name}\n")
+    most = []
+    for n in range(8):
+        files = [tmp_path / f"{name}{n * 32 + i}" for i in range(32)]
+        for f in files:
+            shutil.copy(known, f)
+        ts = [named(f.name) for f in files]
+        for t in ts:
+            attached(d, t.pid)
+            t.say()
+            t.expect("done")
+        for t in ts:
+            t.stop()
+        for f in files:
+            f.unlink()
+        for t in ts:  # its profile, with names, is kept by then
+            d.wait_for(rf"let go of PID {t.pid} ")
+        most.append(held(d))
+    # Files are closed when half of what is known of processes is waste: some batches are there together.
+    assert max(most[4:]) <= max(most[:4]) + 16, most
+    assert d.finish(signal.SIGTERM)[0] == 0
+
+
 def test_churn_leaves_nothing(daemon, tmp_path):
     """200 processes a second, all chosen by a rule and watched by an alert: what is held does not grow."""
     name = f"churns{os.getpid()}"

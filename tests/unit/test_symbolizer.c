@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,6 +151,130 @@ static void small_budget(void **state)
 	symbolizer__free(s);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+static uint64_t descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	uint64_t n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* A name in a copy of this program, which is registered, and closed here. */
+static struct symbolizer_module *name_a_copy(struct symbolizer *s, const char *path, uint64_t off)
+{
+	struct symbolizer_module *m = NULL;
+	struct symbolizer_frame f[1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(symbolizer__module(s, fd, "/copy", "/proc/self/root", NULL, &m), 0);
+	assert_int_equal(symbolizer__lookup(s, m, off, f, 1), 1);
+	assert_string_equal(f[0].name, "test_symbolizer_here");
+	close(fd);
+	return m;
+}
+
+static void copy_to(const char *path, int fd)
+{
+	int to = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0700);
+	struct stat st;
+	off_t at = 0;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	while (at < st.st_size)
+		assert_true(sendfile(to, fd, &at, st.st_size - at) > 0);
+	close(to);
+}
+
+/* Hundreds of files, each there for a while: nothing of them is held that is not bounded, the names
+ * of one that comes again are right, and those of the last need not be read again. */
+static void many_files(void **state)
+{
+	const struct symbolizer_opts opts = {.no_lines = true};
+	char dir[] = "/tmp/memwatch-symbols-XXXXXX", path[64], kept[64];
+	struct symbolizer_stats warm = {0}, st;
+	struct symbolizer *s = NULL;
+	int fd = own_fd(), kept_fd;
+	uint64_t off = own_off(fd), fds;
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(symbolizer__new(&opts, &s), 0);
+	snprintf(kept, sizeof(kept), "%s/kept", dir);
+	copy_to(kept, fd);
+	name_a_copy(s, kept, off);
+	kept_fd = open(kept, O_RDONLY | O_CLOEXEC);
+	fds = descriptors();
+	for (int i = 0; i < 150; i++) {
+		snprintf(path, sizeof(path), "%s/%d", dir, i);
+		copy_to(path, fd);
+		name_a_copy(s, path, off);
+		unlink(path);
+		symbolizer__keep(s, &kept_fd, 1);
+		symbolizer__stats(s, &st);
+		if (i == 80)
+			warm = st;
+	}
+	assert_int_equal(st.descriptors, 2); /* the file's, and its root's */
+	assert_true(descriptors() <= fds);
+	assert_int_equal(st.files, warm.files);
+	assert_true(st.bytes <= warm.bytes + 4096);
+	/* what is held open stays as it is; then it is let go, and comes again */
+	for (int round = 0; round < 2; round++) {
+		name_a_copy(s, kept, off);
+		symbolizer__keep(s, &kept_fd, 0);
+		symbolizer__stats(s, &st);
+		assert_int_equal(st.descriptors, 0);
+	}
+	assert_true(descriptors() < fds);
+	symbolizer__free(s);
+	close(kept_fd);
+	unlink(kept);
+	rmdir(dir);
+	close(fd);
+}
+
+/* Another file by the number, size and time of one that is gone has names of its own. */
+static void a_number_used_again(void **state)
+{
+	struct symbolizer_module *m = NULL;
+	struct symbolizer *s = NULL;
+	struct symbolizer_frame f[1];
+	int fd = own_fd(), copy = memfd_create("first", MFD_CLOEXEC);
+	uint64_t off = own_off(fd);
+	struct timespec times[2];
+	struct stat st;
+	char *image, *at;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	image = malloc(st.st_size);
+	assert_int_equal(pread(fd, image, st.st_size, 0), st.st_size);
+	assert_int_equal(pwrite(copy, image, st.st_size, 0), st.st_size);
+	assert_int_equal(fstat(copy, &st), 0);
+	assert_int_equal(symbolizer__new(NULL, &s), 0);
+	assert_int_equal(symbolizer__module(s, copy, "/first", NULL, NULL, &m), 0);
+	assert_int_equal(symbolizer__lookup(s, m, off, f, 1), 1);
+	assert_string_equal(f[0].name, "test_symbolizer_here");
+	symbolizer__keep(s, NULL, 0);
+	for (at = image; (at = memmem(at, image + st.st_size - at, "test_symbolizer_here", 20));
+	     at++)
+		memcpy(at, "second", 6);
+	assert_int_equal(pwrite(copy, image, st.st_size, 0), st.st_size);
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	assert_int_equal(futimens(copy, times), 0);
+	assert_int_equal(symbolizer__module(s, copy, "/second", NULL, NULL, &m), 0);
+	assert_int_equal(symbolizer__lookup(s, m, off, f, 1), 1);
+	assert_string_equal(f[0].name, "secondymbolizer_here");
+	symbolizer__free(s);
+	free(image);
+	close(copy);
+	close(fd);
 }
 
 static void names_of(void *arg, size_t i, const struct symclient_frame *f, int n, int err)
@@ -527,6 +652,8 @@ int main(void)
 		cmocka_unit_test(own_function),
 		cmocka_unit_test(names_only),
 		cmocka_unit_test(small_budget),
+		cmocka_unit_test(many_files),
+		cmocka_unit_test(a_number_used_again),
 		cmocka_unit_test(helper_is_confined),
 		cmocka_unit_test(helper_dies),
 		cmocka_unit_test(damaged_dwarf),

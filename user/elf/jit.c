@@ -9,6 +9,7 @@
  * after the latter.
  */
 #include "elf/jitserve.h"
+#include "elf/strpool.h"
 #include "elf/symbolizer_priv.h"
 #include "elf/symclient.h"
 
@@ -30,6 +31,7 @@
 #define RECHECK_NS 200000000ULL /* files that grow are looked at again at most this often */
 #define MAX_VDSO_BYTES (1u << 20)
 #define MAX_ANSWERS (1u << 18)
+#define MAX_NAME_BYTES (16u << 20)
 
 struct answer {
 	uint64_t pc;
@@ -41,6 +43,7 @@ struct answers { /* that a helper gave, so that it is asked once */
 	struct hash_index index;
 	struct answer *a;
 	size_t cap;
+	struct strpool *names;
 };
 
 struct symbolizer_jit {
@@ -112,7 +115,24 @@ static void forget(struct answers *a)
 {
 	hash_index__fini(&a->index);
 	free(a->a);
+	strpool__free(a->names);
 	memset(a, 0, sizeof(*a));
+}
+
+static size_t bytes_of(const struct answers *a)
+{
+	return hash_index__bytes(&a->index) + a->cap * sizeof(*a->a) +
+	       (a->names ? strpool__bytes(a->names) : 0);
+}
+
+size_t symbolizer_jit__bytes(const struct symbolizer_jit *j)
+{
+	size_t n = 0;
+
+	for (; j; j = j->next)
+		n += sizeof(*j) + (j->vdso ? j->vdso_len : 0) + bytes_of(&j->answers) +
+		     bytes_of(&j->vdso_answers);
+	return n;
 }
 
 /* Copies the vDSO out of the process; it is an ELF image like any other. */
@@ -297,30 +317,29 @@ static void refresh(struct symbolizer_jit *j)
 }
 
 struct asked {
-	struct symbolizer_jit *j;
+	struct strpool *names;
 	struct answer *to;
 };
 
 static void on_answer(void *arg, size_t i, const struct symclient_frame *f, int n, int err)
 {
 	struct asked *q = arg;
-	struct symbolizer *s = q->j->s;
 	struct symbolizer_frame *out = &q->to->frame;
 
 	if (n != 1)
 		return;
-	out->system_name = symbolizer__intern(s, f->text[SYM_SYSTEM]);
-	out->name = symbolizer__intern(s, f->text[SYM_NAME]);
+	out->system_name = strpool__add(q->names, f->text[SYM_SYSTEM]);
+	out->name = strpool__add(q->names, f->text[SYM_NAME]);
 	if (!out->name)
 		out->name = out->system_name;
-	out->file = symbolizer__intern(s, f->text[SYM_FILE]);
+	out->file = strpool__add(q->names, f->text[SYM_FILE]);
 	out->line = f->line;
 	q->to->known = out->name != NULL;
 }
 
 static int ask_jit(struct symbolizer_jit *j, struct answer *to)
 {
-	struct asked q = {j, to};
+	struct asked q = {j->answers.names, to};
 	struct box_answer a;
 	int err;
 
@@ -349,7 +368,7 @@ static int ask_vdso(struct symbolizer_jit *j, struct answer *to)
 	cleanup_fd int fd = -1;
 	struct symclient_file f = {-1, -1, ""};
 	uint64_t off = to->pc - j->vdso_start;
-	struct asked q = {j, to};
+	struct asked q = {j->vdso_answers.names, to};
 	int err = 0;
 
 	if (!j->vdso || j->vdso_failed)
@@ -382,11 +401,18 @@ static const struct answer *remembered(struct answers *a, uint64_t pc)
 
 static void remember(struct answers *a, const struct answer *new)
 {
-	if (a->index.n >= MAX_ANSWERS || array_reserve(a->a, a->cap, a->index.n + 1) ||
-	    hash_index__reserve(&a->index))
+	if (array_reserve(a->a, a->cap, a->index.n + 1) || hash_index__reserve(&a->index))
 		return;
 	a->a[a->index.n] = *new;
 	hash_index__add(&a->index, keyhash__word(new->pc));
+}
+
+/* Room for one answer more; where there is none, all are asked for again. 0 or -ENOMEM. */
+static int make_room(struct answers *a)
+{
+	if (a->index.n >= MAX_ANSWERS || (a->names && strpool__refused(a->names)))
+		forget(a);
+	return a->names ? 0 : strpool__new(MAX_NAME_BYTES, &a->names);
 }
 
 int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symbolizer_frame *frames,
@@ -402,6 +428,8 @@ int symbolizer_jit__lookup(struct symbolizer_jit *j, uint64_t pc, struct symboli
 	if (!in_vdso)
 		refresh(j);
 	a = remembered(all, pc);
+	if (!a && make_room(all))
+		return 0;
 	if (!a) {
 		if (!(in_vdso ? ask_vdso(j, &own) : ask_jit(j, &own)))
 			remember(all, &own);

@@ -21,6 +21,7 @@
 #define DEFAULT_BUDGET (256ULL << 20)
 #define MAX_CACHED (1u << 20) /* answers of one module */
 #define MAX_HELPERS 24	      /* at once; beyond, the one unused for longest ends */
+#define MAX_AT_REST 64	      /* files that nobody has mapped, and whose names are kept */
 
 struct cached_frame {
 	uint64_t off;
@@ -30,10 +31,11 @@ struct cached_frame {
 struct symbolizer_module {
 	struct symbolizer_module *next;
 	char *path;
-	int fd;
+	int fd;	    /* -1: at rest (symbolizer__keep) */
 	int rootfd; /* -1: ours */
 	struct box_target whose;
 	struct stat st;
+	bool wanted; /* by symbolizer__keep */
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	char note[DEBUGFILE_NOTE];
 	bool foreign;	  /* others may write it */
@@ -50,13 +52,13 @@ struct symbolizer_module {
 	size_t cached_cap;
 	struct symbolizer_frame *frames;
 	size_t nframes, frames_cap;
+	struct strpool *names; /* of frames */
 	size_t bytes, helper_bytes;
 	uint64_t used_at;
 };
 
 struct symbolizer {
 	struct symbolizer_opts opts;
-	struct strpool *pool;
 	struct symbolizer_module *modules;
 	struct symbolizer_jit *jits;
 	uint64_t clock;
@@ -68,7 +70,6 @@ struct symbolizer {
 int symbolizer__new(const struct symbolizer_opts *opts, struct symbolizer **ret)
 {
 	struct symbolizer *s = calloc(1, sizeof(*s));
-	int err;
 
 	if (!s)
 		return -ENOMEM;
@@ -76,14 +77,9 @@ int symbolizer__new(const struct symbolizer_opts *opts, struct symbolizer **ret)
 		s->opts = *opts;
 	if (!s->opts.budget_bytes)
 		s->opts.budget_bytes = DEFAULT_BUDGET;
-	err = strpool__new(s->opts.budget_bytes / 2, &s->pool);
-	if (!err)
-		box__start(); /* said there if not; then there are no names */
-	if (err)
-		symbolizer__free(s);
-	else
-		*ret = s;
-	return err;
+	box__start(); /* said there if not; then there are no names */
+	*ret = s;
+	return 0;
 }
 
 static void stop_helper(struct symbolizer *s, struct symbolizer_module *m)
@@ -100,17 +96,26 @@ static void unload(struct symbolizer *s, struct symbolizer_module *m)
 	hash_index__fini(&m->by_off);
 	free(m->cached);
 	free(m->frames);
+	strpool__free(m->names);
 	m->cached = NULL;
 	m->frames = NULL;
+	m->names = NULL;
 	m->cached_cap = m->nframes = m->frames_cap = 0;
 	s->bytes -= m->bytes;
 	m->bytes = 0;
 }
 
-static void free_module(struct symbolizer_module *m)
+static void close_file(struct symbolizer_module *m)
 {
 	util__close_fd(&m->fd);
 	util__close_fd(&m->rootfd);
+	m->fd = m->rootfd = -1;
+}
+
+static void free_module(struct symbolizer *s, struct symbolizer_module *m)
+{
+	unload(s, m);
+	close_file(m);
 	free(m->path);
 	free(m);
 }
@@ -135,22 +140,11 @@ void symbolizer__free(struct symbolizer *s)
 		struct symbolizer_module *m = s->modules;
 
 		s->modules = m->next;
-		unload(s, m);
-		free_module(m);
+		free_module(s, m);
 	}
 	while (s->jits)
 		symbolizer_jit__free(s->jits);
-	strpool__free(s->pool);
 	free(s);
-}
-
-const char *symbolizer__intern(struct symbolizer *s, const char *text)
-{
-	const char *p = strpool__add(s->pool, text);
-
-	if (text && !p)
-		s->stats.names_dropped++;
-	return p;
 }
 
 struct symbolizer_jit **symbolizer__jits(struct symbolizer *s)
@@ -158,16 +152,56 @@ struct symbolizer_jit **symbolizer__jits(struct symbolizer *s)
 	return &s->jits;
 }
 
-/* The very file, unchanged: what a file says of itself (a build-id) anybody can copy. */
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/*
+ * The very file, unchanged: what a file says of itself (a build-id) anybody can copy. The number of
+ * one that is not held open may be another's by now, whose size and time its owner has chosen; when
+ * it was changed last he cannot.
+ */
 static struct symbolizer_module *find_module(struct symbolizer *s, const struct stat *st)
 {
 	for (struct symbolizer_module *m = s->modules; m; m = m->next) {
 		if (m->st.st_dev == st->st_dev && m->st.st_ino == st->st_ino &&
-		    m->st.st_size == st->st_size && m->st.st_mtim.tv_sec == st->st_mtim.tv_sec &&
-		    m->st.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
+		    m->st.st_size == st->st_size && same_time(m->st.st_mtim, st->st_mtim) &&
+		    (m->fd >= 0 || same_time(m->st.st_ctim, st->st_ctim)))
 			return m;
 	}
 	return NULL;
+}
+
+static int open_file(struct symbolizer_module *m, int fd, const char *root,
+		     const struct box_target *whose)
+{
+	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (m->fd < 0)
+		return -errno;
+	m->whose = whose ? *whose : (struct box_target){0};
+	m->foreign = box__foreign(m->fd);
+	m->rootfd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	return 0;
+}
+
+static struct symbolizer_module *add_module(struct symbolizer *s, const struct stat *st,
+					    const char *path)
+{
+	struct symbolizer_module *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->fd = m->rootfd = -1;
+	m->st = *st;
+	m->path = strdup(path ? path : "");
+	if (!m->path) {
+		free(m);
+		return NULL;
+	}
+	m->next = s->modules;
+	s->modules = m;
+	return m;
 }
 
 int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
@@ -175,35 +209,73 @@ int symbolizer__module(struct symbolizer *s, int fd, const char *path, const cha
 {
 	struct symbolizer_module *m;
 	struct stat st;
+	int err = 0;
 
 	if (fstat(fd, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENOEXEC;
 	m = find_module(s, &st);
-	if (m) {
-		*ret = m;
-		return 0;
-	}
-	m = calloc(1, sizeof(*m));
+	if (!m)
+		m = add_module(s, &st, path);
 	if (!m)
 		return -ENOMEM;
-	m->rootfd = -1;
-	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	m->path = strdup(path ? path : "");
-	if (m->fd < 0 || !m->path) {
-		free_module(m);
-		return -ENOMEM;
+	if (m->fd < 0) /* one without a descriptor is at rest */
+		err = open_file(m, fd, root, whose);
+	if (!err)
+		*ret = m;
+	return err;
+}
+
+/* The one unused for longest of those at rest, as its link; *ret_n of them there are. */
+static struct symbolizer_module **oldest_at_rest(struct symbolizer *s, size_t *ret_n)
+{
+	struct symbolizer_module **oldest = NULL, **link;
+
+	*ret_n = 0;
+	for (link = &s->modules; *link; link = &(*link)->next) {
+		if ((*link)->fd >= 0)
+			continue;
+		++*ret_n;
+		if (!oldest || (*link)->used_at < (*oldest)->used_at)
+			oldest = link;
 	}
-	m->st = st;
-	if (whose)
-		m->whose = *whose;
-	m->foreign = box__foreign(m->fd);
-	m->rootfd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	m->next = s->modules;
-	s->modules = m;
-	*ret = m;
-	return 0;
+	return oldest;
+}
+
+static void drop_module(struct symbolizer *s, struct symbolizer_module **link)
+{
+	struct symbolizer_module *m = *link;
+
+	*link = m->next;
+	free_module(s, m);
+}
+
+void symbolizer__keep(struct symbolizer *s, const int *fds, size_t nfds)
+{
+	struct symbolizer_module **link, *m;
+	struct stat st;
+	size_t n;
+
+	for (m = s->modules; m; m = m->next)
+		m->wanted = false;
+	for (size_t i = 0; i < nfds; i++) {
+		m = fstat(fds[i], &st) ? NULL : find_module(s, &st);
+		if (m)
+			m->wanted = true;
+	}
+	for (link = &s->modules; (m = *link);) {
+		if (!m->wanted) {
+			stop_helper(s, m);
+			close_file(m);
+		}
+		if (!m->wanted && !m->by_off.n)
+			drop_module(s, link);
+		else
+			link = &m->next;
+	}
+	while ((link = oldest_at_rest(s, &n)) && n > MAX_AT_REST)
+		drop_module(s, link);
 }
 
 static void set_note(struct symbolizer_module *m, const char *text)
@@ -334,11 +406,18 @@ const char *symbolizer_module__note(struct symbolizer_module *m)
 	return m->note;
 }
 
+static size_t cache_bytes(const struct symbolizer_module *m)
+{
+	return hash_index__bytes(&m->by_off) + m->cached_cap * sizeof(*m->cached) +
+	       m->frames_cap * sizeof(*m->frames) + (m->names ? strpool__bytes(m->names) : 0);
+}
+
 static void measure(struct symbolizer *s, struct symbolizer_module *m)
 {
-	s->bytes -= m->helper_bytes;
+	s->bytes -= m->bytes + m->helper_bytes;
+	m->bytes = cache_bytes(m);
 	m->helper_bytes = m->client.h ? box_helper__bytes(m->client.h) : 0;
-	s->bytes += m->helper_bytes;
+	s->bytes += m->bytes + m->helper_bytes;
 }
 
 /* Has the module's tables read. Where they break a helper, the symbols alone are tried next. */
@@ -395,13 +474,7 @@ static bool is_cached(struct symbolizer_module *m, uint64_t off, struct cached_f
 	return false;
 }
 
-static size_t cache_bytes(const struct symbolizer_module *m)
-{
-	return hash_index__bytes(&m->by_off) + m->cached_cap * sizeof(*m->cached) +
-	       m->frames_cap * sizeof(*m->frames);
-}
-
-static void cache_add(struct symbolizer *s, struct symbolizer_module *m, uint64_t off,
+static void cache_add(struct symbolizer_module *m, uint64_t off,
 		      const struct symbolizer_frame *frames, int n)
 {
 	struct cached_frame *c;
@@ -415,19 +488,6 @@ static void cache_add(struct symbolizer *s, struct symbolizer_module *m, uint64_
 	if (n)
 		memcpy(m->frames + m->nframes, frames, n * sizeof(*frames));
 	m->nframes += n;
-	s->bytes -= m->bytes;
-	m->bytes = cache_bytes(m);
-	s->bytes += m->bytes;
-}
-
-static const char *intern_file(struct symbolizer *s, const char *dir, const char *file)
-{
-	char path[8192];
-
-	if (!file || !dir)
-		return symbolizer__intern(s, file);
-	snprintf(path, sizeof(path), "%.4000s/%.4000s", dir, file);
-	return symbolizer__intern(s, path);
 }
 
 struct symbol_batch {
@@ -438,6 +498,25 @@ struct symbol_batch {
 	int dwarf_err;
 };
 
+static const char *intern(struct symbol_batch *b, const char *text)
+{
+	const char *p = strpool__add(b->m->names, text);
+
+	if (text && !p)
+		b->s->stats.names_dropped++;
+	return p;
+}
+
+static const char *intern_file(struct symbol_batch *b, const char *dir, const char *file)
+{
+	char path[8192];
+
+	if (!file || !dir)
+		return intern(b, file);
+	snprintf(path, sizeof(path), "%.4000s/%.4000s", dir, file);
+	return intern(b, path);
+}
+
 static void on_answer(void *arg, size_t i, const struct symclient_frame *f, int n, int err)
 {
 	struct symbol_batch *b = arg;
@@ -445,9 +524,9 @@ static void on_answer(void *arg, size_t i, const struct symclient_frame *f, int 
 
 	for (int k = 0; k < n; k++) {
 		out[k] = (struct symbolizer_frame){
-			.system_name = symbolizer__intern(b->s, f[k].text[SYM_SYSTEM]),
-			.name = symbolizer__intern(b->s, f[k].text[SYM_NAME]),
-			.file = intern_file(b->s, f[k].text[SYM_DIR], f[k].text[SYM_FILE]),
+			.system_name = intern(b, f[k].text[SYM_SYSTEM]),
+			.name = intern(b, f[k].text[SYM_NAME]),
+			.file = intern_file(b, f[k].text[SYM_DIR], f[k].text[SYM_FILE]),
 			.line = f[k].line,
 			.start_line = f[k].start_line,
 			.inlined = f[k].inlined,
@@ -457,7 +536,7 @@ static void on_answer(void *arg, size_t i, const struct symclient_frame *f, int 
 	}
 	if (!n || !out[n - 1].name)
 		b->s->stats.unnamed++;
-	cache_add(b->s, b->m, b->offs[i], out, n);
+	cache_add(b->m, b->offs[i], out, n);
 	b->done = i + 1;
 	b->dwarf_err = err;
 }
@@ -487,6 +566,8 @@ static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uin
 	size_t at = 0;
 	int err = 0;
 
+	if (!m->names && strpool__new(s->opts.budget_bytes / 2, &m->names))
+		return;
 	while (at < n && !load(s, m)) {
 		b.offs = offs + at;
 		b.done = 0;
@@ -499,17 +580,23 @@ static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uin
 			break;
 	}
 	note_dwarf(s, m, b.dwarf_err);
-	measure(s, m);
 	for (; at < n && m->failed; at++) {
 		s->stats.unnamed++;
-		cache_add(s, m, offs[at], NULL, 0);
+		cache_add(m, offs[at], NULL, 0);
 	}
+	measure(s, m);
+}
+
+/* More would have no place, or no name. */
+static bool is_full(const struct symbolizer_module *m)
+{
+	return m->by_off.n >= MAX_CACHED || (m->names && strpool__refused(m->names));
 }
 
 static void make_room(struct symbolizer *s, struct symbolizer_module *m)
 {
 	m->used_at = ++s->clock;
-	if (m->by_off.n >= MAX_CACHED)
+	if (is_full(m))
 		unload(s, m);
 	keep_budget(s, m);
 }
@@ -557,5 +644,10 @@ int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64
 void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret)
 {
 	*ret = s->stats;
-	ret->bytes = s->bytes + strpool__bytes(s->pool);
+	ret->bytes = s->bytes + symbolizer_jit__bytes(s->jits);
+	for (const struct symbolizer_module *m = s->modules; m; m = m->next) {
+		ret->files++;
+		ret->descriptors += (m->fd >= 0) + (m->rootfd >= 0);
+		ret->bytes += sizeof(*m) + strlen(m->path) + 1;
+	}
 }

@@ -9,8 +9,9 @@
  * information is looked for in this order: the file's own .symtab and DWARF, .gnu_debugdata
  * (MiniDebugInfo), a detached file by build-id and by debuglink (below `root` of the target first,
  * build-id or CRC checked, a mismatch is reported and not used), debuginfod if configured.
- * Lazy: nothing is read before the first look-up in a module. Bounded: results are cached per
- * module, modules are evicted least-recently-used beyond the memory budget.
+ * Lazy: nothing is read before the first look-up in a module. Bounded: answers and their names are
+ * kept per module, and given up least-recently-used beyond the memory budget; files that nobody has
+ * mapped any more are closed (symbolizer__keep).
  */
 #ifndef ELF_SYMBOLIZER_H
 #define ELF_SYMBOLIZER_H
@@ -31,7 +32,7 @@ struct symbolizer_opts {
 	size_t budget_bytes; /* 0: default 256 MiB */
 };
 
-struct symbolizer_frame {	 /* strings are borrowed until the symbolizer is freed */
+struct symbolizer_frame {	 /* strings are borrowed until the next look-up */
 	const char *name;	 /* demangled; NULL if unknown */
 	const char *system_name; /* as in the symbol table; NULL if unknown */
 	const char *file;	 /* source file, NULL if unknown */
@@ -51,6 +52,12 @@ void symbolizer__free(struct symbolizer *s);
  */
 int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
 		       const struct box_target *whose, struct symbolizer_module **ret);
+/*
+ * For a life of months: closes the files that are none of these (descriptors, n of them), and ends
+ * their helpers. What is known of them stays, within the budget and for the 64 used last, until the
+ * same file is registered again; the modules given out before are no more.
+ */
+void symbolizer__keep(struct symbolizer *s, const int *fds, size_t n);
 /* Lower-case hex, "" if none (or none that a helper could read). */
 const char *symbolizer_module__build_id(struct symbolizer *s, struct symbolizer_module *m);
 /* Others than root and this user may write the file: it may be made to take long. */
@@ -80,7 +87,9 @@ struct symbolizer_stats {
 	uint64_t dwarf_timeouts, dwarf_crashes; /* helpers lost to a file */
 	uint64_t names_dropped;			/* names beyond the memory budget */
 	uint64_t evictions;			/* modules dropped to keep the budget */
-	uint64_t bytes;				/* memory now, with the helpers' */
+	/* now: */
+	uint64_t bytes;		     /* of memory, with the helpers' */
+	uint64_t files, descriptors; /* known, and open for them */
 };
 void symbolizer__stats(const struct symbolizer *s, struct symbolizer_stats *ret);
 

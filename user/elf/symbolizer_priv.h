@@ -5,9 +5,9 @@
 
 #include "elf/symbolizer.h"
 
-/* The pool's copy of text; NULL if it is full (counted). */
-const char *symbolizer__intern(struct symbolizer *s, const char *text);
 /* The processes known to the symbolizer (jit.c's list, owned by it). */
 struct symbolizer_jit **symbolizer__jits(struct symbolizer *s);
+/* The memory of this one and those behind it on the list. */
+size_t symbolizer_jit__bytes(const struct symbolizer_jit *j);
 
 #endif

@@ -138,9 +138,14 @@ static void compact_modules(struct observer *o)
 
 void observer__compact(struct observer *o)
 {
+	static const struct observer_event gone = {.what = OBSERVER_FILES_GONE};
+	size_t files = o->modules.n;
+
 	if (!compact_sites(o) || !compact_frames(o))
 		return;
 	if (compact_maps(o))
 		compact_modules(o);
 	frames__index(o);
+	if (o->modules.n < files)
+		observer__tell(o, &gone);
 }

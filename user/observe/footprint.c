@@ -39,6 +39,21 @@ static void put_anon(const struct observer *o, struct footprint_rows *r)
 	put(r, "anonymous mappings", cap * sizeof(struct anon_region), n, false);
 }
 
+static void put_processes(const struct observer *o, struct footprint_rows *r)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < o->ntargets; i++) {
+		const struct observed *t = o->targets[i];
+
+		if (t)
+			bytes += sizeof(*t) + t->maps_cap * sizeof(*t->maps) +
+				 t->probed_cap * sizeof(*t->probed) +
+				 (t->pub.cmdline ? strlen(t->pub.cmdline) + 1 : 0);
+	}
+	put(r, "processes", bytes, o->count, false);
+}
+
 size_t observer__footprint(const struct observer *o, struct footprint_row ret[FOOTPRINT_ROWS])
 {
 	struct footprint_rows r = {.row = ret};
@@ -56,8 +71,8 @@ size_t observer__footprint(const struct observer *o, struct footprint_row ret[FO
 	put(&r, "frames", o->frames_cap * sizeof(*o->frames) + hash_index__bytes(&o->frame_index),
 	    o->nframes, false);
 	put(&r, "mappings", o->maps_cap * sizeof(*o->maps), o->nmaps, false);
-	put(&r, "files", o->modules.n * sizeof(struct module), o->modules.n, false);
-	put(&r, "processes", o->count * sizeof(struct observed), o->count, false);
+	put(&r, "files", module_table__bytes(&o->modules), o->modules.n, false);
+	put_processes(o, &r);
 	if (o->probe)
 		put(&r, "probes", 0, alloc_probe__nlinks(o->probe), true);
 	if (o->unwind) {

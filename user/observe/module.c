@@ -224,6 +224,20 @@ void module_table__keep(struct module_table *t, const bool *used)
 	t->n = n;
 }
 
+size_t module_table__bytes(const struct module_table *t)
+{
+	size_t bytes = t->cap * sizeof(*t->modules) + hash_index__bytes(&t->by_file);
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct module *m = t->modules[i];
+
+		bytes += sizeof(*m) + strlen(m->path) + strlen(m->root) + 2 +
+			 m->nsites * sizeof(*m->sites) + m->nexits * sizeof(*m->exits) +
+			 m->ninner * sizeof(*m->inner) + m->nusdt * sizeof(*m->usdt);
+	}
+	return bytes;
+}
+
 bool module__in_allocator(const struct module *m, uint64_t off)
 {
 	if (m->is_allocator)

@@ -72,6 +72,7 @@ void module_table__keep(struct module_table *t, const bool *used);
  * go. */
 void module_table__expect_none(struct module_table *t);
 void module_table__fini(struct module_table *t);
+size_t module_table__bytes(const struct module_table *t);
 
 /* Is this file offset inside one of the module's allocator functions (anywhere in a library that
  * is an allocator: its functions leave by jumps, and no frame of theirs remains)? */

@@ -596,6 +596,20 @@ const struct observer_map *observer__map(const struct observer *o, uint32_t inde
 	return &o->maps[index];
 }
 
+size_t observer__files(const struct observer *o, int *fds, size_t n)
+{
+	size_t known = 0;
+
+	for (size_t i = 0; i < o->modules.n; i++) {
+		if (o->modules.modules[i]->fd < 0)
+			continue;
+		if (known < n)
+			fds[known] = o->modules.modules[i]->fd;
+		known++;
+	}
+	return known;
+}
+
 size_t observer__nmaps(const struct observer *o)
 {
 	return o->nmaps;

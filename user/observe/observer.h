@@ -47,6 +47,7 @@ enum observer_news {
 	OBSERVER_CAME,	      /* target: a process that is wanted */
 	OBSERVER_LEFT,	      /* target is not wanted any more, and let go after this */
 	OBSERVER_UNREACHED,   /* pid is wanted, err; observer__error() says more */
+	OBSERVER_FILES_GONE,  /* files that nobody has mapped any more were closed */
 };
 
 struct observer_event {
@@ -200,6 +201,9 @@ const struct observer_frame *observer__frame(const struct observer *o, uint32_t 
 size_t observer__nframes(const struct observer *o);
 const struct observer_map *observer__map(const struct observer *o, uint32_t index);
 size_t observer__nmaps(const struct observer *o);
+/* Descriptors of the files that are known, borrowed; at most n are written. Returns how many there
+ * are. */
+size_t observer__files(const struct observer *o, int *fds, size_t n);
 
 /* Counters of a target (NULL: all), MW_C_COUNT of them. */
 int observer__counters(const struct observer *o, const struct target *t, uint64_t *ret);

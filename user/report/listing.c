@@ -3,6 +3,7 @@
 #include "report/listing.h"
 
 #include "core/util.h"
+#include "elf/strpool.h"
 #include "elf/symbolizer.h"
 #include "report/assembly.h"
 
@@ -10,6 +11,7 @@
 
 #define AROUND 500		    /* bytes before and behind a place that are shown with it */
 #define MAX_LINE ((int64_t)1 << 40) /* what a profile says beyond is nonsense */
+#define MAX_TEXT_BYTES (256u << 20)
 #define NEIGHBORHOOD 32 /* bytes behind an instruction whose line holds for those without one */
 
 /* A function that is asked for, by each of its names. */
@@ -54,6 +56,7 @@ void listing__free(struct code_listing *l)
 	free(l->frames);
 	free(l->entries);
 	symbolizer__free(l->names);
+	strpool__free(l->texts);
 	*l = (struct code_listing){0};
 }
 
@@ -344,8 +347,9 @@ static int name_insns(const struct report *r, struct code_listing *l, struct wan
 			n = 0;
 		}
 		for (int k = 0; k < n && !err; k++)
-			err = add_frame(l, in, found[k].name, found[k].system_name, found[k].file,
-					found[k].line);
+			err = add_frame(l, in, strpool__add(l->texts, found[k].name),
+					strpool__add(l->texts, found[k].system_name),
+					strpool__add(l->texts, found[k].file), found[k].line);
 		if (in->line) {
 			last = in;
 		} else if (last && in->vaddr - last->vaddr <= NEIGHBORHOOD) {
@@ -462,6 +466,7 @@ int listing__read(const struct report *r, struct code_listing *l)
 
 	*l = (struct code_listing){0};
 	err = err ? err : symbolizer__new(NULL, &l->names);
+	err = err ? err : strpool__new(MAX_TEXT_BYTES, &l->texts);
 	for (uint32_t i = 0; i < r->p->nmappings && !err; i++)
 		err = list_mapping(r, l, &w, i);
 	err = err ? err : list_mapping(r, l, &w, PROFILE_NONE);

@@ -49,7 +49,8 @@ struct code_listing {
 	size_t nfiles, files_cap;
 	struct disasm *code; /* owns texts */
 	size_t ncode, code_cap;
-	struct symbolizer *names; /* owns names */
+	struct symbolizer *names;
+	struct strpool *texts; /* owns names */
 };
 
 /* What functions, files and modules that match r->o.symbol, or hold the address which it is, lead

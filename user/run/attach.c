@@ -142,6 +142,7 @@ static void on_news(void *arg, const struct observer_event *e)
 			 e->target->comm);
 		break;
 	case OBSERVER_UNREACHED: on_unreached(a, e); break;
+	case OBSERVER_FILES_GONE: snapshot__close_files(a->observer, a->symbolizer); break;
 	case OBSERVER_EXEC:
 		log__printf(of_all ? LOG_DEBUG : LOG_INFO, "PID %d is now '%s' (exec)", e->pid,
 			    e->target->comm);

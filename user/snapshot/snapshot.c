@@ -562,8 +562,8 @@ static int build_new(struct observer *o, struct symbolizer *sym, const struct sn
 	return err;
 }
 
-/* The executable's mapping first: its is the lowest address. Of a process that has called exec it is
- * the one that runs now, of several processes the first's. */
+/* The executable's mapping first: its is the lowest address. Of a process that has called exec it
+ * is the one that runs now, of several processes the first's. */
 static int add_first_mapping(struct build *b)
 {
 	const struct observer_map *first = NULL;
@@ -676,4 +676,13 @@ int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snap
 		err = finish(b, ret);
 	build_free(b);
 	return err;
+}
+
+void snapshot__close_files(const struct observer *o, struct symbolizer *sym)
+{
+	size_t n = observer__files(o, NULL, 0);
+	cleanup_free int *fds = malloc((n + 1) * sizeof(*fds));
+
+	if (fds)
+		symbolizer__keep(sym, fds, observer__files(o, fds, n));
 }

@@ -30,6 +30,8 @@ struct snapshot_opts {
 /* The heap now, with symbols. 0 or a negative errno. */
 int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
 		   struct profile **ret);
+/* On OBSERVER_FILES_GONE: the symbolizer need not hold those files open, either. */
+void snapshot__close_files(const struct observer *o, struct symbolizer *sym);
 /* The page-fault profile: faulted and resident pages and space. Only if faults are sampled. */
 int snapshot__faults(struct observer *o, struct symbolizer *sym, const struct snapshot_opts *opts,
 		     struct profile **ret);

@@ -35,10 +35,21 @@ struct top_stacks {
 	int64_t total;
 };
 
+static void on_news(void *arg, const struct observer_event *e)
+{
+	struct top_stacks *s = arg;
+
+	if (e->what == OBSERVER_FILES_GONE)
+		snapshot__close_files(s->observer, s->symbolizer);
+}
+
 static int open_observer(struct top_stacks *s, const struct plan_tuning *tuning)
 {
-	struct observer_opts opts = {
-		.fault_period = STACKS_PERIOD, .faults_only = true, .tuning = *tuning};
+	struct observer_opts opts = {.fault_period = STACKS_PERIOD,
+				     .faults_only = true,
+				     .tuning = *tuning,
+				     .tell = on_news,
+				     .arg = s};
 	struct symbolizer_opts sym_opts = {.no_lines = false};
 	const char *why = observer__refusal();
 	int err = why ? -EOPNOTSUPP : observer__new(&opts, &s->observer);
