@@ -4,7 +4,7 @@ SOAK_MINUTES ?= 60
 .PHONY: soak soak-fast
 soak:
 	@$(MAKE) --no-print-directory all $(B)/tests/soak
-	@$(B)/tests/soak -m $(SOAK_MINUTES) $(SOAK) 10000 200 1000
+	@$(B)/tests/soak -m $(SOAK_MINUTES) $(SOAK) 10000 200 1000 2000
 
 # A thousand times --fast into programs under load and out again, and the writer killed at each step.
 soak-fast:

@@ -31,6 +31,14 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group("kills" if kills else item.module.__name__))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What tests have measured stands at the end, whether they passed or not."""
+    for report in [r for what in ("passed", "failed") for r in terminalreporter.stats.get(what, [])]:
+        for name, text in report.user_properties:
+            if name == "numbers":
+                terminalreporter.write_line(text)
+
+
 @contextlib.contextmanager
 def one_at_a_time(name):
     """For what tests that run side by side build in the same place."""

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/emit.h"
 #include "core/log.h"
 #include "format/ledger_out.h"
 
@@ -42,5 +43,5 @@ int ledger_print(const struct ledgers *l, const struct observer *o, FILE *f, boo
 			log_warn("no ledger of %d: %s", t->pid,
 				 strerror(e && e->error ? -e->error : ENOMEM));
 	}
-	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+	return emit__end(f, err);
 }

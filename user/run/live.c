@@ -13,6 +13,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "core/emit.h"
+#include "elf/symbolizer.h"
 #include "format/hist_out.h"
 #include "model/heap.h"
 #include "snapshot/inuse.h"
@@ -146,8 +147,6 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	size_t shown = 0;
 	int err = r ? 0 : -ENOMEM;
 
-	if (keys)
-		watch__begin(opts->watch, (double)opts->start_ns / 1e9);
 	if (keys && (watch__profile(opts->watch, p, (double)util__now_ns() / 1e9) ||
 		     watch__stack_keys(p, keys))) {
 		free(keys);
@@ -205,13 +204,7 @@ int live__report(FILE *f, struct attach *attach, const struct target *t,
 	if (!err)
 		header(f, attach, t, p, opts->mappings, prev);
 	if (!err)
-		err = stacks(f, p,
-			     &(struct live_opts){.type = opts->type,
-						 .top = opts->top,
-						 .max_frames = opts->max_frames,
-						 .histograms = opts->histograms,
-						 .watch = opts->watch,
-						 .start_ns = t->start_ns});
+		err = stacks(f, p, opts);
 	if (!err && opts->histograms)
 		hist_out__text(f, p, HIST_OUT_BAR);
 	profile__free(p);
@@ -233,9 +226,10 @@ char *live__cost(const struct observer *o, const uint64_t *c, char *buf, size_t 
 }
 
 /* For -v: what memwatch itself takes. */
-void live__footprint(const struct observer *o)
+void live__footprint(const struct attach *a)
 {
-	struct footprint_row row[FOOTPRINT_ROWS];
+	struct footprint_row row[FOOTPRINT_ROWS + 1];
+	struct symbolizer_stats symbols;
 	uint64_t here = 0, kernel = 0;
 	char size[UNITS_LEN], all[UNITS_LEN];
 	struct statm self;
@@ -243,7 +237,9 @@ void live__footprint(const struct observer *o)
 
 	if (log__level() < LOG_DEBUG)
 		return;
-	n = observer__footprint(o, row);
+	n = observer__footprint(a->observer, row);
+	symbolizer__stats(a->symbolizer, &symbols);
+	row[n++] = (struct footprint_row){"symbols", symbols.bytes, symbols.files, false};
 	for (size_t i = 0; i < n; i++) {
 		*(row[i].in_kernel ? &kernel : &here) += row[i].bytes;
 		log_debug("footprint: %-24s %10s %8" PRIu64 " entries%s", row[i].name,

@@ -24,7 +24,6 @@ struct live_opts {
 	bool histograms;     /* sizes and lifetimes too */
 	bool mappings;	     /* the anonymous mappings too */
 	bool touched;	     /* what of it is not resident */
-	uint64_t start_ns;   /* filled in by live__report */
 	struct watch *watch; /* what was seen before, for verdicts; NULL: none */
 };
 
@@ -33,7 +32,7 @@ int live__report(FILE *f, struct attach *attach, const struct target *t,
 		 const struct live_opts *opts, struct live_previous *prev);
 
 /* Prints memwatch's own memory by table, with -v. */
-void live__footprint(const struct observer *o);
+void live__footprint(const struct attach *a);
 /* The line that closes the books of a run. */
 void live__close(const struct observer *o);
 /* What the probes cost the targets, and its share of the time watched: "0.3 % of one CPU (12.1

@@ -203,7 +203,8 @@ int live_page__start(const char *listen, struct live_page **ret)
 }
 
 int live_page__begin(struct live_page *p, struct loop *l, const struct attach_options *opts,
-		     struct attach *a, struct ledgers *ledgers, struct residency *r)
+		     struct attach *a, struct ledgers *ledgers, struct residency *r,
+		     struct live_verdicts *verdicts)
 {
 	int err;
 
@@ -211,10 +212,8 @@ int live_page__begin(struct live_page *p, struct loop *l, const struct attach_op
 	p->attach = a;
 	p->ledgers = ledgers;
 	p->residency = r;
-	err = opts->faults ? 0
-			   : live_verdicts__new((double)opts->leak_after_ns / 1e9, &p->verdicts);
-	if (!err)
-		err = page_server__begin(&p->server, l);
+	p->verdicts = verdicts;
+	err = page_server__begin(&p->server, l);
 	if (err)
 		log_error("failed to serve the page: %s", strerror(-err));
 	return err ? EXIT_FAILED : EXIT_DONE;
@@ -244,6 +243,5 @@ void live_page__free(struct live_page *p)
 	if (!p)
 		return;
 	page_server__end(&p->server);
-	live_verdicts__free(p->verdicts);
 	free(p);
 }

@@ -10,13 +10,15 @@
 #include "snapshot/ledgers.h"
 
 struct live_page;
+struct live_verdicts;
 
 /* The child is started while this process still may (before attach__prepare gives up what it does).
  * An exit status. */
 int live_page__start(const char *listen, struct live_page **ret);
 /* Begins to answer; everything is borrowed until live_page__end. An exit status. */
 int live_page__begin(struct live_page *p, struct loop *l, const struct attach_options *opts,
-		     struct attach *a, struct ledgers *ledgers, struct residency *r);
+		     struct attach *a, struct ledgers *ledgers, struct residency *r,
+		     struct live_verdicts *verdicts);
 /* There is something new. */
 void live_page__changed(struct live_page *p);
 /* Answers nothing more. */

@@ -10,6 +10,7 @@
 
 struct judged {
 	uint64_t start_ns; /* of the target: its index may be given to another */
+	bool put_in;	   /* since the last live_verdicts__look */
 	struct watch watch;
 };
 
@@ -68,6 +69,16 @@ static struct judged *find_or_begin(struct live_verdicts *v, const struct target
 	return v->of[t->index] = j;
 }
 
+struct watch *live_verdicts__watch(struct live_verdicts *v, const struct target *t)
+{
+	struct judged *j = find_or_begin(v, t);
+
+	if (!j)
+		return NULL;
+	j->put_in = true;
+	return &j->watch;
+}
+
 static int take(struct attach *a, const struct target *t, struct profile **ret)
 {
 	return attach__snapshot(a, (struct snapshot_opts){.target = t}, ret);
@@ -80,9 +91,12 @@ void live_verdicts__look(struct live_verdicts *v, struct attach *a)
 
 	for (; t && n < JUDGED_PROCESSES; t = observer__next(a->observer, t)) {
 		struct judged *j = t->ended ? NULL : find_or_begin(v, t);
+		bool put_in = j && j->put_in;
 		struct profile *p;
 
-		if (!j || take(a, t, &p))
+		if (put_in)
+			j->put_in = false;
+		if (!j || put_in || take(a, t, &p))
 			continue;
 		n++;
 		watch__profile(&j->watch, p, (double)util__now_ns() / 1e9);

@@ -25,6 +25,7 @@
 #include "snapshot/missing.h"
 #include "run/live.h"
 #include "run/live_page.h"
+#include "run/live_verdicts.h"
 #include "run/live_view.h"
 #include "run/loop.h"
 #include "run/recorder.h"
@@ -50,12 +51,12 @@ struct monitor {
 	struct profile_writer *writer; /* of outputs while the loop goes on */
 	unsigned report_timer;
 	bool failed, view_tried;
-	bool write_again; /* SIGUSR1 came while the writer was at work */
+	bool write_again;		/* SIGUSR1 came while the writer was at work */
+	struct live_verdicts *verdicts; /* NULL: page faults are sampled, no heap */
 	/* of plain reports, by the target's index: */
 	struct {
 		uint64_t start_ns; /* of the target: its index may be given to another */
 		struct live_previous previous;
-		struct watch watch; /* verdicts */
 	} reported[MW_MAX_TARGETS];
 };
 
@@ -77,9 +78,12 @@ int monitor__new(const struct attach_options *opts, struct attach *a, struct mon
 		return err;
 	}
 	err = loop__new(&m->loop);
+	if (!err && !opts->faults)
+		err = live_verdicts__new((double)opts->leak_after_ns / 1e9, &m->verdicts);
 	if (!err)
 		err = profile_writer__new(m->loop, on_written, m, &m->writer);
 	if (err) {
+		live_verdicts__free(m->verdicts);
 		loop__free(m->loop);
 		ledgers__free(m->ledgers);
 		free(m);
@@ -95,8 +99,7 @@ void monitor__free(struct monitor *m)
 		return;
 	live_view__close(m->view);
 	console__free(m->console);
-	for (size_t i = 0; i < MW_MAX_TARGETS; i++)
-		watch__clear(&m->reported[i].watch);
+	live_verdicts__free(m->verdicts);
 	ledgers__free(m->ledgers);
 	profile_writer__free(m->writer);
 	loop__free(m->loop);
@@ -220,15 +223,12 @@ static void close_faults(const struct monitor *m)
 static int report_target(struct monitor *m, FILE *f, const struct target *t, struct live_opts *opts)
 {
 	struct live_previous *previous = &m->reported[t->index].previous;
-	struct watch *watch = &m->reported[t->index].watch;
 
 	if (m->reported[t->index].start_ns != t->start_ns) {
 		m->reported[t->index].start_ns = t->start_ns;
 		*previous = (struct live_previous){0};
-		watch__clear(watch);
-		watch->leak_after_s = (double)m->opts->leak_after_ns / 1e9;
 	}
-	opts->watch = watch;
+	opts->watch = live_verdicts__watch(m->verdicts, t);
 	return live__report(f, m->attach, t, opts, previous);
 }
 
@@ -420,7 +420,7 @@ static int start_parts(struct monitor *m, struct parts *p, uint64_t now)
 	guard__use_timeline(p->guard, residency__timeline(p->residency));
 	governor__init(&p->governor, m->opts->max_overhead, now);
 	return m->page ? live_page__begin(m->page, m->loop, m->opts, m->attach, m->ledgers,
-					  p->residency)
+					  p->residency, m->verdicts)
 		       : EXIT_DONE;
 }
 
@@ -541,7 +541,7 @@ static void close_run(struct monitor *m, struct parts *p)
 	if (m->opts->json)
 		put_report(m, print_json);
 	console__flush(m->console);
-	live__footprint(o);
+	live__footprint(m->attach);
 	if (m->opts->faults)
 		close_faults(m);
 	else
