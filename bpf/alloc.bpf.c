@@ -49,6 +49,7 @@ struct pending {
 
 #define PENDING_SAMPLED 1 /* the new block goes into the profile */
 #define PENDING_OLD_IN 2  /* the old block was in the profile and its free has been sent */
+#define PENDING_TAKEN 4	  /* … and the block was taken out of `live` */
 #define MAX_PENDING 4	  /* deeper only when signal handlers on stacks of their own allocate */
 
 /* A call of a module that lies over other allocators: what it asks of them is no call of its own.
@@ -68,6 +69,9 @@ struct thread {
 	u32 nlayers;
 	struct layer_call layer[MAX_LAYERS];
 	struct pending p[MAX_PENDING];
+	/* The old block of the last realloc of a stub (mw_fast_free), if its free was told. */
+	u64 given; /* 0: it was not */
+	u64 given_size;
 };
 
 struct {
@@ -343,6 +347,14 @@ static __always_inline bool inside_pending(struct thread *t, u64 sp)
 	return false;
 }
 
+/* May this call be made by operator new? No trampoline tells, so its caller has to be looked at. */
+static __always_inline bool inside_new(struct thread *t)
+{
+	u32 top = t->depth - 1;
+
+	return top < MAX_PENDING && t->p[top].fn == MW_FN_NEW;
+}
+
 /* The part of the entry that only calls bound for the profile reach. 1: no return probe. */
 static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size, u32 sampled)
 {
@@ -355,7 +367,8 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	t = thread_get(target);
 	if (!t)
 		return 1;
-	if (inside_pending(t, sp) || (!exact() && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
+	if (inside_pending(t, sp) ||
+	    ((!exact() || inside_new(t)) && called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
 		count(target, MW_C_NESTED, 1);
 		count(target, MW_C_ALLOCS, -1);
 		count(target, MW_C_ALLOC_BYTES, -size);
@@ -385,7 +398,8 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 			 * so it is given up now and restored if the call turns out to have failed.
 			 */
 			if (!send_free(target, MW_EV_FREE, fn, p->arg, MW_FREE_REALLOC)) {
-				p->flags |= PENDING_OLD_IN;
+				p->flags |=
+					exact() ? PENDING_OLD_IN : PENDING_OLD_IN | PENDING_TAKEN;
 				count(target, MW_C_SAMPLED_FREES, 1);
 			} else {
 				lost(target, MW_LOSS_FREE_RING);
@@ -490,7 +504,7 @@ static __always_inline void restore_old(struct pending *p)
 	count(p->target, MW_C_SAMPLED_FREES, -1);
 	if (send_free(p->target, MW_EV_UNFREE, p->fn, p->arg, 0))
 		lost_bytes(p->target, MW_LOSS_ALLOC_RING, p->old_size); /* it counts as freed */
-	if (exact())
+	if (!(p->flags & PENDING_TAKEN))
 		return;
 	key = MW_LIVE_KEY(p->target, p->arg);
 	if (live_put(&key, &p->old_size))
@@ -698,7 +712,10 @@ int mw_alloc_session(struct pt_regs *ctx)
 SEC("?uprobe")
 int mw_alloc_entry(struct pt_regs *ctx)
 {
-	alloc_enter(ctx);
+	/* The return of a call that is not followed comes too: it must not pass for that of one
+	 * which was left by a jump at this very place of the stack. */
+	if (alloc_enter(ctx))
+		inside_call(PT_REGS_SP(ctx));
 	return 0;
 }
 
@@ -737,12 +754,12 @@ int mw_fast_alloc(struct pt_regs *ctx)
 	p.fn = MW_COOKIE_FN(cookie);
 	if (!alloc_config.sample_bytes)
 		return 0;
-	count(p.target, MW_C_ALLOCS, 1);
-	count(p.target, MW_C_ALLOC_BYTES, p.size);
 	if (site && called_by_family(ctx, site)) {
 		count(p.target, MW_C_NESTED, 1);
 		return 0;
 	}
+	count(p.target, MW_C_ALLOCS, 1);
+	count(p.target, MW_C_ALLOC_BYTES, p.size);
 	block_born(ctx, &p, MW_FAST_BLOCK(ctx), now, MW_LEAF_RET | MW_LEAF_STUB);
 	count(p.target, MW_C_SAMPLE_NS, bpf_ktime_get_ns() - now);
 	return 0;
@@ -753,34 +770,52 @@ int mw_fast_free(struct pt_regs *ctx)
 {
 	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM1(ctx);
 	u32 target = MW_COOKIE_TARGET(cookie);
-	u64 key = MW_LIVE_KEY(target, addr);
+	u64 key = MW_LIVE_KEY(target, addr), *size;
 	u8 fn = MW_COOKIE_FN(cookie);
+	struct thread *t;
 
 	if (!alloc_config.sample_bytes)
 		return 0;
 	count(target, MW_C_FREES, 1);
-	if (!live_find(&key) ||
-	    send_free(target, MW_EV_FREE, fn, addr, is_realloc(fn) ? MW_FREE_REALLOC : 0))
+	t = is_realloc(fn) ? thread_get(target) : NULL;
+	if (t)
+		t->given = 0;
+	size = live_find(&key);
+	if (!size)
 		return 0;
+	if (t)
+		t->given_size = *size;
+	if (send_free(target, MW_EV_FREE, fn, addr, is_realloc(fn) ? MW_FREE_REALLOC : 0)) {
+		lost(target, MW_LOSS_FREE_RING);
+		return 0;
+	}
 	live_drop(&key);
 	count(target, MW_C_SAMPLED_FREES, 1);
+	if (t)
+		t->given = addr;
 	return 0;
 }
 
 SEC("?uprobe")
 int mw_fast_unfree(struct pt_regs *ctx)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM2(ctx), size = 0;
-	u32 target = MW_COOKIE_TARGET(cookie);
-	u64 key = MW_LIVE_KEY(target, addr);
+	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM2(ctx);
+	u32 target = MW_COOKIE_TARGET(cookie), tid = (u32)bpf_get_current_pid_tgid();
+	struct thread *t = bpf_map_lookup_elem(&alloc_threads, &tid);
+	u64 key = MW_LIVE_KEY(target, addr), size;
 
 	if (!alloc_config.sample_bytes)
 		return 0;
 	count(target, MW_C_FREES, -1);
+	if (!t || t->given != addr)
+		return 0; /* nobody was told of the free, either */
+	t->given = 0;
+	size = t->given_size;
 	count(target, MW_C_SAMPLED_FREES, -1);
-	send_free(target, MW_EV_UNFREE, MW_COOKIE_FN(cookie), addr, 0);
+	if (send_free(target, MW_EV_UNFREE, MW_COOKIE_FN(cookie), addr, 0))
+		lost_bytes(target, MW_LOSS_ALLOC_RING, size); /* it counts as freed */
 	if (live_put(&key, &size))
-		lost(target, MW_LOSS_LIVE_FULL);
+		lost(target, MW_LOSS_FREE_LIVE); /* its free will not be told */
 	return 0;
 }
 

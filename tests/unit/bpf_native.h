@@ -330,6 +330,12 @@ static inline long bpf_probe_read_user(void *to, u32 size, const void *from)
 	return err;
 }
 
+static inline long bpf_probe_read_kernel(void *to, u32 size, const void *from)
+{
+	memcpy(to, from, size);
+	return 0;
+}
+
 /* A record is allocated alone: what is written beside it is found. */
 struct native_record {
 	size_t size;

@@ -8,6 +8,7 @@
 #include "../../bpf/common.bpf.c"
 #include "../../bpf/stack.bpf.c"
 #include "../../bpf/alloc.bpf.c"
+#include "../../bpf/usdt.bpf.c"
 #include "../../bpf/proc.bpf.c"
 #include "../../bpf/fault.bpf.c"
 
