@@ -41,9 +41,9 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -Iinclude 
 	-Wall -Wextra -Wno-unused-parameter -Wno-unused-function -Wno-missing-declarations \
 	-idirafter /usr/include/$(ARCH)-linux-gnu
 
-# bpf/features.bpf.c and bpf/probe_*.bpf.c are skeletons of their own (they ask the kernel what it
-# offers); everything else is linked into one object, so that maps and rodata are shared.
-BPF_ALONE := $(wildcard bpf/features.bpf.c bpf/probe_*.bpf.c)
+# bpf/probe_*.bpf.c are skeletons of their own (they ask the kernel what it offers); everything else
+# is linked into one object, so that maps and rodata are shared.
+BPF_ALONE := $(wildcard bpf/probe_*.bpf.c)
 # Files that define what others declare extern come first: libbpf's linker before 1.2 leaves the
 # offset of a map 0 when it meets the extern declaration before the definition.
 BPF_FIRST := bpf/common.bpf.c bpf/stack.bpf.c
@@ -74,7 +74,7 @@ help:
 	@echo 'check       build and pass every test (root)'
 	@echo 'check-unit  the tests that need no root, in seconds'
 	@echo 'bench       cost ratios against the peers, side by side (root)'
-	@echo 'soak        10,000 processes, 200 dlopens, 1,000 execs: what memwatch holds stays flat (root)'
+	@echo 'soak        10,000 processes, 200 dlopens, 1,000 execs, 2,000 files: what is held stays flat (root)'
 	@echo 'soak-fast   1,000 times --fast into programs under load and out again (root, hours)'
 	@echo 'fuzz        run every fuzz target, FUZZ_SECONDS each (default 60)'
 	@echo 'fmt compdb install uninstall clean'

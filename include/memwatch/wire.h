@@ -203,7 +203,7 @@ enum mw_counter {
 #define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
 #define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))
 
-/* Key of a live sampled block: 47-bit user address and the process's index. */
+/* Key of a live sampled block: its address, and the process's index above that. */
 #define MW_ADDR_BITS 48
 #define MW_LIVE_KEY(target, addr) ((__u64)(addr) | (__u64)(target) << MW_ADDR_BITS)
 

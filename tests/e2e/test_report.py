@@ -235,6 +235,20 @@ def test_json_on_stdout(heaps):
     assert quiet.stderr == ""
 
 
+def test_a_file_whose_name_is_a_number(heaps, tmp_path):
+    """A number behind --top, --tree and --verdicts is one of rows, unless there is such a file."""
+    (tmp_path / "20").write_bytes((heaps / "heap1.pb.gz").read_bytes())
+
+    def text(*args):
+        return memwatch("report", "--compact-labels", *args, check=0, cwd=tmp_path).stdout
+
+    for what in "--top", "--tree":
+        whole = text(f"{what}=1000", "20")
+        assert text(what, "1000", "20") == whole == text(what, "1000", "./20")
+        assert text(what, "20") == text(what, "./20")
+        assert text(what, "3", "20") == text(f"{what}=3", "20") != whole
+
+
 @pytest.mark.parametrize("args,word", [
     ([], "no profile file"),
     (["--top", "--tree", "x"], "only one"),

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "core/rx.h"
 #include "core/util.h"
 #include "elf/allocs.h"
 #include "model/profile.h"
@@ -25,50 +25,47 @@ static const struct row special[] = {MW_ALLOC_SPECIAL(ROW)};
 #define TEXT(prefix) prefix,
 static const char *const prefixes[] = {MW_ALLOC_PREFIXES(TEXT)};
 
-static void compile(regex_t *re)
+/* As a report reads it (report/filter.c). */
+static struct rx *drop_frames(void)
 {
 	struct profile *p;
+	struct rx *rx = NULL;
 	char text[8192];
 
 	assert_int_equal(profile__new(&p), 0);
 	assert_int_equal(profile__set_heap_types(p, 1), 0);
 	assert_in_range(snprintf(text, sizeof(text), "^(%s)$", profile__text(p, p->drop_frames)), 1,
 			sizeof(text) - 1);
-	assert_int_equal(regcomp(re, text, REG_EXTENDED | REG_NOSUB), 0);
+	assert_int_equal(rx__new(text, &rx, NULL, 0), 0);
 	profile__free(p);
-}
-
-static bool dropped(const regex_t *re, const char *name)
-{
-	return !regexec(re, name, 0, NULL, 0);
+	return rx;
 }
 
 static void test_every_name(void **state)
 {
 	char name[128];
-	regex_t re;
+	struct rx *drop = drop_frames();
 
 	(void)state;
-	compile(&re);
 	for (size_t p = 0; p < ARRAY_SIZE(prefixes); p++) {
 		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 			snprintf(name, sizeof(name), "%s%s", prefixes[p], names[i].name);
 			assert_int_equal(allocs__classify(name), names[i].fn);
-			assert_true(dropped(&re, name));
+			assert_true(rx__match(drop, name));
 		}
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(special); i++) {
 		assert_int_equal(allocs__classify(special[i].name), special[i].fn);
-		assert_true(dropped(&re, special[i].name));
+		assert_true(rx__match(drop, special[i].name));
 	}
 	assert_int_equal(allocs__classify("smallocx_54eaed1d"), MW_FN_MALLOC);
 	assert_int_equal(allocs__classify("je_smallocx_54eaed1d"), MW_FN_MALLOC);
-	assert_true(dropped(&re, "je_smallocx_54eaed1d"));
-	assert_true(dropped(&re, "operator new[]"));
-	assert_true(dropped(&re, "operator delete"));
-	assert_true(dropped(&re, "tcmalloc::allocate_full_malloc_oom"));
-	assert_true(dropped(&re, "do_posix_memalign"));
-	regfree(&re);
+	assert_true(rx__match(drop, "je_smallocx_54eaed1d"));
+	assert_true(rx__match(drop, "operator new[]"));
+	assert_true(rx__match(drop, "operator delete"));
+	assert_true(rx__match(drop, "tcmalloc::allocate_full_malloc_oom"));
+	assert_true(rx__match(drop, "do_posix_memalign"));
+	rx__free(drop);
 }
 
 static void test_no_other_name(void **state)
@@ -86,15 +83,14 @@ static void test_no_other_name(void **state)
 		"je_",
 		"__",
 	};
-	regex_t re;
+	struct rx *drop = drop_frames();
 
 	(void)state;
-	compile(&re);
 	for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
 		assert_int_equal(allocs__classify(other[i]), MW_FN_NONE);
-		assert_false(dropped(&re, other[i]));
+		assert_false(rx__match(drop, other[i]));
 	}
-	regfree(&re);
+	rx__free(drop);
 }
 
 /* A row that names no size allocates nothing; one that gives a block back names it. */

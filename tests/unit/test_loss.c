@@ -197,6 +197,10 @@ static u64 reach_DEPTH(void)
 
 static u64 reach_ADDRESS(void)
 {
+	char bits[32];
+
+	snprintf(bits, sizeof(bits), "above the %d bits", MW_ADDR_BITS);
+	assert_non_null(strstr(losses_rows[MW_LOSS_ADDRESS].means, bits));
 	machine(1);
 	call(100, 1ULL << 50);
 	return native_lost(0, MW_LOSS_ADDRESS);

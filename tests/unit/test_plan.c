@@ -81,8 +81,16 @@ static size_t maps(const struct plan *p)
 static void check_allocators(const struct features *fs, const struct plan_want *w,
 			     const struct plan *p)
 {
-	static const enum plan_prog uprobes[] = {PROG_mw_alloc_free, PROG_mw_alloc_ret,
-						 PROG_mw_alloc_entry};
+	static const struct {
+		enum plan_prog prog;
+		enum { ALWAYS, FAST, USDT } when;
+	} uprobes[] = {
+		{PROG_mw_alloc_free, ALWAYS},  {PROG_mw_alloc_ret, ALWAYS},
+		{PROG_mw_alloc_entry, ALWAYS}, {PROG_mw_fast_alloc, FAST},
+		{PROG_mw_fast_free, FAST},     {PROG_mw_fast_unfree, FAST},
+		{PROG_mw_usdt_alloc, USDT},    {PROG_mw_usdt_free, USDT},
+	};
+	const bool when[] = {true, w->fast, w->sample_bytes > 1};
 	bool session = p->prog[PROG_mw_alloc_session].on;
 
 	assert_true(has(fs, FEATURE_COOKIE));
@@ -94,10 +102,11 @@ static void check_allocators(const struct features *fs, const struct plan_want *
 	/* no worse than it must be */
 	assert_true(p->method == w->tuning.method || p->method == plan__best_method(fs));
 	for (size_t i = 0; i < ARRAY_SIZE(uprobes); i++) {
-		assert_true(p->prog[uprobes[i]].on);
-		assert_int_equal(p->prog[uprobes[i]].attach_type,
+		assert_int_equal(p->prog[uprobes[i].prog].on, when[uprobes[i].when]);
+		assert_int_equal(p->prog[uprobes[i].prog].attach_type,
 				 p->method == PLAN_SINGLE ? 0 : MW_BPF_TRACE_UPROBE_MULTI);
 	}
+	assert_int_equal(p->map[MAP_usdt_rows].on, when[USDT]);
 	assert_int_equal(p->prog[PROG_mw_alloc_session].attach_type,
 			 session ? MW_BPF_TRACE_UPROBE_SESSION : 0);
 	assert_true(p->prog[PROG_mw_alloc_thread_exit].on);
@@ -130,6 +139,7 @@ static void check_targets(const struct features *fs, const struct plan_want *w,
 	assert_int_equal(p->max_depth, stacks ? w->max_depth : 0);
 	assert_int_equal(p->prog[PROG_mw_fault_sample].on, w->faults);
 	assert_int_equal(p->faults_of_all, w->faults && w->faults_of_all);
+	assert_int_equal(p->all_processes, w->all_processes);
 }
 
 static void check_rows(const struct features *fs, const struct plan_want *w, const struct plan *p)
@@ -146,6 +156,7 @@ static void check_rows(const struct features *fs, const struct plan_want *w, con
 	assert_int_equal(p->map[MAP_mm_events].on, w->peaks);
 	assert_int_equal(p->map[MAP_mm_slots].entries, w->peaks ? w->slots : 1);
 	assert_int_equal(p->peaks_of_all, !w->peaks || w->peaks_of_all);
+	assert_int_equal(p->kthreads, w->kthreads);
 	if (w->peaks) { /* a ring's size is a power of two */
 		uint32_t bytes = p->map[MAP_mm_events].entries;
 
@@ -178,14 +189,17 @@ static void check(const struct features *fs, const struct plan_want *w)
 	assert_null(p.lacks);
 	if (w->allocators)
 		check_allocators(fs, w, &p);
+	for (int i = PROG_mw_alloc_free; i <= PROG_mw_usdt_free; i++)
+		assert_true(!p.prog[i].on || w->allocators);
 	if (targets)
 		check_targets(fs, w, &p);
 	else
-		assert_false(p.map[MAP_events].on || p.prog[PROG_mw_proc_fork].on);
+		assert_false(p.map[MAP_events].on || p.prog[PROG_mw_proc_fork].on ||
+			     p.all_processes);
 	if (w->rows)
 		check_rows(fs, w, &p);
 	else
-		assert_false(p.prog[PROG_mw_task_rows].on || p.map[MAP_mm_slots].on);
+		assert_false(p.prog[PROG_mw_task_rows].on || p.map[MAP_mm_slots].on || p.kthreads);
 	if (w->go_cycles)
 		check_go(fs, &p);
 	assert_int_equal(p.prog[PROG_mw_oom_mark].on, w->kills);
@@ -195,9 +209,15 @@ static void check(const struct features *fs, const struct plan_want *w)
 		assert_true(p.prog[i].on || !p.prog[i].attach_type || w->allocators);
 }
 
-static void wish(unsigned bits, enum plan_method method, struct plan_want *ret)
+/* Wishes that mean something beside others only. */
+enum { ALL_PROCESSES = 1, BY_STUBS = 2, KTHREADS = 4, BESIDE = 8 };
+
+static void wish(unsigned bits, unsigned beside, enum plan_method method, struct plan_want *ret)
 {
 	*ret = (struct plan_want){
+		.all_processes = beside & ALL_PROCESSES,
+		.fast = beside & BY_STUBS,
+		.kthreads = beside & KTHREADS,
 		.processes = bits & 1,
 		.mappings = bits & 2,
 		.allocators = bits & 4,
@@ -227,8 +247,8 @@ static void test_every_combination(void **state)
 	for (size_t release = 0; release < ARRAY_SIZE(since); release++) {
 		for (unsigned lacks = 0; lacks < LACKS; lacks++) {
 			kernel(release, lacks, &fs);
-			for (unsigned bits = 0; bits < 8192; bits++) {
-				wish(bits, bits % 3, &w);
+			for (unsigned i = 0; i < 8192 * BESIDE; i++) {
+				wish(i / BESIDE, i % BESIDE, i / BESIDE % 3, &w);
 				check(&fs, &w);
 			}
 		}
@@ -306,7 +326,7 @@ static void test_applied(void **state)
 	size_t nprogs = 0, nmaps = 0;
 
 	kernel(ARRAY_SIZE(since) - 1, 0, &fs);
-	wish(7, PLAN_SESSION, &w);
+	wish(7, 0, PLAN_SESSION, &w);
 	assert_int_equal(plan__make(&fs, &w, &p), 0);
 	assert_int_equal(bpfobj__open(&p, &o), 0);
 	bpf_object__for_each_program(prog, o->skel->obj) nprogs += bpf_program__autoload(prog);

@@ -84,7 +84,6 @@ static const struct spelling table[] = {
 	{"source_path", "--source-path", VALUE},
 	{"trim_path", "--trim-path", VALUE},
 	{"symbolize", NULL, VALUE}, /* report never asks the machine's own files */
-	{"http", "--http", VALUE},
 };
 
 static const struct spelling *find(const char *name, size_t len)
