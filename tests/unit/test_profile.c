@@ -329,7 +329,7 @@ static void full_disk(void **state)
 {
 	struct profile *p = sample_profile();
 	char dir[] = "/tmp/memwatch-test-XXXXXX", path[256];
-	static const char *const ending[] = {"pb.gz", "json", "folded", "txt"};
+	static const char *const ending[] = {"pb.gz", "json", "folded", "txt", "svg", "html"};
 
 	assert_non_null(mkdtemp(dir));
 	for (size_t i = 0; i < ARRAY_SIZE(ending); i++) {

@@ -275,6 +275,14 @@ void emit__plain(FILE *f, const char *text)
 	put_plain(&(struct text_sink){.stream = f}, text, "");
 }
 
+int emit__end(FILE *f, int err)
+{
+	errno = 0;
+	if (!err && (fflush(f) || ferror(f)))
+		err = errno ? -errno : -EIO;
+	return err;
+}
+
 void emit__json(FILE *f, const char *text)
 {
 	put_json(&(struct text_sink){.stream = f}, text);

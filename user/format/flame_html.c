@@ -181,7 +181,8 @@ static int write_tree(FILE *f, const struct flametree *t, const struct flame_pag
 	write_frames(f, t, ids);
 	write_values(f, t);
 	write_nodes(f, t);
-	err = err ? err : page->all ? write_more(f, t->p) : 0;
+	if (!err && page->all)
+		err = write_more(f, t->p);
 	fputs("\"schema\":\"memwatch.flame/1\"}", f);
 	return err;
 }
@@ -214,5 +215,5 @@ int flame__write_json(FILE *f, const struct profile *p, int type)
 	struct flame_page page = {.p = p, .type = type, .all = true};
 	int err = write_data(f, &page);
 
-	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+	return emit__end(f, err);
 }

@@ -278,5 +278,5 @@ int flame__write_svg(FILE *f, const struct profile *p, int type)
 		err = err ? err : write_foot(&pic, height);
 	}
 	flametree__free(t);
-	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+	return emit__end(f, err);
 }

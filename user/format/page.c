@@ -2,6 +2,7 @@
 /* page.c - see page.h. */
 #include "format/page.h"
 
+#include "core/emit.h"
 #include "core/util.h"
 #include "core/webfile.h"
 
@@ -52,5 +53,5 @@ int page__write(FILE *f, const char *name, int (*data)(FILE *f, void *arg), void
 	}
 	if (!err)
 		fputs(at, f);
-	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+	return emit__end(f, err);
 }

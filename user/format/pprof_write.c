@@ -25,7 +25,7 @@ struct gz {
 	ProtobufCBuffer base; /* protobuf-c appends here */
 	FILE *f;
 	z_stream z;
-	int err;
+	int err; /* the first failure; from then on nothing is written */
 };
 
 static void gz_append(ProtobufCBuffer *base, size_t len, const uint8_t *data)
@@ -52,10 +52,10 @@ static void gz_append(ProtobufCBuffer *base, size_t len, const uint8_t *data)
 	} while (!gz->z.avail_out);
 }
 
-static int pack(struct gz *gz, const Pprof__Profile *m)
+static void pack(struct gz *gz, const Pprof__Profile *m)
 {
-	pprof__profile__pack_to_buffer(m, &gz->base);
-	return gz->err;
+	if (!gz->err)
+		pprof__profile__pack_to_buffer(m, &gz->base);
 }
 
 /* Main executable: what pprof itself would guess, the first that is no library and no pseudo. */
@@ -84,7 +84,7 @@ static uint32_t mapping_place(uint32_t i, uint32_t main)
 	return i == main ? 0 : i == 0 ? main : i;
 }
 
-static int write_head(struct gz *gz, const struct profile *p)
+static void write_head(struct gz *gz, const struct profile *p)
 {
 	Pprof__Profile m = PPROF__PROFILE__INIT;
 	Pprof__ValueType type[PROFILE_MAX_VALUES], period = PPROF__VALUE_TYPE__INIT;
@@ -109,7 +109,7 @@ static int write_head(struct gz *gz, const struct profile *p)
 	m.period = p->period;
 	m.default_sample_type = p->default_sample_type;
 	m.doc_url = p->doc_url;
-	return pack(gz, &m);
+	pack(gz, &m);
 }
 
 /* Average block size, the numeric label that Go's heap profiles carry and -tagfocus reads. */
@@ -132,9 +132,9 @@ static bool block_size(const struct profile *p, const struct profile_sample *s, 
 	return *ret > 0;
 }
 
-static int pack_samples(struct gz *gz, const struct profile *p, size_t first, size_t n,
-			uint32_t bytes_key, uint32_t bytes_unit, uint64_t *ids,
-			Pprof__Label *labels, Pprof__Label **label_ptrs)
+static void pack_samples(struct gz *gz, const struct profile *p, size_t first, size_t n,
+			 uint32_t bytes_key, uint32_t bytes_unit, uint64_t *ids,
+			 Pprof__Label *labels, Pprof__Label **label_ptrs)
 {
 	Pprof__Profile m = PPROF__PROFILE__INIT;
 	Pprof__Sample sample[BATCH], *samples[BATCH];
@@ -175,44 +175,39 @@ static int pack_samples(struct gz *gz, const struct profile *p, size_t first, si
 	}
 	m.n_sample = n;
 	m.sample = samples;
-	return pack(gz, &m);
+	pack(gz, &m);
 }
 
-static int write_samples(struct gz *gz, const struct profile *p, uint32_t bytes_key,
-			 uint32_t bytes_unit)
+static void write_samples(struct gz *gz, const struct profile *p, uint32_t bytes_key,
+			  uint32_t bytes_unit)
 {
 	cleanup_free uint64_t *ids = NULL;
 	cleanup_free Pprof__Label *labels = NULL;
 	cleanup_free Pprof__Label **label_ptrs = NULL;
 	size_t ids_cap = 0, labels_cap = 0, ptrs_cap = 0;
-	int err = 0;
 
-	for (size_t i = 0; i < p->nsamples && !err; i += BATCH) {
+	for (size_t i = 0; i < p->nsamples && !gz->err; i += BATCH) {
 		size_t n = min_of((size_t)BATCH, p->nsamples - i), nid = 0, nlabel = 0;
 
 		for (size_t j = 0; j < n; j++) {
 			nid += p->samples[i + j].nstack;
 			nlabel += p->samples[i + j].nlabels + 1;
 		}
-		err = array_reserve(ids, ids_cap, nid + 1);
-		if (!err)
-			err = array_reserve(labels, labels_cap, nlabel);
-		if (!err)
-			err = array_reserve(label_ptrs, ptrs_cap, nlabel);
-		if (!err)
-			err = pack_samples(gz, p, i, n, bytes_key, bytes_unit, ids, labels,
-					   label_ptrs);
+		if (array_reserve(ids, ids_cap, nid + 1) ||
+		    array_reserve(labels, labels_cap, nlabel) ||
+		    array_reserve(label_ptrs, ptrs_cap, nlabel))
+			gz->err = -ENOMEM;
+		else
+			pack_samples(gz, p, i, n, bytes_key, bytes_unit, ids, labels, label_ptrs);
 	}
-	return err;
 }
 
-static int write_mappings(struct gz *gz, const struct profile *p, uint32_t main)
+static void write_mappings(struct gz *gz, const struct profile *p, uint32_t main)
 {
 	for (size_t i = 0; i < p->nmappings; i++) {
 		const struct profile_mapping *o = &p->mappings[mapping_place(i, main)];
 		Pprof__Profile m = PPROF__PROFILE__INIT;
 		Pprof__Mapping mapping = PPROF__MAPPING__INIT, *ptr = &mapping;
-		int err;
 
 		mapping.id = i + 1;
 		mapping.memory_start = o->start;
@@ -226,15 +221,12 @@ static int write_mappings(struct gz *gz, const struct profile *p, uint32_t main)
 		mapping.has_inline_frames = o->has_inlines;
 		m.n_mapping = 1;
 		m.mapping = &ptr;
-		err = pack(gz, &m);
-		if (err)
-			return err;
+		pack(gz, &m);
 	}
-	return 0;
 }
 
-static int pack_locations(struct gz *gz, const struct profile *p, size_t first, size_t n,
-			  uint32_t main, Pprof__Line *lines, Pprof__Line **line_ptrs)
+static void pack_locations(struct gz *gz, const struct profile *p, size_t first, size_t n,
+			   uint32_t main, Pprof__Line *lines, Pprof__Line **line_ptrs)
 {
 	Pprof__Profile m = PPROF__PROFILE__INIT;
 	Pprof__Location loc[BATCH], *locs[BATCH];
@@ -265,36 +257,32 @@ static int pack_locations(struct gz *gz, const struct profile *p, size_t first, 
 	}
 	m.n_location = n;
 	m.location = locs;
-	return pack(gz, &m);
+	pack(gz, &m);
 }
 
-static int write_locations(struct gz *gz, const struct profile *p, uint32_t main)
+static void write_locations(struct gz *gz, const struct profile *p, uint32_t main)
 {
 	cleanup_free Pprof__Line *lines = NULL;
 	cleanup_free Pprof__Line **ptrs = NULL;
 	size_t lines_cap = 0, ptrs_cap = 0;
-	int err = 0;
 
-	for (size_t i = 0; i < p->nlocations && !err; i += BATCH) {
+	for (size_t i = 0; i < p->nlocations && !gz->err; i += BATCH) {
 		size_t n = min_of((size_t)BATCH, p->nlocations - i), nline = 1;
 
 		for (size_t j = 0; j < n; j++)
 			nline += p->locations[i + j].nlines;
-		err = array_reserve(lines, lines_cap, nline);
-		if (!err)
-			err = array_reserve(ptrs, ptrs_cap, nline);
-		if (!err)
-			err = pack_locations(gz, p, i, n, main, lines, ptrs);
+		if (array_reserve(lines, lines_cap, nline) || array_reserve(ptrs, ptrs_cap, nline))
+			gz->err = -ENOMEM;
+		else
+			pack_locations(gz, p, i, n, main, lines, ptrs);
 	}
-	return err;
 }
 
-static int write_functions(struct gz *gz, const struct profile *p)
+static void write_functions(struct gz *gz, const struct profile *p)
 {
 	Pprof__Function fn[BATCH], *fns[BATCH];
-	int err = 0;
 
-	for (size_t i = 0; i < p->nfunctions && !err; i += BATCH) {
+	for (size_t i = 0; i < p->nfunctions; i += BATCH) {
 		Pprof__Profile m = PPROF__PROFILE__INIT;
 		size_t n = min_of((size_t)BATCH, p->nfunctions - i);
 
@@ -311,20 +299,18 @@ static int write_functions(struct gz *gz, const struct profile *p)
 		}
 		m.n_function = n;
 		m.function = fns;
-		err = pack(gz, &m);
+		pack(gz, &m);
 	}
-	return err;
 }
 
 /* The table itself, then strings that only this file has (nextra of them). */
-static int write_strings(struct gz *gz, const struct profile *p, const char *const *extra,
-			 size_t nextra)
+static void write_strings(struct gz *gz, const struct profile *p, const char *const *extra,
+			  size_t nextra)
 {
 	ProtobufCBinaryData text[BATCH];
 	size_t total = p->nstrings + nextra;
-	int err = 0;
 
-	for (size_t i = 0; i < total && !err; i += BATCH) {
+	for (size_t i = 0; i < total && !gz->err; i += BATCH) {
 		Pprof__Profile m = PPROF__PROFILE__INIT;
 		size_t n = min_of((size_t)BATCH, total - i);
 
@@ -337,9 +323,8 @@ static int write_strings(struct gz *gz, const struct profile *p, const char *con
 		}
 		m.n_string_table = n;
 		m.string_table = text;
-		err = pack(gz, &m);
+		pack(gz, &m);
 	}
-	return err;
 }
 
 static void put_number(struct textbuf *b, const char *key, double v)
@@ -404,16 +389,17 @@ static bool is_own(const struct profile *p)
 }
 
 /* Comments and the strings that go with them; nextra: strings after the table already promised. */
-static int write_comments(struct gz *gz, const struct profile *p, const char **extra,
-			  size_t *nextra, struct textbuf *priv, struct textbuf *loss)
+static void write_comments(struct gz *gz, const struct profile *p, const char **extra,
+			   size_t *nextra, struct textbuf *priv, struct textbuf *loss)
 {
 	Pprof__Profile m = PPROF__PROFILE__INIT;
-	cleanup_free int64_t *ids = NULL;
-	size_t cap = 0, n = 0;
-	int err = array_reserve(ids, cap, p->ncomments + 2);
+	cleanup_free int64_t *ids = malloc((p->ncomments + 2) * sizeof(*ids));
+	size_t n = 0;
 
-	if (err)
-		return err;
+	if (!ids) {
+		gz->err = -ENOMEM;
+		return;
+	}
 	for (size_t i = 0; i < p->ncomments; i++) {
 		if (!pprof__is_private(profile__text(p, p->comments[i])))
 			ids[n++] = p->comments[i];
@@ -421,8 +407,10 @@ static int write_comments(struct gz *gz, const struct profile *p, const char **e
 	if (is_own(p)) {
 		loss_comment(p, loss);
 		private_comment(p, priv);
-		if (loss->err || priv->err)
-			return -ENOMEM;
+		if (loss->err || priv->err) {
+			gz->err = -ENOMEM;
+			return;
+		}
 		if (loss->len) {
 			ids[n++] = p->nstrings + *nextra;
 			extra[(*nextra)++] = loss->text;
@@ -432,7 +420,7 @@ static int write_comments(struct gz *gz, const struct profile *p, const char **e
 	}
 	m.n_comment = n;
 	m.comment = ids;
-	return pack(gz, &m);
+	pack(gz, &m);
 }
 
 static uint32_t find_string(const struct profile *p, const char *text)
@@ -444,43 +432,39 @@ static uint32_t find_string(const struct profile *p, const char *text)
 	return PROFILE_NONE;
 }
 
-static int write_all(struct gz *gz, const struct profile *p, struct textbuf *priv,
-		     struct textbuf *loss)
+static void write_all(struct gz *gz, const struct profile *p, struct textbuf *priv,
+		      struct textbuf *loss)
 {
 	uint32_t main = main_mapping(p), unit = 0;
 	const char *extra[3];
 	size_t nextra = 0;
-	int err = write_head(gz, p);
 
 	/* The unit of space is "bytes", and so is the key of the label. */
 	if (profile__is_heap(p) && is_own(p))
 		unit = find_string(p, "bytes");
 	if (unit == PROFILE_NONE)
 		unit = 0;
-	err = err ? err : write_samples(gz, p, unit, unit);
-	err = err ? err : write_mappings(gz, p, main);
-	err = err ? err : write_locations(gz, p, main);
-	err = err ? err : write_functions(gz, p);
-	err = err ? err : write_comments(gz, p, extra, &nextra, priv, loss);
-	return err ? err : write_strings(gz, p, extra, nextra);
+	write_head(gz, p);
+	write_samples(gz, p, unit, unit);
+	write_mappings(gz, p, main);
+	write_locations(gz, p, main);
+	write_functions(gz, p);
+	write_comments(gz, p, extra, &nextra, priv, loss);
+	write_strings(gz, p, extra, nextra);
+	gz_append(&gz->base, 0, NULL);
 }
 
 int pprof__write(FILE *f, const struct profile *p)
 {
 	struct gz gz = {.base.append = gz_append, .f = f};
 	struct textbuf priv = {0}, loss = {0};
-	int err;
 
 	/* 15 + 16: the largest window, a gzip header. */
 	if (deflateInit2(&gz.z, LEVEL, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK)
 		return -ENOMEM;
-	err = write_all(&gz, p, &priv, &loss);
-	if (!err) {
-		gz_append(&gz.base, 0, NULL);
-		err = gz.err;
-	}
+	write_all(&gz, p, &priv, &loss);
 	deflateEnd(&gz.z);
 	textbuf__free(&priv);
 	textbuf__free(&loss);
-	return err;
+	return gz.err;
 }

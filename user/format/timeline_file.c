@@ -9,11 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int stream_status(FILE *f)
-{
-	return fflush(f) || ferror(f) ? -EIO : 0;
-}
-
 /* The timelines that still have rows, as a heap: the one whose next row is the earliest is first;
  * of equal times the first timeline's. */
 struct timeline_merge {
@@ -103,7 +98,7 @@ int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n)
 			heap[0] = heap[--m.n];
 		sift_down(&m, 0);
 	}
-	return stream_status(f);
+	return emit__end(f, 0);
 }
 
 static void write_json_value(FILE *f, const char *name, int64_t v)
@@ -146,7 +141,7 @@ int timeline_file__write_json(FILE *f, const struct timeline *const *t, size_t n
 		fputs("]}", f);
 	}
 	fputs("]}\n", f);
-	return stream_status(f);
+	return emit__end(f, 0);
 }
 
 typedef int (*write_fn)(FILE *f, const struct timeline *const *t, size_t n);

@@ -90,5 +90,5 @@ int timeline_plot__write_html(FILE *f, const struct timeline *const *t, size_t n
 int timeline_plot__write_json(FILE *f, const struct timeline *const *t, size_t n)
 {
 	write_data(f, &(struct timeline_page){t, n});
-	return fflush(f) || ferror(f) ? -EIO : 0;
+	return emit__end(f, 0);
 }

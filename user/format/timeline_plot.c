@@ -292,7 +292,7 @@ static int write_picture(FILE *f, const struct timeline *const *t, size_t n,
 	if (rest)
 		write_process(f, rest, (double)(n * BLOCK));
 	fputs("</svg>\n", f);
-	return err ? err : fflush(f) || ferror(f) ? -EIO : 0;
+	return emit__end(f, err);
 }
 
 int timeline_plot__write_svg(FILE *f, const struct timeline *const *t, size_t n)

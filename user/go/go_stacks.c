@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "go/go_stacks.h"
 
+#include "core/hash_index.h"
 #include "core/keyhash.h"
 #include "core/util.h"
 #include "go/release.h"
@@ -24,8 +25,9 @@ struct known_frame { /* what is at one address: stacks share most of theirs */
 struct go_stacks {
 	const struct go_target *t;
 	struct profile *p;
-	struct cached_stack *cache; /* open addressing; npcs 0: free */
-	size_t ncache, used;
+	struct cached_stack *cache;
+	size_t cache_cap;
+	struct hash_index by_pc;    /* of cache */
 	struct known_frame *frames; /* direct-mapped; a collision is looked up again */
 	uint32_t *mapping;	    /* of each of the target's maps; PROFILE_NONE: not yet there */
 
@@ -44,11 +46,9 @@ int go_stacks__new(const struct go_target *t, struct profile *p, struct go_stack
 		return -ENOMEM;
 	s->t = t;
 	s->p = p;
-	s->ncache = 4096;
-	s->cache = calloc(s->ncache, sizeof(*s->cache));
 	s->mapping = calloc(t->nmaps + 1, sizeof(*s->mapping));
 	s->frames = calloc(FRAME_CACHE, sizeof(*s->frames));
-	if (!s->cache || !s->mapping || !s->frames) {
+	if (!s->mapping || !s->frames) {
 		go_stacks__free(s);
 		return -ENOMEM;
 	}
@@ -63,38 +63,40 @@ void go_stacks__free(struct go_stacks *s)
 	if (!s)
 		return;
 	free(s->cache);
+	hash_index__fini(&s->by_pc);
 	free(s->frames);
 	free(s->mapping);
 	free(s);
 }
 
-static struct cached_stack *cache_slot(struct cached_stack *cache, size_t n, uint64_t pc)
+static struct cached_stack *find_cached(const struct go_stacks *s, uint64_t pc)
 {
-	size_t i = keyhash__word(pc) & (n - 1);
+	size_t at = HASH_INDEX_START;
+	uint32_t i;
 
-	while (cache[i].npcs && cache[i].pc != pc)
-		i = (i + 1) & (n - 1);
-	return &cache[i];
+	while (hash_index__next(&s->by_pc, keyhash__word(pc), &at, &i)) {
+		if (s->cache[i].pc == pc)
+			return &s->cache[i];
+	}
+	return NULL;
 }
 
+/* A longer one that begins there gives way. */
 static int cache_add(struct go_stacks *s, uint64_t pc, uint32_t npcs, uint32_t loc)
 {
-	if ((s->used + 1) * 2 > s->ncache) {
-		size_t n = s->ncache * 2;
-		struct cached_stack *bigger = calloc(n, sizeof(*bigger));
+	struct cached_stack *c = find_cached(s, pc);
+	int err = 0;
 
-		if (!bigger)
-			return -ENOMEM;
-		for (size_t i = 0; i < s->ncache; i++) {
-			if (s->cache[i].npcs)
-				*cache_slot(bigger, n, s->cache[i].pc) = s->cache[i];
-		}
-		free(s->cache);
-		s->cache = bigger;
-		s->ncache = n;
+	if (!c) {
+		err = array_reserve(s->cache, s->cache_cap, s->by_pc.n + 1);
+		if (!err)
+			err = hash_index__reserve(&s->by_pc);
+		if (err)
+			return err;
+		c = &s->cache[s->by_pc.n];
+		hash_index__add(&s->by_pc, keyhash__word(pc));
 	}
-	*cache_slot(s->cache, s->ncache, pc) = (struct cached_stack){pc, loc, npcs};
-	s->used++;
+	*c = (struct cached_stack){pc, loc, npcs};
 	return 0;
 }
 
@@ -266,8 +268,8 @@ static int add_pc(struct go_stacks *s, const uint64_t *stk, size_t left, uint32_
 	err = emit(s, locs, n);
 	if (err)
 		return err;
-	c = cache_slot(s->cache, s->ncache, stk[0]);
-	if (c->npcs && c->npcs <= left) {
+	c = find_cached(s, stk[0]);
+	if (c && c->npcs <= left) {
 		if (*n >= GO_STACK_MAX)
 			return -E2BIG;
 		locs[(*n)++] = c->loc;

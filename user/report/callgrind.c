@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* callgrind.c - the call graph in callgrind's format, for KCachegrind; see report.h. */
+#include "core/emit.h"
 #include "core/textbuf.h"
 #include "core/util.h"
 #include "report/keytab.h"
@@ -228,5 +229,5 @@ int report__callgrind(struct report *r, FILE *f)
 	keytab__free(&c.files);
 	keytab__free(&c.functions);
 	graph__free(&g);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }

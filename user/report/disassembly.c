@@ -154,5 +154,5 @@ int report__disasm(struct report *r, FILE *f)
 	err = err ? err : put_functions(r, f, &g, &a);
 	assembly__free(&a);
 	graph__free(&g);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }

@@ -4,6 +4,7 @@
  * whose shade tells cum, arrows by what flows along them, dotted over functions that are left out,
  * the samples' labels beside the boxes. Names are shortened and broken into lines.
  */
+#include "core/emit.h"
 #include "core/textbuf.h"
 #include "core/util.h"
 #include "report/dot_names.h"
@@ -22,7 +23,14 @@ struct dot_picture {
 	uint32_t *id; /* of a node, from 1; 0: not shown */
 	bool *tagged; /* labels are drawn beside it */
 	int64_t max_flat;
+	int err; /* the first failure beside those of f */
 };
+
+static void fail(struct dot_picture *p, int err)
+{
+	if (!p->err)
+		p->err = err;
+}
 
 /* Grey at 0, red towards 1, green towards -1. */
 static void shade(double score, bool background, char buf[8])
@@ -71,18 +79,17 @@ static void node_values(const struct dot_picture *p, int64_t flat, int64_t cum)
 	fprintf(p->f, "%sof %s (%s)", flat ? "\\n" : " ", text, trimmed_percent(p, cum, percent));
 }
 
-static int put_node(struct dot_picture *p, uint32_t node)
+static void put_node(struct dot_picture *p, uint32_t node)
 {
 	const struct graph_node *n = &p->g->nodes[node];
 	int64_t flat = graph__flat(n), cum = graph__cum(n);
 	double size = 8;
 	char text[MEASURE_LEN], line[8], fill[8];
-	int err;
 
 	if (p->max_flat && flat)
 		size += ceil(16 * sqrt(fabs((double)flat) / (double)p->max_flat));
 	fprintf(p->f, "N%u [label=\"", p->id[node]);
-	err = dot_names__label(p->f, p->names, p->g, node);
+	fail(p, dot_names__label(p->f, p->names, p->g, node));
 	node_values(p, flat, cum);
 	report__value(p->r, cum, text, sizeof(text));
 	shade(share(p, cum), false, line);
@@ -90,7 +97,6 @@ static int put_node(struct dot_picture *p, uint32_t node)
 	fprintf(p->f, "\" id=\"node%u\" fontsize=%.0f shape=box tooltip=\"", p->id[node], size);
 	dot_names__escaped(p->f, graph__label(p->g, node));
 	fprintf(p->f, " (%s)\" color=\"%s\" fillcolor=\"%s\"]\n", text, line, fill);
-	return err;
 }
 
 /* 1 and the value's part of the total in so many parts, at most all of them more. */
@@ -128,19 +134,21 @@ static void put_edge(struct dot_picture *p, const struct graph_edge *e)
 }
 
 /* The title box: the same lines as above a table. */
-static int put_legend(struct dot_picture *p, const struct graph_options *o)
+static void put_legend(struct dot_picture *p, const struct graph_options *o)
 {
 	cleanup_free char *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
 	char *end;
 
-	if (!f)
-		return -ENOMEM;
-	report__heading(p->r, f, p->g, o, true);
-	fputs("\nSee https://git.io/JfYMW for how to read the graph", f);
-	if (fclose(f))
-		return -ENOMEM;
+	if (f) {
+		report__heading(p->r, f, p->g, o, true);
+		fputs("\nSee https://git.io/JfYMW for how to read the graph", f);
+	}
+	if (!f || fclose(f)) {
+		fail(p, -ENOMEM);
+		return;
+	}
 	end = strchr(text, '\n');
 	fputs("subgraph cluster_L { \"", p->f);
 	*end = 0;
@@ -149,7 +157,6 @@ static int put_legend(struct dot_picture *p, const struct graph_options *o)
 	fputs("\" [shape=box fontsize=16 label=\"", p->f);
 	dot_names__lines(p->f, text, "\\l");
 	fputs("\\l\"", p->f);
-	return 0;
 }
 
 static const char *title(const struct profile *p)
@@ -157,10 +164,9 @@ static const char *title(const struct profile *p)
 	return report__base(p->nmappings ? profile__text(p, p->mappings[0].file) : "");
 }
 
-static int put_nodes(struct dot_picture *p)
+static void put_nodes(struct dot_picture *p)
 {
 	struct graph *g = p->g;
-	int err = 0;
 
 	for (size_t i = 0; i < g->norder; i++) {
 		int64_t flat = graph__flat(&g->nodes[g->order[i]]);
@@ -168,23 +174,22 @@ static int put_nodes(struct dot_picture *p)
 		p->id[g->order[i]] = i + 1;
 		p->max_flat = max_of(p->max_flat, flat < 0 ? (int64_t) - (uint64_t)flat : flat);
 	}
-	for (size_t i = 0; i < g->norder && !err; i++) {
-		err = put_node(p, g->order[i]);
-		err = err ? err
-			  : dot_tags__put(p->r, p->f, g, g->order[i], i + 1,
-					  &p->tagged[g->order[i]]);
+	for (size_t i = 0; i < g->norder && !p->err; i++) {
+		put_node(p, g->order[i]);
+		fail(p, dot_tags__put(p->r, p->f, g, g->order[i], i + 1, &p->tagged[g->order[i]]));
 	}
-	return err;
 }
 
-static int put_edges(struct dot_picture *p)
+static void put_edges(struct dot_picture *p)
 {
 	struct graph *g = p->g;
 	cleanup_free uint32_t *edge = malloc((g->nedges + 1) * sizeof(*edge));
 	size_t n = 0;
 
-	if (!edge)
-		return -ENOMEM;
+	if (!edge) {
+		fail(p, -ENOMEM);
+		return;
+	}
 	for (size_t i = 0; i < g->nedges; i++) {
 		if (p->id[g->edges[i].src] && p->id[g->edges[i].dst])
 			edge[n++] = i;
@@ -196,28 +201,25 @@ static int put_edges(struct dot_picture *p)
 		put_edge(p, e);
 		fputs(p->tagged[e->src] ? " minlen=2]\n" : "]\n", p->f);
 	}
-	return 0;
 }
 
-static int draw(struct dot_picture *p, const struct graph_options *o)
+static void draw(struct dot_picture *p, const struct graph_options *o)
 {
 	const char *name = title(p->r->p);
-	int err;
 
 	fputs("digraph \"", p->f);
 	dot_names__escaped(p->f, *name ? name : "unnamed");
 	fputs("\" {\nnode [style=filled fillcolor=\"#f8f8f8\"]\n", p->f);
-	err = put_legend(p, o);
+	put_legend(p, o);
 	if (*name) {
 		fputs(" tooltip=\"", p->f);
 		dot_names__escaped(p->f, name);
 		fputs("\"", p->f);
 	}
 	fputs("] }\n", p->f);
-	err = err ? err : put_nodes(p);
-	err = err ? err : put_edges(p);
+	put_nodes(p);
+	put_edges(p);
 	fputs("}\n", p->f);
-	return err;
 }
 
 int report__dot(struct report *r, FILE *f)
@@ -237,12 +239,13 @@ int report__dot(struct report *r, FILE *f)
 	p.g = &g;
 	p.id = calloc(g.nnodes + 1, sizeof(*p.id));
 	p.tagged = calloc(g.nnodes + 1, sizeof(*p.tagged));
-	err = p.id && p.tagged ? dot_names__new(&p.names) : -ENOMEM;
+	p.err = p.id && p.tagged ? dot_names__new(&p.names) : -ENOMEM;
 	report__select_unit(r, &g, false);
-	err = err ? err : draw(&p, &o);
+	if (!p.err)
+		draw(&p, &o);
 	dot_names__free(p.names);
 	free(p.id);
 	free(p.tagged);
 	graph__free(&g);
-	return report__finish(f, err);
+	return emit__end(f, p.err);
 }

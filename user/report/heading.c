@@ -67,14 +67,6 @@ int64_t report__sample_value(const struct report *r, const struct profile_sample
 	return graph__quotient(s->value[r->o.type], r->o.mean ? s->value[0] : 0);
 }
 
-int report__finish(FILE *f, int err)
-{
-	errno = 0;
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
-	return err;
-}
-
 static bool is_diff_base(const struct profile *p, const struct profile_sample *s)
 {
 	for (size_t i = 0; i < s->nlabels; i++) {
@@ -177,7 +169,7 @@ static int proto(struct report *r, FILE *f)
 			*v = report__whole((double)*v * (1 / by));
 		}
 	}
-	return report__finish(f, pprof__write(f, r->p));
+	return emit__end(f, pprof__write(f, r->p));
 }
 
 /* Prints nothing, no header either, when no function matches: as pprof. */
@@ -192,7 +184,7 @@ static int peek(struct report *r, FILE *f)
 		err = -ENOMEM;
 	if (!err)
 		fwrite(text, 1, len, f);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }
 
 int report__print(struct report *r, enum report_kind kind, FILE *f)

@@ -188,5 +188,5 @@ int report__list(struct report *r, FILE *f)
 	}
 	sources__fini(&cache);
 	graph__free(&g);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }

@@ -61,7 +61,7 @@ int report__top(struct report *r, FILE *f)
 		      f);
 	}
 	graph__free(&g);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }
 
 static void edge_lines(const struct report *r, FILE *f, struct graph *g,
@@ -137,7 +137,7 @@ int report__tree(struct report *r, FILE *f)
 	report__heading(r, f, &g, &o, false);
 	err = print_tree(r, f, &g);
 	graph__free(&g);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }
 
 static void total_line(FILE *f, const char *what, double objects, double bytes)

@@ -115,7 +115,6 @@ struct graph_options report__trimming(const struct report *r, int default_nodes)
 int report__graph(struct report *r, struct graph *g, const struct graph_options *base);
 /* "minimum" becomes the unit in which the smallest node shown is at least 0.01 (or, whole, 1). */
 void report__select_unit(struct report *r, const struct graph *g, bool whole);
-int report__finish(FILE *f, int err); /* err, else the stream's own failure */
 /* Towards zero, within what an int64_t holds. */
 int64_t report__whole(double v);
 

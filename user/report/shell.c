@@ -291,9 +291,7 @@ int shell__give(const char *word, int (*fn)(FILE *f, void *arg), void *arg)
 		util__close_fd(&fd);
 		return -errno;
 	}
-	err = fn(f, arg);
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
+	err = emit__end(f, fn(f, arg));
 	err = err ? err : ask(word, fd, &none);
 	util__close_fd(&none);
 	return err;

@@ -154,7 +154,7 @@ int report__tags(struct report *r, FILE *f)
 	}
 	free(t.tag);
 	keytab__free(&t.tags);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }
 
 int report__comments(struct report *r, FILE *f)
@@ -163,7 +163,7 @@ int report__comments(struct report *r, FILE *f)
 		emit__plain(f, profile__text(r->p, r->p->comments[i]));
 		putc('\n', f);
 	}
-	return report__finish(f, 0);
+	return emit__end(f, 0);
 }
 
 /* A function of the graph's as a location of its own. */
@@ -233,5 +233,5 @@ int report__top_proto(struct report *r, FILE *f)
 	err = err ? err : pprof__write(f, out);
 	profile__free(out);
 	graph__free(&g);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }

@@ -130,8 +130,5 @@ int text__write(FILE *f, const struct profile *p, int type)
 	if (!err)
 		hist_out__text(f, p, HIST_OUT_BAR);
 	err = err ? err : ledger_out__profile(f, p, "\n");
-	errno = 0;
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
-	return err;
+	return emit__end(f, err);
 }

@@ -224,7 +224,7 @@ int timeline_report__print(FILE *f, const struct timelines *t, const struct time
 		fprintf(f, "(%zu more)\n", t->n - shown);
 	if (t->n == 1)
 		print_details(f, &p[0]);
-	return fflush(f) || ferror(f) ? -EIO : 0;
+	return emit__end(f, 0);
 }
 
 static int save(const struct timeline_report *r, const struct timelines *t)

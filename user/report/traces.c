@@ -177,10 +177,7 @@ int report__traces(struct report *r, FILE *f)
 	}
 	fputs(SEPARATOR, f);
 	graph__free(&g);
-	errno = 0;
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
-	return err;
+	return emit__end(f, err);
 }
 
 /* --- raw --- */
@@ -338,8 +335,5 @@ int report__raw(struct report *r, FILE *f)
 	fputs("Mappings\n", f);
 	for (size_t i = 0; i < p->nmappings; i++)
 		raw_mapping(f, p, i);
-	errno = 0;
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
-	return err;
+	return emit__end(f, err);
 }

@@ -299,5 +299,5 @@ int report__weblist(struct report *r, FILE *f)
 	err = err ? err : page__write(f, "weblist", write_body, &page);
 	sources__fini(&page.sources);
 	listing__free(&page.code);
-	return report__finish(f, err);
+	return emit__end(f, err);
 }

@@ -14,6 +14,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "core/emit.h"
 #include "core/util.h"
 #include "sys/filer.h"
 #include "sys/outfile_walk.h"
@@ -282,10 +283,8 @@ static int fill(int fd, int (*fn)(FILE *f, void *arg), void *arg)
 		util__close_fd(&copy);
 		return err;
 	}
-	err = fn(f, arg);
+	err = emit__end(f, fn(f, arg));
 	errno = 0;
-	if (!err && (fflush(f) || ferror(f)))
-		err = errno ? -errno : -EIO;
 	if (fclose(f) && !err)
 		err = errno ? -errno : -EIO;
 	return err;
