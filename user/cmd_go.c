@@ -92,6 +92,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static int check_files(const struct go_watch_opts *o)
+{
+	int err = output__check("--timeline", o->timeline), e;
+
+	for (size_t i = 0; i < o->noutputs; i++) {
+		e = output__check("--output", o->outputs[i]);
+		err = err ? err : e;
+	}
+	return err;
+}
+
 int cmd_go(int argc, char **argv)
 {
 	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
@@ -119,5 +130,5 @@ int cmd_go(int argc, char **argv)
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;
 	}
-	return go_watch__run(&a.o);
+	return check_files(&a.o) ? EXIT_FAILED : go_watch__run(&a.o);
 }

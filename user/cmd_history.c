@@ -497,6 +497,8 @@ int cmd_history(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	files = filer__start(false);
+	if (output__check("--output", c.output))
+		return EXIT_FAILED;
 	if (statedir__read_as_owner(c.dir, refusal, sizeof(refusal))) {
 		log_error("failed to open the history in '%s': %s", c.dir, refusal);
 		return EXIT_UNSUPPORTED;

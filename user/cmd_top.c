@@ -20,7 +20,6 @@
 #include "run/pid_option.h"
 #include "run/top_run.h"
 #include "snapshot/heapwalk.h"
-#include "sys/outfile.h"
 #include "sys/chooser.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
@@ -34,7 +33,7 @@ struct options {
 	size_t rows;
 	bool plain, json, tree, reverse, kthreads, no_bpf, full_command, ledger;
 	struct attach_options faults; /* .faults set: that is what is asked for */
-	const char *sort, *filter, *timeline;
+	const char *sort, *filter;
 	uint32_t *pids;
 	size_t npids, pids_cap;
 };
@@ -125,7 +124,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->sort = arg;
 		break;
 	case OPT_TIMELINE:
-		usage__file(state, "--timeline", arg, ".csv .json .svg .html", &o->timeline);
+		usage__file(state, "--timeline", arg, ".csv .json .svg .html", &o->faults.timeline);
 		break;
 	case OPT_FILTER: o->filter = arg; break;
 	case OPT_FAULTS:
@@ -200,14 +199,8 @@ static int start_timeline(struct top *t, const struct options *o)
 	};
 	int err;
 
-	if (!o->timeline)
+	if (!o->faults.timeline)
 		return EXIT_DONE;
-	err = outfile__check(o->timeline);
-	if (err) {
-		log_error("--timeline: '%s' cannot be written: %s", o->timeline,
-			  outfile__strerror(err));
-		return EXIT_FAILED;
-	}
 	err = proc_timeline__new(&topts, &t->timeline);
 	for (size_t i = 0; i < o->npids && !err; i++)
 		err = proc_timeline__add(t->timeline, o->pids[i]);
@@ -350,7 +343,6 @@ static int run_faults(struct options *o)
 	a->duration_ns = o->duration_ns;
 	a->interval_ns = o->interval_ns;
 	a->json = o->json;
-	a->timeline = o->timeline;
 	a->faults_all = !names_some(o);
 	signals__block();
 	status = attach__open(a, &attach);
@@ -414,8 +406,8 @@ int cmd_top(int argc, char **argv)
 	text = o.plain || o.json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO);
 	status = set_up(&t, &o, text);
 	if (!status)
-		status = text ? top_run__text(&t, o.json, o.timeline)
-			      : top_run__screen(&t, o.timeline);
+		status = text ? top_run__text(&t, o.json, o.faults.timeline)
+			      : top_run__screen(&t, o.faults.timeline);
 	if (status == EXIT_NO_PROCESS)
 		status = tell_missing(o.pids[0]);
 	if (status == EXIT_DONE && chosen__never(t.chosen)) {
@@ -425,7 +417,7 @@ int cmd_top(int argc, char **argv)
 	chosen__free(t.chosen);
 	top__close_books(&t);
 	if (t.timeline && status == EXIT_DONE)
-		status = top_run__save(&t, o.timeline);
+		status = top_run__save(&t, o.faults.timeline);
 	proc_timeline__free(t.timeline);
 	top_stacks__free(t.stacks);
 	mm_probe__free(t.probe);

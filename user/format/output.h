@@ -41,6 +41,10 @@ int output__write_stream(const struct profile *p, FILE *f, enum output_format fo
 /* Expands %p and %%. The caller frees *ret. 0 or -ENOMEM. */
 int output__expand(const char *path, uint32_t pid, char **ret);
 
+/* Before anything is measured: what outfile__check says of the name that an option gave. Said if it
+ * cannot be written; path: NULL is fine. 0 or -errno. */
+int output__check(const char *option, const char *path);
+
 /* --output-mode, a child of the options of every command that writes files. */
 extern const struct argp output_mode_argp;
 

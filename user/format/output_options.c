@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* output_options.c - --output-mode: how private the files are that memwatch writes. */
+/* output_options.c - --output-mode: how private the files are that memwatch writes; whether they
+ * can be written, while it is early enough to say so. */
 #include "format/output.h"
 
+#include "core/log.h"
 #include "core/usage.h"
+#include "core/util.h"
 #include "sys/outfile.h"
 
 enum { OPT_OUTPUT_MODE = 0x900 };
@@ -28,3 +31,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp output_mode_argp = {options, parse, NULL, NULL, NULL, NULL, NULL};
+
+int output__check(const char *option, const char *path)
+{
+	cleanup_free char *name = NULL;
+	int err = path ? output__expand(path, 0, &name) : 0;
+
+	if (path && !err)
+		err = outfile__check(name);
+	if (err)
+		log_error("%s: '%s' cannot be written: %s", option, path, outfile__strerror(err));
+	return err;
+}

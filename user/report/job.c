@@ -440,6 +440,22 @@ static bool needs_helper(const struct report_job *a)
 	       (a->mode == JOB_REPORT && (a->kind == REPORT_DISASM || a->kind == REPORT_WEBLIST));
 }
 
+/* All that cannot be written are said: what is read may take minutes. */
+static int check_files(const struct report_job *a)
+{
+	int err = output__check("-output", a->file), e;
+
+	for (size_t i = 0; i < a->outputs.n; i++) {
+		e = output__check("--output", a->outputs.name[i]);
+		err = err ? err : e;
+	}
+	for (size_t i = 0; i < a->graphs.n; i++) {
+		e = output__check("--graph", a->graphs.name[i]);
+		err = err ? err : e;
+	}
+	return err;
+}
+
 int report_job__run(struct report_job *a)
 {
 	struct apart_opts o = {.work = work,
@@ -450,6 +466,8 @@ int report_job__run(struct report_job *a)
 			       .privileges = PRIVILEGE(READ) | PRIVILEGE(FILES)};
 	int err;
 
+	if (check_files(a))
+		return EXIT_FAILED;
 	if (wants_shell(a))
 		a->mode = JOB_SHELL;
 	err = needs_helper(a) ? box__start() : 0;

@@ -10,11 +10,9 @@
 #include "core/log.h"
 #include "core/usage.h"
 #include "core/util.h"
-#include "core/util.h"
 #include "model/profile.h"
 #include "format/output.h"
 #include "run/pid_option.h"
-#include "sys/outfile.h"
 
 enum {
 	OPT_TIMELINE = 0x100,
@@ -262,18 +260,6 @@ const struct argp attach_options_argp = {options, parse_opt, NULL, NULL, childre
 static const struct argp_child pid_children[] = {{&selector_options_argp, 0, NULL, 0}, {0}};
 const struct argp attach_pid_argp = {pid_options, parse_pid, NULL, NULL, pid_children, NULL, NULL};
 
-static int check_one(const char *option, const char *path)
-{
-	cleanup_free char *name = NULL;
-	int err = path ? output__expand(path, 0, &name) : 0;
-
-	if (path && !err)
-		err = outfile__check(name);
-	if (err)
-		log_error("%s: '%s' cannot be written: %s", option, path, outfile__strerror(err));
-	return err;
-}
-
 int attach_options__check_files(const struct attach_options *o)
 {
 	const char *const option[] = {"--timeline", "--record", "--peak", "--peak-rss"};
@@ -281,11 +267,11 @@ int attach_options__check_files(const struct attach_options *o)
 	int err = 0, e;
 
 	for (size_t i = 0; i < o->noutputs; i++) {
-		e = check_one("--output", o->outputs[i]);
+		e = output__check("--output", o->outputs[i]);
 		err = err ? err : e;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(path); i++) {
-		e = check_one(option[i], path[i]);
+		e = output__check(option[i], path[i]);
 		err = err ? err : e;
 	}
 	return err;
