@@ -265,6 +265,26 @@ def test_top_across_restarts(attach, service, tmp_path):
         p["pid"] for r in rows(mw) for p in r["processes"]}
 
 
+def test_what_gives_way_in_a_timeline_is_told_meanwhile(attach, service, tmp_path):
+    """All that live are recorded, however many; of the dead so many stay as there is room for."""
+    lines = tmp_path / "t.json"
+    mw = attach("top", "--name", f"^{service.name}$", "--json", "-i", "50ms", "--no-bpf", "--timeline", lines,
+                ready=False)
+    mw.wait_for("no process matches .* now: waiting")
+    many = [service() for _ in range(260)]
+    wait_for(lambda: rows(mw) and len(rows(mw)[-1]["processes"]) == len(many))
+    for t in many:
+        t.stop()
+    wait_for(lambda: rows(mw)[-1]["processes"] == [])
+    last = service()
+    said = mw.wait_for(r"the timeline is full: (\d+) processes with the least memory \(at most \S+\) gave way to others; 0 ")
+    wait_for(lambda: rows(mw)[-1].get("timeline_dropped") == int(said[1]))
+    status, _, err = mw.finish()
+    assert status == 0, err
+    kept = [p["pid"] for p in load_json(lines)["processes"]]
+    assert last.pid in kept and len(kept) == len(many) + 1 - int(said[1])
+
+
 def test_top_ledger_of_service(service):
     t = service()
     p = memwatch("top", "--ledger", "--json", "--name", f"^{service.name}$", check=0)

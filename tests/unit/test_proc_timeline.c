@@ -93,7 +93,8 @@ static void churn(void **state)
 	proc_timeline__free(t);
 }
 
-/* Where all live, nothing is dropped, and those without room are counted. */
+/* Where all live and none has much more than another, nothing is dropped, and those without room
+ * are counted. */
 static void all_live(void **state)
 {
 	struct proc_timeline_opts o = {.external = true, .all = true, .max_processes = 4};
@@ -111,6 +112,62 @@ static void all_live(void **state)
 	assert_int_equal(proc_timeline__all(t, &lines), 4);
 	assert_int_equal(proc_timeline__rejected(t), 2);
 	assert_int_equal(proc_timeline__dropped(t, &most), 0);
+	proc_timeline__free(t);
+}
+
+static struct proc_timeline *pass_of(struct proc_timeline *t, const struct mw_task_row *rows,
+				     size_t n)
+{
+	struct task_rows pass = {.row = (struct mw_task_row *)rows, .n = n};
+
+	assert_true(proc_timeline__rows(t, &pass) >= 0);
+	return t;
+}
+
+/* Where all live, one that grows gets the place of one that is small and does not, and keeps it. */
+static void live_and_small_give_way(void **state)
+{
+	struct proc_timeline_opts o = {.external = true, .all = true, .max_processes = 4};
+	char news[PROC_TIMELINE_NEWS];
+	struct mw_task_row rows[9];
+	struct proc_timeline *t;
+	int64_t most;
+
+	assert_int_equal(proc_timeline__new(&o, &t), 0);
+	for (uint32_t i = 0; i < 4; i++)
+		rows[i] = row_of(i + 1, i + 1, MIB, "small");
+	for (uint64_t i = 1; i <= 10; i++) {
+		rows[4] = row_of(5, 5, i * MIB, "grows");
+		pass_of(t, rows, 5);
+	}
+	assert_non_null(find(t, "grows"));
+	assert_int_equal(find(t, "grows")->nrows, 9); /* from 2 MiB on */
+	assert_int_equal(find(t, "small")->nrows, 10);
+	assert_int_equal(proc_timeline__dropped(t, &most), 1);
+	assert_int_equal(most, MIB);
+	assert_int_equal(proc_timeline__rejected(t), 1);
+
+	for (uint32_t i = 5; i < 9; i++)
+		rows[i] = row_of(i + 1, UINT64_MAX / 2, 100 * MIB, "large");
+	pass_of(t, rows, 9);
+	assert_null(find(t, "small"));
+	assert_int_equal(find(t, "grows")->nrows, 10);
+	assert_int_equal(proc_timeline__dropped(t, &most), 4);
+	assert_int_equal(proc_timeline__rejected(t), 2); /* the fourth of the large */
+
+	/* both are told: once, and again only when there are more, a minute later */
+	assert_string_equal(proc_timeline__news(t, 1000, news, sizeof(news)),
+			    "4 processes with the least memory (at most 1.00MB) gave way to "
+			    "others; 2 found no room at first or at all");
+	assert_string_equal(proc_timeline__news(t, UINT64_MAX, news, sizeof(news)), "");
+	rows[8] = row_of(10, UINT64_MAX / 2, 100 * MIB, "large");
+	pass_of(t, rows, 9);
+	assert_string_equal(proc_timeline__news(t, 2000, news, sizeof(news)), "");
+	assert_string_not_equal(proc_timeline__news(t, 61000000000, news, sizeof(news)), "");
+	pass_of(t, rows, 9);
+	rows[8] = row_of(11, UINT64_MAX / 2, 100 * MIB, "large");
+	pass_of(t, rows, 9);
+	assert_string_not_equal(proc_timeline__news(t, UINT64_MAX, news, sizeof(news)), "");
 	proc_timeline__free(t);
 }
 
@@ -145,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(churn),
 		cmocka_unit_test(all_live),
+		cmocka_unit_test(live_and_small_give_way),
 		cmocka_unit_test(other_columns),
 	};
 

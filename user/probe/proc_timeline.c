@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/top_n.h"
+#include "core/units.h"
 #include "core/util.h"
 #include "probe/mm_probe.h"
 #include "sys/proc_task.h"
@@ -14,13 +15,18 @@
 #define FULL_PROCESSES 4096 /* those beyond them get few rows each: the memory stays bounded */
 #define FEW_ROWS 128
 #define DROP_SHARE 16
+#define FLAT_SHARE 16	       /* who has gained less than this part of its lowest RSS */
+#define FLAT_BYTES (256 << 10) /* or less than this, is flat */
+#define TELL_NS 60000000000ULL /* between two news */
 
 struct timeline_entry {
 	struct timeline line;
 	pid_t pid;
 	uint64_t start_ns;	   /* 0 until the first row */
 	bool ended, in_gone, full; /* full: has room for opts.max_rows */
+	bool dropped;		   /* for remove_dropped */
 	int64_t most_bytes;	   /* highest RSS in its rows */
+	int64_t least_bytes, last_bytes;
 	int64_t inuse_bytes, alloc_bytes;
 	int64_t *more; /* of line.nmore columns; NULL: none */
 };
@@ -35,8 +41,9 @@ struct proc_timeline {
 	struct timeline_entry **gone; /* ended by an event since the last rows */
 	size_t ngone, gone_cap;
 	size_t nfull;
-	uint64_t rejected, dropped;
-	int64_t least_bytes; /* more than all that were dropped or rejected had */
+	uint64_t rejected, dropped, told, told_ns;
+	int64_t dropped_bytes;	/* the highest RSS of who was dropped */
+	int64_t hopeless_bytes; /* in this pass, who had so much took nobody's place */
 	const struct timeline **lines;
 	size_t lines_cap;
 	uint64_t mono0_ns, last_ns; /* of the start, of the last tick */
@@ -237,7 +244,9 @@ static int append(struct proc_timeline *t, struct timeline_entry *e, const struc
 	row.value[TIMELINE_INUSE] = e->inuse_bytes;
 	row.value[TIMELINE_ALLOC] = e->alloc_bytes;
 	row.more = e->more;
-	e->most_bytes = max_of(e->most_bytes, row.value[TIMELINE_RSS]);
+	e->last_bytes = row.value[TIMELINE_RSS];
+	e->least_bytes = e->line.nrows ? min_of(e->least_bytes, e->last_bytes) : e->last_bytes;
+	e->most_bytes = max_of(e->most_bytes, e->last_bytes);
 	return timeline__append(&e->line, &row);
 }
 
@@ -282,11 +291,30 @@ static int by_most_bytes(const void *a, const void *b)
 	return (x->most_bytes > y->most_bytes) - (x->most_bytes < y->most_bytes);
 }
 
+static void remove_dropped(struct proc_timeline *t)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct timeline_entry *e = t->entry[i];
+
+		if (!e->dropped) {
+			t->entry[kept++] = e;
+			continue;
+		}
+		t->dropped_bytes = max_of(t->dropped_bytes, e->most_bytes);
+		t->nfull -= e->full;
+		free_entry(e);
+	}
+	t->dropped += t->n - kept;
+	t->n = kept;
+}
+
 /* The dead give way, the smallest first; a share at a time, so that it is seldom done. */
 static void make_room(struct proc_timeline *t, size_t max)
 {
 	cleanup_free struct timeline_entry **dead = calloc(t->n, sizeof(*dead));
-	size_t n = 0, kept = 0, drop;
+	size_t n = 0, drop;
 
 	for (size_t i = 0; dead && i < t->n; i++) {
 		if (t->entry[i]->ended && !t->entry[i]->in_gone)
@@ -295,27 +323,44 @@ static void make_room(struct proc_timeline *t, size_t max)
 	if (!n)
 		return;
 	drop = top_n__sort(dead, n, sizeof(*dead), max / DROP_SHARE + 1, by_most_bytes);
-	for (size_t i = 0; i < drop; i++) {
-		t->least_bytes = max_of(t->least_bytes, dead[i]->most_bytes);
-		dead[i]->most_bytes = -1;
-	}
-	for (size_t i = 0; i < t->n; i++) {
-		struct timeline_entry *e = t->entry[i];
-
-		if (e->most_bytes >= 0) {
-			t->entry[kept++] = e;
-			continue;
-		}
-		t->nfull -= e->full;
-		free_entry(e);
-	}
-	t->dropped += t->n - kept;
-	t->n = kept;
+	for (size_t i = 0; i < drop; i++)
+		dead[i]->dropped = true;
+	remove_dropped(t);
 }
 
-/* With `all`: an entry for a process that was met; NULL when there is no room. */
+/* It has about what it had at its lowest. */
+static bool is_flat(const struct timeline_entry *e)
+{
+	return e->last_bytes - e->least_bytes <=
+	       max_of(e->least_bytes / FLAT_SHARE, (int64_t)FLAT_BYTES);
+}
+
+/* Where nobody is dead, the smallest of those that live and do not grow gives way to one that has
+ * twice what it ever had: less would be back at the next pass. */
+static void replace_live(struct proc_timeline *t, int64_t bytes)
+{
+	struct timeline_entry *least = NULL;
+
+	if (bytes <= max_of(t->hopeless_bytes, (int64_t)0))
+		return;
+	for (size_t i = 0; i < t->nlive; i++) {
+		struct timeline_entry *e = t->live[i];
+
+		if (is_flat(e) && (!least || e->most_bytes < least->most_bytes))
+			least = e;
+	}
+	if (!least || least->most_bytes > bytes / 2) {
+		t->hopeless_bytes = bytes;
+		return;
+	}
+	end_entry(t, least);
+	least->dropped = true;
+	remove_dropped(t);
+}
+
+/* With `all`: an entry for a process that was met, with its RSS; NULL when there is no room. */
 static struct timeline_entry *add_process(struct proc_timeline *t, pid_t pid, const char *comm,
-					  uint64_t start_ns)
+					  uint64_t start_ns, int64_t bytes)
 {
 	size_t max = t->opts.max_processes ? t->opts.max_processes : MAX_PROCESSES;
 	struct timeline_entry *e = NULL;
@@ -324,12 +369,15 @@ static struct timeline_entry *add_process(struct proc_timeline *t, pid_t pid, co
 	snprintf(name, sizeof(name), "%.*s", MW_MM_COMM_LEN, comm);
 	if (t->n >= max)
 		make_room(t, max);
+	if (t->n >= max)
+		replace_live(t, bytes);
 	if (t->n >= max || add_entry(t, pid, name, &e)) {
 		/* it is met again at each tick; told once */
 		t->rejected += start_ns >= t->last_boot_ns;
 		return NULL;
 	}
 	e->start_ns = start_ns;
+	e->most_bytes = e->least_bytes = e->last_bytes = bytes; /* until its first row */
 	return e;
 }
 
@@ -342,8 +390,9 @@ void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 			      ev->file_bytes, ev->shmem_bytes, ev->swap_bytes};
 	char text[64];
 
+	/* who lived between two passes takes the place of nobody that lives */
 	if (!e && t->opts.all && ev->type == MW_MM_EXIT && ev->peak_time_ns > t->mono0_ns)
-		e = add_process(t, ev->tgid, ev->comm, ev->start_ns); /* lived between two passes */
+		e = add_process(t, ev->tgid, ev->comm, ev->start_ns, 0);
 	if (!e || (e->start_ns && e->start_ns != ev->start_ns))
 		return;
 	if (ev->type == MW_MM_EXEC) {
@@ -431,6 +480,7 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 
 	tell_gaps(t, now_ns);
 	t->last_ns = now_ns;
+	t->hopeless_bytes = -1;
 	for (size_t i = 0; t->opts.all && i < rows->n; i++) {
 		const struct mw_task_row *row = &rows->row[i];
 		struct timeline_entry *e = find_live(t, row->tgid);
@@ -441,7 +491,8 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 			e = NULL;
 		}
 		if (!e && !(row->flags & (MW_TASK_NO_MM | MW_TASK_TORN)) && !has_gone(t, row))
-			add_process(t, row->tgid, row->comm, row->start_ns);
+			add_process(t, row->tgid, row->comm, row->start_ns,
+				    (int64_t)mw_task_row__rss(row));
 	}
 	for (size_t i = 0; i < t->nlive;) { /* both are sorted by PID */
 		struct timeline_entry *e = t->live[i];
@@ -485,8 +536,26 @@ uint64_t proc_timeline__rejected(const struct proc_timeline *t)
 
 uint64_t proc_timeline__dropped(const struct proc_timeline *t, int64_t *ret_bytes)
 {
-	*ret_bytes = t->least_bytes;
+	*ret_bytes = t->dropped_bytes;
 	return t->dropped;
+}
+
+const char *proc_timeline__news(struct proc_timeline *t, uint64_t now_ns, char *buf, size_t size)
+{
+	uint64_t all = t->dropped + t->rejected;
+	char most[UNITS_LEN];
+
+	*buf = 0;
+	if (all == t->told || (t->told_ns && now_ns - t->told_ns < TELL_NS))
+		return buf;
+	t->told = all;
+	t->told_ns = now_ns == UINT64_MAX ? t->told_ns : now_ns;
+	snprintf(buf, size,
+		 "%llu processes with the least memory (at most %s) gave way to others; %llu found "
+		 "no room at first or at all",
+		 (unsigned long long)t->dropped, units__size(most, sizeof(most), t->dropped_bytes),
+		 (unsigned long long)t->rejected);
+	return buf;
 }
 
 int64_t proc_timeline__step_ms(const struct proc_timeline *t)

@@ -25,8 +25,8 @@ struct proc_timeline_opts {
 	bool external; /* rows and events are fed by the caller's own mm_probe */
 	bool all;      /* external: every process met is recorded, not only those added */
 	/* 0: 16384 with all, else no limit. Beyond it the dead give way, those with the lowest peak
-	 * first; where all live, new ones are counted and not recorded with all, and recorded
-	 * without */
+	 * first. Where all live, new ones are recorded without all; with all one takes the place of
+	 * the smallest that does not grow if it has twice its peak, else it is counted */
 	size_t max_processes;
 	/* what the heap held at an earlier moment (CLOCK_MONOTONIC), for rows that are learned of
 	 * late; false: not known. NULL: as last told by proc_timeline__heap */
@@ -34,6 +34,8 @@ struct proc_timeline_opts {
 			double *ret_alloc_bytes);
 	void *heap_arg;
 };
+
+#define PROC_TIMELINE_NEWS 200
 
 struct proc_timeline;
 struct task_rows;
@@ -59,10 +61,13 @@ int proc_timeline__tick(struct proc_timeline *t);
 /* The same from the caller's probe: first the rows of a pass, then the events up to it. */
 int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows);
 void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev);
-/* Processes that were not recorded for want of room. */
+/* Processes for which there was no room when they were met. */
 uint64_t proc_timeline__rejected(const struct proc_timeline *t);
-/* Ended processes whose timelines were dropped for others; *ret_bytes: the highest RSS of them. */
+/* Processes whose timelines were dropped for others; *ret_bytes: the highest RSS of them. */
 uint64_t proc_timeline__dropped(const struct proc_timeline *t, int64_t *ret_bytes);
+/* Both in words, if more than at the last call and a minute after it; else "". UINT64_MAX: the end.
+ * Returns buf (PROC_TIMELINE_NEWS bytes). */
+const char *proc_timeline__news(struct proc_timeline *t, uint64_t now_ns, char *buf, size_t size);
 
 /* How far the wall clock has stepped from the clock of the rows, which never steps; 0 if not by
  * more than a second. */

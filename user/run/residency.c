@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "core/units.h"
 #include "core/util.h"
 #include "format/timeline_file.h"
 #include "model/heap.h"
@@ -134,6 +133,7 @@ static void put_more(struct residency *r, const struct target *t)
 void residency__tick(struct residency *r, uint64_t now_ns)
 {
 	const struct observer *o = r->attach->observer;
+	char news[PROC_TIMELINE_NEWS];
 
 	if (r->timeline)
 		add_new_targets(r, now_ns);
@@ -149,6 +149,8 @@ void residency__tick(struct residency *r, uint64_t now_ns)
 	}
 	if (proc_timeline__tick(r->timeline) < 0)
 		log_debug("a row of the timeline is missing");
+	if (*proc_timeline__news(r->timeline, now_ns, news, sizeof(news)))
+		log_warn("the timeline is full: %s", news);
 	r->due_ns += r->interval_ns;
 	if (r->due_ns <= now_ns)
 		r->due_ns = now_ns + r->interval_ns;
@@ -162,9 +164,7 @@ struct proc_timeline *residency__timeline(const struct residency *r)
 int residency__save(struct residency *r)
 {
 	const struct timeline *const *lines;
-	char most[UNITS_LEN];
-	int64_t most_bytes;
-	uint64_t dropped;
+	char news[PROC_TIMELINE_NEWS];
 	size_t n;
 	int err;
 
@@ -173,11 +173,8 @@ int residency__save(struct residency *r)
 	r->due_ns = 0;
 	residency__tick(r, util__now_ns()); /* the last moment, and the ends of processes */
 	n = proc_timeline__all(r->timeline, &lines);
-	dropped = proc_timeline__dropped(r->timeline, &most_bytes);
-	if (dropped)
-		log_warn("%llu ended processes with the least memory (at most %s) are not in '%s'",
-			 (unsigned long long)dropped, units__size(most, sizeof(most), most_bytes),
-			 r->opts->timeline);
+	if (*proc_timeline__news(r->timeline, UINT64_MAX, news, sizeof(news)))
+		log_warn("the timeline was full: %s", news);
 	err = timeline_file__save(r->opts->timeline, lines, n);
 	if (err)
 		log_error("failed to write '%s': %s", r->opts->timeline, outfile__strerror(err));

@@ -46,9 +46,6 @@ int top_run__save(struct top *t, const char *path)
 		log_error("failed to write '%s': %s", path, outfile__strerror(err));
 		return EXIT_FAILED;
 	}
-	if (proc_timeline__rejected(t->timeline))
-		log_warn("%llu processes are not in '%s': no room for more than %zu",
-			 (unsigned long long)proc_timeline__rejected(t->timeline), path, n);
 	return EXIT_DONE;
 }
 
@@ -76,6 +73,7 @@ static int print_json(struct top *t, FILE *f)
 		.clock_step_ms = t->clock_step_ms,
 		.lost_events = t->lost_events,
 		.timeline_dropped = t->dropped,
+		.timeline_rejected = t->rejected,
 		.note = mm_probe__note(t->probe),
 		.resident = t->stacks ? top_stacks__json(t->stacks) : NULL,
 	};

@@ -216,9 +216,9 @@ static void put_state(const struct screen *s, int y)
 		draw__fits(", stopped");
 	if (t->view.filter && draw__fits(", filter "))
 		draw__name(rx__pattern(t->view.filter), COLS - getcurx(stdscr) - 1);
-	if (t->dropped)
-		draw__fits("  (timeline: %llu ended processes dropped)",
-			   (unsigned long long)t->dropped);
+	if (t->dropped || t->rejected)
+		draw__fits("  (timeline full: %llu gave way, %llu found no room)",
+			   (unsigned long long)t->dropped, (unsigned long long)t->rejected);
 	if (t->gap_seconds)
 		draw__fits("  (a gap before this refresh)");
 	attrset(A_NORMAL);

@@ -8,11 +8,9 @@
 
 #include "core/exit.h"
 #include "core/log.h"
-#include "core/units.h"
 #include "core/util.h"
 
 #define CLOCK_STEP_MS 1000
-#define TELL_DROPPED_NS 60000000000ULL
 
 static void on_event(void *arg, const struct mw_mm_ev *ev)
 {
@@ -33,32 +31,24 @@ static void read_losses(struct top *t)
 	t->lost_peaks = c[MW_MM_C_LOST_SLOT];
 }
 
-/* Told while it happens, at most once a minute. */
+/* Told while it happens. */
 static void tell_dropped(struct top *t, uint64_t now_ns)
 {
-	char most[UNITS_LEN];
+	char news[PROC_TIMELINE_NEWS];
+	int64_t most_bytes;
 
-	t->dropped = proc_timeline__dropped(t->timeline, &t->dropped_bytes);
-	if (t->dropped == t->told_dropped || t->is_screen ||
-	    (t->told_ns && now_ns - t->told_ns < TELL_DROPPED_NS))
-		return;
-	log_warn("the timeline is full: %llu ended processes with the least memory (at most %s) "
-		 "were dropped for others",
-		 (unsigned long long)t->dropped, units__size(most, sizeof(most), t->dropped_bytes));
-	t->told_dropped = t->dropped;
-	t->told_ns = now_ns;
+	t->dropped = proc_timeline__dropped(t->timeline, &most_bytes);
+	t->rejected = proc_timeline__rejected(t->timeline);
+	if (!t->is_screen && *proc_timeline__news(t->timeline, now_ns, news, sizeof(news)))
+		log_warn("the timeline is full: %s", news);
 }
 
 void top__close_books(const struct top *t)
 {
-	char most[UNITS_LEN];
+	char news[PROC_TIMELINE_NEWS];
 
-	if (t->dropped > t->told_dropped)
-		log_warn("the timeline was full: %llu ended processes with the least memory (at "
-			 "most "
-			 "%s) are not in it",
-			 (unsigned long long)t->dropped,
-			 units__size(most, sizeof(most), t->dropped_bytes));
+	if (t->timeline && *proc_timeline__news(t->timeline, UINT64_MAX, news, sizeof(news)))
+		log_warn("the timeline was full: %s", news);
 	if (t->lost_events)
 		log_warn("%llu execs and ends of processes were not seen: the ring was full",
 			 (unsigned long long)t->lost_events);

@@ -33,11 +33,9 @@ struct top {
 	size_t rows;			   /* shown; 0: all */
 	double seconds;			   /* of the last pass */
 	uint64_t lost_events, lost_peaks;  /* execs and ends; peaks between two passes */
-	uint64_t dropped, told_dropped;	   /* timelines of ended processes that gave way; told */
-	int64_t dropped_bytes;		   /* the highest RSS of them */
-	uint64_t told_ns;		   /* when that was last told */
-	bool is_screen;			   /* messages on stderr would spoil it */
-	double gap_seconds; /* the time before the last pass, when it was unduly long */
+	uint64_t dropped, rejected; /* timelines that gave way to others, that found no room */
+	bool is_screen;		    /* messages on stderr would spoil it */
+	double gap_seconds;	    /* the time before the last pass, when it was unduly long */
 	int64_t time_unix_ms;
 	int64_t clock_step_ms; /* how far the wall clock stepped since the pass before; 0: it did
 				  not */

@@ -54,9 +54,10 @@ struct view_extra {
 	int64_t clock_step_ms; /* how far the wall clock stepped since the line before; 0: it did
 				  not */
 	uint64_t lost_events;  /* execs and ends of processes that were not seen so far */
-	uint64_t timeline_dropped; /* ended processes that gave way to others */
-	const char *note;	   /* "" or what is missing */
-	json_t *resident;	   /* by stack, taken over; NULL: none */
+	/* processes whose timelines gave way to others, that found no room */
+	uint64_t timeline_dropped, timeline_rejected;
+	const char *note; /* "" or what is missing */
+	json_t *resident; /* by stack, taken over; NULL: none */
 };
 
 /* One JSON object in one line. 0 or -ENOMEM. */

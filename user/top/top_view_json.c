@@ -100,6 +100,9 @@ int top_view__json(FILE *f, const struct top_view *v, const struct table *t,
 	if (x->timeline_dropped)
 		json_object_set_new(o, "timeline_dropped",
 				    json_integer((json_int_t)x->timeline_dropped));
+	if (x->timeline_rejected)
+		json_object_set_new(o, "timeline_rejected",
+				    json_integer((json_int_t)x->timeline_rejected));
 	if (x->clock_step_ms)
 		json_object_set_new(o, "clock_step_ms", json_integer(x->clock_step_ms));
 	if (x->resident)
