@@ -2,13 +2,16 @@
 #include "alert/options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "alert/runner.h"
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/usage.h"
+#include "format/output.h"
 
 /* The rules' options are OPT_RULE + enum alert_rule. */
 enum {
@@ -70,6 +73,19 @@ int alert_options__start(struct alert_options *o)
 		return EXIT_DONE;
 	log_error("the command of --on-alert cannot be run: %s", strerror(-err));
 	return err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int alert_options__check_files(const struct alert_options *o)
+{
+	char name[PATH_MAX];
+	int err = 0, e = 0;
+
+	snprintf(name, sizeof(name), "%s/memwatch-alert", o->dir);
+	if (rules__any(&o->rules))
+		err = output__check("--alert-dir", name);
+	if (o->oom_log && access(o->oom_log, F_OK)) /* one that is there is added to */
+		e = output__check("--oom-log", o->oom_log);
+	return err ? err : e;
 }
 
 void alert_options__clear(struct alert_options *o)

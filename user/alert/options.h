@@ -34,6 +34,8 @@ void alert_options__init(struct alert_options *o);
 /* Forks the process that runs the command: before privileges are given up. EXIT_DONE, or the status
  * to exit with (the message has been given). */
 int alert_options__start(struct alert_options *o);
+/* Can what alerts write be written? What cannot is said. 0 or -errno. */
+int alert_options__check_files(const struct alert_options *o);
 /* Ends what still runs of it. */
 void alert_options__clear(struct alert_options *o);
 

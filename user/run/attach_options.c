@@ -264,7 +264,7 @@ int attach_options__check_files(const struct attach_options *o)
 {
 	const char *const option[] = {"--timeline", "--record", "--peak", "--peak-rss"};
 	const char *const path[] = {o->timeline, o->record, o->peak, o->peak_rss};
-	int err = 0, e;
+	int err = alert_options__check_files(&o->alert), e;
 
 	for (size_t i = 0; i < o->noutputs; i++) {
 		e = output__check("--output", o->outputs[i]);
