@@ -3,7 +3,7 @@
 import uPlot from 'uplot';
 import { bar, choice, cut, empty, h, table } from './dom.js';
 import { axes, dark, ledgerBands, ledgerPlot, marks, plots, time, widthIn, zero } from './timechart.js';
-import { counted, formatBytes, formatCount, formatPercent, formatSeconds, formatTime } from './units.js';
+import { clock, counted, day, formatBytes, formatCount, formatPercent, formatSeconds, formatTime } from './units.js';
 
 const MAX_PROCESSES = 16; /* drawn one below the other */
 const MAX_EVENTS = 200;
@@ -35,7 +35,10 @@ function windowBox(app, start, min, max, zoom) {
 	const from = Math.max(0, Math.round(min * 1000 - start)), to = Math.max(1, Math.round(max * 1000 - start));
 	const files = app.mode() === 'files', at = (ms) => (files ? ms : Math.round(start + ms));
 	const fine = max - min < FINE_S, milli = (ms) => `.${String(ms % 1000).padStart(3, '0')}`;
-	const local = (s) => formatTime(Math.round(s * 1000)).replace(' ', 'T') + (fine ? milli(Math.round(s * 1000)) : '');
+	const local = (s) => {
+		const ms = Math.round(s * 1000), d = new Date(ms);
+		return `${day(d)}T${clock(d)}${fine ? milli(ms) : ''}`;
+	};
 	const box = (label, value, act) => h('input', { type: 'datetime-local', step: fine ? 0.001 : 1, 'aria-label': label, value: local(value),
 		onchange: (e) => e.target.value && act(new Date(e.target.value).getTime() / 1000) });
 	const items = [box('from', min, (v) => v < max && zoom(v, max)), h('span', {}, '–'), box('to', max, (v) => v > min && zoom(min, v)),

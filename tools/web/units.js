@@ -25,10 +25,16 @@ const two = (n) => String(n).padStart(2, '0');
 export const clock = (d) => `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
 export const day = (d) => `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
 
-/** The reader's time zone, but no language's habits. */
+/** "+0100": what the reader's clock is ahead of UTC by. */
+function zone(d) {
+	const off = -d.getTimezoneOffset(), min = Math.abs(off);
+	return `${off < 0 ? '-' : '+'}${two(Math.floor(min / 60))}${two(min % 60)}`;
+}
+
+/** The reader's time zone, which is stated, but no language's habits. */
 export function formatTime(ms) {
 	const d = new Date(ms);
-	return ms == null || Number.isNaN(d.getTime()) ? '–' : `${day(d)} ${clock(d)}`;
+	return ms == null || Number.isNaN(d.getTime()) ? '–' : `${day(d)} ${clock(d)} ${zone(d)}`;
 }
 
 /** "1 frame", "2,000 frames". */

@@ -2,10 +2,10 @@
 #include "format/ledger_out.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "core/units.h"
 #include "core/util.h"
+#include "core/when.h"
 #include "core/emit.h"
 #include "core/textbuf.h"
 
@@ -15,18 +15,6 @@ static void put_size(FILE *f, int64_t bytes)
 
 	units__size(text, sizeof(text), bytes < 0 ? -bytes : bytes);
 	fprintf(f, "%s%*s", bytes < 0 ? "-" : "", bytes < 0 ? 11 : 12, text);
-}
-
-/* " at 2024-02-29 12:00:00", local time; "" for a moment that is not known. */
-static const char *moment(char *buf, size_t len, int64_t unix_ms)
-{
-	time_t t = unix_ms / 1000;
-	struct tm tm;
-
-	if (unix_ms <= 0 || !localtime_r(&t, &tm) ||
-	    !strftime(buf, len, " at %Y-%m-%d %H:%M:%S", &tm))
-		return "";
-	return buf;
 }
 
 /* What the allocator keeps, by where; what could not be walked, and why. */
@@ -65,11 +53,13 @@ static json_t *walk_json(const struct ledger_walk *w)
 
 void ledger_out__text(FILE *f, const struct ledger *l, uint32_t pid, const char *comm)
 {
-	char size[UNITS_LEN], touched[UNITS_LEN], at[64];
+	char size[UNITS_LEN], touched[UNITS_LEN], at[WHEN_LEN];
+	bool known = l->unix_ms > 0;
 
 	fprintf(f, "Ledger of %u (", pid);
 	emit__plain(f, comm);
-	fprintf(f, ")%s%s\n", moment(at, sizeof(at), l->unix_ms),
+	fprintf(f, ")%s%s%s\n", known ? " at " : "",
+		known ? when__local(at, sizeof(at), l->unix_ms) : "",
 		l->steady ? "" : ", whose memory changed while it was read");
 	fprintf(f, "%12s%12s%12s  %s\n", "VIRT", "RSS", "SWAP", "WHAT");
 	for (int i = 0; i < LEDGER_KINDS; i++) {

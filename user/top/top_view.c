@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/units.h"
-#include "top/top_columns.h"
 #include "core/util.h"
+#include "core/when.h"
+#include "top/top_columns.h"
 
 static const char *const sort_names[SORT_KEYS] = {
 	[SORT_RSS] = "rss",	  [SORT_VIRT] = "virt",	  [SORT_ANON] = "anon",
@@ -288,13 +288,10 @@ static void format_row(char *buf, size_t len, const struct top_view *v, const st
 void top_view__print(FILE *f, const struct top_view *v, const struct table *t,
 		     const struct machine *m, size_t rows, int64_t time_unix_ms)
 {
-	char line[1024], when[64];
-	time_t sec = time_unix_ms / 1000;
-	struct tm tm;
+	char line[1024], when[WHEN_LEN];
 
-	localtime_r(&sec, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	fprintf(f, "memwatch top  %s  by %s\n", when, top_view__sort_name(v->sort));
+	fprintf(f, "memwatch top  %s  by %s\n", when__local(when, sizeof(when), time_unix_ms),
+		top_view__sort_name(v->sort));
 	top_view__machine_line1(line, sizeof(line), m, t);
 	fprintf(f, "%s\n", line);
 	top_view__machine_line2(line, sizeof(line), m);

@@ -67,7 +67,7 @@ static void state_line(const struct tui *t, int y)
 	struct tm tm;
 
 	if (l && localtime_r(&at, &tm))
-		strftime(clock, sizeof(clock), " as of %H:%M:%S", &tm);
+		strftime(clock, sizeof(clock), " as of %H:%M:%S %z", &tm);
 	snprintf(text, sizeof(text), " ledger%s%s%s%s%s", clock,
 		 l && !l->steady ? " | memory changed meanwhile" : "", t->ledger.why ? " | " : "",
 		 t->ledger.why ? t->ledger.why : "", t->paused ? " | PAUSED" : "");
