@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """make install and uninstall, the demonstration, the manual page, completion."""
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, ROOT, wait_for
+from test_pictures import small_profile
 
 
 def make(tmp_path, goal):
@@ -143,20 +145,24 @@ def test_fish_completion():
 def told(*args):
     """The names that a complaint lists."""
     err = subprocess.run([BIN, *args], capture_output=True, text=True).stderr
-    return set(re.findall(r"\w+", re.search(r"(?:\(|one of )([\w, ]+)\)?", err.split("zzzzz")[-1])[1]))
+    return set(re.findall(r"\w+", re.search(r"(?:\(|one of )([\w, |]+)\)?", err.split("zzzzz")[-1])[1]))
 
 
-@pytest.mark.parametrize("command,option,values", [
-    (["top"], "--sort", None), (["-p", "1"], "--sample-index", None), (["run"], "--sample-index", None),
-    (["oom"], "--source", None)])
-def test_completion_offers_the_values_that_there_are(command, option, values):
+@pytest.mark.parametrize("command,option", [
+    (["top"], "--sort"), (["-p", "1"], "--sample-index"), (["run"], "--sample-index"),
+    (["oom"], "--source"), (["go"], "--sample-index"), (["report"], "--sample-index"),
+    (["report"], "--granularity"), (["report"], "--unit")])
+def test_completion_offers_the_values_that_there_are(command, option, tmp_path):
     """In all shells the same, and what the option takes."""
-    want = told(*command, option, "zzzzz")
+    profile = tmp_path / "x.json"  # report takes the sample types of its file
+    profile.write_text(json.dumps(small_profile()))
+    want = told(*command, option, "zzzzz", *([profile] if command == ["report"] else []))
     assert len(want) >= 3 and complete(*command, option, "") == want
     if shutil.which("fish"):
         assert set(fish(f"memwatch {' '.join(command)} {option} ")) == want
     zsh = (ROOT / "tools/completion/_memwatch").read_text()
-    assert set(re.search(rf'"{option}"\)\s+act = "\(([\w ]+)\)"', zsh)[1].split()) == want
+    rule = re.search(rf'"{option}"(?: && [^\n]*)?\)\s+act = "\(([\w ]+)\)"', zsh)
+    assert set(rule[1].split()) == want
 
 
 def test_manual_page_has_every_option():

@@ -58,7 +58,7 @@ _memwatch()
 		COMPREPLY=($(compgen -W "$names" -- "$cur")); return ;;
 	--unit)
 		if [[ $cmd == report ]]; then
-			COMPREPLY=($(compgen -W "B kB MB GB auto" -- "$cur"))
+			COMPREPLY=($(compgen -W "auto minimum count B kB MB GB TB PB bytes ns us ms s" -- "$cur"))
 		else
 			_memwatch_words "$cur" < <(systemctl list-units --no-legend --plain 2>/dev/null \
 				| cut -d' ' -f1)

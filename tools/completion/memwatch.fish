@@ -58,6 +58,6 @@ complete -c memwatch -n '__memwatch_after --source' -x -a 'probe kmsg both'
 complete -c memwatch -n '__memwatch_after --granularity' -x \
 	-a 'functions filefunctions files lines addresses'
 complete -c memwatch -n '__memwatch_after --unit; and __memwatch_in report' -x \
-	-a 'B kB MB GB auto'
+	-a 'auto minimum count B kB MB GB TB PB bytes ns us ms s'
 complete -c memwatch -n '__memwatch_after --unit; and not __memwatch_in report' -x \
 	-a '(systemctl list-units --no-legend --plain 2>/dev/null | string split -f1 " ")'
