@@ -23,6 +23,13 @@ class Terminal:
     def screen(self):
         return self.tmux("capture-pane", "-p")
 
+    def painted(self):
+        """The screen with its colours and the like."""
+        return self.tmux("capture-pane", "-p", "-e")
+
+    def colours(self):
+        return re.findall(r"\x1b\[(?:[\d;]*;)?3[1-6]m", self.painted())
+
     def keys(self, *keys):
         self.tmux("send-keys", *keys)
 

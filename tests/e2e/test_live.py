@@ -145,7 +145,7 @@ def test_sizes(terminal, shapes, cols, rows):
 def test_ledger_page(terminal, shapes):
     term = started(terminal, shapes, options="--exact -i 0.3s")
     term.keys("l")
-    m = term.expect(r"ledger as of (\d+:\d+:\d+) \| read in \S+, pause 1\.0s\n +VIRT +RSS +of RSS +what")
+    m = term.expect(r"ledger as of (\d+:\d+:\d+) [-+]\d{4} \| read in \S+, pause 1\.0s\n +VIRT +RSS +of RSS +what")
     s = term.expect(r"live heap, attributed[\s\S]*code of modules[\s\S]*100\.0% █+ total").string
     assert all(len(line) <= 80 for line in s.splitlines())
     assert re.search(r"█[▏▎▍▌▋▊▉]? +(live heap|code|data)", s)  # bars
@@ -157,7 +157,7 @@ def test_ledger_page(terminal, shapes):
     assert abs(sum(n for n, _ in lines) - total[0]) <= (len(lines) + 1) * 5300
     term.expect(rf"as of (?!{m.group(1)})")  # kept fresh
     term.keys("p")
-    term.expect(r"ledger as of [0-9:]+ \| PAUSED")
+    term.expect(r"ledger as of [0-9:]+ [-+]\d{4} \| PAUSED")
     term.keys("p")
     # fewer rows than lines: they scroll, the sum stays
     term.tmux("resize-window", "-x", "60", "-y", "12")
@@ -215,21 +215,19 @@ def test_the_past_survives_sample_types_and_other_processes(terminal, two):
     term.expect(r"STATUS 0\nicanon")
 
 
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "vt100"}, {"LC_ALL": "C"}])
+@pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"TERM": "vt100"}, {"LC_ALL": "C"}])
 def test_plain_terminals(terminal, shapes, env):
     term = started(terminal, shapes, env=tuple(env.items()))
-    raw = term.tmux("capture-pane", "-p", "-e")
-    if "NO_COLOR" in env or "TERM" in env:
-        assert not re.search(r"\x1b\[3[1-6]m", raw)
+    term.expect(r" growing +block < leak_steadily")  # which is coloured where there are colours
+    has_colours = "NO_COLOR" not in env and "TERM" not in env
+    assert bool(term.colours()) == has_colours
     if "LC_ALL" in env:
-        assert "▁" not in raw and raw.isascii()
+        assert "▁" not in term.screen() and term.screen().isascii()
     term.keys("l")
     term.expect(r"100\.0% \S+ total, as the kernel counts")
-    raw = term.tmux("capture-pane", "-p", "-e")
-    if "NO_COLOR" in env or "TERM" in env:
-        assert not re.search(r"\x1b\[3[1-6]m", raw)
+    assert bool(term.colours()) == has_colours
     if "LC_ALL" in env:
-        assert re.search("#{8}", raw) and raw.isascii()
+        assert re.search("#{8}", term.screen()) and term.screen().isascii()
     term.keys("q")
     term.expect("STATUS 0\nicanon")
 
@@ -248,6 +246,45 @@ def test_leaves_the_terminal_clean(terminal, shapes, how):
     assert flags == ["0", "1", "0"]
     if how in ("INT", "target"):
         assert "STATUS 0" in term.screen()
+
+
+@pytest.mark.parametrize("view", ["live", "top"])
+def test_suspended_and_back(terminal, shapes, view):
+    """^Z gives the terminal back to a shell with job control, fg draws the frame that was there."""
+    command, row = {"live": (f"-p {shapes.pid} --exact -i 0.1s", "block < leak_steadily"),
+                    "top": (f"top -i 0.1s -p {shapes.pid}", rf"\n +{shapes.pid} .*shapes")}[view]
+    term = terminal("bash --norc --noprofile -i", env=(("PS1", "'here> '"),), cols=100, rows=30)
+
+    def at_the_shell(after):
+        term.expect(rf"{after}[\s\S]*here>\s*\Z")
+        assert term.tmux("display", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag}").split() == ["0", "1", "0"]
+
+    at_the_shell("")
+    term.keys(f"{BIN} {command}", "Enter")
+    term.expect(r"nothing was allocated yet|inuse_space by flat|by rss")
+    shapes.say("go")
+    term.expect(row)
+    for _ in range(3):  # while frames come
+        term.keys("C-z")
+        at_the_shell("Stopped .*memwatch")
+        term.keys("clear", "Enter")
+        at_the_shell(r"\A\s*")
+        term.keys("fg", "Enter")
+        term.expect(row)
+    term.keys("p")
+    term.expect("PAUSED|, stopped")
+    frame = term.screen(), term.colours()
+    term.keys("C-z")
+    at_the_shell("Stopped .*memwatch")
+    term.keys("fg", "Enter")
+    wait_for(lambda: (term.screen(), term.colours()) == frame)
+    term.keys("h")
+    term.expect("this help|mark this moment")
+    term.keys("h", "q")
+    at_the_shell("memwatch")
+    term.keys("echo STATUS $?; jobs", "Enter")
+    at_the_shell("STATUS 0")
+    assert "Stopped" not in term.screen().split("STATUS 0")[1]
 
 
 def test_in_use_is_what_is_listed(terminal, target, attach, tmp_path):
@@ -315,6 +352,24 @@ def test_search_and_help(terminal, shapes):
     term.expect(r"Tab +next sample type[\s\S]*too early to say")  # one page
     term.keys("?")
     term.expect("stacks of inuse_space")
+
+
+def test_code_without_a_name_is_called_by_its_place(terminal, target, tmp_path):
+    """By the module and the place in it, which is the same in every process."""
+    whole, bare = build("shapes.c", flags=["-O1"]), tmp_path / "bare"
+    subprocess.run(["strip", "-s", "-o", bare, whole], check=True)
+    t = target([bare, "50", "2000"])
+    t.expect("ready")
+    term = terminal(f"{BIN} -p {t.pid} --exact -i 0.3s", cols=120)
+    term.expect("nothing was allocated yet")
+    t.say("go")
+    term.expect(r"bare\+0x[0-9a-f]+ < bare\+0x[0-9a-f]+")
+    term.keys("Enter")
+    places = term.expect(r" 0  bare\+0x([0-9a-f]+) [\s\S]*\n +1  bare\+0x([0-9a-f]+) ").groups()
+    symbols = re.findall(r"^(\w+) (\w+) [tT] (\w+)$",
+                         subprocess.run(["nm", "-S", whole], capture_output=True, text=True, check=True).stdout, re.M)
+    names = [next(n for a, size, n in symbols if int(a, 16) <= int(p, 16) <= int(a, 16) + int(size, 16)) for p in places]
+    assert names[0] == "block" and names[1] in ("leak_steadily", "leak_rarely", "fill_cache", "load_at_start", "saw_tooth")
 
 
 BURST, BURSTS = 20000, 60  # events fit in the ring one burst at a time, all of them do not

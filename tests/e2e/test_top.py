@@ -398,6 +398,29 @@ def test_ends_with_its_process(mm, top):
     assert w.proc.wait(180) == 0
 
 
+def test_full_screen_ends_with_its_process(mm, terminal):
+    """As the text does: with the end of the last of -p, not with a filter that hides it."""
+    t = mm()
+    term = terminal(f"{BIN} top -i 0.1 -p {t.pid} -p 999999999")
+    term.expect(rf"\n +{t.pid} .* mm *\n")
+    t.stop()
+    term.expect("STATUS 0\nicanon")
+    term = terminal(f"{BIN} top -i 0.1 -p 999999999")
+    term.expect("no such process: 999999999\nSTATUS 4\nicanon")
+    t = mm()
+    for way in ("", "--plain"):
+        term = terminal(f"{BIN} top {way} -i 0.1 -n 3 -p {t.pid} --filter '^no.such.name$'")
+        term.expect("STATUS 0\nicanon")
+
+
+def test_the_heading_states_its_zone():
+    env = {**os.environ, "TZ": "IST-5:30"}
+    p = memwatch("top", "--plain", "-n", 1, "--top", 1, env=env, check=0)
+    assert re.match(r"memwatch top  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \+0530  by rss\n", p.stdout)
+    p = memwatch("top", "--ledger", "-p", os.getpid(), env=env, check=0)
+    assert re.match(r"Ledger of \d+ \(.*\) at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \+0530", p.stdout)
+
+
 def test_full_screen(mm, terminal):
     t = mm()
     do(t, "grow", 300)
@@ -534,6 +557,26 @@ def test_into_a_process_and_back(target, terminal):
     term.keys("/", *"no_such_process", "Enter")
     wait_for(lambda: "not found" in term.screen() or "by pid" in term.screen())
     term.keys("q")
+    term.expect("STATUS 0\nicanon")
+
+
+@pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}, {"TERM": "vt100"}, {"LC_ALL": "C"}])
+def test_plain_terminals(mm, terminal, env):
+    """As in the live view: colours where there are any, ASCII where there is nothing else."""
+    t = mm()
+    t.say("steps 3 60")
+    term = terminal(f"{BIN} top -i 0.25s -p {t.pid}", env=tuple(env.items()), cols=120)
+    term.expect(rf"\n +{t.pid} .* growing .* mm *\n")  # which is red where there are colours
+    wait_for(lambda: bool(term.colours()) == ("NO_COLOR" not in env and "TERM" not in env))
+    if "LC_ALL" in env:
+        assert term.screen().isascii()
+    term.keys("o")
+    term.expect("Sort by[\\s\\S]*>rss")
+    term.keys("Escape")
+    wait_for(lambda: "Sort by" not in term.screen())
+    term.keys("h")
+    term.expect("this help")
+    term.keys("h", "q")
     term.expect("STATUS 0\nicanon")
 
 

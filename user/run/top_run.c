@@ -111,6 +111,21 @@ static int pass(struct top_run *r)
 	return err;
 }
 
+/* None of -p is there any more, or ever was; what a filter hides is there. */
+static bool is_over(struct top_run *r)
+{
+	const struct top *t = r->t;
+
+	if (!t->view.pids || t->view.only_chosen)
+		return false;
+	for (size_t i = 0; i < t->view.npids; i++) {
+		if (table__find(&t->table, t->view.pids[i]))
+			return false;
+	}
+	stop(r, t->ticks > 1 ? EXIT_DONE : EXIT_NO_PROCESS);
+	return true;
+}
+
 static int new_run(struct top *t, const char *timeline, struct top_run *ret)
 {
 	int err;
@@ -202,10 +217,8 @@ static void text_tick(void *arg)
 		stop(r, EXIT_FAILED);
 		return;
 	}
-	if (t->view.pids && !t->view.only_chosen && !t->view.n) {
-		stop(r, t->ticks > 1 ? EXIT_DONE : EXIT_NO_PROCESS);
+	if (is_over(r))
 		return;
-	}
 	put_table(r);
 	if (top__done(t))
 		stop(r, EXIT_DONE);
@@ -328,6 +341,8 @@ static void screen_tick(void *arg)
 		stop(r, EXIT_FAILED);
 		return;
 	}
+	if (is_over(r))
+		return;
 	if (!r->profile)
 		screen__draw(r->screen);
 	if (top__done(r->t))

@@ -58,15 +58,22 @@ static void on_deadly(int sig)
 	raise(sig); /* SA_RESETHAND: the default action now */
 }
 
+static bool has_cap(const char *name)
+{
+	const char *s = tigetstr(name);
+
+	return s && s != (char *)-1;
+}
+
 static void remember_reset(void)
 {
 	static const char *const caps[] = {"sgr0", "cnorm", "rmkx", "rmcup"};
 
 	term.reset[0] = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++) {
-		const char *s = tigetstr(caps[i]);
+		const char *s = has_cap(caps[i]) ? tigetstr(caps[i]) : "";
 
-		if (s && s != (char *)-1 && strlen(term.reset) + strlen(s) < sizeof(term.reset))
+		if (strlen(term.reset) + strlen(s) < sizeof(term.reset))
 			strcat(term.reset, s);
 	}
 }
@@ -142,6 +149,15 @@ static int make_parts(void)
 
 static void close_all(void);
 
+static void block_suspend(int how)
+{
+	sigset_t suspend;
+
+	sigemptyset(&suspend);
+	sigaddset(&suspend, SIGTSTP);
+	pthread_sigmask(how, &suspend, NULL);
+}
+
 static void set_modes(void)
 {
 	set_colours();
@@ -166,8 +182,7 @@ int term__open(void)
 	}
 	if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO))
 		return -ENOTTY;
-	if (!name || setupterm(name, STDOUT_FILENO, &err) != OK || !tigetstr("cup") ||
-	    tigetstr("cup") == (char *)-1)
+	if (!name || setupterm(name, STDOUT_FILENO, &err) != OK || !has_cap("cup"))
 		return -ENOTSUP;
 	if (tcgetattr(STDOUT_FILENO, &term.saved))
 		return -ENOTTY;
@@ -182,6 +197,7 @@ int term__open(void)
 	remember_reset();
 	hold_messages();
 	set_modes();
+	block_suspend(SIG_BLOCK);
 	for (size_t i = 0; i < ARRAY_SIZE(deadly); i++)
 		sigaction(deadly[i], &sa, NULL);
 	signals__at_forced_end(give_back);
@@ -212,7 +228,11 @@ static void close_all(void)
 	signals__closing(true);
 	delwin(term.keys);
 	endwin();
+	if (!has_cap("rmcup")) /* the view stays: what comes next is not written into its last line
+				*/
+		signals__last_words(STDOUT_FILENO, "\n");
 	delscreen(term.screen);
+	block_suspend(SIG_UNBLOCK);
 	signals__at_forced_end(NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(deadly); i++)
 		signal(deadly[i], SIG_DFL);
@@ -226,20 +246,14 @@ void term__close(void)
 		close_all();
 }
 
-/* Draws to memory. ncurses's own handler of ^Z draws too: not in between. */
+/* Draws to memory. */
 static void draw_frame(void)
 {
-	sigset_t suspend, old;
-
-	sigemptyset(&suspend);
-	sigaddset(&suspend, SIGTSTP);
-	pthread_sigmask(SIG_BLOCK, &suspend, &old);
 	if (!ftruncate(term.frame, 0) && !lseek(term.frame, 0, SEEK_SET) &&
 	    dup3(term.frame, fileno(term.out), O_CLOEXEC) >= 0) {
 		doupdate();
 		dup3(STDOUT_FILENO, fileno(term.out), O_CLOEXEC);
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void term__show(void)
@@ -280,9 +294,25 @@ static bool is_resized(void)
 	return true;
 }
 
+/* ncurses's own handler of ^Z gives the terminal back, stops, and later draws everything anew, to
+ * the terminal itself. So it runs here alone, where nothing is half drawn, and not while a frame
+ * is on its way: that would come after what the shell has printed. */
+static void let_suspend(void)
+{
+	sigset_t pending;
+
+	if (sigpending(&pending) || !sigismember(&pending, SIGTSTP) || sender__behind(term.sender))
+		return;
+	block_suspend(SIG_UNBLOCK);
+	block_suspend(SIG_BLOCK);
+}
+
 int term__key(void)
 {
-	int key = wgetch(term.keys);
+	int key;
+
+	let_suspend();
+	key = wgetch(term.keys);
 
 	return key == ERR && is_resized() ? KEY_RESIZE : key;
 }
