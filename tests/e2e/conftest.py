@@ -20,6 +20,7 @@ OUT = ROOT / "build" / "workloads"
 NICE = os.nice(0)  # of the tests, and so of what they start
 # Seconds after which a state that is waited for is given up; how long it takes is the machine's matter.
 PATIENCE = 180.0
+START = 0.1  # seconds that a start of memwatch takes at most, on a machine that is not slow
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
@@ -88,6 +89,15 @@ def wait_for(what, timeout=PATIENCE, step=0.05):
             return v
         time.sleep(step)
     pytest.fail(f"timed out waiting for {what}")
+
+
+def in_time(took, promised):
+    """Was it there in the time that memwatch itself promises? Ten times that, since what is looked for
+    is a wait that should not be, of fifteen seconds and more; where the machine is slow now, as many
+    times more as a start of memwatch takes longer than START."""
+    begin = time.monotonic()
+    subprocess.run([BIN, "--version"], stdout=subprocess.DEVNULL, check=True)
+    return took < 10 * promised * max(1, (time.monotonic() - begin) / START)
 
 
 class Target:

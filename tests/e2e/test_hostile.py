@@ -16,10 +16,11 @@ import zlib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, WORKLOADS, build, load_json, wait_for
+from conftest import PATIENCE, ROOT, WORKLOADS, build, in_time, load_json, wait_for
 
 USER = ("setpriv", "--reuid", "23456", "--regid", "23456", "--clear-groups")
-HANG = 30  # seconds: what is called a hang, on any machine
+PROMISED = 1  # seconds: docs/live.md, "Ctrl-C ends it within a second"
+HANG = PATIENCE  # what is called a hang, on any machine
 MAX_RSS = 300 << 20
 
 
@@ -145,11 +146,11 @@ def peak_rss(pid):
 
 
 def ended_in_time(a):
-    """Ctrl-C ends it. A second is what it takes; what is asserted is that it does not hang."""
+    """Ctrl-C ends it, in the second that is promised."""
     start = time.monotonic()
     status, _, err = a.finish(signal.SIGINT, timeout=HANG)
     assert status == 0, err
-    assert time.monotonic() - start < HANG / 3, err
+    assert in_time(time.monotonic() - start, PROMISED), err
     return err
 
 

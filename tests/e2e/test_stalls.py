@@ -43,10 +43,12 @@ class Trace:
         (self.dir / f"events/{event}/enable").write_text("1")
 
     def values(self, name):
+        """[(seconds before the last of them, value)]"""
         text = (self.dir / "trace").read_text()
         kept, written = re.search(r"entries-written: (\d+)/(\d+)", text).groups()
         assert kept == written, "the buffer was too small"
-        return [int(v) for v in re.findall(rf" {name}=(\d+)", text)]
+        found = [(float(at), int(v)) for at, v in re.findall(rf" (\d+\.\d+): .* {name}=(\d+)", text)]
+        return [(found[-1][0] - at, v) for at, v in found]
 
     def remove(self):
         self.dir.rmdir()
@@ -79,15 +81,14 @@ def test_alert_on_real_pressure(group, thrash, tmp_path, attach):
         pytest.skip("this kernel has no pressure stall information")
     log = tmp_path / "log"
     p = thrash(group(24 * MIB), 24 * MIB)
-    # Clear of what there is already; it decays from here.
-    threshold = round(some10() + 3, 2)
+    before = stalled_us()
+    p.say()  # it walks, and stalls, until it is stopped: how much of a second is the disk's matter
+    wait_for(lambda: stalled_us() > before and some10() > 0)
+    threshold, began = 0.01, time.time() * 1000
     mw = attach("-p", p.pid, "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path,
-                "--alert-psi", f"some={threshold:.2f}%")
-    assert events(log, "memwatch.alert/1") == []
-    before, began = stalled_us(), time.time() * 1000
-    p.say()
+                "--alert-psi", f"some={threshold:.2f}%", ready=False)
     mw.wait_for(r"alert psi: machine \(largest: PID \d+, thrash\): memory pressure [\d.]+%, threshold [\d.]+%")
-    assert stalled_us() > before
+    assert p.proc.poll() is None
     p.stop()
     mw.finish(sig=None)
     a = events(log, "memwatch.alert/1")[0]
@@ -112,10 +113,13 @@ def test_reclaim_before_a_kill(group, thrash, log, attach, trace):
     page = os.sysconf("SC_PAGESIZE")
     mine = s["victim"]["reclaim"]["last_60s"]
     assert len(freed) > 100
-    assert mine["count"] >= len(freed) and mine["freed_bytes"] >= sum(freed) * page
+    # A walk may take longer than the window; its edges are where the trace's are, give or take.
+    least = [n for ago, n in freed if ago < 50]
+    most = [n for ago, n in freed if ago < 70]
+    assert mine["count"] >= len(least) and mine["freed_bytes"] >= sum(least) * page
     # To make the file it wrote 48 MiB, each page of them reclaimed at most once.
-    assert mine["count"] <= len(freed) + 48 * MIB / page
-    assert mine["freed_bytes"] <= sum(freed) * page + 48 * MIB
+    assert mine["count"] <= len(most) + 48 * MIB / page
+    assert mine["freed_bytes"] <= sum(most) * page + 48 * MIB
     assert 0 < mine["stall_us"] / 1e6 < took + 30
     assert s["group"]["path"] == g.path
     assert s["group"]["reclaim"] == s["victim"]["reclaim"] == s["trigger"]["reclaim"]
@@ -125,7 +129,7 @@ def test_reclaim_before_a_kill(group, thrash, log, attach, trace):
     out = mw.finish()[1]
     m = re.search(rf"reclaim   in the \d+ s before, in cgroup {g.path}: (\d+) direct reclaims, "
                   r"\S+ stalled, \S+ freed", out)
-    assert int(m[1]) > 100
+    assert int(m[1]) in (w["count"] for w in s["group"]["reclaim"].values())
     shown = memwatch("oom", "--list", "--log", log, check=0).stdout
     assert m[0] in shown
 
