@@ -18,8 +18,8 @@ install: $(BIN)
 	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
 	$(Q)for u in memwatch-oom.service memwatch-daemon.service; do \
 		sed 's|/usr/local/bin|$(BINDIR)|' tools/systemd/$$u > $(DESTDIR)$(UNITDIR)/$$u; done
-	$(Q)install -D -m 644 tools/systemd/memwatch-oom.logrotate \
-		$(DESTDIR)$(LOGROTATEDIR)/memwatch-oom
+	$(Q)for l in memwatch-oom memwatch-daemon; do \
+		install -D -m 644 tools/systemd/$$l.logrotate $(DESTDIR)$(LOGROTATEDIR)/$$l; done
 	$(Q)for f in README.md LICENSE docs/*.md; do \
 		[ ! -e $$f ] || install -D -m 644 $$f $(DESTDIR)$(DOCDIR)/$$(basename $$f); done
 
@@ -28,5 +28,6 @@ uninstall:
 		$(DESTDIR)$(BASHCOMPDIR)/memwatch $(DESTDIR)$(ZSHCOMPDIR)/_memwatch \
 		$(DESTDIR)$(FISHCOMPDIR)/memwatch.fish \
 		$(DESTDIR)$(UNITDIR)/memwatch-oom.service \
-		$(DESTDIR)$(UNITDIR)/memwatch-daemon.service $(DESTDIR)$(LOGROTATEDIR)/memwatch-oom
+		$(DESTDIR)$(UNITDIR)/memwatch-daemon.service $(DESTDIR)$(LOGROTATEDIR)/memwatch-oom \
+		$(DESTDIR)$(LOGROTATEDIR)/memwatch-daemon
 	$(Q)rm -rf $(DESTDIR)$(DOCDIR)

@@ -22,7 +22,7 @@ def test_alerts_fire_once_before_the_kill(leak, tmp_path, attach):
     # Half a minute of growth: many looks, also on a machine that has little time for them.
     p = leak(40 * MIB, "-s", "64", "-u", "40000")
     mw = attach("-p", p.pid, "--exact", "-q", "-v", "--oom-log", log, "--alert-dir", tmp_path,
-                "--alert-rss", "50%", "--alert-cgroup", "60%", "--alert-growth", "5M/min",
+                "--alert-rss", "50%", "--alert-cgroup", "60%", "--alert-growth", "500K/s",
                 "--alert-oom-in", "20s", "--on-alert", f"{tell} '$(touch {tmp_path}/injected)' `x`")
     leak.go(p)
     assert p.wait(180) == -9
@@ -55,6 +55,8 @@ def test_alerts_fire_once_before_the_kill(leak, tmp_path, attach):
         assert argv == [f"$(touch {tmp_path}/injected)", "`x`"]
     assert not (tmp_path / "injected").exists()
     by = {a["rule"]: a for a in alerts}
+    assert {r: a["scope"] for r, a in by.items()} == {
+        "rss": "process", "growth": "process", "cgroup": "cgroup", "oom-in": "cgroup"}
     assert 20 * MIB <= by["rss"]["value"] < 40 * MIB and by["rss"]["threshold"] == 20 * MIB
     assert 0.6 <= by["cgroup"]["value"] < 1
     # The profile at death is the whole of it.
@@ -111,6 +113,96 @@ def test_page_cache_is_no_alarm(leak, tmp_path, attach):
     mw.finish()
     told = [x["state"] for x in events(log, "memwatch.alert/1") if x["rule"] == "cgroup"]
     assert told == ["firing", "resolved"]
+
+
+def full(g, hog, kib):
+    """A program in the group that has allocated so much and stays."""
+    p = subprocess.Popen([str(hog), "-u", "0", "-m", str(kib)], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True, preexec_fn=g.join)
+    p.stdin.write("go\n")
+    p.stdin.flush()
+    assert [p.stdout.readline() for _ in range(2)] == ["ready\n", "full\n"]
+    return p
+
+
+def no_limit(g):
+    for name in (["memory.max"] if VERSION == 2 else ["memory.memsw.limit_in_bytes", "memory.limit_in_bytes"]):
+        if (g.dir / name).exists():
+            (g.dir / name).write_text("max" if VERSION == 2 else "-1")
+
+
+def alerts_of(log, rule="cgroup"):
+    return [x for x in events(log, "memwatch.alert/1") if x["rule"] == rule]
+
+
+def test_a_group_is_one_alarm(group, hog, tmp_path, attach):
+    """Two processes in a group: one alarm, with one pair of files; and it is over when the limit goes."""
+    log = tmp_path / "log"
+    g = group(40 * MIB)
+    ps = [full(g, hog, 12 << 10), full(g, hog, 14 << 10)]
+    try:
+        mw = attach("top", "--cgroup", g.path, "--plain", "-i", "1", "-n", "100000", "--oom-log", log,
+                    "--alert-dir", tmp_path, "--alert-cgroup", "50%", "--alert-oom-in", "5m", ready=False)
+        a = wait_for(lambda: alerts_of(log))[0]
+        assert (a["state"], a["scope"], a["limit_path"]) == ("firing", "cgroup", g.path)
+        assert a["pid"] == ps[1].pid and a["used_bytes"] >= 26 * MIB  # the larger one
+        no_limit(g)
+        over = wait_for(lambda: [x for x in alerts_of(log) if x["state"] == "resolved"])[0]
+        assert not over["ended"] and over["value"] is None and over["limit_path"] == g.path
+        mw.wait_for("resolved after .*: cgroup .* has no limit any more")
+        mw.finish()
+        assert len(alerts_of(log)) == 2 and alerts_of(log, "oom-in") == []
+        assert len(list(tmp_path.glob("memwatch-alert-*.csv"))) == 1
+    finally:
+        for p in ps:
+            p.kill()
+            p.wait()
+
+
+def test_each_limit_on_the_way_counts(group, hog, tmp_path, attach):
+    """A leaf full of page cache hides neither what fills the group above it nor its end."""
+    log, data = tmp_path / "log", tmp_path / "data"
+    data.write_bytes(b"x" * (64 * MIB))
+    os.posix_fadvise(os.open(data, os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED)
+    above = group(96 * MIB)
+    leaf, beside = group(24 * MIB, above), group(None, above)
+    p, other = full(leaf, hog, 4 << 10), full(beside, hog, 60 << 10)
+    try:
+        subprocess.run(["cat", data], stdout=subprocess.DEVNULL, check=True, preexec_fn=leaf.join)
+        usage = leaf.dir / ("memory.current" if VERSION == 2 else "memory.usage_in_bytes")
+        assert int(usage.read_text()) > 20 * MIB
+        mw = attach("top", "-p", p.pid, "--plain", "-i", "1", "-n", "100000", "--oom-log", log, "--alert-dir",
+                    tmp_path, "--alert-cgroup", "60%", ready=False)
+        a = wait_for(lambda: alerts_of(log))[0]
+        assert a["limit_path"] == above.path and a["pid"] == p.pid and a["used_bytes"] >= 60 * MIB
+        other.kill()
+        other.wait()
+        wait_for(lambda: len(alerts_of(log)) == 2)
+        mw.finish()
+        assert [(x["state"], x["limit_path"]) for x in alerts_of(log)] == [
+            ("firing", above.path), ("resolved", above.path)]
+    finally:
+        for q in (p, other):
+            q.kill()
+            q.wait()
+
+
+def test_a_group_that_is_left(group, hog, tmp_path, attach):
+    """The last of its processes has ended: that is told, and the service that comes again is not an
+    alarm of its own within the cooldown."""
+    log = tmp_path / "log"
+    g = group(40 * MIB)
+    mw = attach("top", "--cgroup", g.path, "--plain", "-i", "1", "-n", "100000", "--oom-log", log, "--alert-dir",
+                tmp_path, "--alert-cgroup", "50%", "--alert-cooldown", "1h", ready=False)
+    for _ in range(2):
+        p = full(g, hog, 26 << 10)
+        wait_for(lambda: alerts_of(log))
+        mw.wait_for(rf"(?s)\b{p.pid}\b.*\n.*\b{p.pid}\b", stream="out")  # looked at in between
+        p.kill()
+        p.wait()
+        wait_for(lambda: len(alerts_of(log)) == 2)
+    mw.finish()
+    assert [(x["state"], x.get("ended")) for x in alerts_of(log)] == [("firing", None), ("resolved", True)]
 
 
 def test_no_alert_below_the_threshold(leak, tmp_path, attach):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memwatch daemon: its rules, who is profiled when, reload, alerts, kills, the service manager."""
+import gzip
 import json
 import os
 import re
@@ -7,7 +8,9 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -373,6 +376,89 @@ def test_alert_and_kill_of_a_profiled_process(daemon, leak):
     for profile in (alarm["profile"], kill["profile"]):
         assert profile.startswith(f"{d.state}/alerts/")
         assert "hoard" in top_function(profile)
+
+
+def told_by(d):
+    return [x for x in map(json.loads, (d.state / "oom.jsonl").read_text().splitlines())
+            if x["schema"] == "memwatch.alert/1"]
+
+
+def reload(d, rules):
+    n = d.err.count("anew: ")
+    d.conf.write_text("[daemon]\ninterval = 200ms\ngo = no\n[faults]\nenabled = no\n" + rules)
+    d.proc.send_signal(signal.SIGHUP)
+    wait_for(lambda: d.err.count("anew: ") > n)
+
+
+def test_alerts_go_on_after_a_reload(daemon, named):
+    """What fires is not told again, and its end is: by its value, or because the rule is gone."""
+    t = named("fires")
+    who = f"comm = ^fires$\n"
+    d = daemon(f"go = no\n[faults]\nenabled = no\n[alert a]\n{who}alert-rss = 64K\n[alert b]\n{who}alert-rss = 32K\n")
+    wait_for(lambda: len(told_by(d)) == 2)
+    reload(d, f"[alert c]\n{who}alert-rss = 1T\n[alert b]\n{who}alert-rss = 32K\nalert-growth = 1G/s\n"
+              f"[alert a]\n{who}alert-rss = 64K\nalert-cooldown = 0\n")
+    reload(d, f"[alert a]\n{who}alert-rss = 1T\nalert-cooldown = 0\n[alert b]\n{who}alert-rss = 32K\n")
+    over = wait_for(lambda: told_by(d)[2:])
+    assert len(over) == 1 and over[0]["state"] == "resolved" and not over[0]["ended"]
+    assert over[0]["threshold"] == 1 << 40 and over[0]["pid"] == t.pid
+    reload(d, f"[alert a]\n{who}alert-rss = 64K\nalert-cooldown = 0\n")  # b is gone
+    d.wait_for("alert rss resolved after .*: the rule is not in force any more")
+    wait_for(lambda: len(told_by(d)) == 5)
+    assert d.finish(signal.SIGTERM)[0] == 0
+    told = [(x["state"], x["threshold"]) for x in told_by(d)]
+    assert sorted(told[:2]) == [("firing", 32 << 10), ("firing", 64 << 10)]
+    assert told[2] == ("resolved", 1 << 40) and sorted(told[3:], key=str) == [("firing", 64 << 10), ("resolved", None)]
+    assert {p.name.split("-")[2] for p in (d.state / "alerts").glob("*.csv")} == {"a", "b"}
+
+
+def test_an_alert_watches_the_largest(daemon, target, tmp_path):
+    """More are chosen than are looked at: those that matter are, whatever their numbers."""
+    env = {**os.environ, "CROWD": f"of{os.getpid()}"}
+    for _ in range(66):
+        target(["sleep", "1000"], env=env)
+    large = target([sys.executable, "-c", "x = b'x' * (60 << 20); print('ready', flush=True); input()"], env=env)
+    large.expect("ready")
+    d = daemon(f"go = no\n[faults]\nenabled = no\n[alert crowd]\nlabel = CROWD=of{os.getpid()}\nalert-rss = 50M\n",
+               "--listen", "127.0.0.1:0")
+    assert wait_for(lambda: told_by(d))[0]["pid"] == large.pid
+    d.wait_for(r"\[alert crowd\]: 67 processes are chosen; the 64 that are largest")
+    text = Server(d).text("/metrics")
+    assert 'memwatch_alert_processes_left_out{alert="crowd"} 3\n' in text
+    assert 'memwatch_alerts_total{alert="crowd",rule="rss"} 1\n' in text
+    assert 'memwatch_alerts_firing{alert="crowd",rule="rss"} 1\n' in text
+    large.proc.kill()
+    wait_for(lambda: len(told_by(d)) == 2)
+    wait_for(lambda: 'memwatch_alerts_firing{alert="crowd",rule="rss"} 0\n' in Server(d).text("/metrics"))
+    assert 'memwatch_alerts_total{alert="crowd",rule="rss"} 1\n' in Server(d).text("/metrics")
+    assert d.finish(signal.SIGTERM)[0] == 0
+
+
+def test_the_log_is_rotated(daemon, named, tmp_path):
+    """The real logrotate with the file that is installed: nothing lost."""
+    logrotate = shutil.which("logrotate") or "/usr/sbin/logrotate"
+    rules = "[alert a]\ncomm = ^fires$\nalert-rss = 64K\nalert-cooldown = 0\n"
+    d = daemon(rules)
+    log = d.state / "oom.jsonl"
+    text = (ROOT / "tools/systemd/memwatch-daemon.logrotate").read_text()
+    assert "/var/lib/memwatch/oom.jsonl" in text
+    conf = tmp_path / "conf"
+    conf.write_text(text.replace("/var/lib/memwatch/oom.jsonl", str(log)))
+    tmp_path.chmod(0o755)
+    pids = []
+    for _ in range(3):
+        t = named("fires")
+        pids.append(t.pid)
+        wait_for(lambda: log.exists() and any(x["pid"] == t.pid for x in told_by(d)))
+        t.proc.kill()
+        wait_for(lambda: any(x["pid"] == t.pid and x["state"] == "resolved" for x in told_by(d)))
+        subprocess.run([logrotate, "-f", "-s", tmp_path / "rotated", conf], check=True)
+    assert d.finish(signal.SIGTERM)[0] == 0
+    files = [Path(f"{log}.1").read_text(), *(gzip.decompress(Path(f"{log}.{i}.gz").read_bytes()).decode() for i in (2, 3))]
+    for text, pid in zip(files, reversed(pids)):
+        told = [json.loads(x) for x in text.splitlines()]
+        assert [(x["state"], x["pid"]) for x in told if x["schema"] == "memwatch.alert/1"] == [
+            ("firing", pid), ("resolved", pid)]
 
 
 def test_kill_of_a_stranger_comes_with_its_page_faults(daemon, leak):

@@ -14,9 +14,10 @@ PROMETHEUS = ROOT / "tools/prometheus"
 
 def test_metrics_by_promtool(serve, rounds):
     t = rounds()
-    s = serve(RULE)
+    s = serve(RULE + f"[alert big]\ncomm = ^{ROUNDS}$\nalert-rss = 64K\nalert-psi = full=100%\n")
     attached(s.d, t.pid)
     step(t, "af")
+    wait_for(lambda: 'memwatch_alerts_firing{alert="big",rule="rss"} 1\n' in s.text("/metrics"))
 
     def told():  # of the pass after
         text = s.text("/metrics?format=prometheus")
@@ -26,6 +27,9 @@ def test_metrics_by_promtool(serve, rounds):
                        timeout=180)
     assert p.returncode == 0 and p.stderr == "", p.stderr
     assert re.search(rf'memwatch_process_resident_bytes\{{pid="{t.pid}",comm="{ROUNDS}"[^}}]*kind="anon"\}} \d+', text)
+    for name, rss in (("memwatch_alerts_total", 1), ("memwatch_alerts_firing", 1)):
+        assert re.findall(rf"^{name}(.*)$", text, re.M) == [f'{{alert="big",rule="rss"}} {rss}',
+                                                            '{alert="big",rule="psi"} 0']
     assert len(re.findall(r'^memwatch_page_fault_samples_lost_total\{cause="[^"]+"\} \d+$', text, re.M)) == 4
     # The ledger's lines add up to what is resident.
     wait_for(lambda: re.search(rf'memwatch_ledger_bytes\{{pid="{t.pid}"', s.text("/metrics")))

@@ -100,6 +100,23 @@ def test_alert_on_pressure(kind, leak, tmp_path, attach, pressure):
         assert Path(a["timeline"]).read_text().startswith("time_unix_ms,pid,")
 
 
+def test_alert_on_pressure_while_nobody_is_watched(tmp_path, attach, pressure):
+    """The machine's alarm, and its end, need no process."""
+    log = tmp_path / "log"
+    pressure.set(25)
+    mw = attach("top", "--name", f"^nobody{os.getpid()}$", "--plain", "-i", "300ms", "-n", "100000", "--oom-log", log,
+                "--alert-dir", tmp_path, "--alert-psi", "some=20%", "--on-alert", "printenv MEMWATCH_ALERT_STATE",
+                preexec_fn=pressure.mount, ready=False)
+    mw.wait_for(r"alert psi: machine: memory pressure 25\.00%")
+    pressure.set(5)
+    mw.wait_for(r"alert psi resolved after [\d.]+m?s: machine: memory pressure 5\.00%")
+    assert mw.finish()[0] == 4  # nobody matched
+    alerts = events(log, "memwatch.alert/1")
+    assert [(a["state"], a["scope"], a["pid"], a["profile"], a["timeline"]) for a in alerts] == [
+        ("firing", "machine", None, None, None), ("resolved", "machine", None, None, None)]
+    assert re.search("^firing$", mw.err, re.M) and re.search("^resolved$", mw.err, re.M)
+
+
 def test_alert_on_pressure_that_is_not_told(target, pressure):
     """The file is there and has nothing in it, as where the kernel was booted with psi=0."""
     pressure.path.write_text("")

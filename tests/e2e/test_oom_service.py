@@ -172,8 +172,8 @@ def test_footprint_within_the_unit(group, hog, log, attach, datagram):
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     with open(log, "a") as f:
         f.writelines(json.dumps({"schema": "memwatch.oom/1", "time_unix_ms": i, "source": "probe", "kmsg_seq": None,
-                                 "boot_id": boot, "victim": {"pid": 2**30 + i, "tid": 2**30 + i, "comm": "x" * 15}}) + "\n"
-                     for i in range(5000))
+                                 "boot_id": boot, "victim": {"pid": 1 + i, "tid": 1 + i, "comm": "x" * 15}}) + "\n"
+                     for i in range(50000))
     before = group(16 * MIB)
     missed = [kill_in(before, [hog]) for _ in range(5)]
     own = group(limit)
@@ -195,7 +195,7 @@ def test_footprint_within_the_unit(group, hog, log, attach, datagram):
     peak = own.dir / ("memory.peak" if VERSION == 2 else "memory.max_usage_in_bytes")
     assert 0 < int(peak.read_text()) < limit * 3 // 4
     assert mw.finish()[0] == 0
-    assert len(events(log)) - log.seen == 5000 + 5 + 20
+    assert len(events(log)) - log.seen == 50000 + 5 + 20
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.sendto(b"stop", "/run/systemd/journal/socket")
 

@@ -194,7 +194,8 @@ const measured = (a, v) => (v == null ? '' : (MEASURES[a.unit] || String)(v));
 export function alerts(app, list) {
 	app.host.replaceChildren(...(list.length ? [table(counted(list.length, 'alert'), [
 		{ label: 'time', cell: (a) => h('span', { class: 'nobr' }, formatTime(a.time_unix_ms)) },
-		{ label: 'process', cell: (a) => [cut(a.comm || '?'), h('span', { class: 'dim' }, ` ${a.pid}`)] },
+		{ label: 'process', cell: (a) => [cut(a.comm || a.scope || '?'), h('span', { class: 'dim' }, a.pid ? ` ${a.pid}` : ''),
+			a.scope === 'cgroup' && a.limit_path && [' in ', cut(a.limit_path)]] },
 		{ label: 'rule', cell: (a) => h('span', { class: a.state === 'firing' && 'warn' }, `${a.rule} ${a.state || ''}`) },
 		{ label: 'value', number: true, cell: (a) => measured(a, a.value) },
 		{ label: 'threshold', number: true, wide: true, cell: (a) => measured(a, a.threshold) },

@@ -19,14 +19,31 @@
 
 #define TIMELINE_ROWS 1024
 
+static const char process_ended[] = "the process has ended";
+static const char process_left[] = "it is not watched any more";
+static const char group_left[] = "none of its processes is watched any more";
+static const char rule_gone[] = "the rule is not in force any more";
+
 struct watched {
 	int pid;
 	char comm[32];
 	char cgroup[CGROUP_PATH];
-	struct cgroup_memory memory;
 	struct rules_state state;
 	struct told told[ALERT_RULES];
 	struct timeline timeline;
+};
+
+/* A group on the way from a process's to the root. What was told outlives its processes. */
+struct watched_group {
+	struct cgroup_memory memory;
+	struct rules_state *state; /* NULL: it has had no limit yet */
+	struct told told[ALERT_RULES];
+	uint64_t looked_ns; /* the tick in which it was looked at last */
+	/* the largest of its processes then; the pointer is of that tick */
+	struct watched *largest;
+	uint64_t rss;
+	int pid;
+	char comm[32];
 };
 
 struct alert {
@@ -37,7 +54,9 @@ struct alert {
 	struct cgroup_mounts mounts;
 	struct watched **procs;
 	size_t nprocs, procs_cap;
-	uint64_t due_ns;
+	struct watched_group **groups;
+	size_t ngroups, groups_cap;
+	uint64_t now_ns, due_ns; /* of this tick, and the next */
 };
 
 int alert__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn save, void *arg,
@@ -70,13 +89,22 @@ static void free_watched(struct watched *w)
 	free(w);
 }
 
+static void free_group(struct watched_group *g)
+{
+	free(g->state);
+	free(g);
+}
+
 void alert__free(struct alert *a)
 {
 	if (!a)
 		return;
 	for (size_t i = 0; i < a->nprocs; i++)
 		free_watched(a->procs[i]);
+	for (size_t i = 0; i < a->ngroups; i++)
+		free_group(a->groups[i]);
 	free(a->procs);
+	free(a->groups);
 	teller__free(a->teller);
 	free(a);
 }
@@ -123,10 +151,80 @@ static void look_at_machine(struct rules_sample *x)
 	}
 }
 
-static int look_at(struct alert *a, struct watched *w, struct rules_sample *x)
+static struct watched_group *find_group(const struct alert *a, const char *path)
+{
+	for (size_t i = 0; i < a->ngroups; i++) {
+		if (!strcmp(a->groups[i]->memory.path, path))
+			return a->groups[i];
+	}
+	return NULL;
+}
+
+static struct watched_group *add_group(struct alert *a, const char *path)
+{
+	struct watched_group *g;
+
+	if (array_reserve(a->groups, a->groups_cap, a->ngroups + 1))
+		return NULL;
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return NULL;
+	strcpy(g->memory.path, path);
+	return a->groups[a->ngroups++] = g;
+}
+
+/* Once a tick. */
+static void read_group(struct alert *a, struct watched_group *g)
+{
+	if (g->looked_ns == a->now_ns)
+		return;
+	g->looked_ns = a->now_ns;
+	g->largest = NULL;
+	if (cgroup__memory(&a->mounts, g->memory.path, &g->memory))
+		g->memory.limit_bytes = CGROUP_NO_LIMIT;
+	if (!g->state && g->memory.limit_bytes != CGROUP_NO_LIMIT)
+		g->state = calloc(1, sizeof(*g->state));
+}
+
+static void put_limit(const struct watched_group *g, struct rules_sample *x)
+{
+	x->cgroup_limit_bytes = g->memory.limit_bytes;
+	x->cgroup_reclaimable_bytes = g->memory.reclaimable_bytes;
+	x->cgroup_used_bytes = g->memory.usage_bytes - g->memory.reclaimable_bytes;
+}
+
+/* All groups that a process is in; the one with the lowest limit, NULL: none has any. */
+static const struct watched_group *look_at_groups(struct alert *a, struct watched *w, uint64_t rss)
+{
+	const struct watched_group *lowest = NULL;
+	char path[CGROUP_PATH];
+
+	if (!a->mounts.version || cgroup__of(&a->mounts, w->pid, w->cgroup, sizeof(w->cgroup)))
+		return NULL;
+	strcpy(path, w->cgroup);
+	do {
+		struct watched_group *g = find_group(a, path);
+
+		g = g ? g : add_group(a, path);
+		if (!g)
+			continue;
+		read_group(a, g);
+		if (!g->largest || rss > g->rss) {
+			g->largest = w;
+			g->rss = rss;
+			g->pid = w->pid;
+			memcpy(g->comm, w->comm, sizeof(g->comm));
+		}
+		if (g->memory.limit_bytes != CGROUP_NO_LIMIT &&
+		    (!lowest || g->memory.limit_bytes < lowest->memory.limit_bytes))
+			lowest = g;
+	} while (cgroup__up(path));
+	return lowest;
+}
+
+static int look_at(struct watched *w, struct rules_sample *x)
 {
 	struct timeline_row row = timeline__row(util__steady_ms());
-	struct cgroup_stat stat;
 	struct statm s;
 
 	if (statm__read(w->pid, &s))
@@ -136,61 +234,173 @@ static int look_at(struct alert *a, struct watched *w, struct rules_sample *x)
 	row.value[TIMELINE_RSS] = s.rss;
 	row.value[TIMELINE_RSS_ANON] = s.rss - min_of(s.rss, s.shared);
 	timeline__append(&w->timeline, &row);
-	if (!a->mounts.version || cgroup__of(&a->mounts, w->pid, w->cgroup, sizeof(w->cgroup)) ||
-	    cgroup__tightest(&a->mounts, w->cgroup, &w->memory))
-		return 0;
-	if (w->memory.limit_bytes == CGROUP_NO_LIMIT)
-		return 0;
-	cgroup__stat(&a->mounts, w->memory.path, &stat);
-	x->cgroup_limit_bytes = w->memory.limit_bytes;
-	x->cgroup_reclaimable_bytes =
-		min_of(cgroup_stat__reclaimable(&stat), w->memory.usage_bytes);
-	x->cgroup_used_bytes = w->memory.usage_bytes - x->cgroup_reclaimable_bytes;
 	return 0;
 }
 
-/* --- telling --- */
+/* --- whom a case is about --- */
 
-static void tell_changes(struct alert *a, const struct alert_subject *who, unsigned fires,
-			 unsigned resolved, const struct rules_verdict *v,
-			 const struct rules_sample *x)
+static struct alert_subject process_subject(struct watched *w, const struct watched_group *lowest)
 {
-	for (int r = 0; r < ALERT_RULES; r++) {
-		if (fires & 1u << r)
-			teller__begins(a->teller, who, r, &v[r], x);
-		if (resolved & 1u << r)
-			teller__ends(a->teller, who, r, &v[r], x);
-	}
-}
-
-static struct alert_subject subject_of(struct watched *w)
-{
-	return (struct alert_subject){.pid = w->pid,
+	return (struct alert_subject){.scope = RULES_PROCESS,
+				      .pid = w->pid,
 				      .comm = w->comm,
 				      .cgroup = w->cgroup,
-				      .limit_path = w->memory.path,
+				      .limit_path = lowest ? lowest->memory.path : "",
 				      .timeline = &w->timeline,
 				      .told = w->told};
 }
 
+static struct alert_subject group_subject(struct watched_group *g, struct timeline *timeline)
+{
+	return (struct alert_subject){.scope = RULES_GROUP,
+				      .pid = g->pid,
+				      .comm = g->comm,
+				      .cgroup = g->memory.path,
+				      .limit_path = g->memory.path,
+				      .timeline = timeline,
+				      .told = g->told};
+}
+
+static struct alert_subject machine_subject(struct alert *a, struct watched *largest)
+{
+	return (struct alert_subject){.scope = RULES_MACHINE,
+				      .pid = largest ? largest->pid : 0,
+				      .comm = largest ? largest->comm : "",
+				      .cgroup = largest ? largest->cgroup : "",
+				      .limit_path = "",
+				      .timeline = largest ? &largest->timeline : NULL,
+				      .told = a->told};
+}
+
+/* --- telling --- */
+
+static void step(struct alert *a, struct rules_state *s, const struct rules_sample *x,
+		 const struct alert_subject *who)
+{
+	struct rules_verdict v[ALERT_RULES];
+	unsigned fires = rules__step(&a->o->rules, who->scope, s, x, v);
+
+	for (int r = 0; r < ALERT_RULES; r++) {
+		if (fires & 1u << r)
+			teller__begins(a->teller, who, r, &v[r], x);
+		else if (s->rule[r].firing)
+			teller__lasts(a->teller, who, r, &v[r], x);
+		if (s->resolved & 1u << r)
+			teller__ends(a->teller, who, r, &v[r], x);
+	}
+}
+
+/* on: rules for which nothing changes; NULL: none. */
+static void drop_rules(struct alert *a, const struct alert_subject *who, struct rules_state *s,
+		       const bool *on, const char *why)
+{
+	for (int r = 0; r < ALERT_RULES; r++) {
+		if (on && on[r])
+			continue;
+		teller__drops(a->teller, who, r, why);
+		if (s)
+			memset(&s->rule[r], 0, sizeof(s->rule[r]));
+	}
+}
+
+static void drop_all_rules(struct alert *a, const bool *on)
+{
+	struct alert_subject who;
+
+	for (size_t i = 0; i < a->nprocs; i++) {
+		who = process_subject(a->procs[i], NULL);
+		drop_rules(a, &who, &a->procs[i]->state, on, rule_gone);
+	}
+	for (size_t i = 0; i < a->ngroups; i++) {
+		who = group_subject(a->groups[i], NULL);
+		drop_rules(a, &who, a->groups[i]->state, on, rule_gone);
+	}
+	who = machine_subject(a, NULL);
+	drop_rules(a, &who, &a->state, on, rule_gone);
+}
+
+void alert__use(struct alert *a, const struct alert_options *o)
+{
+	teller__use(a->teller, o);
+	a->o = o;
+	drop_all_rules(a, o->rules.on);
+}
+
+void alert__drop(struct alert *a)
+{
+	drop_all_rules(a, NULL);
+}
+
+/* --- who is not watched any more --- */
+
+static bool has_member(const struct alert *a, const struct watched_group *g)
+{
+	size_t len = strlen(g->memory.path);
+
+	if (len == 1) /* the root */
+		return a->nprocs;
+	for (size_t i = 0; i < a->nprocs; i++) {
+		const char *path = a->procs[i]->cgroup;
+
+		if (!strncmp(path, g->memory.path, len) && (!path[len] || path[len] == '/'))
+			return true;
+	}
+	return false;
+}
+
+/* Whether a cooldown is still to be kept. */
+static bool is_remembered(const struct alert *a, const struct watched_group *g)
+{
+	for (int r = 0; r < ALERT_RULES; r++) {
+		if (g->told[r].last_ns && util__now_ns() - g->told[r].last_ns < a->o->cooldown_ns)
+			return true;
+	}
+	return false;
+}
+
+static void sweep_groups(struct alert *a)
+{
+	for (size_t i = a->ngroups; i-- > 0;) {
+		struct watched_group *g = a->groups[i];
+		struct alert_subject who = group_subject(g, NULL);
+
+		if (has_member(a, g))
+			continue;
+		drop_rules(a, &who, NULL, NULL, group_left);
+		free(take_ptr(g->state));
+		if (is_remembered(a, g))
+			continue;
+		free_group(g);
+		a->groups[i] = a->groups[--a->ngroups];
+	}
+}
+
 static void remove_at(struct alert *a, size_t i)
 {
-	struct alert_subject who = subject_of(a->procs[i]);
+	struct alert_subject who = process_subject(a->procs[i], NULL);
+	struct statm s;
 
-	for (int r = 0; r < ALERT_RULES; r++)
-		teller__ends(a->teller, &who, r, NULL, NULL);
+	drop_rules(a, &who, NULL, NULL, statm__read(who.pid, &s) ? process_ended : process_left);
 	free_watched(a->procs[i]);
 	a->procs[i] = a->procs[--a->nprocs];
+	sweep_groups(a);
+}
+
+static size_t index_of(const struct alert *a, int pid)
+{
+	size_t i = 0;
+
+	while (i < a->nprocs && a->procs[i]->pid != pid)
+		i++;
+	return i;
 }
 
 void alert__remove(struct alert *a, int pid)
 {
-	for (size_t i = 0; i < a->nprocs; i++) {
-		if (a->procs[i]->pid == pid) {
-			remove_at(a, i);
-			return;
-		}
-	}
+	size_t i = index_of(a, pid);
+
+	if (i < a->nprocs)
+		remove_at(a, i);
 }
 
 void alert__keep(struct alert *a, bool (*lives)(void *arg, int pid), void *arg)
@@ -201,53 +411,112 @@ void alert__keep(struct alert *a, bool (*lives)(void *arg, int pid), void *arg)
 	}
 }
 
-/* The machine's rules, once for all processes; the largest of them is the evidence. */
+/* --- what is known --- */
+
+static size_t fires(const struct rules_state *s, enum alert_rule r)
+{
+	return s && s->rule[r].firing;
+}
+
+enum alert_look alert__look(const struct alert *a, int pid)
+{
+	size_t i = index_of(a, pid);
+
+	if (i == a->nprocs)
+		return ALERT_UNWATCHED;
+	for (int r = 0; r < ALERT_RULES; r++) {
+		if (fires(&a->procs[i]->state, r))
+			return ALERT_FIRING;
+	}
+	return ALERT_WATCHED;
+}
+
+bool alert__is_busy(const struct alert *a)
+{
+	return a->nprocs || a->ngroups || rules__any_of(&a->o->rules, RULES_MACHINE);
+}
+
+void alert__numbers(const struct alert *a, enum alert_rule rule, struct alert_numbers *ret)
+{
+	ret->told = teller__told(a->teller, rule);
+	ret->firing = fires(&a->state, rule);
+	for (size_t i = 0; i < a->nprocs; i++)
+		ret->firing += fires(&a->procs[i]->state, rule);
+	for (size_t i = 0; i < a->ngroups; i++)
+		ret->firing += fires(a->groups[i]->state, rule);
+}
+
+/* --- a tick --- */
+
+/* The largest process is the evidence. */
+static void step_groups(struct alert *a, const struct rules_sample *machine)
+{
+	for (size_t i = 0; i < a->ngroups; i++) {
+		struct watched_group *g = a->groups[i];
+		struct rules_sample x = *machine;
+		struct alert_subject who;
+
+		if (g->looked_ns != a->now_ns || !g->state || !g->largest)
+			continue;
+		if (g->memory.limit_bytes != CGROUP_NO_LIMIT)
+			put_limit(g, &x);
+		x.rss_bytes = g->rss;
+		who = group_subject(g, &g->largest->timeline);
+		step(a, g->state, &x, &who);
+	}
+}
+
+/* Once for all processes, and where none is watched; the largest is the evidence. */
 static void step_machine(struct alert *a, const struct rules_sample *machine,
 			 struct watched *largest, uint64_t rss)
 {
-	struct rules_verdict v[ALERT_RULES];
+	struct alert_subject who = machine_subject(a, largest);
 	struct rules_sample x = *machine;
-	unsigned fires = rules__step_machine(&a->o->rules, &a->state, machine, v);
-	struct alert_subject who = {.is_machine = true, .limit_path = "", .told = a->told};
 
-	if (!largest || !(fires | a->state.resolved))
-		return;
-	who.pid = largest->pid;
-	who.comm = largest->comm;
-	who.cgroup = largest->cgroup;
-	who.timeline = &largest->timeline;
 	x.rss_bytes = rss;
-	tell_changes(a, &who, fires, a->state.resolved, v, &x);
+	step(a, &a->state, &x, &who);
+}
+
+/* Returns whether it is there. */
+static bool step_process(struct alert *a, struct watched *w, const struct rules_sample *machine,
+			 uint64_t *ret_rss)
+{
+	struct rules_sample x = *machine;
+	const struct watched_group *lowest;
+	struct alert_subject who;
+
+	if (look_at(w, &x))
+		return false;
+	lowest = look_at_groups(a, w, x.rss_bytes);
+	if (lowest)
+		put_limit(lowest, &x);
+	who = process_subject(w, lowest);
+	step(a, &w->state, &x, &who);
+	*ret_rss = x.rss_bytes;
+	return true;
 }
 
 void alert__tick(struct alert *a)
 {
-	struct rules_verdict v[ALERT_RULES];
 	struct watched *largest = NULL;
 	struct rules_sample machine;
-	uint64_t now = util__now_ns(), most = 0;
+	uint64_t rss, most = 0;
 
 	teller__tick(a->teller);
-	if (now < a->due_ns || !rules__any(&a->o->rules))
+	a->now_ns = util__now_ns();
+	if (a->now_ns < a->due_ns || !rules__any(&a->o->rules))
 		return;
-	a->due_ns = now + ALERT_INTERVAL_NS;
+	a->due_ns = a->now_ns + ALERT_INTERVAL_NS;
 	look_at_machine(&machine);
 	for (size_t i = 0; i < a->nprocs; i++) {
-		struct watched *w = a->procs[i];
-		struct rules_sample x = machine;
-		struct alert_subject who = subject_of(w);
-		unsigned fires;
-
-		if (look_at(a, w, &x))
-			continue;
-		if (!largest || x.rss_bytes > most) {
-			largest = w;
-			most = x.rss_bytes;
+		if (step_process(a, a->procs[i], &machine, &rss) && (!largest || rss > most)) {
+			largest = a->procs[i];
+			most = rss;
 		}
-		fires = rules__step(&a->o->rules, &w->state, &x, v);
-		tell_changes(a, &who, fires, w->state.resolved, v, &x);
 	}
+	step_groups(a, &machine);
 	step_machine(a, &machine, largest, most);
+	sweep_groups(a);
 }
 
 void alert__finish(struct alert *a)

@@ -9,7 +9,9 @@
 #define JUDGE_POINTS 12	  /* fewer points at a pace are not judged */
 #define KNOWN_MARGIN 0.10 /* a rise this share of the range above all before it is new */
 #define FALL 0.25	  /* … and coming down by this share of it is falling */
-#define STRAIGHT 0.98	  /* r² of a series without teeth */
+#define STRAIGHT 0.98	  /* r² of a line */
+#define TOOTH 0.1	  /* a fall of less than this share of the range is none */
+#define MAX_STEP 0.3	  /* of a growth may come at once: fewer than four steps are none */
 
 void forecast__add(struct forecast *f, double t_s, double bytes)
 {
@@ -21,7 +23,12 @@ void forecast__add(struct forecast *f, double t_s, double bytes)
 	for (size_t i = 0; i < FORECAST_PACES; i++, every *= FORECAST_STEP) {
 		struct forecast_pace *p = &f->pace[i];
 
-		p->low_now = p->n && p->skip + 1 < every ? fmin(p->low_now, bytes) : bytes;
+		if (p->n && p->skip + 1 < every) {
+			p->low_now = fmin(p->low_now, bytes);
+			p->high_now = fmax(p->high_now, bytes);
+		} else {
+			p->low_now = p->high_now = bytes;
+		}
 		if (p->skip) {
 			p->skip--;
 			continue;
@@ -29,18 +36,30 @@ void forecast__add(struct forecast *f, double t_s, double bytes)
 		if (p->n == FORECAST_POINTS) {
 			memmove(p->p, p->p + 1, sizeof(*p->p) * --p->n);
 			memmove(p->low, p->low + 1, sizeof(*p->low) * p->n);
+			memmove(p->high, p->high + 1, sizeof(*p->high) * p->n);
 		}
 		p->low[p->n] = p->low_now;
+		p->high[p->n] = p->high_now;
 		p->p[p->n++] = x;
 		p->skip = every - 1;
 		p->judged = false;
 	}
 }
 
-/* NULL: too little to judge. */
-static const struct trend *judged(struct forecast_pace *p)
+/* Whether the faster pace has all of it, with more points. */
+static bool is_covered(const struct forecast *f, size_t i)
 {
-	if (p->n < JUDGE_POINTS || p->p[p->n - 1].t_s - p->p[0].t_s < FORECAST_MIN_SPAN_S)
+	return i && f->pace[i - 1].n && f->pace[i].n &&
+	       f->pace[i - 1].p[0].t_s <= f->pace[i].p[0].t_s;
+}
+
+/* NULL: too little to judge, or nothing that the faster pace does not say better. */
+static const struct trend *judged(struct forecast *f, size_t i)
+{
+	struct forecast_pace *p = &f->pace[i];
+
+	if (p->n < JUDGE_POINTS || p->p[p->n - 1].t_s - p->p[0].t_s < FORECAST_MIN_SPAN_S ||
+	    is_covered(f, i))
 		return NULL;
 	if (!p->judged && trend__classify(p->p, p->n, &p->trend))
 		return NULL;
@@ -68,7 +87,7 @@ static bool came_down(const struct forecast_pace *p, double now, double range)
 static bool is_known_rise(struct forecast *f, size_t from)
 {
 	for (size_t i = from + 1; i < FORECAST_PACES; i++) {
-		const struct trend *t = judged(&f->pace[i]);
+		const struct trend *t = judged(f, i);
 		double range;
 
 		if (!t)
@@ -129,9 +148,33 @@ static double floor_of(const struct forecast_pace *p, size_t from, size_t to)
 	return low;
 }
 
+/* The largest part of a growth, as far as it stays, that came between two points. */
+static double largest_step(const struct forecast_pace *p, size_t from)
+{
+	double stays = p->low[p->n - 1], most = 0, top = stays;
+
+	for (size_t i = p->n - 1; i-- > from;) {
+		double before = fmin(stays, p->low[i]);
+
+		most = fmax(most, stays - before);
+		stays = before;
+	}
+	return top > stays ? most / (top - stays) : 1;
+}
+
+/* The top of all samples of the steady part. */
+static double top_of(const struct forecast_pace *p)
+{
+	double top = p->high_now;
+
+	for (size_t i = steady_from(p); i < p->n; i++)
+		top = fmax(top, p->high[i]);
+	return top;
+}
+
 /*
- * A line, or its teeth, stands out of the noise; and the floor under all samples rises with it:
- * teeth between the points of a pace can look like a slope.
+ * A line, or its teeth, stands out of the noise; and the growth is of several steps; and the floor
+ * under all samples rises with it: teeth between the points of a pace can look like a slope.
  */
 static bool is_clear(const struct forecast_pace *p, const struct trend *t)
 {
@@ -140,23 +183,43 @@ static bool is_clear(const struct forecast_pace *p, const struct trend *t)
 	double rise = floor_of(p, p->n - third, p->n) - floor_of(p, from, from + third);
 	double time = p->p[p->n - third].t_s - p->p[from].t_s;
 
-	if (!third || rise < 0.3 * t->slope_bytes_s * time)
+	if (!third || rise < 0.3 * t->slope_bytes_s * time || largest_step(p, from) > MAX_STEP)
 		return false;
 	return p->n >= 2 * JUDGE_POINTS
 		       ? t->r2 >= 0.7 || t->slope_bytes_s * t->span_s >= 0.7 * range
 		       : t->r2 >= 0.9;
 }
 
+/* Whether the steady part falls by more than a little from what it had before: teeth, or noise.
+ * *ret_period_s: how far apart, as far as the points show it. */
+static bool has_teeth(const struct forecast_pace *p, double *ret_period_s)
+{
+	size_t from = steady_from(p), falls = 0;
+	double top = p->high[from], deepest = 0;
+
+	for (size_t i = from + 1; i < p->n; i++) {
+		deepest = fmax(deepest, top - p->low[i]);
+		top = fmax(top, p->high[i]);
+	}
+	for (size_t i = from + 1; i < p->n; i++)
+		falls += p->p[i].bytes < p->p[i - 1].bytes - deepest / 4;
+	*ret_period_s = (p->p[p->n - 1].t_s - p->p[from].t_s) / (double)(falls + 1);
+	return deepest > TOOTH * (p->trend.high_bytes - p->trend.low_bytes);
+}
+
 static bool judge_pace(struct forecast *f, size_t i, double limit, struct forecast_verdict *ret)
 {
-	struct forecast_pace *p = &f->pace[i];
-	const struct trend *t = judged(p);
-	double now, room, line, late, curve;
+	const struct trend *t = judged(f, i);
+	const struct forecast_pace *p = &f->pace[i];
+	double now, room, line, late, curve, period_s;
+	bool toothed, straight;
 
 	if (!t || t->kind != TREND_LINEAR || t->slope_bytes_s <= 0 || t->stalled || !is_clear(p, t))
 		return false;
 	/* The teeth of a growing saw-tooth reach the limit before its floor does. */
-	now = t->r2 >= STRAIGHT ? f->bytes : fmax(f->bytes, t->high_bytes);
+	toothed = has_teeth(p, &period_s);
+	straight = !toothed && t->r2 >= STRAIGHT;
+	now = straight ? f->bytes : fmax(f->bytes, top_of(p));
 	room = limit - now;
 	ret->span_s = fmin(t->steady_s, p->p[p->n - 1].t_s - p->p[0].t_s);
 	ret->slope_bytes_s = t->slope_bytes_s;
@@ -165,7 +228,7 @@ static bool judge_pace(struct forecast *f, size_t i, double limit, struct foreca
 		return true;
 	}
 	line = room / t->slope_bytes_s;
-	late = t->r2 >= STRAIGHT ? late_slope(p) : t->slope_bytes_s;
+	late = straight ? late_slope(p) : t->slope_bytes_s;
 	if (late <= 0)
 		return false;
 	ret->slope_bytes_s = late;
@@ -174,6 +237,8 @@ static bool judge_pace(struct forecast *f, size_t i, double limit, struct foreca
 	ret->in_s = fmin(late, curve);
 	ret->from_s = 0.7 * fmin(fmin(line, late), curve);
 	ret->to_s = 1.4 * fmax(fmax(line, late), isinf(curve) ? 0 : curve);
+	if (toothed) /* a tooth reaches it, which may be the next one */
+		ret->to_s = fmax(ret->to_s, ret->in_s + period_s);
 	/* Less and less: it may never get there. */
 	if (t->slowing || late > 1.15 * line)
 		ret->to_s = fmax(ret->to_s, 4 * late);
@@ -203,20 +268,21 @@ void forecast__judge(struct forecast *f, double limit_bytes, struct forecast_ver
 	}
 }
 
-double forecast__growth(struct forecast *f, double gain_bytes)
+double forecast__growth(struct forecast *f, double steady_s)
 {
 	double most = 0;
 
 	for (size_t i = 0; i < FORECAST_PACES; i++) {
-		struct forecast_pace *p = &f->pace[i];
-		const struct trend *t = judged(p);
-		double slope;
+		const struct trend *t = judged(f, i);
+		const struct forecast_pace *p = &f->pace[i];
+		double slope, period_s;
 
 		if (!t || t->kind != TREND_LINEAR || t->stalled || !is_clear(p, t))
 			continue;
-		slope = t->r2 >= STRAIGHT ? fmin(t->slope_bytes_s, late_slope(p))
-					  : t->slope_bytes_s;
-		if (slope > most && slope * t->steady_s >= gain_bytes && !is_known_rise(f, i))
+		slope = t->r2 >= STRAIGHT && !has_teeth(p, &period_s)
+				? fmin(t->slope_bytes_s, late_slope(p))
+				: t->slope_bytes_s;
+		if (slope > most && t->steady_s >= steady_s && !is_known_rise(f, i))
 			most = slope;
 	}
 	return most;

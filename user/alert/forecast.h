@@ -29,8 +29,9 @@
 
 struct forecast_pace {
 	struct trend_point p[FORECAST_POINTS];
-	double low[FORECAST_POINTS]; /* least of all samples since the point before */
-	double low_now;		     /* since the newest point */
+	/* least and most of all samples since the point before */
+	double low[FORECAST_POINTS], high[FORECAST_POINTS];
+	double low_now, high_now; /* since the newest point */
 	size_t n;
 	unsigned skip;
 	bool judged; /* trend is of the points as they are */
@@ -54,8 +55,8 @@ void forecast__add(struct forecast *f, double t_s, double bytes);
 
 void forecast__judge(struct forecast *f, double limit_bytes, struct forecast_verdict *ret);
 
-/* Growth in bytes per second that is steady and has brought gain_bytes already; 0: none. A
- * saw-tooth counts by its floor. */
-double forecast__growth(struct forecast *f, double gain_bytes);
+/* Growth in bytes per second that has been steady for so long; 0: none. A saw-tooth counts by its
+ * floor. */
+double forecast__growth(struct forecast *f, double steady_s);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "alert/alert.h"
+#include "alert/kept_files.h"
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/util.h"
@@ -90,6 +91,7 @@ static void on_kill(void *arg, struct oom_event *e)
 	if (t) {
 		if (observer__faults(g->observer))
 			faults__at_death(observer__faults(g->observer), t->index);
+		kept_files__make_room(g->o->dir, "oom-#", g->o->keep);
 		snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, g->o->dir,
 			 e->victim.pid, e->time_unix_ms);
 		err = save_profile(g, e->victim.pid, base, name, sizeof(name));

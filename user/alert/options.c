@@ -30,7 +30,7 @@ static const struct argp_option options[] = {
 	 "RSS reaches SIZE, or PCT% of the machine or of the cgroup's limit where that is lower",
 	 6},
 	{"alert-cgroup", OPT_RULE + ALERT_CGROUP, "PCT%", 0,
-	 "the cgroup uses PCT% of the limit that is nearest", 6},
+	 "the cgroup, or one above it, uses PCT% of its limit", 6},
 	{"alert-growth", OPT_RULE + ALERT_GROWTH, "SIZE/min", 0,
 	 "RSS grows faster than this (also /s, /h)", 6},
 	{"alert-oom-in", OPT_RULE + ALERT_OOM_IN, "TIME", 0,
@@ -44,9 +44,11 @@ static const struct argp_option options[] = {
 	 6},
 	{"alert-timeout", OPT_TIMEOUT, "TIME", 0, "end CMD after TIME (default 30s)", 6},
 	{"alert-cooldown", OPT_COOLDOWN, "TIME", 0,
-	 "a rule that fires again for a process within TIME is counted, not told (default 1m)", 6},
+	 "a rule that fires again within TIME is counted, and told then if it lasts (default 1m)",
+	 6},
 	{"alert-keep", OPT_KEEP, "N", 0,
-	 "keep the profiles and timelines of the last N alerts of a rule (default 10; 0: all)", 6},
+	 "keep the files of the last N alerts of a rule, and of N OOM kills (default 10; 0: all)",
+	 6},
 	{"alert-dir", OPT_DIR, "DIR", 0,
 	 "profiles and timelines of alerts and OOM kills go there (default: current directory)", 6},
 	{"oom-log", OPT_OOM_LOG, "FILE", 0, "append OOM kills and alerts, one JSON object a line",
@@ -60,6 +62,7 @@ void alert_options__init(struct alert_options *o)
 	o->timeout_ns = 30000000000ULL;
 	o->cooldown_ns = 60000000000ULL;
 	o->dir = ".";
+	o->tag = "";
 	o->keep = 10;
 }
 

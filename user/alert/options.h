@@ -15,8 +15,9 @@ struct alert_options {
 	const char *command;   /* of --on-alert; NULL: none */
 	struct runner *runner; /* of it, from alert_options__start on */
 	uint64_t timeout_ns, cooldown_ns;
-	size_t keep;	     /* alerts of a rule whose files are kept; 0: all */
+	size_t keep;	     /* alerts of a rule, and kills, whose files are kept; 0: all */
 	const char *dir;     /* where profiles and timelines of alerts are saved */
+	const char *tag;     /* in their names, with a '-' behind it: "" or whose they are */
 	const char *oom_log; /* NULL: none */
 	/* Each alert as it is told, one JSON object; NULL: nobody else is told. */
 	void (*told)(void *arg, const char *json, size_t len);

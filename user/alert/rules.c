@@ -192,7 +192,7 @@ static bool value_growth(const struct rules *r, struct rules_state *s, const str
 			 struct rules_verdict *v)
 {
 	v->threshold = r->growth_bytes_s;
-	v->value = forecast__growth(&s->rss, r->growth_bytes_s * fmin(r->growth_per_s, GROWTH_S));
+	v->value = forecast__growth(&s->series, fmin(r->growth_per_s, GROWTH_S));
 	v->slope_bytes_s = v->value;
 	return true;
 }
@@ -202,7 +202,7 @@ static bool forecast_to(const struct rules *r, struct rules_state *s, double lim
 {
 	struct forecast_verdict f;
 
-	forecast__judge(&s->used, limit, &f);
+	forecast__judge(&s->series, limit, &f);
 	v->value = v->oom_in_s = f.in_s;
 	v->from_s = f.from_s;
 	v->to_s = f.to_s;
@@ -211,7 +211,7 @@ static bool forecast_to(const struct rules *r, struct rules_state *s, double lim
 	return true;
 }
 
-static bool value_oom_in(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
+static bool group_oom_in(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
 			 struct rules_verdict *v)
 {
 	v->machine_limit = false;
@@ -249,21 +249,67 @@ static const struct rule_row {
 	int (*parse)(const char *text, struct rules *r);
 	void (*say)(const struct rules_verdict *v, const struct rules_sample *x, char *buf,
 		    size_t size);
-	value_fn *of_process, *of_machine; /* NULL: not a rule of theirs */
-	bool below;			   /* fires when the value falls to the threshold */
+	const char *gone; /* why nothing can be said any more */
+	value_fn *of[RULES_SCOPES];
+	bool below;		  /* fires when the value falls to the threshold */
 	double back;		  /* over when the value is beyond this times the threshold … */
 	unsigned hold, hold_back; /* … in so many samples in a row; and to fire */
 } rows[ALERT_RULES] = {
-	[ALERT_RSS] = {"rss", "bytes", "a size (2G) or a percentage (50%)", parse_rss, say_rss,
-		       value_rss, NULL, false, 0.9, 1, 4},
-	[ALERT_CGROUP] = {"cgroup", "ratio", "a percentage (80%)", parse_cgroup, say_cgroup,
-			  value_cgroup, NULL, false, 0.9, 1, 4},
-	[ALERT_GROWTH] = {"growth", "bytes/s", "a rate (10M/min)", parse_growth, say_growth,
-			  value_growth, NULL, false, 0.5, 3, 20},
-	[ALERT_OOM_IN] = {"oom-in", "seconds", "a time (5m)", parse_oom_in, say_oom_in,
-			  value_oom_in, machine_oom_in, true, 2, 3, 20},
-	[ALERT_PSI] = {"psi", "percent", "some=PCT% or full=PCT%", parse_psi, say_psi, NULL,
-		       machine_psi, false, 0.9, 3, 12},
+	[ALERT_RSS] = {"rss",
+		       "bytes",
+		       "a size (2G) or a percentage (50%)",
+		       parse_rss,
+		       say_rss,
+		       "the machine's memory cannot be read",
+		       {[RULES_PROCESS] = value_rss},
+		       false,
+		       0.9,
+		       1,
+		       4},
+	[ALERT_CGROUP] = {"cgroup",
+			  "ratio",
+			  "a percentage (80%)",
+			  parse_cgroup,
+			  say_cgroup,
+			  "the cgroup has no limit any more",
+			  {[RULES_GROUP] = value_cgroup},
+			  false,
+			  0.9,
+			  1,
+			  4},
+	[ALERT_GROWTH] = {"growth",
+			  "bytes/s",
+			  "a rate (10M/min)",
+			  parse_growth,
+			  say_growth,
+			  "",
+			  {[RULES_PROCESS] = value_growth},
+			  false,
+			  0.5,
+			  3,
+			  120},
+	[ALERT_OOM_IN] = {"oom-in",
+			  "seconds",
+			  "a time (5m)",
+			  parse_oom_in,
+			  say_oom_in,
+			  "there is no limit any more",
+			  {[RULES_GROUP] = group_oom_in, [RULES_MACHINE] = machine_oom_in},
+			  true,
+			  2,
+			  3,
+			  120},
+	[ALERT_PSI] = {"psi",
+		       "percent",
+		       "some=PCT% or full=PCT%",
+		       parse_psi,
+		       say_psi,
+		       "the memory pressure cannot be read",
+		       {[RULES_MACHINE] = machine_psi},
+		       false,
+		       0.9,
+		       3,
+		       12},
 };
 
 const char *rules__name(enum alert_rule r)
@@ -293,7 +339,10 @@ int rules__parse(enum alert_rule rule, const char *text, struct rules *r)
 char *rules__describe(enum alert_rule rule, const struct rules_verdict *v,
 		      const struct rules_sample *x, char *buf, size_t size)
 {
-	rows[rule].say(v, x, buf, size);
+	if (isnan(v->value))
+		snprintf(buf, size, "%s", rows[rule].gone);
+	else
+		rows[rule].say(v, x, buf, size);
 	return buf;
 }
 
@@ -301,6 +350,15 @@ bool rules__any(const struct rules *r)
 {
 	for (int i = 0; i < ALERT_RULES; i++) {
 		if (r->on[i])
+			return true;
+	}
+	return false;
+}
+
+bool rules__any_of(const struct rules *r, enum rules_scope scope)
+{
+	for (int i = 0; i < ALERT_RULES; i++) {
+		if (r->on[i] && rows[i].of[scope])
 			return true;
 	}
 	return false;
@@ -315,7 +373,7 @@ static bool edge(struct rules_state *s, enum alert_rule r, const struct rules_ve
 			       : v->value < v->threshold * row->back;
 
 	if (s->rule[r].firing) {
-		s->rule[r].back = back ? s->rule[r].back + 1 : 0;
+		s->rule[r].back = back || isnan(v->value) ? s->rule[r].back + 1 : 0;
 		if (s->rule[r].back < row->hold_back)
 			return false;
 		s->rule[r].firing = false;
@@ -331,38 +389,37 @@ static bool edge(struct rules_state *s, enum alert_rule r, const struct rules_ve
 	return true;
 }
 
-static unsigned step(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
-		     struct rules_verdict ret[ALERT_RULES], bool machine)
+static void add_to_series(const struct rules *r, enum rules_scope scope, struct forecast *f,
+			  const struct rules_sample *x)
+{
+	if (scope == RULES_PROCESS && r->on[ALERT_GROWTH])
+		forecast__add(f, x->t_s, (double)x->rss_bytes);
+	else if (scope == RULES_GROUP && r->on[ALERT_OOM_IN] &&
+		 x->cgroup_limit_bytes != RULES_NO_LIMIT)
+		forecast__add(f, x->t_s, (double)x->cgroup_used_bytes);
+	else if (scope == RULES_MACHINE && r->on[ALERT_OOM_IN] && x->machine_total_bytes)
+		forecast__add(f, x->t_s,
+			      (double)x->machine_total_bytes - (double)x->machine_available_bytes);
+}
+
+unsigned rules__step(const struct rules *r, enum rules_scope scope, struct rules_state *s,
+		     const struct rules_sample *x, struct rules_verdict ret[ALERT_RULES])
 {
 	unsigned fires = 0;
 
+	add_to_series(r, scope, &s->series, x);
 	s->resolved = 0;
 	for (int i = 0; i < ALERT_RULES; i++) {
-		value_fn *value = machine ? rows[i].of_machine : rows[i].of_process;
+		value_fn *value = rows[i].of[scope];
 
 		ret[i] = (struct rules_verdict){
 			.oom_in_s = INFINITY, .from_s = INFINITY, .to_s = INFINITY};
-		if (r->on[i] && value && value(r, s, x, &ret[i]) && edge(s, i, &ret[i]))
+		if (!r->on[i] || !value)
+			continue;
+		if (!value(r, s, x, &ret[i]))
+			ret[i].value = ret[i].threshold = NAN;
+		if (edge(s, i, &ret[i]))
 			fires |= 1u << i;
 	}
 	return fires;
-}
-
-unsigned rules__step(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
-		     struct rules_verdict ret[ALERT_RULES])
-{
-	if (r->on[ALERT_GROWTH])
-		forecast__add(&s->rss, x->t_s, (double)x->rss_bytes);
-	if (r->on[ALERT_OOM_IN] && x->cgroup_limit_bytes != RULES_NO_LIMIT)
-		forecast__add(&s->used, x->t_s, (double)x->cgroup_used_bytes);
-	return step(r, s, x, ret, false);
-}
-
-unsigned rules__step_machine(const struct rules *r, struct rules_state *s,
-			     const struct rules_sample *x, struct rules_verdict ret[ALERT_RULES])
-{
-	if (r->on[ALERT_OOM_IN] && x->machine_total_bytes)
-		forecast__add(&s->used, x->t_s,
-			      (double)x->machine_total_bytes - (double)x->machine_available_bytes);
-	return step(r, s, x, ret, true);
 }

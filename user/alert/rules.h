@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * rules.h - when memory deserves attention: rules over a process's samples, and over the machine's.
- * Pure: no clock, no I/O, no allocation. A rule is a row of the table in rules.c.
+ * rules.h - when memory deserves attention: rules over the samples of a process, of a control group
+ * with a limit, and of the machine. Pure: no clock, no I/O, no allocation. A rule is a row of the
+ * table in rules.c.
  *
  * A rule fires once and is over ("resolved") only when its value has gone clearly back, and stayed
  * there (by a tenth for shares and sizes, by half for growth and forecasts), so that a value on the
- * edge does not flap. Growth and forecasts are forecast.h's: single spikes, steps and saw-teeth do
- * not move them; and they must hold for some samples in a row.
+ * edge does not flap; what can no longer be told (the limit is gone) counts as gone back. Growth
+ * and forecasts are forecast.h's: single spikes, steps and saw-teeth do not move them; and they
+ * must hold for some samples in a row.
  */
 #ifndef ALERT_RULES_H
 #define ALERT_RULES_H
@@ -28,6 +30,9 @@ enum alert_rule {
 	ALERT_PSI,    /* percent of the time stalled, 10 s average */
 	ALERT_RULES,
 };
+
+/* Whose samples a rule is over. */
+enum rules_scope { RULES_PROCESS, RULES_GROUP, RULES_MACHINE, RULES_SCOPES };
 
 struct rules;
 struct rules_sample;
@@ -62,8 +67,10 @@ struct rules {
 };
 
 bool rules__any(const struct rules *r);
+/* Whether any is over such samples. */
+bool rules__any_of(const struct rules *r, enum rules_scope scope);
 
-/* One look at a process and what limits it. */
+/* One look at a process, a group or the machine. */
 struct rules_sample {
 	double t_s; /* monotonic */
 	uint64_t rss_bytes;
@@ -74,16 +81,16 @@ struct rules_sample {
 };
 
 struct rules_verdict {
-	double value, threshold; /* in the rule's unit */
+	double value, threshold; /* in the rule's unit; NAN: nothing can be said */
 	double slope_bytes_s;	 /* of what heads for the limit; 0 if not judged */
 	double oom_in_s;	 /* forecast; INFINITY: no end in sight */
 	double from_s, to_s;	 /* the interval in which it may be */
 	bool machine_limit;	 /* the limit is the machine's, not the cgroup's */
 };
 
-/* Of one process, or of the machine. */
+/* Of one process, one group, or the machine. */
 struct rules_state {
-	struct forecast rss, used; /* used: of the cgroup, or of the machine */
+	struct forecast series; /* what a process has resident; what a group, the machine uses */
 	struct {
 		bool firing;
 		unsigned over, back; /* samples in a row */
@@ -92,15 +99,10 @@ struct rules_state {
 };
 
 /*
- * Takes a sample in. Returns the set of rules (1 << enum alert_rule) that fire now; ret[rule]
- * describes each of them, and those that are resolved. Samples come in the order of time.
+ * Takes a sample in. Returns the set of rules (1 << enum alert_rule) that begin to fire; ret[rule]
+ * describes all that are over such samples. Samples come in the order of time.
  */
-unsigned rules__step(const struct rules *r, struct rules_state *s, const struct rules_sample *x,
-		     struct rules_verdict ret[ALERT_RULES]);
-
-/* The same for what is the machine's: pressure, and the forecast of its end of memory. One alarm,
- * however many processes are watched. */
-unsigned rules__step_machine(const struct rules *r, struct rules_state *s,
-			     const struct rules_sample *x, struct rules_verdict ret[ALERT_RULES]);
+unsigned rules__step(const struct rules *r, enum rules_scope scope, struct rules_state *s,
+		     const struct rules_sample *x, struct rules_verdict ret[ALERT_RULES]);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alert/kept_files.h"
 #include "alert/runner.h"
 #include "core/log.h"
 #include "core/units.h"
@@ -22,12 +23,6 @@
 #include "sys/outfile.h"
 
 #define FIELD 1200
-#define KEEP_MAX 4096
-
-/* Files of one alert. */
-struct kept {
-	char *profile, *timeline; /* NULL: none */
-};
 
 struct teller {
 	const struct alert_options *o;
@@ -36,15 +31,13 @@ struct teller {
 	void *arg;
 	struct runner *runner;
 	struct textbuf json;
-	struct {
-		struct kept *file; /* o->keep of them, in a ring */
-		size_t next;
-	} rule[ALERT_RULES];
+	uint64_t told[ALERT_RULES];
 };
 
 struct alert_case {
 	enum alert_rule rule;
-	bool resolved, ended;
+	bool resolved;
+	const char *ended; /* why it is over, where that is not its value; NULL: it is */
 	const struct rules_verdict *v;
 	const struct rules_sample *x;
 	int64_t time_unix_ms, lasted_ms;
@@ -76,11 +69,6 @@ int teller__new(const struct alert_options *o, struct jsonlog *log, alert_save_f
 	t->runner = o->runner;
 	*ret_why = "the directory of --alert-dir cannot be written";
 	err = check_directory(o->dir);
-	for (int r = 0; r < ALERT_RULES && !err && o->keep; r++) {
-		*ret_why = "out of memory";
-		t->rule[r].file = calloc(min_of(o->keep, (size_t)KEEP_MAX), sizeof(struct kept));
-		err = t->rule[r].file ? 0 : -ENOMEM;
-	}
 	if (!err)
 		err = render__reserve(&t->json);
 	if (err) {
@@ -91,24 +79,23 @@ int teller__new(const struct alert_options *o, struct jsonlog *log, alert_save_f
 	return 0;
 }
 
-static void forget(struct kept *k)
-{
-	free(k->profile);
-	free(k->timeline);
-	*k = (struct kept){0};
-}
-
 void teller__free(struct teller *t)
 {
 	if (!t)
 		return;
-	for (int r = 0; r < ALERT_RULES; r++) {
-		for (size_t i = 0; t->rule[r].file && i < min_of(t->o->keep, (size_t)KEEP_MAX); i++)
-			forget(&t->rule[r].file[i]);
-		free(t->rule[r].file);
-	}
 	textbuf__free(&t->json);
 	free(t);
+}
+
+void teller__use(struct teller *t, const struct alert_options *o)
+{
+	t->o = o;
+	t->runner = o->runner;
+}
+
+uint64_t teller__told(const struct teller *t, enum alert_rule rule)
+{
+	return t->told[rule];
 }
 
 /* --- in the log --- */
@@ -130,10 +117,14 @@ static void put_path(struct textbuf *b, const char *key, const char *text)
 		textbuf__format(b, "null");
 }
 
+static const char *const scopes[] = {
+	[RULES_PROCESS] = "process", [RULES_GROUP] = "cgroup", [RULES_MACHINE] = "machine"};
+
 static void render_json(struct textbuf *b, const struct alert_subject *who,
 			const struct alert_case *f)
 {
 	char when[WHEN_LEN];
+	bool has_limit;
 
 	textbuf__reset(b);
 	textbuf__format(b,
@@ -141,26 +132,25 @@ static void render_json(struct textbuf *b, const struct alert_subject *who,
 			",\"rule\":\"%s\",\"state\":\"%s\",\"scope\":\"%s\"",
 			when__utc(when, sizeof(when), f->time_unix_ms), f->time_unix_ms,
 			rules__name(f->rule), f->resolved ? "resolved" : "firing",
-			who->is_machine ? "machine" : "process");
+			scopes[who->scope]);
+	if (f->resolved || f->lasted_ms)
+		textbuf__format(b, ",\"lasted_ms\":%" PRId64, f->lasted_ms);
 	if (f->resolved)
-		textbuf__format(b, ",\"lasted_ms\":%" PRId64 ",\"ended\":%s", f->lasted_ms,
-				f->ended ? "true" : "false");
+		textbuf__format(b, ",\"ended\":%s", f->ended ? "true" : "false");
 	textbuf__format(b, ",\"counted\":%u", f->counted);
 	put_number(b, "value", f->v->value);
 	put_number(b, "threshold", f->v->threshold);
-	textbuf__format(b, ",\"unit\":\"%s\",\"pid\":%d", rules__unit(f->rule), who->pid);
+	textbuf__format(b, ",\"unit\":\"%s\"", rules__unit(f->rule));
+	put_number(b, "pid", who->pid ? who->pid : NAN);
 	put_path(b, "comm", who->comm);
 	put_path(b, "cgroup", who->cgroup);
 	textbuf__format(b, ",\"rss_bytes\":%" PRIu64, f->x->rss_bytes);
-	if (f->x->cgroup_limit_bytes != RULES_NO_LIMIT) {
-		put_path(b, "limit_path", who->limit_path);
-		put_number(b, "limit_bytes", (double)f->x->cgroup_limit_bytes);
-		put_number(b, "used_bytes", (double)f->x->cgroup_used_bytes);
-		put_number(b, "reclaimable_bytes", (double)f->x->cgroup_reclaimable_bytes);
-	} else {
-		textbuf__format(b, ",\"limit_path\":null,\"limit_bytes\":null,\"used_bytes\":null,"
-				   "\"reclaimable_bytes\":null");
-	}
+	has_limit = f->x->cgroup_limit_bytes != RULES_NO_LIMIT;
+	put_path(b, "limit_path", has_limit || who->scope == RULES_GROUP ? who->limit_path : "");
+	put_number(b, "limit_bytes", has_limit ? (double)f->x->cgroup_limit_bytes : NAN);
+	put_number(b, "used_bytes", has_limit ? (double)f->x->cgroup_used_bytes : NAN);
+	put_number(b, "reclaimable_bytes",
+		   has_limit ? (double)f->x->cgroup_reclaimable_bytes : NAN);
 	put_number(b, "available_bytes", (double)f->x->machine_available_bytes);
 	put_number(b, "slope_bytes_per_s", f->v->slope_bytes_s);
 	put_number(b, "oom_in_s", f->v->oom_in_s);
@@ -177,26 +167,38 @@ static void render_json(struct textbuf *b, const struct alert_subject *who,
 
 /* --- on stderr --- */
 
+static void name_subject(const struct alert_subject *who, char *buf, size_t size)
+{
+	char largest[64] = "";
+
+	if (who->pid)
+		snprintf(largest, sizeof(largest), " (largest: PID %d, %s)", who->pid, who->comm);
+	if (who->scope == RULES_MACHINE)
+		snprintf(buf, size, "machine%s", largest);
+	else if (who->scope == RULES_GROUP)
+		snprintf(buf, size, "cgroup %s%s", who->limit_path, largest);
+	else
+		snprintf(buf, size, "PID %d (%s)", who->pid, who->comm);
+}
+
 static void say(const struct alert_subject *who, const struct alert_case *f)
 {
-	char what[RULES_TEXT], lasted[UNITS_LEN], subject[96];
+	char what[RULES_TEXT], lasted[UNITS_LEN], subject[CGROUP_PATH + 96];
 
-	if (who->is_machine)
-		snprintf(subject, sizeof(subject), "machine (largest: PID %d, %s)", who->pid,
-			 who->comm);
-	else
-		snprintf(subject, sizeof(subject), "PID %d (%s)", who->pid, who->comm);
+	name_subject(who, subject, sizeof(subject));
+	units__time(lasted, sizeof(lasted), (uint64_t)f->lasted_ms * 1000000);
 	if (f->ended)
-		snprintf(what, sizeof(what), "the process has ended");
+		snprintf(what, sizeof(what), "%s", f->ended);
 	else
 		rules__describe(f->rule, f->v, f->x, what, sizeof(what));
 	if (f->resolved)
-		log_warn("alert %s resolved after %s: %s: %s", rules__name(f->rule),
-			 units__time(lasted, sizeof(lasted), (uint64_t)f->lasted_ms * 1000000),
+		log_warn("alert %s resolved after %s: %s: %s", rules__name(f->rule), lasted,
 			 subject, what);
 	else
-		log_warn("alert %s: %s: %s%s%s", rules__name(f->rule), subject, what,
-			 f->profile[0] ? "; profile in " : "", f->profile);
+		log_warn("alert %s: %s: %s%s%s%s%s", rules__name(f->rule), subject, what,
+			 f->lasted_ms ? "; began within the cooldown, and has lasted " : "",
+			 f->lasted_ms ? lasted : "", f->profile[0] ? "; profile in " : "",
+			 f->profile);
 	if (f->counted)
 		log_warn("alert %s: %s: began %u more time%s within the cooldown, not told",
 			 rules__name(f->rule), subject, f->counted, units__s(f->counted));
@@ -250,13 +252,17 @@ static void run_command(struct teller *t, const struct alert_subject *who,
 	}
 	add_env(e, "MEMWATCH_ALERT_RULE=%s", rules__name(f->rule));
 	add_env(e, "MEMWATCH_ALERT_STATE=%s", f->resolved ? "resolved" : "firing");
-	add_env(e, "MEMWATCH_ALERT_PID=%d", who->pid);
+	add_env(e, "MEMWATCH_ALERT_SCOPE=%s", scopes[who->scope]);
+	if (who->pid)
+		add_env(e, "MEMWATCH_ALERT_PID=%d", who->pid);
 	add_env_name(e, "MEMWATCH_ALERT_COMM", who->comm);
 	add_env_name(e, "MEMWATCH_ALERT_CGROUP", who->cgroup);
 	add_env(e, "MEMWATCH_ALERT_VALUE=%.15g", f->v->value);
 	add_env(e, "MEMWATCH_ALERT_THRESHOLD=%.15g", f->v->threshold);
 	add_env(e, "MEMWATCH_ALERT_UNIT=%s", rules__unit(f->rule));
 	add_env(e, "MEMWATCH_ALERT_RSS_BYTES=%" PRIu64, f->x->rss_bytes);
+	if (who->scope == RULES_GROUP)
+		add_env_name(e, "MEMWATCH_ALERT_LIMIT_PATH", who->limit_path);
 	if (f->x->cgroup_limit_bytes != RULES_NO_LIMIT)
 		add_env(e, "MEMWATCH_ALERT_LIMIT_BYTES=%" PRIu64, f->x->cgroup_limit_bytes);
 	if (isfinite(f->v->oom_in_s))
@@ -286,31 +292,23 @@ static int save_timeline(struct timeline *t, const char *path)
 	return err;
 }
 
-/* The oldest files of the rule make room. */
-static void keep(struct teller *t, const struct alert_case *f)
+/* No two have the same name: groups with the same largest process fire at once. */
+static int64_t time_for_name(int64_t now_unix_ms)
 {
-	size_t n = min_of(t->o->keep, (size_t)KEEP_MAX);
-	struct kept *k;
+	static int64_t last;
 
-	if (!n)
-		return;
-	k = &t->rule[f->rule].file[t->rule[f->rule].next++ % n];
-	if (k->profile)
-		outfile__remove(k->profile);
-	if (k->timeline)
-		outfile__remove(k->timeline);
-	forget(k);
-	k->profile = f->profile[0] ? strdup(f->profile) : NULL;
-	k->timeline = f->timeline[0] ? strdup(f->timeline) : NULL;
+	return last = max_of(now_unix_ms, last + 1);
 }
 
 static void save_files(struct teller *t, const struct alert_subject *who, struct alert_case *f)
 {
-	char base[FIELD - 16];
+	char base[FIELD - 16], what[128];
 	int err;
 
-	snprintf(base, sizeof(base), "%s/memwatch-alert-%d-%s-%" PRId64, t->o->dir, who->pid,
-		 rules__name(f->rule), f->time_unix_ms);
+	snprintf(what, sizeof(what), "alert-%s#-%s", t->o->tag, rules__name(f->rule));
+	kept_files__make_room(t->o->dir, what, t->o->keep);
+	snprintf(base, sizeof(base), "%s/memwatch-alert-%s%d-%s-%" PRId64, t->o->dir, t->o->tag,
+		 who->pid, rules__name(f->rule), time_for_name(f->time_unix_ms));
 	err = t->save ? t->save(t->arg, who->pid, base, f->profile, sizeof(f->profile)) : 0;
 	if (err) {
 		log_warn("failed to save the profile of an alert: %s", outfile__strerror(err));
@@ -323,7 +321,6 @@ static void save_files(struct teller *t, const struct alert_subject *who, struct
 			 outfile__strerror(err));
 		f->timeline[0] = 0;
 	}
-	keep(t, f);
 }
 
 static void tell(struct teller *t, const struct alert_subject *who, const struct alert_case *f)
@@ -342,25 +339,85 @@ static void tell(struct teller *t, const struct alert_subject *who, const struct
 		run_command(t, who, f);
 }
 
+static bool is_cool(const struct teller *t, const struct told *told)
+{
+	return !told->last_ns || util__now_ns() - told->last_ns >= t->o->cooldown_ns;
+}
+
+static void tell_beginning(struct teller *t, const struct alert_subject *who, struct alert_case *f)
+{
+	struct told *told = &who->told[f->rule];
+
+	f->counted = told->counted;
+	told->firing = true;
+	told->held = false;
+	told->last_ns = util__now_ns();
+	told->counted = 0;
+	t->told[f->rule]++;
+	if (who->timeline)
+		save_files(t, who, f);
+	tell(t, who, f);
+}
+
 void teller__begins(struct teller *t, const struct alert_subject *who, enum alert_rule rule,
 		    const struct rules_verdict *v, const struct rules_sample *x)
 {
 	struct alert_case f = {.rule = rule, .v = v, .x = x, .time_unix_ms = util__wall_ms()};
 	struct told *told = &who->told[rule];
-	uint64_t now = util__now_ns();
 
-	if (told->last_ns && now - told->last_ns < t->o->cooldown_ns) {
+	told->since_unix_ms = f.time_unix_ms;
+	if (is_cool(t, told)) {
+		tell_beginning(t, who, &f);
+	} else {
 		told->counted++;
-		return;
+		told->held = true;
 	}
-	f.counted = told->counted;
-	*told = (struct told){.firing = true, .last_ns = now, .since_unix_ms = f.time_unix_ms};
-	save_files(t, who, &f);
-	tell(t, who, &f);
+}
+
+static int64_t lasted_ms(const struct told *told, int64_t now_unix_ms)
+{
+	return max_of(now_unix_ms - told->since_unix_ms, (int64_t)0);
+}
+
+void teller__lasts(struct teller *t, const struct alert_subject *who, enum alert_rule rule,
+		   const struct rules_verdict *v, const struct rules_sample *x)
+{
+	struct alert_case f = {.rule = rule, .v = v, .x = x, .time_unix_ms = util__wall_ms()};
+	struct told *told = &who->told[rule];
+
+	if (!told->held || !is_cool(t, told))
+		return;
+	f.lasted_ms = lasted_ms(told, f.time_unix_ms);
+	told->counted--; /* it is told now */
+	tell_beginning(t, who, &f);
+}
+
+static void tell_end(struct teller *t, const struct alert_subject *who, struct alert_case *f)
+{
+	struct told *told = &who->told[f->rule];
+
+	told->held = false;
+	if (!told->firing)
+		return; /* its beginning was within the cooldown, and its end is */
+	f->resolved = true;
+	f->time_unix_ms = util__wall_ms();
+	f->lasted_ms = lasted_ms(told, f->time_unix_ms);
+	f->counted = told->counted;
+	told->firing = false;
+	told->counted = 0;
+	tell(t, who, f);
 }
 
 void teller__ends(struct teller *t, const struct alert_subject *who, enum alert_rule rule,
 		  const struct rules_verdict *v, const struct rules_sample *x)
+{
+	struct alert_case f = {.rule = rule, .v = v, .x = x};
+
+	tell_end(t, who, &f);
+}
+
+void teller__drops(struct teller *t, const struct alert_subject *who, enum alert_rule rule,
+		   const char *why)
 {
 	static const struct rules_verdict nothing = {.value = NAN,
 						     .threshold = NAN,
@@ -368,21 +425,9 @@ void teller__ends(struct teller *t, const struct alert_subject *who, enum alert_
 						     .from_s = INFINITY,
 						     .to_s = INFINITY};
 	static const struct rules_sample nobody = {.cgroup_limit_bytes = RULES_NO_LIMIT};
-	struct alert_case f = {.rule = rule,
-			       .resolved = true,
-			       .ended = !v,
-			       .v = v ? v : &nothing,
-			       .x = v ? x : &nobody,
-			       .time_unix_ms = util__wall_ms()};
-	struct told *told = &who->told[rule];
+	struct alert_case f = {.rule = rule, .ended = why, .v = &nothing, .x = &nobody};
 
-	if (!told->firing)
-		return; /* its beginning was within the cooldown */
-	f.lasted_ms = max_of(f.time_unix_ms - told->since_unix_ms, (int64_t)0);
-	f.counted = told->counted;
-	told->firing = false;
-	told->counted = 0;
-	tell(t, who, &f);
+	tell_end(t, who, &f);
 }
 
 void teller__tick(struct teller *t)

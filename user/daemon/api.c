@@ -197,6 +197,8 @@ static void name_mark(struct textbuf *b, const struct history_event *e)
 		textbuf__format(b, "held up at memory.high: %s", comm);
 	else if (is_oom && !e->pid)
 		textbuf__str(b, "OOM without a victim");
+	else if (!e->pid)
+		textbuf__str(b, "alert: machine");
 	else
 		textbuf__format(b, "%s: PID %u (%s)", is_oom ? "OOM kill" : "alert", e->pid, comm);
 }

@@ -122,9 +122,10 @@ static void choose(struct daemon *d, double seconds)
 		roster__facts(e, p, &f, cgroups);
 		is_go = d->config->go && roster__is_go(&d->roster, e, p, seconds);
 		deep__consider(d->deep, e->id, config__profile(d->config, &f), is_go);
-		events__watch(d->events, e, p);
+		events__consider(d->events, e, p);
 	}
 	deep__end(d->deep);
+	events__watch(d->events);
 }
 
 static struct scrape_sources sources(const struct daemon *d)
@@ -244,15 +245,16 @@ static void on_alert(void *arg, const char *json, size_t len)
 {
 	struct daemon *d = arg;
 	json_t *o = json_loadb(json, len, 0, NULL);
-	const char *comm = "", *state = "";
-	json_int_t pid = 0, time_unix_ms = util__wall_ms();
+	const char *comm = json_string_value(json_object_get(o, "comm")), *state = "";
+	/* 0: the machine's, and no process is watched */
+	uint32_t pid = (uint32_t)json_integer_value(json_object_get(o, "pid"));
+	json_int_t time_unix_ms = util__wall_ms();
 	int64_t profile = 0;
 
-	json_unpack(o, "{s?I s?I s?s s?s}", "pid", &pid, "time_unix_ms", &time_unix_ms, "comm",
-		    &comm, "state", &state);
+	json_unpack(o, "{s?I s?s}", "time_unix_ms", &time_unix_ms, "state", &state);
 	if (!strcmp(state, "firing"))
-		profile = keep_moment(d, deep__find(d->deep, (uint32_t)pid), "alert");
-	keeper__event(d->keeper, "alert", time_unix_ms, (uint32_t)pid, comm, json, len, profile);
+		profile = keep_moment(d, deep__find(d->deep, pid), "alert");
+	keeper__event(d->keeper, "alert", time_unix_ms, pid, comm ? comm : "", json, len, profile);
 	json_decref(o);
 }
 
@@ -317,8 +319,6 @@ static void use_config(struct daemon *d, struct config *c)
 	struct config *old = d->config;
 
 	deep__reload(d->deep, c);
-	for (size_t i = 0; i < d->roster.n; i++)
-		d->roster.e[i].alerts = 0;
 	d->config = c;
 	config__free(old);
 	if (d->serve) {

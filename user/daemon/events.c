@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/events.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alert/alert.h"
 #include "alert/delivery.h"
+#include "alert/kept_files.h"
 #include "core/log.h"
+#include "core/top_n.h"
 #include "core/util.h"
 #include "format/output.h"
 #include "oom/jsonlog.h"
@@ -22,11 +26,24 @@
 #include "sys/protect.h"
 
 #define MAX_WATCHED 64 /* processes of an alert: each is looked at four times a second */
+#define AHEAD_MIN 10   /* of two, the larger is who will be in so many minutes */
+#define STAYS 1.25     /* who takes the place of one that is watched is larger by so much */
+#define KILLS_KEPT 100 /* profiles of kills */
 #define OOM_ADJ (-999)
+
+/* A process that an alert chooses, in this pass. */
+struct event_candidate {
+	int pid;
+	double weight;
+	const char *comm; /* borrowed */
+};
 
 struct event_section {
 	struct alert *alert;
-	unsigned watched;
+	struct event_candidate *candidate;
+	size_t n, cap, left_out;
+	char tag[40]; /* in the names of its files */
+	bool told;    /* that some are left out */
 };
 
 struct events {
@@ -53,6 +70,8 @@ static int save_of(struct events *e, const struct deep_process *d, uint32_t pid,
 	err = d		      ? deep__profile(e->o.deep, d, 0, DEEP_MAPPINGS, &p)
 	      : e->o.stranger ? e->o.stranger(e->o.arg, pid, was_killed, &p)
 			      : -ENOENT;
+	if (!err && was_killed)
+		kept_files__make_room(e->dir, "oom-#", KILLS_KEPT);
 	if (!err)
 		err = output__write(p, ret);
 	profile__free(p);
@@ -75,7 +94,6 @@ static void on_alert(void *arg, const char *json, size_t len)
 {
 	struct events *e = arg;
 
-	e->stats.alerts++;
 	if (e->o.alarmed)
 		e->o.alarmed(e->o.arg, json, len);
 }
@@ -165,28 +183,72 @@ static void on_throttle(void *arg, const struct throttle_event *t)
 
 /* --- life --- */
 
+static void free_section(struct event_section *s)
+{
+	alert__free(s->alert);
+	free(s->candidate);
+}
+
 static void free_sections(struct event_section *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		alert__free(s[i].alert);
+		free_section(&s[i]);
 	free(s);
 }
 
+/* A name, as part of that of a file. */
+static void make_tag(char tag[40], const char *name)
+{
+	int n = snprintf(tag, 39, "%s", name);
+
+	n = min_of(n, 38);
+	for (int i = 0; i < n; i++) {
+		if (!isalnum((unsigned char)tag[i]))
+			tag[i] = '_';
+	}
+	strcpy(tag + n, "-");
+}
+
+static void complete(struct events *e, struct event_section *s, struct config_alert *c)
+{
+	make_tag(s->tag, c->name);
+	c->alert.dir = e->dir;
+	c->alert.tag = s->tag;
+	c->alert.told = on_alert;
+	c->alert.told_arg = e;
+}
+
+static int new_section(struct events *e, struct config_alert *c, struct event_section *s)
+{
+	const char *why = "";
+	int err;
+
+	complete(e, s, c);
+	err = alert__new(&c->alert, e->log, save_profile, e, &s->alert, &why);
+	if (err)
+		log_error("[alert %s]: %s: %s", c->name, why, strerror(-err));
+	return err;
+}
+
+/* The section of that name, as it was. */
+static struct event_section *former_section(const struct events *e, const char *name)
+{
+	for (size_t i = 0; i < e->nsections; i++) {
+		if (!strcmp(e->o.config->alerts[i].name, name))
+			return &e->section[i];
+	}
+	return NULL;
+}
+
+/* Those that there are not yet; the others are all zero. */
 static int new_sections(struct events *e, const struct config *c, struct event_section **ret)
 {
 	struct event_section *s = calloc(c->nalerts ? c->nalerts : 1, sizeof(*s));
 	int err = s ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < c->nalerts && !err; i++) {
-		struct alert_options *o = &c->alerts[i].alert;
-		const char *why = "";
-
-		o->dir = e->dir;
-		o->told = on_alert;
-		o->told_arg = e;
-		err = alert__new(o, e->log, save_profile, e, &s[i].alert, &why);
-		if (err)
-			log_error("[alert %s]: %s: %s", c->alerts[i].name, why, strerror(-err));
+		if (!former_section(e, c->alerts[i].name))
+			err = new_section(e, &c->alerts[i], &s[i]);
 	}
 	if (err) {
 		if (s)
@@ -264,6 +326,28 @@ void events__free(struct events *e)
 	free(e);
 }
 
+static size_t told_by(const struct alert *a)
+{
+	size_t told = 0;
+
+	for (int r = 0; r < ALERT_RULES; r++) {
+		struct alert_numbers n;
+
+		alert__numbers(a, r, &n);
+		told += n.told;
+	}
+	return told;
+}
+
+/* What fires of a section that there is no more is over. */
+static void end_section(struct events *e, struct event_section *s)
+{
+	alert__drop(s->alert);
+	alert__finish(s->alert);
+	e->stats.alerts += told_by(s->alert);
+	free_section(s);
+}
+
 /* The next pass says who is watched. */
 int events__reload(struct events *e, const struct config *c)
 {
@@ -272,9 +356,22 @@ int events__reload(struct events *e, const struct config *c)
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < e->nsections; i++)
-		alert__finish(e->section[i].alert);
-	free_sections(e->section, e->nsections);
+	for (size_t i = 0; i < c->nalerts; i++) {
+		struct event_section *was = former_section(e, c->alerts[i].name);
+
+		if (!was)
+			continue;
+		s[i] = *was;
+		was->alert = NULL;
+		was->candidate = NULL;
+		complete(e, &s[i], &c->alerts[i]);
+		alert__use(s[i].alert, &c->alerts[i].alert);
+	}
+	for (size_t i = 0; i < e->nsections; i++) {
+		if (e->section[i].alert)
+			end_section(e, &e->section[i]);
+	}
+	free(e->section);
 	e->section = s;
 	e->nsections = c->nalerts;
 	e->o.config = c;
@@ -283,7 +380,25 @@ int events__reload(struct events *e, const struct config *c)
 	return 0;
 }
 
-void events__watch(struct events *e, struct roster_entry *r, const struct table_proc *p)
+/* --- who is watched --- */
+
+/* The larger, the sooner; who fires stays, and who is watched gives way to clearly larger ones. */
+static double weight_of(enum alert_look look, const struct choice_facts *f)
+{
+	double growth = f->growth(f->growth_arg);
+	double size = (double)f->rss_bytes + fmax(growth, 0) * AHEAD_MIN;
+
+	return look == ALERT_FIRING ? INFINITY : look == ALERT_WATCHED ? size * STAYS : size;
+}
+
+static void add_candidate(struct event_section *s, int pid, const char *comm, double weight)
+{
+	if (array_reserve(s->candidate, s->cap, s->n + 1))
+		return;
+	s->candidate[s->n++] = (struct event_candidate){pid, weight, comm};
+}
+
+void events__consider(struct events *e, struct roster_entry *r, const struct table_proc *p)
 {
 	char cgroups[ROSTER_CGROUPS];
 	struct choice_facts f;
@@ -293,41 +408,68 @@ void events__watch(struct events *e, struct roster_entry *r, const struct table_
 	roster__facts(r, p, &f, cgroups);
 	for (size_t i = 0; i < e->nsections; i++) {
 		const struct choice *who = &e->o.config->alerts[i].who;
-		bool was = r->alerts >> i & 1, is = choice__matches(who, &f);
-
+		enum alert_look look = alert__look(e->section[i].alert, (int)r->id.pid);
 		/* Who was chosen by its growth or size stays: what it does next matters. */
-		if (is == was || (was && (who->growth_bytes_min > 0 || who->min_rss_bytes)))
-			continue;
-		if (is && e->section[i].watched >= MAX_WATCHED) {
-			e->stats.left_out++;
-			continue;
-		}
-		if (is && !alert__add(e->section[i].alert, (int)r->id.pid, p->comm)) {
-			r->alerts |= 1ULL << i;
-			e->section[i].watched++;
-		} else if (was) {
-			alert__remove(e->section[i].alert, (int)r->id.pid);
-			r->alerts &= ~(1ULL << i);
-			e->section[i].watched--;
-		}
+		bool stays = look != ALERT_UNWATCHED &&
+			     (who->growth_bytes_min > 0 || who->min_rss_bytes);
+
+		if (stays || choice__matches(who, &f))
+			add_candidate(&e->section[i], (int)r->id.pid, p->comm, weight_of(look, &f));
 	}
 }
 
-void events__gone(struct events *e, struct roster_entry *r)
+static int heaviest_first(const void *a, const void *b)
 {
-	for (size_t i = 0; i < e->nsections; i++) {
-		if (!(r->alerts >> i & 1))
-			continue;
-		alert__remove(e->section[i].alert, (int)r->id.pid);
-		e->section[i].watched--;
+	double x = ((const struct event_candidate *)a)->weight,
+	       y = ((const struct event_candidate *)b)->weight;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static bool is_wanted(void *arg, int pid)
+{
+	const struct event_section *s = arg;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->candidate[i].pid == pid)
+			return true;
 	}
-	r->alerts = 0;
+	return false;
+}
+
+static void watch_section(struct event_section *s, const char *name)
+{
+	size_t chosen = s->n;
+
+	s->n = top_n__sort(s->candidate, s->n, sizeof(*s->candidate), MAX_WATCHED, heaviest_first);
+	s->left_out = chosen - s->n;
+	if (s->left_out && !s->told)
+		log_warn("[alert %s]: %zu processes are chosen; the %d that are largest, with what "
+			 "they grow by, are watched",
+			 name, chosen, MAX_WATCHED);
+	s->told |= s->left_out > 0;
+	alert__keep(s->alert, is_wanted, s);
+	for (size_t i = 0; i < s->n; i++)
+		alert__add(s->alert, s->candidate[i].pid, s->candidate[i].comm);
+	s->n = 0;
+}
+
+void events__watch(struct events *e)
+{
+	for (size_t i = 0; i < e->nsections; i++)
+		watch_section(&e->section[i], e->o.config->alerts[i].name);
+}
+
+void events__gone(struct events *e, const struct roster_entry *r)
+{
+	for (size_t i = 0; i < e->nsections; i++)
+		alert__remove(e->section[i].alert, (int)r->id.pid);
 }
 
 void events__poll(struct events *e)
 {
 	for (size_t i = 0; i < e->nsections; i++) {
-		if (e->section[i].watched)
+		if (alert__is_busy(e->section[i].alert))
 			alert__tick(e->section[i].alert);
 	}
 	if (e->watch)
@@ -345,7 +487,7 @@ uint64_t events__turn_ns(const struct events *e)
 	uint64_t ns = ms < 0 ? LOOP_NEVER : (uint64_t)ms * 1000000;
 
 	for (size_t i = 0; i < e->nsections; i++) {
-		if (e->section[i].watched)
+		if (alert__is_busy(e->section[i].alert))
 			ns = min_of(ns, ALERT_INTERVAL_NS);
 	}
 	return ns;
@@ -365,6 +507,24 @@ void events__finish(struct events *e)
 void events__stats(const struct events *e, struct events_stats *ret)
 {
 	*ret = e->stats;
+	for (size_t i = 0; i < e->nsections; i++)
+		ret->alerts += told_by(e->section[i].alert);
 	ret->waiting = jsonlog__waiting(e->log);
 	ret->lost = jsonlog__lost(e->log);
+}
+
+bool events__section(const struct events *e, size_t i, struct events_section *ret)
+{
+	const struct config_alert *c = &e->o.config->alerts[i];
+
+	if (i >= e->nsections)
+		return false;
+	*ret = (struct events_section){.name = c->name, .left_out = e->section[i].left_out};
+	for (int r = 0; r < ALERT_RULES; r++) {
+		if (!c->alert.rules.on[r])
+			continue;
+		ret->rule[r].name = rules__name(r);
+		alert__numbers(e->section[i].alert, r, &ret->rule[r].numbers);
+	}
+	return true;
 }

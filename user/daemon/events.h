@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * events.h - OOM kills, groups held up at memory.high and alerts of the daemon: written to
- * DIR/oom.jsonl, with the profile of the process where it is profiled, and handed on.
+ * DIR/oom.jsonl, with the profile of the process where it is profiled, and handed on. Of the
+ * processes that an alert chooses the largest and those that grow fastest are watched.
  */
 #ifndef DAEMON_EVENTS_H
 #define DAEMON_EVENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "alert/alert.h"
 #include "daemon/config.h"
 #include "daemon/deep.h"
 #include "daemon/roster.h"
@@ -39,12 +42,14 @@ struct events_opts {
 /* 0 or -errno, logged. A machine whose kills cannot be seen is no failure: that is said. */
 int events__new(const struct events_opts *o, struct events **ret);
 void events__free(struct events *e); /* accepts NULL */
-/* With other alerts; 0 or -errno, logged, with the former still in force. */
+/* With other alerts; 0 or -errno, logged, with the former still in force. A section of the same
+ * name goes on with what it knows, whatever its thresholds are now. */
 int events__reload(struct events *e, const struct config *c);
 
-/* A pass: who is watched by which alert. */
-void events__watch(struct events *e, struct roster_entry *r, const struct table_proc *p);
-void events__gone(struct events *e, struct roster_entry *r);
+/* A pass: each process that an alert may watch; and, after the last, who is watched by which. */
+void events__consider(struct events *e, struct roster_entry *r, const struct table_proc *p);
+void events__watch(struct events *e);
+void events__gone(struct events *e, const struct roster_entry *r);
 /* At every turn of the loop. */
 void events__poll(struct events *e);
 uint64_t events__turn_ns(const struct events *e);
@@ -52,11 +57,22 @@ uint64_t events__turn_ns(const struct events *e);
 void events__finish(struct events *e);
 
 struct events_stats {
-	uint64_t kills, alerts, left_out; /* left_out: processes that an alert has no room for */
-	uint64_t victimless, throttles;	  /* OOMs without a victim; times held up at memory.high */
-	size_t waiting;			  /* lines that a full disk refused */
+	uint64_t kills, alerts;		/* alerts: beginnings told */
+	uint64_t victimless, throttles; /* OOMs without a victim; times held up at memory.high */
+	size_t waiting;			/* lines that a full disk refused */
 	uint64_t lost;
 };
 void events__stats(const struct events *e, struct events_stats *ret);
+
+struct events_section {
+	const char *name; /* borrowed until events__reload */
+	size_t left_out;  /* processes that are chosen, and too small to be watched */
+	struct {
+		const char *name; /* NULL: the section has no such rule */
+		struct alert_numbers numbers;
+	} rule[ALERT_RULES];
+};
+/* [alert] section i; false: there is none. */
+bool events__section(const struct events *e, size_t i, struct events_section *ret);
 
 #endif

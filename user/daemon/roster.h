@@ -16,7 +16,6 @@
 
 struct roster_entry {
 	struct deep_id id;
-	uint64_t alerts;     /* sections that watch it, by bit */
 	uint64_t peak_bytes; /* highest RSS since the last row of the history */
 	bool is_seen;	     /* in this pass */
 	bool go_known, is_go;

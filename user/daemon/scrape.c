@@ -127,19 +127,16 @@ static struct scrape_group *group_of(struct scrape *s, const char *path)
 
 static void look_at_group(struct scrape *s, struct scrape_group *g, double now_s)
 {
-	g->has_stat = !cgroup__stat(&s->mounts, g->path, &g->stat);
-	if (cgroup__tightest(&s->mounts, g->path, &g->memory))
-		g->memory.limit_bytes = CGROUP_NO_LIMIT;
-	if (g->memory.limit_bytes != CGROUP_NO_LIMIT) {
-		struct cgroup_stat of_limit;
-		uint64_t free = cgroup__stat(&s->mounts, g->memory.path, &of_limit)
-					? 0
-					: cgroup_stat__reclaimable(&of_limit);
+	struct cgroup_memory now = {.limit_bytes = CGROUP_NO_LIMIT};
 
-		forecast__add(
-			&g->used, now_s,
-			(double)(g->memory.usage_bytes - min_of(free, g->memory.usage_bytes)));
-	}
+	g->has_stat = !cgroup__stat(&s->mounts, g->path, &g->stat);
+	cgroup__tightest(&s->mounts, g->path, &now);
+	/* a series is of one limit */
+	if (strcmp(now.path, g->memory.path))
+		memset(&g->used, 0, sizeof(g->used));
+	g->memory = now;
+	if (now.limit_bytes != CGROUP_NO_LIMIT)
+		forecast__add(&g->used, now_s, (double)(now.usage_bytes - now.reclaimable_bytes));
 }
 
 static void look_at_groups(struct scrape *s, uint64_t now)
@@ -493,6 +490,46 @@ static void put_fault_samples(struct openmetrics *m, const struct losses *l)
 	}
 }
 
+enum alert_column { ALERTS_TOLD, ALERTS_FIRING, ALERT_COLUMNS };
+
+static void put_alert_column(struct openmetrics *m, const struct events *e, enum alert_column c)
+{
+	struct events_section s;
+
+	for (size_t i = 0; events__section(e, i, &s); i++) {
+		for (int r = 0; r < ALERT_RULES; r++) {
+			struct openmetrics_label l[] = {{"alert", s.name},
+							{"rule", s.rule[r].name}};
+			const struct alert_numbers *n = &s.rule[r].numbers;
+
+			if (s.rule[r].name)
+				openmetrics__sample(
+					m, c == ALERTS_TOLD ? (double)n->told : (double)n->firing,
+					l, 2);
+		}
+	}
+}
+
+static void put_alerts(struct openmetrics *m, const struct events *e)
+{
+	struct events_section s;
+
+	openmetrics__counter(m, "memwatch_alerts", NULL,
+			     "Alerts told since the start, by section and rule.");
+	put_alert_column(m, e, ALERTS_TOLD);
+	openmetrics__gauge(m, "memwatch_alerts_firing", NULL,
+			   "Processes, groups or machines for which a rule fires now.");
+	put_alert_column(m, e, ALERTS_FIRING);
+	openmetrics__gauge(
+		m, "memwatch_alert_processes_left_out", NULL,
+		"Processes that a section chooses, and that are too small for it to watch.");
+	for (size_t i = 0; events__section(e, i, &s); i++) {
+		struct openmetrics_label l = {"alert", s.name};
+
+		openmetrics__sample(m, (double)s.left_out, &l, 1);
+	}
+}
+
 static void put_events(struct openmetrics *m, const struct scrape_sources *from)
 {
 	struct events_stats e;
@@ -508,9 +545,7 @@ static void put_events(struct openmetrics *m, const struct scrape_sources *from)
 	openmetrics__counter(m, "memwatch_memory_high_throttles", NULL,
 			     "Times that cgroups were held up at their memory.high, as told.");
 	openmetrics__sample(m, (double)e.throttles, NULL, 0);
-	openmetrics__counter(m, "memwatch_alerts", NULL,
-			     "Alerts told since the start, those that are over too.");
-	openmetrics__sample(m, (double)e.alerts, NULL, 0);
+	put_alerts(m, from->events);
 	openmetrics__gauge(m, "memwatch_profiled_processes", NULL,
 			   "Processes whose heaps are profiled.");
 	openmetrics__sample(m, d.living, NULL, 0);

@@ -336,9 +336,13 @@ static int list_event(void *arg, const struct history_event *e)
 	} else if (!strcmp(e->kind, "throttle")) {
 		throttle_summary(f, e->json);
 	} else {
-		fprintf(f, "%u (", e->pid);
-		emit__plain(f, e->comm ? e->comm : "");
-		fputs(") ", f);
+		if (e->pid) {
+			fprintf(f, "%u (", e->pid);
+			emit__plain(f, e->comm ? e->comm : "");
+			fputs(") ", f);
+		} else { /* the machine's, and no process was watched */
+			fputs("machine ", f);
+		}
 		alert_summary(f, e->json);
 	}
 	if (e->profile)

@@ -21,17 +21,45 @@
 #define STEADY_RATE 0.3	 /* one that never fell below this is steady */
 #define MAX_TURNS 256
 
-static int compare_doubles(const void *a, const void *b)
+/* Puts the element that belongs at k there, none above it before it, none below it behind it
+ * (Hoare's selection). */
+static void select_at(double *v, size_t n, size_t k)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	size_t low = 0, high = n - 1;
 
-	return (x > y) - (x < y);
+	while (low < high) {
+		double pivot = v[low + (high - low) / 2];
+		size_t i = low, j = high;
+
+		for (;;) {
+			while (v[i] < pivot)
+				i++;
+			while (v[j] > pivot)
+				j--;
+			if (i >= j)
+				break;
+			double x = v[i];
+
+			v[i++] = v[j];
+			v[j--] = x;
+		}
+		if (k <= j)
+			high = j;
+		else
+			low = j + 1;
+	}
 }
 
 static double median(double *v, size_t n)
 {
-	qsort(v, n, sizeof(*v), compare_doubles);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+	double below = -INFINITY;
+
+	select_at(v, n, n / 2);
+	if (n % 2)
+		return v[n / 2];
+	for (size_t i = 0; i < n / 2; i++)
+		below = fmax(below, v[i]);
+	return (below + v[n / 2]) / 2;
 }
 
 /* Thins the points out to at most TREND_GRID, evenly, the first and the last among them. */

@@ -214,44 +214,6 @@ static int read_value(const struct cgroup_mounts *m, const char *path, const cha
 	return n < 0 ? (int)n : cgroup__parse_value(text, ret);
 }
 
-int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret)
-{
-	const char *usage_file = m->version == 2 ? "memory.current" : "memory.usage_in_bytes";
-	const char *limit_file = m->version == 2 ? "memory.max" : "memory.limit_in_bytes";
-	char at[CGROUP_PATH];
-	uint64_t best_room = UINT64_MAX;
-	bool found = false;
-
-	if (!m->version || strlen(path) >= sizeof(at))
-		return -ENOENT;
-	strcpy(at, path);
-	for (;;) {
-		struct cgroup_memory c = {.limit_bytes = CGROUP_NO_LIMIT};
-		char *slash;
-		int err = read_value(m, at, usage_file, &c.usage_bytes);
-
-		if (!err)
-			err = read_value(m, at, limit_file, &c.limit_bytes);
-		if (!err) {
-			uint64_t room = c.limit_bytes == CGROUP_NO_LIMIT ? UINT64_MAX - 1
-					: c.limit_bytes > c.usage_bytes
-						? c.limit_bytes - c.usage_bytes
-						: 0;
-			if (!found || room < best_room) {
-				best_room = room;
-				found = true;
-				strcpy(c.path, *at ? at : "/");
-				*ret = c;
-			}
-		}
-		slash = strrchr(at, '/');
-		if (!slash || !at[0])
-			break;
-		*slash = 0; /* "/a" → "": the root, whose files exist on v1 alone */
-	}
-	return found ? 0 : -ENOENT;
-}
-
 static const struct {
 	const char *name, *v1, *label;
 } stat_rows[CGROUP_STATS] = {
@@ -300,7 +262,7 @@ static uint64_t known(const struct cgroup_stat *s, enum cgroup_stat_row row)
 	return s->bytes[row] == CGROUP_STAT_UNKNOWN ? 0 : s->bytes[row];
 }
 
-uint64_t cgroup_stat__reclaimable(const struct cgroup_stat *s)
+static uint64_t reclaimable(const struct cgroup_stat *s)
 {
 	return known(s, CGROUP_STAT_ACTIVE_FILE) + known(s, CGROUP_STAT_INACTIVE_FILE) +
 	       known(s, CGROUP_STAT_SLAB_RECLAIMABLE);
@@ -327,4 +289,63 @@ int cgroup__stat(const struct cgroup_mounts *m, const char *path, struct cgroup_
 	if (m->version == 1)
 		read_value(m, path, "memory.kmem.usage_in_bytes", &ret->bytes[CGROUP_STAT_KERNEL]);
 	return 0;
+}
+
+bool cgroup__up(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (!slash || !slash[1])
+		return false;
+	slash[slash == path] = 0;
+	return true;
+}
+
+int cgroup__memory(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret)
+{
+	struct cgroup_memory c = {.limit_bytes = CGROUP_NO_LIMIT};
+	struct cgroup_stat stat;
+	int err;
+
+	if (!m->version || strlen(path) >= sizeof(c.path))
+		return -ENOENT;
+	strcpy(c.path, path);
+	err = read_value(m, path, m->version == 2 ? "memory.max" : "memory.limit_in_bytes",
+			 &c.limit_bytes);
+	if (!err && c.limit_bytes != CGROUP_NO_LIMIT) {
+		err = read_value(m, path,
+				 m->version == 2 ? "memory.current" : "memory.usage_in_bytes",
+				 &c.usage_bytes);
+		if (!err && !cgroup__stat(m, path, &stat))
+			c.reclaimable_bytes = min_of(reclaimable(&stat), c.usage_bytes);
+	}
+	if (!err)
+		*ret = c;
+	return err;
+}
+
+static uint64_t room_of(const struct cgroup_memory *c)
+{
+	uint64_t used = c->usage_bytes - c->reclaimable_bytes;
+
+	return c->limit_bytes - min_of(used, c->limit_bytes);
+}
+
+int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret)
+{
+	char at[CGROUP_PATH];
+	bool found = false;
+
+	if (strlen(path) >= sizeof(at))
+		return -ENOENT;
+	strcpy(at, path);
+	do { /* the root has these files on version 1 alone */
+		struct cgroup_memory c;
+
+		if (cgroup__memory(m, at, &c) || (found && room_of(&c) >= room_of(ret)))
+			continue;
+		found = true;
+		*ret = c;
+	} while (cgroup__up(at));
+	return found ? 0 : -ENOENT;
 }

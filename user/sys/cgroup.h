@@ -37,14 +37,24 @@ int cgroup__of(const struct cgroup_mounts *m, uint32_t pid, char *ret, size_t si
  * mounted (v1: any). 0 or -ENAMETOOLONG. */
 int cgroup__without_mount(const char *path, char *ret, size_t size);
 
+/* From a group's path to that of the one above it; false: it is the root's. Pure. */
+bool cgroup__up(char *path);
+
 struct cgroup_memory {
-	uint64_t usage_bytes, limit_bytes; /* CGROUP_NO_LIMIT: none */
-	char path[CGROUP_PATH];		   /* of the group whose limit this is */
+	uint64_t limit_bytes; /* v2: memory.max; CGROUP_NO_LIMIT: none, and the rest is 0 */
+	uint64_t usage_bytes;
+	/* of it: page cache (tmpfs and what is locked is none) and reclaimable slab; what else a
+	 * group uses can go to swap at best */
+	uint64_t reclaimable_bytes;
+	char path[CGROUP_PATH]; /* of the group whose limit this is */
 };
 
+/* Of one group. 0 or -errno. */
+int cgroup__memory(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret);
+
 /*
- * Usage and limit of the group on the way from `path` to the root that is nearest to its limit
- * (v2: memory.max). Without any limit: those of `path` itself. 0 or -errno.
+ * The group on the way from `path` to the root that is nearest to its limit: where least is left
+ * beside what cannot be reclaimed. Without any limit: `path` itself. 0 or -errno.
  */
 int cgroup__tightest(const struct cgroup_mounts *m, const char *path, struct cgroup_memory *ret);
 
@@ -84,9 +94,6 @@ const char *cgroup_stat__name(enum cgroup_stat_row row);
 const char *cgroup_stat__label(enum cgroup_stat_row row);
 /* Takes one line "key value" of memory.stat of either version. False: no row of ours. Pure. */
 bool cgroup_stat__line(struct cgroup_stat *s, const char *line);
-/* Bytes that reclaim can give back: page cache (tmpfs and what is locked are not on these lists)
- * and reclaimable slab. What else a group uses can go to swap at best. Pure. */
-uint64_t cgroup_stat__reclaimable(const struct cgroup_stat *s);
 /* The group and all below it. 0 or -errno. */
 int cgroup__stat(const struct cgroup_mounts *m, const char *path, struct cgroup_stat *ret);
 

@@ -228,14 +228,14 @@ static int await(struct filer_file *f, bool only_open)
 
 /* A path that leads to a descriptor of memwatch's own, which few do, is found out by whom it is
  * asked of first; he has none. */
-static int ask(enum filer_op op, const char *path, int data)
+static int ask(enum filer_op op, const char *path, size_t max, int data)
 {
 	int err = -EBADF;
 
 	for (int streams = 0; streams < 2 && err == -EBADF; streams++) {
 		struct filer_file *f;
 
-		err = order(op, path, 0, data, streams, &f);
+		err = order(op, path, max, data, streams, &f);
 		if (err)
 			return err;
 		err = await(f, false);
@@ -246,17 +246,17 @@ static int ask(enum filer_op op, const char *path, int data)
 
 int filer__write(const char *path, int fd)
 {
-	return ask(FILER_WRITE, path, fd);
+	return ask(FILER_WRITE, path, 0, fd);
 }
 
 int filer__check(const char *path)
 {
-	return ask(FILER_CHECK, path, -1);
+	return ask(FILER_CHECK, path, 0, -1);
 }
 
-int filer__remove(const char *path)
+int filer__prune(const char *pattern, size_t keep)
 {
-	return ask(FILER_REMOVE, path, -1);
+	return ask(FILER_PRUNE, pattern, min_of(keep, (size_t)UINT32_MAX), -1);
 }
 
 /* An order whose data goes through a socket. */

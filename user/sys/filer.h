@@ -30,7 +30,7 @@ bool filer__runs(void);
 /* `fd` is a file in memory with all that is to be written. */
 int filer__write(const char *path, int fd);
 int filer__check(const char *path);
-int filer__remove(const char *path);
+int filer__prune(const char *pattern, size_t keep);
 
 /* A file that is written little by little. */
 struct filer_file;

@@ -7,13 +7,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum filer_op { FILER_WRITE = 1, FILER_CHECK, FILER_REMOVE, FILER_CREATE, FILER_LOG };
+enum filer_op {
+	FILER_WRITE = 1,
+	FILER_CHECK,
+	FILER_PRUNE,
+	FILER_CREATE,
+	FILER_LOG,
+};
 
 /* With the socket for its news, and what is to be written: a file in memory or a socket. */
 struct filer_order {
 	uint32_t op;
 	uint32_t streams; /* the path names a descriptor that memwatch was given */
-	uint32_t max;	  /* of FILER_LOG: bytes of a line; each follows its length, an uint32_t */
+	uint32_t max;	  /* of FILER_LOG: bytes of a line; each follows its length, an uint32_t
+			   * of FILER_PRUNE: how many files stay */
 	char path[PATH_MAX];
 };
 

@@ -174,7 +174,7 @@ static int work(const struct filer_order *o, struct writing *w)
 	switch (o->op) {
 	case FILER_WRITE: return outfile__write(o->path, copy_file, w);
 	case FILER_CHECK: return outfile__check(o->path);
-	case FILER_REMOVE: return outfile__remove(o->path);
+	case FILER_PRUNE: return outfile__prune(o->path, o->max);
 	case FILER_CREATE: return copy_stream(w, o->path);
 	case FILER_LOG: return keep_log(w, o);
 	}

@@ -504,28 +504,6 @@ int outfile__sync(int fd)
 	return fdatasync(fd) && errno != EINVAL && errno != EROFS ? -errno : 0;
 }
 
-int outfile__remove(const char *path)
-{
-	struct outfile_place p;
-	int err = filer__runs() ? filer__remove(path) : -EPIPE;
-
-	if (err != -EPIPE)
-		return err;
-	err = outfile_place__find(path, &p);
-	if (err)
-		return err;
-	if (is_special(&p) || p.fd < 0)
-		err = -ENOENT;
-	else
-		err = check_replace(&p);
-	privilege__raise(PRIVILEGE_FILES);
-	if (!err && unlinkat(p.dir, p.name, 0))
-		err = -errno;
-	privilege__lower(PRIVILEGE_FILES);
-	outfile_place__close(&p);
-	return err;
-}
-
 /* --- logs --- */
 
 /* A file of ours under a name that others can have given it is a log only if it begins as one. */

@@ -55,8 +55,12 @@ int outfile__sync(int fd);
 /* A log: opened for appending, and for reading where it is a file; created if it is not there. */
 int outfile__append(const char *path, int *ret_fd);
 
-/* Removes a file that was written, if this user's own regular file has the name. */
-int outfile__remove(const char *path);
+/*
+ * Of the files "DIR/NAME", NAME with '#' for any number, that are this user's own regular ones, the
+ * `keep` with the highest last numbers stay; the others are removed, whoever wrote them and when.
+ * 0 or -errno.
+ */
+int outfile__prune(const char *pattern, size_t keep);
 
 const char *outfile__strerror(int err);
 
