@@ -80,7 +80,7 @@ int cmd_attach(int argc, char **argv)
 	signals__block();
 	status = opts.http ? live_page__start(opts.http, &page) : EXIT_DONE;
 	if (!status)
-		status = attach__prepare(&opts, opts.fast ? PRIVILEGE(TRACE) : 0);
+		status = attach__prepare(&opts, opts.fast ? PRIVILEGE(TRACE) | PRIVILEGE(MEMORY) : 0);
 	if (!status)
 		status = attach__open(&opts, &attach);
 	if (status) {

@@ -51,7 +51,7 @@ int cmd_detach(int argc, char **argv)
 	int pid = 0, err;
 
 	usage__parse(&argp, argc, argv, 0, &pid);
-	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE))) {
+	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE) | PRIVILEGE(MEMORY))) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;
 	}

@@ -126,7 +126,8 @@ int cmd_go(int argc, char **argv)
 		a.o.interval_ns = 1000000000;
 	files = filer__start(true);
 	box__start(); /* said there if not */
-	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | files)) {
+	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | files |
+			    (a.o.enable_memprofile ? PRIVILEGE(MEMORY) : 0))) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;
 	}

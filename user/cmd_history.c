@@ -442,6 +442,15 @@ static int status_of(int err)
 	}
 }
 
+static int refuse(const char *dir, int err, const char *why)
+{
+	log_error("failed to open the history in '%s': %s%s", dir, why,
+		  err == -ENOENT   ? "; `memwatch daemon` makes one"
+		  : err == -EACCES ? "; it is root's: run with sudo"
+				   : "");
+	return status_of(err);
+}
+
 static int run(const struct history_cmd *c)
 {
 	struct history_view v = {
@@ -449,13 +458,8 @@ static int run(const struct history_cmd *c)
 	char why[HISTORY_WHY];
 	int err = history__open(c->dir, &v.h, why);
 
-	if (err) {
-		log_error("failed to open the history in '%s': %s%s", c->dir, why,
-			  err == -ENOENT   ? "; `memwatch daemon` makes one"
-			  : err == -EACCES ? "; it is root's: run with sudo"
-					   : "");
-		return status_of(err);
-	}
+	if (err)
+		return refuse(c->dir, err, why);
 	err = answer(c, &v);
 	history__close(v.h);
 	if (fflush(stdout) && errno != EPIPE && !err)
@@ -486,9 +490,11 @@ int cmd_history(int argc, char **argv)
 	int64_t now = util__wall_ms();
 	struct history_cmd c = {
 		.dir = DEFAULT_DIR, .top = 20, .since = now - DEFAULT_WINDOW_MS, .until = now};
+	cleanup_free char *real = NULL;
 	char refusal[128] = "";
 	const char *why;
 	unsigned files;
+	int err;
 
 	usage__parse(&argp, argc, argv, 0, &c);
 	why = misfit(&c);
@@ -499,10 +505,10 @@ int cmd_history(int argc, char **argv)
 	files = filer__start(false);
 	if (output__check("--output", c.output))
 		return EXIT_FAILED;
-	if (statedir__read_as_owner(c.dir, refusal, sizeof(refusal))) {
-		log_error("failed to open the history in '%s': %s", c.dir, refusal);
-		return EXIT_UNSUPPORTED;
-	}
+	err = statedir__read_as_owner(c.dir, &real, refusal, sizeof(refusal));
+	if (err)
+		return refuse(c.dir, err, refusal);
+	c.dir = real;
 	if (privilege__keep(PRIVILEGE(READ) | files))
 		return EXIT_FAILED;
 	return run(&c);

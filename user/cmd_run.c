@@ -86,7 +86,8 @@ int cmd_run(int argc, char **argv)
 	if (!status && o.attach.http)
 		status = live_page__start(o.attach.http, &page);
 	if (!status)
-		status = attach__prepare(&o.attach, PRIVILEGE(SIGNAL) | PRIVILEGE(TRACE));
+		status = attach__prepare(&o.attach, PRIVILEGE(SIGNAL) | PRIVILEGE(TRACE) |
+							    (o.attach.fast ? PRIVILEGE(MEMORY) : 0));
 	if (!status)
 		status = attach__open(&o.attach, &attach);
 	if (!status)

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import zlib
 import struct
 from pathlib import Path
 
@@ -109,3 +110,14 @@ def test_debug_information_of_a_go_that_is_between_the_known(units, target, tmp_
     p = memwatch("go", "-p", t.pid, "-o", out, timeout=2 * HANG)
     assert p.returncode in (1, 3) and not out.exists()
     assert "broke its reader" in p.stderr or "layout is not known" in p.stderr, p.stderr
+
+
+def test_a_small_profile_does_not_unfold_into_much(tmp_path):
+    """Two bytes a sample, 400 kB as a file: what `report` may take follows the size of what it reads."""
+    p, packer = tmp_path / "p.pb.gz", zlib.compressobj(6, zlib.DEFLATED, 31)
+    with p.open("wb") as f:
+        for _ in range(400):
+            f.write(packer.compress(b"\x12\0" * (1 << 19)))
+        f.write(packer.flush())
+    r = memwatch("report", "--top", p)
+    assert r.returncode == 1 and "memory" in r.stderr and not r.stdout, r.stderr

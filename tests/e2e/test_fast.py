@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 
@@ -14,6 +15,7 @@ from alloclib import Run, by_function, losses, workload
 from conftest import ROOT, load_json, memwatch, wait_for
 from test_alloc import five_sigma
 from test_attach import breakpoints, text_of
+from test_hostile import place  # noqa: F401 (a fixture)
 
 ALLOCATORS = ["", "-ljemalloc", "-ltcmalloc_minimal", "-lmimalloc"]
 
@@ -241,6 +243,24 @@ def test_killed_then_detached_then_attached(target, attach, tmp_path):
     assert breakpoints(t.pid, clean) == 0
     t.say("x")
     assert t.proc.wait(180) == 0
+
+
+def test_processes_of_other_users(target, attach, place):  # noqa: F811
+    """What root attaches to is another user's more often than not: its memory is that user's file."""
+    exe = place / "program"
+    shutil.copy(workload("sampled.c"), exe)
+    r = Run(target, attach, place, [exe], "--fast", "--sample-bytes", "32K", user=65534, group=65534,
+            extra_groups=[])
+    assert is_fast(r.err), r.err
+    check_sums(r, 32 << 10)
+    t = target([exe], user=65534, group=65534, extra_groups=[])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--fast", "--plain")
+    a.proc.kill()
+    a.proc.wait()
+    assert "taken out" in memwatch("detach", "-p", t.pid, check=0).stderr
+    t.say("go")
+    t.expect("done")
 
 
 def test_nothing_of_it_in_other_processes():

@@ -16,6 +16,7 @@ import pytest
 from conftest import BIN, load_json, memwatch, wait_for
 from golib import Pprof, assert_same, go_build, go_version
 from oomlib import Group, event_of, needs_cgroup
+from test_hostile import place  # noqa: F401 (a fixture)
 from test_mm import ledger
 
 STRIP = ["-ldflags=-s -w"]
@@ -238,9 +239,10 @@ def test_one_timeline(target, attach, tmp_path):
         assert str(t.pid) in memwatch("report", out, check=0).stdout
 
 
-def test_profiling_disabled_by_the_linker(target, attach, tmp_path):
-    exe = go_build("noprof", "-stripped", STRIP)
-    t = target([exe])
+def test_profiling_disabled_by_the_linker(target, attach, place, tmp_path):  # noqa: F811
+    exe = place / "noprof"  # another user's, as most are
+    shutil.copy(go_build("noprof", "-stripped", STRIP), exe)
+    t = target([exe], user=65534, group=65534, extra_groups=[])
     t.expect("ready")
     r = memwatch("go", "-p", t.pid, "-o", tmp_path / "p.pb.gz")
     assert r.returncode == 0

@@ -70,6 +70,12 @@ def test_signals_and_nice_values_add_two(attach, sleeper):
     assert m.finish()[0] == 0
 
 
+def test_fast_keeps_what_writes_memory(attach, sleeper):
+    m = attach("-p", sleeper.pid, "--plain", "--fast")
+    check_main(m.proc.pid, LIMITS | {"dac_override"})
+    assert m.finish()[0] == 0
+
+
 def test_oom_keeps_what_it_needs(tmp_path, attach):
     m = attach("oom", "--log", tmp_path / "l", ready=False)
     m.wait_for("attached to the OOM killer: probe")

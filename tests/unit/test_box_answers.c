@@ -390,9 +390,41 @@ static void test_silence(void **state)
 	}
 }
 
+/* In a process of its own, with helpers that may work for long: 0 if `ask` finds a helper of this
+ * manner too late long before one is given up that is nobody's. */
+static int too_late(int (*ask)(int fd), enum manner m, uint64_t most_ns)
+{
+	uint64_t began = util__now_ns();
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		surroundings.parse_cpu_ns = 600 * 1000000000ULL;
+		box__hurry(most_ns);
+		_exit(ask(file_of(m)) == -ETIMEDOUT ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(util__now_ns() - began < 14000000000ULL);
+	return status;
+}
+
+/* A file that others may write: its helper waits, and is not waited for. */
+static void test_rests(void **state)
+{
+	assert_int_equal(too_late(ask_symbols, SAYS_NOTHING, 0), 0);
+}
+
+/* One that works on and on is waited for no longer than was said. */
+static void test_hurry(void **state)
+{
+	assert_int_equal(too_late(ask_symbols, LOOPS, 200000000), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rests),
+		cmocka_unit_test(test_hurry),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_talk_without_end),

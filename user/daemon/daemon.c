@@ -36,6 +36,7 @@
 
 #define PEAK_SLOTS 8192 /* processes whose peaks between passes are kept */
 #define MAX_FAILED_PASSES 10
+#define MOST_ANSWER_NS 3000000000ULL /* what one process of others' may hold the rest up */
 
 struct daemon {
 	const struct daemon_opts *o;
@@ -486,11 +487,12 @@ static int prepare(struct daemon *d)
 		return status;
 	delivery__check(d->delivery);
 	box__start();
+	box__hurry(MOST_ANSWER_NS);
 	status = start_http(d);
 	if (status)
 		return status;
 	kinds |= c->oom ? PRIVILEGE(KERNEL_LOG) : 0;
-	kinds |= config__wants_fast(c) ? PRIVILEGE(TRACE) : 0;
+	kinds |= config__wants_fast(c) ? PRIVILEGE(TRACE) | PRIVILEGE(MEMORY) : 0;
 	err = privilege__keep(kinds);
 	if (!err)
 		return EXIT_DONE;

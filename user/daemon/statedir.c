@@ -94,15 +94,11 @@ int statedir__take(const char *path, int *ret_fd, char *why, unsigned len)
 	return 0;
 }
 
-/* The first on the way who is neither root nor this user; he could exchange all that is below.
- * -EPERM: everybody could. */
-static int find_master(const char *path, uid_t *ret)
+/* Of a path without links, the first on the way who is neither root nor this user; he could
+ * exchange all that is below. -EPERM: everybody could. */
+static int find_master(char *real, uid_t *ret)
 {
-	cleanup_free char *real = realpath(path, NULL);
-
 	*ret = geteuid();
-	if (!real)
-		return 0; /* whoever opens it sees the error */
 	for (char *p = real + 1;; p++) {
 		char c = *p;
 		struct stat st;
@@ -132,11 +128,17 @@ static int become(uid_t uid)
 	return 0;
 }
 
-int statedir__read_as_owner(const char *path, char *why, unsigned len)
+int statedir__read_as_owner(const char *path, char **ret_real, char *why, unsigned len)
 {
 	uid_t uid;
-	int err = find_master(path, &uid);
+	int err;
 
+	*ret_real = realpath(path, NULL);
+	if (!*ret_real) {
+		snprintf(why, len, "%s", strerror(errno));
+		return -errno;
+	}
+	err = find_master(*ret_real, &uid);
 	if (err == -EPERM)
 		snprintf(why, len, "others may write to it or to a directory above it");
 	if (err || uid == geteuid())

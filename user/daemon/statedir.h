@@ -16,9 +16,11 @@ int statedir__take(const char *path, int *ret_fd, char *why, unsigned len);
 /*
  * For who reads what a daemon recorded there (SQLite does more than read: it takes back what was
  * left half written, as files beside say). Where the directory is another user's, or another could
- * exchange it, root becomes that user for good and does there what he may. 0; -errno, with a
- * sentence in why: -EPERM: not root, or whoever likes may write there.
+ * exchange it, root becomes that user for good and does there what he may. *ret_real (malloc'ed,
+ * NULL if there is no such directory): the path that this holds for, without links, to be opened in place of the one
+ * given, which may lead elsewhere by then. 0; -errno, with a sentence in why: -EPERM: not root, or
+ * whoever likes may write there.
  */
-int statedir__read_as_owner(const char *path, char *why, unsigned len);
+int statedir__read_as_owner(const char *path, char **ret_real, char *why, unsigned len);
 
 #endif

@@ -18,6 +18,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#define NO_MEMORY "out of memory (MEMWATCH_PARSE_MEMORY=4G allows more)"
 #define MAX_RAW ((size_t)1 << 30) /* bytes of the inflated message */
 #define MAX_SAMPLES (16u << 20)
 #define MAX_FRAMES (256u << 20) /* of all samples */
@@ -509,19 +510,21 @@ static int read_message(struct reader *r)
 int pprof__read(const void *buf, size_t len, struct profile **ret, const char **ret_why)
 {
 	cleanup_free uint8_t *inflated = NULL;
-	struct reader r = {.raw = buf, .len = len, .why = "out of memory"};
+	struct reader r = {.raw = buf, .len = len, .why = NO_MEMORY};
 	int err = 0;
 
 	if (inflate__is_gzip(buf, len)) {
 		err = inflate__gzip(buf, len, MAX_RAW, &inflated, &r.len);
 		r.raw = inflated;
-		r.why = err == -E2BIG ? "inflates beyond 1GB" : "damaged or truncated gzip data";
+		r.why = err == -E2BIG	 ? "inflates beyond 1GB"
+			: err == -ENOMEM ? NO_MEMORY
+					 : "damaged or truncated gzip data";
 	} else if (len > MAX_RAW) {
 		err = too_big(&r, "larger than 1GB");
 	}
 	err = err ? err : profile__new(&r.p);
 	if (!err) {
-		r.why = "out of memory";
+		r.why = NO_MEMORY;
 		err = read_message(&r);
 	}
 	ids_free(&r.mappings);

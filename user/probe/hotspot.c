@@ -16,6 +16,7 @@
 #define MAX_NAME 48
 #define MAX_SHIFT 20
 #define MAX_OFFSET 4096
+#define MAX_WINDOWS_BYTES (16u << 20) /* of the library, to read it once */
 
 /* As the tables' own descriptions of themselves say since JDK 8. */
 struct vm_struct {
@@ -52,7 +53,7 @@ static const struct {
 } wanted[] = {FIELDS(FIELD_NAMES)};
 
 struct hotspot {
-	struct procmem *mem;
+	struct procmem_cache *mem;
 	uint64_t base; /* of the library */
 	uint64_t structs, types;
 	uint64_t at[N_FIELDS]; /* offset of a field, address of a static one */
@@ -62,12 +63,12 @@ struct hotspot {
 
 static int read_word(const struct hotspot *j, uint64_t at, void *ret)
 {
-	return procmem__read(j->mem, at, ret, 8);
+	return procmem_cache__read(j->mem, at, ret, 8);
 }
 
 static int read_name(const struct hotspot *j, uint64_t at, char name[MAX_NAME])
 {
-	int err = at ? procmem__read(j->mem, at, name, MAX_NAME) : -ENOENT;
+	int err = at ? procmem_cache__read(j->mem, at, name, MAX_NAME) : -ENOENT;
 
 	name[MAX_NAME - 1] = 0;
 	return err;
@@ -82,15 +83,15 @@ static int read_dynamic(const struct hotspot *j, uint64_t *ret_sym, uint64_t *re
 	Elf64_Ehdr eh;
 	size_t n = 0;
 
-	if (procmem__read(j->mem, j->base, &eh, sizeof(eh)) || eh.e_phnum > MAX_PHDRS ||
+	if (procmem_cache__read(j->mem, j->base, &eh, sizeof(eh)) || eh.e_phnum > MAX_PHDRS ||
 	    eh.e_phentsize != sizeof(*ph) ||
-	    procmem__read(j->mem, j->base + eh.e_phoff, ph, eh.e_phnum * sizeof(*ph)))
+	    procmem_cache__read(j->mem, j->base + eh.e_phoff, ph, eh.e_phnum * sizeof(*ph)))
 		return -EOPNOTSUPP;
 	for (int i = 0; i < eh.e_phnum; i++) {
 		if (ph[i].p_type != PT_DYNAMIC)
 			continue;
 		n = min_of(ph[i].p_memsz / sizeof(*dyn), (uint64_t)MAX_DYNAMIC);
-		if (procmem__read(j->mem, j->base + ph[i].p_vaddr, dyn, n * sizeof(*dyn)))
+		if (procmem_cache__read(j->mem, j->base + ph[i].p_vaddr, dyn, n * sizeof(*dyn)))
 			return -EOPNOTSUPP;
 	}
 	*ret_sym = *ret_str = *ret_len = 0;
@@ -126,8 +127,8 @@ static int find_tables(struct hotspot *j)
 	names = malloc(len + 1);
 	if (!syms || !names)
 		return -ENOMEM;
-	if (procmem__read(j->mem, sym, syms, n * sizeof(*syms)) ||
-	    procmem__read(j->mem, str, names, len))
+	if (procmem_cache__read(j->mem, sym, syms, n * sizeof(*syms)) ||
+	    procmem_cache__read(j->mem, str, names, len))
 		return -EOPNOTSUPP;
 	names[len] = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -164,7 +165,7 @@ static int read_fields(struct hotspot *j)
 	struct vm_struct e;
 
 	for (size_t i = 0; i < MAX_ENTRIES; i++) {
-		if (procmem__read(j->mem, j->structs + i * sizeof(e), &e, sizeof(e)) ||
+		if (procmem_cache__read(j->mem, j->structs + i * sizeof(e), &e, sizeof(e)) ||
 		    read_name(j, e.type, type) || read_name(j, e.field, field))
 			break;
 		note_field(j, &e, type, field);
@@ -176,7 +177,7 @@ static int read_fields(struct hotspot *j)
 	for (size_t i = 0; i < MAX_ENTRIES; i++) {
 		struct vm_type t;
 
-		if (procmem__read(j->mem, j->types + i * sizeof(t), &t, sizeof(t)) ||
+		if (procmem_cache__read(j->mem, j->types + i * sizeof(t), &t, sizeof(t)) ||
 		    read_name(j, t.name, type))
 			break;
 		if (strcmp(type, "HeapBlock"))
@@ -196,7 +197,7 @@ static int read_heap(const struct hotspot *j, uint64_t heap, struct mw_jvm *ret)
 	if (read_word(j, memory + j->at[FIELD_low], &h->low) ||
 	    read_word(j, memory + j->at[FIELD_high], &h->high) ||
 	    read_word(j, segments + j->at[FIELD_low], &h->segments) ||
-	    procmem__read(j->mem, heap + j->at[FIELD_shift], &shift, sizeof(shift)))
+	    procmem_cache__read(j->mem, heap + j->at[FIELD_shift], &shift, sizeof(shift)))
 		return -EAGAIN;
 	if (shift <= 0 || shift > MAX_SHIFT || h->high < h->low)
 		return -EOPNOTSUPP;
@@ -212,7 +213,7 @@ static int read_heaps(const struct hotspot *j, struct mw_jvm *ret)
 	int err = 0;
 
 	if (read_word(j, j->at[FIELD_heaps], &heaps) || !heaps ||
-	    procmem__read(j->mem, heaps + j->at[FIELD_array_len], &n, sizeof(n)) ||
+	    procmem_cache__read(j->mem, heaps + j->at[FIELD_array_len], &n, sizeof(n)) ||
 	    read_word(j, heaps + j->at[FIELD_array_data], &data) || n <= 0)
 		return -EAGAIN;
 	for (int32_t i = 0; i < n && i < MW_JVM_HEAPS && !err; i++) {
@@ -235,7 +236,7 @@ static int read_code(const struct hotspot *j, struct mw_jvm *ret)
 		return err;
 	if (read_word(j, j->at[FIELD_interpreter], &queue) || !queue ||
 	    read_word(j, queue + j->at[FIELD_stubs], &ret->interpreter) ||
-	    procmem__read(j->mem, queue + j->at[FIELD_stubs_len], &len, sizeof(len)) || len < 0)
+	    procmem_cache__read(j->mem, queue + j->at[FIELD_stubs_len], &len, sizeof(len)) || len < 0)
 		return -EAGAIN;
 	ret->interpreter_end = ret->interpreter + len;
 	return 0;
@@ -245,6 +246,7 @@ int hotspot__read(const struct procmap *maps, struct mw_jvm *ret)
 {
 	const struct procmap_entry *lib = NULL;
 	struct hotspot j = {0};
+	struct procmem *mem;
 	int err;
 
 	for (size_t i = 0; i < maps->n && !lib; i++) {
@@ -258,14 +260,18 @@ int hotspot__read(const struct procmap *maps, struct mw_jvm *ret)
 	if (!lib)
 		return -ENOENT;
 	j.base = lib->start;
-	err = procmem__open(maps->pid, &j.mem);
+	err = procmem__open(maps->pid, &mem);
+	if (err)
+		return err;
+	err = procmem_cache__new(mem, MAX_WINDOWS_BYTES, &j.mem);
 	if (!err)
 		err = find_tables(&j);
 	if (!err)
 		err = read_fields(&j);
 	if (!err)
 		err = read_code(&j, ret);
-	procmem__close(j.mem);
+	procmem_cache__free(j.mem);
+	procmem__close(mem);
 	return err;
 }
 

@@ -433,6 +433,21 @@ static int prepare_shell(struct report_job *a, struct apart_opts *o)
 	return shell_front__new(&a->s, &a->front);
 }
 
+/* At a prompt time goes by as the user likes. */
+static void set_budget(const struct report_job *a, struct apart_opts *o)
+{
+	const struct open_names *named[] = {&a->from.files, &a->from.bases};
+
+	for (size_t k = 0; k < ARRAY_SIZE(named); k++) {
+		for (size_t i = 0; i < named[k]->n; i++)
+			apart__expect(o, named[k]->name[i]);
+	}
+	if (a->from.survivors)
+		apart__expect(o, a->from.survivors);
+	if (a->mode == JOB_SHELL)
+		o->cpu_ns = 0;
+}
+
 /* Binaries are read in a helper, which has to be there before privileges go. */
 static bool needs_helper(const struct report_job *a)
 {
@@ -470,6 +485,7 @@ int report_job__run(struct report_job *a)
 		return EXIT_FAILED;
 	if (wants_shell(a))
 		a->mode = JOB_SHELL;
+	set_budget(a, &o);
 	err = needs_helper(a) ? box__start() : 0;
 	if (err)
 		log_debug("no helper for binaries: %s", strerror(-err));

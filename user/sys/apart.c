@@ -22,7 +22,9 @@
 #include "core/exit.h"
 #include "core/log.h"
 #include "core/progress.h"
+#include "core/surroundings.h"
 #include "core/util.h"
+#include "sys/box.h"
 #include "sys/fdmsg.h"
 #include "sys/filer.h"
 #include "sys/outfile.h"
@@ -34,6 +36,10 @@
 #include "sys/signals.h"
 
 #define END_MS 1000 /* how long who reads may take to end, once all is to */
+#define SEC 1000000000ULL
+#define MEMORY_A_BYTE 128	 /* of a file: a compressed one unfolds to 10 times, samples to 10 more */
+#define CPU_NS_A_BYTE 10000	 /* 10 s a megabyte */
+#define PIPE_BYTES (16ULL << 20) /* what a pipe counts as */
 
 enum { OP_OPEN = 1, OP_WRITE, OP_FILTER, OP_ASK, OP_STAY };
 
@@ -138,13 +144,31 @@ char *apart__directory(void)
 	return directory ? strdup(directory) : getcwd(NULL, 0);
 }
 
-static void confine(int sock)
+void apart__expect(struct apart_opts *o, const char *path)
 {
-	static const struct sandbox_limits l = {.memory_bytes = SANDBOX_NO_LIMIT,
-						.file_bytes = SANDBOX_NO_LIMIT,
-						.files = SANDBOX_NO_LIMIT,
-						.processes = SANDBOX_NO_LIMIT,
-						.cpu_seconds = SANDBOX_NO_LIMIT};
+	uint64_t bytes = PIPE_BYTES;
+	struct stat st;
+
+	if (!stat(path, &st) && S_ISREG(st.st_mode))
+		bytes = (uint64_t)st.st_size;
+	if (!o->memory_bytes)
+		o->memory_bytes = surroundings.parse_memory_bytes ?: BOX_MEMORY;
+	if (!o->cpu_ns)
+		o->cpu_ns = 4 * (surroundings.parse_cpu_ns ?: BOX_CPU_SECONDS * SEC);
+	o->memory_bytes += bytes * MEMORY_A_BYTE;
+	o->cpu_ns += bytes * CPU_NS_A_BYTE;
+}
+
+static void confine(const struct apart_opts *o, int sock)
+{
+	const struct sandbox_limits l = {
+		.memory_bytes = o->memory_bytes ?: SANDBOX_NO_LIMIT,
+		.base_bytes = sandbox__memory(),
+		.file_bytes = SANDBOX_NO_LIMIT,
+		.files = SANDBOX_NO_LIMIT,
+		.processes = SANDBOX_NO_LIMIT,
+		.cpu_seconds = o->cpu_ns ? (o->cpu_ns + SEC - 1) / SEC : SANDBOX_NO_LIMIT,
+	};
 	struct sock_fprog calls = {0};
 	int no_calls = sandbox__compile(SANDBOX_APART, &calls);
 
@@ -200,7 +224,7 @@ static _Noreturn void child(const struct apart_opts *o, const struct ends *e)
 	end_with(e->life);
 	if (o->relay)
 		take_streams(o, e);
-	confine(e->sock);
+	confine(o, e->sock);
 	status = o->work(o->arg);
 	if (fflush(stdout) && status == EXIT_DONE && errno != EPIPE)
 		status = EXIT_FAILED;
@@ -348,8 +372,12 @@ static int reap(const struct side *s, pid_t pid)
 		signal(sig, SIG_DFL);
 		raise(sig);
 	}
-	log_error("failed to read: the process that reads ended with signal %d (%s)", sig,
-		  strsignal(sig));
+	if (sig == SIGXCPU)
+		log_error("failed to read: it takes more processor time than files of this size "
+			  "need; MEMWATCH_PARSE_CPU=1min in the environment allows more");
+	else
+		log_error("failed to read: the process that reads ended with signal %d (%s)", sig,
+			  strsignal(sig));
 	return EXIT_FAILED;
 }
 

@@ -13,6 +13,7 @@
 #define SYS_APART_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define APART_PATH 4096 /* longest name */
@@ -40,7 +41,13 @@ struct apart_opts {
 	bool relay, keep_stdin;
 	void *arg;
 	unsigned privileges; /* that this process keeps, as privilege__keep has it */
+	/* What the child may take beyond what everybody may; 0: as much as it likes. */
+	uint64_t memory_bytes, cpu_ns;
 };
+
+/* Lets the child take what a file of that name ("-": a pipe) may need, and no more: a small file
+ * that unfolds into much is refused. $MEMWATCH_PARSE_MEMORY and _CPU say how much at least. */
+void apart__expect(struct apart_opts *o, const char *path);
 
 /* The exit status. A child that died of SIGINT, SIGTERM or SIGPIPE takes this process with it. Call
  * it while there is one thread. */

@@ -29,6 +29,9 @@
 #define MAX_ACCOUNTS 16384
 #define SEC 1000000000ULL
 #define SILENCE_NS (15 * SEC)	 /* without an answer; processor time is limited besides */
+#define REST_NS SEC		 /* at rest, on others' behalf */
+#define REST_TOTAL_NS (5 * SEC)	 /* of that in all, and a twentieth of the time that goes by */
+#define SHORT_REST_NS (SEC / 20) /* and then */
 #define END_SILENCE_NS (SEC / 2) /* at rest, once the user wants the end */
 #define END_FOREIGN_NS (SEC / 2) /* and in all for files that others may write */
 #define END_WASTED_NS (SEC / 2)	 /* and in all for helpers that said nothing */
@@ -77,7 +80,9 @@ static struct {
 	int starts;
 	uint32_t last_id;
 	uint64_t cpu_ns, memory_bytes; /* limits */
-	uint64_t since_ns, foreign_ns;
+	uint64_t since_ns, foreign_ns, foreign_targets_ns;
+	uint64_t rested_ns;    /* waited for others' helpers that waited themselves */
+	uint64_t most_ns;      /* for an answer on others' behalf; 0: no matter */
 	uint64_t wasted_ns;    /* on silence, since the user wants the end */
 	uint64_t end_cpu_ns;   /* that answers took since then */
 	uint64_t end_asked_ns; /* when the first of them was asked for; 0: none yet */
@@ -142,8 +147,11 @@ int box__start(void)
 static void charge(const struct accounts *a, uint64_t cpu_ns)
 {
 	box.st.cpu_ns += cpu_ns;
-	if (a->target != SIZE_MAX)
+	if (a->target != SIZE_MAX) {
 		box.accounts[a->target].used_ns += cpu_ns;
+		if (box.accounts[a->target].foreign)
+			box.foreign_targets_ns += cpu_ns;
+	}
 	if (a->file == SIZE_MAX)
 		return;
 	box.accounts[a->file].used_ns += cpu_ns;
@@ -330,22 +338,33 @@ static uint64_t left_of_target(size_t target)
 	return left_of(&box.accounts[target], BOX_TARGET * box.cpu_ns, live_ns);
 }
 
+/* What is left of what all of a kind share: `most`, and a part of the time that has gone by. */
+static uint64_t left_of_all(uint64_t most, uint64_t part, uint64_t used)
+{
+	uint64_t total = most + (util__now_ns() - box.since_ns) / part;
+
+	return total > used ? total - used : 0;
+}
+
 static uint64_t allowance(const struct accounts *of)
 {
-	uint64_t now = util__now_ns(), may = box.cpu_ns, total;
+	uint64_t may = box.cpu_ns;
 	const struct account *a;
 
 	/* a process's memory is as large as it is: a walk through it may take what is left */
-	if (of->target != SIZE_MAX)
+	if (of->target != SIZE_MAX) {
 		may = left_of_target(of->target);
+		if (box.accounts[of->target].foreign)
+			may = min_of(may, left_of_all(BOX_TOTAL_TARGETS * BOX_TARGET * box.cpu_ns, 5,
+						      box.foreign_targets_ns));
+	}
 	if (of->file == SIZE_MAX)
 		return may;
 	a = &box.accounts[of->file];
 	may = min_of(may, left_of(a, box.cpu_ns, 0));
 	if (!a->foreign)
 		return may;
-	total = BOX_TOTAL_CPU * box.cpu_ns + (now - box.since_ns) / 20;
-	return min_of(may, total > box.foreign_ns ? total - box.foreign_ns : 0);
+	return min_of(may, left_of_all(BOX_TOTAL_CPU * box.cpu_ns, 20, box.foreign_ns));
 }
 
 /* Memory that one more helper may take, bytes. */
@@ -552,16 +571,50 @@ int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t
 struct patience {
 	uint64_t asked_ns;
 	uint64_t heard_ns; /* when it was seen at work last */
-	uint64_t first_cpu_ns, cpu_ns;
+	uint64_t first_cpu_ns, cpu_ns; /* since the user wants the end */
+	uint64_t seen_ns;	       /* processor time when it was looked at last */
 };
 
-/* Until when an answer is waited for, as things are. */
-static uint64_t patience_until(const struct box_helper *h, struct patience *p)
+/* Does it have the processor, or wait for it? What has not started yet counts as at work. */
+static bool is_runnable(struct box_helper *h)
 {
-	uint64_t end = signals__end_ns(), cpu;
+	struct proc_identity id;
+	pid_t pid;
 
+	if (h->pid < 0) {
+		pthread_mutex_lock(&box.lock);
+		listen_locked(0);
+		pthread_mutex_unlock(&box.lock);
+	}
+	pid = __atomic_load_n(&h->pid, __ATOMIC_RELAXED);
+	return pid < 0 || (!proc_task__identity(pid, &id) && id.running);
+}
+
+/* Until when a helper is waited for that waits itself: others' files and memory may have been made
+ * so that they never come. */
+static uint64_t rested_until(struct box_helper *h, struct patience *p)
+{
+	uint64_t cpu = cpu_of(h), rest = REST_NS;
+
+	if (cpu > p->seen_ns || is_runnable(h))
+		p->heard_ns = util__now_ns();
+	p->seen_ns = cpu;
+	if (!left_of_all(REST_TOTAL_NS, 20, __atomic_load_n(&box.rested_ns, __ATOMIC_RELAXED)))
+		rest = SHORT_REST_NS;
+	return p->heard_ns + rest;
+}
+
+/* Until when an answer is waited for, as things are. */
+static uint64_t patience_until(struct box_helper *h, struct patience *p)
+{
+	uint64_t end = signals__end_ns(), cpu, until = p->asked_ns + SILENCE_NS;
+
+	if (!end && !is_foreign(&h->accounts))
+		return until;
+	if (!end && box.most_ns)
+		until = min_of(until, p->asked_ns + box.most_ns);
 	if (!end)
-		return p->asked_ns + SILENCE_NS;
+		return min_of(until, rested_until(h, p));
 	if (__atomic_load_n(&box.wasted_ns, __ATOMIC_RELAXED) > END_WASTED_NS)
 		return 0;
 	cpu = cpu_of(h);
@@ -578,14 +631,19 @@ static uint64_t patience_until(const struct box_helper *h, struct patience *p)
 static int wait_a_moment(struct box_helper *h, struct patience *p)
 {
 	struct pollfd fd = {.fd = h->sock, .events = POLLIN};
+	uint64_t rested;
 
 	poll(&fd, 1, SLICE_MS);
 	if (fd.revents || util__now_ns() <= patience_until(h, p))
 		return 0;
-	if (!signals__end_ns())
-		return -ETIMEDOUT;
-	__atomic_add_fetch(&box.wasted_ns, util__now_ns() - p->heard_ns, __ATOMIC_RELAXED);
-	return -EINTR;
+	rested = util__now_ns() - p->heard_ns;
+	if (signals__end_ns()) {
+		__atomic_add_fetch(&box.wasted_ns, rested, __ATOMIC_RELAXED);
+		return -EINTR;
+	}
+	if (is_foreign(&h->accounts))
+		__atomic_add_fetch(&box.rested_ns, rested, __ATOMIC_RELAXED);
+	return -ETIMEDOUT;
 }
 
 static ptrdiff_t read_answer(struct box_helper *h)
@@ -639,6 +697,11 @@ int box_helper__ask(struct box_helper *h, uint32_t op, const void *data, size_t 
 	if (!err && ret->more)
 		err = gave_up(h, -EFAULT);
 	return err ? err : ret->result;
+}
+
+void box__hurry(uint64_t most_ns)
+{
+	box.most_ns = most_ns;
 }
 
 int box_helper__fd(const struct box_helper *h)

@@ -18,7 +18,11 @@
  * by; all files that other users may write share BOX_TOTAL_CPU times as much. Memory of one helper:
  * BOX_MEMORY (or core/surroundings.h). Processes have accounts too, of what all helpers that
  * read on their behalf take together, their memory or their files: BOX_TARGET times what one file
- * and one helper may.
+ * and one helper may; and all processes of other users together BOX_TOTAL_TARGETS times what one of
+ * them may, and a fifth of the time that goes by.
+ *
+ * A helper on behalf of what others may write or run is waited for as long as it works: one that waits
+ * itself, for a file system that does not answer, is left behind after a second.
  *
  * Any thread may start helpers; each helper is used by one thread at a time.
  */
@@ -35,6 +39,7 @@
 #define BOX_CPU_SECONDS 5
 #define BOX_TOTAL_CPU 4
 #define BOX_TARGET 4
+#define BOX_TOTAL_TARGETS 2
 #define BOX_MEMORY (256ULL << 20)
 #define BOX_MAX_MESSAGE (96u << 10) /* payload of one request or answer */
 #define BOX_MAX_FDS FDMSG_MAX_FDS
@@ -69,6 +74,10 @@ struct box_answer {
 	const void *data; /* borrowed until the next call; aligned for any type */
 	size_t len;
 };
+
+/* From now on an answer on behalf of others takes at most so long, whatever it works on; 0: as long
+ * as it has processor time. For those who have more to do than to wait for one target. */
+void box__hurry(uint64_t most_ns);
 
 /*
  * Starts the starter, if it does not run: to be called while this process still may change users

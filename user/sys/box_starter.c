@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/util.h"
 #include "sys/sandbox.h"
@@ -36,6 +37,7 @@ struct kid {
 };
 
 struct starter {
+	int null; /* for what helpers would print; -1: none */
 	struct sock_fprog reader;
 	uint64_t base_bytes;
 	struct kid kids[MAX_HELPERS];
@@ -77,6 +79,16 @@ static _Noreturn void helper(box_serve_fn serve)
 	}
 }
 
+/* One that waits for ever for somebody's file would keep whoever reads what memwatch prints
+ * waiting, too. */
+static void leave_streams(const struct starter *s)
+{
+#ifndef __SANITIZE_ADDRESS__ /* which has something to say there */
+	if (s->null >= 0 && (dup2(s->null, STDOUT_FILENO) < 0 || dup2(s->null, STDERR_FILENO) < 0))
+		_exit(1);
+#endif
+}
+
 static _Noreturn void begin_helper(const struct starter *s, const struct box_order *o, int sock)
 {
 	const struct sandbox_limits l = {
@@ -92,6 +104,7 @@ static _Noreturn void begin_helper(const struct starter *s, const struct box_ord
 	prctl(PR_SET_NAME, "memwatch-parse");
 	if (dup2(sock, SOCKET) < 0 || fcntl(SOCKET, F_SETFD, FD_CLOEXEC))
 		_exit(1);
+	leave_streams(s);
 	close(CONTROL);
 	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
 	signal(SIGXFSZ, SIG_IGN); /* an error will do */
@@ -192,6 +205,7 @@ static _Noreturn void starter(void)
 	selfexec__begin(&waiting);
 	sandbox__compile(SANDBOX_READER, &s->reader);
 	s->base_bytes = sandbox__memory();
+	s->null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	confine(s);
 	tell(&ready);
 	for (;;) {

@@ -28,6 +28,8 @@ enum privilege {
 				* above 2 (Debian's default), symbols looked for in the modules'
 				* BTF (before Linux 6.13) */
 	PRIVILEGE_TRACE,       /* the system call ptrace, of `run` and --fast */
+	PRIVILEGE_MEMORY,      /* open another user's process's memory for writing, of --fast
+				* and --go-enable-memprofile: CAP_DAC_OVERRIDE */
 	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` and its shell */
 	PRIVILEGE_KINDS,
 };

@@ -4,6 +4,7 @@
 #include "core/hash_index.h"
 #include "core/keyhash.h"
 #include "core/util.h"
+#include "sys/privilege.h"
 #include "sys/proc_task.h"
 
 #include <fcntl.h>
@@ -25,7 +26,11 @@ static int open_mem(int pid, int flags)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/mem", proc_task__shows(pid));
+	if (flags != O_RDONLY) /* the file is its owner's, and has his mode */
+		privilege__raise(PRIVILEGE_MEMORY);
 	fd = open(path, flags | O_CLOEXEC);
+	if (flags != O_RDONLY)
+		privilege__lower(PRIVILEGE_MEMORY);
 	if (fd >= 0)
 		return fd;
 	return errno == ENOENT ? -ESRCH : errno == EPERM ? -EACCES : -errno;
