@@ -55,7 +55,8 @@ struct daemon {
 	struct serve *serve;	   /* NULL: none */
 	struct keeper *keeper;	   /* NULL: no history */
 	struct pagefaults *faults; /* NULL: none are sampled */
-	unsigned timer, failed_passes;
+	unsigned timer, watchdog, failed_passes;
+	uint64_t watchdog_ns; /* between signs of life; 0: nobody waits for them */
 	uint64_t next_ns, pass_ns, passes;
 	bool is_ready;
 };
@@ -172,7 +173,6 @@ static void look(void *arg)
 		log_info("daemon ready: %zu processes", d->table.n);
 		sd_notify(0, "READY=1\nSTATUS=Watching");
 	}
-	sd_notify(0, "WATCHDOG=1");
 }
 
 static void pass(void *arg)
@@ -185,6 +185,25 @@ static void pass(void *arg)
 		d->next_ns = now + d->config->interval_ns;
 	loop__set_timer(d->loop, d->timer, d->next_ns);
 	look(d);
+}
+
+/* That the loop turns: passes may be an hour apart. */
+static void sign_of_life(void *arg)
+{
+	struct daemon *d = arg;
+
+	sd_notify(0, "WATCHDOG=1");
+	loop__set_timer(d->loop, d->watchdog, util__now_ns() + d->watchdog_ns);
+}
+
+static int start_watchdog(struct daemon *d)
+{
+	uint64_t usec = 0;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return 0;
+	d->watchdog_ns = usec * 1000 / 2;
+	return loop__add_timer(d->loop, util__now_ns(), sign_of_life, d, &d->watchdog);
 }
 
 static void each_turn(void *arg)
@@ -547,6 +566,8 @@ static int set_up(struct daemon *d)
 	}
 	if (!err)
 		err = loop__add_timer(d->loop, util__now_ns(), pass, d, &d->timer);
+	if (!err)
+		err = start_watchdog(d);
 	/* Without it (an old kernel, privileges) the rest goes on; said there. */
 	if (!err && d->config->faults &&
 	    pagefaults__new(d->loop, d->config->fault_period, &d->o->tuning, &d->faults))
