@@ -104,8 +104,7 @@ static const struct deep_process *find_victim(const struct events *e, const stru
 	const struct deep_process *d = deep__find(e->o.deep, v->pid);
 	int64_t apart = d && v->start_ns ? (int64_t)(d->id.start_ns - v->start_ns) : 0;
 
-	return apart > 20000000 || apart < -20000000 ? NULL
-						     : d; /* a clock tick, where it is /proc's */
+	return apart > DEEP_START_NS || apart < -DEEP_START_NS ? NULL : d;
 }
 
 static void write_line(struct events *e)
