@@ -137,7 +137,6 @@ static struct scrape_sources sources(const struct daemon *d)
 				       .events = d->events,
 				       .faults = d->faults,
 				       .keeper = d->keeper,
-				       .roster = &d->roster,
 				       .pass_ns = d->pass_ns,
 				       .passes = d->passes};
 }

@@ -465,6 +465,15 @@ void events__gone(struct events *e, const struct roster_entry *r)
 		alert__remove(e->section[i].alert, (int)r->id.pid);
 }
 
+bool events__watches(const struct events *e, uint32_t pid)
+{
+	for (size_t i = 0; i < e->nsections; i++) {
+		if (alert__look(e->section[i].alert, (int)pid) != ALERT_UNWATCHED)
+			return true;
+	}
+	return false;
+}
+
 void events__poll(struct events *e)
 {
 	for (size_t i = 0; i < e->nsections; i++) {

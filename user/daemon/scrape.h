@@ -16,7 +16,6 @@
 #include "daemon/events.h"
 #include "daemon/keeper.h"
 #include "daemon/pagefaults.h"
-#include "daemon/roster.h"
 #include "top/machine.h"
 #include "top/table.h"
 
@@ -31,7 +30,6 @@ struct scrape_sources {
 	const struct events *events;
 	struct pagefaults *faults; /* NULL: none are sampled */
 	struct keeper *keeper;	   /* NULL: no history */
-	const struct roster *roster;
 	uint64_t pass_ns; /* the last pass took so long */
 	uint64_t passes;
 };
