@@ -581,23 +581,27 @@ def test_peaks_are_kept(daemon, leak):
 
 def test_page_faults_of_who_is_not_profiled_are_kept(daemon, leak):
     """At its alert and at its kill; they are as good a profile as others for what asks."""
-    p = leak(60 * MIB, "-s", "64")
-    d = daemon("[faults]\nperiod = 256\n[alert a]\ncomm = ^oom_hog$\nalert-rss = 20M\n")
+    p = leak(200 * MIB, "-s", "64", "-u", "1000", "-m", str(100 << 10))
+    d = daemon("[faults]\nperiod = 256\n[alert a]\ncomm = ^oom_hog$\nalert-rss = 90M\n")
     leak.go(p)
-    assert p.wait(180) == -9
-    d.wait_for(rf"PID {p.pid} \(oom_hog\) was killed")
-    assert d.finish(signal.SIGTERM)[0] == 0
-    told = rows(d, f"SELECT id, kind, snapshot FROM event WHERE pid = {p.pid} AND snapshot IS NOT NULL")
-    assert {"oom", "alert"} == {kind for _, kind, _ in told}
-    assert rows(d, f"SELECT count(*) FROM process WHERE pid = {p.pid}") == [(1,)]
-    for event, kind, snapshot in told:
-        out = d.state / f"{kind}.json"
-        memwatch("history", "--state-dir", d.state, "--event", event, "-o", out, check=0)
-        assert "resident_space" in out.read_text() and "hoard" in out.read_text()
+    assert p.stdout.readline() == "full\n"
+    event, snapshot = wait_for(lambda: next(iter(rows(d, "SELECT id, snapshot FROM event WHERE kind = 'alert' AND "
+                                                         f"pid = {p.pid} AND snapshot IS NOT NULL")), None))
+    out = d.state / "alert.json"
+    memwatch("history", "--state-dir", d.state, "--event", event, "-o", out, check=0)
+    assert "resident_space" in out.read_text() and "hoard" in out.read_text()
     listed = memwatch("history", "--state-dir", d.state, "--profiles", check=0).stdout
-    assert re.search(rf"^ +\d+  2\d{{3}}-\S+ \S+ \S+ +{p.pid} +- +-  oom_hog  \(OOM kill\)$", listed, re.M), listed
-    one = memwatch("history", "--state-dir", d.state, "-p", p.pid, "--json", check=0).stdout
-    assert json.loads(one)["profiles"][0]["inuse_bytes"] is None and json.loads(one)["verdicts"] == []
+    assert re.search(rf"^ +{snapshot}  2\d{{3}}-\S+ \S+ \S+ +{p.pid} +- +-  oom_hog  \(alert\)$", listed, re.M), listed
+    one = json.loads(memwatch("history", "--state-dir", d.state, "-p", p.pid, "--json", check=0).stdout)
+    assert one["profiles"][0]["inuse_bytes"] is None and one["verdicts"] == []
+    # Of a kill where one was written beside its record; that takes a sample.
+    q = leak(60 * MIB, "-s", "64", "-u", "5000")
+    leak.go(q)
+    assert q.wait(180) == -9
+    d.wait_for(rf"PID {q.pid} \(oom_hog\) was killed")
+    assert d.finish(signal.SIGTERM)[0] == 0
+    kills = rows(d, "SELECT json, snapshot FROM event WHERE kind = 'oom'")
+    assert kills and all(bool(json.loads(k)["profile"]) == bool(kept) for k, kept in kills)
 
 
 def test_history_can_be_left_out_and_is_never_in_the_way(daemon, named, tmp_path):
