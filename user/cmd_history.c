@@ -2,12 +2,14 @@
 /* cmd_history.c - `memwatch history`: what the daemon recorded, whether it runs or not. */
 #include <argp.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "core/when.h"
@@ -80,7 +82,9 @@ static const struct argp_option option_list[] = {
 	 "write to FILE: a timeline (.csv .json .svg .html) with -p, a profile (.pb.gz .folded "
 	 ".svg .html .json .txt) with --event, --profile, --at and --diff",
 	 3},
-	{"top", OPT_TOP, "N", 0, "processes shown (default 20); of a timeline rows, 64 at least",
+	{"top", OPT_TOP, "N", 0,
+	 "processes, events and profiles shown, of these the newest (default 20); of a timeline "
+	 "rows, 64 at least",
 	 3},
 	{"json", OPT_JSON, NULL, 0, "one JSON object on standard output", 3},
 	{"state-dir", OPT_STATE_DIR, "DIR", 0, "the daemon's (default " DEFAULT_DIR ")", 3},
@@ -194,14 +198,16 @@ static int told(int err, const char *what)
 	return err;
 }
 
-static int give_profile(const struct history_cmd *c, struct profile *p)
+static int give_profile(const struct history_cmd *c, const struct history_view *v,
+			struct profile *p)
 {
 	int err;
 
 	if (!c->output) {
-		err = output__write_stream(p, stdout, c->json ? OUTPUT_JSON : OUTPUT_TEXT, -1);
-		return told(err, "failed to write to standard output");
+		err = output__write_stream(p, v->f, c->json ? OUTPUT_JSON : OUTPUT_TEXT, -1);
+		return told(err, "failed to write");
 	}
+	progress__begin("writing '%s'", c->output);
 	err = output__write(p, c->output);
 	if (err)
 		log_error("failed to write '%s': %s", c->output, outfile__strerror(err));
@@ -210,14 +216,14 @@ static int give_profile(const struct history_cmd *c, struct profile *p)
 	return err;
 }
 
-static int give_profile_by_id(const struct history_cmd *c, struct history *h, int64_t id)
+static int give_profile_by_id(const struct history_cmd *c, const struct history_view *v, int64_t id)
 {
 	struct profile *p;
-	int err = history__read_profile(h, id, &p);
+	int err = history__read_profile(v->h, id, &p);
 
 	if (err)
 		return told(err, "failed to read that profile");
-	err = give_profile(c, p);
+	err = give_profile(c, v, p);
 	profile__free(p);
 	return err;
 }
@@ -239,26 +245,27 @@ static int profile_before(struct history *h, int64_t process, int64_t at, struct
 	return err;
 }
 
-static int give_profile_at(const struct history_cmd *c, struct history *h, int64_t process)
+static int give_profile_at(const struct history_cmd *c, const struct history_view *v,
+			   int64_t process)
 {
 	struct profile *p;
-	int err = profile_before(h, process, c->at, &p);
+	int err = profile_before(v->h, process, c->at, &p);
 
 	if (err)
 		return err;
-	err = give_profile(c, p);
+	err = give_profile(c, v, p);
 	profile__free(p);
 	return err;
 }
 
-static int give_diff(const struct history_cmd *c, struct history *h, int64_t process)
+static int give_diff(const struct history_cmd *c, const struct history_view *v, int64_t process)
 {
 	struct profile *two[2] = {NULL}, *diff;
 	const char *why = "";
-	int err = profile_before(h, process, c->until, &two[0]);
+	int err = profile_before(v->h, process, c->until, &two[0]);
 
 	if (!err)
-		err = profile_before(h, process, c->since, &two[1]);
+		err = profile_before(v->h, process, c->since, &two[1]);
 	if (!err) {
 		merge__negate(two[1]);
 		err = merge__profiles(two, 2, &diff, &why);
@@ -266,7 +273,7 @@ static int give_diff(const struct history_cmd *c, struct history *h, int64_t pro
 			log_error("failed to compare: %s", *why ? why : strerror(-err));
 	}
 	if (!err) {
-		err = give_profile(c, diff);
+		err = give_profile(c, v, diff);
 		profile__free(diff);
 	}
 	profile__free(two[0]);
@@ -338,7 +345,8 @@ static int look_at(void *arg, const struct history_process *p)
 
 static int find_named(const struct history_cmd *c, struct history *h, struct named *w)
 {
-	int err = history__processes(h, c->since, c->until, look_at, w);
+	struct history_wanted all = {.from = c->since, .to = c->until, .max = SIZE_MAX};
+	int err = history__processes(h, &all, look_at, w);
 
 	if (err || w->n == 1)
 		return err;
@@ -350,7 +358,7 @@ static int find_named(const struct history_cmd *c, struct history *h, struct nam
 	}
 	log_error("%zu processes were called '%s' in that time; which? (-p PID)", w->n, c->name);
 	*w = (struct named){.name = c->name, .tell = true};
-	err = history__processes(h, c->since, c->until, look_at, w);
+	err = history__processes(h, &all, look_at, w);
 	if (w->n > MAX_CANDIDATES)
 		log_error("  ... and %zu more", w->n - MAX_CANDIDATES);
 	return err ? err : -ENOTUNIQ;
@@ -384,11 +392,11 @@ static int of_process(const struct history_cmd *c, const struct history_view *v)
 	if (err)
 		return err == -ESRCH || err == -ENOTUNIQ ? err : told(err, "failed to read");
 	if (c->mode == MODE_DIFF)
-		return give_diff(c, v->h, process);
+		return give_diff(c, v, process);
 	if (c->mode == MODE_PROFILES)
 		return told(history_view__profiles(v, process), "failed to read");
 	if (c->has_at)
-		return give_profile_at(c, v->h, process);
+		return give_profile_at(c, v, process);
 	if (c->output)
 		return give_timeline(c, v->h, process, pid);
 	return told(history_view__process(v, process), "failed to read");
@@ -409,10 +417,12 @@ static int of_event(const struct history_cmd *c, const struct history_view *v)
 		return told(history_view__event(v, c->id), "event");
 	err = told(history__event_by_id(v->h, c->id, profile_of_event, &profile), "event");
 	if (!err && !profile) {
-		log_error("no profile was kept of that moment: the process was not profiled");
+		log_error(
+			"no profile was kept of that moment: the process was not profiled, and no "
+			"page fault of it was sampled");
 		return -ENODATA;
 	}
-	return err ? err : give_profile_by_id(c, v->h, profile);
+	return err ? err : give_profile_by_id(c, v, profile);
 }
 
 static int answer(const struct history_cmd *c, const struct history_view *v)
@@ -424,7 +434,7 @@ static int answer(const struct history_cmd *c, const struct history_view *v)
 	case MODE_EVENTS: return told(history_view__events(v), "failed to read");
 	case MODE_EVENT: return of_event(c, v);
 	case MODE_PROFILES: return told(history_view__profiles(v, 0), "failed to read");
-	case MODE_PROFILE: return give_profile_by_id(c, v->h, c->id);
+	case MODE_PROFILE: return give_profile_by_id(c, v, c->id);
 	default: return told(history_view__all(v), "failed to read");
 	}
 }
@@ -451,19 +461,47 @@ static int refuse(const char *dir, int err, const char *why)
 	return status_of(err);
 }
 
+/* Whole, so that what is written meanwhile does not stand beside words on how long it takes. */
+static int print(const char *text, size_t len)
+{
+	fwrite(text, 1, len, stdout);
+	return (fflush(stdout) || ferror(stdout)) && errno != EPIPE
+		       ? told(-errno, "failed to write to standard output")
+		       : 0;
+}
+
+static int answer_whole(const struct history_cmd *c, struct history_view *v)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int err, end;
+
+	v->f = open_memstream(&text, &len);
+	if (!v->f)
+		return told(-ENOMEM, "failed to read");
+	err = answer(c, v);
+	end = fclose(v->f) ? told(-ENOMEM, "failed to read") : 0;
+	progress__end();
+	if (!err && !end)
+		end = print(text, len);
+	free(text);
+	return err ? err : end;
+}
+
 static int run(const struct history_cmd *c)
 {
-	struct history_view v = {
-		.f = stdout, .from = c->since, .to = c->until, .top = c->top, .json = c->json};
+	struct history_view v = {.from = c->since, .to = c->until, .top = c->top, .json = c->json};
 	char why[HISTORY_WHY];
-	int err = history__open(c->dir, &v.h, why);
+	int err;
 
-	if (err)
+	progress__begin("reading the history in '%s'", c->dir);
+	err = history__open(c->dir, &v.h, why);
+	if (err) {
+		progress__end();
 		return refuse(c->dir, err, why);
-	err = answer(c, &v);
+	}
+	err = answer_whole(c, &v);
 	history__close(v.h);
-	if (fflush(stdout) && errno != EPIPE && !err)
-		err = told(-errno, "failed to write to standard output");
 	return status_of(err);
 }
 
@@ -502,6 +540,7 @@ int cmd_history(int argc, char **argv)
 		log_error("%s; see memwatch history --help", why);
 		return EXIT_USAGE;
 	}
+	progress__prepare();
 	files = filer__start(false);
 	if (output__check("--output", c.output))
 		return EXIT_FAILED;

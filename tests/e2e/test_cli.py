@@ -4,6 +4,8 @@ import os
 import pty
 import re
 import select
+import signal
+import sqlite3
 import subprocess
 import time
 
@@ -203,6 +205,36 @@ def test_long_work_shows_progress_on_a_terminal_alone(target, tmp_path):
     slow.write_bytes((tmp_path / "h.json").read_bytes())
     out, err = p.communicate(timeout=180)
     assert p.returncode == 0 and "cum%" in out and "reading" not in err and "\r" not in err
+
+
+def test_files_of_a_page_that_take_long_to_read_show_progress(tmp_path):
+    os.mkfifo(tmp_path / "slow.csv")
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([BIN, "report", "--http", "slow.csv"], stdout=theirs, stderr=theirs, cwd=tmp_path)
+    os.close(theirs)
+    assert re.search(r"\rmemwatch: reading 'slow.csv'... 1s$", read_until(ours, "... 1s"))
+    (tmp_path / "slow.csv").write_text("time_unix_ms,pid,virt_bytes,rss_bytes\n1700000000000,7,200,100\n")
+    assert re.search(r"\r +\rmemwatch: page: http", read_until(ours, "token="))
+    p.send_signal(signal.SIGINT)
+    p.wait(180)
+    os.close(ours)
+
+
+def test_a_history_that_takes_long_to_read_shows_progress(tmp_path):
+    """It waits for who has it to himself."""
+    subprocess.run(["make", "-C", ROOT, "--no-print-directory", "build/tests/history_fill"], check=True, capture_output=True)
+    subprocess.run([ROOT / "build/tests/history_fill", tmp_path, str(int(time.time() * 1000))], check=True)
+    db = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("CREATE TABLE mine(a)")
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([BIN, "history", "--state-dir", "."], stdout=theirs, stderr=theirs, cwd=tmp_path)
+    os.close(theirs)
+    assert re.match(r"\rmemwatch: reading the history in '.'... 1s$", read_until(ours, "1s"))
+    db.close()
+    assert re.search(r"\r +\r(from|memwatch: failed)", read_until(ours, "\n"))
+    p.wait(180)
+    os.close(ours)
 
 
 def test_a_log_that_takes_long_to_read_shows_progress(tmp_path):

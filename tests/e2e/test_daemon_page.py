@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import build, memwatch, wait_for
+from conftest import ROOT, build, memwatch, wait_for
 from daemonlib import ROUNDS, RULE, Server, attached, daemon, rounds, serve, step  # noqa: F401 (fixtures)
 from oomlib import MIB, Group, group, hog, leak  # noqa: F401 (fixtures)
 from test_page import KEYS, Page, needs_browser
@@ -49,7 +50,7 @@ def test_the_pages_questions(serve, rounds):
     present, change = ask(f"profile?pid={t.pid}"), ask(f"profile?pid={t.pid}&base_to={before}")
     assert names(present)[-1] == "resident_space" and any(present["values"][-1]) and present["size_histogram"]
     assert names(change) == names(present)[:-1] == names(ask(f"profile?pid={t.pid}&to={before}"))
-    assert ask("oom") == [] and ask("alerts") == []
+    assert ask("oom") == ask("alerts") == {"left_out": 0, "events": []}
     # What is shown can be saved, also of the past; its source is read; its stacks are judged.
     for path in (f"pprof?pid={t.pid}", f"pprof?pid={t.pid}&to={before}&download=1"):
         status, headers, body = s.get("/api/" + path)
@@ -94,7 +95,7 @@ def test_the_ledger_over_time(serve, rounds):
 def test_alerts_for_the_page(serve, rounds):
     t = rounds()
     s = serve(RULE + f"[alert a]\ncomm = ^{ROUNDS}$\nalert-rss = 1K\n")
-    told = wait_for(lambda: json.loads(s.text("/api/alerts")))
+    told = wait_for(lambda: json.loads(s.text("/api/alerts"))["events"])
     assert told[0]["schema"] == "memwatch.alert/1" and told[0]["pid"] == t.pid
     assert f"alert: PID {t.pid} ({ROUNDS})" in [m["text"] for m in json.loads(s.text("/api/machine"))["marks"]]
 
@@ -106,7 +107,7 @@ def test_page_in_a_browser(serve, leak, tmp_path):
     attached(s.d, p.pid)
     leak.go(p)
     assert p.wait(180) == -9
-    wait_for(lambda: any(e["victim"] and e["victim"]["pid"] == p.pid for e in json.loads(s.text("/api/oom"))))
+    wait_for(lambda: any(e["victim"] and e["victim"]["pid"] == p.pid for e in json.loads(s.text("/api/oom"))["events"]))
     link = f"main dl a[href*='pid={p.pid}']"
     seen = Page(s.d).browse("page-daemon", [
         {"wait": "document.body.dataset.ready === 'processes'"}, {"view": "processes"},
@@ -262,7 +263,7 @@ def test_hostile_names_in_every_field(daemon, evil, tmp_path):
     evil.expect("ok")
     row = wait_for(lambda: next((p for p in json.loads(s.text("/api/processes"))["processes"] if p["pid"] == evil.pid), None))
     assert row["comm"] == "<img src=x on=1" and row["user"] == hostile(6) and hostile(3) in row["cgroup"]
-    wait_for(lambda: json.loads(s.text("/api/alerts")))
+    wait_for(lambda: json.loads(s.text("/api/alerts"))["events"])
     label = next(x["labels"] for x in json.loads(s.text("/sd")) if x["labels"]["pid"] == str(evil.pid))
     assert label["unit"] == hostile(4) + ".service" and hostile(3) in label["container"] and label["rule"] == hostile(7)
     assert hostile(1) in label["__meta_memwatch_cmdline"] and label["user"] == hostile(6)
@@ -290,11 +291,49 @@ def test_kills_for_the_page_lead_to_their_profiles(serve, leak):
     attached(s.d, p.pid)
     leak.go(p)
     assert p.wait(180) == -9
-    told = wait_for(lambda: next((e for e in json.loads(s.text("/api/oom")) if e["victim"] and e["victim"]["pid"] == p.pid), None))
+    told = wait_for(lambda: next((e for e in json.loads(s.text("/api/oom"))["events"] if e["victim"] and e["victim"]["pid"] == p.pid), None))
     assert told["schema"] == "memwatch.oom/1"
     flame = s.text(f"/api/profile?pid={p.pid}&kept={told['kept']}")
     assert "memwatch.flame/1" in flame and "hoard" in flame
     assert flame == s.text(f"/api/profile?kept={told['kept']}")
+
+
+def test_what_is_resident_of_who_is_not_profiled(serve, leak):
+    p = leak(400 * MIB, "-s", "64", "-u", "10000", "-m", str(60 << 10))
+    s = serve("[faults]\nperiod = 256\n[profile none]\ncomm = ^nobody$\n")
+    leak.go(p)
+    assert p.stdout.readline() == "full\n"
+    ask = lambda path: json.loads(s.text("/api/" + path))
+    flame = ask(f"profile?pid={p.pid}")
+    assert [x["name"] for x in flame["types"]][-1] == "resident_space" and any(flame["values"][-1])
+    assert "hoard" in json.dumps(flame)
+    assert s.get(f"/api/pprof?pid={p.pid}")[2][:2] == b"\x1f\x8b"
+    assert ask(f"verdicts?pid={p.pid}") == []
+
+
+def test_many_events_are_bounded(serve, tmp_path):
+    """The newest are told, and how many older ones there are."""
+    tool = ROOT / "build/tests/history_fill"
+    subprocess.run(["make", "-C", ROOT, "--no-print-directory", tool.relative_to(ROOT)], check=True, capture_output=True)
+    (tmp_path / "state").mkdir(mode=0o700)
+    now = int(time.time() * 1000)
+    subprocess.run([tool, tmp_path / "state", str(now - 60000)], check=True)
+    db = sqlite3.connect(tmp_path / "state/history.db")
+    db.executemany("INSERT INTO event(time_ms, kind, pid, comm, json) VALUES(?, 'alert', 811, 'grower', ?)",
+                   [(now - 10000 + i, json.dumps({"rule": "rss", "pid": 811, "time_unix_ms": i})) for i in range(700)])
+    db.commit()
+    db.close()
+    s = serve("")
+    ask = lambda path: json.loads(s.text("/api/" + path))
+    told = ask("alerts")
+    assert [e["time_unix_ms"] for e in told["events"]] == list(range(699, 499, -1))
+    assert told["left_out"] == 700 + 6 - 200
+    machine = ask(f"machine?from={now - 3600000}&to={now}")
+    assert len(machine["marks"]) == 500 and machine["marks_left_out"] == 700 + 7 - 500
+    assert machine["marks"][-1]["time_unix_ms"] == now - 10000 + 699
+    line = ask(f"timeline?pid=811&from={now - 3600000}&to={now}")[0]
+    assert len(line["marks"]) == 500 and line["marks_left_out"] == 207
+    assert len(ask(f"timeline?pid=812&from={now - 3600000}&to={now}")[0]["marks"]) == 0
 
 
 def test_events_for_the_page(serve):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, ROOT, load_json, memwatch, wait_for
+from conftest import BIN, ROOT, load_json, memwatch
 from test_files import EVE, hers  # noqa: F401 (a fixture)
 
 MB = 1 << 20
@@ -145,6 +145,25 @@ def test_an_event_and_the_heap_before_it(filled, tmp_path):
     assert load_json(out)["totals"]["inuse_bytes"] == 120 * MB
 
 
+def test_lists_are_bounded_and_say_what_they_leave_out(filled):
+    p = history(filled, "--events", "--top", "2", check=0)
+    assert re.findall(r"^2\d{3}-\S+ \S+ \S+ +#(\d)", p.stdout, re.M) == ["6", "7"]  # the newest
+    assert "5 older events are left out; --top shows more" in p.stdout
+    assert "1 older event is left out" in history(filled, "--events", "--top", "6", check=0).stdout
+    p = history(filled, "--profiles", "--top", "3", "--since", "3h", check=0)
+    assert re.findall(r"^ +(\d+)  2\d{3}-", p.stdout, re.M) == ["10", "11", "12"]
+    assert "9 older profiles are left out; --top shows more" in p.stdout
+    p = history(filled, "-p", "811", "--profiles", "--top", "3", "--since", "3h", check=0)
+    assert "9 older profiles are left out" in p.stdout
+    p = history(filled, "--since", "3h", "--top", "4", check=0)
+    assert "3 older events are left out" in p.stdout and "12 heap profiles were kept" in p.stdout
+    d = json.loads(history(filled, "--since", "3h", "--top", "2", "--json", check=0).stdout)
+    assert [e["id"] for e in d["events"]] == [6, 7] and [x["id"] for x in d["profiles"]] == [11, 12]
+    assert (d["events_left_out"], d["profiles_left_out"], d["processes_left_out"]) == (5, 10, 1)
+    d = json.loads(history(filled, "--since", "3h", "--json", check=0).stdout)
+    assert len(d["events"]) == 7 and d["events_left_out"] == d["profiles_left_out"] == 0
+
+
 @pytest.mark.parametrize("args, status, says", [
     (["-p", "4"], 4, "no process with PID 4 was seen in that time"),
     (["-p", "0"], 2, "'0' is no process ID"),
@@ -253,19 +272,21 @@ def test_a_closed_pipe_ends_it_quietly(filled):
 
 
 def test_kill_9_in_the_middle_of_writing(tmp_path):
-    """What was committed is there; what comes next is written as if nothing had been."""
+    """What was committed is there, to the pass that was told last; what comes next is written as if nothing had been."""
     now = int(time.time() * 1000)
     tool = ROOT / "build/tests/history_fill"
     db = tmp_path / "history.db"
     for i in range(3):
-        p = subprocess.Popen([tool, tmp_path, str(now + i)])
-        size = db.stat().st_size if db.exists() else 0
-        wait_for(lambda: sum(f.stat().st_size for f in tmp_path.glob("history.db*")) > size + 65536)
+        p = subprocess.Popen([tool, tmp_path, str(now + i), "say"], stdout=subprocess.PIPE, text=True)
+        for _ in range(500 * (i + 1)):
+            last = int(p.stdout.readline())
         p.send_signal(signal.SIGKILL)
+        last = max([last, *map(int, p.stdout.read().split("\n")[:-1])])
         p.wait()
         check = sqlite3.connect(db)
         assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert check.execute("SELECT count(*) FROM pass").fetchone()[0] > 0
+        # A pass that was written and not told so far may be there, too.
+        assert last <= check.execute("SELECT max(time_ms) FROM pass WHERE step = 0").fetchone()[0] <= last + 1000
         check.close()
         memwatch("history", "--state-dir", tmp_path, "--since", "3h", check=0)
     subprocess.run([tool, tmp_path, str(now + 10)], check=True)

@@ -247,12 +247,26 @@ def test_data(serve, files):
     delta = page.json("/api/profile?source=1&base=1&base_to=1")
     total = lambda q: sum(q["values"][1])
     assert total(whole) - total(early) == total(delta) > 0
-    assert page.json("/api/oom?source=2")[0]["schema"] == "memwatch.oom/1"
+    kills = page.json("/api/oom?source=2")
+    assert kills["events"][0]["schema"] == "memwatch.oom/1" and kills["left_out"] == 0
     for path, status in (("/api/profile?source=9", 404), ("/api/profile?source=x", 404), ("/api/profile?source=2", 400),
                          ("/api/timeline?source=0", 404), ("/api/none", 404), ("/none", 404),
                          ("/api/profile?base=7", 404), ("/api/list", 400), ("/api/list?function=(", 400)):
         r = page.ask(path)
         assert r.status == status and json.loads(r.text)["error"], (path, r.status, r.text)
+
+
+@needs_browser
+def test_many_kills_of_a_file(serve, tmp_path):
+    """As many are shown as can be read, and the others counted."""
+    (tmp_path / "kern.log").write_text("".join(
+        f"[{1000 + i}.000000] Out of memory: Killed process {2000 + i} (grower) total-vm:4000kB, anon-rss:2000kB, "
+        "file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:12kB oom_score_adj:0\n" for i in range(1003)))
+    page = serve(tmp_path / "kern.log")
+    kills = page.json("/api/oom")
+    assert len(kills["events"]) == 1000 and kills["left_out"] == 3
+    seen = page.browse("page-kills", [{"see": ["text", "document.querySelector('main').innerText"]}], tmp_path)
+    assert "1,003 kills" in seen["text"] and "803 more in the file are not shown" in seen["text"]
 
 
 def test_go_tool_pprof(serve, files):

@@ -6,7 +6,9 @@
  * as 812) ends after the first hour. 811's heap profile of every ten
  * minutes has 10 MB more in "leaky"; it is killed in the last minute.
  *
- *	history_fill DIR NOW_MS
+ *	history_fill DIR NOW_MS [say]
+ *
+ * say: prints the time of each pass when it has been written.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,11 +128,12 @@ int main(int argc, char **argv)
 								0,	   1250,      300};
 	static const struct history_opts opts;
 	char why[HISTORY_WHY] = "";
-	int64_t now = argc == 3 ? atoll(argv[2]) : 0, from = now - SECONDS * 1000LL, last = 0;
+	int64_t now = argc >= 3 ? atoll(argv[2]) : 0, from = now - SECONDS * 1000LL, last = 0;
 	struct history *h;
 
 	if (!now)
 		return 2;
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	check(history__create(argv[1], &opts, &h, why), "history__create");
 	for (int s = 1; s <= SECONDS; s++) {
 		struct history_row r[] = {
@@ -141,6 +144,8 @@ int main(int argc, char **argv)
 		if (s == 3570)
 			r[1].value[HISTORY_PEAK_RSS] = 900 * MB;
 		check(history__pass(h, from + s * 1000, machine, r, s <= 3600 ? 3 : 2), "pass");
+		if (argc > 3)
+			printf("%lld\n", (long long)from + s * 1000);
 		if (s % 600 == 0)
 			last = keep_profile(h, &r[0], s / 600 * 10 * MB, from + s * 1000);
 	}

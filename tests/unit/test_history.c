@@ -169,6 +169,25 @@ static int collect(void *arg, const struct history_process *p)
 	return 0;
 }
 
+/* Of those that are there all the time. */
+static int find_steady(void *arg, const struct history_process *p)
+{
+	struct list *l = arg;
+
+	if (p->pid < 1000)
+		l->p[l->n++] = *p;
+	return 0;
+}
+
+static int processes(struct history *h, int64_t from, int64_t to, history_process_fn fn,
+		     struct list *l)
+{
+	struct history_wanted w = {.from = from, .to = to, .max = 64};
+	int err = history__processes(h, &w, fn, l);
+
+	return err ? err : (int)w.left_out;
+}
+
 /* Four hours: process 1 grows by 1 MB a minute, 2 is flat with a spike of one second in the first
  * minute of each hour, 3 lives for the first hour. */
 static void write_hours(struct history *h)
@@ -193,7 +212,7 @@ static void growth_in_a_window(void **state)
 	write_hours(h);
 	/* beside the writer */
 	assert_int_equal(history__open(dir, &reader, why), 0);
-	assert_int_equal(history__processes(reader, T0, T0 + 4 * 3600000LL, collect, &l), 0);
+	assert_int_equal(processes(reader, T0, T0 + 4 * 3600000LL, collect, &l), 0);
 	assert_int_equal(l.n, 3);
 	assert_int_equal(l.p[0].pid, 1); /* the most grown first */
 	assert_in_range(l.p[0].last[TIMELINE_RSS] - l.p[0].first[TIMELINE_RSS], 238 * MB, 240 * MB);
@@ -206,7 +225,7 @@ static void growth_in_a_window(void **state)
 	}
 	/* a window of ten minutes, three hours ago: the seconds are gone, the minutes are not */
 	l.n = 0;
-	assert_int_equal(history__processes(reader, T0 + 3000000, T0 + 3600000, collect, &l), 0);
+	assert_int_equal(processes(reader, T0 + 3000000, T0 + 3600000, collect, &l), 0);
 	assert_int_equal(l.n, 3);
 	assert_in_range(l.p[0].last[TIMELINE_RSS] - l.p[0].first[TIMELINE_RSS], 8 * MB, 11 * MB);
 	history__close(reader);
@@ -281,7 +300,7 @@ static void it_goes_on_after_a_stop(void **state)
 		}
 		assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, &row, 1), 0);
 	}
-	assert_int_equal(history__processes(h, T0, INT64_MAX / 2, collect, &l), 0);
+	assert_int_equal(processes(h, T0, INT64_MAX / 2, collect, &l), 0);
 	assert_int_equal(l.n, 1);
 	assert_in_range(l.p[0].last[TIMELINE_RSS] - l.p[0].first[TIMELINE_RSS], 2900 * 1000,
 			3600 * 1000);
@@ -296,30 +315,159 @@ static void the_young_and_small_are_left_out(void **state)
 
 	row[0].start_ns = row[1].start_ns = util__boot_ns();
 	assert_int_equal(history__pass(h, T0, machine, row, 3), 0);
-	assert_int_equal(history__processes(h, T0 - 1, T0, collect, &l), 0);
+	assert_int_equal(processes(h, T0 - 1, T0, collect, &l), 0);
 	assert_int_equal(l.n, 2);
 	assert_true(l.p[0].pid != 1 && l.p[1].pid != 1);
 	history__close(h);
 }
 
-static void the_size_is_bounded(void **state)
+/* Bytes of the file on the disk. */
+static int64_t file_bytes(void)
 {
-	static const struct history_opts small = {.max_bytes = 600 << 10};
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/history.db", dir);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+#define SMALL (1 << 20)
+#define STEADY 20
+
+/* What of it all comes each second beside STEADY processes. */
+struct burden {
+	int processes, events; /* new ones */
+	bool noise;	       /* all values change */
+	int profiled, first;   /* so many processes with a profile, from this one on */
+};
+
+static struct profile *make_profile(int64_t bytes, int64_t time_ms);
+
+static void write_second(struct history *h, int s, const struct burden *b)
+{
+	static char json[1024];
+	struct history_row row[STEADY + 64];
+	unsigned seed = (unsigned)s;
+	int n = STEADY;
+
+	memset(json, 'x', sizeof(json));
+	for (int i = 0; i < STEADY; i++)
+		row[i] = row_of((uint32_t)i + 1,
+				b->noise ? (int64_t)rand_r(&seed) * 4096 : 9LL * MB);
+	/* each lives for two seconds */
+	for (int i = 0; i < 2 * b->processes; i++)
+		row[n++] = row_of((uint32_t)(1000 + s * b->processes + i), 9LL * MB);
+	for (int i = 0; i < b->events; i++)
+		assert_int_equal(history__event(h, "oom", T0 + s * 1000LL + i, 5, "prog", json,
+						sizeof(json), 0),
+				 0);
+	for (int i = 0; i < b->profiled; i++) {
+		struct profile *p = make_profile(s * 1000 + i, T0 + s * 1000LL);
+
+		assert_int_equal(history__profile(h, &row[b->first + i], p, "regular", NULL), 0);
+		profile__free(p);
+	}
+	assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, row, (size_t)n), 0);
+}
+
+static int64_t count(const char *sql)
+{
+	char path[128];
+	sqlite3 *db;
+	sqlite3_stmt *s;
+	int64_t n;
+
+	snprintf(path, sizeof(path), "%s/history.db", dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	n = sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	sqlite3_close(db);
+	return n;
+}
+
+/* However much of one kind comes, the file stays as small as it shall be and full, and of what was
+ * there before something is left. */
+static void bounded_with(const struct burden *b, const char *grows)
+{
+	static const struct history_opts small = {.max_bytes = SMALL};
+	static const struct burden all = {.processes = 1, .events = 1, .profiled = 1};
+	struct history_wanted late = {.from = T0 + 3940000, .to = T0 + 3950000, .max = SIZE_MAX};
 	struct history *h = create(&small);
 	struct history_stats st;
-	unsigned seed = 3;
+	struct list l = {0};
+	bool was_full = false;
+	int64_t id;
 
-	for (int s = 1; s <= 3000; s++) {
-		struct history_row row[40];
-
-		for (int i = 0; i < 40; i++)
-			row[i] = row_of(i + 1, (int64_t)rand_r(&seed) * 4096);
-		assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, row, 40), 0);
+	for (int s = 1; s <= 4000; s++) {
+		write_second(h, s, s <= 60 ? &all : b);
+		if (s % 60 != 1) /* a minute is tidied at a time */
+			continue;
+		assert_int_equal(history__stats(h, &st), 0);
+		assert_true(st.bytes <= SMALL);
+		assert_true(file_bytes() < 2 * SMALL);
+		was_full |= st.bytes > SMALL / 8 * 7;
+		assert_true(!was_full || st.bytes > SMALL / 8 * 7);
 	}
+	assert_true(was_full);
+	assert_true(count(grows) > 50);
+	/* those that live are known all the time */
+	for (int i = 1; i <= STEADY; i++)
+		assert_int_equal(history__find(h, (uint32_t)i, T0 + 3930000, INT64_MAX, &id), 0);
+	assert_int_equal(history__processes(h, &late, find_steady, &l), 0);
+	assert_int_equal(l.n, STEADY);
+	assert_true(count("SELECT count(*) FROM pass WHERE step = 0") > 120);
+	assert_true(count("SELECT count(*) FROM pass WHERE step = 1") > 60);
+	/* what is rare is not displaced by what is not */
+	assert_true(count("SELECT count(*) FROM event") >= 60);
+	assert_true(count("SELECT count(*) FROM snapshot") >= 60);
+	/* also into a recording that has given way since its last profile */
+	write_second(h, 4001, &all);
 	assert_int_equal(history__stats(h, &st), 0);
-	assert_true(st.bytes < 900 << 10);
 	assert_int_equal(st.lost, 0);
-	assert_true(st.first_unix_ms > T0 + 10000);
+	history__close(h);
+}
+
+static void the_size_is_bounded(void **state)
+{
+	bounded_with(&(struct burden){.noise = true}, "SELECT count(*) FROM pass");
+}
+
+static void the_size_is_bounded_with_churn(void **state)
+{
+	bounded_with(&(struct burden){.processes = 5}, "SELECT count(*) FROM process");
+}
+
+static void the_size_is_bounded_with_events(void **state)
+{
+	bounded_with(&(struct burden){.events = 2}, "SELECT count(*) FROM event");
+}
+
+static void the_size_is_bounded_with_profiles(void **state)
+{
+	bounded_with(&(struct burden){.profiled = 4, .first = 1}, "SELECT count(*) FROM snapshot");
+}
+
+/* A file that is larger than it may be from now on gives what is needed, minute by minute. */
+static void a_smaller_size_than_before(void **state)
+{
+	static const struct history_opts large = {.max_bytes = 64 << 20},
+					 small = {.max_bytes = SMALL};
+	struct history *h = create(&large);
+	struct history_stats st;
+
+	for (int s = 1; s <= 2000; s++)
+		write_second(h, s, &(struct burden){5, 2, true, 1, 0});
+	assert_int_equal(history__stats(h, &st), 0);
+	assert_true(st.bytes > 4 * SMALL);
+	history__close(h);
+	h = create(&small);
+	for (int s = 2001; s <= 2121; s++)
+		write_second(h, s, &(struct burden){0});
+	assert_int_equal(history__stats(h, &st), 0);
+	assert_in_range(st.bytes, SMALL / 8 * 7, SMALL);
 	history__close(h);
 }
 
@@ -363,6 +511,7 @@ static void profiles_come_back(void **state)
 {
 	struct history *h = create(NULL);
 	struct history_row row = row_of(5, 10 * MB);
+	struct history_wanted w = {.from = T0, .to = T0 + 10000, .max = 4};
 	struct history_snapshot shot;
 	int64_t id, process, ids[300], kept = -1;
 	struct profile *p;
@@ -385,11 +534,54 @@ static void profiles_come_back(void **state)
 	}
 	assert_int_equal(history__snapshot_at(h, process, T0 - 1, &id), -ENOENT);
 	assert_int_equal(history__read_profile(h, 9999, &p), -ENOENT);
-	assert_int_equal(history__snapshots(h, process, T0, T0 + 10000, last_snapshot, &shot), 0);
+	w.process = process;
+	assert_int_equal(history__snapshots(h, &w, last_snapshot, &shot), 0);
 	assert_int_equal(shot.inuse_bytes, 1010);
-	assert_int_equal(history__events(h, T0, T0 + 6000, "oom", event_profile, &kept), 0);
+	assert_int_equal(w.left_out, 7); /* the older ones */
+	w.kind = "oom";
+	assert_int_equal(history__events(h, &w, event_profile, &kept), 0);
 	assert_int_equal(kept, ids[5]);
+	assert_int_equal(w.left_out, 0);
 	assert_int_equal(history__event_by_id(h, 77, event_profile, &kept), -ENOENT);
+	history__close(h);
+}
+
+/* What page faults tell is no heap: it is kept as it is, and heaps come first. */
+static void a_profile_of_other_values_stands_alone(void **state)
+{
+	struct history *h = create(NULL);
+	struct history_row row = row_of(5, 10 * MB);
+	struct history_wanted w = {.to = INT64_MAX, .max = 10};
+	struct history_snapshot shot;
+	struct profile *p = make_profile(1000, T0), *got;
+	uint8_t *bytes;
+	size_t len;
+	int64_t heap, alone, process, id;
+
+	assert_int_equal(history__profile(h, &row, p, "regular", &heap), 0);
+	profile__free(p);
+	p = make_profile(77, T0 + 1000);
+	assert_int_equal(profile__string(p, "resident_space", &p->sample_type[3].type), 0);
+	assert_int_equal(history__profile(h, &row, p, "OOM kill", &alone), 0);
+	profile__free(p);
+	assert_int_equal(history__read_profile(h, alone, &got), 0);
+	assert_int_equal(profile__find_type(got, "resident_space"), 3);
+	assert_int_equal(got->samples[0].value[3], 77);
+	profile__free(got);
+	assert_int_equal(history__read_recording(h, alone, &bytes, &len), -ENOENT);
+	assert_int_equal(history__snapshots(h, &w, last_snapshot, &shot), 0);
+	assert_int_equal(shot.id, alone);
+	assert_int_equal(shot.inuse_bytes, TIMELINE_UNKNOWN);
+	assert_int_equal(history__find(h, 5, 0, INT64_MAX, &process), 0);
+	assert_int_equal(history__snapshot_at(h, process, T0 + 5000, &id), 0);
+	assert_int_equal(id, heap);
+	/* the recording goes on behind it */
+	p = make_profile(2000, T0 + 2000);
+	assert_int_equal(history__profile(h, &row, p, "regular", &heap), 0);
+	profile__free(p);
+	assert_int_equal(history__read_recording(h, heap, &bytes, &len), 0);
+	free(bytes);
+	assert_int_equal(count("SELECT count(*) FROM recording"), 2);
 	history__close(h);
 }
 
@@ -421,7 +613,7 @@ static void a_full_disk_costs_a_pass(void **state)
 	assert_int_equal(history__pass(h, T0 + 300000, machine, row, 1), 0);
 	assert_int_equal(history__stats(h, &st), 0);
 	assert_int_equal(st.lost, lost);
-	assert_int_equal(history__processes(h, T0 + 299000, T0 + 300000, collect, &l), 0);
+	assert_int_equal(processes(h, T0 + 299000, T0 + 300000, collect, &l), 0);
 	assert_int_equal(l.n, 1);
 	assert_int_equal(l.p[0].last[TIMELINE_RSS], 77LL * MB);
 	history__close(h);
@@ -448,16 +640,24 @@ static void a_damaged_file_is_told(void **state)
 	history__close(h);
 }
 
-static void set_version(int version)
+static void execute(const char *sql)
 {
-	char path[128], sql[64];
+	char path[128];
 	sqlite3 *db;
 
 	snprintf(path, sizeof(path), "%s/history.db", dir);
-	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", version);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
+}
+
+/* What later versions have added is taken away. */
+static void make_version_1(void)
+{
+	execute("DROP INDEX process_by_end; DROP TABLE room;"
+		"DROP TRIGGER pass_comes; DROP TRIGGER pass_goes; DROP TRIGGER snapshot_comes;"
+		"DROP TRIGGER snapshot_goes; DROP TRIGGER event_comes; DROP TRIGGER event_goes;"
+		"DROP TRIGGER process_comes; DROP TRIGGER process_goes; PRAGMA user_version = 1");
 }
 
 static void a_newer_file_is_left_alone(void **state)
@@ -466,7 +666,7 @@ static void a_newer_file_is_left_alone(void **state)
 	struct history *h = create(NULL);
 
 	history__close(h);
-	set_version(77);
+	execute("PRAGMA user_version = 77");
 	assert_int_equal(history__create(dir, &(struct history_opts){0}, &h, why), -EPROTO);
 	assert_non_null(strstr(why, "newer memwatch (version 77"));
 }
@@ -510,7 +710,7 @@ static void version_1_is_carried_over(void **state)
 
 		if (s == 3601) {
 			history__close(h);
-			set_version(1);
+			make_version_1();
 			assert_int_equal(history__open(dir, &h, why), 0);
 			assert_int_equal(rows_with_ledger(h, T0 + 3600000, 0), 0);
 			history__close(h);
@@ -534,6 +734,9 @@ static void version_1_is_carried_over(void **state)
 		timeline__clear(&t);
 	}
 	assert_true(rows_with_ledger(h, T0 + 7200000, 3600) >= 300);
+	/* what the passes take is known, of both hours */
+	assert_int_equal(count("SELECT bytes FROM room WHERE kind = 2"),
+			 count("SELECT sum(length(data) + 40) FROM pass WHERE step = 2"));
 	history__close(h);
 	assert_int_equal(history__open(dir, &h, why), 0);
 	history__close(h);
@@ -586,7 +789,12 @@ int main(void)
 		FILE_TEST(it_goes_on_after_a_stop),
 		FILE_TEST(the_young_and_small_are_left_out),
 		FILE_TEST(the_size_is_bounded),
+		FILE_TEST(the_size_is_bounded_with_churn),
+		FILE_TEST(the_size_is_bounded_with_events),
+		FILE_TEST(the_size_is_bounded_with_profiles),
+		FILE_TEST(a_smaller_size_than_before),
 		FILE_TEST(profiles_come_back),
+		FILE_TEST(a_profile_of_other_values_stands_alone),
 		FILE_TEST(a_full_disk_costs_a_pass),
 		FILE_TEST(a_damaged_file_is_told),
 		FILE_TEST(a_newer_file_is_left_alone),

@@ -7,6 +7,7 @@ import { clock, counted, day, formatBytes, formatCount, formatPercent, formatSec
 
 const MAX_PROCESSES = 16; /* drawn one below the other */
 const MAX_EVENTS = 200;
+const MAX_MARKS = 50;
 const FINE_S = 10; /* moments of a shorter window are shown to the millisecond */
 const HOUR = 3600e3;
 const SPANS = [['', '1 h', HOUR], ['6h', '6 h', 6 * HOUR], ['1d', '1 day', 24 * HOUR], ['7d', '7 days', 168 * HOUR], ['30d', '30 days', 720 * HOUR]];
@@ -85,7 +86,8 @@ function process(app, p) {
 	section.append(h('p', { class: 'dim' }, `${formatTime(times[0])} – ${formatTime(times[n - 1])}: RSS ${last('rss_bytes')}, VIRT ${last('virt_bytes')} at the end; drag to zoom, double click to see all`));
 	zoomable(app, section, times, (onWindow) => plots(p, section, onWindow));
 	if (p.marks.length)
-		section.append(h('ul', { class: 'marks' }, p.marks.slice(-50).map((m) => h('li', {}, `${formatTime(m.time_unix_ms)} ${m.text}`))));
+		section.append(h('ul', { class: 'marks' }, p.marks.slice(-MAX_MARKS).map((m) => h('li', {}, `${formatTime(m.time_unix_ms)} ${m.text}`))),
+			left(p.marks_left_out + Math.max(0, p.marks.length - MAX_MARKS)) || '');
 }
 
 export function timeline(app, list) {
@@ -179,20 +181,27 @@ function kill(app, e, open) {
 
 const left = (n) => n > 0 && h('p', { class: 'dim' }, `${counted(n, 'older one', 'older ones')} not shown`);
 
-export function oom(app, list) {
-	const kills = list.filter((e) => e.victim).length;
+/** data: {left_out, events}, of files in their order, of the daemon the newest first. */
+export function oom(app, data) {
+	const list = data.events, all = list.length + data.left_out;
+	const kills = list.filter((e) => e.victim).length + data.left_out;
 	const times = list.reduce((n, e) => n + (e.victim ? 0 : e.repeats || 1), 0);
 	app.host.replaceChildren(...[
 		list.length ? h('p', {}, `${counted(kills, 'kill')}${times ? `, ${counted(times, 'time', 'times')} nobody could be killed` : ''}`) : empty('no OOM kill was recorded'),
-		...list.slice(0, MAX_EVENTS).map((e, i) => kill(app, e, i < 10)), left(list.length - MAX_EVENTS),
+		...list.slice(0, MAX_EVENTS).map((e, i) => kill(app, e, i < 10)), more(app, all),
 	].filter(Boolean));
 }
+
+/** How many of all are not shown. */
+const more = (app, all) => (app.mode() === 'daemon' ? left(all - MAX_EVENTS)
+	: all > MAX_EVENTS && h('p', { class: 'dim' }, `${formatCount(all - MAX_EVENTS)} more in the file are not shown`));
 
 const MEASURES = { bytes: formatBytes, 'bytes/s': (v) => `${formatBytes(v)}/s`, ratio: (v) => formatPercent(v, 1), seconds: formatSeconds, percent: (v) => `${v} %` };
 const measured = (a, v) => (v == null ? '' : (MEASURES[a.unit] || String)(v));
 
-export function alerts(app, list) {
-	app.host.replaceChildren(...(list.length ? [table(counted(list.length, 'alert'), [
+export function alerts(app, data) {
+	const list = data.events, all = list.length + data.left_out;
+	app.host.replaceChildren(...(list.length ? [table(counted(all, 'alert'), [
 		{ label: 'time', cell: (a) => h('span', { class: 'nobr' }, formatTime(a.time_unix_ms)) },
 		{ label: 'process', cell: (a) => [cut(a.comm || a.scope || '?'), h('span', { class: 'dim' }, a.pid ? ` ${a.pid}` : ''),
 			a.scope === 'cgroup' && a.limit_path && [' in ', cut(a.limit_path)]] },
@@ -200,7 +209,7 @@ export function alerts(app, list) {
 		{ label: 'value', number: true, cell: (a) => measured(a, a.value) },
 		{ label: 'threshold', number: true, wide: true, cell: (a) => measured(a, a.threshold) },
 		{ label: 'profile', cell: (a) => a.kept && h('a', { href: app.link({ view: 'flame', pid: a.pid, kept: a.kept, to: '', base_to: '', path: '', q: '' }) }, 'of then') },
-	], list.slice(0, MAX_EVENTS)), left(list.length - MAX_EVENTS)] : [empty('no alert was told: [alert] sections of the configuration say when one is')]).filter(Boolean));
+	], list.slice(0, MAX_EVENTS)), left(all - MAX_EVENTS)] : [empty('no alert was told: [alert] sections of the configuration say when one is')]).filter(Boolean));
 }
 
 /** A small line of a series; the numbers beside it say where it stands. */
@@ -273,7 +282,7 @@ function machine(app, m) {
 		tile('available', formatBytes(c.available_bytes[n]), formatPercent(c.available_bytes[n], c.total_bytes[n])),
 		tile('swapped', formatBytes(c.swap_used_bytes[n])),
 		tile('memory pressure', percent(c.pressure_some[n]), 'of the last 10 s'),
-		tile('events', formatCount((m.marks || []).length), 'kills, alerts, groups held up')),
+		tile('events', formatCount(m.marks.length + m.marks_left_out), `kills, alerts, groups held up${m.marks_left_out > 0 ? `; the newest ${formatCount(m.marks.length)} are drawn` : ''}`)),
 	h('div', { class: 'tools' }, spanChoice(app)));
 	if (n < 1) {
 		box.append(empty('one moment so far: a line needs two, the next comes with the next pass'));
@@ -281,7 +290,7 @@ function machine(app, m) {
 	}
 	const line = (label, stroke, value, more = {}) => ({ label, stroke, width: 2, points: { show: false }, value: (u, v) => value(v), ...more });
 	const sync = { key: 'machine' };
-	live.push(new uPlot({ width: widthIn(box), height: 190, axes: axes(), scales: { y: zero }, cursor: { sync }, plugins: [marks(m.marks || [])],
+	live.push(new uPlot({ width: widthIn(box), height: 190, axes: axes(), scales: { y: zero }, cursor: { sync }, plugins: [marks(m.marks)],
 		series: [time, line('in use', '#d9603b', formatBytes, { fill: '#d9603b33' }), line('swapped', '#8a6ad0', formatBytes),
 			line('all there is', '#7c8794', formatBytes, { width: 1, dash: [5, 4] })] }, [x, used, c.swap_used_bytes, c.total_bytes], box));
 	if (c.pressure_some.some((v) => v != null))

@@ -13,7 +13,8 @@
 
 #define MAX_PROCESSES 500 /* listed */
 #define SPARK 60	  /* points of a process's RSS */
-#define MAX_EVENTS 1000	  /* listed */
+#define MAX_EVENTS 200	  /* listed, each with what its JSON has */
+#define MAX_MARKS 500	  /* of a window */
 #define DEFAULT_SPAN_MS 3600000
 
 struct api {
@@ -223,18 +224,18 @@ static void answer_machine(struct api *a, const struct webpage_client *c,
 							   "available_bytes", "swap_used_bytes",
 							   "pressure_some",   "pressure_full"};
 	struct history *h = keeper__history(a->s.keeper);
+	struct history_wanted w = {.max = MAX_MARKS, .brief = true};
 	struct textbuf b = {0}, marks = {0};
 	struct machine_text t = {0};
-	int64_t from, to;
 
-	if (!read_window(r, &from, &to)) {
+	if (!read_window(r, &w.from, &w.to)) {
 		webpage__error(c, 400, "from and to are milliseconds since 1970");
 		return;
 	}
-	if (!h || history__machine(h, from, to, put_machine, &t))
+	if (!h || history__machine(h, w.from, w.to, put_machine, &t))
 		put_machine_now(a->s.from->machine, &t);
 	if (h)
-		history__events(h, from, to, NULL, put_mark, &marks);
+		history__events(h, &w, put_mark, &marks);
 	textbuf__str(&b, "{\"columns\":{");
 	for (int i = 0; i < MACHINE_COLUMNS; i++) {
 		textbuf__format(&b, "%s\"%s\":[", i ? "," : "", names[i]);
@@ -245,7 +246,7 @@ static void answer_machine(struct api *a, const struct webpage_client *c,
 	}
 	textbuf__str(&b, "},\"marks\":[");
 	textbuf__raw(&b, marks.text ? marks.text : "", marks.len);
-	textbuf__str(&b, "]}\n");
+	textbuf__format(&b, "],\"marks_left_out\":%zu}\n", w.left_out);
 	textbuf__free(&marks);
 	reply(c, &b);
 }
@@ -261,10 +262,7 @@ static int put_timeline(FILE *f, void *arg)
 
 static int mark_timeline(void *arg, const struct history_event *e)
 {
-	struct timeline *t = arg;
-
-	if (e->pid == t->pid)
-		timeline__mark(t, e->time_unix_ms, strcmp(e->kind, "oom") ? "alert" : "OOM kill");
+	timeline__mark(arg, e->time_unix_ms, strcmp(e->kind, "oom") ? "alert" : "OOM kill");
 	return 0;
 }
 
@@ -297,13 +295,16 @@ static int put_now(const struct api *a, uint32_t pid, struct timeline *t)
 static int read_timeline(struct api *a, uint32_t pid, int64_t from, int64_t to, struct timeline *t)
 {
 	struct history *h = keeper__history(a->s.keeper);
+	struct history_wanted marks = {
+		.from = from, .to = to, .pid = pid, .max = MAX_MARKS, .brief = true};
 	int64_t process;
 	int err = h ? history__find(h, pid, from, to, &process) : -ENOENT;
 
 	if (err)
 		return err == -ENOENT ? put_now(a, pid, t) : err;
 	err = history__timeline(h, process, from, to, t);
-	history__events(h, from, to, NULL, mark_timeline, t);
+	history__events(h, &marks, mark_timeline, t);
+	t->marks_dropped += marks.left_out;
 	return err;
 }
 
@@ -332,16 +333,18 @@ static void answer_timeline(struct api *a, const struct webpage_client *c,
 /* --- events --- */
 
 struct event_list {
-	struct textbuf line[MAX_EVENTS]; /* the newest, in a ring */
+	struct textbuf line[MAX_EVENTS];
 	size_t n;
 };
 
 static int keep_event(void *arg, const struct history_event *e)
 {
 	struct event_list *l = arg;
-	struct textbuf *b = &l->line[l->n++ % MAX_EVENTS];
+	struct textbuf *b = &l->line[l->n];
 
-	textbuf__reset(b);
+	if (l->n == MAX_EVENTS) /* it came while they were counted */
+		return 0;
+	l->n++;
 	textbuf__raw(b, e->json, strcspn(e->json, "\n"));
 	/* one object; how to ask for its profile is ours to add */
 	if (e->profile && b->len > 1 && b->text[b->len - 1] == '}') {
@@ -351,25 +354,24 @@ static int keep_event(void *arg, const struct history_event *e)
 	return b->err;
 }
 
+/* The newest first. */
 static void answer_events(struct api *a, const struct webpage_client *c, const char *kind)
 {
 	struct history *h = keeper__history(a->s.keeper);
+	struct history_wanted w = {.to = INT64_MAX / 2, .kind = kind, .max = MAX_EVENTS};
 	struct event_list *l = calloc(1, sizeof(*l));
 	struct textbuf b = {0};
 	int err = l ? 0 : -ENOMEM;
 
 	if (!err && h)
-		err = history__events(h, 0, INT64_MAX / 2, kind, keep_event, l);
-	textbuf__str(&b, "[");
-	for (size_t i = 0; l && !err && i < min_of(l->n, (size_t)MAX_EVENTS); i++) {
-		const struct textbuf *line = &l->line[(l->n - 1 - i) % MAX_EVENTS];
-
+		err = history__events(h, &w, keep_event, l);
+	textbuf__format(&b, "{\"left_out\":%zu,\"events\":[", w.left_out);
+	for (size_t i = l ? l->n : 0; i-- > 0;) {
+		textbuf__raw(&b, l->line[i].text, l->line[i].len);
 		textbuf__str(&b, i ? ",\n" : "");
-		textbuf__raw(&b, line->text, line->len);
-	}
-	textbuf__str(&b, "]\n");
-	for (size_t i = 0; l && i < MAX_EVENTS; i++)
 		textbuf__free(&l->line[i]);
+	}
+	textbuf__str(&b, "]}\n");
 	free(l);
 	if (err)
 		webpage__error(c, 500, strerror(-err));

@@ -51,10 +51,12 @@ static int take_now(const struct api_sources *s, const struct deep_process *d, b
 	return err;
 }
 
+/* Its heap now or as it was last kept; of one that never was profiled, what is resident. */
 static int take_profile(const struct api_sources *s, uint32_t pid, int64_t to_ms, bool compared,
 			struct profile **ret)
 {
 	const struct deep_process *d;
+	int err;
 
 	if (to_ms)
 		return keeper__profile_at(s->keeper, pid, to_ms, ret);
@@ -62,7 +64,11 @@ static int take_profile(const struct api_sources *s, uint32_t pid, int64_t to_ms
 	d = deep__find(s->from->deep, pid);
 	if (d)
 		return take_now(s, d, compared, ret);
-	return keeper__profile_at(s->keeper, pid, util__wall_ms(), ret);
+	err = keeper__profile_at(s->keeper, pid, util__wall_ms(), ret);
+	if ((err == -ENOENT || err == -ENOSYS) &&
+	    !pagefaults__profile(s->from->faults, pid, false, ret))
+		err = 0;
+	return err;
 }
 
 static int subtract(const struct api_sources *s, const struct which *w, struct profile **p)

@@ -138,6 +138,7 @@ static struct scrape_sources sources(const struct daemon *d)
 				       .deep = d->deep,
 				       .events = d->events,
 				       .faults = d->faults,
+				       .keeper = d->keeper,
 				       .pass_ns = d->pass_ns,
 				       .passes = d->passes};
 }
@@ -232,15 +233,28 @@ static void on_profile(void *arg, const struct deep_process *p, struct profile *
 		keeper__end(d->keeper, p);
 }
 
-/* The profile of a process at this moment; its id, 0: none. */
-static int64_t keep_moment(struct daemon *d, const struct deep_process *p, const char *why)
+/* A process at the moment of a kill or an alert. */
+struct moment {
+	struct deep_id id;
+	const char *comm;
+	const struct deep_process *profiled; /* NULL: it is not */
+	bool was_killed;
+	const char *why;
+};
+
+/* The profile of a process at this moment, of its heap or, where that is not profiled, of what is
+ * resident; its id, 0: none. */
+static int64_t keep_moment(struct daemon *d, const struct moment *m)
 {
 	struct profile *profile = NULL;
 	int64_t id;
 
-	if (!p || !d->keeper || deep__profile(d->deep, p, 0, 0, &profile))
+	if (!d->keeper || !m->id.pid ||
+	    (m->profiled ? deep__profile(d->deep, m->profiled, 0, 0, &profile)
+			 : pagefaults__profile(d->faults, m->id.pid, m->was_killed, &profile)))
 		return 0;
-	id = keeper__profile(d->keeper, p, profile, why);
+	id = m->profiled ? keeper__profile(d->keeper, m->profiled, profile, m->why)
+			 : keeper__stranger(d->keeper, m->id, m->comm, profile, m->why);
 	profile__free(profile);
 	return id;
 }
@@ -249,9 +263,14 @@ static void on_kill(void *arg, const struct oom_event *e, const char *json, size
 		    const struct deep_process *p)
 {
 	struct daemon *d = arg;
+	struct moment m = {.id = {e->victim.pid, e->victim.start_ns},
+			   .comm = e->victim.comm,
+			   .profiled = p,
+			   .was_killed = true,
+			   .why = "OOM kill"};
 
 	keeper__event(d->keeper, "oom", e->time_unix_ms, e->victim.pid, e->victim.comm, json, len,
-		      keep_moment(d, p, "OOM kill"));
+		      keep_moment(d, &m));
 }
 
 static void on_throttle(void *arg, const struct throttle_event *e, const char *json, size_t len)
@@ -265,16 +284,17 @@ static void on_alert(void *arg, const char *json, size_t len)
 {
 	struct daemon *d = arg;
 	json_t *o = json_loadb(json, len, 0, NULL);
-	const char *comm = json_string_value(json_object_get(o, "comm")), *state = "";
-	/* 0: the machine's, and no process is watched */
-	uint32_t pid = (uint32_t)json_integer_value(json_object_get(o, "pid"));
+	struct moment m = {.comm = json_string_value(json_object_get(o, "comm")), .why = "alert"};
+	const char *state = "";
 	json_int_t time_unix_ms = util__wall_ms();
-	int64_t profile = 0;
 
 	json_unpack(o, "{s?I s?s}", "time_unix_ms", &time_unix_ms, "state", &state);
-	if (!strcmp(state, "firing"))
-		profile = keep_moment(d, deep__find(d->deep, pid), "alert");
-	keeper__event(d->keeper, "alert", time_unix_ms, pid, comm ? comm : "", json, len, profile);
+	m.comm = m.comm ? m.comm : "";
+	/* 0: the machine's, and no process is watched */
+	m.id.pid = (uint32_t)json_integer_value(json_object_get(o, "pid"));
+	m.profiled = deep__find(d->deep, m.id.pid);
+	keeper__event(d->keeper, "alert", time_unix_ms, m.id.pid, m.comm, json, len,
+		      strcmp(state, "firing") ? 0 : keep_moment(d, &m));
 	json_decref(o);
 }
 

@@ -29,6 +29,7 @@ struct deep_id {
 	uint32_t pid;
 	uint64_t start_ns;
 };
+#define DEEP_START_NS 20000000 /* so far apart are starts of one: clock ticks, where /proc told */
 
 struct deep_process {
 	struct deep_id id;

@@ -104,8 +104,7 @@ static const struct deep_process *find_victim(const struct events *e, const stru
 	const struct deep_process *d = deep__find(e->o.deep, v->pid);
 	int64_t apart = d && v->start_ns ? (int64_t)(d->id.start_ns - v->start_ns) : 0;
 
-	return apart > 20000000 || apart < -20000000 ? NULL
-						     : d; /* a clock tick, where it is /proc's */
+	return apart > DEEP_START_NS || apart < -DEEP_START_NS ? NULL : d;
 }
 
 static void write_line(struct events *e)
@@ -464,6 +463,15 @@ void events__gone(struct events *e, const struct roster_entry *r)
 {
 	for (size_t i = 0; i < e->nsections; i++)
 		alert__remove(e->section[i].alert, (int)r->id.pid);
+}
+
+bool events__watches(const struct events *e, uint32_t pid)
+{
+	for (size_t i = 0; i < e->nsections; i++) {
+		if (alert__look(e->section[i].alert, (int)pid) != ALERT_UNWATCHED)
+			return true;
+	}
+	return false;
 }
 
 void events__poll(struct events *e)

@@ -50,6 +50,8 @@ int events__reload(struct events *e, const struct config *c);
 void events__consider(struct events *e, struct roster_entry *r, const struct table_proc *p);
 void events__watch(struct events *e);
 void events__gone(struct events *e, const struct roster_entry *r);
+/* Whether an alert looks at a process. */
+bool events__watches(const struct events *e, uint32_t pid);
 /* At every turn of the loop. */
 void events__poll(struct events *e);
 uint64_t events__turn_ns(const struct events *e);

@@ -173,18 +173,18 @@ void keeper__pass(struct keeper *k, const struct table *t, struct roster *r,
 
 /* --- profiles and events --- */
 
-/* Its names may be written with this row, for good; a recording keeps its RSS and VIRT. */
-static struct history_row row_of(const struct keeper *k, const struct deep_process *p)
+/* Its names may be written with this row, for good; a recording keeps its RSS and VIRT. The names
+ * are those that it has where no pass has seen it. */
+static struct history_row row_of(const struct keeper *k, struct deep_id id, const char *comm,
+				 const char *command)
 {
-	const struct table_proc *of = k->table ? table__find(k->table, p->id.pid) : NULL;
-	struct history_row row = {.pid = p->id.pid,
-				  .start_ns = p->id.start_ns,
-				  .comm = p->target->comm,
-				  .command = p->target->cmdline};
+	const struct table_proc *of = k->table ? table__find(k->table, id.pid) : NULL;
+	struct history_row row = {
+		.pid = id.pid, .start_ns = id.start_ns, .comm = comm, .command = command};
 
 	for (int i = 0; i < HISTORY_VALUES; i++)
 		row.value[i] = TIMELINE_UNKNOWN;
-	if (of && of->row.start_ns == p->id.start_ns) {
+	if (of && of->row.start_ns == id.start_ns) {
 		row.uid = of->row.uid;
 		row.comm = of->comm;
 		row.command = of->cmdline;
@@ -195,19 +195,48 @@ static struct history_row row_of(const struct keeper *k, const struct deep_proce
 	return row;
 }
 
+static int64_t keep(struct keeper *k, const struct history_row *row, const struct profile *profile,
+		    const char *why)
+{
+	int64_t id = 0;
+	int err = history__profile(k->history, row, profile, why, &id);
+
+	tell(k, err);
+	return err ? 0 : id;
+}
+
 int64_t keeper__profile(struct keeper *k, const struct deep_process *p,
 			const struct profile *profile, const char *why)
 {
 	struct history_row row;
-	int64_t id = 0;
-	int err;
 
 	if (!k)
 		return 0;
-	row = row_of(k, p);
-	err = history__profile(k->history, &row, profile, why, &id);
-	tell(k, err);
-	return err ? 0 : id;
+	row = row_of(k, p->id, p->target->comm, p->target->cmdline);
+	return keep(k, &row, profile, why);
+}
+
+/* The start as the passes have it: that of a kernel's log is cut to clock ticks. */
+static struct deep_id as_seen(const struct keeper *k, struct deep_id id)
+{
+	const struct table_proc *of = k->table ? table__find(k->table, id.pid) : NULL;
+	int64_t apart = of && id.start_ns ? (int64_t)(of->row.start_ns - id.start_ns) : 0;
+
+	if (of && apart <= DEEP_START_NS && apart >= -DEEP_START_NS)
+		id.start_ns = of->row.start_ns;
+	return id;
+}
+
+int64_t keeper__stranger(struct keeper *k, struct deep_id id, const char *comm,
+			 const struct profile *profile, const char *why)
+{
+	struct history_row row;
+
+	if (!k)
+		return 0;
+	id = as_seen(k, id);
+	row = row_of(k, id, comm, NULL);
+	return id.start_ns ? keep(k, &row, profile, why) : 0;
 }
 
 void keeper__end(struct keeper *k, const struct deep_process *p)
@@ -222,6 +251,13 @@ void keeper__event(struct keeper *k, const char *kind, int64_t time_unix_ms, uin
 	if (k)
 		tell(k,
 		     history__event(k->history, kind, time_unix_ms, pid, comm, json, len, profile));
+}
+
+void keeper__stats(struct keeper *k, struct history_stats *ret)
+{
+	*ret = (struct history_stats){0};
+	if (k)
+		history__stats(k->history, ret);
 }
 
 int keeper__profile_at(struct keeper *k, uint32_t pid, int64_t unix_ms, struct profile **ret)

@@ -30,6 +30,9 @@ void keeper__pass(struct keeper *k, const struct table *t, struct roster *r,
 /* A profile; its id, 0: it was not kept. */
 int64_t keeper__profile(struct keeper *k, const struct deep_process *p,
 			const struct profile *profile, const char *why);
+/* Of one that is not profiled; start 0: not known. */
+int64_t keeper__stranger(struct keeper *k, struct deep_id id, const char *comm,
+			 const struct profile *profile, const char *why);
 void keeper__end(struct keeper *k, const struct deep_process *p);
 /* kind: as history__event has it. */
 void keeper__event(struct keeper *k, const char *kind, int64_t time_unix_ms, uint32_t pid,
@@ -38,6 +41,8 @@ void keeper__event(struct keeper *k, const char *kind, int64_t time_unix_ms, uin
 /* The last profile of a process at or before a moment. 0; -ENOENT: none was kept; -ENOSYS: there is
  * no history; other -errno. */
 int keeper__profile_at(struct keeper *k, uint32_t pid, int64_t unix_ms, struct profile **ret);
+/* Zeros without a history. */
+void keeper__stats(struct keeper *k, struct history_stats *ret);
 /* For reading. NULL: there is none. */
 struct history *keeper__history(struct keeper *k);
 

@@ -10,6 +10,7 @@
 #include "observe/observer.h"
 #include "run/attach.h"
 #include "run/loop.h"
+#include "snapshot/missing.h"
 
 #define ADOPTION_SHARE 0.02 /* of one CPU, for processes met by a sample */
 #define ADOPTION_BURST_NS 2000000000ULL
@@ -70,9 +71,9 @@ void pagefaults__poll(struct pagefaults *f)
 	faults__look_at_times(observer__faults(f->attach->observer));
 }
 
-const struct losses *pagefaults__losses(const struct pagefaults *f)
+int pagefaults__losses(const struct pagefaults *f, struct losses *ret)
 {
-	return f ? faults__losses(observer__faults(f->attach->observer)) : NULL;
+	return f ? missing__gather(f->attach->observer, NULL, ret) : -ENOSYS;
 }
 
 int pagefaults__profile(struct pagefaults *f, uint32_t pid, bool was_killed, struct profile **ret)

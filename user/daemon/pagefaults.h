@@ -26,8 +26,8 @@ void pagefaults__poll(struct pagefaults *f);
 /* How long a turn may be, ns: a process is looked at while it lives. */
 #define PAGEFAULTS_TURN_NS 250000000ULL
 
-/* Samples that are in no profile, by cause. NULL: f is NULL. */
-const struct losses *pagefaults__losses(const struct pagefaults *f);
+/* Samples that are in no profile, by cause. 0; -ENOSYS: f is NULL; other -errno. */
+int pagefaults__losses(const struct pagefaults *f, struct losses *ret);
 
 /* The profile of a process; pid 0: of all in one; was_killed: as it was before. 0; -ENOENT: nothing
  * of it was sampled; -ENOSYS: f is NULL; other -errno. */

@@ -18,11 +18,12 @@
 #include "model/losses.h"
 #include "snapshot/runtimes.h"
 #include "sys/cgroup.h"
-#include "sys/statm.h"
+#include "sys/proc_task.h"
 
 #define ASKED_NS 300000000000ULL /* somebody scrapes if somebody did so long ago at most */
 #define LOOK_NS 10000000000ULL	 /* between looks at control groups */
 #define MAX_GROUPS 64
+#define MAX_GENERATIONS 4 /* of helpers, and of what these start */
 
 struct scrape_group {
 	char path[CGROUP_PATH];
@@ -41,6 +42,7 @@ struct scrape {
 	uint64_t groups_left_out;
 	struct forecast machine;
 	uint64_t asked_ns, looked_ns;
+	double own_cpu_s; /* as it was told last */
 	/* rows of the table that are told */
 	const struct table_proc **row;
 	size_t nrows, rows_cap;
@@ -80,7 +82,16 @@ static int by_rss(const void *a, const void *b)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The largest, and behind them what is profiled. */
+/* It is profiled, or an alert looks at it. */
+static bool is_wanted(const struct scrape_sources *from, const struct table_proc *p)
+{
+	const struct deep_process *d = deep__find(from->deep, p->row.tgid);
+
+	return (d && !d->ended && d->id.start_ns == p->row.start_ns) ||
+	       events__watches(from->events, p->row.tgid);
+}
+
+/* The largest, and behind them those that are wanted. */
 static int pick_rows(struct scrape *s, const struct scrape_sources *from)
 {
 	size_t n = 0, keep;
@@ -93,9 +104,7 @@ static int pick_rows(struct scrape *s, const struct scrape_sources *from)
 	}
 	keep = top_n__sort(s->row, n, sizeof(*s->row), from->config->metrics_top, by_rss);
 	for (size_t i = keep; i < n; i++) {
-		const struct deep_process *d = deep__find(from->deep, s->row[i]->row.tgid);
-
-		if (d && !d->ended && d->id.start_ns == s->row[i]->row.start_ns)
+		if (is_wanted(from, s->row[i]))
 			s->row[keep++] = s->row[i];
 	}
 	s->nrows = keep;
@@ -297,7 +306,7 @@ static void put_processes(struct scrape *s, struct openmetrics *m, const struct 
 
 	openmetrics__gauge(
 		m, "memwatch_process_resident_bytes", "bytes",
-		"Resident memory of the largest and of the profiled processes, by kind.");
+		"Resident memory of the largest, the profiled and the watched processes, by kind.");
 	for (size_t i = 0; i < s->nrows; i++) {
 		name_process(s->row[i], &n);
 		put_resident(m, s->row[i], &n);
@@ -312,7 +321,7 @@ static void put_processes(struct scrape *s, struct openmetrics *m, const struct 
 	openmetrics__gauge(m, "memwatch_processes", NULL, "Processes, kernel threads left out.");
 	openmetrics__sample(m, (double)t->n, NULL, 0);
 	openmetrics__gauge(m, "memwatch_processes_untold", NULL,
-			   "Processes that are smaller than all that have metrics of their own.");
+			   "Smaller processes, which have no metrics of their own.");
 	openmetrics__sample(m, (double)(t->n - min_of(t->n, s->nrows)), NULL, 0);
 }
 
@@ -469,24 +478,19 @@ static void put_heaps(struct openmetrics *m, const struct scrape_sources *from)
 	}
 }
 
-static void put_fault_samples(struct openmetrics *m, const struct losses *l)
+static void put_fault_samples(struct openmetrics *m, const struct scrape_sources *from)
 {
-	static const struct {
-		const char *cause;
-		enum mw_loss loss;
-	} rows[] = {{"process gone", MW_LOSS_FAULT_GONE},
-		    {"not permitted", MW_LOSS_FAULT_DENIED},
-		    {"no room", MW_LOSS_FAULT_ROOM},
-		    {"too many new processes", MW_LOSS_FAULT_BUSY}};
+	struct losses l;
 
-	if (!l)
+	if (pagefaults__losses(from->faults, &l))
 		return;
 	openmetrics__counter(m, "memwatch_page_fault_samples_lost", NULL,
 			     "Page-fault samples that are in no profile.");
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct openmetrics_label cause = {"cause", rows[i].cause};
+	for (int i = 0; i < MW_LOSS_COUNT; i++) {
+		struct openmetrics_label cause = {"cause", losses_rows[i].text};
 
-		openmetrics__sample(m, (double)l->count[rows[i].loss], &cause, 1);
+		if (!strcmp(losses_rows[i].unit, "samples"))
+			openmetrics__sample(m, (double)l.count[i], &cause, 1);
 	}
 }
 
@@ -530,6 +534,22 @@ static void put_alerts(struct openmetrics *m, const struct events *e)
 	}
 }
 
+static void put_history(struct openmetrics *m, const struct scrape_sources *from)
+{
+	struct history_stats h;
+
+	if (!from->keeper)
+		return;
+	keeper__stats(from->keeper, &h);
+	openmetrics__gauge(m, "memwatch_history_size_bytes", "bytes",
+			   "What the history takes in its file.");
+	openmetrics__sample(m, (double)h.bytes, NULL, 0);
+	openmetrics__counter(m, "memwatch_history_writes_lost", NULL,
+			     "Passes, profiles and events that could not be written to the "
+			     "history.");
+	openmetrics__sample(m, (double)h.lost, NULL, 0);
+}
+
 static void put_events(struct openmetrics *m, const struct scrape_sources *from)
 {
 	struct events_stats e;
@@ -555,36 +575,79 @@ static void put_events(struct openmetrics *m, const struct scrape_sources *from)
 	openmetrics__counter(m, "memwatch_attach_failures", NULL,
 			     "Processes that could not be attached to.");
 	openmetrics__sample(m, (double)d.failed, NULL, 0);
+	openmetrics__counter(m, "memwatch_attach_refusals", NULL,
+			     "Times that a process was not attached to because as many as may be "
+			     "were.");
+	openmetrics__sample(m, (double)d.refused, NULL, 0);
 	openmetrics__counter(m, "memwatch_over_budget", NULL,
 			     "Processes that were let go for their cost.");
 	openmetrics__sample(m, (double)d.over_budget, NULL, 0);
 	openmetrics__gauge(m, "memwatch_events_lost", NULL,
 			   "Allocations and frees that were not counted, of what is profiled now.");
 	openmetrics__sample(m, (double)d.events_lost, NULL, 0);
-	put_fault_samples(m, pagefaults__losses(from->faults));
+	put_fault_samples(m, from);
+	put_history(m, from);
 	openmetrics__gauge(m, "memwatch_profiling_cost_total_ratio", "ratio",
 			   "What profiling costs all processes together, in CPUs.");
 	openmetrics__sample(m, d.cost_percent / 100, NULL, 0);
 }
 
-static void put_own(struct openmetrics *m, const struct scrape_sources *from)
+/* Whether a process is this one, a helper of it, or was started by one. */
+static bool is_own(const struct table *t, const struct table_proc *p)
 {
-	const struct openmetrics_label version = {"version", MEMWATCH_VERSION};
-	struct statm mem = {0};
+	uint32_t self = (uint32_t)getpid();
+
+	for (int i = 0; p && i < MAX_GENERATIONS; i++) {
+		if (p->row.tgid == self)
+			return true;
+		p = table__find(t, p->row.ppid);
+	}
+	return false;
+}
+
+static double seconds_of(int who)
+{
 	struct rusage u;
 
-	getrusage(RUSAGE_SELF, &u);
-	statm__read(getpid(), &mem);
+	getrusage(who, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* The daemon with its helpers, those that have ended too. */
+static void read_own(struct scrape *s, const struct table *t, uint64_t *ret_rss)
+{
+	double cpu_s = seconds_of(RUSAGE_SELF) + seconds_of(RUSAGE_CHILDREN);
+
+	*ret_rss = 0;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct table_proc *p = t->proc[i];
+
+		if (!is_own(t, p))
+			continue;
+		*ret_rss += mw_task_row__rss(&p->row);
+		if (p->row.tgid != (uint32_t)getpid())
+			cpu_s += (double)proc_task__cpu_ns((pid_t)p->row.tgid) / 1e9;
+	}
+	/* one that has ended and was not waited for yet is in neither sum */
+	s->own_cpu_s = max_of(s->own_cpu_s, cpu_s);
+}
+
+static void put_own(struct scrape *s, struct openmetrics *m, const struct scrape_sources *from)
+{
+	const struct openmetrics_label version = {"version", MEMWATCH_VERSION};
+	uint64_t rss;
+
+	read_own(s, from->table, &rss);
 	openmetrics__gauge(m, "memwatch_build_info", NULL, "The version that runs.");
 	openmetrics__sample(m, 1, &version, 1);
-	openmetrics__counter(m, "process_cpu_seconds", "seconds", "CPU time of the daemon itself.");
-	openmetrics__sample(m,
-			    (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-				    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6,
-			    NULL, 0);
+	openmetrics__counter(m, "process_cpu_seconds", "seconds",
+			     "CPU time of the daemon and its helpers.");
+	openmetrics__sample(m, s->own_cpu_s, NULL, 0);
 	openmetrics__gauge(m, "process_resident_memory_bytes", "bytes",
-			   "Resident memory of the daemon itself.");
-	openmetrics__sample(m, mem.rss, NULL, 0);
+			   "Resident memory of the daemon and its helpers; what they share counts "
+			   "in each.");
+	openmetrics__sample(m, (double)rss, NULL, 0);
 	openmetrics__counter(m, "memwatch_passes", NULL, "Passes over all processes.");
 	openmetrics__sample(m, (double)from->passes, NULL, 0);
 	openmetrics__gauge(m, "memwatch_pass_duration_seconds", "seconds",
@@ -612,7 +675,7 @@ const struct textbuf *scrape__text(struct scrape *s, const struct scrape_sources
 	put_groups(s, &m);
 	put_heaps(&m, from);
 	put_events(&m, from);
-	put_own(&m, from);
+	put_own(s, &m, from);
 	openmetrics__end(&m);
 	s->is_new[classic] = !b->err;
 	return b->err ? NULL : b;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * scrape.h - what /metrics answers: the machine, the largest processes and those that are
- * profiled, their control groups, what happened, and what the daemon itself takes. Made once a
- * pass at most, however often it is asked for; control groups are looked at only while somebody
- * asks.
+ * profiled or watched, their control groups, what happened, and what the daemon itself takes. Made
+ * once a pass at most, however often it is asked for; control groups are looked at only while
+ * somebody asks.
  */
 #ifndef DAEMON_SCRAPE_H
 #define DAEMON_SCRAPE_H
@@ -14,6 +14,7 @@
 #include "core/textbuf.h"
 #include "daemon/deep.h"
 #include "daemon/events.h"
+#include "daemon/keeper.h"
 #include "daemon/pagefaults.h"
 #include "top/machine.h"
 #include "top/table.h"
@@ -27,8 +28,9 @@ struct scrape_sources {
 	const struct machine *machine;
 	struct deep *deep;
 	const struct events *events;
-	const struct pagefaults *faults; /* NULL: none are sampled */
-	uint64_t pass_ns;		 /* the last pass took so long */
+	struct pagefaults *faults; /* NULL: none are sampled */
+	struct keeper *keeper;	   /* NULL: no history */
+	uint64_t pass_ns; /* the last pass took so long */
 	uint64_t passes;
 };
 

@@ -59,7 +59,7 @@ static void write_process(FILE *f, const struct timeline *t)
 		emit__json(f, t->marks[i].text);
 		putc('}', f);
 	}
-	fputs("]}", f);
+	fprintf(f, "],\"marks_left_out\":%" PRIu64 "}", t->marks_dropped);
 }
 
 struct timeline_page {

@@ -15,7 +15,7 @@
 int timeline_plot__write_svg(FILE *f, const struct timeline *const *t, size_t n);
 int timeline_plot__write_html(FILE *f, const struct timeline *const *t, size_t n);
 /* What the page draws it from: [{"pid","name","columns":{"time_unix_ms":[…],"virt_bytes":[…],…;
- * null: unknown},"marks":[{"time_unix_ms","text"}]}]. */
+ * null: unknown},"marks":[{"time_unix_ms","text"}],"marks_left_out":N}]. */
 int timeline_plot__write_json(FILE *f, const struct timeline *const *t, size_t n);
 
 #endif

@@ -77,8 +77,9 @@ int history__pass(struct history *h, int64_t time_unix_ms,
 		  const int64_t machine[HISTORY_MACHINE_VALUES], const struct history_row *row,
 		  size_t n);
 
-/* A heap profile of a process (the four heap sample types). why: "regular", … is kept with it.
- * *ret_id (may be NULL) names it. 0 or -errno as above. */
+/* A profile of a process: of its heap, which becomes part of a recording, or of other values, which
+ * stands alone. why: "regular", … is kept with it. *ret_id (may be NULL) names it. 0 or -errno as
+ * above. */
 int history__profile(struct history *h, const struct history_row *process, const struct profile *p,
 		     const char *why, int64_t *ret_id);
 /* The process has ended or is not profiled any more: its recording is complete. */
@@ -121,8 +122,8 @@ struct history_event {
 struct history_snapshot {
 	int64_t id, time_unix_ms, process;
 	uint32_t pid;
-	const char *comm, *why; /* borrowed until the callback returns */
-	int64_t inuse_bytes, alloc_bytes;
+	const char *comm, *why;		  /* borrowed until the callback returns */
+	int64_t inuse_bytes, alloc_bytes; /* TIMELINE_UNKNOWN: it is not of a heap */
 };
 
 /* A callback that returns other than 0 ends the reading, which returns that. */
@@ -130,8 +131,20 @@ typedef int (*history_process_fn)(void *arg, const struct history_process *p);
 typedef int (*history_event_fn)(void *arg, const struct history_event *e);
 typedef int (*history_snapshot_fn)(void *arg, const struct history_snapshot *s);
 
-/* Every process that was seen in [from, to], ms since 1970; the most grown first. 0 or -errno. */
-int history__processes(struct history *h, int64_t from, int64_t to, history_process_fn fn,
+/* Which of many: */
+struct history_wanted {
+	int64_t from, to;
+	size_t max;	 /* so many: of events and snapshots the newest */
+	size_t left_out; /* told */
+	int64_t process; /* of snapshots; 0: of all */
+	/* of events: */
+	const char *kind; /* NULL: of all kinds */
+	uint32_t pid;	  /* 0: of all */
+	bool brief;	  /* without their JSON, which is NULL */
+};
+
+/* The processes that were seen, the most grown first. 0 or -errno. */
+int history__processes(struct history *h, struct history_wanted *w, history_process_fn fn,
 		       void *arg);
 /* The newest process with this PID that lived in [from, to]. 0; -ENOENT. */
 int history__find(struct history *h, uint32_t pid, int64_t from, int64_t to, int64_t *ret_process);
@@ -144,18 +157,17 @@ int history__timeline(struct history *h, int64_t process, int64_t from, int64_t 
 typedef int (*history_machine_fn)(void *arg, int64_t time_unix_ms,
 				  const int64_t value[HISTORY_MACHINE_VALUES]);
 int history__machine(struct history *h, int64_t from, int64_t to, history_machine_fn fn, void *arg);
-/* Oldest first; kind NULL: of all kinds. 0 or -errno. */
-int history__events(struct history *h, int64_t from, int64_t to, const char *kind,
-		    history_event_fn fn, void *arg);
+/* Oldest first; fn NULL: only how many are left out. 0 or -errno. */
+int history__events(struct history *h, struct history_wanted *w, history_event_fn fn, void *arg);
 int history__event_by_id(struct history *h, int64_t id, history_event_fn fn,
 			 void *arg); /* -ENOENT */
-/* process 0: of all. Oldest first. 0 or -errno. */
-int history__snapshots(struct history *h, int64_t process, int64_t from, int64_t to,
-		       history_snapshot_fn fn, void *arg);
-/* The id of the last profile of a process at or before a moment. 0; -ENOENT. */
+int history__snapshots(struct history *h, struct history_wanted *w, history_snapshot_fn fn,
+		       void *arg);
+/* The id of the last profile of a process at or before a moment, of its heap if there is one. 0;
+ * -ENOENT. */
 int history__snapshot_at(struct history *h, int64_t process, int64_t unix_ms, int64_t *ret_id);
 /* The recording (format/record.h) that ends with the profile of that id; *ret is malloc'ed. 0;
- * -ENOENT; -EBADMSG: damaged. */
+ * -ENOENT (also of one that stands alone); -EBADMSG: damaged. */
 int history__read_recording(struct history *h, int64_t id, uint8_t **ret, size_t *ret_len);
 /* The profile with that id. 0; -ENOENT; -EBADMSG: damaged. */
 int history__read_profile(struct history *h, int64_t id, struct profile **ret);

@@ -55,6 +55,9 @@ extern const int64_t history_step_ms[HISTORY_STEPS];
 /* --- store.c --- */
 /* A reset statement with no bindings, NULL: -errno in *err. */
 sqlite3_stmt *history__stmt(struct history *h, enum history_sql which, int *err);
+/* With as many of the two integers as it has parameters. */
+sqlite3_stmt *history__stmt_with(struct history *h, enum history_sql which, int64_t a, int64_t b,
+				 int *err);
 /* Steps once: 1 a row, 0 done, or -errno. */
 int history__step(struct history *h, sqlite3_stmt *s);
 /* Runs a statement without parameters. 0 or -errno. */
@@ -76,7 +79,8 @@ int history__process_id(struct history *h, const struct history_row *row, int64_
 int history__write_pass(struct history *h, int step, int64_t time_ms, const struct pass_state *now);
 
 /* --- recordings.c --- */
-void history__end_recordings(struct history *h);
+/* Those whose last profile is from before that moment: the next begins another. */
+void history__end_recordings(struct history *h, int64_t before_ms);
 
 /* --- walk.c --- */
 /* Each pass of a step in (from, to], with the state of all processes at it. */

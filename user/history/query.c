@@ -4,6 +4,7 @@
 
 #include "core/hash_index.h"
 #include "core/keyhash.h"
+#include "core/top_n.h"
 #include "core/util.h"
 
 #include <string.h>
@@ -149,15 +150,14 @@ static int tell_process(struct history *h, struct history_process *p, history_pr
 	return err;
 }
 
-int history__processes(struct history *h, int64_t from, int64_t to, history_process_fn fn,
+int history__processes(struct history *h, struct history_wanted *w, history_process_fn fn,
 		       void *arg)
 {
 	struct seen s = {0};
-	int err = walk_window(h, from, to, GROWTH_PASSES, see_pass, &s);
-	size_t n = s.index.n;
+	int err = walk_window(h, w->from, w->to, GROWTH_PASSES, see_pass, &s);
+	size_t n = top_n__sort(s.p, s.index.n, sizeof(*s.p), w->max, most_grown);
 
-	if (!err && n)
-		qsort(s.p, n, sizeof(*s.p), most_grown);
+	w->left_out = s.index.n - n;
 	for (size_t i = 0; i < n && !err; i++) {
 		s.p[i].ended = s.p[i].last_unix_ms < s.last_ms;
 		err = tell_process(h, &s.p[i], fn, arg);
@@ -292,17 +292,52 @@ static int tell_events(struct history *h, sqlite3_stmt *s, history_event_fn fn, 
 	return err;
 }
 
-int history__events(struct history *h, int64_t from, int64_t to, const char *kind,
-		    history_event_fn fn, void *arg)
+/* A statement about what is wanted, bound but for how many it skips. */
+static sqlite3_stmt *ask_events(struct history *h, enum history_sql which,
+				const struct history_wanted *w, int *err)
 {
-	int err;
-	sqlite3_stmt *s = history__stmt(h, HISTORY_EVENTS, &err);
+	sqlite3_stmt *s = history__stmt_with(h, which, w->from, w->to, err);
 
 	if (!s)
+		return NULL;
+	sqlite3_bind_text(s, 3, w->kind, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_int64(s, 4, w->pid);
+	return s;
+}
+
+static sqlite3_stmt *ask_snapshots(struct history *h, enum history_sql which,
+				   const struct history_wanted *w, int *err)
+{
+	sqlite3_stmt *s = history__stmt_with(h, which, w->from, w->to, err);
+
+	if (s)
+		sqlite3_bind_int64(s, 3, w->process);
+	return s;
+}
+
+/* How many there are more than are wanted. */
+static int left_out(struct history *h, sqlite3_stmt *s, struct history_wanted *w)
+{
+	int err = history__step(h, s);
+	int64_t n = err > 0 ? sqlite3_column_int64(s, 0) : 0;
+
+	sqlite3_reset(s);
+	w->left_out = (size_t)n - min_of((size_t)n, w->max);
+	return min_of(err, 0);
+}
+
+int history__events(struct history *h, struct history_wanted *w, history_event_fn fn, void *arg)
+{
+	int err;
+	sqlite3_stmt *s = ask_events(h, HISTORY_COUNT_EVENTS, w, &err);
+
+	if (s)
+		err = left_out(h, s, w);
+	s = err || !fn ? NULL : ask_events(h, HISTORY_EVENTS, w, &err);
+	if (!s)
 		return err;
-	sqlite3_bind_int64(s, 1, from);
-	sqlite3_bind_int64(s, 2, to);
-	sqlite3_bind_text(s, 3, kind, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_int(s, 5, !w->brief);
+	sqlite3_bind_int64(s, 6, (int64_t)w->left_out);
 	return tell_events(h, s, fn, arg);
 }
 
@@ -333,17 +368,24 @@ int history__event_by_id(struct history *h, int64_t id, history_event_fn fn, voi
 	return err ? err : one.found ? 0 : -ENOENT;
 }
 
-int history__snapshots(struct history *h, int64_t process, int64_t from, int64_t to,
-		       history_snapshot_fn fn, void *arg)
+static int64_t known(sqlite3_stmt *s, int column)
+{
+	return sqlite3_column_type(s, column) == SQLITE_NULL ? TIMELINE_UNKNOWN
+							     : sqlite3_column_int64(s, column);
+}
+
+int history__snapshots(struct history *h, struct history_wanted *w, history_snapshot_fn fn,
+		       void *arg)
 {
 	int err;
-	sqlite3_stmt *s = history__stmt(h, HISTORY_SNAPSHOTS, &err);
+	sqlite3_stmt *s = ask_snapshots(h, HISTORY_COUNT_SNAPSHOTS, w, &err);
 
+	if (s)
+		err = left_out(h, s, w);
+	s = err || !fn ? NULL : ask_snapshots(h, HISTORY_SNAPSHOTS, w, &err);
 	if (!s)
 		return err;
-	sqlite3_bind_int64(s, 1, process);
-	sqlite3_bind_int64(s, 2, from);
-	sqlite3_bind_int64(s, 3, to);
+	sqlite3_bind_int64(s, 4, (int64_t)w->left_out);
 	while ((err = history__step(h, s)) > 0) {
 		struct history_snapshot shot = {
 			.id = sqlite3_column_int64(s, 0),
@@ -352,8 +394,8 @@ int history__snapshots(struct history *h, int64_t process, int64_t from, int64_t
 			.pid = sqlite3_column_int64(s, 3),
 			.comm = (const char *)sqlite3_column_text(s, 4),
 			.why = (const char *)sqlite3_column_text(s, 5),
-			.inuse_bytes = sqlite3_column_int64(s, 6),
-			.alloc_bytes = sqlite3_column_int64(s, 7),
+			.inuse_bytes = known(s, 6),
+			.alloc_bytes = known(s, 7),
 		};
 
 		err = fn(arg, &shot);

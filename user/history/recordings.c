@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * recordings.c - heap profiles: the profiles of a process are the snapshots of a recording, of
- * which each row holds one block: what is new of names and stacks, and what changed.
+ * which each row holds one block: what is new of names and stacks, and what changed. A profile of
+ * other values (page faults) stands alone: the row of a recording of its own is it, as pprof, and
+ * has no bytes in use.
  */
 #include "history/history_priv.h"
 
 #include "core/util.h"
+#include "format/pprof.h"
 #include "format/record_format.h"
 #include "history/packed.h"
 
@@ -23,38 +26,46 @@ struct history_recording { /* of a process that is profiled */
 	struct history *h;
 	uint32_t pid;
 	uint64_t start_ns;
-	int64_t id;
+	int64_t id, last_ms;
 	struct record_writer *writer;
 	struct adding *adding; /* while a snapshot is added */
 	uint32_t snapshots;
 };
 
+static int add_row(struct history *h, int64_t recording, struct adding *a, const void *data,
+		   size_t len)
+{
+	int err;
+	sqlite3_stmt *s = history__stmt(h, HISTORY_ADD_SNAPSHOT, &err);
+
+	if (!s)
+		return err;
+	sqlite3_bind_int64(s, 1, recording);
+	sqlite3_bind_int64(s, 2, a->time_ms);
+	sqlite3_bind_text(s, 3, a->why, -1, SQLITE_STATIC);
+	if (a->inuse_bytes != TIMELINE_UNKNOWN) {
+		sqlite3_bind_int64(s, 4, a->inuse_bytes);
+		sqlite3_bind_int64(s, 5, a->alloc_bytes);
+	}
+	sqlite3_bind_blob64(s, 6, data, len, SQLITE_STATIC);
+	err = history__step(h, s);
+	sqlite3_clear_bindings(s);
+	a->id = sqlite3_last_insert_rowid(h->db);
+	return err;
+}
+
 /* Every recording begins with the same magic, which needs no row. */
 static int add_block(void *arg, const void *data, size_t len)
 {
 	struct history_recording *r = arg;
-	struct adding *a = r->adding;
 	cleanup_free uint8_t *packed = NULL;
 	size_t n;
-	sqlite3_stmt *s;
 	int err;
 
-	if (!a)
+	if (!r->adding)
 		return 0;
 	err = packed__write(data, len, &packed, &n);
-	s = err ? NULL : history__stmt(r->h, HISTORY_ADD_SNAPSHOT, &err);
-	if (!s)
-		return err;
-	sqlite3_bind_int64(s, 1, r->id);
-	sqlite3_bind_int64(s, 2, a->time_ms);
-	sqlite3_bind_text(s, 3, a->why, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(s, 4, a->inuse_bytes);
-	sqlite3_bind_int64(s, 5, a->alloc_bytes);
-	sqlite3_bind_blob64(s, 6, packed, n, SQLITE_STATIC);
-	err = history__step(r->h, s);
-	sqlite3_clear_bindings(s);
-	a->id = sqlite3_last_insert_rowid(r->h->db);
-	return err;
+	return err ? err : add_row(r->h, r->id, r->adding, packed, n);
 }
 
 static struct history_recording **find(struct history *h, uint32_t pid, uint64_t start_ns)
@@ -79,23 +90,36 @@ void history__profile_end(struct history *h, uint32_t pid, uint64_t start_ns)
 	*r = h->recordings[--h->nrecordings];
 }
 
-void history__end_recordings(struct history *h)
+void history__end_recordings(struct history *h, int64_t before_ms)
 {
-	while (h->nrecordings)
-		history__profile_end(h, h->recordings[0]->pid, h->recordings[0]->start_ns);
+	for (size_t i = h->nrecordings; i-- > 0;) {
+		const struct history_recording *r = h->recordings[i];
+
+		if (r->last_ms < before_ms)
+			history__profile_end(h, r->pid, r->start_ns);
+	}
+}
+
+static int add_recording(struct history *h, const struct history_row *process, int64_t time_ms,
+			 int64_t *ret_id)
+{
+	int64_t id;
+	int err = history__process_id(h, process, time_ms, &id);
+
+	if (!err)
+		err = history__run_with(h, HISTORY_ADD_RECORDING, id, time_ms);
+	*ret_id = sqlite3_last_insert_rowid(h->db);
+	return err;
 }
 
 static int begin_recording(struct history *h, const struct history_row *process, int64_t time_ms,
 			   struct history_recording **ret)
 {
 	struct history_recording *r = calloc(1, sizeof(*r));
-	int64_t id;
 	int err = r ? array_reserve(h->recordings, h->recordings_cap, h->nrecordings + 1) : -ENOMEM;
 
 	if (!err)
-		err = history__process_id(h, process, time_ms, &id);
-	if (!err)
-		err = history__run_with(h, HISTORY_ADD_RECORDING, id, time_ms);
+		err = add_recording(h, process, time_ms, &r->id);
 	if (!err)
 		err = record_writer__new(add_block, r, &r->writer);
 	if (err) {
@@ -105,7 +129,6 @@ static int begin_recording(struct history *h, const struct history_row *process,
 	r->h = h;
 	r->pid = process->pid;
 	r->start_ns = process->start_ns;
-	r->id = sqlite3_last_insert_rowid(h->db);
 	h->recordings[h->nrecordings++] = *ret = r;
 	return 0;
 }
@@ -121,30 +144,63 @@ static int add_snapshot(struct history *h, struct history_recording *r,
 				 max_of(process->value[TIMELINE_VIRT], 0));
 	r->adding = NULL;
 	r->snapshots++;
+	r->last_ms = a->time_ms;
 	return err ? err : history__run_with(h, HISTORY_SEEN_RECORDING, r->id, a->time_ms);
 }
 
-int history__profile(struct history *h, const struct history_row *process, const struct profile *p,
-		     const char *why, int64_t *ret_id)
+/* To the recording of its process, which is begun where there is none. */
+static int record(struct history *h, const struct history_row *process, const struct profile *p,
+		  struct adding *a)
 {
 	struct history_recording **known = find(h, process->pid, process->start_ns), *r = NULL;
-	struct adding a = {.time_ms = p->time_ns ? p->time_ns / 1000000 : util__wall_ms(),
-			   .inuse_bytes = (int64_t)p->totals.inuse_bytes,
-			   .alloc_bytes = (int64_t)p->totals.alloc_bytes,
-			   .why = why};
-	int err = history__begin(h);
+	int err = 0;
 
 	if (known && (*known)->snapshots >= MAX_SNAPSHOTS)
 		history__profile_end(h, process->pid, process->start_ns);
 	else if (known)
 		r = *known;
-	if (!err && !r)
-		err = begin_recording(h, process, a.time_ms, &r);
+	if (!r)
+		err = begin_recording(h, process, a->time_ms, &r);
+	return err ? err : add_snapshot(h, r, process, p, a);
+}
+
+static int add_alone(struct history *h, const struct history_row *process, const struct profile *p,
+		     struct adding *a)
+{
+	cleanup_free uint8_t *packed = NULL;
+	char *bytes = NULL;
+	size_t len = 0, n;
+	FILE *f = open_memstream(&bytes, &len);
+	int64_t recording;
+	int err = f ? pprof__write(f, p) : -ENOMEM;
+
+	if (f && fclose(f) && !err)
+		err = -ENOMEM;
 	if (!err)
-		err = add_snapshot(h, r, process, p, &a);
+		err = packed__write(bytes, len, &packed, &n);
+	free(bytes);
+	if (!err)
+		err = add_recording(h, process, a->time_ms, &recording);
+	a->inuse_bytes = TIMELINE_UNKNOWN;
+	return err ? err : add_row(h, recording, a, packed, n);
+}
+
+int history__profile(struct history *h, const struct history_row *process, const struct profile *p,
+		     const char *why, int64_t *ret_id)
+{
+	struct adding a = {.time_ms = p->time_ns ? p->time_ns / 1000000 : util__wall_ms(),
+			   .inuse_bytes = (int64_t)p->totals.inuse_bytes,
+			   .alloc_bytes = (int64_t)p->totals.alloc_bytes,
+			   .why = why};
+	bool is_heap = profile__is_heap(p);
+	int err = history__begin(h);
+
+	if (!err)
+		err = is_heap ? record(h, process, p, &a) : add_alone(h, process, p, &a);
 	err = history__end(h, err);
 	if (err) { /* what the writer holds is no longer what is in the file */
-		history__profile_end(h, process->pid, process->start_ns);
+		if (is_heap)
+			history__profile_end(h, process->pid, process->start_ns);
 		h->lost++;
 		return err;
 	}
@@ -203,11 +259,23 @@ static int gather(struct history *h, int64_t id, struct record_bytes *to)
 	return err ? err : to->err;
 }
 
+/* Whether what was gathered is a profile that stands alone. */
+static bool is_alone(const struct record_bytes *b)
+{
+	uint32_t magic = 0;
+
+	if (b->n - sizeof(RECORD_MAGIC) >= sizeof(magic))
+		memcpy(&magic, b->data + sizeof(RECORD_MAGIC), sizeof(magic));
+	return magic != RECORD_BLOCK_MAGIC;
+}
+
 int history__read_recording(struct history *h, int64_t id, uint8_t **ret, size_t *ret_len)
 {
 	struct record_bytes b = {0};
 	int err = gather(h, id, &b);
 
+	if (!err && is_alone(&b))
+		err = -ENOENT;
 	if (err) {
 		free(b.data);
 		return err;
@@ -217,20 +285,30 @@ int history__read_recording(struct history *h, int64_t id, uint8_t **ret, size_t
 	return 0;
 }
 
-int history__read_profile(struct history *h, int64_t id, struct profile **ret)
+static int read_recorded(const struct record_bytes *b, struct profile **ret)
 {
 	const struct record_tick *ticks;
-	struct record_bytes b = {0};
 	struct record *r = NULL;
-	int err = gather(h, id, &b);
+	int err = record__read(b->data, b->n, &r);
 
-	if (!err)
-		err = record__read(b.data, b.n, &r);
 	if (!err && record__damage(r))
 		err = -EBADMSG;
 	if (!err)
 		err = record__profile(r, SIZE_MAX, record__ticks(r, &ticks) - 1, ret);
 	record__free(r);
+	return err;
+}
+
+int history__read_profile(struct history *h, int64_t id, struct profile **ret)
+{
+	struct record_bytes b = {0};
+	int err = gather(h, id, &b);
+
+	if (!err && is_alone(&b))
+		err = pprof__read(b.data + sizeof(RECORD_MAGIC), b.n - sizeof(RECORD_MAGIC), ret,
+				  NULL);
+	else if (!err)
+		err = read_recorded(&b, ret);
 	free(b.data);
 	return err;
 }

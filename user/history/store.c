@@ -14,6 +14,21 @@
 
 const int64_t history_step_ms[HISTORY_STEPS] = {1000, 10000, 60000, 600000};
 
+/* The table room follows what comes and goes. */
+#define COUNTED(table, kind, room)                                                                \
+	"CREATE TRIGGER " table "_comes AFTER INSERT ON " table " BEGIN"                          \
+	" UPDATE room SET bytes = bytes + " room("NEW.") " WHERE kind = " kind(                   \
+		"NEW.") ";"                                                                       \
+			" END;"                                                                   \
+			"CREATE TRIGGER " table "_goes AFTER DELETE ON " table " BEGIN"           \
+			" UPDATE room SET bytes = bytes - (" room("OLD.") ") WHERE kind = " kind( \
+				"OLD.") ";"                                                       \
+					" END;"
+#define KIND_OF_PASS(row) row "step"
+#define KIND_OF_SNAPSHOT(row) HISTORY_ROOM_RECORDINGS
+#define KIND_OF_EVENT(row) HISTORY_ROOM_EVENTS
+#define KIND_OF_PROCESS(row) HISTORY_ROOM_PROCESSES
+
 /* From each version of the tables to the next. */
 static const char *const migrations[] = {
 	"CREATE TABLE process(id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT, pid INTEGER,"
@@ -35,6 +50,35 @@ static const char *const migrations[] = {
 	" pid INTEGER, comm TEXT, json TEXT, snapshot INTEGER);"
 	"CREATE INDEX event_by_time ON event(time_ms);",
 	"", /* rows of passes may have the lines of a ledger, which version 1 takes for damage */
+	"CREATE INDEX process_by_end ON process(last_ms);"
+	"CREATE TABLE room(kind INTEGER PRIMARY KEY, bytes INTEGER);"
+	"INSERT INTO room SELECT 0, 0 UNION SELECT 1, 0 UNION SELECT 2, 0 UNION SELECT 3, 0"
+	" UNION SELECT " HISTORY_ROOM_RECORDINGS ", ifnull(sum(" HISTORY_SNAPSHOT_ROOM(
+		"") "), 0)"
+		    " FROM snapshot"
+		    " UNION SELECT " HISTORY_ROOM_EVENTS ", ifnull(sum(" HISTORY_EVENT_ROOM(
+			    "") "), 0)"
+				" FROM event"
+				" UNION SELECT " HISTORY_ROOM_PROCESSES
+				", ifnull(sum(" HISTORY_PROCESS_ROOM(
+					"") "), 0)"
+					    " FROM process;"
+					    "UPDATE room SET bytes = ifnull((SELECT "
+					    "sum(" HISTORY_PASS_ROOM(
+						    "") ") FROM pass"
+							" WHERE step = kind), 0) WHERE kind "
+							"< " HISTORY_ROOM_RECORDINGS
+							";" COUNTED("pass", KIND_OF_PASS,
+								    HISTORY_PASS_ROOM)
+								COUNTED("snapshot",
+									KIND_OF_SNAPSHOT,
+									HISTORY_SNAPSHOT_ROOM)
+									COUNTED("event",
+										KIND_OF_EVENT,
+										HISTORY_EVENT_ROOM)
+										COUNTED("process",
+											KIND_OF_PROCESS,
+											HISTORY_PROCESS_ROOM),
 };
 
 static const char *const statements[] = {
@@ -89,9 +133,8 @@ int history__step(struct history *h, sqlite3_stmt *s)
 	return errno_of(rc);
 }
 
-/* As many of the two integers as it has parameters. */
-static sqlite3_stmt *stmt_with(struct history *h, enum history_sql which, int64_t a, int64_t b,
-			       int *err)
+sqlite3_stmt *history__stmt_with(struct history *h, enum history_sql which, int64_t a, int64_t b,
+				 int *err)
 {
 	sqlite3_stmt *s = history__stmt(h, which, err);
 	int n = s ? sqlite3_bind_parameter_count(s) : 0;
@@ -106,7 +149,7 @@ static sqlite3_stmt *stmt_with(struct history *h, enum history_sql which, int64_
 int history__run_with(struct history *h, enum history_sql which, int64_t a, int64_t b)
 {
 	int err;
-	sqlite3_stmt *s = stmt_with(h, which, a, b, &err);
+	sqlite3_stmt *s = history__stmt_with(h, which, a, b, &err);
 
 	if (!s)
 		return err;
@@ -125,7 +168,7 @@ int history__value(struct history *h, enum history_sql which, int64_t a, int64_t
 		   int64_t *ret)
 {
 	int err;
-	sqlite3_stmt *s = stmt_with(h, which, a, b, &err);
+	sqlite3_stmt *s = history__stmt_with(h, which, a, b, &err);
 
 	if (!s)
 		return err;
@@ -229,7 +272,9 @@ static int open_file(const char *dir, struct history *h)
 		err = execute(h, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
 				 "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;"
 				 "PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 512;"
-				 "PRAGMA journal_size_limit = 4194304");
+				 "PRAGMA journal_size_limit = 4194304;"
+				 /* a pass that is replaced leaves the table room too */
+				 "PRAGMA recursive_triggers = ON");
 	else if (!err)
 		err = execute(h, "PRAGMA query_only = ON");
 	return err;
@@ -286,7 +331,7 @@ void history__close(struct history *h)
 {
 	if (!h)
 		return;
-	history__end_recordings(h);
+	history__end_recordings(h, INT64_MAX);
 	for (int i = 0; i < HISTORY_SQL_COUNT; i++)
 		sqlite3_finalize(h->stmt[i]);
 	sqlite3_close(h->db);

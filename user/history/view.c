@@ -21,7 +21,7 @@
 
 struct listing {
 	const struct history_view *v;
-	size_t n, left_out;
+	size_t n;
 	struct {
 		int64_t process;
 		uint32_t pid;
@@ -54,6 +54,11 @@ static void put_json_value(FILE *f, const char *name, int64_t v)
 		fprintf(f, ",\"%s\":null", name);
 	else
 		fprintf(f, ",\"%s\":%" PRId64, name, v);
+}
+
+static struct history_wanted wanted(const struct history_view *v)
+{
+	return (struct history_wanted){.from = v->from, .to = v->to, .max = v->top};
 }
 
 /* --- the machine --- */
@@ -165,10 +170,6 @@ static int list_process(void *arg, const struct history_process *p)
 	char a[UNITS_LEN], b[UNITS_LEN], c[UNITS_LEN], d[UNITS_LEN];
 	int64_t grown = p->last[TIMELINE_RSS] - p->first[TIMELINE_RSS];
 
-	if (l->n >= l->v->top) {
-		l->left_out++;
-		return 0;
-	}
 	if (p->profiles && grown > 0 && l->njudged < JUDGED) {
 		l->judged[l->njudged].process = p->id;
 		l->judged[l->njudged++].pid = p->pid;
@@ -194,15 +195,16 @@ static int list_process(void *arg, const struct history_process *p)
 
 static int list_growth(const struct history_view *v, struct listing *l)
 {
+	struct history_wanted w = wanted(v);
 	int err;
 
 	if (v->json)
 		fputs("\"processes\":[", v->f);
-	err = history__processes(v->h, v->from, v->to, list_process, l);
+	err = history__processes(v->h, &w, list_process, l);
 	if (v->json)
-		fprintf(v->f, "],\"processes_left_out\":%zu", l->left_out);
-	else if (l->left_out)
-		fprintf(v->f, "%zu more processes; --top shows more\n", l->left_out);
+		fprintf(v->f, "],\"processes_left_out\":%zu", w.left_out);
+	else if (w.left_out)
+		fprintf(v->f, "%zu more processes; --top shows more\n", w.left_out);
 	else if (!l->n && !err)
 		fputs("no process was seen\n", v->f);
 	return err;
@@ -318,6 +320,16 @@ static void event_json(FILE *f, const struct history_event *e)
 	fprintf(f, ",\"event\":%.*s}", (int)len, e->json);
 }
 
+/* How many older ones are not listed. */
+static void tell_left_out(const struct history_view *v, const char *what, size_t n)
+{
+	if (v->json)
+		fprintf(v->f, ",\"%ss_left_out\":%zu", what, n);
+	else if (n)
+		fprintf(v->f, "%zu older %s%s left out; --top shows more\n", n, what,
+			n > 1 ? "s are" : " is");
+}
+
 static int list_event(void *arg, const struct history_event *e)
 {
 	struct listing *l = arg;
@@ -353,16 +365,18 @@ static int list_event(void *arg, const struct history_event *e)
 
 static int events(const struct history_view *v)
 {
+	struct history_wanted w = wanted(v);
 	struct listing l = {.v = v};
 	int err;
 
 	if (v->json)
 		fputs("\"events\":[", v->f);
-	err = history__events(v->h, v->from, v->to, NULL, list_event, &l);
+	err = history__events(v->h, &w, list_event, &l);
 	if (v->json)
 		fputs("]", v->f);
 	else if (!l.n && !err)
 		fputs("no OOM kills, no alerts, no group held up\n", v->f);
+	tell_left_out(v, "event", w.left_out);
 	return err;
 }
 
@@ -405,8 +419,9 @@ static int list_snapshot(void *arg, const struct history_snapshot *s)
 		emit__json(f, s->comm ? s->comm : "");
 		fputs(",\"why\":", f);
 		emit__json(f, s->why ? s->why : "");
-		fprintf(f, ",\"inuse_bytes\":%" PRId64 ",\"alloc_bytes\":%" PRId64 "}",
-			s->inuse_bytes, s->alloc_bytes);
+		put_json_value(f, "inuse_bytes", s->inuse_bytes);
+		put_json_value(f, "alloc_bytes", s->alloc_bytes);
+		fputc('}', f);
 		return stream_err(l->v);
 	}
 	if (!l->n++)
@@ -427,23 +442,33 @@ static int list_snapshot(void *arg, const struct history_snapshot *s)
 
 static int profiles(const struct history_view *v, int64_t process)
 {
+	struct history_wanted w = wanted(v);
 	struct listing l = {.v = v};
 	int err;
 
+	w.process = process;
 	if (v->json)
 		fputs("\"profiles\":[", v->f);
-	err = history__snapshots(v->h, process, v->from, v->to, list_snapshot, &l);
+	err = history__snapshots(v->h, &w, list_snapshot, &l);
 	if (v->json)
 		fputs("]", v->f);
 	else if (!l.n && !err)
 		fputs("no profiles\n", v->f);
+	tell_left_out(v, "profile", w.left_out);
 	return err;
 }
 
-static int count_snapshot(void *arg, const struct history_snapshot *s)
+/* Only how many there are. */
+static int count_profiles(const struct history_view *v)
 {
-	++*(size_t *)arg;
-	return 0;
+	struct history_wanted w = wanted(v);
+	int err;
+
+	w.max = 0;
+	err = history__snapshots(v->h, &w, NULL, NULL);
+	if (!err && w.left_out)
+		fprintf(v->f, "\n%zu heap profiles were kept: --profiles lists them\n", w.left_out);
+	return err;
 }
 
 /* --- one process --- */
@@ -550,7 +575,6 @@ int history_view__event(const struct history_view *v, int64_t id)
 static int everything(const struct history_view *v)
 {
 	char a[WHEN_LEN], b[WHEN_LEN], d[UNITS_LEN];
-	size_t kept = 0;
 	int err;
 
 	if (v->json)
@@ -571,11 +595,7 @@ static int everything(const struct history_view *v)
 		fputs(",", v->f);
 		return profiles(v, 0);
 	}
-	if (!err)
-		err = history__snapshots(v->h, 0, v->from, v->to, count_snapshot, &kept);
-	if (!err && kept)
-		fprintf(v->f, "\n%zu heap profiles were kept: --profiles lists them\n", kept);
-	return err;
+	return err ? err : count_profiles(v);
 }
 
 int history_view__all(const struct history_view *v)

@@ -15,7 +15,7 @@ struct history_view {
 	struct history *h;
 	FILE *f;
 	int64_t from, to; /* ms since 1970 */
-	size_t top;	  /* processes shown; the rest is counted */
+	size_t top;	  /* processes, events and profiles shown; the rest is counted */
 	bool json;
 };
 

@@ -52,7 +52,7 @@ struct timeline {
 	size_t nmore;
 	struct timeline_mark *marks; /* ascending time */
 	size_t nmarks, marks_cap;
-	uint64_t marks_dropped;	       /* beyond TIMELINE_MAX_MARKS */
+	uint64_t marks_dropped;	       /* that there is no room for */
 	uint64_t appended;	       /* rows ever given */
 	int64_t bucket_ms;	       /* 0: every row is still there */
 	size_t tail0;		       /* first row of the bucket that is still filling */

@@ -12,6 +12,7 @@
 
 #include "core/exit.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/surroundings.h"
 #include "core/util.h"
 #include "sys/apart.h"
@@ -117,8 +118,11 @@ static int serve_files(void *arg)
 	struct served *served = NULL;
 	int err = served__new(&served);
 
-	for (size_t i = 0; i < f->n && !err; i++)
+	for (size_t i = 0; i < f->n && !err; i++) {
+		progress__begin("reading '%s'", f->name[i]);
 		err = served__add(served, f->name[i]);
+		progress__end();
+	}
 	f->server.ctx = served;
 	err = err ? err : apart__stay();
 	if (!err)

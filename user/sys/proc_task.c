@@ -21,7 +21,7 @@ struct stat_fields {
 	char comm[64];
 	char state;
 	unsigned ppid, flags, nthreads;
-	unsigned long long start_ticks, stack_start;
+	unsigned long long start_ticks, stack_start, cpu_ticks[4];
 };
 
 static int read_stat(pid_t pid, struct stat_fields *f)
@@ -40,10 +40,11 @@ static int read_stat(pid_t pid, struct stat_fields *f)
 		return -EBADMSG;
 	snprintf(f->comm, sizeof(f->comm), "%.*s", (int)(p - open - 1), open + 1);
 	if (sscanf(p + 1,
-		   " %c %u %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u"
+		   " %c %u %*d %*d %*d %*d %u %*u %*u %*u %*u %llu %llu %llu %llu %*d %*d %u"
 		   " %*d %llu %*u %*d %*u %*u %*u %llu",
-		   &f->state, &f->ppid, &f->flags, &f->nthreads, &f->start_ticks,
-		   &f->stack_start) != 6)
+		   &f->state, &f->ppid, &f->flags, &f->cpu_ticks[0], &f->cpu_ticks[1],
+		   &f->cpu_ticks[2], &f->cpu_ticks[3], &f->nthreads, &f->start_ticks,
+		   &f->stack_start) != 10)
 		return -EBADMSG;
 	return 0;
 }
@@ -192,6 +193,14 @@ __u64 proc_task__start_ns(pid_t pid)
 	struct stat_fields f;
 
 	return read_stat(pid, &f) ? 0 : ticks_to_ns(f.start_ticks);
+}
+
+__u64 proc_task__cpu_ns(pid_t pid)
+{
+	struct stat_fields f;
+	const unsigned long long *t = f.cpu_ticks;
+
+	return read_stat(pid, &f) ? 0 : ticks_to_ns(t[0] + t[1] + t[2] + t[3]);
 }
 
 __u64 proc_task__stack_start(pid_t pid)

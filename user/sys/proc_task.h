@@ -56,6 +56,9 @@ int proc_task__each(bool kthreads, int (*fn)(void *arg, const struct mw_task_row
 
 /* Start time of a process in ns of CLOCK_BOOTTIME, cut to clock ticks (10 ms), 0 if it is gone. */
 __u64 proc_task__start_ns(pid_t pid);
+/* CPU time of a process and of its children that have ended and were waited for, cut to clock
+ * ticks; 0 if it is gone. */
+__u64 proc_task__cpu_ns(pid_t pid);
 /* Where the stack pointer was when the image began, 0 if that is not to be seen. */
 __u64 proc_task__stack_start(pid_t pid);
 /* Where a thread that is blocked in the kernel is in its program: the instruction and its stack

@@ -30,7 +30,7 @@ static const char *const kind_names[] = {"profile", "recording", "timeline", "oo
 struct served_file {
 	enum served_kind kind;
 	char *name;
-	char *bytes; /* the whole file; of SERVED_OOM the JSON of its kills */
+	char *bytes; /* the whole file; of SERVED_OOM its kills as JSON, one behind the other */
 	size_t len;
 	struct record *record; /* borrows bytes */
 	struct timelines timelines;
@@ -125,9 +125,7 @@ static int read_kills(struct served_file *s, const char *path)
 	k.f = open_memstream(&json, &len);
 	if (!k.f)
 		return -ENOMEM;
-	putc('[', k.f);
 	err = saved__read(path, add_kill, &k, &stats);
-	putc(']', k.f);
 	if (fclose(k.f))
 		err = -ENOMEM;
 	if (!err && !k.n)
@@ -328,7 +326,9 @@ static int write_kills(FILE *f, void *arg)
 {
 	const struct served_file *s = arg;
 
+	fprintf(f, "{\"left_out\":%zu,\"events\":[", s->left_out);
 	fwrite(s->bytes, 1, s->len, f);
+	fputs("]}\n", f);
 	return 0;
 }
 

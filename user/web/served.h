@@ -7,7 +7,7 @@
  *		    `base_to` subtract; `pid` one process of several
  *   /api/timeline  timelines, also of a recording
  *   /api/verdicts  of a recording
- *   /api/oom	    kills, memwatch.oom/1
+ *   /api/oom	    {"left_out":N,"events":[kills, memwatch.oom/1]}
  *   /api/list	    source lines of functions that match `function`, as text
  *   /debug/pprof/heap	the profile with the same parameters, as .pb.gz
  */
