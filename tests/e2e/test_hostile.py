@@ -622,10 +622,12 @@ def test_a_file_that_is_exchanged_while_it_is_opened(target, hostmaps, attach, p
             t.say()
         victim.say()
         victim.expect("ok")
+        out = place / f"p-{victim.pid}.json"
+        a.proc.send_signal(signal.SIGUSR1)  # at the end names are not waited for
+        wait_for(out.exists, timeout=HANG)
+        p, names = load_json(out), functions(out)
         ended_in_time(a)
-        p = load_json(place / f"p-{victim.pid}.json")
-        assert p["totals"]["alloc_objects"] >= 2
-        assert "honest_function" in functions(place / f"p-{victim.pid}.json")
+        assert p["totals"]["alloc_objects"] >= 2 and "honest_function" in names
 
 
 def test_bombs_are_not_paid_for_by_others(hostmaps, attach, place):
