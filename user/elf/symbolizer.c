@@ -23,7 +23,7 @@
 #define MAX_CACHED (1u << 20) /* answers of one module */
 #define MAX_HELPERS 24	      /* at once; beyond, the one unused for longest ends */
 #define MAX_PAYERS 64
-#define MAX_AT_REST 64	      /* files that nobody has mapped, and whose names are kept */
+#define MAX_AT_REST 64 /* files that nobody has mapped, and whose names are kept */
 
 struct cached_frame {
 	uint64_t off;

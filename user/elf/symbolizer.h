@@ -58,7 +58,8 @@ int symbolizer__module(struct symbolizer *s, int fd, const char *path, int rootf
  * same file is registered again; the modules given out before are no more.
  */
 void symbolizer__keep(struct symbolizer *s, const int *fds, size_t n);
-/* From now on it may be read on behalf of this process as well: when the others' time is used up. */
+/* From now on it may be read on behalf of this process as well: when the others' time is used up.
+ */
 void symbolizer_module__charge(struct symbolizer *s, struct symbolizer_module *m,
 			       const struct box_target *whose);
 /* Lower-case hex, "" if none (or none that a helper could read). */

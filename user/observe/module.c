@@ -339,9 +339,9 @@ size_t module_table__bytes(const struct module_table *t)
 	for (size_t i = 0; i < t->n; i++) {
 		const struct module *m = t->modules[i];
 
-		bytes += sizeof(*m) + strlen(m->path) + strlen(m->root) + 2 +
-			 m->nsites * sizeof(*m->sites) + m->nexits * sizeof(*m->exits) +
-			 m->ninner * sizeof(*m->inner) + m->nusdt * sizeof(*m->usdt);
+		bytes += sizeof(*m) + strlen(m->path) + 1 + m->nsites * sizeof(*m->sites) +
+			 m->nexits * sizeof(*m->exits) + m->ninner * sizeof(*m->inner) +
+			 m->nusdt * sizeof(*m->usdt);
 	}
 	return bytes;
 }
