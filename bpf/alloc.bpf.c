@@ -442,17 +442,6 @@ static __always_inline bool in_window(void)
 	return !alloc_config.until_ns || bpf_ktime_get_ns() < alloc_config.until_ns;
 }
 
-/* Is it the call of a process that the probe is not meant for? */
-static __always_inline bool foreign(u64 cookie)
-{
-	struct mw_target *t;
-
-	if (!(cookie & MW_COOKIE_ANY))
-		return false;
-	t = current_target();
-	return !t || t->index != MW_COOKIE_TARGET(cookie);
-}
-
 /* 0: settle this call at its return. 1: nothing more to do. */
 static __always_inline int alloc_enter(struct pt_regs *ctx)
 {
@@ -462,7 +451,7 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	struct mw_counters *c;
 	u32 sampled;
 
-	if (!alloc_config.sample_bytes || foreign(cookie))
+	if (!alloc_config.sample_bytes)
 		return 1;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
@@ -657,7 +646,7 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 	u64 key = MW_LIVE_KEY(target, addr);
 	struct mw_counters *c;
 
-	if (!alloc_config.sample_bytes || foreign(cookie))
+	if (!alloc_config.sample_bytes)
 		return 0;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);

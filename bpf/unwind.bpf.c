@@ -600,8 +600,10 @@ __noinline u32 unwind_stack(u32 slot)
 	return st->w.n;
 }
 
-/* Executable mappings of a process, with the walker's own expressions for the file's key. */
-__u32 unwind_iter_tgid; /* 0: the iterator was given its process */
+/* Executable mappings of a process, with the walker's own expressions for the file's key; or the
+ * one mapping that is asked for. */
+__u32 unwind_iter_tgid;	 /* 0: the iterator was given its process */
+__u64 unwind_iter_start; /* 0: all that are executable */
 
 SEC("?iter/task_vma")
 int mw_unwind_vmas(struct bpf_iter__task_vma *ctx)
@@ -611,8 +613,9 @@ int mw_unwind_vmas(struct bpf_iter__task_vma *ctx)
 	struct mw_unwind_vma out = {};
 	u32 anon;
 
-	if (!task || !vma || (unwind_iter_tgid && task->tgid != (int)unwind_iter_tgid) ||
-	    !(vma->vm_flags & VM_EXEC))
+	if (!task || !vma || (unwind_iter_tgid && task->tgid != (int)unwind_iter_tgid))
+		return 0;
+	if (unwind_iter_start ? vma->vm_start != unwind_iter_start : !(vma->vm_flags & VM_EXEC))
 		return 0;
 	key_of_vma(vma, &out.key, &anon);
 	out.start = vma->vm_start;

@@ -14,6 +14,7 @@
 #include "core/surroundings.h"
 #include "core/units.h"
 #include "probe/plan.h"
+#include "sys/privilege.h"
 
 /* NULL where it is empty. */
 static const char *given(const char *name)
@@ -43,7 +44,8 @@ void cmd_surroundings(void)
 	s->tmp = given("TMPDIR");
 	s->browser = given("BROWSER");
 	s->binaries = given("PPROF_BINARY_PATH");
-	s->debuginfod_urls = given("DEBUGINFOD_URLS");
+	/* what speaks to a network has no business in a process that may look into others */
+	s->debuginfod_urls = privilege__has_any() ? NULL : given("DEBUGINFOD_URLS");
 	s->has_display = given("DISPLAY") || given("WAYLAND_DISPLAY");
 	s->no_colour = given("NO_COLOR");
 	if (cpu && units__parse_time(cpu, &s->parse_cpu_ns))

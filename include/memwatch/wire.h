@@ -198,7 +198,6 @@ enum mw_counter {
 #define MW_COOKIE_STEPPED (1ULL << 24) /* the probed instruction is single-stepped */
 #define MW_COOKIE_CALLER (2ULL << 24)  /* the function calls others of the family */
 #define MW_COOKIE_LAYER (4ULL << 24)   /* its module may lie over other allocators */
-#define MW_COOKIE_ANY (8ULL << 24)     /* the probe is in every process that maps the file */
 #define MW_COOKIE_TARGET(c) ((__u32)((c)&0xffff))
 #define MW_COOKIE_FN(c) ((__u32)((c) >> 16 & 0xff))
 #define MW_COOKIE_SITE(c) ((__u32)((c) >> 32))

@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 	bool timing = false;
 	struct symbolizer_stats st;
 	struct run r = {0};
-	int opt, pid = 0, err;
+	int opt, pid = 0, rootfd = -1, err;
 	uint64_t t0;
 
 	while ((opt = getopt(argc, argv, "an1otr:p:j:b:")) != -1) {
@@ -95,7 +95,8 @@ int main(int argc, char **argv)
 		int fd = optind < argc ? open(argv[optind], O_RDONLY | O_CLOEXEC) : -1;
 
 		path = path ? path : realpath(argv[optind], NULL);
-		err = fd < 0 ? -errno : symbolizer__module(r.s, fd, path, root, NULL, &r.m);
+		rootfd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+		err = fd < 0 ? -errno : symbolizer__module(r.s, fd, path, rootfd, NULL, &r.m);
 		if (!err)
 			err = elfobj__open_fd(fd, argv[optind], &r.e);
 		optind++;

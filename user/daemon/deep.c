@@ -20,7 +20,9 @@
 #include "snapshot/missing.h"
 #include "snapshot/runtimes.h"
 #include "sys/box.h"
+#include "sys/pidref.h"
 #include "sys/procmap.h"
+#include "sys/rootdir.h"
 
 /* The pages of a ring are resident, and mapped twice. Where samples are this rare, programs that
  * allocate 10 GB/s take half a second to fill the small one, which is read at each eighth. */
@@ -193,6 +195,22 @@ static struct deep_one *find(const struct deep *d, struct deep_id id)
 	return NULL;
 }
 
+/* Attaches to this process and to nobody who has got its number meanwhile. */
+static int attach_to(struct observer *o, struct deep_id id, const struct target **ret)
+{
+	struct pidref p;
+	int err = observer__add(o, (int)id.pid, ret);
+
+	if (err)
+		return err;
+	err = pidref__open((pid_t)id.pid, id.start_ns, &p);
+	if (!err)
+		pidref__close(&p);
+	else
+		observer__remove_target(o, *ret);
+	return err;
+}
+
 static int add(struct deep *d, struct deep_id id, unsigned mode, struct deep_one **ret)
 {
 	const struct target *t;
@@ -205,7 +223,7 @@ static int add(struct deep *d, struct deep_id id, unsigned mode, struct deep_one
 	if (!err && !x)
 		err = -ENOMEM;
 	if (!err) {
-		err = observer__add(d->attach[mode]->observer, (int)id.pid, &t);
+		err = attach_to(d->attach[mode]->observer, id, &t);
 		if (err)
 			snprintf(d->error, sizeof(d->error), "%s",
 				 observer__error()[0] ? observer__error() : strerror(-err));
@@ -573,15 +591,14 @@ int deep__symbol(struct deep *d, const struct deep_process *p, uint64_t address,
 	const struct procmap_entry *e;
 	struct procmap *maps = NULL;
 	const struct box_target whose = box__target((pid_t)p->id.pid);
-	char root[64];
-	cleanup_fd int fd = -1;
+	cleanup_fd int fd = -1, root = -1;
 	int err = procmap__read((int)p->id.pid, &maps);
 
 	if (err)
 		return err;
 	e = procmap__find(maps, address);
 	fd = e ? procmap__open(maps, e) : -ENOENT;
-	snprintf(root, sizeof(root), "/proc/%u/root", p->id.pid);
+	root = e ? rootdir__of_file((pid_t)p->id.pid, fd, e->path) : -1;
 	err = fd < 0 ? fd : symbolizer__module(sym, fd, e->path, root, &whose, &module);
 	if (!err)
 		err = symbolizer__lookup(sym, module, address - e->start + e->offset, frame, 1) &&

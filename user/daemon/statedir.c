@@ -47,9 +47,22 @@ static int make(const char *path)
 	}
 }
 
+/* Not through a link of another user's; this user's own and root's nobody else can exchange. */
+static int open_directory(const char *path)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	int fd = open(path, flags | O_NOFOLLOW);
+	struct stat link;
+
+	if (fd >= 0 || lstat(path, &link) || !S_ISLNK(link.st_mode) ||
+	    (link.st_uid && link.st_uid != geteuid()))
+		return fd;
+	return open(path, flags);
+}
+
 static int open_own(const char *path, int *ret, char *why, unsigned len)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int fd = open_directory(path);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st)) {

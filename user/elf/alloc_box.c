@@ -420,6 +420,7 @@ int alloc_request__finish(struct alloc_request *r, struct alloc_found *ret)
 		err = box__take(r->out, MAX_ANSWER_BYTES, &data, &len);
 	if (!err)
 		err = alloc_box__decode(data, len, ret);
+	err = box_helper__verdict(r->h, err > 0 ? -EFAULT : err);
 	alloc_request__free(r);
-	return err > 0 ? -EFAULT : err;
+	return err;
 }

@@ -5,9 +5,9 @@
  *
  * What parses runs in the helper that knows the file (symserve.h): what a file names, and whether
  * a candidate belongs to it. What opens runs outside, where paths lead somewhere, and parses
- * nothing: below the target's root first (symbolic links resolved inside that root), then below
- * ours. A candidate is used only if its build-id, or without build-ids the debuglink's CRC, says
- * that it belongs to the file.
+ * nothing: below the target's root first, where the file is not ours as well (symbolic links
+ * resolved inside that root), then below ours. A candidate is used only if its build-id, or without
+ * build-ids the debuglink's CRC, says that it belongs to the file.
  */
 #ifndef ELF_DEBUGFILE_H
 #define ELF_DEBUGFILE_H

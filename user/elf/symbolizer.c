@@ -12,6 +12,7 @@
 #include "elf/strpool.h"
 #include "elf/symbolizer_priv.h"
 #include "elf/symclient.h"
+#include "sys/rootdir.h"
 #include "sys/signals.h"
 
 #include <fcntl.h>
@@ -21,7 +22,8 @@
 #define DEFAULT_BUDGET (256ULL << 20)
 #define MAX_CACHED (1u << 20) /* answers of one module */
 #define MAX_HELPERS 24	      /* at once; beyond, the one unused for longest ends */
-#define MAX_AT_REST 64	      /* files that nobody has mapped, and whose names are kept */
+#define MAX_PAYERS 64
+#define MAX_AT_REST 64 /* files that nobody has mapped, and whose names are kept */
 
 struct cached_frame {
 	uint64_t off;
@@ -33,7 +35,9 @@ struct symbolizer_module {
 	char *path;
 	int fd;	    /* -1: at rest (symbolizer__keep) */
 	int rootfd; /* -1: ours */
-	struct box_target whose;
+	struct rootdir_id root;
+	struct box_target *payers; /* on whose behalf it is read, one after the other */
+	size_t npayers, payers_cap, payer;
 	struct stat st;
 	bool wanted; /* by symbolizer__keep */
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
@@ -43,6 +47,7 @@ struct symbolizer_module {
 	bool counted;	  /* what is wrong with its tables is in the statistics */
 	bool no_dwarf;	  /* its debug information broke or held up a helper */
 	bool failed;	  /* the rest did so too: no names */
+	bool owed;	  /* failed because no payer had time left: the next one may have */
 	bool interrupted; /* the end was wanted before it answered */
 
 	/* all below is dropped by unload() */
@@ -116,6 +121,7 @@ static void free_module(struct symbolizer *s, struct symbolizer_module *m)
 {
 	unload(s, m);
 	close_file(m);
+	free(m->payers);
 	free(m->path);
 	free(m);
 }
@@ -162,31 +168,36 @@ static bool same_time(struct timespec a, struct timespec b)
  * one that is not held open may be another's by now, whose size and time its owner has chosen; when
  * it was changed last he cannot.
  */
-static struct symbolizer_module *find_module(struct symbolizer *s, const struct stat *st)
+static bool is_of(const struct symbolizer_module *m, const struct stat *st)
+{
+	return m->st.st_dev == st->st_dev && m->st.st_ino == st->st_ino &&
+	       m->st.st_size == st->st_size && same_time(m->st.st_mtim, st->st_mtim) &&
+	       (m->fd >= 0 || same_time(m->st.st_ctim, st->st_ctim));
+}
+
+/* Below the same root: whoever made that can forge the debug files there. */
+static struct symbolizer_module *find_module(struct symbolizer *s, const struct stat *st,
+					     const struct rootdir_id *root)
 {
 	for (struct symbolizer_module *m = s->modules; m; m = m->next) {
-		if (m->st.st_dev == st->st_dev && m->st.st_ino == st->st_ino &&
-		    m->st.st_size == st->st_size && same_time(m->st.st_mtim, st->st_mtim) &&
-		    (m->fd >= 0 || same_time(m->st.st_ctim, st->st_ctim)))
+		if (is_of(m, st) && rootdir__same(&m->root, root))
 			return m;
 	}
 	return NULL;
 }
 
-static int open_file(struct symbolizer_module *m, int fd, const char *root,
-		     const struct box_target *whose)
+static int open_file(struct symbolizer_module *m, int fd, int rootfd)
 {
 	m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (m->fd < 0)
 		return -errno;
-	m->whose = whose ? *whose : (struct box_target){0};
 	m->foreign = box__foreign(m->fd);
-	m->rootfd = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	m->rootfd = m->root.ino ? fcntl(rootfd, F_DUPFD_CLOEXEC, 3) : -1;
 	return 0;
 }
 
 static struct symbolizer_module *add_module(struct symbolizer *s, const struct stat *st,
-					    const char *path)
+					    const char *path, const struct rootdir_id *root)
 {
 	struct symbolizer_module *m = calloc(1, sizeof(*m));
 
@@ -194,6 +205,7 @@ static struct symbolizer_module *add_module(struct symbolizer *s, const struct s
 		return NULL;
 	m->fd = m->rootfd = -1;
 	m->st = *st;
+	m->root = *root;
 	m->path = strdup(path ? path : "");
 	if (!m->path) {
 		free(m);
@@ -204,9 +216,10 @@ static struct symbolizer_module *add_module(struct symbolizer *s, const struct s
 	return m;
 }
 
-int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
+int symbolizer__module(struct symbolizer *s, int fd, const char *path, int rootfd,
 		       const struct box_target *whose, struct symbolizer_module **ret)
 {
+	const struct rootdir_id root = rootdir__id(rootfd);
 	struct symbolizer_module *m;
 	struct stat st;
 	int err = 0;
@@ -215,16 +228,60 @@ int symbolizer__module(struct symbolizer *s, int fd, const char *path, const cha
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -ENOEXEC;
-	m = find_module(s, &st);
+	m = find_module(s, &st, &root);
 	if (!m)
-		m = add_module(s, &st, path);
+		m = add_module(s, &st, path, &root);
 	if (!m)
 		return -ENOMEM;
-	if (m->fd < 0) /* one without a descriptor is at rest */
-		err = open_file(m, fd, root, whose);
+	if (m->fd < 0) { /* one without a descriptor is at rest */
+		err = open_file(m, fd, rootfd);
+		if (!err && whose)
+			symbolizer_module__charge(s, m, whose);
+	}
 	if (!err)
 		*ret = m;
 	return err;
+}
+
+static bool pays(const struct symbolizer_module *m, uint64_t id)
+{
+	for (size_t i = m->npayers; i-- > 0;) {
+		if (m->payers[i].id == id)
+			return true;
+	}
+	return false;
+}
+
+/* Forgets who has no time left; 0: there is room for one more. */
+static int make_payers_room(struct symbolizer_module *m)
+{
+	if (m->npayers == MAX_PAYERS) {
+		m->npayers -= m->payer;
+		memmove(m->payers, m->payers + m->payer, m->npayers * sizeof(*m->payers));
+		m->payer = 0;
+	}
+	return m->npayers == MAX_PAYERS ? -ENOSPC
+					: array_reserve(m->payers, m->payers_cap, m->npayers + 1);
+}
+
+void symbolizer_module__charge(struct symbolizer *s, struct symbolizer_module *m,
+			       const struct box_target *whose)
+{
+	if (pays(m, whose->id) || make_payers_room(m))
+		return;
+	m->payers[m->npayers++] = *whose;
+	if (!m->owed)
+		return;
+	m->payer = m->npayers - 1;
+	m->owed = m->failed = false;
+	m->note[0] = 0;
+	unload(s, m); /* what has no name yet */
+}
+
+static struct symclient_file file_of(const struct symbolizer_module *m)
+{
+	return (struct symclient_file){m->fd, m->rootfd, m->path,
+				       m->npayers ? &m->payers[m->payer] : NULL};
 }
 
 /* The one unused for longest of those at rest, as its link; *ret_n of them there are. */
@@ -260,16 +317,18 @@ void symbolizer__keep(struct symbolizer *s, const int *fds, size_t nfds)
 	for (m = s->modules; m; m = m->next)
 		m->wanted = false;
 	for (size_t i = 0; i < nfds; i++) {
-		m = fstat(fds[i], &st) ? NULL : find_module(s, &st);
-		if (m)
-			m->wanted = true;
+		bool known = !fstat(fds[i], &st);
+
+		for (m = s->modules; m && known; m = m->next)
+			m->wanted |= is_of(m, &st);
 	}
 	for (link = &s->modules; (m = *link);) {
 		if (!m->wanted) {
 			stop_helper(s, m);
 			close_file(m);
 		}
-		if (!m->wanted && !m->by_off.n)
+		/* a root that is not held open may be another's later */
+		if (!m->wanted && (!m->by_off.n || m->root.ino))
 			drop_module(s, link);
 		else
 			link = &m->next;
@@ -303,15 +362,20 @@ static void lost(struct symbolizer *s, struct symbolizer_module *m, int err)
 		s->cut_short = true;
 		return;
 	}
+	if (err == -EDQUOT && m->payer + 1 < m->npayers) { /* the next one's time */
+		m->payer++;
+		return;
+	}
 	if (err == -ETIMEDOUT || err == -EDQUOT)
 		s->stats.dwarf_timeouts++;
 	else if (err == -EFAULT)
 		s->stats.dwarf_crashes++;
 	else
 		s->stats.malformed++;
-	if (m->no_dwarf || s->opts.no_lines || err == -EDQUOT || err == -ENOEXEC)
+	m->owed = err == -EDQUOT;
+	if (m->no_dwarf || s->opts.no_lines || m->owed || err == -ENOEXEC)
 		m->failed = true;
-	m->no_dwarf = true;
+	m->no_dwarf |= !m->owed;
 	if (err == -ENOEXEC)
 		return;
 	if (!m->note[0])
@@ -368,7 +432,7 @@ static void limit_helpers(struct symbolizer *s)
 /* The module's helper is there and knows who the file is. */
 static int get_helper(struct symbolizer *s, struct symbolizer_module *m)
 {
-	struct symclient_file f = {m->fd, m->rootfd, m->path, &m->whose};
+	struct symclient_file f = file_of(m);
 	int err;
 
 	if (m->client.h)
@@ -423,10 +487,11 @@ static void measure(struct symbolizer *s, struct symbolizer_module *m)
 /* Has the module's tables read. Where they break a helper, the symbols alone are tried next. */
 static int load(struct symbolizer *s, struct symbolizer_module *m)
 {
-	struct symclient_file f = {m->fd, m->rootfd, m->path, &m->whose};
 	int err = -ENODATA;
 
-	for (int tries = 0; tries < 2 && err != -EINTR && !m->failed; tries++) {
+	for (size_t tries = 0; tries < 2 + m->payer && err != -EINTR && !m->failed; tries++) {
+		struct symclient_file f = file_of(m);
+
 		err = get_helper(s, m);
 		if (err)
 			continue;

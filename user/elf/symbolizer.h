@@ -7,7 +7,7 @@
  * an open descriptor. The files are read in helper processes without privileges (sys/box.h), one
  * for each; what breaks its helper or takes too long has no names, and a line says so. Debug
  * information is looked for in this order: the file's own .symtab and DWARF, .gnu_debugdata
- * (MiniDebugInfo), a detached file by build-id and by debuglink (below `root` of the target first,
+ * (MiniDebugInfo), a detached file by build-id and by debuglink (below the target's root first,
  * build-id or CRC checked, a mismatch is reported and not used), debuginfod if configured.
  * Lazy: nothing is read before the first look-up in a module. Bounded: answers and their names are
  * kept per module, and given up least-recently-used beyond the memory budget; files that nobody has
@@ -46,11 +46,11 @@ void symbolizer__free(struct symbolizer *s);
 
 /*
  * Registers a module. `fd` is duplicated. `path` is the file's name as the target sees it and
- * `root` a directory that stands for the target's root ("/proc/PID/root"; NULL: "/"), both copied.
- * The same file registered twice gives the same module, which is read on behalf of the first
+ * `rootfd` the directory below which it is that (-1: our own root), both copied. The same file
+ * registered twice below the same root gives the same module, which is read on behalf of the first
  * process (NULL: of none). 0 or a negative errno.
  */
-int symbolizer__module(struct symbolizer *s, int fd, const char *path, const char *root,
+int symbolizer__module(struct symbolizer *s, int fd, const char *path, int rootfd,
 		       const struct box_target *whose, struct symbolizer_module **ret);
 /*
  * For a life of months: closes the files that are none of these (descriptors, n of them), and ends
@@ -58,6 +58,10 @@ int symbolizer__module(struct symbolizer *s, int fd, const char *path, const cha
  * same file is registered again; the modules given out before are no more.
  */
 void symbolizer__keep(struct symbolizer *s, const int *fds, size_t n);
+/* From now on it may be read on behalf of this process as well: when the others' time is used up.
+ */
+void symbolizer_module__charge(struct symbolizer *s, struct symbolizer_module *m,
+			       const struct box_target *whose);
 /* Lower-case hex, "" if none (or none that a helper could read). */
 const char *symbolizer_module__build_id(struct symbolizer *s, struct symbolizer_module *m);
 /* Others than root and this user may write the file: it may be made to take long. */

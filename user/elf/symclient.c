@@ -24,6 +24,7 @@ static int ask(struct symclient *c, uint32_t op, const void *data, size_t len, i
 {
 	int err = box_helper__ask(c->h, op, data, len, &fd, fd >= 0, a);
 
+	err = box_helper__verdict(c->h, err);
 	if (box_helper__fd(c->h) < 0)
 		symclient__close(c);
 	return err;
@@ -135,6 +136,16 @@ static int find_alt(struct symclient *c, const struct symclient_file *f)
 	return 0;
 }
 
+/* Did a table not fit into the memory of a helper that had less than others would? */
+static bool was_scant(const struct symclient *c)
+{
+	for (int i = 0; i < SYM_TABLES; i++) {
+		if (c->loaded.err[i] == -ENOMEM && box_helper__verdict(c->h, -ENOMEM) == -EDQUOT)
+			return true;
+	}
+	return false;
+}
+
 int symclient__load(struct symclient *c, const struct symclient_file *f)
 {
 	struct box_answer a;
@@ -154,6 +165,10 @@ int symclient__load(struct symclient *c, const struct symclient_file *f)
 	memcpy(&c->loaded, a.data, sizeof(c->loaded));
 	if (!memchr(c->loaded.alt, 0, sizeof(c->loaded.alt)))
 		return broken(c);
+	if (was_scant(c)) {
+		symclient__close(c);
+		return -EDQUOT;
+	}
 	if (c->loaded.has_alt)
 		err = find_alt(c, f);
 	c->ready = !err;
@@ -251,6 +266,8 @@ int symclient__lookup(struct symclient *c, const uint64_t *offs, size_t n, symcl
 		if (!err)
 			err = receive_all(c, at, min_of(n - at, (size_t)SYM_BATCH), fn, arg);
 	}
+	if (err && c->h)
+		err = box_helper__verdict(c->h, err);
 	if (err)
 		symclient__close(c);
 	return err;

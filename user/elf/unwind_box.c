@@ -81,6 +81,7 @@ int unwind_request__finish(struct unwind_request *r, struct unwind_table **ret)
 		memcpy(&st, a.data, sizeof(st));
 		err = take_table(r, &st, ret);
 	}
+	err = box_helper__verdict(r->h, err);
 	free_request(r);
 	return err;
 }

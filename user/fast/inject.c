@@ -134,6 +134,14 @@ static bool is_ours(const struct procmap_entry *e)
 	return e->kind == PROCMAP_FILE && (e->prot & PROCMAP_X) && !strcmp(e->path, NAME);
 }
 
+/* Is that in the file? Another may be mapped there by now. */
+static bool holds(int fd, uint64_t off, const uint8_t *code, size_t n)
+{
+	cleanup_free uint8_t *in_file = fd < 0 ? NULL : malloc(n);
+
+	return in_file && pread(fd, in_file, n, off) == (ssize_t)n && !memcmp(in_file, code, n);
+}
+
 /* Stubs of an earlier run that are the very ones wanted. */
 static bool reuse(const struct procmap *maps, struct procmem *mem, const struct stub_func *funcs,
 		  size_t n, struct fast *f)
@@ -152,8 +160,10 @@ static bool reuse(const struct procmap *maps, struct procmem *mem, const struct 
 		if (now && !procmem__read(mem, e->start, now, f->image.hdr.code_bytes) &&
 		    !memcmp(now, f->image.code, f->image.hdr.code_bytes)) {
 			f->fd = procmap__open(maps, e);
-			if (f->fd >= 0)
+			if (holds(f->fd, e->offset, now, f->image.hdr.code_bytes))
 				return true;
+			util__close_fd(&f->fd);
+			f->fd = -1;
 		}
 		stub_image__fini(&f->image);
 	}

@@ -28,9 +28,10 @@ int fast_look__plan(pid_t pid, struct procmem *mem, const struct module *m,
 }
 
 /* The first module of the process that lies over another allocator, NULL if none does. */
-static int find_layer(const struct procmap *maps, struct module_table *modules,
+static int find_layer(const struct module_process *p, struct module_table *modules,
 		      const struct module **ret)
 {
+	const struct procmap *maps = p->maps;
 	int err = 0;
 
 	*ret = NULL;
@@ -40,7 +41,7 @@ static int find_layer(const struct procmap *maps, struct module_table *modules,
 
 		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE)
 			continue;
-		err = module_table__get(modules, maps, e, &m);
+		err = module_table__get(modules, p, e, &m);
 		if (!err && module__is_layer(m))
 			*ret = m;
 	}
@@ -53,6 +54,7 @@ int fast_look__each(int pid,
 		    void *arg)
 {
 	struct module_table modules = {0};
+	struct module_process p = {.account = box__target(pid)};
 	const struct module *last = NULL, *layer;
 	struct procmem *mem;
 	struct procmap *maps;
@@ -65,7 +67,8 @@ int fast_look__each(int pid,
 		procmem__close(mem);
 		return err;
 	}
-	err = find_layer(maps, &modules, &layer);
+	p.maps = maps;
+	err = find_layer(&p, &modules, &layer);
 	for (size_t i = 0; i < maps->n && !err; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
 		struct module *m = NULL;
@@ -75,7 +78,7 @@ int fast_look__each(int pid,
 
 		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE)
 			continue;
-		err = module_table__get(&modules, maps, e, &m);
+		err = module_table__get(&modules, &p, e, &m);
 		if (err || (!m->nsites && !m->nusdt) || m == last)
 			continue;
 		last = m;

@@ -72,24 +72,18 @@ static void log_sites(const struct observer *o, const struct module *m)
 	}
 }
 
-/* Links for many probes go by the memory of the main thread, which may have ended. */
+/* Links for many probes go by the memory of the main thread: where that has ended they find none. A
+ * link to every process that maps the file would, but all of those would pay for it. */
 static bool leaderless(const struct observer *o, const struct observed *t)
 {
 	return bpfobj__plan(o->obj)->multi && proc_task__shows(t->pub.pid) != t->pub.pid;
 }
 
-/* What it loads now is probed in whoever maps it: that is few. What it had loaded at the attach,
- * the C library, is mapped by everybody, who is not to pay for it. */
-static pid_t probed_in(const struct observer *o, const struct observed *t)
-{
-	return t->rescans > 1 && leaderless(o, t) ? 0 : observed__probed(t);
-}
-
-static void tell_if_unprobed(struct observer *o, struct observed *t)
+static void tell_unprobed(struct observer *o, struct observed *t)
 {
 	struct observer_event e = {.what = OBSERVER_UNPROBED, .target = &t->pub};
 
-	if (t->told_unprobed || !leaderless(o, t) || !probed_in(o, t))
+	if (t->told_unprobed)
 		return;
 	t->told_unprobed = true;
 	observer__tell(o, &e);
@@ -123,7 +117,7 @@ static int attach_module(struct observer *o, struct observed *t, struct module *
 			return err;
 		}
 	}
-	return alloc_probe__attach(o->probe, probed_in(o, t), t->pub.index, m->fd, m->sites,
+	return alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd, m->sites,
 				   m->nsites, m->exits, m->nexits, ret_n);
 }
 
@@ -150,16 +144,19 @@ static int probe_module(struct observer *o, struct observed *t, struct module *m
 	int err;
 
 	for (size_t i = 0; i < t->nprobed; i++) {
-		if (t->probed[i] != m)
+		if (!module__same_file(t->probed[i], m))
 			continue;
-		if (!rung__opened_again(t, m, e))
+		if (!rung__opened_again(t, t->probed[i], e))
 			return 0;
 		t->probed[i] = t->probed[--t->nprobed];
 		break;
 	}
 	if (!(t->pub.samples_itself ? m->nusdt : m->nsites) || !o->probe || t->sharing)
 		return 0;
-	tell_if_unprobed(o, t);
+	if (leaderless(o, t)) {
+		tell_unprobed(o, t);
+		return 0;
+	}
 	err = attach_module(o, t, m, e, &n);
 	if (err == -EINPROGRESS)
 		return 0;
@@ -292,6 +289,7 @@ static int probe_files(struct observer *o, struct observed *t, const struct mapp
 int mappings__scan(struct observer *o, struct observed *t)
 {
 	struct procmap *maps;
+	struct module_process p = {.root = t->root, .account = t->pub.account};
 	cleanup_free struct mapped_file *files = NULL;
 	uint32_t *now = NULL;
 	size_t n = 0, cap = 0, nfiles = 0, files_cap = 0;
@@ -307,6 +305,11 @@ int mappings__scan(struct observer *o, struct observed *t)
 	err = procmap__read(t->pub.pid, &maps);
 	if (err)
 		return err;
+	if (observed__has_ended(t)) {
+		procmap__free(maps);
+		return -ESRCH;
+	}
+	p.maps = maps;
 	for (size_t i = 0; i < maps->n && !err; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
 		const struct procmap_entry *file = e;
@@ -319,7 +322,7 @@ int mappings__scan(struct observer *o, struct observed *t)
 		if (e->kind != PROCMAP_FILE)
 			file = procmap__moved_text(maps, e, &offset);
 		if (file)
-			err = module_table__get(&o->modules, maps, file, &m);
+			err = module_table__get(&o->modules, &p, file, &m);
 		if (!err)
 			err = map_id(o, t, m, e, offset, &id);
 		if (!err)

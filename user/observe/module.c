@@ -13,14 +13,46 @@
 #include "core/util.h"
 #include "elf/alloc_box.h"
 
-static void module_free(struct module *m)
+struct module_root *module_table__root(struct module_table *t, pid_t pid)
+{
+	struct module_root *r = NULL;
+	struct rootdir_id id;
+	cleanup_fd int fd = rootdir__open(pid, &id);
+
+	for (size_t i = 0; i < t->nroots && fd >= 0 && !r; i++) {
+		if (rootdir__same(&t->roots[i]->id, &id))
+			r = t->roots[i];
+	}
+	if (!r && fd >= 0 && !array_reserve(t->roots, t->roots_cap, t->nroots + 1))
+		r = calloc(1, sizeof(*r));
+	if (r && !r->users++) {
+		r->id = id;
+		r->fd = take_fd(&fd);
+		t->roots[t->nroots++] = r;
+	}
+	return r;
+}
+
+void module_table__put_root(struct module_table *t, struct module_root *r)
+{
+	if (!r || --r->users)
+		return;
+	for (size_t i = 0; i < t->nroots; i++) {
+		if (t->roots[i] == r)
+			t->roots[i] = t->roots[--t->nroots];
+	}
+	close(r->fd);
+	free(r);
+}
+
+static void module_free(struct module_table *t, struct module *m)
 {
 	if (!m)
 		return;
 	if (m->fd >= 0)
 		close(m->fd);
+	module_table__put_root(t, m->root);
 	free(m->path);
-	free(m->root);
 	free(m->sites);
 	free(m->exits);
 	free(m->inner);
@@ -32,8 +64,9 @@ void module_table__fini(struct module_table *t)
 {
 	module_table__expect_none(t);
 	for (size_t i = 0; i < t->n; i++)
-		module_free(t->modules[i]);
+		module_free(t, t->modules[i]);
 	free(t->modules);
+	free(t->roots);
 	hash_index__fini(&t->by_file);
 	memset(t, 0, sizeof(*t));
 }
@@ -84,8 +117,11 @@ static uint64_t file_hash(uint64_t dev, uint64_t ino)
 	return keyhash__words(dev, ino);
 }
 
-static struct module *find(const struct module_table *t, uint64_t dev, uint64_t ino)
+/* The file as this root has it, or else as all have it. */
+static struct module *find(const struct module_table *t, uint64_t dev, uint64_t ino,
+			   const struct module_root *root)
 {
+	struct module *of_all = NULL;
 	size_t at = HASH_INDEX_START;
 	uint32_t i;
 
@@ -94,113 +130,185 @@ static struct module *find(const struct module_table *t, uint64_t dev, uint64_t 
 
 		/* A file that could not be opened is tried again: the process may have been busy.
 		 */
-		if (m->dev == dev && m->ino == ino && m->fd >= 0)
+		if (m->dev != dev || m->ino != ino || m->fd < 0)
+			continue;
+		if (m->root == root)
 			return m;
+		of_all = m->root ? of_all : m;
 	}
-	return NULL;
+	return of_all;
 }
 
-static struct module_expected *find_expected(struct module_table *t, uint64_t dev, uint64_t ino)
+/* Without opening it. What maps says is asked first: where a module's descriptor has said the same
+ * of itself, no other file has these numbers. */
+static struct module *find_mapped(const struct module_table *t, const struct module_process *p,
+				  const struct procmap_entry *e)
+{
+	struct module *m = find(t, makedev(e->dev_major, e->dev_minor), e->ino, p->root);
+	struct stat st;
+
+	if (!m && !procmap__stat(p->maps, e, &st))
+		m = find(t, st.st_dev, st.st_ino, p->root);
+	return m;
+}
+
+static bool is_expected(const struct module_table *t, const struct stat *st)
 {
 	for (size_t i = 0; i < t->n_expected; i++) {
-		if (t->expected[i].dev == dev && t->expected[i].ino == ino)
+		if (t->expected[i].st.st_dev == st->st_dev &&
+		    t->expected[i].st.st_ino == st->st_ino)
+			return true;
+	}
+	return false;
+}
+
+static struct module_expected *find_expected(struct module_table *t, const struct procmap_entry *e)
+{
+	for (size_t i = 0; i < t->n_expected; i++) {
+		if (t->expected[i].entry == e)
 			return &t->expected[i];
 	}
 	return NULL;
 }
 
-/* The next files of `maps`, from entry `from` on, are looked through side by side. Only an
+/* The next files of the process, from entry `from` on, are looked through side by side. Only an
  * optimisation. */
-static void expect(struct module_table *t, const struct procmap *maps, size_t from)
+static void expect(struct module_table *t, const struct module_process *p, size_t from)
 {
-	const struct box_target whose = box__target(maps->pid);
+	const struct procmap *maps = p->maps;
 
 	for (size_t i = from; i < maps->n && t->n_expected < MODULE_EXPECTED; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
-		uint64_t dev = makedev(e->dev_major, e->dev_minor);
-		struct module_expected x = {.dev = dev, .ino = e->ino};
+		struct module_expected x = {.entry = e};
 
-		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE || find(t, dev, e->ino) ||
-		    find_expected(t, dev, e->ino))
+		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE || find_mapped(t, p, e))
 			continue;
 		x.fd = procmap__open(maps, e);
-		if (x.fd >= 0 && !alloc_request__new(x.fd, &whose, t->names_only, &x.request))
+		if (x.fd >= 0 && !fstat(x.fd, &x.st) && !is_expected(t, &x.st) &&
+		    !alloc_request__new(x.fd, &p->account, t->names_only, &x.request))
 			t->expected[t->n_expected++] = x;
 		else
 			util__close_fd(&x.fd);
 	}
 }
 
+static void let_go(struct module_expected *x)
+{
+	alloc_request__free(x->request);
+	util__close_fd(&x->fd);
+}
+
 void module_table__expect_none(struct module_table *t)
 {
 	for (size_t i = 0; i < t->n_expected; i++) {
-		alloc_request__free(t->expected[i].request);
-		util__close_fd(&t->expected[i].fd);
+		let_go(&t->expected[i]);
 	}
 	t->n_expected = 0;
 }
 
-static int module_new(struct module_table *t, const struct procmap *maps,
-		      const struct procmap_entry *e, struct module **ret)
+static void say_why(struct module *m)
 {
-	struct alloc_request *request = NULL;
-	struct module_expected *x;
-	struct module *m = calloc(1, sizeof(*m));
-
-	if (!m)
-		return -ENOMEM;
-	m->dev = makedev(e->dev_major, e->dev_minor);
-	m->ino = e->ino;
-	m->fd = -1;
-	m->path = strdup(e->path);
-	if (!m->path || asprintf(&m->root, "/proc/%d/root", maps->pid) < 0) {
-		m->root = NULL;
-		module_free(m);
-		return -ENOMEM;
-	}
-	if (!find_expected(t, m->dev, m->ino))
-		expect(t, maps, e - maps->entries);
-	x = find_expected(t, m->dev, m->ino);
-	if (x) {
-		m->fd = x->fd;
-		request = x->request;
-		*x = t->expected[--t->n_expected];
-	} else {
-		m->fd = procmap__open(maps, e);
-	}
-	m->whose = box__target(maps->pid);
-	m->err = m->fd < 0 ? m->fd : module_read(t, m, request);
-	if (m->err == -ETIMEDOUT || m->err == -EDQUOT || m->err == -EFAULT)
-		log_warn("looking for allocators in '%s' %s; continuing without", m->path,
-			 m->err == -EFAULT ? "broke its reader" : "took too long");
-	else if (m->err && m->err != -ENOEXEC)
+	if (m->err == -ETIMEDOUT || m->err == -EDQUOT || m->err == -EFAULT) {
+		if (!m->told)
+			log_warn("looking for allocators in '%s' %s; continuing without", m->path,
+				 m->err == -EFAULT ? "broke its reader" : "took too long");
+		m->told = true;
+	} else if (m->err && m->err != -ENOEXEC) {
 		log_debug("failed to read '%s': %s", m->path, strerror(-m->err));
+	}
+}
+
+/* Of a file that was opened, or could not be. */
+static int module_new(struct module_table *t, const struct module_process *p,
+		      const struct procmap_entry *e, const struct module_expected *x,
+		      struct module **ret)
+{
+	struct module *m = calloc(1, sizeof(*m));
+	int err = m ? array_reserve(t->modules, t->cap, t->n + 1) : -ENOMEM;
+
+	if (!err)
+		err = hash_index__reserve(&t->by_file);
+	if (!err && !(m->path = strdup(e->path)))
+		err = -ENOMEM;
+	if (err) {
+		free(m);
+		return err;
+	}
+	m->dev = x->st.st_dev;
+	m->ino = x->st.st_ino;
+	m->fd = x->fd;
+	m->whose = p->account;
+	if (p->root && !rootdir__is_ours(e->path, &x->st)) {
+		m->root = p->root;
+		m->root->users++;
+	}
+	hash_index__add(&t->by_file, file_hash(m->dev, m->ino));
+	m->index = t->n;
+	t->modules[t->n++] = m;
 	*ret = m;
 	return 0;
 }
 
-int module_table__get(struct module_table *t, const struct procmap *maps,
+/* What helpers were not given the time for on behalf of one process they may be for the next. */
+static void look_again(const struct module_table *t, struct module *m,
+		       const struct box_target *whose)
+{
+	if ((m->err != -EDQUOT && m->err != -EINTR) || m->fd < 0 || m->whose.id == whose->id)
+		return;
+	m->whose = *whose;
+	m->err = module_read(t, m, NULL);
+	say_why(m);
+}
+
+/* The file of a mapping that is not known by its numbers. */
+static struct module_expected open_file(struct module_table *t, const struct module_process *p,
+					const struct procmap_entry *e)
+{
+	struct module_expected *known = find_expected(t, e), x = {.entry = e};
+
+	if (!known) {
+		expect(t, p, e - p->maps->entries);
+		known = find_expected(t, e);
+	}
+	if (known) {
+		x = *known;
+		*known = t->expected[--t->n_expected];
+		return x;
+	}
+	x.fd = procmap__open(p->maps, e);
+	if (x.fd >= 0 && fstat(x.fd, &x.st)) {
+		close(x.fd);
+		x.fd = -EBADF;
+	}
+	return x;
+}
+
+int module_table__get(struct module_table *t, const struct module_process *p,
 		      const struct procmap_entry *e, struct module **ret)
 {
-	uint64_t dev = makedev(e->dev_major, e->dev_minor);
-	struct module *m;
+	struct module *m = find_mapped(t, p, e);
+	struct module_expected x;
 	int err;
 
-	m = find(t, dev, e->ino);
 	if (m) {
+		look_again(t, m, &p->account);
 		*ret = m;
 		return 0;
 	}
-	err = array_reserve(t->modules, t->cap, t->n + 1);
-	if (!err)
-		err = hash_index__reserve(&t->by_file);
-	if (!err)
-		err = module_new(t, maps, e, &m);
-	if (err)
+	x = open_file(t, p, e);
+	m = x.fd < 0 ? NULL : find(t, x.st.st_dev, x.st.st_ino, p->root);
+	if (m) {
+		let_go(&x);
+		*ret = m;
+		return 0;
+	}
+	err = module_new(t, p, e, &x, &m);
+	if (err) {
+		let_go(&x);
 		return err;
-	hash_index__add(&t->by_file, file_hash(dev, e->ino));
-	m->index = t->n;
-	t->modules[t->n++] = m;
+	}
+	m->err = m->fd < 0 ? m->fd : module_read(t, m, x.request);
+	say_why(m);
 	*ret = m;
 	return 0;
 }
@@ -214,7 +322,7 @@ void module_table__keep(struct module_table *t, const bool *used)
 		struct module *m = t->modules[i];
 
 		if (!used[i]) {
-			module_free(m);
+			module_free(t, m);
 			continue;
 		}
 		m->index = n;
@@ -231,9 +339,9 @@ size_t module_table__bytes(const struct module_table *t)
 	for (size_t i = 0; i < t->n; i++) {
 		const struct module *m = t->modules[i];
 
-		bytes += sizeof(*m) + strlen(m->path) + strlen(m->root) + 2 +
-			 m->nsites * sizeof(*m->sites) + m->nexits * sizeof(*m->exits) +
-			 m->ninner * sizeof(*m->inner) + m->nusdt * sizeof(*m->usdt);
+		bytes += sizeof(*m) + strlen(m->path) + 1 + m->nsites * sizeof(*m->sites) +
+			 m->nexits * sizeof(*m->exits) + m->ninner * sizeof(*m->inner) +
+			 m->nusdt * sizeof(*m->usdt);
 	}
 	return bytes;
 }

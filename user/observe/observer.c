@@ -218,7 +218,7 @@ void observer__free(struct observer *o)
 	unwind_maps__free(o->unwind);
 	bpfobj__free(o->obj);
 	for (size_t i = 0; i < o->ntargets; i++)
-		observed__free(o->targets[i]);
+		observed__free(o, o->targets[i]);
 	module_table__fini(&o->modules);
 	anon__free(o->anon);
 	heap__free(o->heap);

@@ -37,12 +37,13 @@ struct observed {
 	size_t nprobed, probed_cap;
 	uint64_t rescans;
 	bool told_unprobed;
-	pid_t thread;		/* whose memory the probes go by; 0: they go by the process */
-	bool told_thread;	/* that one has ended */
-	bool unsupported;	/* its image is nothing to look into: a 32-bit program */
-	uint64_t image;		/* tells an image from the next: where its stack began, */
-	struct procmem *memory; /* and its memory; NULL: not to be had, or not wanted */
-	bool inherits;		/* the image of its parent: blocks of which no stubs know */
+	pid_t thread;		  /* whose memory the probes go by; 0: they go by the process */
+	bool told_thread;	  /* that one has ended */
+	bool unsupported;	  /* its image is nothing to look into: a 32-bit program */
+	struct module_root *root; /* of its image; NULL: our own, or it has ended */
+	uint64_t image;		  /* tells an image from the next: where its stack began, */
+	struct procmem *memory;	  /* and its memory; NULL: not to be had, or not wanted */
+	bool inherits;		  /* the image of its parent: blocks of which no stubs know */
 	bool sharing; /* the memory too, which has stubs: what is done to it is done to both */
 	struct stubbed *fast;	    /* modules with stubs */
 	const struct module *layer; /* an allocator over another one: stubs do not tell calls of the
@@ -154,7 +155,9 @@ enum target_origin {
 /* As observer__add. */
 int targets__add(struct observer *o, int pid, enum target_origin from, const struct target **ret);
 bool targets__wanted(const struct observer *o, int pid);
-void observed__free(struct observed *t);
+void observed__free(struct observer *o, struct observed *t);
+/* Also if nobody has been told: its number may be another's. */
+bool observed__has_ended(const struct observed *t);
 /* The process has a new image. by_thread: another thread than the leader called exec. */
 void observed__exec(struct observer *o, struct observed *t, bool by_thread);
 /* The process is gone: its blocks stay in the profile as they were at its end. */

@@ -113,7 +113,7 @@ static int tell_rows(struct observer *o, const struct observed *t, const struct 
 			.fp = MW_UNWIND_FP_SAME};
 	err = unwind_table__from_rows(rows, im->n_rows, &table);
 	if (!err)
-		err = unwind_maps__add_code(o->unwind, t->pub.pid, im->hdr.base, table);
+		err = unwind_maps__add_code(o->unwind, t->pub.pid, im->hdr.base, f->fd, table);
 	unwind_table__free(table);
 	return err;
 }

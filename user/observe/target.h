@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sys/box.h"
+
 struct target {
 	int pid;
 	uint32_t index; /* of its counters, its heap and its pages */
@@ -19,12 +21,13 @@ struct target {
 	int64_t start_unix_ms;
 	uint32_t images; /* programs it has run: goes up at exec */
 	bool ended;
-	bool child;		/* came in by following another target */
-	bool chosen;		/* came in because it was wanted (observer_opts.wants) */
-	size_t nprobes, nfiles; /* allocator probes, and the files that they are in */
-	size_t nfast;		/* allocators that are sampled by stubs inside them */
-	bool samples_itself;	/* and tells of it by USDT probes: those are used (elf/usdt.h) */
-	size_t nmaps;		/* executable mappings known now */
+	bool child;		   /* came in by following another target */
+	bool chosen;		   /* came in because it was wanted (observer_opts.wants) */
+	size_t nprobes, nfiles;	   /* allocator probes, and the files that they are in */
+	size_t nfast;		   /* allocators that are sampled by stubs inside them */
+	bool samples_itself;	   /* and tells of it by USDT probes: those are used (elf/usdt.h) */
+	size_t nmaps;		   /* executable mappings known now */
+	struct box_target account; /* on which its files are read */
 };
 
 #endif

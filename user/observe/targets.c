@@ -26,10 +26,11 @@
 #define END_WAITS 1000 /* ms */
 #define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
 
-void observed__free(struct observed *t)
+void observed__free(struct observer *o, struct observed *t)
 {
 	if (!t)
 		return;
+	module_table__put_root(&o->modules, t->root);
 	if (t->pidfd >= 0)
 		close(t->pidfd);
 	free(t->pub.cmdline);
@@ -39,9 +40,32 @@ void observed__free(struct observed *t)
 	free(t);
 }
 
-/* From now on the process has the image that it has at this moment. */
-static void note_image(const struct observer *o, struct observed *t)
+bool observed__has_ended(const struct observed *t)
 {
+	struct pollfd pfd = {.fd = t->pidfd, .events = POLLIN};
+
+	return pfd.fd >= 0 && poll(&pfd, 1, 0) > 0;
+}
+
+/* Where its files lie. What has its number after its end is somebody else. */
+static void note_root(struct observer *o, struct observed *t)
+{
+	struct module_root *root = module_table__root(&o->modules, t->pub.pid);
+	struct box_target account = box__target(t->pub.pid);
+
+	if (observed__has_ended(t)) {
+		module_table__put_root(&o->modules, root);
+		return;
+	}
+	module_table__put_root(&o->modules, t->root);
+	t->root = root;
+	t->pub.account = account;
+}
+
+/* From now on the process has the image that it has at this moment. */
+static void note_image(struct observer *o, struct observed *t)
+{
+	note_root(o, t);
 	procmem__close(take_ptr(t->memory));
 	if (o->opts.fast && procmem__open(t->pub.pid, &t->memory))
 		t->memory = NULL;
@@ -198,6 +222,7 @@ void observed__ended(struct observer *o, struct observed *t)
 	if (t->pidfd >= 0)
 		close(t->pidfd); /* out of the epoll set too */
 	t->pidfd = -1;
+	module_table__put_root(&o->modules, take_ptr(t->root));
 	rung__forget(o, t);
 	observer__forget_live(o, t->pub.index);
 	if (o->probe)
@@ -237,7 +262,7 @@ void observer__remove_target(struct observer *o, const struct target *target)
 	o->targets[index] = NULL;
 	o->count--;
 	free_index(o, index);
-	observed__free(t);
+	observed__free(o, t);
 }
 
 int observer__process(const struct target *t, struct pidref *ret)
@@ -254,10 +279,9 @@ int observer__process(const struct target *t, struct pidref *ret)
 
 int observer__memory(const struct target *t, struct statm *ret)
 {
-	struct pollfd pfd = {.fd = observed_of(t)->pidfd, .events = POLLIN};
 	int err = t->ended ? -ESRCH : statm__read(t->pid, ret);
 
-	if (!err && pfd.fd >= 0 && poll(&pfd, 1, 0) > 0) /* it has ended, and nobody has seen it */
+	if (!err && observed__has_ended(observed_of(t))) /* and nobody has seen it */
 		err = -ESRCH;
 	if (err)
 		memset(ret, 0, sizeof(*ret));
@@ -334,7 +358,7 @@ static int target_new(struct observer *o, int pid, struct observed **ret)
 		err = mappings__add(o, &none, &t->anon_map);
 	if (err) {
 		free_index(o, t->pub.index);
-		observed__free(t);
+		observed__free(o, t);
 		return err;
 	}
 	*ret = t;

@@ -323,13 +323,13 @@ static bool takes_back(enum mw_fn fn)
 	return allocs__signature(fn)->old > 0;
 }
 
-static void add_site(struct alloc_probe *p, const struct site *s, uint32_t target, bool any,
+static void add_site(struct alloc_probe *p, const struct site *s, uint32_t target,
 		     struct probe_batch b[BATCHES])
 {
 	struct probe_batch *to = &b[s->func.fn == MW_FN_FREE  ? FREES
 				    : s->func.fn == MW_FN_NEW ? THROWING
 							      : ALLOCS];
-	uint64_t flags = any ? MW_COOKIE_ANY : 0;
+	uint64_t flags = 0;
 
 	if (s->wrapper || s->kind == SITE_NONE)
 		return;
@@ -362,7 +362,7 @@ int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,
 	for (int back = 1; back >= 0; back--) {
 		for (size_t i = 0; i < n && i < ALLOCS_MAX; i++) {
 			if (takes_back(sites[i].func.fn) == back)
-				add_site(p, &sites[i], target, !pid, b);
+				add_site(p, &sites[i], target, b);
 		}
 	}
 	for (size_t i = 0; i < nexits && i < ALLOCS_MAX; i++) {

@@ -21,11 +21,11 @@ int alloc_probe__new(struct bpfobj *o, struct alloc_probe **ret);
 void alloc_probe__free(struct alloc_probe *p);
 
 /*
- * After load: puts probes on the sites of one file in process pid; 0: in every process that maps
- * it, of which the programs look for the target (links for many probes only). `fd` is the file, of
- * which the caller keeps ownership. Frees are attached before allocations, so that no block is seen
- * to be allocated whose free cannot be seen. `exits`: file offsets of the ret instructions of
- * functions that throw (elf/exits.h), which have no return probe. *ret_n: probes in. 0 or -errno
+ * After load: puts probes on the sites of one file in process pid, and in no other. `fd` is the
+ * file, of which the caller keeps ownership. Frees are attached before allocations, so that no
+ * block is seen to be allocated whose free cannot be seen. `exits`: file offsets of the ret
+ * instructions of functions that throw (elf/exits.h), which have no return probe. *ret_n: probes
+ * in. 0 or -errno
  * (-ESRCH: process gone).
  */
 int alloc_probe__attach(struct alloc_probe *p, int pid, uint32_t target, int fd,

@@ -12,6 +12,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 #include "core/log.h"
@@ -43,11 +44,14 @@ struct table_job {
 	struct mw_unwind_key key;
 };
 
-/* A file that stopped a walk and could not be had: it is not waited for again and again. */
+/* Files that could not be had: they are not asked for again and again. */
 struct hopeless {
-	pid_t pid;
-	struct mw_unwind_key key;
-	uint64_t until_ns;
+	struct {
+		pid_t pid;
+		struct mw_unwind_key key;
+		uint64_t until_ns;
+	} file[MAX_HOPELESS];
+	uint32_t n;
 };
 
 struct unwind_maps {
@@ -57,11 +61,11 @@ struct unwind_maps {
 
 	pthread_mutex_t lock; /* of all that follows but the queue; held while tables are built */
 	struct unwind_store store;
-	struct vma_lists seen; /* processes at the last looks */
+	struct vma_lists seen;	/* processes at the last looks */
+	struct hopeless denied; /* could not be opened, or were not what was mapped */
 
 	struct copied_stacks copied;
-	struct hopeless hopeless[MAX_HOPELESS]; /* of the one who finishes walks */
-	uint32_t n_hopeless;
+	struct hopeless hopeless; /* stopped a walk; of the one who finishes walks */
 
 	pthread_mutex_t queue_lock;
 	pthread_cond_t queue_cond, idle_cond;
@@ -72,18 +76,46 @@ struct unwind_maps {
 	pthread_t thread;
 };
 
+/* What a network's server says of a file it may say otherwise the next time. */
+static bool is_remote(int fd)
+{
+	static const uint32_t magic[] = {0x6969,     0xfe534d42, 0xff534d42, 0x517b,	0x01021997,
+					 0x00c36400, 0x5346414f, 0x6b414653, 0x65735546};
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(magic); i++) {
+		if ((uint32_t)fs.f_type == magic[i])
+			return true;
+	}
+	return false;
+}
+
+static bool has_changed(int fd, const struct stat *was)
+{
+	struct stat st;
+
+	return fstat(fd, &st) || st.st_size != was->st_size ||
+	       st.st_ctim.tv_sec != was->st_ctim.tv_sec ||
+	       st.st_ctim.tv_nsec != was->st_ctim.tv_nsec;
+}
+
 /*
- * The table of the file behind fd, from the disk cache if it is worth it. Files that others than
- * root and this process's user may write are not kept there: they could change while they are
- * read.
+ * The table of the file behind fd, from the disk cache if it is worth it. It is read twice, for its
+ * digest and for the table, so that only files are kept that nobody has changed in between: others
+ * than root and this process's user may not write them, and the kernel knows of every change.
  */
 static int table_of(struct unwind_maps *m, int fd, const struct box_target *whose,
 		    struct unwind_table **ret)
 {
-	bool keep = m->cache && !box__foreign(fd);
+	bool keep = m->cache && !box__foreign(fd) && !is_remote(fd);
 	struct unwind_request *r = NULL;
 	char digest[DIGEST_HEX];
+	struct stat st;
 	int err;
+
+	keep = keep && !fstat(fd, &st);
 
 	keep = keep && !digest__file(fd, MAX_CACHED_FILE, digest);
 	if (keep && !unwind_cache__load(m->cache, digest, ret)) {
@@ -96,7 +128,7 @@ static int table_of(struct unwind_maps *m, int fd, const struct box_target *whos
 	if (err)
 		return err;
 	m->store.st.built++;
-	if (keep && (*ret)->stats.rows >= WORTH_CACHING)
+	if (keep && (*ret)->stats.rows >= WORTH_CACHING && !has_changed(fd, &st))
 		unwind_cache__store(m->cache, digest, *ret);
 	return 0;
 }
@@ -119,6 +151,7 @@ static int load_fd(struct unwind_maps *m, int fd, const struct box_target *whose
 {
 	struct unwind_table *t = NULL;
 	uint64_t start = util__now_ns();
+	uint64_t paid_by = 0;
 	bool refused = false;
 	int err = table_of(m, fd, whose, &t);
 
@@ -133,6 +166,8 @@ static int load_fd(struct unwind_maps *m, int fd, const struct box_target *whose
 			t = NULL;
 		}
 	} else {
+		refused = err == -EDQUOT || err == -EINTR; /* not for the next who maps it */
+		paid_by = refused && whose ? whose->id : 0;
 		m->store.st.failed += err != -ENODATA && err != -ENOEXEC;
 		say_why(name, err);
 	}
@@ -142,26 +177,103 @@ static int load_fd(struct unwind_maps *m, int fd, const struct box_target *whose
 		err = 0;
 	if (!err)
 		err = unwind_store__publish(&m->store, key, t, refused);
+	if (!err)
+		m->store.pending[m->store.n_pending - 1].f->paid_by = paid_by;
 	unwind_table__free(t);
 	m->store.st.build_ns += util__now_ns() - start;
 	return err;
 }
 
-static int load_vma(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t pid)
+/* Where map_files is not permitted. */
+static int open_otherwise(const struct mw_unwind_vma *v, pid_t pid)
+{
+	const struct procmap_entry *e;
+	struct procmap *maps;
+	int fd = procmap__read(pid, &maps);
+
+	if (fd)
+		return fd;
+	e = procmap__find(maps, v->start);
+	fd = e ? procmap__open(maps, e) : -ENOENT;
+	procmap__free(maps);
+	return fd;
+}
+
+/*
+ * What is mapped there by now may be another file: what is published under the key, for all
+ * processes, is of the file that has it.
+ */
+static int load_vma(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t pid,
+		    const struct box_target *whose)
 {
 	cleanup_fd int fd = -1;
-	struct box_target whose;
 	char path[96];
+	int err;
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", proc_task__shows(pid),
 		 v->start, v->end);
 	fd = safeopen__file(path, NULL);
-	if (fd < 0)
-		return fd == -ENOENT || fd == -ESRCH
-			       ? fd
-			       : unwind_store__publish(&m->store, &v->key, NULL, false);
-	whose = box__target(pid);
-	return load_fd(m, fd, &whose, path, &v->key);
+	if (fd == -EPERM || fd == -EACCES)
+		fd = open_otherwise(v, pid);
+	err = fd < 0 ? fd : vma_iter__check(m->o, fd, &v->key);
+	return err ? err : load_fd(m, fd, whose, path, &v->key);
+}
+
+static int find_hopeless(const struct hopeless *h, pid_t pid, const struct mw_unwind_key *key)
+{
+	for (int i = 0; i < MAX_HOPELESS; i++) {
+		if (h->file[i].until_ns && h->file[i].pid == pid &&
+		    !memcmp(&h->file[i].key, key, sizeof(*key)))
+			return i;
+	}
+	return -1;
+}
+
+/* In place of the oldest. */
+static void note_hopeless(struct hopeless *h, pid_t pid, const struct mw_unwind_key *key)
+{
+	int i = find_hopeless(h, pid, key);
+
+	if (i < 0)
+		i = (int)(h->n++ % MAX_HOPELESS);
+	h->file[i].pid = pid;
+	h->file[i].key = *key;
+	h->file[i].until_ns = util__now_ns() + HOPELESS_NS;
+}
+
+/* The kernel's part does not ask for the file again for a moment. */
+static void deny(struct unwind_maps *m, pid_t pid, const struct mw_unwind_key *key)
+{
+	struct hopeless *h = &m->denied;
+	uint32_t next = h->n % MAX_HOPELESS;
+
+	if (find_hopeless(h, pid, key) < 0 && h->file[next].until_ns)
+		bpf_map_delete_elem(m->wanted_fd, &h->file[next].key);
+	note_hopeless(h, pid, key);
+}
+
+/* It may ask for files again that could not be had some time ago. */
+static void ask_again(struct unwind_maps *m)
+{
+	uint64_t now = util__now_ns();
+
+	pthread_mutex_lock(&m->lock);
+	for (int i = 0; i < MAX_HOPELESS; i++) {
+		if (!m->denied.file[i].until_ns || m->denied.file[i].until_ns > now)
+			continue;
+		m->denied.file[i].until_ns = 0;
+		bpf_map_delete_elem(m->wanted_fd, &m->denied.file[i].key);
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* It has an answer, or is to ask again. */
+static void answer_wish(struct unwind_maps *m, const struct table_job *job)
+{
+	pthread_mutex_lock(&m->lock);
+	if (find_hopeless(&m->denied, job->pid, &job->key) < 0)
+		bpf_map_delete_elem(m->wanted_fd, &job->key);
+	pthread_mutex_unlock(&m->lock);
 }
 
 static bool is_pending(const struct unwind_maps *m, const struct mw_unwind_key *key)
@@ -191,7 +303,7 @@ static int publish_code(struct unwind_maps *m, const struct mw_unwind_vma *v, pi
 	return unwind_store__flush(&m->store);
 }
 
-int unwind_maps__add_code(struct unwind_maps *m, pid_t pid, uint64_t start,
+int unwind_maps__add_code(struct unwind_maps *m, pid_t pid, uint64_t start, int fd,
 			  const struct unwind_table *t)
 {
 	cleanup_free struct mw_unwind_vma *vmas = NULL;
@@ -201,7 +313,10 @@ int unwind_maps__add_code(struct unwind_maps *m, pid_t pid, uint64_t start,
 	pthread_mutex_lock(&m->lock);
 	n = vma_iter__read(m->o, pid, &vmas);
 	for (ssize_t i = 0; i < n && err == -ENOENT; i++) {
-		if (vmas[i].start == start && vmas[i].kind == MW_UNWIND_VMA_FILE)
+		if (vmas[i].start != start || vmas[i].kind != MW_UNWIND_VMA_FILE)
+			continue;
+		err = vma_iter__check(m->o, fd, &vmas[i].key);
+		if (!err)
 			err = publish_code(m, &vmas[i], pid, t);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -286,9 +401,16 @@ static void find_code(struct unwind_maps *m, pid_t pid, struct mw_unwind_vma *vm
 	procmap__free(maps);
 }
 
+/* Is what is known of a file no last word for this process? */
+static bool may_try(const struct table_file *f, const struct box_target *whose)
+{
+	return f->refused && (!f->paid_by || f->paid_by != whose->id);
+}
+
 /* Loads what the process maps and is not known yet. */
 static int scan_process(struct unwind_maps *m, pid_t pid)
 {
+	const struct box_target whose = box__target(pid);
 	cleanup_free struct mw_unwind_vma *vmas = NULL;
 	ssize_t n;
 
@@ -298,12 +420,14 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 		struct table_file *f = unwind_store__find(&m->store, &vmas[i].key);
 		int err;
 
-		if (vmas[i].kind != MW_UNWIND_VMA_FILE || (f && !f->refused) ||
+		if (vmas[i].kind != MW_UNWIND_VMA_FILE || (f && !may_try(f, &whose)) ||
 		    is_pending(m, &vmas[i].key))
 			continue;
 		if (f)
 			unwind_store__drop(&m->store, f);
-		err = load_vma(m, &vmas[i], pid);
+		err = load_vma(m, &vmas[i], pid, &whose);
+		if (err && err != -ENOENT && err != -ESRCH)
+			deny(m, pid, &vmas[i].key);
 		if (err)
 			log_debug("failed to load the unwind table of %llx-%llx in %d: %s",
 				  vmas[i].start, vmas[i].end, pid, strerror(-err));
@@ -344,6 +468,11 @@ static void *work(void *arg)
 	while (!m->quit) {
 		struct table_job job;
 
+		pthread_mutex_unlock(&m->queue_lock);
+		ask_again(m);
+		pthread_mutex_lock(&m->queue_lock);
+		if (m->quit)
+			break;
 		if (!m->queue_cnt) {
 			struct timespec until;
 
@@ -362,8 +491,8 @@ static void *work(void *arg)
 		m->busy = true;
 		pthread_mutex_unlock(&m->queue_lock);
 		scan_process(m, job.pid);
-		if (job.wanted) /* answered, or to be asked again */
-			bpf_map_delete_elem(m->wanted_fd, &job.key);
+		if (job.wanted)
+			answer_wish(m, &job);
 		pthread_mutex_lock(&m->queue_lock);
 		m->jobs_done++;
 		pthread_cond_broadcast(&m->idle_cond);
@@ -498,29 +627,6 @@ static void wait_for_jobs(struct unwind_maps *m)
 	pthread_mutex_unlock(&m->queue_lock);
 }
 
-static struct hopeless *find_hopeless(struct unwind_maps *m, const struct mw_ev_copy *ev)
-{
-	for (uint32_t i = 0; i < MAX_HOPELESS; i++) {
-		struct hopeless *h = &m->hopeless[i];
-
-		if (h->until_ns && h->pid == (pid_t)ev->st.pid && h->key.ino == ev->ino &&
-		    h->key.dev == ev->dev && h->key.gen == ev->gen)
-			return h;
-	}
-	return NULL;
-}
-
-static void note_hopeless(struct unwind_maps *m, const struct mw_ev_copy *ev)
-{
-	struct hopeless *h = find_hopeless(m, ev);
-
-	if (!h)
-		h = &m->hopeless[m->n_hopeless++ % MAX_HOPELESS];
-	*h = (struct hopeless){.pid = ev->st.pid,
-			       .key = {ev->dev, ev->ino, ev->gen},
-			       .until_ns = util__now_ns() + HOPELESS_NS};
-}
-
 static bool stopped_for_want(enum mw_stack_end end)
 {
 	return end == MW_STACK_NO_TABLE || end == MW_STACK_NO_MAPPING;
@@ -529,17 +635,18 @@ static bool stopped_for_want(enum mw_stack_end end)
 enum mw_stack_end unwind_maps__finish(struct unwind_maps *m, const struct mw_ev_copy *ev,
 				      uint64_t *pc, uint32_t *ret_n)
 {
+	const struct mw_unwind_key key = {ev->dev, ev->ino, ev->gen};
 	enum mw_stack_end end = walk(m, ev, pc, ret_n);
-	const struct hopeless *h = find_hopeless(m, ev);
+	int i = find_hopeless(&m->hopeless, (pid_t)ev->st.pid, &key);
 
-	if (!stopped_for_want(end) || (h && h->until_ns > util__now_ns()))
+	if (!stopped_for_want(end) || (i >= 0 && m->hopeless.file[i].until_ns > util__now_ns()))
 		return end;
 	wait_for_jobs(m);
 	end = walk(m, ev, pc, ret_n);
 	if (stopped_for_want(end) && !scan_process(m, ev->st.pid))
 		end = walk(m, ev, pc, ret_n);
 	if (stopped_for_want(end))
-		note_hopeless(m, ev);
+		note_hopeless(&m->hopeless, (pid_t)ev->st.pid, &key);
 	return end;
 }
 

@@ -40,10 +40,11 @@ void unwind_maps__free(struct unwind_maps *m);
 int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait);
 
 /*
- * The code that the process maps at `start` unwinds by this table, which its file says nothing of.
- * It stays until __forget_code. 0 or a negative errno (-ENOENT: nothing is mapped there).
+ * The code in the file behind fd, which the process maps at `start`, unwinds by this table, which
+ * the file says nothing of. It stays until __forget_code. 0 or a negative errno (-ENOENT: nothing
+ * is mapped there; -ESTALE: another file).
  */
-int unwind_maps__add_code(struct unwind_maps *m, pid_t pid, uint64_t start,
+int unwind_maps__add_code(struct unwind_maps *m, pid_t pid, uint64_t start, int fd,
 			  const struct unwind_table *t);
 void unwind_maps__forget_code(struct unwind_maps *m, pid_t pid);
 

@@ -30,8 +30,9 @@ struct table_file {
 	uint64_t bytes, rows;
 	const uint64_t *words; /* the kernel's array, to be read; NULL: no table */
 	size_t words_len;      /* bytes */
-	pid_t owner;  /* code of this process alone, see unwind_maps__add_code; 0: of a file */
-	bool refused; /* for want of memory: try again when asked */
+	pid_t owner;	  /* code of this process alone, see unwind_maps__add_code; 0: of a file */
+	bool refused;	  /* for want of memory, or of its reader's time: try again when asked */
+	uint64_t paid_by; /* the second: box_target.id of who had no time left; 0: the first */
 };
 
 /* A file on its way to the unwinder. */

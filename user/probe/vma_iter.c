@@ -5,6 +5,10 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -103,4 +107,32 @@ ssize_t vma_iter__read(struct bpfobj *o, pid_t pid, struct mw_unwind_vma **ret)
 	if (n > 0)
 		show_walker(o, pid, *ret, n);
 	return n;
+}
+
+/* The kernel's own number of a device. */
+static uint64_t kernel_dev(dev_t dev)
+{
+	return (uint64_t)major(dev) << 20 | minor(dev);
+}
+
+int vma_iter__check(struct bpfobj *o, int fd, const struct mw_unwind_key *key)
+{
+	cleanup_free struct mw_unwind_vma *v = NULL;
+	struct stat st;
+	void *at;
+	ssize_t n;
+
+	/* while it is open no other file of that device has its number */
+	if (!fstat(fd, &st) && kernel_dev(st.st_dev) == key->dev && st.st_ino == key->ino)
+		return 0;
+	at = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ, MAP_PRIVATE, fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	o->skel->bss->unwind_iter_start = (uintptr_t)at;
+	n = read_all(o, getpid(), &v);
+	o->skel->bss->unwind_iter_start = 0;
+	munmap(at, sysconf(_SC_PAGESIZE));
+	if (n < 0)
+		return n;
+	return n && !memcmp(&v->key, key, sizeof(*key)) ? 0 : -ESTALE;
 }

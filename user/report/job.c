@@ -380,6 +380,13 @@ static bool names(const struct open_names *n, const char *path)
 	return false;
 }
 
+/* Does the report show sources or instructions of what the profile names? */
+static bool shows_code(const struct report_job *a)
+{
+	return a->mode == JOB_REPORT &&
+	       (a->kind == REPORT_LIST || a->kind == REPORT_DISASM || a->kind == REPORT_WEBLIST);
+}
+
 /* What the command line names; of what a profile names sources and binaries, to list them. */
 static bool may(const void *arg, enum apart_wish wish, const char *path)
 {
@@ -390,7 +397,7 @@ static bool may(const void *arg, enum apart_wish wish, const char *path)
 		return names(&a->from.files, path) || names(&a->from.bases, path) ||
 		       (a->from.survivors && !strcmp(a->from.survivors, path));
 	case APART_READ_FILE:
-		return a->mode == JOB_REPORT || names(&a->from.files, path) ||
+		return shows_code(a) || names(&a->from.files, path) ||
 		       (a->front && shell_front__lists(a->front));
 	case APART_WRITE:
 		return names(&a->outputs, path) || names(&a->graphs, path) ||

@@ -366,7 +366,7 @@ static int look_up(struct code_listing *l, const struct mapped *md, const struct
 {
 	size_t n = l->ninsns - first;
 	cleanup_free uint64_t *offs = malloc((n + 1) * sizeof(*offs));
-	int err = offs ? symbolizer__module(l->names, fd, path, NULL, NULL, ret) : -ENOMEM;
+	int err = offs ? symbolizer__module(l->names, fd, path, -1, NULL, ret) : -ENOMEM;
 
 	for (size_t i = 0; i < n && !err; i++)
 		offs[i] = l->insns[first + i].vaddr - d->place[0] + md->off[0];

@@ -119,10 +119,10 @@ static void on_news(void *arg, const struct observer_event *e)
 				 : "no longer samples its allocations itself and is probed");
 		break;
 	case OBSERVER_UNPROBED:
-		log_warn(
-			"the allocators of PID %d (%s), whose main thread has ended, are not seen: "
-			"attach to it alone to see them",
-			e->target->pid, e->target->comm);
+		log_warn("%s PID %d (%s), whose main thread has ended, are not seen: attach to it "
+			 "alone to see them",
+			 e->target->nprobes ? "further allocators of" : "the allocators of",
+			 e->target->pid, e->target->comm);
 		break;
 	case OBSERVER_MOVED:
 		log_warn("PID %d (%s): the thread that its probes went by has ended; they go by "

@@ -69,8 +69,10 @@ static bool is_in(const struct build *b, uint32_t target)
 	return b->only ? b->only->index == target : observer__at(b->o, target) != NULL;
 }
 
-static struct symbolizer_module *symbols_of(struct build *b, const struct module *m)
+static struct symbolizer_module *symbols_of(struct build *b, const struct observer_map *map)
 {
+	const struct target *t = observer__at(b->o, map->target);
+	const struct module *m = map->module;
 	size_t old = b->nsymbols;
 	struct module_symbols *of;
 
@@ -79,10 +81,12 @@ static struct symbolizer_module *symbols_of(struct build *b, const struct module
 	if (b->nsymbols > old)
 		memset(b->symbols + old, 0, (b->nsymbols - old) * sizeof(*b->symbols));
 	of = &b->symbols[m->index];
-	if (!of->asked &&
-	    symbolizer__module(b->symbolizer, m->fd, m->path, m->root, &m->whose, &of->module))
+	if (!of->asked && symbolizer__module(b->symbolizer, m->fd, m->path,
+					     m->root ? m->root->fd : -1, &m->whose, &of->module))
 		of->module = NULL;
 	of->asked = true;
+	if (of->module && t)
+		symbolizer_module__charge(b->symbolizer, of->module, &t->account);
 	return of->module;
 }
 
@@ -104,7 +108,7 @@ static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
 	err = profile__string(b->p, sm->module->path, &m.file);
 	if (!err)
 		err = profile__string(b->p, sm->module->build_id, &m.build_id);
-	if (!err && symbols_of(b, sm->module)) {
+	if (!err && symbols_of(b, sm)) {
 		m.has_functions = true;
 		m.has_filenames = m.has_lines = m.has_inlines = true;
 	}
@@ -168,9 +172,9 @@ static void prefetch_names(struct build *b)
 	for (size_t i = 0; f && i < observer__nframes(b->o); i++) {
 		const struct observer_map *m = observer__map(b->o, observer__frame(b->o, i)->map);
 
-		if (!m->module || !is_in(b, m->target) || !symbols_of(b, m->module))
+		if (!m->module || !is_in(b, m->target) || !symbols_of(b, m))
 			continue;
-		f[n].module = symbols_of(b, m->module);
+		f[n].module = symbols_of(b, m);
 		f[n++].off = observer__frame(b->o, i)->address - m->start + m->offset;
 	}
 	if (!n || !offs)
@@ -204,7 +208,7 @@ static int frame_location(struct build *b, uint32_t frame, uint32_t *ret)
 		return err;
 	if (!m->module)
 		n = lookup_jit(b, m, f->address, names);
-	else if ((sym = symbols_of(b, m->module)))
+	else if ((sym = symbols_of(b, m)))
 		n = symbolizer__lookup(b->symbolizer, sym, f->address - m->start + m->offset, names,
 				       SYMBOLIZER_MAX_INLINE);
 	for (int i = 0; i < n && !err; i++)

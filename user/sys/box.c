@@ -68,6 +68,7 @@ struct box_helper {
 	int status;
 	struct accounts accounts;
 	uint64_t given_ns; /* processor time, at its start */
+	bool scant;	   /* its process had less left than a file may take */
 	struct box_helper *next;
 	struct box_head head; /* and the answer behind it, aligned as the head is */
 	char in[BOX_MAX_MESSAGE] __attribute__((aligned(16)));
@@ -390,10 +391,16 @@ static void say_out(size_t target, const struct box_target *whose, const char *w
 		 whose->pid, what);
 }
 
+static uint64_t whole_seconds(uint64_t ns)
+{
+	return (ns + SEC - 1) / SEC;
+}
+
 static int order_start(enum box_service service, int fd, const struct box_target *whose,
 		       struct box_helper *h, int sock)
 {
 	struct box_order o = {.op = BOX_START, .service = service};
+	struct accounts of_file;
 	uint64_t may;
 	int err = start_locked();
 
@@ -413,8 +420,11 @@ static int order_start(enum box_service service, int fd, const struct box_target
 		return -EDQUOT;
 	}
 	o.id = h->id = ++box.last_id;
-	o.cpu_seconds = (may + SEC - 1) / SEC;
+	o.cpu_seconds = whole_seconds(may);
 	h->given_ns = o.cpu_seconds * SEC;
+	of_file = (struct accounts){h->accounts.file, SIZE_MAX};
+	h->scant = o.cpu_seconds < whole_seconds(allowance(&of_file)) ||
+		   o.memory_bytes < box.memory_bytes;
 	err = box.sock < 0 ? -EFAULT : fdmsg__send(box.sock, &o, sizeof(o), NULL, 0, &sock, 1, 0);
 	if (err) {
 		starter_ended();
@@ -741,6 +751,11 @@ uint64_t box_helper__cpu_ns(struct box_helper *h)
 	cpu = h->ended ? 0 : cpu_of(h);
 	pthread_mutex_unlock(&box.lock);
 	return cpu;
+}
+
+int box_helper__verdict(const struct box_helper *h, int err)
+{
+	return h->scant && (err == -ETIMEDOUT || err == -EFAULT || err == -ENOMEM) ? -EDQUOT : err;
 }
 
 bool box_helper__is_spent(struct box_helper *h)

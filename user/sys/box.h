@@ -108,6 +108,9 @@ int box_helper__ask(struct box_helper *h, uint32_t op, const void *data, size_t 
 		    size_t nfds, struct box_answer *ret);
 /* For loops of events: readable when receive will not wait. */
 int box_helper__fd(const struct box_helper *h);
+/* What an error of a helper's says of its file: -EDQUOT, nothing, if the helper had less time or
+ * memory than others for the same file may have, because its process had no more left. */
+int box_helper__verdict(const struct box_helper *h, int err);
 /* Whether it has had half of the processor time it was given: whoever keeps helpers for long starts
  * another in its place, which gets what its accounts have by then. */
 bool box_helper__is_spent(struct box_helper *h);

@@ -178,6 +178,13 @@ int privilege__keep(unsigned kinds)
 	return 0;
 }
 
+bool privilege__has_any(void)
+{
+	uint64_t effective, permitted;
+
+	return !geteuid() || get_sets(&effective, &permitted) || permitted;
+}
+
 static void change(enum privilege kind, bool on)
 {
 	uint64_t effective, permitted;

@@ -11,6 +11,8 @@
 #ifndef SYS_PRIVILEGE_H
 #define SYS_PRIVILEGE_H
 
+#include <stdbool.h>
+
 enum privilege {
 	PRIVILEGE_OBSERVE,     /* what observing needs, at all times: CAP_BPF, CAP_PERFMON,
 				* CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_CHECKPOINT_RESTORE */
@@ -41,6 +43,9 @@ enum privilege {
  * while there is one thread, before anything of a target is looked at. 0 or -errno.
  */
 int privilege__keep(unsigned kinds);
+
+/* Has this process more rights than those of an ordinary user? */
+bool privilege__has_any(void);
 
 /* Of kinds that were not kept, and before privilege__keep, these do nothing. They do not nest. */
 void privilege__raise(enum privilege kind);

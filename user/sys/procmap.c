@@ -251,6 +251,37 @@ static bool same_file(const struct procmap_entry *e, const struct stat *st)
 	return !major(st->st_dev) && !e->dev_major;
 }
 
+/*
+ * May what a mapping's range has led to be its file? In between another may have been mapped there.
+ * Where stat() shows other devices than maps, whoever asks goes by what was opened.
+ */
+static bool may_be(const struct procmap_entry *e, const struct stat *st)
+{
+	if (major(st->st_dev) == e->dev_major && minor(st->st_dev) == e->dev_minor)
+		return st->st_ino == e->ino;
+	return !major(st->st_dev) || !e->dev_major;
+}
+
+static void path_of(const struct procmap *m, const struct procmap_entry *e, char path[96])
+{
+	snprintf(path, 96, "/proc/%d/map_files/%llx-%llx", m->pid, (unsigned long long)e->start,
+		 (unsigned long long)e->end);
+}
+
+int procmap__stat(const struct procmap *m, const struct procmap_entry *e, struct stat *ret)
+{
+	char path[96];
+	struct stat st;
+
+	path_of(m, e, path);
+	if (stat(path, &st))
+		return -errno;
+	if (!may_be(e, &st))
+		return -ESTALE;
+	*ret = st;
+	return 0;
+}
+
 /* In place: "\012" back to a newline. */
 static void unescape(char *s)
 {
@@ -293,9 +324,12 @@ int procmap__open(const struct procmap *m, const struct procmap_entry *e)
 
 	if (!e->ino)
 		return -ENOENT;
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", m->pid,
-		 (unsigned long long)e->start, (unsigned long long)e->end);
+	path_of(m, e, path);
 	fd = safeopen__file(path, &st);
+	if (fd >= 0 && !may_be(e, &st)) {
+		close(fd);
+		return -ESTALE;
+	}
 	if (fd >= 0 || fd == -EINVAL || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
 		return fd;
 	why = fd = open_below_root(m->pid, e, "", false);

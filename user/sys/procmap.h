@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum procmap_kind {
@@ -72,9 +73,17 @@ procmap__moved_text(const struct procmap *m, const struct procmap_entry *e, uint
  * Opens the file behind a mapping, read-only: through /proc/PID/map_files, which works for deleted
  * files and for those of other mount namespaces; where that is not permitted, by path below
  * /proc/PID/root, if device and inode are still the same. Returns the descriptor; -ENOENT: the
- * mapping has no file, or it is gone; -ESTALE: the path now names another file; -ESRCH: the process
- * is gone; -EINVAL: not a regular file (a device: opening it could have effects).
+ * mapping has no file, or it is gone; -ESTALE: another file is mapped there now, or has the path;
+ * -ESRCH: the process is gone; -EINVAL: not a regular file (a device: opening it could have
+ * effects).
+ *
+ * Which file it is only fstat() of the descriptor tells: on btrfs files of two subvolumes may be
+ * the same in maps, and with an overlay an exchange in between is not seen. What holds for more
+ * than this process goes by the descriptor.
  */
 int procmap__open(const struct procmap *m, const struct procmap_entry *e);
+/* What stat() says of the file, which is not opened. 0; -ESTALE; other -errno, where map_files is
+ * not permitted too. */
+int procmap__stat(const struct procmap *m, const struct procmap_entry *e, struct stat *ret);
 
 #endif
