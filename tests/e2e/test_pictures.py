@@ -250,8 +250,8 @@ def test_timelines_of_thousands(files):
     assert s["height"] < 10000
     assert not any("\u202e" in x for x in s["headings"] + s["rows"])
     assert s["axe_light"] == [] and s["axe_dark"] == []
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", s["values"][0])
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d, RSS anonymous \d", s["walked"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [-+]\d{4}", s["values"][0])
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [-+]\d{4}, RSS anonymous \d", s["walked"])
     assert "RSS of worker" in s["charts"][0] and "at most" in s["charts"][0]
 
 
