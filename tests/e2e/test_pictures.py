@@ -150,8 +150,12 @@ def test_flame_page_by_keyboard_and_in_other_ways(files):
     assert s["tip"] and s["detail"][0].isdigit()  # values before the name
     assert "type=alloc_objects" in s["link"] and "zoom=" in s["link"]
     assert s["link_crumbs"][0] == s["link_crumbs"][1] and s["link_labels"][0] == s["link_labels"][1]
-    assert s["pdf"] > 5000 and s["print"][0] <= s["print"][1]
+    assert s["print"][0] <= s["print"][1]
+    for paper in s["pdf"]:  # frames have the colours of their modules and names, on one page
+        assert paper["pages"] == 1 and paper["colours"] >= 8, s["pdf"]
     assert s["narrow"][0] <= s["narrow"][1] and s["narrow_box"] > 300
+    assert set(s["axe"]) == {"focus", "ignore", "hide", "tip", "zoomed"} and not any(s["axe"].values()), s["axe"]
+    assert s["axe_narrow"] == []
     assert "\u202e" not in s["body"]
     assert not any("\u202e" in x for x in s["bottom_up"])
 
@@ -160,7 +164,9 @@ def test_flame_page_by_keyboard_and_in_other_ways(files):
 def test_flame_picture(files):
     s = browse("svg", files / "small.svg", "svg")
     assert s["hits"] == 1 and s["found"] == "matched 48.5%"
-    assert s["flame"] != s["icicle"]
+    assert s["flame"] == s["turned"] != s["icicle"] and s["buttons"] == ["icicle", "search"]
+    assert s["asked"] == "matched 3.0%"  # libother's 1 of 33 kB
+    assert s["role"] == ["graphics-document document", "flame graph of <b>leaky</b>"]
     assert s["frames"] == 1 + 2 + len(HOSTILE) + 2
     assert any(t.startswith(HOSTILE[0]) and "2.00kB (6.06%)" in t for t in s["titles"])
     assert s["scripts"] == 1
@@ -250,9 +256,23 @@ def test_timelines_of_thousands(files):
     assert s["height"] < 10000
     assert not any("\u202e" in x for x in s["headings"] + s["rows"])
     assert s["axe_light"] == [] and s["axe_dark"] == []
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", s["values"][0])
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d, RSS anonymous \d", s["walked"])
+    assert s["narrow"][0] <= s["narrow"][1]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [-+]\d{4}", s["values"][0])
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [-+]\d{4}, RSS anonymous \d", s["walked"])
     assert "RSS of worker" in s["charts"][0] and "at most" in s["charts"][0]
+
+
+@needs_browser
+def test_timelines_stack_in_the_same_order(files):
+    """Page and picture: anonymous memory lowest, where the heap is."""
+    rows = "".join(f"{1700000000000 + i * 1000},7,{9 << 20},{6 << 20},{3 << 20},{2 << 20},{1 << 20},0,,\n"
+                   for i in range(20))
+    (files / "kinds.csv").write_text("time_unix_ms,pid,virt_bytes,rss_bytes,rss_anon_bytes,rss_file_bytes,"
+                                     "rss_shmem_bytes,swap_bytes,inuse_bytes,alloc_bytes\n" + rows)
+    memwatch("report", files / "kinds.csv", "-o", files / "kinds.html", "-o", files / "kinds.svg", check=0)
+    for name in ("kinds.html", "kinds.svg"):
+        found = [b.removeprefix("RSS ") for b in browse("bands", files / name, "bands")["bands"]]
+        assert found == ["anonymous", "shared", "file"], name
 
 
 @needs_browser
@@ -271,7 +291,8 @@ def test_source_page(files, heaps):  # noqa: F811
                                              check=0).stdout)
     s = browse("weblist", files / "web.html", "weblist")
     assert "main.work" in s["code"]
-    assert s["axe_light"] == [] and s["axe_dark"] == []
+    assert s["axe_light"] == s["axe_dark"] == s["axe_open_light"] == s["axe_open_dark"] == s["axe_narrow"] == []
+    assert s["narrow"][0] <= s["narrow"][1]
 
 
 @needs_browser
@@ -311,5 +332,6 @@ def test_real_run(target, files):
     assert {"main", "leak_steadily", "fill_cache"} <= set(s["names"])
     s = browse("timeline", files / "line.html", "timeline")
     assert s["canvases"] == 2
+    assert s["axe_narrow"] == [] and s["narrow"][0] <= s["narrow"][1]
     assert "RSS anonymous" in s["legend"] and "heap in use" in s["legend"] and "VIRT" in s["legend"]
     assert any(v.endswith("MB") for v in s["values"]) and s["painted"] > 0.05

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Opens pages that memwatch wrote in Chromium, uses them as a person would, and prints what was
-// seen as one JSON object. usage: node pages.mjs flame|more|svg|timeline|paper|weblist|graph FILE SHOTS-PREFIX
+// seen as one JSON object. usage: node pages.mjs flame|more|svg|timeline|bands|paper|weblist|graph FILE SHOTS-PREFIX
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { inflateSync } from 'node:zlib';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(join(here, '../../tools/web/package.json'));
@@ -31,9 +32,35 @@ async function open(scheme, hash = '') {
 /** What the accessibility rules of WCAG 2 A and AA say: nothing, or the rules and where. */
 async function axe(page) {
 	await page.evaluate(readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'));
-	return page.evaluate(async () => (await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'best-practice'],
-		rules: { region: { enabled: false }, 'page-has-heading-one': { enabled: false } } })).violations
+	return page.evaluate(async () => (await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'best-practice'] })).violations
 		.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`));
+}
+
+/** At a phone's width: what is wider than the window, and what is drawn. */
+async function narrow(page, rules = true) {
+	await page.setViewportSize({ width: 390, height: 700 });
+	await page.waitForFunction(() => [...document.querySelectorAll('canvas')].every((c) => c.getBoundingClientRect().width <= innerWidth));
+	seen.narrow = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+	seen.axe_narrow = rules ? await axe(page) : null;
+	await page.screenshot({ path: `${shots}-390.png` });
+}
+
+/** A PDF's pages, and how many colours that are no greys are filled with. */
+function inPdf(pdf) {
+	const raw = pdf.toString('latin1'), colours = new Set();
+	for (const m of raw.matchAll(/\bstream\r?\n/g)) {
+		const from = m.index + m[0].length;
+		let page;
+		try {
+			page = inflateSync(pdf.subarray(from, raw.indexOf('endstream', from))).toString('latin1');
+		} catch {
+			continue; // a font
+		}
+		for (const [, ...rgb] of page.matchAll(/([\d.]+) ([\d.]+) ([\d.]+) rg\b/g))
+			if (Math.max(...rgb) - Math.min(...rgb) > 0.1)
+				colours.add(rgb.join());
+	}
+	return { pages: raw.match(/\/Type\s*\/Page\b/g).length, colours: colours.size };
 }
 
 const text = (page, id) => page.$eval(`#${id}`, (e) => e.textContent);
@@ -80,6 +107,7 @@ async function keys(page) {
 async function more() {
 	const page = await open('light');
 	await page.waitForSelector('body[data-ready]');
+	seen.axe = {};
 	await keys(page);
 	const names = () => page.$$eval('g.frame', (g) => g.map((e) => e.getAttribute('name')));
 	const labels = () => page.$$eval('g.frame', (g) => g.map((e) => e.getAttribute('aria-label')));
@@ -92,6 +120,7 @@ async function more() {
 		await page.fill(`#${k}`, v);
 		await page.waitForFunction((k) => location.hash.includes(`${k}=`), k);
 		seen[k] = { before, total: await text(page, 'total'), names: await names() };
+		seen.axe[k] = await axe(page);
 		await page.fill(`#${k}`, '');
 		await page.waitForFunction((k) => !location.hash.includes(`${k}=`), k);
 	}
@@ -103,9 +132,11 @@ async function more() {
 	seen.found_module = await text(page, 'found');
 	await page.locator('g.frame').nth(2).hover();
 	seen.tip = await text(page, 'tip');
+	seen.axe.tip = await axe(page);
 	seen.detail = await text(page, 'detail');
 	await page.locator('g.frame').nth(2).click();
 	await page.click('#types button:first-child');
+	seen.axe.zoomed = await axe(page);
 	seen.link = await page.evaluate(() => location.hash);
 	const again = await open('light', seen.link);
 	await again.waitForSelector('body[data-ready]');
@@ -119,13 +150,15 @@ async function more() {
 	await page.screenshot({ path: `${shots}-print.png` });
 	await page.emulateMedia({ media: null });
 	await page.setViewportSize({ width: 1280, height: 800 });
-	const pdf = await page.pdf({ path: `${shots}.pdf`, format: 'A4', landscape: true });
-	seen.pdf = pdf.length;
-	await page.setViewportSize({ width: 390, height: 700 });
+	seen.pdf = [];
+	for (const colorScheme of ['light', 'dark']) {
+		await page.emulateMedia({ colorScheme });
+		seen.pdf.push(inPdf(await page.pdf({ path: `${shots}-${colorScheme}.pdf`, format: 'A4', landscape: true })));
+	}
+	await page.emulateMedia({ colorScheme: 'light' });
+	await narrow(page);
 	await page.keyboard.press('Escape');
 	seen.narrow_box = await page.$eval('g.frame rect', (r) => r.getBoundingClientRect().width);
-	seen.narrow = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-	await page.screenshot({ path: `${shots}-390.png` });
 	seen.body = await page.evaluate(() => document.body.innerText);
 	await page.close();
 }
@@ -182,6 +215,7 @@ async function svg() {
 		const page = await open(scheme, '#needle');
 		seen[`background_${scheme}`] = await page.$eval('rect', (e) => getComputedStyle(e).fill);
 		await page.screenshot({ path: `${shots}-${scheme}.png` });
+		seen.role = await page.evaluate(() => ['role', 'aria-label'].map((a) => document.documentElement.getAttribute(a)));
 		seen.frames = await page.$$eval('.f', (g) => g.length);
 		seen.titles = await page.$$eval('.f title', (t) => t.map((e) => e.textContent).slice(0, 400));
 		seen.hits = await page.$$eval('.f.hit', (g) => g.length);
@@ -190,6 +224,18 @@ async function svg() {
 		seen.flame = await tf();
 		await page.click('#turn');
 		seen.icicle = await tf();
+		/* the same by keyboard, and the search */
+		await page.evaluate(() => { window.prompt = () => 'libother'; });
+		const press = async (id, key) => {
+			for (let i = 0; i < 9 && (await page.evaluate(() => document.activeElement.id)) !== id; i++)
+				await page.keyboard.press('Tab');
+			await page.keyboard.press(key);
+		};
+		await press('turn', 'Enter');
+		seen.turned = await tf();
+		await press('find', 'Space');
+		seen.asked = await text(page, 'found');
+		seen.buttons = await page.$$eval('[role=button]', (l) => l.map((e) => e.textContent));
 		seen.pwned = await page.evaluate(() => window.pwned === undefined ? null : String(window.pwned));
 		seen.scripts = await page.$$eval('script', (s) => s.length);
 		await page.close();
@@ -231,8 +277,44 @@ async function timeline() {
 		});
 		seen.pwned = await page.evaluate(() => window.pwned === undefined ? null : String(window.pwned));
 		await page.screenshot({ path: `${shots}-${scheme}.png` });
+		await narrow(page, !seen.rows); /* thousands of rows have been looked at twice */
 		await page.close();
 	}
+}
+
+/** The bands of the first chart, the lowest first, by the names in its legend. */
+async function bands() {
+	const page = await open('light');
+	if (file.endsWith('.html'))
+		await page.waitForSelector('body[data-ready]');
+	seen.bands = await page.evaluate(file.endsWith('.html') ? painted : drawn);
+}
+
+function painted() {
+	const plot = document.querySelector('.uplot'), c = plot.querySelector('canvas'), names = new Map(), found = [];
+	for (const row of plot.querySelectorAll('.u-series'))
+		names.set(getComputedStyle(row.querySelector('.u-marker')).backgroundColor, row.querySelector('.u-label').textContent);
+	const column = c.getContext('2d').getImageData(c.width / 2, 0, 1, c.height).data;
+	for (let y = c.height - 1; y >= 0; y--) {
+		const name = names.get(`rgb(${column[4 * y]}, ${column[4 * y + 1]}, ${column[4 * y + 2]})`);
+		if (name && found[found.length - 1] !== name)
+			found.push(name);
+	}
+	return found;
+}
+
+function drawn() {
+	const fill = (e) => getComputedStyle(e).fill, names = new Map(), found = [];
+	for (const r of document.querySelectorAll('rect[rx="2"]'))
+		names.set(fill(r), r.nextElementSibling.firstChild.textContent.trim());
+	const boxes = [...document.querySelectorAll('path')].filter((p) => fill(p) !== 'none').map((p) => p.getBoundingClientRect());
+	const x = boxes[0].left + boxes[0].width / 2;
+	for (let y = Math.max(...boxes.map((b) => b.bottom)) - 1; y > Math.min(...boxes.map((b) => b.top)); y--) {
+		const name = names.get(fill(document.elementFromPoint(x, y)));
+		if (name && found[found.length - 1] !== name)
+			found.push(name);
+	}
+	return found;
 }
 
 /** Printed: what the charts are like then (widths, background, zoom), and after it again. */
@@ -264,7 +346,9 @@ async function weblist() {
 		seen[`axe_${scheme}`] = await axe(page);
 		await page.click('summary:has(.hot)');
 		seen.code = await page.$eval('details[open] .code', (e) => e.textContent);
+		seen[`axe_open_${scheme}`] = await axe(page);
 		await page.screenshot({ path: `${shots}-${scheme}.png` });
+		await narrow(page);
 		await page.close();
 	}
 }
@@ -302,7 +386,7 @@ async function graph() {
 }
 
 try {
-	await { flame, more, svg, timeline, paper, weblist, graph }[kind]();
+	await { flame, more, svg, timeline, bands, paper, weblist, graph }[kind]();
 	console.log(JSON.stringify(seen));
 } finally {
 	await browser.close();

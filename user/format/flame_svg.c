@@ -204,8 +204,11 @@ static int write_head(const struct picture *pic, int type, int height)
 	/* data-h: what y and its mirror image add up to */
 	fprintf(pic->f,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-		"height=\"%d\" data-h=\"%d\" data-w=\"%d\">\n<style>",
+		"height=\"%d\" data-h=\"%d\" data-w=\"%d\" role=\"graphics-document document\" "
+		"aria-label=\"flame graph of ",
 		WIDTH, height, WIDTH, height, 2 * HEAD + (pic->rows - 1) * ROW, WIDTH - 2 * MARGIN);
+	emit__xml(pic->f, *comm ? comm : "a memory profile");
+	fputs("\">\n<style>", pic->f);
 	err = webfile__put(pic->f, "flame_svg.css");
 	fprintf(pic->f,
 		"</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"var(--bg)\"/>\n"
@@ -220,11 +223,11 @@ static int write_head(const struct picture *pic, int type, int height)
 	fprintf(pic->f, ": %s%s</text>\n", value,
 		pic->t->difference ? "; difference: red grew, blue shrank" : "");
 	fprintf(pic->f,
-		"<g id=\"tools\" display=\"none\"><text class=\"o b\" id=\"turn\" "
-		"text-anchor=\"end\" "
-		"x=\"%d\" y=\"22\">icicle</text><text class=\"o b\" id=\"find\" "
-		"text-anchor=\"end\" "
-		"x=\"%d\" y=\"22\">search</text><text class=\"o\" id=\"found\" text-anchor=\"end\" "
+		"<g id=\"tools\" display=\"none\"><text class=\"o b\" id=\"turn\" role=\"button\" "
+		"tabindex=\"0\" text-anchor=\"end\" x=\"%d\" y=\"22\">icicle</text>"
+		"<text class=\"o b\" id=\"find\" role=\"button\" tabindex=\"0\" "
+		"text-anchor=\"end\" x=\"%d\" y=\"22\">search</text>"
+		"<text class=\"o\" id=\"found\" role=\"status\" text-anchor=\"end\" "
 		"x=\"%d\" y=\"41\"></text></g>\n",
 		WIDTH - MARGIN, WIDTH - MARGIN - 60, WIDTH - MARGIN);
 	return err;

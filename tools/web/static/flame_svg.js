@@ -40,7 +40,17 @@
 		$('found').textContent = match ? 'matched ' + (100 * covered / width).toFixed(1) + '%' : '';
 	}
 
-	$('turn').addEventListener('click', function () {
+	function button(id, act) {
+		$(id).addEventListener('click', act);
+		$(id).addEventListener('keydown', function (e) {
+			if (e.key !== 'Enter' && e.key !== ' ')
+				return;
+			e.preventDefault();
+			act();
+		});
+	}
+
+	button('turn', function () {
 		flip = !flip;
 		frames.forEach(function (g) {
 			var y = +g.dataset.y;
@@ -48,7 +58,7 @@
 		});
 		$('turn').textContent = flip ? 'flame' : 'icicle';
 	});
-	$('find').addEventListener('click', function () {
+	button('find', function () {
 		find(prompt('Search (text or regular expression):') || '');
 	});
 	$('tools').removeAttribute('display');

@@ -77,6 +77,7 @@
 	});
 	addEventListener('afterprint', function () { show(before || all.slice()); });
 
+	svg.setAttribute('role', 'graphics-document document');
 	svg.setAttribute('width', '100%');
 	svg.setAttribute('height', '100%');
 	svg.style.touchAction = 'none';
