@@ -21,7 +21,7 @@ struct stat_fields {
 	char comm[64];
 	char state;
 	unsigned ppid, flags, nthreads;
-	unsigned long long start_ticks, stack_start;
+	unsigned long long start_ticks, stack_start, start_brk;
 };
 
 static int read_stat(pid_t pid, struct stat_fields *f)
@@ -41,9 +41,10 @@ static int read_stat(pid_t pid, struct stat_fields *f)
 	snprintf(f->comm, sizeof(f->comm), "%.*s", (int)(p - open - 1), open + 1);
 	if (sscanf(p + 1,
 		   " %c %u %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u"
-		   " %*d %llu %*u %*d %*u %*u %*u %llu",
-		   &f->state, &f->ppid, &f->flags, &f->nthreads, &f->start_ticks,
-		   &f->stack_start) != 6)
+		   " %*d %llu %*u %*d %*u %*u %*u %llu"
+		   " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+		   &f->state, &f->ppid, &f->flags, &f->nthreads, &f->start_ticks, &f->stack_start,
+		   &f->start_brk) != 7)
 		return -EBADMSG;
 	return 0;
 }
@@ -199,6 +200,13 @@ __u64 proc_task__stack_start(pid_t pid)
 	struct stat_fields f;
 
 	return read_stat(pid, &f) ? 0 : f.stack_start;
+}
+
+__u64 proc_task__start_brk(pid_t pid)
+{
+	struct stat_fields f;
+
+	return read_stat(pid, &f) ? 0 : f.start_brk;
 }
 
 static void take_status(const struct proc_status *s, struct mw_task_row *row)
