@@ -25,7 +25,6 @@ make_root() {
 	done
 	gcc -g -O1 -static -o "$r/t/oom_hog" tests/workloads/oom_hog.c -lpthread
 	gcc -g -O1 -static -o "$r/t/as_comm" tests/workloads/as_comm.c
-	gcc -g -O1 -static -o "$r/t/lookups" tests/workloads/lookups.c
 	gcc -g -O1 -o "$r/t/known" tests/workloads/known.c
 	cp tests/vm/guest.sh "$r/t/"
 	cat >"$r/init" <<'I'
