@@ -128,7 +128,7 @@ int mappings__probe_again(struct observer *o, struct observed *t)
 	for (size_t i = 0; i < t->nprobed; i++) {
 		struct module *m = t->probed[i];
 		size_t n;
-		int err = alloc_probe__attach(o->probe, probed_in(o, t), t->pub.index, m->fd,
+		int err = alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd,
 					      m->sites, m->nsites, m->exits, m->nexits, &n);
 
 		first_err = first_err ? first_err : err;
