@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """memwatch daemon: its rules, who is profiled when, reload, alerts, kills, the service manager."""
 import gzip
+import grp
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -709,13 +711,18 @@ def test_keeps_what_it_needs(daemon):
 UNIT = ROOT / "tools/systemd/memwatch-daemon.service"
 
 
-def test_with_the_capabilities_of_the_unit(daemon, named):
-    """What the unit leaves it is enough for profiles with names, for HTTP and the history."""
+def confined():
+    """Runs a command with the capabilities of the unit."""
     names = re.search(r"^CapabilityBoundingSet=(.*)$", UNIT.read_text(), re.M)[1].split()
     caps = ",".join(["-all", *("+" + n.removeprefix("CAP_").lower() for n in names)])
+    return ["setpriv", "--no-new-privs", f"--bounding-set={caps}"]
+
+
+def test_with_the_capabilities_of_the_unit(daemon, named):
+    """What the unit leaves it is enough for profiles with names, for HTTP and the history."""
     t = named("unit-t")
     d = daemon("sample-bytes = 1\n[profile p]\ncomm = ^unit-t$\n", "--listen", "127.0.0.1:0",
-               wrap=["setpriv", "--no-new-privs", f"--bounding-set={caps}"])
+               wrap=confined())
     attached(d, t.pid)
     t.say("go")
     t.expect("done")
@@ -724,14 +731,34 @@ def test_with_the_capabilities_of_the_unit(daemon, named):
     assert d.finish(signal.SIGTERM)[0] == 0 and "warning" not in d.err
 
 
-def test_unit_file_is_understood(tmp_path):
+def test_socket_of_a_group_within_the_unit(daemon):
+    """In a directory as the unit makes it; what it takes to give the socket away is given up."""
+    text = UNIT.read_text()
+    mode = int(re.search(r"^RuntimeDirectoryMode=(\d+)$", text, re.M)[1], 8)
+    assert re.search(r"^RuntimeDirectory=memwatch$", text, re.M)
+    with tempfile.TemporaryDirectory() as where:
+        os.chmod(where, mode)
+        d = daemon(f"listen = unix:{where}/memwatch.sock\ngroup = games\n", wrap=confined())
+        st = os.stat(f"{where}/memwatch.sock")
+        gid = grp.getgrnam("games").gr_gid
+        assert (st.st_mode & 0o777, st.st_gid) == (0o660, gid)
+        asked = subprocess.run(["curl", "-sS", "--unix-socket", f"{where}/memwatch.sock", "http://localhost/healthz"],
+                               capture_output=True, text=True, timeout=180, user=12345, group=12345, extra_groups=[gid])
+        assert asked.stdout == "ok\n", asked.stderr
+        check_main(d.proc.pid, LIMITS | {"syslog"})
+        assert d.finish(signal.SIGTERM)[0] == 0
+
+
+def test_unit_files_are_understood(tmp_path):
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not here")
     unit = tmp_path / UNIT.name
     unit.write_text(UNIT.read_text().replace("/usr/local/bin/memwatch", str(BIN)))
-    p = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True,
+    sock = UNIT.with_suffix(".socket")
+    shutil.copy(sock, tmp_path)
+    p = subprocess.run(["systemd-analyze", "verify", "--man=no", unit, tmp_path / sock.name], capture_output=True, text=True,
                        timeout=180, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"})
-    assert p.returncode == 0 and unit.name not in p.stderr, p.stderr
+    assert p.returncode == 0 and unit.name not in p.stderr and sock.name not in p.stderr, p.stderr
 
 
 def test_killed_daemon_harms_nobody(daemon, named):
