@@ -62,7 +62,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int read_config(const char *path, struct config *c)
 {
 	struct config_errors errors = {.n = 0};
-	int err = config__read(c, path, &errors);
+	int err = config__read(c, path, true, &errors);
 
 	daemon__tell_errors(path, &errors);
 	if (!err)

@@ -46,7 +46,7 @@ def test_every_mistake_is_told_with_its_line(tmp_path):
                  "no sense\n"
                  "[daemon\n[history]\nmax-size = 1M\n", tmp_path, 2)
     lines = [int(re.match(r":(\d+): ", s)[1]) for s in said]
-    assert lines == [1, 3, 4, 5, 6, 9, 10, 11, 12, 13, 15, 17, 20, 21, 22, 25, 26], "\n".join(said)
+    assert lines == [1, 3, 4, 5, 6, 9, 10, 11, 12, 13, 15, 17, 20, 21, 22, 25, 27], "\n".join(said)
     text = "\n".join(said)
     for words in ("before the first", "between 100ms and 1h", "from 1 to 512", "no key 'bogus'",
                   "[profile] needs a name", "no regular expression", "yes or no", "30s every 10m",
@@ -75,10 +75,31 @@ def test_a_command_must_be_there(tmp_path):
     said = check("[alert a]\nalert-rss = 1G\non-alert = /no/such/command x\n", tmp_path, 2)
     assert said == [":3: on-alert: '/no/such/command x' cannot be run: No such file or directory"]
     said = check("[oom]\non-kill = /no/such/command x\n", tmp_path, 2)
-    assert said == [":1: on-kill: '/no/such/command x' cannot be run: No such file or directory"]
+    assert said == [":2: on-kill: '/no/such/command x' cannot be run: No such file or directory"]
     said = check("[oom]\nenabled = no\non-kill = 'open\njournal = yes\n[alert a]\nalert-rss = 1G\nalert-keep = -1\n",
                  tmp_path, 2)
-    assert [int(s.split(":")[1]) for s in said] == [1, 3, 7] and "nobody would be told" in said[0]
+    assert [int(s.split(":")[1]) for s in said] == [3, 4, 7] and "nobody would be told" in said[1]
+
+
+def test_where_it_listens_must_make_sense(tmp_path):
+    said = check("[daemon]\nlisten = 127.0.0.1:port\ngroup = nobody-knows-it\nhosts = a b:80\n", tmp_path, 2)
+    assert [int(s.split(":")[1]) for s in said] == [2, 3, 4]
+    assert "no address to listen on" in said[0] and "no group" in said[1] and "without a port" in said[2]
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    for listen, words in ((f"unix:{tmp_path}/{'x' * 200}", "no path for a Unix socket"), ("fd:x", "no descriptor"),
+                          (f"unix:{tmp_path}/open/s", "others may write"), ("no.such.name.invalid:80", "failed to find")):
+        said = check(f"[daemon]\nlisten = {listen}\n", tmp_path, 2)
+        assert len(said) == 1 and said[0].startswith(":2: listen: ") and words in said[0], said
+    check(f"[daemon]\nlisten = unix:{tmp_path}/s\ngroup = root\nhosts = node1 node1.example.com ::1\n", tmp_path, 0)
+
+
+@pytest.mark.parametrize("line", ["max-overhead = nan", "max-overhead = inf", "max-overhead = 0x10", "max-overhead-total = -1",
+                                  "max-overhead = 0", "max-processes = 0x10", "interval = nan", "sample-bytes = inf",
+                                  "growth-over = 0"])
+def test_numbers_that_are_none(line, tmp_path):
+    said = check(f"[daemon]\n{line}\n", tmp_path, 2)
+    assert len(said) == 1 and said[0].startswith(f":2: {line.split()[0]}: ")
 
 
 def test_many_mistakes_are_bounded(tmp_path):

@@ -58,6 +58,35 @@ def test_who_else_is_refused(serve):
     assert page.ask("/healthz").text == b"ok\n"
 
 
+def test_names_of_this_server(serve):
+    """Scrapers on other machines ask by the machine's name: those that are given, with or without a port."""
+    page = Page(serve("hosts = node1 node1.example.com\n").d)
+    for host, status in (("node1", 200), (f"node1:{page.port}", 200), ("NODE1.example.com", 200), ("localhost", 200),
+                         ("node2", 403), ("node1.evil.example", 403), ("example.com", 403)):
+        assert page.ask("/metrics", headers={"Host": host}).status == status, host
+    assert page.ask("/metrics", headers={"Host": "node1", "Origin": "http://node1"}).status == 200
+    assert page.ask("/metrics", headers={"Host": "node1", "Origin": "http://node2"}).status == 403
+    assert page.ask("/metrics", auth=False, headers={"Host": "node1"}).status == 401
+
+
+def test_a_socket_that_the_service_manager_opened(daemon):
+    """listen = fd:3; a Unix socket needs no token, its mode says who may ask."""
+    with tempfile.TemporaryDirectory() as where, socket.socket(socket.AF_UNIX) as s:
+        s.bind(f"{where}/s")
+        s.listen()
+        d = daemon("listen = fd:3\n", pass_fds=(s.fileno(),),
+                   wrap=["bash", "-c", f'exec 3<&{s.fileno()} "$@"', "bash"])
+        d.wait_for(rf"listening on unix:{where}/s$")
+        said = subprocess.run(["curl", "-sS", "--unix-socket", f"{where}/s", "http://localhost/healthz"],
+                              capture_output=True, text=True, timeout=180)
+        assert said.stdout == "ok\n", said.stderr
+        assert d.finish(signal.SIGTERM)[0] == 0 and os.path.exists(f"{where}/s")  # it is not ours to remove
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        d = daemon("listen = fd:3\n", pass_fds=(s.fileno(),), wrap=["bash", "-c", f'exec 3<&{s.fileno()} "$@"', "bash"])
+        page = Page(d)
+        assert page.ask("/healthz").text == b"ok\n" and page.ask("/healthz", auth=False).status == 401
+
+
 @pytest.mark.parametrize("head", ["X-Long: " + "a" * 100000, "\r\n".join(f"X-{i}: {'a' * 90}" for i in range(1000))])
 def test_a_head_that_is_too_large_is_refused(serve, head):
     s = serve("")
@@ -173,4 +202,4 @@ def test_no_http_and_what_a_reload_cannot_change(daemon):
     assert "listening" not in d.err
     d.conf.write_text("[daemon]\nlisten = 127.0.0.1:0\n")
     d.proc.send_signal(signal.SIGHUP)
-    d.wait_for("listen, group: to change them takes a restart")
+    d.wait_for("listen, group, hosts: to change them takes a restart")

@@ -70,9 +70,26 @@ static void mistakes_are_sorted_and_counted(void **state)
 	assert_int_equal(e.n, 2);
 	assert_non_null(strstr(e.e[0].text, "'stay' is not let-go or windows"));
 	assert_int_equal(e.e[1].line, 4);
-	/* The list of keys is whole. */
-	config__free(parse("[alert a]\nalert-rss = 1G\nbogus = 1\n[profile a]\ncomm = x\nbogus = 1\n",
+	/* What two keys make wrong is told of the one that does. */
+	config__free(parse("[history]\nmax-age = 1d\nmax-size = 1M\n[oom]\nenabled = no\n"
+			   "journal = no\nsyslog = yes\n",
 			   -EINVAL, &e));
+	assert_int_equal(e.n, 2);
+	assert_int_equal(e.e[0].line, 3);
+	assert_int_equal(e.e[1].line, 7);
+	config__free(
+		parse("[daemon]\nmax-overhead = nan\nhosts = a b/c\nhosts = node1 ::1 a_b.c-d\n"
+		      "hosts =\n[profile a]\ncomm = x\nwindow = 1s every 2s or so\n",
+		      -EINVAL, &e));
+	assert_int_equal(e.n, 4);
+	assert_int_equal(e.e[0].line, 2);
+	assert_int_equal(e.e[1].line, 3);
+	assert_int_equal(e.e[2].line, 5);
+	assert_int_equal(e.e[3].line, 8);
+	/* The list of keys is whole. */
+	config__free(
+		parse("[alert a]\nalert-rss = 1G\nbogus = 1\n[profile a]\ncomm = x\nbogus = 1\n",
+		      -EINVAL, &e));
 	assert_non_null(strstr(e.e[0].text, ", alert-psi, on-alert"));
 	assert_non_null(strstr(e.e[1].text, ", label"));
 	/* As many rates as there are observers for; the daemon's own is none of them. */

@@ -27,6 +27,20 @@ static void parse_sizes(void **state)
 	assert_int_equal(units__parse_size("99999999E", &v), -ERANGE);
 }
 
+static void parse_percents(void **state)
+{
+	static const char *const bad[] = {"",	  "nan", "inf", "0x10", "-1", "0",
+					  "0.0%", "2%%", "2 %", "1e9",	"%",  "100001"};
+	double v;
+
+	assert_int_equal(units__parse_percent("2%", &v), 0);
+	assert_float_equal(v, 2, 1e-9);
+	assert_int_equal(units__parse_percent("0.5", &v), 0);
+	assert_float_equal(v, 0.5, 1e-9);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_true(units__parse_percent(bad[i], &v) < 0);
+}
+
 static void parse_times(void **state)
 {
 	uint64_t v;
@@ -60,9 +74,9 @@ static void print_units(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(parse_sizes),
-					   cmocka_unit_test(parse_times),
-					   cmocka_unit_test(print_units)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parse_sizes), cmocka_unit_test(parse_percents),
+		cmocka_unit_test(parse_times), cmocka_unit_test(print_units)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* A plain decimal number: strtod would take "inf", "nan", "0x1p3" and a sign as well. */
-static int parse_number(const char *text, double *ret, const char **ret_end)
+/* strtod would take "inf", "nan", "0x1p3" and a sign as well. */
+int units__parse_number(const char *text, double *ret, const char **ret_end)
 {
 	char *end;
 
@@ -28,12 +28,28 @@ static int parse_number(const char *text, double *ret, const char **ret_end)
 	return 0;
 }
 
+int units__parse_percent(const char *text, double *ret)
+{
+	const char *end;
+	double v;
+	int err = units__parse_number(text, &v, &end);
+
+	if (err)
+		return err;
+	if (*end && strcmp(end, "%"))
+		return -EINVAL;
+	if (v <= 0 || v > UNITS_MAX_PERCENT)
+		return -ERANGE;
+	*ret = v;
+	return 0;
+}
+
 int units__parse_size(const char *text, uint64_t *ret_bytes)
 {
 	static const char letters[] = "KMGTPE";
 	const char *end, *letter;
 	double v;
-	int err = parse_number(text, &v, &end);
+	int err = units__parse_number(text, &v, &end);
 
 	if (err)
 		return err;
@@ -63,7 +79,7 @@ int units__parse_time(const char *text, uint64_t *ret_ns)
 		    {"ns", 1}, {"m", 60e9}, {"min", 60e9}, {"h", 3600e9}, {"d", 86400e9}};
 	const char *end;
 	double v;
-	int err = parse_number(text, &v, &end);
+	int err = units__parse_number(text, &v, &end);
 
 	if (err)
 		return err;

@@ -8,6 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A plain decimal number at the begin of text; *ret_end: what follows. 0, -EINVAL or -ERANGE. */
+int units__parse_number(const char *text, double *ret, const char **ret_end);
+
+/* "2%", "0.5": above 0, and no more than any machine has CPUs. 0, -EINVAL or -ERANGE. */
+#define UNITS_MAX_PERCENT 100000
+int units__parse_percent(const char *text, double *ret);
+
 /* "512K", "1.5G", "4096", "10MiB", "2kB": 1024-based. 0, -EINVAL or -ERANGE. */
 int units__parse_size(const char *text, uint64_t *ret_bytes);
 

@@ -308,10 +308,10 @@ void usage__wrong(struct argp_state *state, const char *option, const char *arg,
 
 double usage__fraction(struct argp_state *state, const char *option, const char *arg)
 {
-	char *end;
-	double v = *arg >= '0' && *arg <= '9' ? strtod(arg, &end) : -1;
+	const char *end;
+	double v = 0;
 
-	if (!(v >= 0 && v <= 1) || *end)
+	if (units__parse_number(arg, &v, &end) || v > 1 || *end)
 		usage__wrong(state, option, arg, "fraction", "from 0 to 1");
 	return v;
 }
@@ -327,10 +327,9 @@ int64_t usage__moment(struct argp_state *state, const char *option, const char *
 
 double usage__percent(struct argp_state *state, const char *option, const char *arg)
 {
-	char *end;
-	double v = *arg >= '0' && *arg <= '9' ? strtod(arg, &end) : -1;
+	double v;
 
-	if (v > 0 && v <= 100000 && (!*end || !strcmp(end, "%")))
+	if (!units__parse_percent(arg, &v))
 		return v;
 	argp_error(state, "%s: '%s' is no percentage (2, 0.5, 10%%)", option, arg);
 	return 0;

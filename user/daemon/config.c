@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "alert/runner.h"
 #include "core/util.h"
 #include "http/http.h"
+#include "http/listen.h"
 #include "sys/safeopen.h"
 
 #define DEFAULT_SNAPSHOT_NS 600000000000ULL
@@ -23,6 +25,7 @@ struct config_place {
 	struct config *c;
 	enum config_section in;
 	unsigned line;
+	unsigned set_at[IN_PROFILE][CONFIG_KEYS]; /* lines of keys; 0: not given */
 	struct config_errors *errors;
 };
 
@@ -96,6 +99,7 @@ void config__free(struct config *c)
 	free(c->state_dir);
 	free(c->listen);
 	free(c->group);
+	free(c->hosts);
 	free(c->on_kill);
 	free(c);
 }
@@ -183,7 +187,7 @@ static void list_keys(const struct config_place *at, char *buf, size_t len)
 		snprintf(buf + n, len - n, ", on-alert");
 }
 
-static int set_key(const struct config_place *at, const char *name, const char *value)
+static int set_key(struct config_place *at, const char *name, const char *value)
 {
 	char known[CONFIG_WHY];
 	int err = set_choice(at, name, value);
@@ -198,6 +202,8 @@ static int set_key(const struct config_place *at, const char *name, const char *
 
 		if (strcmp(name, k->name))
 			continue;
+		if (at->in < IN_PROFILE)
+			at->set_at[at->in][i] = at->line;
 		wants = k->set((char *)section_of(at) + k->offset, value);
 		if (wants)
 			wrong(at->errors, at->line, "%s: '%s' is not %s", name, value, wants);
@@ -272,10 +278,6 @@ static int begin_section(struct config_place *at, char *text)
 	if (at->in < IN_PROFILE) {
 		if (*name)
 			wrong(at->errors, at->line, "[%s] has no name", section_names[at->in]);
-		if (at->in == IN_HISTORY)
-			at->c->history_line = at->line;
-		if (at->in == IN_OOM)
-			at->c->oom_line = at->line;
 		return 0;
 	}
 	if (!*name || is_taken(at, name)) {
@@ -373,14 +375,31 @@ static void check_rates(const struct config *c, struct config_errors *e)
 	}
 }
 
-/* What no single line shows. */
-static void check_sections(struct config *c, struct config_errors *e)
+static unsigned line_of(const struct config_place *at, enum config_section in, const char *key)
 {
+	size_t i = 0;
+
+	while (strcmp(config_keys[in][i].name, key))
+		i++;
+	return at->set_at[in][i];
+}
+
+/* What no single line shows. */
+static void check_sections(const struct config_place *at)
+{
+	const struct config *c = at->c;
+	struct config_errors *e = at->errors;
+
 	check_rates(c, e);
 	if (c->history_bytes < MIN_HISTORY_BYTES)
-		wrong(e, c->history_line, "[history]: max-size is at least 8M");
+		wrong(e, line_of(at, IN_HISTORY, "max-size"), "[history]: max-size is at least 8M");
 	if (!c->oom && (c->on_kill || c->kills.journal || c->kills.syslog))
-		wrong(e, c->oom_line, "[oom]: kills are not watched for, nobody would be told");
+		wrong(e,
+		      line_of(at, IN_OOM,
+			      c->on_kill	 ? "on-kill"
+			      : c->kills.journal ? "journal"
+						 : "syslog"),
+		      "[oom]: kills are not watched for, nobody would be told");
 	for (size_t i = 0; i < c->nprofiles; i++) {
 		const struct config_profile *p = &c->profiles[i];
 
@@ -419,33 +438,48 @@ static int by_line(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int config__parse(struct config *c, const char *text, size_t len, struct config_errors *ret)
+static int finish(struct config_errors *e)
 {
-	struct config_place at = {.c = c, .in = IN_NONE, .errors = ret};
+	qsort(e->e, min_of(e->n, (size_t)CONFIG_MAX_ERRORS), sizeof(e->e[0]), by_line);
+	return e->n ? -EINVAL : 0;
+}
+
+/* 0 also with mistakes. */
+static int parse(struct config_place *at, const char *text, size_t len)
+{
+	struct config *c = at->c;
 	bool skips = false;
 	int err = 0;
 
-	ret->n = 0;
 	if (memchr(text, 0, len)) {
-		wrong(ret, 0, "not a text file: it has NUL bytes");
-		return -EINVAL;
+		wrong(at->errors, 0, "not a text file: it has NUL bytes");
+		return 0;
 	}
 	while (len && !err) {
 		const char *end = memchr(text, '\n', len);
 		size_t n = end ? (size_t)(end - text) : len;
 		cleanup_free char *line = strndup(text, n);
 
-		at.line++;
-		err = line ? take_line(&at, line, &skips) : -ENOMEM;
+		at->line++;
+		err = line ? take_line(at, line, &skips) : -ENOMEM;
 		n += end ? 1 : 0;
 		text += n;
 		len -= n;
 	}
 	c->kills.command = c->on_kill;
 	if (!err)
-		check_sections(c, ret);
-	qsort(ret->e, min_of(ret->n, (size_t)CONFIG_MAX_ERRORS), sizeof(ret->e[0]), by_line);
-	return err ? err : ret->n ? -EINVAL : 0;
+		check_sections(at);
+	return err;
+}
+
+int config__parse(struct config *c, const char *text, size_t len, struct config_errors *ret)
+{
+	struct config_place at = {.c = c, .in = IN_NONE, .errors = ret};
+	int err;
+
+	ret->n = 0;
+	err = parse(&at, text, len);
+	return err ? err : finish(ret);
 }
 
 /* command: NULL: none. */
@@ -458,16 +492,27 @@ static void check_command(const char *key, const char *command, unsigned line,
 		wrong(e, line, "%s: '%.80s' cannot be run: %s", key, command, strerror(-err));
 }
 
-static int check_commands(const struct config *c, struct config_errors *e)
+/* What is only right on this machine. */
+static void check_surroundings(const struct config_place *at, bool at_start)
 {
-	check_command("on-kill", c->on_kill, c->oom_line, e);
+	const struct config *c = at->c;
+	struct config_errors *e = at->errors;
+	unsigned listen_line = line_of(at, IN_DAEMON, "listen");
+	char why[LISTENER_WHY];
+
+	check_command("on-kill", c->on_kill, line_of(at, IN_OOM, "on-kill"), e);
 	for (size_t i = 0; i < c->nalerts; i++)
 		check_command("on-alert", c->alerts[i].command, c->alerts[i].command_line, e);
-	return e->n ? -EINVAL : 0;
+	if (c->group && !getgrnam(c->group))
+		wrong(e, line_of(at, IN_DAEMON, "group"), "group: no group '%.60s'", c->group);
+	/* A reload does not change it, nor should it wait for a name server. */
+	if (at_start && listen_line && strcmp(c->listen, "none") && listener__check(c->listen, why))
+		wrong(e, listen_line, "listen: %s", why);
 }
 
-int config__read(struct config *c, const char *path, struct config_errors *ret)
+int config__read(struct config *c, const char *path, bool at_start, struct config_errors *ret)
 {
+	struct config_place at = {.c = c, .in = IN_NONE, .errors = ret};
 	int err;
 	cleanup_free char *text = malloc(CONFIG_MAX_BYTES + 1);
 	cleanup_fd int fd = safeopen__file(path, NULL);
@@ -488,8 +533,10 @@ int config__read(struct config *c, const char *path, struct config_errors *ret)
 		wrong(ret, 0, "%s", n < 0 ? strerror(errno) : "more than 1MB");
 		return n < 0 ? -errno : -EINVAL;
 	}
-	err = config__parse(c, text, len, ret);
-	return err ? err : check_commands(c, ret);
+	err = parse(&at, text, len);
+	if (!err)
+		check_surroundings(&at, at_start);
+	return err ? err : finish(ret);
 }
 
 const struct config_profile *config__profile(const struct config *c, const struct choice_facts *f)

@@ -18,6 +18,7 @@
 #define CONFIG_MAX_PROFILES 256
 #define CONFIG_MAX_ALERTS 64
 #define CONFIG_MAX_RATES 3 /* different sample_bytes of profiles, beside the daemon's */
+#define CONFIG_MAX_HOSTS 32
 #define CONFIG_MAX_ERRORS 32
 #define CONFIG_WHY 360
 
@@ -54,6 +55,7 @@ struct config {
 	char *state_dir;
 	char *listen; /* http.h; "none": no HTTP */
 	char *group;  /* may use the Unix socket; NULL: nobody */
+	char *hosts;  /* further names of this server, with blanks between; NULL: none */
 	uint64_t interval_ns;
 	uint64_t sample_bytes;
 	unsigned max_depth;			 /* frames of a stack; 0: all that can be kept */
@@ -67,12 +69,10 @@ struct config {
 	/* [history] */
 	bool history;
 	uint64_t history_bytes, history_age_ns;
-	unsigned history_line;
 	bool oom; /* OOM kills are watched for */
 	/* [oom] */
 	struct delivery_opts kills; /* its command is owned by this struct */
 	char *on_kill;
-	unsigned oom_line;
 	struct config_profile *profiles;
 	size_t nprofiles, profiles_cap;
 	struct config_alert *alerts;
@@ -96,9 +96,9 @@ void config__free(struct config *c); /* accepts NULL */
 /* Reads text. 0; -EINVAL: ret has what is wrong, and *c must not be used but freed; -ENOMEM. Pure.
  */
 int config__parse(struct config *c, const char *text, size_t len, struct config_errors *ret);
-/* The same from a file; commands must be there, too. Beside these -errno of reading it, told in
- * ret, too. */
-int config__read(struct config *c, const char *path, struct config_errors *ret);
+/* The same from a file; commands, the group and, at the start, what it listens on must be there,
+ * too. Beside these -errno of reading it, told in ret, too. */
+int config__read(struct config *c, const char *path, bool at_start, struct config_errors *ret);
 
 /* The first section that matches; NULL: none. */
 const struct config_profile *config__profile(const struct config *c, const struct choice_facts *f);

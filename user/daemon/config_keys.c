@@ -2,6 +2,7 @@
 /* config_keys.c - the keys of the daemon's configuration, and what their values may be. */
 #include "daemon/config_priv.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "alert/runner.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "http/access.h"
 #include "memwatch/wire.h"
 
 #define MIN_INTERVAL_NS 100000000ULL
@@ -38,13 +40,7 @@ static const char *set_time(void *to, const char *value)
 
 static const char *set_percent(void *to, const char *value)
 {
-	double *d = to;
-	char *end;
-
-	*d = strtod(value, &end);
-	if (end == value || *d <= 0 || *d > 100000 || (strcmp(end, "") && strcmp(end, "%")))
-		return "a percentage of one CPU, such as 2%";
-	return NULL;
+	return units__parse_percent(value, to) ? "a percentage of one CPU, such as 2%" : NULL;
 }
 
 static const char *set_interval(void *to, const char *value)
@@ -106,6 +102,38 @@ static const char *set_text(void *to, const char *value)
 	return NULL;
 }
 
+static bool is_host(const char *name, size_t len)
+{
+	char text[256];
+	struct in6_addr six;
+
+	if (len >= sizeof(text))
+		return false;
+	snprintf(text, sizeof(text), "%.*s", (int)len, name);
+	for (size_t i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)text[i]) && !strchr(".-_", text[i]))
+			return inet_pton(AF_INET6, text, &six) == 1;
+	}
+	return true;
+}
+
+static const char *set_hosts(void *to, const char *value)
+{
+	const char *p = value;
+	size_t n = 0;
+
+	while (*p) {
+		size_t len = strcspn(p, " \t");
+
+		if (!is_host(p, len) || n++ == CONFIG_MAX_HOSTS)
+			break;
+		p += len + strspn(p + len, " \t");
+	}
+	return *p || !*value || strlen(value) >= ACCESS_MAX_HOSTS
+		       ? "names of this server without a port, 32 at most, with blanks between"
+		       : set_text(to, value);
+}
+
 static const char *set_directory(void *to, const char *value)
 {
 	return *value == '/' ? set_text(to, value)
@@ -157,8 +185,9 @@ static const char *set_window(void *to, const char *value)
 {
 	struct config_profile *p = to;
 	char length[32], rest[32];
+	int end = 0;
 
-	if (sscanf(value, "%31s every %31s", length, rest) != 2 ||
+	if (sscanf(value, "%31s every %31s%n", length, rest, &end) != 2 || value[end] ||
 	    units__parse_time(length, &p->window_ns) || units__parse_time(rest, &p->every_ns) ||
 	    p->window_ns < 1000000000 || p->every_ns <= p->window_ns)
 		return "a time and a longer one: '30s every 10m'";
@@ -184,6 +213,7 @@ const struct config_key config_keys[SECTIONS][CONFIG_KEYS] = {
 			DAEMON("state-dir", set_directory, state_dir),
 			DAEMON("listen", set_text, listen),
 			DAEMON("group", set_text, group),
+			DAEMON("hosts", set_hosts, hosts),
 			DAEMON("interval", set_interval, interval_ns),
 			DAEMON("sample-bytes", set_sample, sample_bytes),
 			DAEMON("max-depth", set_depth, max_depth),

@@ -11,7 +11,7 @@ enum config_section {
 	IN_OOM,
 	IN_FAULTS,
 	IN_HISTORY,
-	IN_PROFILE,
+	IN_PROFILE, /* from here on there may be several */
 	IN_ALERT,
 	SECTIONS
 };
@@ -23,7 +23,7 @@ struct config_key {
 	size_t offset; /* of *to in what the section is kept in */
 };
 
-#define CONFIG_KEYS 16
+#define CONFIG_KEYS 24
 
 /* Of each section; ends with name NULL. */
 extern const struct config_key config_keys[SECTIONS][CONFIG_KEYS];

@@ -382,8 +382,9 @@ static int check_reload(struct daemon *d, struct config *c)
 		log_error("state-dir: another directory takes a restart");
 		return -EPERM;
 	}
-	if (strcmp(c->listen, d->config->listen) || differ(c->group, d->config->group)) {
-		log_error("listen, group: to change them takes a restart");
+	if (strcmp(c->listen, d->config->listen) || differ(c->group, d->config->group) ||
+	    differ(c->hosts, d->config->hosts)) {
+		log_error("listen, group, hosts: to change them takes a restart");
 		return -EPERM;
 	}
 	if (c->faults != d->config->faults || c->fault_period != d->config->fault_period ||
@@ -432,7 +433,7 @@ static int read_config(struct daemon *d, struct config **ret)
 	int err = config__new(&c);
 
 	if (!err)
-		err = config__read(c, d->o->config_path, &errors);
+		err = config__read(c, d->o->config_path, false, &errors);
 	daemon__tell_errors(d->o->config_path, &errors);
 	if (!err)
 		err = override(d->o, c);
@@ -480,10 +481,24 @@ static void reload(void *arg)
 
 /* --- life --- */
 
+/* In words of the text, which is changed. */
+static size_t split_hosts(char *text, const char *ret[CONFIG_MAX_HOSTS])
+{
+	size_t n = 0;
+	char *rest;
+
+	for (char *p = strtok_r(text, " \t", &rest); p; p = strtok_r(NULL, " \t", &rest))
+		ret[n++] = p;
+	return n;
+}
+
 /* The token stands in the state directory, so that scrapers keep theirs over a restart. */
 static int start_http(struct daemon *d)
 {
-	struct http_opts o = {.listen = d->config->listen, .group = d->config->group};
+	cleanup_free char *names = strdup(d->config->hosts ? d->config->hosts : "");
+	const char *hosts[CONFIG_MAX_HOSTS];
+	struct http_opts o = {
+		.listen = d->config->listen, .group = d->config->group, .hosts = hosts};
 	char path[4096];
 	int err;
 
@@ -491,6 +506,7 @@ static int start_http(struct daemon *d)
 		return EXIT_DONE;
 	snprintf(path, sizeof(path), "%s/token", d->config->state_dir);
 	o.token_file = path;
+	o.nhosts = names ? split_hosts(names, hosts) : 0;
 	err = http__start(&o, &d->http); /* said there */
 	if (err)
 		return err == -EINVAL			 ? EXIT_USAGE

@@ -86,22 +86,35 @@ static int name_it(struct listener *l)
 	return l->port ? 0 : -EAFNOSUPPORT;
 }
 
-static int open_tcp(const char *text, struct listener *l)
+static int find_address(const char *text, struct addrinfo **ret, char why[LISTENER_WHY])
 {
-	struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *ai;
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
 	char host[64], port[8];
-	int err = split(text, host, port), one = 1, rc;
+	int err = split(text, host, port), rc;
 
 	if (err) {
-		log_error("'%s' is no address to listen on: ADDR:PORT, [ADDR]:PORT, :PORT or "
-			  "unix:PATH",
-			  text);
+		snprintf(why, LISTENER_WHY,
+			 "'%.80s' is no address to listen on: ADDR:PORT, [ADDR]:PORT, :PORT, "
+			 "unix:PATH or fd:NUMBER",
+			 text);
 		return err;
 	}
-	rc = getaddrinfo(host, port, &hints, &ai);
-	if (rc) {
-		log_error("failed to find the address '%s': %s", host, gai_strerror(rc));
-		return -EADDRNOTAVAIL;
+	rc = getaddrinfo(host, port, &hints, ret);
+	if (!rc)
+		return 0;
+	snprintf(why, LISTENER_WHY, "failed to find the address '%s': %s", host, gai_strerror(rc));
+	return -EADDRNOTAVAIL;
+}
+
+static int open_tcp(const char *text, struct listener *l)
+{
+	char why[LISTENER_WHY];
+	struct addrinfo *ai;
+	int err = find_address(text, &ai, why), one = 1;
+
+	if (err) {
+		log_error("%s", why);
+		return err;
 	}
 	l->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (l->fd >= 0)
@@ -110,7 +123,7 @@ static int open_tcp(const char *text, struct listener *l)
 		err = -errno;
 	freeaddrinfo(ai);
 	if (err)
-		log_error("failed to listen on %s port %s: %s", host, port, strerror(-err));
+		log_error("failed to listen on %s: %s", text, strerror(-err));
 	return err ? err : name_it(l);
 }
 
@@ -139,6 +152,23 @@ static void remove_stale(const struct sockaddr_un *a)
 		unlink(a->sun_path);
 }
 
+static int check_path(const char *path, char why[LISTENER_WHY])
+{
+	struct sockaddr_un a;
+
+	if (!*path || strlen(path) >= sizeof(a.sun_path)) {
+		snprintf(why, LISTENER_WHY,
+			 "'%.120s' is no path for a Unix socket: at most %zu characters", path,
+			 sizeof(a.sun_path) - 1);
+		return -ENAMETOOLONG;
+	}
+	if (is_open_to_others(path)) {
+		snprintf(why, LISTENER_WHY, "'%s': others may write to that directory", path);
+		return -EPERM;
+	}
+	return 0;
+}
+
 static int give_to_group(const char *path, const char *group)
 {
 	struct group *g = getgrnam(group);
@@ -153,17 +183,13 @@ static int give_to_group(const char *path, const char *group)
 static int open_unix(const char *path, const char *group, struct listener *l)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	char why[LISTENER_WHY];
 	mode_t before;
-	int err = 0;
+	int err = check_path(path, why);
 
-	if (!*path || strlen(path) >= sizeof(a.sun_path)) {
-		log_error("'%s' is no path for a Unix socket: at most %zu characters", path,
-			  sizeof(a.sun_path) - 1);
-		return -ENAMETOOLONG;
-	}
-	if (is_open_to_others(path)) {
-		log_error("'%s': others may write to that directory", path);
-		return -EPERM;
+	if (err) {
+		log_error("%s", why);
+		return err;
 	}
 	strcpy(a.sun_path, path);
 	remove_stale(&a);
@@ -183,14 +209,18 @@ static int open_unix(const char *path, const char *group, struct listener *l)
 	return err ? err : name_it(l);
 }
 
+static bool is_number(const char *text)
+{
+	return *text && strlen(text) < 8 && !text[strspn(text, "0123456789")];
+}
+
 /* One that a service manager has opened. */
 static int take_over(const char *text, struct listener *l)
 {
 	int on = 0, fd = atoi(text), copy;
 	socklen_t len = sizeof(on);
 
-	if (!*text || text[strspn(text, "0123456789")] ||
-	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) || !on) {
+	if (!is_number(text) || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) || !on) {
 		log_error("descriptor %s is no socket that listens", text);
 		return -EBADF;
 	}
@@ -217,6 +247,24 @@ int listener__open(const char *text, const char *group, struct listener *ret)
 		listener__close(&l);
 	else
 		*ret = l;
+	return err;
+}
+
+int listener__check(const char *text, char why[LISTENER_WHY])
+{
+	struct addrinfo *ai = NULL;
+	int err = 0;
+
+	if (!strncmp(text, "unix:", 5))
+		return check_path(text + 5, why);
+	if (strncmp(text, "fd:", 3)) {
+		err = find_address(text, &ai, why);
+		if (!err)
+			freeaddrinfo(ai);
+	} else if (!is_number(text + 3)) {
+		snprintf(why, LISTENER_WHY, "'%.80s' is no descriptor: fd:3", text);
+		err = -EINVAL;
+	}
 	return err;
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#define LISTENER_WHY 256
+
 struct listener {
 	int fd;
 	unsigned port;	   /* 0: a Unix socket */
@@ -14,6 +16,9 @@ struct listener {
 
 /* See http.h for `listen` and `group`. 0 or negative errno, logged. */
 int listener__open(const char *listen, const char *group, struct listener *ret);
+/* Could it be listened on? Without opening anything. 0 or negative errno, with a sentence in why.
+ */
+int listener__check(const char *listen, char why[LISTENER_WHY]);
 void listener__close(struct listener *l); /* removes the Unix socket */
 
 /*
