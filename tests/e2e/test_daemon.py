@@ -158,12 +158,32 @@ def test_kinds_narrow_and_alternatives_widen(daemon, named):
     assert not re.search(rf"attached to PID {c.pid} ", d.err)
 
 
+def reload_rules(d, rules, times=1):
+    """So often, a pass after each."""
+    d.conf.write_text("[daemon]\ninterval = 200ms\n" + rules)
+    for _ in range(times):
+        n = d.err.count("anew")
+        d.proc.send_signal(signal.SIGHUP)
+        wait_for(lambda: d.err.count("anew") > n)
+
+
 def test_grown_processes_are_profiled(daemon, leak):
-    p = leak(256 * MIB, "-s", "64", "-u", "2000")
-    d = daemon("[profile growing]\ngrowth = 5M/min\n")
+    """While they live, whatever sections for what is asked for stand behind; one that ignores them counts."""
+    p = leak(512 * MIB, "-s", "64", "-u", "10000", "-m", str(64 << 10))
+    rules = ("growth-over = 2s\ngo = no\n[profile growing]\ngrowth = 5M/min\ncomm = ^oom_hog$\n"
+             "[profile any]\non-demand = yes\n")
+    d = daemon(rules, "--listen", "127.0.0.1:0")
+    s = Server(d)
     assert not re.search(rf"attached to PID {p.pid} ", d.err)
     leak.go(p)
     attached(d, p.pid)
+    assert p.stdout.readline() == "full\n"
+    grows = rf'^memwatch_process_growth_bytes_per_second{{pid="{p.pid}"[^}}]*}} (\S+)$'
+    wait_for(lambda: abs(float(re.search(grows, s.text("/metrics"), re.M)[1])) < 1000)
+    reload_rules(d, rules, 3)
+    assert not re.search("let go of PID", d.err)
+    reload_rules(d, "go = no\n[profile never]\nignore = yes\ncomm = ^oom_hog$\n" + rules.split("\n", 2)[2])
+    d.wait_for(rf"let go of PID {p.pid} ")
 
 
 def test_go_programs_need_no_rule(daemon, target, tmp_path):
@@ -178,6 +198,21 @@ def test_go_programs_need_no_rule(daemon, target, tmp_path):
         d.proc.send_signal(signal.SIGHUP)
         d.wait_for(r"(read '.*' anew[^\0]*){%d}" % (d.err.count("anew") + 1))
     assert f"attached to PID {t.pid} " not in d.err[n:]
+
+
+def test_children_are_followed(daemon, target, tmp_path):
+    """Of those that a section chooses with follow, whatever they are called."""
+    known = build("known.c", flags=["-O1"])
+    for name in ("shepherd", "stranger"):
+        (tmp_path / name).symlink_to(shutil.which("dash") or "/bin/sh")
+    d = daemon("go = no\n[profile s]\ncomm = ^shepherd$\nfollow = yes\n")
+    parents = [target([tmp_path / name, "-c", f"{known}; true"]) for name in ("stranger", "shepherd")]
+    for t in parents:
+        t.expect("ready")
+    other, child = [int(Path(f"/proc/{t.pid}/task/{t.pid}/children").read_text()) for t in parents]
+    attached(d, parents[1].pid)
+    attached(d, child)
+    assert not re.search(rf"attached to PID ({other}|{parents[0].pid}) ", d.err)
 
 
 # --- coming and going ---

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "daemon/config.h"
+#include "daemon/roster.h"
 
 static struct config *parse(const char *text, int want, struct config_errors *e)
 {
@@ -181,6 +182,57 @@ static void choices(void **state)
 	assert_false(fits("growth = 1K/min", &f));
 }
 
+/* The section by whose growth a process was chosen is its own as long as no other wants it. */
+static void grown(void **state)
+{
+	static double growth = 0;
+	struct choice_facts f = {
+		.names = {.comm = "a"}, .growth = growth_of, .growth_arg = &growth};
+	struct roster_entry e = {.id = {1, 1}};
+	struct roster r = {.e = &e, .n = 1};
+	struct config_errors errors;
+	struct config *c = parse("[profile g]\ncomm = ^[ab]$\ngrowth = 1M/min\n"
+				 "[profile any]\non-demand = yes\n",
+				 0, &errors),
+		      *d;
+
+	assert_ptr_equal(roster__rule(&r, &e, 0, c, &f), &c->profiles[1]);
+	growth = 2 << 20;
+	assert_ptr_equal(roster__rule(&r, &e, 0, c, &f), &c->profiles[0]);
+	growth = 0;
+	assert_ptr_equal(roster__rule(&r, &e, 0, c, &f), &c->profiles[0]);
+	d = parse("[profile never]\nignore = yes\ncomm = ^b$\n[profile g]\ngrowth = 1M/min\n", 0,
+		  &errors);
+	roster__reload(&r, d);
+	config__free(c);
+	assert_ptr_equal(roster__rule(&r, &e, 0, d, &f), &d->profiles[1]);
+	f.names.comm = "b";
+	assert_ptr_equal(roster__rule(&r, &e, 0, d, &f), &d->profiles[0]);
+	f.names.comm = "a";
+	assert_null(roster__rule(&r, &e, 0, d, &f));
+	config__free(d);
+}
+
+/* Children of children, whose parents may have ended; not those of others. */
+static void followed(void **state)
+{
+	struct roster_entry e[] = {{.id = {1, 1}}, {.id = {2, 1}}, {.id = {3, 1}}, {.id = {4, 1}}};
+	struct roster r = {.e = e, .n = 4};
+	struct choice_facts parent = {.names = {.comm = "a"}}, child = {.names = {.comm = "x"}};
+	struct config_errors errors;
+	struct config *c = parse("[profile a]\ncomm = ^a$\nfollow = yes\n"
+				 "[profile any]\non-demand = yes\n",
+				 0, &errors);
+
+	assert_ptr_equal(roster__rule(&r, &e[0], 0, c, &parent), &c->profiles[0]);
+	assert_ptr_equal(roster__rule(&r, &e[1], 1, c, &child), &c->profiles[0]);
+	assert_ptr_equal(roster__rule(&r, &e[2], 2, c, &child), &c->profiles[0]);
+	assert_ptr_equal(roster__rule(&r, &e[2], 0, c, &child), &c->profiles[0]);
+	assert_ptr_equal(roster__rule(&r, &e[3], 0, c, &child), &c->profiles[1]);
+	assert_ptr_equal(roster__rule(&r, &e[3], 9, c, &child), &c->profiles[1]);
+	config__free(c);
+}
+
 static void units(void **state)
 {
 	char buf[64];
@@ -196,9 +248,10 @@ static void units(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(values),
-					   cmocka_unit_test(mistakes_are_sorted_and_counted),
-					   cmocka_unit_test(choices), cmocka_unit_test(units)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(values),   cmocka_unit_test(mistakes_are_sorted_and_counted),
+		cmocka_unit_test(choices),  cmocka_unit_test(grown),
+		cmocka_unit_test(followed), cmocka_unit_test(units)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

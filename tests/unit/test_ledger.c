@@ -228,6 +228,47 @@ static void test_torn_rows_are_left_out(void **state)
 	table__clear(&t);
 }
 
+/* Growth at the end of so many passes. */
+static double growth_after(uint64_t (*rss)(int i), int passes, double apart)
+{
+	double growth = -1;
+	struct table t;
+
+	table__init(&t);
+	for (int i = 0; i < passes; i++) {
+		struct mw_task_row r = proc(5, 1, rss(i));
+
+		assert_int_equal(table__update(&t, &r, 1, 1.0 + i * apart), 0);
+	}
+	if (!table_proc__growth_lasting(table__find(&t, 5), &growth))
+		growth = -1;
+	table__clear(&t);
+	return growth;
+}
+
+static uint64_t by_a_pass(int i)
+{
+	return (uint64_t)i * M;
+}
+
+static uint64_t starts_up(int i)
+{
+	return i < 10 ? (uint64_t)(i + 1) * 100 * M : 1000 * M;
+}
+
+/* What a program takes at its start is no growth; passes that are rare show it all the same. */
+static void test_growth_that_lasts(void **state)
+{
+	assert_true(growth_after(by_a_pass, 60, 1) < 0);
+	assert_true(growth_after(by_a_pass, 170, 1) < 0);
+	assert_float_equal(growth_after(by_a_pass, 200, 1), 60 * M, M);
+	assert_true(growth_after(starts_up, 170, 1) < 0);
+	assert_float_equal(growth_after(starts_up, 200, 1), 0, 1);
+	assert_true(growth_after(by_a_pass, 3, 3600) < 0);
+	assert_float_equal(growth_after(by_a_pass, 4, 3600), M / 60.0, 1);
+	assert_float_equal(growth_after(by_a_pass, 6, 90), M / 1.5, 1);
+}
+
 static const char *trend_of(uint64_t (*rss)(int i))
 {
 	static const char *word;
@@ -304,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_printable),
 		cmocka_unit_test(test_table_pid_reuse),
 		cmocka_unit_test(test_torn_rows_are_left_out),
+		cmocka_unit_test(test_growth_that_lasts),
 		cmocka_unit_test(test_trends),
 		cmocka_unit_test(test_tree_and_sort),
 	};

@@ -52,6 +52,7 @@ int config__new(struct config **ret)
 	c->state_dir = strdup("/var/lib/memwatch");
 	c->listen = strdup(HTTP_DEFAULT_ADDRESS);
 	c->interval_ns = 1000000000;
+	c->growth_over_ns = 120000000000ULL;
 	c->sample_bytes = 512 << 10;
 	c->max_overhead = 2;
 	c->max_overhead_total = 10;

@@ -33,7 +33,9 @@ struct config_profile {
 	bool windows;		      /* beyond max_overhead, instead of being let go */
 	uint64_t window_ns, every_ns; /* profiled so long, so often; 0: always */
 	uint64_t snapshot_ns;	      /* between profiles that are kept; 0: none */
-	bool peak;		      /* those of peaks are kept, too */
+	bool peak, peak_rss;	      /* those of peaks are kept, too: of what is in use, of RSS */
+	bool follow;		      /* children too, whatever they are */
+	bool mappings, histograms, touched; /* what profiles have beside the heap */
 
 	uint64_t sample_bytes; /* 0: the daemon's */
 	double max_overhead;   /* percent of one CPU; 0: the daemon's */
@@ -57,6 +59,7 @@ struct config {
 	char *group;  /* may use the Unix socket; NULL: nobody */
 	char *hosts;  /* further names of this server, with blanks between; NULL: none */
 	uint64_t interval_ns;
+	uint64_t growth_over_ns; /* growth is looked at over this time */
 	uint64_t sample_bytes;
 	unsigned max_depth;			 /* frames of a stack; 0: all that can be kept */
 	double max_overhead, max_overhead_total; /* percent of one CPU */

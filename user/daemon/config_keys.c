@@ -16,6 +16,8 @@
 
 #define MIN_INTERVAL_NS 100000000ULL
 #define MAX_INTERVAL_NS 3600000000000ULL
+#define MIN_GROWTH_NS 1000000000ULL
+#define MAX_GROWTH_NS 86400000000000ULL
 #define MAX_PROCESSES 512
 
 static const char *set_bool(void *to, const char *value)
@@ -49,6 +51,15 @@ static const char *set_interval(void *to, const char *value)
 
 	if (units__parse_time(value, ns) || *ns < MIN_INTERVAL_NS || *ns > MAX_INTERVAL_NS)
 		return "a time between 100ms and 1h";
+	return NULL;
+}
+
+static const char *set_growth_over(void *to, const char *value)
+{
+	uint64_t *ns = to;
+
+	if (units__parse_time(value, ns) || *ns < MIN_GROWTH_NS || *ns > MAX_GROWTH_NS)
+		return "a time between 1s and 1d";
 	return NULL;
 }
 
@@ -215,6 +226,7 @@ const struct config_key config_keys[SECTIONS][CONFIG_KEYS] = {
 			DAEMON("group", set_text, group),
 			DAEMON("hosts", set_hosts, hosts),
 			DAEMON("interval", set_interval, interval_ns),
+			DAEMON("growth-over", set_growth_over, growth_over_ns),
 			DAEMON("sample-bytes", set_sample, sample_bytes),
 			DAEMON("max-depth", set_depth, max_depth),
 			DAEMON("max-overhead", set_percent, max_overhead),
@@ -250,6 +262,11 @@ const struct config_key config_keys[SECTIONS][CONFIG_KEYS] = {
 			{"window", set_window, 0},
 			PROFILE("snapshot", set_time, snapshot_ns),
 			PROFILE("peak", set_bool, peak),
+			PROFILE("peak-rss", set_bool, peak_rss),
+			PROFILE("follow", set_bool, follow),
+			PROFILE("mmap", set_bool, mappings),
+			PROFILE("histograms", set_bool, histograms),
+			PROFILE("touched", set_bool, touched),
 			PROFILE("sample-bytes", set_sample, sample_bytes),
 			PROFILE("max-overhead", set_percent, max_overhead),
 			PROFILE("over-budget", set_over_budget, windows),

@@ -123,7 +123,8 @@ static void choose(struct daemon *d, double seconds)
 			continue;
 		roster__facts(e, p, &f, cgroups);
 		is_go = d->config->go && roster__is_go(&d->roster, e, p, seconds);
-		deep__consider(d->deep, e->id, config__profile(d->config, &f), is_go);
+		deep__consider(d->deep, e->id, mw_task_row__rss(&p->row),
+			       roster__rule(&d->roster, e, p->row.ppid, d->config, &f), is_go);
 		events__consider(d->events, e, p);
 	}
 	deep__end(d->deep);
@@ -359,6 +360,8 @@ static void use_config(struct daemon *d, struct config *c)
 	struct config *old = d->config;
 
 	deep__reload(d->deep, c);
+	roster__reload(&d->roster, c);
+	d->table.window_seconds = (double)c->growth_over_ns / 1e9;
 	d->config = c;
 	config__free(old);
 	if (d->serve) {
@@ -565,6 +568,7 @@ static int set_up(struct daemon *d)
 	signals__watch();
 	err = names__new(&d->names);
 	table__init(&d->table);
+	d->table.window_seconds = (double)d->config->growth_over_ns / 1e9;
 	if (!err && d->config->history)
 		err = keeper__new(d->config->state_dir, &hopts, &d->keeper);
 	d->roster.look = look;

@@ -332,16 +332,16 @@ void deep__begin(struct deep *d)
 		d->one[i]->chosen = false;
 }
 
-void deep__consider(struct deep *d, struct deep_id id, const struct config_profile *rule,
-		    bool is_go)
+void deep__consider(struct deep *d, struct deep_id id, uint64_t rss_bytes,
+		    const struct config_profile *rule, bool is_go)
 {
 	bool wanted = rule ? !rule->ignore && !rule->on_demand : is_go;
 	struct deep_one *x = find(d, id);
 	int err;
 
 	if (x) {
-		/* What made it grow may be over: it stays while it lives. */
-		x->chosen = wanted || (x->rule && x->rule->who.growth_bytes_min > 0 && !rule);
+		x->chosen = wanted;
+		x->rss_bytes = rss_bytes;
 		if (wanted && x->rule != rule)
 			follow_rule(x, rule);
 		return;
@@ -368,6 +368,7 @@ void deep__consider(struct deep *d, struct deep_id id, const struct config_profi
 	}
 	x->p.rule = x->p.is_go ? "go" : "";
 	follow_rule(x, rule);
+	x->rss_bytes = rss_bytes;
 	x->chosen = true;
 }
 

@@ -66,8 +66,8 @@ void deep__reload(struct deep *d, const struct config *c);
 /* A pass over all processes: deep__begin, deep__consider for each, deep__end (lets those go that
  * are no longer chosen, or have cost too much). rule NULL: none chooses it. */
 void deep__begin(struct deep *d);
-void deep__consider(struct deep *d, struct deep_id id, const struct config_profile *rule,
-		    bool is_go);
+void deep__consider(struct deep *d, struct deep_id id, uint64_t rss_bytes,
+		    const struct config_profile *rule, bool is_go);
 void deep__end(struct deep *d);
 
 /* Reads events; at every turn of the loop. */

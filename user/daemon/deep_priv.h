@@ -22,7 +22,8 @@ struct deep_one {
 	uint64_t looked_ns, ended_ns;
 	uint64_t ledger_ns; /* last look */
 	double cost_ns;
-	double peak_bytes; /* in use when the last peak was kept */
+	uint64_t rss_bytes;
+	double peak_bytes, peak_rss_bytes; /* when the last peak was kept */
 	unsigned over;
 };
 

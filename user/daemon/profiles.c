@@ -160,7 +160,7 @@ bool profiles__may_attach(struct profiles *p, struct roster_entry *e,
 	struct choice_facts f;
 
 	roster__facts(e, row_of(p, e), &f, cgroups);
-	*ret_rule = config__profile(config, &f);
+	*ret_rule = roster__rule(p->s.roster, e, row_of(p, e)->row.ppid, config, &f);
 	return *ret_rule ? !(*ret_rule)->ignore : config->go && e->is_go;
 }
 

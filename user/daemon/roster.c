@@ -142,7 +142,7 @@ static double growth_of(const void *arg)
 {
 	double bytes_min;
 
-	return table_proc__growth(arg, &bytes_min) ? bytes_min : 0;
+	return table_proc__growth_lasting(arg, &bytes_min) ? bytes_min : 0;
 }
 
 /* A program that has replaced itself by one of the same name keeps its path. */
@@ -160,4 +160,37 @@ void roster__facts(struct roster_entry *e, const struct table_proc *p, struct ch
 		.rss_bytes = mw_task_row__rss(&p->row),
 		.growth = growth_of,
 		.growth_arg = p};
+}
+
+static const struct config_profile *rule_of_parent(const struct roster *r, uint32_t ppid)
+{
+	const struct roster_entry *parent = find_entry(r, ppid);
+
+	return parent && parent->rule && parent->rule->follow ? parent->rule : NULL;
+}
+
+const struct config_profile *roster__rule(struct roster *r, struct roster_entry *e, uint32_t ppid,
+					  const struct config *c, const struct choice_facts *f)
+{
+	const struct config_profile *rule = config__profile(c, f);
+
+	if (rule && !rule->on_demand)
+		e->stays = rule->who.growth_bytes_min > 0 && !rule->ignore ? rule : NULL;
+	else if (!e->stays)
+		e->stays = rule_of_parent(r, ppid);
+	e->rule = e->stays ? e->stays : rule;
+	return e->rule;
+}
+
+void roster__reload(struct roster *r, const struct config *c)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct roster_entry *e = &r->e[i];
+
+		e->rule = NULL; /* the next pass says */
+		e->stays = e->stays ? config__find_profile(c, e->stays->name) : NULL;
+		if (e->stays && ((e->stays->who.growth_bytes_min <= 0 && !e->stays->follow) ||
+				 e->stays->ignore || e->stays->on_demand))
+			e->stays = NULL;
+	}
 }

@@ -11,13 +11,16 @@
 #include <stdint.h>
 
 #include "daemon/choice.h"
+#include "daemon/config.h"
 #include "daemon/deep.h"
 #include "top/table.h"
 
 struct roster_entry {
 	struct deep_id id;
+	/* The section that counts for it, NULL: none; and the one that chose it for its growth,
+	 * which may be over, or for its parent, which may have ended. */
+	const struct config_profile *rule, *stays;
 	uint64_t peak_bytes; /* highest RSS since the last row of the history */
-	bool is_seen;	     /* in this pass */
 	bool go_known, is_go;
 	char comm[MW_MM_COMM_LEN + 1]; /* as it was when the next two were read */
 	char *exe;		       /* file name of its program; NULL: not read; owned */
@@ -55,5 +58,13 @@ bool roster__is_go(struct roster *r, struct roster_entry *e, const struct table_
 #define ROSTER_CGROUPS 1100
 void roster__facts(struct roster_entry *e, const struct table_proc *p, struct choice_facts *ret,
 		   char buf[ROSTER_CGROUPS]);
+
+/* The section that counts for it, NULL: none. Who was chosen for its growth, or for being the child
+ * of one whose section says `follow`, stays so while it lives, unless another section chooses it or
+ * leaves it alone. */
+const struct config_profile *roster__rule(struct roster *r, struct roster_entry *e, uint32_t ppid,
+					  const struct config *c, const struct choice_facts *f);
+/* Another configuration: sections are the same if they have the same name. */
+void roster__reload(struct roster *r, const struct config *c);
 
 #endif

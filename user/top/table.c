@@ -11,6 +11,7 @@
 void table__init(struct table *t)
 {
 	memset(t, 0, sizeof(*t));
+	t->window_seconds = TABLE_WINDOW_SECONDS;
 }
 
 static void proc_free(struct table_proc *p)
@@ -48,13 +49,14 @@ struct table_proc *table__find(const struct table *t, uint32_t pid)
 	return lo < t->n && t->proc[lo]->row.tgid == pid ? t->proc[lo] : NULL;
 }
 
-/* Drops every second point when full, so that the window stays covered at any interval. */
+/* Drops every second point when full, so that the window stays covered at any interval, and keeps a
+ * few at least, however long ago: passes may be further apart than the window is long. */
 static void add_point(struct table_proc *p, double seconds, uint64_t rss_bytes)
 {
 	uint32_t first = 0;
 
-	while (first + 1 < p->nhistory &&
-	       seconds - p->history[first].seconds > TABLE_WINDOW_SECONDS)
+	while (first + TABLE_LEAST_POINTS - 1 < p->nhistory &&
+	       seconds - p->history[first].seconds > p->window_seconds)
 		first++;
 	if (first) {
 		memmove(p->history, p->history + first,
@@ -99,6 +101,7 @@ static void take_row(struct table *t, struct table_proc *p, const struct mw_task
 	p->peak_bytes = max_of(p->peak_bytes, peak);
 	p->interval_peak_bytes = max_of(mw_task_row__peak_rss(row), p->image_peak_bytes);
 	p->image_peak_bytes = 0;
+	p->window_seconds = t->window_seconds;
 	add_peak(p, row, seconds);
 	add_point(p, seconds, mw_task_row__rss(row));
 	if (p->stale && t->name)
@@ -181,7 +184,8 @@ bool table_proc__growth(const struct table_proc *p, double *ret_bytes_per_minute
 {
 	double n = p->nhistory, t = 0, y = 0, tt = 0, ty = 0, t0;
 
-	if (p->nhistory < 3 || p->history[p->nhistory - 1].seconds - p->history[0].seconds < 3)
+	if (p->nhistory < TABLE_LEAST_POINTS ||
+	    p->history[p->nhistory - 1].seconds - p->history[0].seconds < 3)
 		return false;
 	t0 = p->history[0].seconds;
 	for (uint32_t i = 0; i < p->nhistory; i++) {
@@ -196,6 +200,13 @@ bool table_proc__growth(const struct table_proc *p, double *ret_bytes_per_minute
 		return false;
 	*ret_bytes_per_minute = 60 * (n * ty - t * y) / (n * tt - t * t);
 	return true;
+}
+
+bool table_proc__growth_lasting(const struct table_proc *p, double *ret_bytes_per_minute)
+{
+	return p->nhistory && p->seen - p->seen_first >= 1.5 * p->window_seconds &&
+	       p->history[0].seconds - p->seen_first >= p->window_seconds / 2 &&
+	       table_proc__growth(p, ret_bytes_per_minute);
 }
 
 int table__oom_score(const struct mw_task_row *row, uint64_t total_pages, uint64_t page_bytes)

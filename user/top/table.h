@@ -17,7 +17,8 @@
 #include "memwatch/mm.h"
 
 #define TABLE_HISTORY 96	 /* points of RSS kept a process */
-#define TABLE_WINDOW_SECONDS 120 /* growth and trend look back this far */
+#define TABLE_WINDOW_SECONDS 120 /* of a table that is given no other */
+#define TABLE_LEAST_POINTS 3	 /* that the window has, however rare passes are */
 
 struct table_point {
 	double seconds;
@@ -32,6 +33,7 @@ struct table_proc {
 	size_t history_cap;
 	uint32_t nhistory;	      /* points in use, oldest first */
 	double seen_first, seen;      /* seconds of the passes */
+	double window_seconds;	      /* the table's */
 	uint64_t peak_bytes;	      /* highest RSS ever known: the kernel's mark and ours */
 	uint64_t image_peak_bytes;    /* of an image that ended since the last row */
 	uint64_t interval_peak_bytes; /* between the last two rows; valid with MW_TASK_PEAK */
@@ -47,9 +49,10 @@ struct table_proc {
 struct table {
 	struct table_proc **proc; /* by PID */
 	size_t n, cap;
-	uint64_t total_pages; /* RAM + swap, in pages: for the OOM score */
-	uint64_t torn_rows;   /* rows left out because they went away while being read */
-	uint64_t born, died;  /* since the table began */
+	uint64_t total_pages;  /* RAM + swap, in pages: for the OOM score */
+	double window_seconds; /* growth and trend look back this far */
+	uint64_t torn_rows;    /* rows left out because they went away while being read */
+	uint64_t born, died;   /* since the table began */
 	/* called for rows that are new or stale */
 	void (*name)(void *arg, struct table_proc *p);
 	void *name_arg;
@@ -66,6 +69,9 @@ struct table_proc *table__find(const struct table *t, uint32_t pid);
 
 /* Bytes per minute, by least squares over the window; false before there are 3 points and 3 s. */
 bool table_proc__growth(const struct table_proc *p, double *ret_bytes_per_minute);
+/* The same of what is no start-up: false before it was seen for the whole window, and for half as
+ * long before that. */
+bool table_proc__growth_lasting(const struct table_proc *p, double *ret_bytes_per_minute);
 /* "growing" (steadily), "sawtooth", "flat", "step", "filling" (growth dies away), "released" (grew
  * and was given back), or "" while it is too early to say (model/trend.h). */
 const char *table_proc__trend(const struct table_proc *p);
