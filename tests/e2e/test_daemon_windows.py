@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import threading
 
 from alloclib import workload
 from conftest import wait_for
@@ -62,6 +63,30 @@ def test_who_costs_too_much_works_in_windows(daemon, target, tmp_path):
     again = start_as(STAYS, exe, target, tmp_path)
     attached(d, again.pid)
     assert wait_for(lambda: metrics(s, "memwatch_profiling_sampled_ratio").get(again.pid)) == 1
+
+
+def test_budget_of_who_is_asked_for(daemon, target, tmp_path):
+    """The section that allows the question says what it may cost, and what happens beyond that."""
+    exe = workload("steady.c", suffix="-glibc")
+    d = daemon(RULES.replace("max-overhead = 1%\n", "max-overhead = 1000%\n", 1).replace(
+        "over-budget = windows\n", "over-budget = windows\nmax-overhead = 1%\non-demand = yes\n") + "on-demand = yes\n",
+        "--listen", "127.0.0.1:0")
+    s = Server(d)
+    t, other = start_as(STAYS, exe, target, tmp_path), start_as(GOES, exe, target, tmp_path)
+    got = {}
+    ask = threading.Thread(target=lambda: got.update(status=s.get(f"/p/{t.pid}/debug/pprof/heap?seconds=3000")[0]))
+    ask.start()
+    attached(d, t.pid)
+    t.say("go")
+    d.wait_for(rf"profiling PID {t.pid} \({STAYS}\) costs it [^\n]*: probes work in windows from now on")
+    other.say("go")
+    assert "it is let go for a while" in s.text(f"/p/{other.pid}/debug/pprof/heap?seconds=3000", 503)
+    assert re.search(rf"profiling PID {other.pid} \({GOES}\) costs it [^\n]* let go for 10 minutes", d.err)
+    assert "cost more than is allowed" in s.text(f"/p/{other.pid}/debug/pprof/heap?seconds=3000", 503)
+    assert not re.search(rf"PID {t.pid} .* let go", d.err)
+    t.stop()
+    ask.join(180)
+    assert got["status"] in (200, 404)
 
 
 def test_who_samples_itself_has_no_windows(daemon, target, tmp_path):

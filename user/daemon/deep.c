@@ -532,10 +532,18 @@ int deep__demand(struct deep *d, struct deep_id id, uint64_t ns, const struct co
 			err = add(d, id, mode_of(d, rule), &x);
 		if (err)
 			return err;
-		x->p.rule = "";
+		x->p.rule = x->p.is_go ? "go" : "";
+		follow_rule(x, rule); /* what it may cost, and what happens beyond that */
 	}
 	x->demand_ns = max_of(x->demand_ns, util__now_ns() + ns);
 	return 0;
+}
+
+bool deep__is_over_budget(const struct deep *d, struct deep_id id)
+{
+	const struct deep_rest *r = find_rest(d, id);
+
+	return r && r->over_budget;
 }
 
 const char *deep__error(const struct deep *d)

@@ -34,7 +34,7 @@ struct deep_id {
 struct deep_process {
 	struct deep_id id;
 	const struct target *target; /* borrowed from the observer */
-	const char *rule;	     /* the section's name; "" asked for by HTTP; "go" */
+	const char *rule;	     /* the section's name; "": none is left; "go" */
 	bool is_go, is_fast;
 	bool ended;
 	double cost_percent;  /* of one CPU, in the last second */
@@ -84,6 +84,8 @@ uint64_t deep__turn_ns(const struct deep *d);
 int deep__demand(struct deep *d, struct deep_id id, uint64_t ns, const struct config_profile *rule,
 		 bool *ret_old);
 const char *deep__error(const struct deep *d);
+/* Was it let go for what it cost, a while ago? */
+bool deep__is_over_budget(const struct deep *d, struct deep_id id);
 
 /* From NULL to NULL. Borrowed until the next call that changes what is profiled. */
 const struct deep_process *deep__next(const struct deep *d, const struct deep_process *p);

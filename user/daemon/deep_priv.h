@@ -13,7 +13,7 @@ enum deep_way { BY_PROBES, BY_WINDOWS, BY_FAST, WAYS };
 
 struct deep_one {
 	struct deep_process p;
-	const struct config_profile *rule; /* NULL: "go", or on demand */
+	const struct config_profile *rule; /* NULL: "go", or a reload has left none */
 	unsigned mode;
 	bool chosen;	      /* in this pass */
 	uint64_t demand_ns;   /* asked for until then; 0: not */

@@ -31,14 +31,12 @@ static void finish(struct profiles *p, struct profiles_window *w)
 	char why[160];
 	int err = profiles__take(p, w, &prof);
 
-	snprintf(why, sizeof(why), "%s\n",
-		 err == -ESRCH	  ? "the process has ended"
-		 : err == -ENOENT ? "no profile of it was kept at or before the time of base"
-		 : err == -ENOSYS ? "no history is kept: base has nothing to go back to"
-				  : strerror(-err));
+	snprintf(why, sizeof(why), "%s\n", profiles__why(err));
 	if (err)
 		profiles__refuse(p, w->ticket,
-				 err == -ESRCH || err == -ENOENT || err == -ENOSYS ? 404 : 500,
+				 err == -ESRCH || err == -ENOENT || err == -ENOSYS ? 404
+				 : err == -EDQUOT				   ? 503
+										   : 500,
 				 why);
 	else
 		profiles__send_profile(p, w, prof);

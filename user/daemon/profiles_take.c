@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/util.h"
 #include "report/merge.h"
@@ -66,7 +67,7 @@ static int take_one(struct profiles *p, const struct profiles_window *w, struct 
 	int err;
 
 	if (!d || d->id.start_ns != q->id.start_ns)
-		return -ESRCH;
+		return deep__is_over_budget(p->s.from->deep, q->id) ? -EDQUOT : -ESRCH;
 	err = q->before ? take_delta(p, d, q, ret)
 			: deep__profile(p->s.from->deep, d, 0, 0, ret);
 	if (err)
@@ -85,7 +86,18 @@ static int take_one(struct profiles *p, const struct profiles_window *w, struct 
 	return w->n > 1 ? merge__label(*ret, "pid", pid) : 0;
 }
 
-/* Of all that are asked for; those that are gone are left out. */
+const char *profiles__why(int err)
+{
+	switch (err) {
+	case -ESRCH: return "the process has ended";
+	case -ENOENT: return "no profile of it was kept at or before the time of base";
+	case -ENOSYS: return "no history is kept: base has nothing to go back to";
+	case -EDQUOT: return "profiling it cost more than is allowed: it is let go for a while";
+	default: return strerror(-err);
+	}
+}
+
+/* Of all that are asked for; those that are gone are left out, which is noted. */
 int profiles__take(struct profiles *p, struct profiles_window *w, struct profile **ret)
 {
 	struct profile *of[PROFILES_TOGETHER];
