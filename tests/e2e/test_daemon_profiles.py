@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +122,33 @@ def test_difference_to_a_moment(serve, rounds):
     assert of_hold(s.text(kept)) == [-500, -500000, 1000, 1000000]
     assert "do not go together" in s.text(f"/p/{t.pid}/debug/pprof/heap?base=now&seconds=1", 400)
     assert "base is a time" in s.text(f"/p/{t.pid}/debug/pprof/heap?base=whenever", 400)
+
+
+def test_the_next_owner_of_a_number_is_another_process(serve, rounds):
+    t = rounds()
+    s = serve("go = no\n" + RULE)
+    attached(s.d, t.pid)
+    step(t, "a")
+    s.d.proc.send_signal(signal.SIGUSR1)
+    kept = f"/p/{t.pid}/debug/pprof/heap?base=now&debug=1"
+    wait_for(lambda: s.get(kept)[0] == 200)
+    t.stop()
+    s.d.wait_for(rf"let go of PID {t.pid} ")
+    for _ in range(300):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(t.pid - 1))
+        again = rounds()
+        if again.pid == t.pid:
+            break
+        again.stop()
+    else:
+        pytest.skip("somebody else has its number")
+    s.d.wait_for(rf"let go of PID {t.pid} [^\0]*attached to PID {t.pid} ")
+    assert "no profile of it was kept" in s.text(kept, 404)
+    page = lambda: s.get(f"/api/profile?pid={t.pid}&base_to={int(time.time() * 1000)}")[0]
+    assert page() == 404
+    s.d.proc.send_signal(signal.SIGUSR1)
+    wait_for(lambda: s.get(kept)[0] == 200)
+    assert of_hold(s.text(kept)) == [0, 0, 0, 0] and page() == 200
 
 
 def test_go_programs(serve, target, tmp_path):

@@ -533,6 +533,10 @@ static void profiles_come_back(void **state)
 		profile__free(p);
 	}
 	assert_int_equal(history__snapshot_at(h, process, T0 - 1, &id), -ENOENT);
+	/* The next owner of the number is another process. */
+	assert_int_equal(history__find_living(h, 5, row.start_ns, &id), 0);
+	assert_int_equal(id, process);
+	assert_int_equal(history__find_living(h, 5, row.start_ns + 1, &id), -ENOENT);
 	assert_int_equal(history__read_profile(h, 9999, &p), -ENOENT);
 	w.process = process;
 	assert_int_equal(history__snapshots(h, &w, last_snapshot, &shot), 0);

@@ -96,6 +96,7 @@ static void put_spark(struct textbuf *b, const struct table_proc *p)
 static void put_process(const struct api *a, struct textbuf *b, const struct table_proc *p)
 {
 	const struct deep_process *d = deep__find(a->s.from->deep, p->row.tgid);
+	bool profiled = d && !d->ended && d->id.start_ns == p->row.start_ns;
 	double growth = 0;
 
 	table_proc__growth(p, &growth);
@@ -104,12 +105,12 @@ static void put_process(const struct api *a, struct textbuf *b, const struct tab
 	put_member(b, "user", p->user);
 	put_member(b, "cgroup", p->cgroup);
 	put_member(b, "container", p->container);
-	put_member(b, "rule", d && !d->ended ? d->rule : "");
+	put_member(b, "rule", profiled ? d->rule : "");
 	textbuf__format(b,
 			",\"rss_bytes\":%" PRIu64 ",\"virt_bytes\":%" PRIu64
 			",\"growth_bytes_s\":%.0f,\"profiled\":%s",
 			(uint64_t)mw_task_row__rss(&p->row), (uint64_t)p->row.virt_bytes,
-			growth / 60, d && !d->ended ? "true" : "false");
+			growth / 60, profiled ? "true" : "false");
 	put_spark(b, p);
 }
 

@@ -51,31 +51,54 @@ static int take_now(const struct api_sources *s, const struct deep_process *d, b
 	return err;
 }
 
-/* Its heap now or as it was last kept; of one that never was profiled, what is resident. */
-static int take_profile(const struct api_sources *s, uint32_t pid, int64_t to_ms, bool compared,
+/* Who has the PID now, or who had it then: start_ns 0. */
+static struct deep_id whose(const struct api_sources *s, const struct which *w)
+{
+	struct deep_id id = {.pid = (uint32_t)w->pid};
+	const struct table_proc *row;
+
+	if (w->to || !w->pid)
+		return id;
+	roster__meet(s->roster, id.pid);
+	row = table__find(s->from->table, id.pid);
+	id.start_ns = row ? row->row.start_ns : 0;
+	return id;
+}
+
+static int take_kept(const struct api_sources *s, struct deep_id id, int64_t until_ms,
+		     int64_t at_ms, struct profile **ret)
+{
+	int64_t process;
+	int err = keeper__process(s->keeper, id, until_ms, &process);
+
+	return err ? err : keeper__profile_at(s->keeper, process, at_ms, ret);
+}
+
+/* Of the moment that is asked for, or of now, of that process; of one that never was profiled, what
+ * is resident. */
+static int take_profile(const struct api_sources *s, const struct which *w, struct deep_id id,
 			struct profile **ret)
 {
-	const struct deep_process *d;
+	const struct deep_process *d = deep__find(s->from->deep, id.pid);
+	int64_t until = w->to ? w->to : util__wall_ms();
 	int err;
 
-	if (to_ms)
-		return keeper__profile_at(s->keeper, pid, to_ms, ret);
-	roster__meet(s->roster, pid);
-	d = deep__find(s->from->deep, pid);
-	if (d)
-		return take_now(s, d, compared, ret);
-	err = keeper__profile_at(s->keeper, pid, util__wall_ms(), ret);
-	if ((err == -ENOENT || err == -ENOSYS) &&
-	    !pagefaults__profile(s->from->faults, pid, false, ret))
+	if (!w->to && d && (!id.start_ns || d->id.start_ns == id.start_ns))
+		return take_now(s, d, w->base, ret);
+	err = take_kept(s, id, until, until, ret);
+	if (!w->to && (err == -ENOENT || err == -ENOSYS) &&
+	    !pagefaults__profile(s->from->faults, id.pid, false, ret))
 		err = 0;
 	return err;
 }
 
-static int subtract(const struct api_sources *s, const struct which *w, struct profile **p)
+/* Of the same process, not of whoever had its number then. */
+static int subtract(const struct api_sources *s, const struct which *w, struct deep_id id,
+		    struct profile **p)
 {
 	struct profile *base = NULL, *both[2], *diff = NULL;
 	const char *why;
-	int err = take_profile(s, (uint32_t)w->pid, w->base, true, &base);
+	int err = take_kept(s, id, w->to ? w->to : util__wall_ms(), w->base, &base);
 
 	if (err)
 		return err;
@@ -110,14 +133,15 @@ static void say_error(const struct webpage_client *c, int err)
 static int take(const struct api_sources *s, const struct which *w, struct profile **ret)
 {
 	struct history *h = keeper__history(s->keeper);
+	struct deep_id id = whose(s, w);
 	int err = -ENOSYS;
 
 	if (!w->kept)
-		err = take_profile(s, (uint32_t)w->pid, w->to, w->base, ret);
+		err = take_profile(s, w, id, ret);
 	else if (h)
 		err = history__read_profile(h, w->kept, ret);
 	if (!err && w->base)
-		err = subtract(s, w, ret);
+		err = subtract(s, w, id, ret);
 	if (!err)
 		err = open__prepare(*ret, false);
 	return err;
@@ -151,7 +175,7 @@ static void answer_verdicts(const struct api_sources *s, const struct webpage_cl
 	int err = h ? 0 : -ENOSYS;
 
 	if (!err && !id) {
-		err = history__find(h, (uint32_t)w->pid, 0, until, &process);
+		err = keeper__process(s->keeper, whose(s, w), until, &process);
 		if (!err)
 			err = history__snapshot_at(h, process, until, &id);
 	}

@@ -260,12 +260,18 @@ void keeper__stats(struct keeper *k, struct history_stats *ret)
 		history__stats(k->history, ret);
 }
 
-int keeper__profile_at(struct keeper *k, uint32_t pid, int64_t unix_ms, struct profile **ret)
+int keeper__process(struct keeper *k, struct deep_id id, int64_t unix_ms, int64_t *ret_process)
 {
-	int64_t process, id;
-	int err = k ? history__find(k->history, pid, 0, unix_ms, &process) : -ENOSYS;
+	if (!k)
+		return -ENOSYS;
+	return id.start_ns ? history__find_living(k->history, id.pid, id.start_ns, ret_process)
+			   : history__find(k->history, id.pid, 0, unix_ms, ret_process);
+}
 
-	if (!err)
-		err = history__snapshot_at(k->history, process, unix_ms, &id);
+int keeper__profile_at(struct keeper *k, int64_t process, int64_t unix_ms, struct profile **ret)
+{
+	int64_t id;
+	int err = k ? history__snapshot_at(k->history, process, unix_ms, &id) : -ENOSYS;
+
 	return err ? err : history__read_profile(k->history, id, ret);
 }

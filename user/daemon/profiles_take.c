@@ -38,13 +38,16 @@ static int take_delta(struct profiles *p, const struct deep_process *d, struct p
 }
 
 /* What has changed since a moment: may be negative, as with pprof's own -base. */
-static int subtract_base(struct profiles *p, const struct profiles_window *w, uint32_t pid,
+static int subtract_base(struct profiles *p, const struct profiles_window *w, struct deep_id id,
 			 struct profile **prof)
 {
 	struct profile *base = NULL, *both[2], *diff = NULL;
 	const char *why;
-	int err = keeper__profile_at(p->s.keeper, pid, w->base_unix_ms, &base);
+	int64_t process;
+	int err = keeper__process(p->s.keeper, id, w->base_unix_ms, &process);
 
+	if (!err)
+		err = keeper__profile_at(p->s.keeper, process, w->base_unix_ms, &base);
 	if (err)
 		return err;
 	merge__negate(base);
@@ -75,7 +78,7 @@ static int take_one(struct profiles *p, const struct profiles_window *w, struct 
 	if (q->before)
 		(*ret)->duration_ns = (int64_t)(util__now_ns() - q->since_ns);
 	if (w->base_unix_ms)
-		err = subtract_base(p, w, q->id.pid, ret);
+		err = subtract_base(p, w, q->id, ret);
 	if (err) {
 		profile__free(take_ptr(*ret));
 		return err;

@@ -148,6 +148,8 @@ int history__processes(struct history *h, struct history_wanted *w, history_proc
 		       void *arg);
 /* The newest process with this PID that lived in [from, to]. 0; -ENOENT. */
 int history__find(struct history *h, uint32_t pid, int64_t from, int64_t to, int64_t *ret_process);
+/* The process of this boot with this PID that was started then. 0; -ENOENT. */
+int history__find_living(struct history *h, uint32_t pid, uint64_t start_ns, int64_t *ret_process);
 /* Appends the rows of a process in [from, to] to a timeline that was initialised, in the finest
  * step that makes some thousand rows of it; with ledger_columns where its ledger was read, and with
  * the process's name where it has none. 0 or -errno. */

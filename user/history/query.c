@@ -184,6 +184,23 @@ int history__find(struct history *h, uint32_t pid, int64_t from, int64_t to, int
 	return err > 0 ? 0 : err ? err : -ENOENT;
 }
 
+int history__find_living(struct history *h, uint32_t pid, uint64_t start_ns, int64_t *ret_process)
+{
+	int err;
+	sqlite3_stmt *s = history__stmt(h, HISTORY_FIND_LIVING, &err);
+
+	if (!s)
+		return err;
+	sqlite3_bind_text(s, 1, h->boot, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 2, pid);
+	sqlite3_bind_int64(s, 3, (int64_t)start_ns);
+	err = history__step(h, s);
+	if (err > 0)
+		*ret_process = sqlite3_column_int64(s, 0);
+	sqlite3_reset(s);
+	return err > 0 ? 0 : err ? err : -ENOENT;
+}
+
 /* --- timelines --- */
 
 struct timeline_of {

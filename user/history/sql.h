@@ -76,6 +76,7 @@
 		   "process.id) FROM process WHERE id = ?1")                                       \
 	X(FIND_PID, "SELECT id FROM process WHERE pid = ?1 AND first_ms <= ?3 AND last_ms >= ?2 "  \
 		    "ORDER BY last_ms DESC, start_ms DESC LIMIT 1")                                \
+	X(FIND_LIVING, "SELECT id FROM process WHERE boot = ?1 AND pid = ?2 AND start_ns = ?3")    \
 	X(EVENTS, "SELECT id, time_ms, kind, pid, comm, CASE WHEN ?5 THEN json END, snapshot "     \
 		  "FROM event WHERE " HISTORY_WANTED_EVENTS " ORDER BY time_ms, id LIMIT -1 "      \
 		  "OFFSET ?6")                                                                     \
