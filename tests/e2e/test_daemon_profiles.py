@@ -109,6 +109,29 @@ def test_several_processes_in_one(serve, rounds, tmp_path):
     assert str(a.pid) in out and str(b.pid) in out
 
 
+def test_what_is_left_out_is_said(serve, rounds):
+    ts = [rounds() for _ in range(18)]
+    s = serve("go = no\n" + RULE)
+    for t in ts:
+        attached(s.d, t.pid)
+    status, headers, body = s.get(f"/debug/pprof/heap?comm=^{ROUNDS}$&debug=1")
+    assert status == 200 and headers["X-Memwatch-Left-Out"] == "2"
+    assert "# left out: 2 beyond those that go into one answer\n" in body.decode()
+    status, headers, body = s.get(f"/debug/pprof/cmdline?comm=^{ROUNDS}$")
+    assert status == 200 and headers["X-Memwatch-Left-Out"] == "17"
+    for t in ts[:2]:
+        t.stop()
+    assert s.get(f"/debug/pprof/heap?pid={ts[-1].pid}")[1]["X-Memwatch-Left-Out"] is None
+
+
+def test_those_that_are_refused_beside_others_are_said(serve, rounds):
+    a, b = rounds(), rounds()
+    s = serve("go = no\nmax-processes = 1\n" + RULE + "on-demand = yes\n")
+    status, headers, body = s.get(f"/debug/pprof/heap?comm=^{ROUNDS}$&seconds=1&debug=1")
+    assert status == 200 and headers["X-Memwatch-Left-Out"] == "1"
+    assert re.search(rf"^# left out: 1 that failed \(PID ({a.pid}|{b.pid}): as many processes are profiled", body.decode(), re.M)
+
+
 def test_difference_to_a_moment(serve, rounds):
     t = rounds()
     s = serve(RULE)

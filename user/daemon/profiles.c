@@ -245,13 +245,19 @@ static void answer_heap(struct profiles *p, struct profiles_window *w, struct ro
 	char why[640] = "";
 	bool is_new = false, waits;
 	unsigned status = 0;
+	size_t fit;
 
 	w->is_delta = seconds > 0;
+	fit = n;
 	n = prefer_profiled(p, e, n);
+	w->left[LEFT_UNPROFILED] = fit - n;
+	w->left[LEFT_BEYOND] = n - min_of(n, (size_t)PROFILES_TOGETHER);
 	for (size_t i = 0; i < n && i < PROFILES_TOGETHER; i++) {
 		unsigned one = begin_one(p, w, e[i], ns, &is_new, why, sizeof(why));
 
 		status = status ? status : one;
+		if (one)
+			profiles__leave_out(w, e[i]->id.pid, why);
 	}
 	waits = w->is_delta || is_new || awaits_gc(p, w);
 	if (!w->n || (waits && p->n == PROFILES_WINDOWS)) {
@@ -273,9 +279,12 @@ static void answer_heap(struct profiles *p, struct profiles_window *w, struct ro
 static void answer_of(struct profiles *p, struct profiles_window *w, struct roster_entry **e,
 		      size_t n, const struct http_request *r, long seconds)
 {
+	if (w->kind <= QUESTION_ALLOCS) {
+		answer_heap(p, w, e, n, seconds);
+		return;
+	}
+	w->left[LEFT_OTHERS] = n - 1;
 	switch (w->kind) {
-	case QUESTION_HEAP:
-	case QUESTION_ALLOCS: answer_heap(p, w, e, n, seconds); return;
 	case QUESTION_GOROUTINE: profiles__goroutines(p, w, e[0]); break;
 	case QUESTION_RESIDENT: profiles__resident(p, w, e[0]->id.pid); break;
 	case QUESTION_CMDLINE: profiles__cmdline(p, w, e[0]); break;

@@ -30,15 +30,62 @@ void profiles__refuse(struct profiles *p, uint64_t ticket, unsigned status, cons
 	http__reply(p->s.http, ticket, &a);
 }
 
+/* --- who is left out --- */
+
+void profiles__leave_out(struct profiles_window *w, uint32_t pid, const char *why)
+{
+	if (!w->left[LEFT_FAILED]++)
+		snprintf(w->failed, sizeof(w->failed), "PID %u: %.*s", pid, (int)strcspn(why, "\n"),
+			 why);
+}
+
+static size_t count_left_out(const struct profiles_window *w)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < LEFT_CAUSES; i++)
+		n += w->left[i];
+	return n;
+}
+
+static int comment_left_out(const struct profiles_window *w, struct profile *prof)
+{
+	static const char *const words[] = {
+		[LEFT_OTHERS] = "more that fit, of which this answer is not",
+		[LEFT_UNPROFILED] = "that are not profiled",
+		[LEFT_BEYOND] = "beyond those that go into one answer",
+		[LEFT_FAILED] = "that failed",
+	};
+	struct textbuf b = {0};
+	int err;
+
+	if (!count_left_out(w))
+		return 0;
+	textbuf__str(&b, "left out: ");
+	for (int i = 0; i < LEFT_CAUSES; i++) {
+		if (w->left[i])
+			textbuf__format(&b, "%s%zu %s", b.len > strlen("left out: ") ? ", " : "",
+					w->left[i], words[i]);
+	}
+	if (w->left[LEFT_FAILED])
+		textbuf__format(&b, " (%s)", w->failed);
+	err = b.err ? b.err : profile__comment(prof, b.text);
+	textbuf__free(&b);
+	return err;
+}
+
 static void send_body(struct profiles *p, const struct profiles_window *w, const void *body,
 		      size_t len)
 {
-	char headers[160] = "";
+	size_t left_out = count_left_out(w), n = 0;
+	char headers[240] = "";
 	struct http_answer a = {.headers = headers, .body = body, .len = len};
 
+	if (left_out)
+		n = snprintf(headers, sizeof(headers), "X-Memwatch-Left-Out: %zu\r\n", left_out);
 	if (!w->debug && w->kind <= QUESTION_RESIDENT) {
 		a.content_type = "application/octet-stream";
-		snprintf(headers, sizeof(headers),
+		snprintf(headers + n, sizeof(headers) - n,
 			 "Content-Disposition: attachment; filename=\"%s%s\"\r\n",
 			 question_names[w->kind], w->is_delta ? "-delta" : "");
 	}
@@ -62,6 +109,8 @@ void profiles__send_profile(struct profiles *p, const struct profiles_window *w,
 	FILE *f = open_memstream(&text, &len);
 	int err = f ? 0 : -ENOMEM;
 
+	if (!err)
+		err = comment_left_out(w, prof);
 	if (!err && w->kind == QUESTION_ALLOCS)
 		err = profile__string(prof, "alloc_space", &prof->default_sample_type);
 	if (!err)

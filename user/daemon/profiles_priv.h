@@ -25,6 +25,9 @@ struct profiles_asked {
 	struct gcwait gc;
 };
 
+/* Those that fit and are not in the answer. */
+enum profiles_left { LEFT_OTHERS, LEFT_UNPROFILED, LEFT_BEYOND, LEFT_FAILED, LEFT_CAUSES };
+
 /* A question whose time is not over. */
 struct profiles_window {
 	uint64_t ticket, due_ns;
@@ -34,6 +37,8 @@ struct profiles_window {
 	int64_t base_unix_ms; /* the profile of then is subtracted; 0: none */
 	struct profiles_asked of[PROFILES_TOGETHER];
 	size_t n;
+	size_t left[LEFT_CAUSES];
+	char failed[160]; /* what of the first that failed */
 };
 
 struct profiles {
@@ -50,8 +55,14 @@ bool profiles__may_attach(struct profiles *p, struct roster_entry *e,
 			  const struct config_profile **ret_rule);
 
 /* What a question is answered with, of all that are asked for and still there. 0; -ESRCH; -ENOENT:
- * no profile of the time of base; -ENOSYS: no history; other negative errno. */
+ * no profile of the time of base; -ENOSYS: no history; -EDQUOT: let go for its cost; other negative
+ * errno. */
 int profiles__take(struct profiles *p, struct profiles_window *w, struct profile **ret);
+
+/* Why there is no profile, of an error of profiles__take. */
+const char *profiles__why(int err);
+/* One that was to be in the answer failed. */
+void profiles__leave_out(struct profiles_window *w, uint32_t pid, const char *why);
 
 /* An error, as Go's handlers say it. */
 void profiles__refuse(struct profiles *p, uint64_t ticket, unsigned status, const char *text);

@@ -109,8 +109,12 @@ int profiles__take(struct profiles *p, struct profiles_window *w, struct profile
 	int err = 0, last = -ESRCH;
 
 	for (size_t i = 0; i < w->n; i++) {
-		last = take_one(p, w, &w->of[i], &of[n]);
-		n += !last;
+		int one = take_one(p, w, &w->of[i], &of[n]);
+
+		n += !one;
+		last = one ? one : last;
+		if (one)
+			profiles__leave_out(w, w->of[i].id.pid, profiles__why(one));
 	}
 	if (!n)
 		return last;
