@@ -623,13 +623,15 @@ def test_peaks_are_kept(daemon, leak):
     """Each clearly above the one before, and the last as high as it was, but for a step; stacks as deep as is said."""
     p = leak(200 * MIB, "-s", "64", "-u", "20000", "-m", str(24 << 10))
     d = daemon("go = no\nmax-depth = 1\nsample-bytes = 64K\n[faults]\nenabled = no\n"
-               "[profile p]\ncomm = ^oom_hog$\nsnapshot = 0\npeak = yes\n")
+               "[profile p]\ncomm = ^oom_hog$\nsnapshot = 0\npeak = yes\npeak-rss = yes\n")
     attached(d, p.pid)
     leak.go(p)
     assert p.stdout.readline() == "full\n"
     last = lambda: [x[0] for x in rows(d, "SELECT inuse_bytes FROM snapshot WHERE why = 'peak' ORDER BY time_ms")]
     peaks = wait_for(lambda: (lambda x: x if len(x) > 1 and x[-1] > 19 << 20 else None)(last()))
     assert peaks[0] >= 1 << 20 and all(b >= 1.09 * a for a, b in zip(peaks, peaks[1:]))
+    assert rows(d, "SELECT count(*) FROM snapshot WHERE why = 'peak of RSS'")[0][0] > 1
+    assert rows(d, "SELECT count(*) FROM recording") == [(1,)]  # that goes on
     assert not rows(d, "SELECT 1 FROM snapshot WHERE why = 'regular'")
     assert d.finish(signal.SIGTERM)[0] == 0
     out = memwatch("history", "--state-dir", d.state, "-p", p.pid, "--at", "0s", "-o", d.state / "p.json", check=0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Profiles that the daemon answers over HTTP, to the programs that ask: go tool pprof, curl."""
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import build, wait_for
+from conftest import build, memwatch, wait_for
 from daemonlib import ROUNDS, RULE, attached, daemon, of_hold, rounds, serve, step  # noqa: F401 (fixtures)
 from golib import GOBIN, Pprof, go_build, go_env
 from oomlib import group  # noqa: F401 (a fixture)
@@ -96,6 +97,26 @@ def test_who_is_not_profiled_is_attached_to(serve, rounds):
     ask.join(180)
     assert of_hold(got["text"]) == [500, 500000, 1000, 1000000]
     s.d.wait_for(rf"let go of PID {t.pid} ")
+
+
+def test_profiles_have_what_their_section_says(serve, rounds, tmp_path):
+    t = rounds()
+    s = serve("go = no\n" + RULE + "mmap = yes\nhistograms = yes\ntouched = yes\n")
+    attached(s.d, t.pid)
+    step(t, "amf")
+    heap = f"/p/{t.pid}/debug/pprof/heap"
+    assert re.search(r"class: Total .*\n.* mmap$", s.pprof("-tags", heap, tmp_path=tmp_path), re.M)
+    assert re.search(r"of 4096kB|of [45]\.\d+MB", s.pprof("-top", "-sample_index=resident_space", heap, tmp_path=tmp_path))
+    s.d.proc.send_signal(signal.SIGUSR1)
+    kept = f"{heap}?base=now&debug=1"
+    wait_for(lambda: s.get(kept)[0] == 200)
+    # What is kept has the mappings too: nothing has changed but what came and went meanwhile.
+    assert of_hold(s.text(kept)) == [0, 0, 0, 0] and values(s.text(kept))[1] == 0
+    assert s.d.finish(signal.SIGTERM)[0] == 0
+    memwatch("history", "--state-dir", s.d.state, "-p", t.pid, "--at", "0s", "-o", tmp_path / "p.json", check=0)
+    p = json.loads((tmp_path / "p.json").read_text())
+    assert any(l["str"] == "mmap" for x in p["stacks"] for l in x.get("labels", ()))
+    assert p["size_histogram"] and p["lifetime_histogram"]
 
 
 def test_several_processes_in_one(serve, rounds, tmp_path):

@@ -39,8 +39,9 @@ static int take_now(const struct api_sources *s, const struct deep_process *d, b
 		    struct profile **ret)
 {
 	const struct ledger *l;
-	int err = deep__profile(s->from->deep, d, 0,
-				compared ? 0 : DEEP_HISTOGRAMS | DEEP_RESIDENCY, ret);
+	unsigned with = compared ? deep__with(d) & DEEP_MAPPINGS
+				 : deep__with(d) | DEEP_HISTOGRAMS | DEEP_RESIDENCY;
+	int err = deep__profile(s->from->deep, d, 0, with, ret);
 
 	if (err)
 		return err;

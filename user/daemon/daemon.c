@@ -230,7 +230,7 @@ static void on_profile(void *arg, const struct deep_process *p, struct profile *
 	struct daemon *d = arg;
 
 	keeper__profile(d->keeper, p, profile, deep__why(why));
-	if (why != DEEP_REGULAR)
+	if (why != DEEP_REGULAR && why != DEEP_PEAK && why != DEEP_PEAK_RSS)
 		keeper__end(d->keeper, p);
 }
 
@@ -251,7 +251,8 @@ static int64_t keep_moment(struct daemon *d, const struct moment *m)
 	int64_t id;
 
 	if (!d->keeper || !m->id.pid ||
-	    (m->profiled ? deep__profile(d->deep, m->profiled, 0, 0, &profile)
+	    (m->profiled ? deep__profile(d->deep, m->profiled, 0,
+					 deep__with(m->profiled) & ~DEEP_RESIDENCY, &profile)
 			 : pagefaults__profile(d->faults, m->id.pid, m->was_killed, &profile)))
 		return 0;
 	id = m->profiled ? keeper__profile(d->keeper, m->profiled, profile, m->why)

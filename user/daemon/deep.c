@@ -47,8 +47,9 @@ const char *deep__why(enum deep_why why)
 {
 	static const char *const names[] = {
 		[DEEP_REGULAR] = "regular",	 [DEEP_PEAK] = "peak",
-		[DEEP_WINDOW] = "end of window", [DEEP_ENDED] = "end of process",
-		[DEEP_BUDGET] = "over budget",	 [DEEP_STOP] = "end of memwatch"};
+		[DEEP_PEAK_RSS] = "peak of RSS", [DEEP_WINDOW] = "end of window",
+		[DEEP_ENDED] = "end of process", [DEEP_BUDGET] = "over budget",
+		[DEEP_STOP] = "end of memwatch"};
 
 	return names[why];
 }
@@ -378,7 +379,8 @@ static void keep(struct deep *d, struct deep_one *x, enum deep_why why)
 {
 	struct profile *p = NULL;
 
-	if (!d->o.keep || deep__profile(d, &x->p, 0, 0, &p))
+	/* Recordings have no fifth value. */
+	if (!d->o.keep || deep__profile(d, &x->p, 0, deep__with(&x->p) & ~DEEP_RESIDENCY, &p))
 		return;
 	d->o.keep(d->o.arg, &x->p, p, why);
 	profile__free(p);
@@ -419,18 +421,26 @@ static bool is_over(struct deep *d, struct deep_one *x, enum deep_why *ret_why)
 	return !x->chosen;
 }
 
-/* The highest in use so far, where the rule wants it. */
-static void keep_peak(struct deep *d, struct deep_one *x)
+static bool is_peak(double bytes, double *last)
+{
+	if (isnan(bytes) || bytes < max_of(*last * PEAK_STEP, PEAK_LEAST))
+		return false;
+	*last = bytes;
+	return true;
+}
+
+/* The highest so far, where the rule wants it. */
+static void keep_peaks(struct deep *d, struct deep_one *x)
 {
 	struct runtimes_numbers n;
 
-	if (!x->rule || !x->rule->peak)
-		return;
-	deep__numbers(d, &x->p, &n);
-	if (isnan(n.inuse_bytes) || n.inuse_bytes < max_of(x->peak_bytes * PEAK_STEP, PEAK_LEAST))
-		return;
-	x->peak_bytes = n.inuse_bytes;
-	keep(d, x, DEEP_PEAK);
+	if (x->rule && x->rule->peak) {
+		deep__numbers(d, &x->p, &n);
+		if (is_peak(n.inuse_bytes, &x->peak_bytes))
+			keep(d, x, DEEP_PEAK);
+	}
+	if (x->rule && x->rule->peak_rss && is_peak((double)x->rss_bytes, &x->peak_rss_bytes))
+		keep(d, x, DEEP_PEAK_RSS);
 }
 
 void deep__end(struct deep *d)
@@ -449,7 +459,7 @@ void deep__end(struct deep *d)
 		}
 		if (x->p.ended)
 			continue;
-		keep_peak(d, x);
+		keep_peaks(d, x);
 		if (x->rule && x->rule->snapshot_ns && d->pass_ns >= x->snapshot_ns) {
 			keep(d, x, DEEP_REGULAR);
 			x->snapshot_ns = d->pass_ns + x->rule->snapshot_ns;
@@ -589,6 +599,16 @@ int deep__profile(struct deep *d, const struct deep_process *p, uint64_t since_n
 	observer__catch_up(a->observer);
 	attach__poll(a);
 	return attach__snapshot(a, opts, ret);
+}
+
+unsigned deep__with(const struct deep_process *p)
+{
+	const struct config_profile *rule = ((const struct deep_one *)p)->rule;
+
+	if (!rule)
+		return 0;
+	return (rule->mappings ? DEEP_MAPPINGS : 0) | (rule->histograms ? DEEP_HISTOGRAMS : 0) |
+	       (rule->touched ? DEEP_RESIDENCY : 0);
 }
 
 int deep__symbol(struct deep *d, const struct deep_process *p, uint64_t address, char *buf,

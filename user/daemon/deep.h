@@ -42,7 +42,15 @@ struct deep_process {
 };
 
 /* Why a profile is handed on. */
-enum deep_why { DEEP_REGULAR, DEEP_PEAK, DEEP_WINDOW, DEEP_ENDED, DEEP_BUDGET, DEEP_STOP };
+enum deep_why {
+	DEEP_REGULAR,
+	DEEP_PEAK,
+	DEEP_PEAK_RSS,
+	DEEP_WINDOW,
+	DEEP_ENDED,
+	DEEP_BUDGET,
+	DEEP_STOP
+};
 const char *deep__why(enum deep_why why); /* "regular", "end of window", … */
 
 struct deep_opts {
@@ -96,6 +104,8 @@ const struct deep_process *deep__find(const struct deep *d, uint32_t pid);
 #define DEEP_RESIDENCY 4  /* a fifth value, resident_space */
 int deep__profile(struct deep *d, const struct deep_process *p, uint64_t since_ns, unsigned with,
 		  struct profile **ret);
+/* What of these its section asks for. */
+unsigned deep__with(const struct deep_process *p);
 /* The function at an address of it. 0; -ENOENT: not known; other -errno. */
 int deep__symbol(struct deep *d, const struct deep_process *p, uint64_t address, char *buf,
 		 size_t len);

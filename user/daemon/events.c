@@ -67,7 +67,7 @@ static int save_of(struct events *e, const struct deep_process *d, uint32_t pid,
 	int err;
 
 	snprintf(ret, size, "%s.pb.gz", base);
-	err = d		      ? deep__profile(e->o.deep, d, 0, DEEP_MAPPINGS, &p)
+	err = d		      ? deep__profile(e->o.deep, d, 0, DEEP_MAPPINGS | deep__with(d), &p)
 	      : e->o.stranger ? e->o.stranger(e->o.arg, pid, was_killed, &p)
 			      : -ENOENT;
 	if (!err && was_killed)

@@ -203,8 +203,7 @@ static unsigned begin_one(struct profiles *p, struct profiles_window *w, struct 
 	*q = (struct profiles_asked){.id = e->id, .since_ns = util__now_ns()};
 	*ret_new |= !is_old;
 	if (is_old && w->is_delta)
-		err = deep__profile(p->s.from->deep, profiles__find(p, e->id), 0, 0,
-				    &q->before);
+		err = deep__profile(p->s.from->deep, profiles__find(p, e->id), 0, 0, &q->before);
 	if (err) {
 		snprintf(why, len, "%s\n", strerror(-err));
 		return 500;

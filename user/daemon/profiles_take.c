@@ -62,6 +62,14 @@ static int subtract_base(struct profiles *p, const struct profiles_window *w, st
 	return 0;
 }
 
+/* What is compared or added up has the same values, and what each moment tells of itself is out. */
+static unsigned with_of(const struct profiles_window *w, const struct deep_process *d)
+{
+	unsigned with = deep__with(d);
+
+	return w->base_unix_ms || w->n > 1 ? with & DEEP_MAPPINGS : with;
+}
+
 static int take_one(struct profiles *p, const struct profiles_window *w, struct profiles_asked *q,
 		    struct profile **ret)
 {
@@ -72,7 +80,7 @@ static int take_one(struct profiles *p, const struct profiles_window *w, struct 
 	if (!d || d->id.start_ns != q->id.start_ns)
 		return deep__is_over_budget(p->s.from->deep, q->id) ? -EDQUOT : -ESRCH;
 	err = q->before ? take_delta(p, d, q, ret)
-			: deep__profile(p->s.from->deep, d, 0, 0, ret);
+			: deep__profile(p->s.from->deep, d, 0, with_of(w, d), ret);
 	if (err)
 		return err;
 	if (q->before)
