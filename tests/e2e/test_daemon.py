@@ -786,7 +786,8 @@ def test_with_the_capabilities_of_the_unit(daemon, named):
     t.expect("done")
     d.proc.send_signal(signal.SIGUSR1)
     wait_for(lambda: rows(d, "SELECT count(*) FROM snapshot")[0][0])
-    assert d.finish(signal.SIGTERM)[0] == 0 and "warning" not in d.err
+    assert d.finish(signal.SIGTERM)[0] == 0
+    assert "warning" not in re.sub(".*was killed: out of memory.*", "", d.err)  # (others run here)
 
 
 def test_socket_of_a_group_within_the_unit(daemon):
