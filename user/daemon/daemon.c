@@ -160,6 +160,8 @@ static void look(void *arg)
 		return;
 	}
 	d->failed_passes = 0;
+	if (d->serve)
+		serve__before_pass(d->serve);
 	choose(d, seconds);
 	deep__look_at_ledgers(d->deep);
 	keeper__pass(d->keeper, &d->table, &d->roster, &d->machine, d->deep);

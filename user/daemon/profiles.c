@@ -228,7 +228,12 @@ static size_t prefer_profiled(const struct profiles *p, struct roster_entry **e,
 
 static void keep_window(struct profiles *p, struct profiles_window *w, long seconds)
 {
-	w->due_ns = util__now_ns() + (uint64_t)seconds * 1000000000;
+	uint64_t ns = (uint64_t)seconds * 1000000000;
+	bool is_old;
+
+	w->due_ns = util__now_ns() + ns;
+	for (size_t i = 0; i < w->n; i++) /* that the others were attached to took its time */
+		deep__demand(p->s.from->deep, w->of[i].id, ns + SLACK_NS, NULL, &is_old);
 	p->window[p->n++] = w;
 	if (seconds)
 		log_debug("a window of %ld s begins for %zu processes", seconds, w->n);
@@ -379,6 +384,12 @@ void profiles__gone(struct profiles *p, uint64_t ticket)
 		free_window(p->window[i]);
 		p->window[i--] = p->window[--p->n];
 	}
+}
+
+void profiles__before_pass(struct profiles *p)
+{
+	if (p->n)
+		end_windows(p);
 }
 
 void profiles__pass(struct profiles *p)

@@ -36,6 +36,10 @@ void profiles__free(struct profiles *p); /* accepts NULL */
 /* False: the path is none of these. */
 bool profiles__answer(struct profiles *p, const struct http_request *r);
 void profiles__gone(struct profiles *p, uint64_t ticket);
+/* Before a pass, which lets go of those who were attached to for a question: what is due is
+ * answered.
+ */
+void profiles__before_pass(struct profiles *p);
 /* After a pass: who ended meanwhile is answered at once. */
 void profiles__pass(struct profiles *p);
 

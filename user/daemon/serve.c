@@ -141,6 +141,11 @@ void serve__free(struct serve *s)
 	free(s);
 }
 
+void serve__before_pass(struct serve *s)
+{
+	profiles__before_pass(s->profiles);
+}
+
 void serve__pass(struct serve *s, const struct scrape_sources *from)
 {
 	s->from = *from;

@@ -23,6 +23,8 @@ int serve__new(struct http *http, const struct scrape_sources *from, struct rost
 	       struct serve **ret);
 void serve__free(struct serve *s); /* accepts NULL */
 
+/* Before a pass: what it would take away is answered. */
+void serve__before_pass(struct serve *s);
 /* After a pass, and after a reload. */
 void serve__pass(struct serve *s, const struct scrape_sources *from);
 
