@@ -208,12 +208,15 @@ def test_long_work_shows_progress_on_a_terminal_alone(target, tmp_path):
 
 
 def test_files_of_a_page_that_take_long_to_read_show_progress(tmp_path):
-    os.mkfifo(tmp_path / "slow.csv")
+    os.mkfifo(tmp_path / "slow.json")
+    slow = os.open(tmp_path / "slow.json", os.O_RDWR)  # it can be opened, and there is nothing in it so far
     ours, theirs = pty.openpty()
-    p = subprocess.Popen([BIN, "report", "--http", "slow.csv"], stdout=theirs, stderr=theirs, cwd=tmp_path)
+    p = subprocess.Popen([BIN, "report", "--http", "slow.json"], stdout=theirs, stderr=theirs, cwd=tmp_path)
     os.close(theirs)
-    assert re.search(r"\rmemwatch: reading 'slow.csv'... 1s$", read_until(ours, "... 1s"))
-    (tmp_path / "slow.csv").write_text("time_unix_ms,pid,virt_bytes,rss_bytes\n1700000000000,7,200,100\n")
+    assert re.search(r"\rmemwatch: reading 'slow.json'... 1s$", read_until(ours, "... 1s"))
+    os.write(slow, b'{"schema":"memwatch.timeline/1","processes":[{"pid":7,"name":"x","rows":[{"time_unix_ms":1700000000000,'
+             b'"virt_bytes":200,"rss_bytes":100}],"marks":[]}]}')
+    os.close(slow)
     assert re.search(r"\r +\rmemwatch: page: http", read_until(ours, "token="))
     p.send_signal(signal.SIGINT)
     p.wait(180)

