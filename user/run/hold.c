@@ -11,7 +11,6 @@
  */
 #include "run/hold.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -22,7 +21,6 @@
 #include <sys/eventfd.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -306,7 +304,6 @@ static void on_call(struct hold *h, pid_t pid)
 {
 	struct linker *l = linker_of(h, pid);
 	struct user_regs_struct regs;
-	struct iovec iov = {&regs, sizeof(regs)};
 
 	if (!l)
 		return;
@@ -316,7 +313,7 @@ static void on_call(struct hold *h, pid_t pid)
 		on_exec_returned(h, l);
 		return;
 	}
-	if (ptrace(PTRACE_GETREGSET, pid, (void *)NT_PRSTATUS, &iov))
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs))
 		return;
 	if (!l->in_call && linker__left(l, &regs)) {
 		leave_linker(h, pid);

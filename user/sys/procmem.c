@@ -43,13 +43,6 @@ int procmem__open(int pid, struct procmem **ret)
 	return fd < 0 ? fd : procmem__adopt(fd, ret);
 }
 
-int procmem__open_writable(int pid, struct procmem **ret)
-{
-	int fd = open_mem(pid, O_RDWR);
-
-	return fd < 0 ? fd : procmem__adopt(fd, ret);
-}
-
 int procmem__adopt(int fd, struct procmem **ret)
 {
 	struct procmem *m = malloc(sizeof(*m));
@@ -76,7 +69,8 @@ void procmem__close(struct procmem *m)
 	free(m);
 }
 
-ssize_t procmem__read_some(struct procmem *m, uint64_t addr, void *buf, size_t len)
+/* Bytes read (may be fewer than asked for where the mapping ends), or a negative errno. */
+static ssize_t read_some(struct procmem *m, uint64_t addr, void *buf, size_t len)
 {
 	size_t done = 0;
 
@@ -101,7 +95,7 @@ ssize_t procmem__read_some(struct procmem *m, uint64_t addr, void *buf, size_t l
 
 int procmem__read(struct procmem *m, uint64_t addr, void *buf, size_t len)
 {
-	ssize_t n = procmem__read_some(m, addr, buf, len);
+	ssize_t n = read_some(m, addr, buf, len);
 
 	if (n < 0)
 		return (int)n;
@@ -121,13 +115,17 @@ bool procmem__alive(struct procmem *m)
 	return pread(m->fd, &c, 1, 0) != 0;
 }
 
-int procmem__write(struct procmem *m, uint64_t addr, const void *buf, size_t len)
+int procmem__write(int pid, uint64_t addr, const void *buf, size_t len)
 {
-	ssize_t n = pwrite(m->fd, buf, len, (off_t)addr);
+	cleanup_fd int fd = open_mem(pid, O_RDWR);
+	ssize_t n;
 
+	if (fd < 0)
+		return fd;
+	n = pwrite(fd, buf, len, (off_t)addr);
 	if (n < 0)
 		return -errno;
-	return (size_t)n == len ? 0 : n ? -EIO : -ESRCH;
+	return (size_t)n == len ? 0 : -EIO;
 }
 
 struct window {
@@ -211,7 +209,7 @@ static int load_window(struct procmem_cache *c, uint64_t addr, struct window **r
 		return -ENOMEM;
 	w = &c->windows[c->by_addr.n];
 	*w = (struct window){.addr = addr, .data = data};
-	n = procmem__read_some(c->m, addr, data, WINDOW);
+	n = read_some(c->m, addr, data, WINDOW);
 	if (n == -ESRCH) {
 		free(data);
 		return -ESRCH;
@@ -221,8 +219,7 @@ static int load_window(struct procmem_cache *c, uint64_t addr, struct window **r
 	/* A hole: the pages behind it are asked for one by one. */
 	for (uint64_t i = 0; n < (ssize_t)WINDOW && i < WINDOW_PAGES; i++) {
 		if (!(w->valid & 1u << i) &&
-		    procmem__read_some(c->m, addr + i * PAGE, data + i * PAGE, PAGE) ==
-			    (ssize_t)PAGE)
+		    read_some(c->m, addr + i * PAGE, data + i * PAGE, PAGE) == (ssize_t)PAGE)
 			w->valid |= 1u << i;
 	}
 	hash_index__add(&c->by_addr, keyhash__word(addr));
