@@ -365,7 +365,7 @@ def test_code_without_a_name_is_called_by_its_place(terminal, target, tmp_path):
     t.say("go")
     term.expect(r"bare\+0x[0-9a-f]+ < bare\+0x[0-9a-f]+")
     term.keys("Enter")
-    places = term.expect(r" 0  bare\+0x([0-9a-f]+) [\s\S]*\n +1  bare\+0x([0-9a-f]+) ").groups()
+    places = term.expect(r" 0  bare\+0x([0-9a-f]+)\n +1  bare\+0x([0-9a-f]+)\n").groups()
     symbols = re.findall(r"^(\w+) (\w+) [tT] (\w+)$",
                          subprocess.run(["nm", "-S", whole], capture_output=True, text=True, check=True).stdout, re.M)
     names = [next(n for a, size, n in symbols if int(a, 16) <= int(p, 16) <= int(a, 16) + int(size, 16)) for p in places]

@@ -256,6 +256,20 @@ static void draw_frame(void)
 	}
 }
 
+/* ncurses's own handler of ^Z gives the terminal back, stops, and later draws everything anew, to
+ * the terminal itself. So it runs here alone, where nothing is half drawn, and not while a frame
+ * is on its way: that would come after what the shell has printed. It is looked for before each
+ * frame too: doupdate() ignores the signal for its time, and so drops one that waits. */
+static void let_suspend(void)
+{
+	sigset_t pending;
+
+	if (sigpending(&pending) || !sigismember(&pending, SIGTSTP) || sender__behind(term.sender))
+		return;
+	block_suspend(SIG_UNBLOCK);
+	block_suspend(SIG_BLOCK);
+}
+
 void term__show(void)
 {
 	off_t len;
@@ -265,6 +279,7 @@ void term__show(void)
 	term.left_out = sender__behind(term.sender);
 	if (term.left_out)
 		return;
+	let_suspend();
 	draw_frame();
 	len = lseek(term.frame, 0, SEEK_CUR);
 	if (len <= 0)
@@ -292,19 +307,6 @@ static bool is_resized(void)
 		return false;
 	resizeterm(w.ws_row, w.ws_col);
 	return true;
-}
-
-/* ncurses's own handler of ^Z gives the terminal back, stops, and later draws everything anew, to
- * the terminal itself. So it runs here alone, where nothing is half drawn, and not while a frame
- * is on its way: that would come after what the shell has printed. */
-static void let_suspend(void)
-{
-	sigset_t pending;
-
-	if (sigpending(&pending) || !sigismember(&pending, SIGTSTP) || sender__behind(term.sender))
-		return;
-	block_suspend(SIG_UNBLOCK);
-	block_suspend(SIG_BLOCK);
 }
 
 int term__key(void)
