@@ -169,7 +169,7 @@ def reload_rules(d, rules, times=1):
 
 def test_grown_processes_are_profiled(daemon, leak):
     """While they live, whatever sections for what is asked for stand behind; one that ignores them counts."""
-    p = leak(512 * MIB, "-s", "64", "-u", "10000", "-m", str(64 << 10))
+    p = leak(128 * MIB, "-s", "64", "-u", "10000", "-m", str(64 << 10))
     rules = ("growth-over = 2s\ngo = no\n[profile growing]\ngrowth = 5M/min\ncomm = ^oom_hog$\n"
              "[profile any]\non-demand = yes\n")
     d = daemon(rules, "--listen", "127.0.0.1:0")
@@ -179,7 +179,8 @@ def test_grown_processes_are_profiled(daemon, leak):
     attached(d, p.pid)
     assert p.stdout.readline() == "full\n"
     grows = rf'^memwatch_process_growth_bytes_per_second{{pid="{p.pid}"[^}}]*}} (\S+)$'
-    wait_for(lambda: abs(float(re.search(grows, s.text("/metrics"), re.M)[1])) < 1000)
+    # over the two minutes that the metric looks back
+    wait_for(lambda: abs(float(re.search(grows, s.text("/metrics"), re.M)[1])) < 1000, timeout=900)
     reload_rules(d, rules, 3)
     assert not re.search("let go of PID", d.err)
     reload_rules(d, "go = no\n[profile never]\nignore = yes\ncomm = ^oom_hog$\n" + rules.split("\n", 2)[2])
