@@ -162,13 +162,12 @@ def test_a_group_is_one_alarm(group, hog, tmp_path, attach):
 def test_each_limit_on_the_way_counts(group, hog, tmp_path, attach):
     """A leaf full of page cache hides neither what fills the group above it nor its end."""
     log, data = tmp_path / "log", tmp_path / "data"
-    data.write_bytes(b"x" * (64 * MIB))
-    os.posix_fadvise(os.open(data, os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED)
     above = group(96 * MIB)
     leaf, beside = group(24 * MIB, above), group(None, above)
     p, other = full(leaf, hog, 4 << 10), full(beside, hog, 60 << 10)
     try:
-        subprocess.run(["cat", data], stdout=subprocess.DEVNULL, check=True, preexec_fn=leaf.join)
+        subprocess.run(["dd", "if=/dev/zero", f"of={data}", "bs=1M", "count=64", "conv=fsync"], check=True,
+                       stderr=subprocess.DEVNULL, preexec_fn=leaf.join)
         usage = leaf.dir / ("memory.current" if VERSION == 2 else "memory.usage_in_bytes")
         assert int(usage.read_text()) > 20 * MIB
         mw = attach("top", "-p", p.pid, "--plain", "-i", "1", "-n", "100000", "--oom-log", log, "--alert-dir",

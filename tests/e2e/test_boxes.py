@@ -36,6 +36,11 @@ def looked_into(memwatch_pid, target_pid, seen=()):
                     timeout=HANG)[0]
 
 
+def first_of(m, out):
+    """Waits until a first profile stands in the file."""
+    wait_for(lambda: m.proc.send_signal(signal.SIGUSR1) or out.exists(), step=0.3)
+
+
 @pytest.fixture
 def program(target, tmp_path):
     t = start(target, go_build("shapes", "-plain"), tmp_path)
@@ -46,6 +51,7 @@ def program(target, tmp_path):
 def test_a_reader_of_go_memory_that_dies_is_replaced(program, attach, tmp_path):
     out = tmp_path / "p.pb.gz"
     m = attach("go", "-p", program.pid, "-i", "50ms", "-o", out)
+    first_of(m, out)
     seen = []
     for _ in range(3):
         seen.append(looked_into(m.proc.pid, program.pid, seen))
@@ -62,6 +68,7 @@ def test_a_reader_of_go_memory_that_dies_is_replaced(program, attach, tmp_path):
 def test_a_reader_of_go_memory_that_hangs_holds_nobody_up(program, attach, tmp_path):
     out = tmp_path / "p.pb.gz"
     m = attach("go", "-p", program.pid, "-i", "50ms", "-o", out)
+    first_of(m, out)
     os.kill(looked_into(m.proc.pid, program.pid), signal.SIGSTOP)
     ended_in_time(m)
     assert_same(Pprof(out).multiset(), Pprof(program.own / "heap.pb.gz").multiset(),
@@ -72,6 +79,7 @@ def test_an_attached_go_program_is_read_apart(program, attach, tmp_path):
     """A run that only looks at Go besides: the reader dies, the profile of before remains."""
     out = tmp_path / "p.pb.gz"
     m = attach("-p", program.pid, "--plain", "-i", "100ms", "-o", out)
+    first_of(m, out)
     os.kill(looked_into(m.proc.pid, program.pid), signal.SIGKILL)
     ended_in_time(m)
     assert out.exists()

@@ -229,12 +229,13 @@ static void test_torn_rows_are_left_out(void **state)
 }
 
 /* Growth at the end of so many passes. */
-static double growth_after(uint64_t (*rss)(int i), int passes, double apart)
+static double growth_in(double window, uint64_t (*rss)(int i), int passes, double apart)
 {
 	double growth = -1;
 	struct table t;
 
 	table__init(&t);
+	t.window_seconds = window;
 	for (int i = 0; i < passes; i++) {
 		struct mw_task_row r = proc(5, 1, rss(i));
 
@@ -244,6 +245,11 @@ static double growth_after(uint64_t (*rss)(int i), int passes, double apart)
 		growth = -1;
 	table__clear(&t);
 	return growth;
+}
+
+static double growth_after(uint64_t (*rss)(int i), int passes, double apart)
+{
+	return growth_in(TABLE_WINDOW_SECONDS, rss, passes, apart);
 }
 
 static uint64_t by_a_pass(int i)
@@ -260,6 +266,12 @@ static uint64_t starts_up(int i)
 static void test_growth_that_lasts(void **state)
 {
 	assert_true(growth_after(by_a_pass, 60, 1) < 0);
+	for (double window = 0.5; window < 300; window *= 1.7) { /* whatever is looked back on */
+		double apart = window / 10;
+
+		assert_true(growth_in(window, by_a_pass, 12, apart) < 0);
+		assert_float_equal(growth_in(window, by_a_pass, 40, apart), 60 / apart * M, 1);
+	}
 	assert_true(growth_after(by_a_pass, 170, 1) < 0);
 	assert_float_equal(growth_after(by_a_pass, 200, 1), 60 * M, M);
 	assert_true(growth_after(starts_up, 170, 1) < 0);

@@ -66,6 +66,7 @@ struct box_helper {
 	int sock;
 	bool ended;
 	int status;
+	uint64_t cpu_ns; /* that is known of it; see cpu_of() */
 	struct accounts accounts;
 	uint64_t given_ns; /* processor time, at its start */
 	bool scant;	   /* its process had less left than a file may take */
@@ -171,6 +172,7 @@ static void on_news(const struct box_news *n)
 		} else {
 			h->ended = true;
 			h->status = n->status;
+			h->cpu_ns = max_of(h->cpu_ns, n->cpu_ns);
 			charge(&h->accounts, n->cpu_ns);
 			box.st.peak_bytes = max_of(box.st.peak_bytes, n->peak_bytes);
 		}
@@ -237,15 +239,16 @@ bool box__foreign(int fd)
 	return fstatfs(fd, &fs) || fs.f_type == FUSE_MAGIC;
 }
 
-/* Processor time of the helper so far; 0 if it cannot be told. */
-static uint64_t cpu_of(const struct box_helper *h)
+/* Processor time of the helper so far; what was last seen of one that has ended. */
+static uint64_t cpu_of(struct box_helper *h)
 {
 	struct timespec t;
 	clockid_t clock;
 
-	if (h->pid < 0 || clock_getcpuclockid(h->pid, &clock) || clock_gettime(clock, &t))
-		return 0;
-	return t.tv_sec * SEC + t.tv_nsec;
+	if (!h->ended && h->pid >= 0 && !clock_getcpuclockid(h->pid, &clock) &&
+	    !clock_gettime(clock, &t))
+		h->cpu_ns = max_of(h->cpu_ns, t.tv_sec * SEC + t.tv_nsec);
+	return h->cpu_ns;
 }
 
 /* Private memory of a helper, bytes. */
@@ -332,7 +335,7 @@ static uint64_t left_of_target(size_t target)
 {
 	uint64_t live_ns = 0;
 
-	for (const struct box_helper *h = box.helpers; h; h = h->next) {
+	for (struct box_helper *h = box.helpers; h; h = h->next) {
 		if (h->accounts.target == target && !h->ended)
 			live_ns += cpu_of(h);
 	}
@@ -748,7 +751,7 @@ uint64_t box_helper__cpu_ns(struct box_helper *h)
 
 	pthread_mutex_lock(&box.lock);
 	listen_locked(0);
-	cpu = h->ended ? 0 : cpu_of(h);
+	cpu = cpu_of(h);
 	pthread_mutex_unlock(&box.lock);
 	return cpu;
 }

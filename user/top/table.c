@@ -185,7 +185,8 @@ bool table_proc__growth(const struct table_proc *p, double *ret_bytes_per_minute
 	double n = p->nhistory, t = 0, y = 0, tt = 0, ty = 0, t0;
 
 	if (p->nhistory < TABLE_LEAST_POINTS ||
-	    p->history[p->nhistory - 1].seconds - p->history[0].seconds < 3)
+	    p->history[p->nhistory - 1].seconds - p->history[0].seconds <
+		    fmin(TABLE_LEAST_SECONDS, p->window_seconds / 2))
 		return false;
 	t0 = p->history[0].seconds;
 	for (uint32_t i = 0; i < p->nhistory; i++) {

@@ -19,6 +19,7 @@
 #define TABLE_HISTORY 96	 /* points of RSS kept a process */
 #define TABLE_WINDOW_SECONDS 120 /* of a table that is given no other */
 #define TABLE_LEAST_POINTS 3	 /* that the window has, however rare passes are */
+#define TABLE_LEAST_SECONDS 3	 /* of growth before it is a rate; half of a shorter window */
 
 struct table_point {
 	double seconds;
