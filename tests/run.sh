@@ -7,6 +7,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-all}; shift || true
 passed=0 failed=0 skipped=0 alone=0
+bad=() # what failed, for the end
 MAX_AGAIN=5
 logs=build/test-logs; mkdir -p "$logs"
 
@@ -22,12 +23,16 @@ unit() {
 		if [ $rc -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
 		if [ $((p + f + s)) -eq 0 ]; then f=1; fi
 		passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-		if [ "$f" -gt 0 ]; then echo "FAIL $bin (exit $rc)"; tail -40 "$log"; fi
+		if [ "$f" -gt 0 ]; then
+			echo "FAIL $bin (exit $rc)"
+			tail -40 "$log"
+			bad+=("$bin (exit $rc)" "$(grep -hE '^\[  (ERROR|LINE) |^\[  FAILED|ERROR: |runtime error' "$log" | head -8)")
+		fi
 	done
 	# The shape of the tree; first that the check finds what it looks for.
 	for p in --self-test .; do
 		if python3 tests/unit/check_tree.py $p; then passed=$((passed + 1)); else
-			echo "FAIL tests/unit/check_tree.py $p"; failed=$((failed + 1)); fi
+			bad+=("tests/unit/check_tree.py $p"); failed=$((failed + 1)); fi
 	done
 	echo "unit: $passed passed, $failed failed"
 }
@@ -45,14 +50,17 @@ except Exception:
 P
 }
 
-# Of a report of pytest's: the names of the tests that failed, without the group they ran in.
+# Of a report of pytest's: the names of the tests that failed, without the group they ran in; with a
+# second argument the first words of why, too.
 failing() {
-	/usr/bin/python3 - "$1" <<'P'
+	/usr/bin/python3 - "$@" <<'P'
 import re, sys, xml.etree.ElementTree as E
 for t in E.parse(sys.argv[1]).getroot().iter('testcase'):
-    if t.find('failure') is not None or t.find('error') is not None:
-        name = re.sub(r'@\w+$', '', t.get('name'))
-        print(t.get('classname').replace('.', '/') + '.py::' + name)
+    why = next((e for e in (t.find('failure'), t.find('error')) if e is not None), None)
+    if why is not None:
+        name = t.get('classname').replace('.', '/') + '.py::' + re.sub(r'@\w+$', '', t.get('name'))
+        said = ' '.join((why.get('message') or '').split())
+        print(name, said[:200] if sys.argv[2:] else '', sep='  ' if sys.argv[2:] else '')
 P
 }
 
@@ -64,7 +72,7 @@ e2e() {
 	rm -f "$xml"
 	# What tests ask make for is there before two of them ask at once.
 	make -s --no-print-directory build/tests/soak build/tests/symbolize build/tests/history_fill \
-		build/unit/test_fast_inject || { echo "FAIL tools of the tests"; failed=$((failed + 1)); }
+		build/unit/test_fast_inject || { bad+=("tools of the tests"); failed=$((failed + 1)); }
 	# A directory of its own: runs side by side do not touch each other's. Kept when a test fails.
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/memwatch-tests.XXXXXX")
 	/usr/bin/python3 -m pytest -q -rs --durations=10 -p no:cacheprovider --junitxml="$xml" \
@@ -80,7 +88,9 @@ e2e() {
 		rc=$?
 		read -r alone f _ < <(counts "$logs/again.xml")
 		p=$((p + alone))
+		xml="$logs/again.xml"
 	fi
+	[ $rc -eq 0 ] || mapfile -t -O ${#bad[@]} bad < <(failing "$xml" why 2>/dev/null)
 	[ $rc -ne 0 ] || rm -rf "$tmp"
 	if [ $rc -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
@@ -90,11 +100,12 @@ e2e() {
 fuzz() {
 	local log="$logs/fuzz.log" p f
 	if ! make --no-print-directory -j2 fuzz-build >"$log" 2>&1; then
-		tail -20 "$log"; echo "FAIL fuzz-build"; failed=$((failed + 1)); return
+		tail -20 "$log"; bad+=(fuzz-build); failed=$((failed + 1)); return
 	fi
 	tools/fuzz.sh 2>&1 | tee "$log"
 	p=$(grep -c '^ok ' "$log"); f=$(grep -c '^FAIL ' "$log")
 	if [ $((p + f)) -ne "$(ls tests/fuzz/fuzz_*.c | wc -l)" ]; then f=$((f + 1)); fi
+	[ "$f" -eq 0 ] || mapfile -t -O ${#bad[@]} bad < <(grep '^FAIL ' "$log")
 	passed=$((passed + p)) failed=$((failed + f))
 }
 
@@ -106,5 +117,6 @@ all) unit; e2e tests/e2e; fuzz ;;
 *) echo "usage: tests/run.sh unit|e2e|fuzz|all" >&2; exit 2 ;;
 esac
 [ "$alone" -eq 0 ] || echo "$alone of them passed only when run alone, see above"
+[ ${#bad[@]} -eq 0 ] || printf 'FAIL %s\n' "${bad[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
