@@ -224,7 +224,8 @@ def test_ten_thousand_processes(target, tmp_path):
     w.proc.stdout.close()
     lines = [p for p in load_json(tl)["processes"] if p["name"] == "crowd"]
     assert len(lines) == want + 1 == len({p["pid"] for p in lines})
-    ends = [m["text"] for p in lines for m in p["marks"]]
+    # a slow machine's gaps besides
+    ends = [m["text"] for p in lines for m in p["marks"] if not m["text"].startswith("gap of")]
     assert d["lost_events"] == 0 and ends.count("killed by signal 9") == want + 1 == len(ends)
 
 
