@@ -17,7 +17,7 @@ unit() {
 		[ -x "$bin" ] && [ "${bin%.d}" = "$bin" ] || continue
 		log="$logs/$(basename "$bin").log"
 		timeout 300 "$bin" >"$log" 2>&1; local rc=$?
-		p=$(grep -c '^\[       OK \]' "$log"); f=$(grep -c '^\[  FAILED  \] [a-z_0-9]*$' "$log")
+		p=$(grep -c '^\[       OK \]' "$log"); f=$(grep '^\[  FAILED  \] [a-z_0-9]*$' "$log" | sort -u | wc -l)
 		s=$(grep -c '^\[  SKIPPED \] [a-z_0-9]*$' "$log")
 		# A crash, a sanitizer report or a program that ran no test is a failure of its own.
 		if [ $rc -ne 0 ] && [ "$f" -eq 0 ]; then f=1; fi
