@@ -73,7 +73,7 @@ help:
 	@echo 'demo        build, start a leaking service, attach and show it (root)'
 	@echo 'check       build and pass every test (root)'
 	@echo 'check-unit  the tests that need no root, in seconds'
-	@echo 'bench       cost ratios against the peers, side by side (root)'
+	@echo 'bench       cost ratios against the peers, or BASE=other/memwatch, side by side (root)'
 	@echo 'soak        10,000 processes, 200 dlopens, 1,000 execs, 2,000 files: what is held stays flat (root)'
 	@echo 'soak-fast   1,000 times --fast into programs under load and out again (root, hours)'
 	@echo 'fuzz        run every fuzz target, FUZZ_SECONDS each (default 60)'
@@ -152,7 +152,7 @@ demo: deps
 bench:
 	@tools/deps.sh bench
 	@$(MAKE) --no-print-directory all
-	@tools/bench.sh
+	@BASE="$(BASE)" tools/bench.sh
 
 fmt:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

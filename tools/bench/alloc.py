@@ -7,6 +7,7 @@ memory per live block; how soon the first numbers are there. Each value is the m
 alternate with those it is compared with.
 Usage: tools/bench/alloc.py [ROUNDS]      (default 5; root)
 """
+import contextlib
 import json
 import os
 import re
@@ -111,36 +112,37 @@ def rss(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
 
 
+def drained(binary, out):
+    """Two threads allocate without a pause: events, events per second of memwatch's own CPU time
+    and of the time it took, how many were lost."""
+    t = Pairs("libjemalloc.so.2")
+    p = Probe([binary, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", out])
+    before = cpu_seconds(p.pid)
+    wall = t.ask("threads 2 400000")
+    # The ring is empty when memwatch has stopped using the CPU.
+    at = cpu_seconds(p.pid)
+    while (now := (time.sleep(0.2), cpu_seconds(p.pid))[1]) - at > 0.005:
+        at = now
+    p.end()
+    t.end()
+    prof = json.loads(Path(out).read_text())
+    events = prof["totals"]["alloc_objects"] + prof["totals"]["free_objects"]
+    lost = sum(v for k, v in prof["loss"].items() if re.search("ring|lost|full", k))
+    return events, events / (at - before), events / wall * 1e9, lost
+
+
 def drain(rounds, tmp):
-    """Events per second of memwatch's own CPU time, two threads allocating without a pause."""
-    rates, lost, seen = [], 0, 0
-    for _ in range(rounds):
-        t = Pairs("libjemalloc.so.2")
-        out = f"{tmp}/drain.json"
-        p = Probe([BIN, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", out])
-        before = cpu_seconds(p.pid)
-        wall = t.ask("threads 2 400000")
-        # The ring is empty when memwatch has stopped using the CPU.
-        at = cpu_seconds(p.pid)
-        while (now := (time.sleep(0.2), cpu_seconds(p.pid))[1]) - at > 0.005:
-            at = now
-        p.end()
-        prof = json.loads(Path(out).read_text())
-        events = prof["totals"]["alloc_objects"] + prof["totals"]["free_objects"]
-        seen = events
-        lost += sum(v for k, v in prof["loss"].items() if re.search("ring|lost|full", k))
-        rates.append((events / (at - before), events / wall * 1e9))
-        t.end()
-    line("drain, blocks that come and go", f"{statistics.median(r[0] for r in rates) / 1e6:.2f} M",
-         f"events per CPU second, {seen:.0f} arriving at {statistics.median(r[1] for r in rates) / 1e6:.2f} M/s, "
-         f"{lost:.0f} lost, {rounds} runs, median")
+    runs = [drained(BIN, f"{tmp}/drain.json") for _ in range(rounds)]
+    line("drain, blocks that come and go", f"{statistics.median(r[1] for r in runs) / 1e6:.2f} M",
+         f"events per CPU second, {runs[-1][0]:.0f} arriving at "
+         f"{statistics.median(r[2] for r in runs) / 1e6:.2f} M/s, "
+         f"{sum(r[3] for r in runs):.0f} lost, {rounds} runs, median")
 
 
-def memory(tmp):
-    """memwatch's RSS per live block, exact mode."""
-    n = 1000000
+def kept(binary, out, n=1000000):
+    """n new blocks that stay, exactly: those in use, CPU seconds for them, bytes of RSS each."""
     t = Pairs()
-    p = Probe([BIN, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", f"{tmp}/live.json"])
+    p = Probe([binary, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", out])
     before, cpu = rss(p.pid), cpu_seconds(p.pid)
     t.ask(f"live {n} 64")
     at = -1
@@ -149,12 +151,19 @@ def memory(tmp):
         time.sleep(0.3)
     cpu = cpu_seconds(p.pid) - cpu
     p.end()
-    prof = json.loads(Path(f"{tmp}/live.json").read_text())
+    t.end()
+    inuse = json.loads(Path(out).read_text())["totals"]["inuse_objects"]
+    return inuse, cpu, (at - before) / inuse
+
+
+def memory(tmp):
+    """memwatch's RSS per live block, exact mode."""
+    n = 1000000
+    inuse, cpu, each = kept(BIN, f"{tmp}/live.json", n)
     line("drain, blocks that stay", f"{n / cpu / 1e6:.2f} M",
          f"events per CPU second, {n} new blocks from 64 places, table growing")
-    line("memory per live block", f"{(at - before) / prof['totals']['inuse_objects']:.0f} bytes",
-         f"memwatch's RSS growth over {prof['totals']['inuse_objects']:.0f} live blocks")
-    t.end()
+    line("memory per live block", f"{each:.0f} bytes",
+         f"memwatch's RSS growth over {inuse:.0f} live blocks")
 
 
 def idle_cpu(pid):
@@ -182,10 +191,8 @@ def residency(tmp):
          f"more CPU per live block than without, {n} live blocks")
 
 
-def first_numbers(rounds, tmp):
-    """From the start of memwatch to its first report of a redis-server."""
-    if not shutil.which("redis-server"):
-        return
+@contextlib.contextmanager
+def busy_redis(tmp):
     sock = f"{tmp}/redis.sock"
     redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", sock, "--save", ""],
                              stdout=subprocess.DEVNULL)
@@ -193,19 +200,31 @@ def first_numbers(rounds, tmp):
         time.sleep(0.05)
     load = subprocess.Popen(["redis-benchmark", "-s", sock, "-q", "-l", "-t", "set", "-c", "2",
                              "-d", "1000", "-r", "100000"], stdout=subprocess.DEVNULL)
-    times = []
-    for _ in range(rounds):
-        start = time.monotonic()
-        p = subprocess.Popen([BIN, "-p", str(redis.pid), "--plain"], stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL)
-        p.stdout.readline()
-        times.append(time.monotonic() - start)
-        p.send_signal(signal.SIGINT)
-        p.communicate()
-    load.kill()
-    load.wait()
-    redis.kill()
-    redis.wait()
+    try:
+        yield redis.pid
+    finally:
+        for p in load, redis:
+            p.kill()
+            p.wait()
+
+
+def first_report(binary, pid):
+    """Seconds from the start of memwatch to its first report."""
+    start = time.monotonic()
+    p = subprocess.Popen([binary, "-p", str(pid), "--plain"], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL)
+    p.stdout.readline()
+    took = time.monotonic() - start
+    p.send_signal(signal.SIGINT)
+    p.communicate()
+    return took
+
+
+def first_numbers(rounds, tmp):
+    if not shutil.which("redis-server"):
+        return
+    with busy_redis(tmp) as pid:
+        times = [first_report(BIN, pid) for _ in range(rounds)]
     line("attach to first numbers, redis", f"{statistics.median(times):.2f} s",
          f"from start to first report, under load, {rounds} runs, median")
 

@@ -26,9 +26,9 @@ def cpu_of_child(argv):
     return b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime
 
 
-def per_tick(extra, few=20, many=220):
+def per_tick(extra, few=20, many=220, binary=BIN):
     """CPU seconds that one more refresh costs, start-up taken out."""
-    base = [str(BIN), "top", "--json", "--top", "1", "-i", "0.01", *extra]
+    base = [str(binary), "top", "--json", "--top", "1", "-i", "0.01", *extra]
     return (cpu_of_child([*base, "-n", str(many)]) - cpu_of_child([*base, "-n", str(few)])) / (
         many - few)
 

@@ -41,9 +41,9 @@ class Target:
 
 
 class Attached:
-    def __init__(self, pid, env, *options):
+    def __init__(self, pid, env, *options, binary=BIN):
         start = time.monotonic()
-        self.p = subprocess.Popen([BIN, "-p", str(pid), "--plain", "-i", "60s", *options],
+        self.p = subprocess.Popen([binary, "-p", str(pid), "--plain", "-i", "60s", *options],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                   env={**os.environ, **env})
         for text in self.p.stderr:
@@ -58,18 +58,24 @@ class Attached:
         self.p.wait()
 
 
+def further_frame(way, binary=BIN):
+    """Nanoseconds."""
+    name, env = WAYS[way]
+    t = Target(name)
+    a = Attached(t.p.pid, env, "--exact", binary=binary)
+    t.ask(10, 1000, 100)
+    shallow = t.ask(10, 30000, 100)
+    far = t.ask(110, 30000, 100)
+    a.end()
+    t.end()
+    return (far - shallow) / 100
+
+
 def per_frame(rounds):
     got = {w: [] for w in WAYS}
     for _ in range(rounds):
-        for way, (name, env) in WAYS.items():
-            t = Target(name)
-            a = Attached(t.p.pid, env, "--exact")
-            t.ask(10, 1000, 100)
-            shallow = t.ask(10, 30000, 100)
-            far = t.ask(110, 30000, 100)
-            got[way].append((far - shallow) / 100)
-            a.end()
-            t.end()
+        for way in WAYS:
+            got[way].append(further_frame(way))
     m = {w: statistics.median(v) for w, v in got.items()}
     for w in WAYS:
         line(f"further frame, {w}", f"{m[w]:.0f} ns", f"110 against 10 frames, {rounds} runs, median")
@@ -144,4 +150,5 @@ def main():
     attaching(rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()
