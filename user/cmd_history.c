@@ -260,24 +260,21 @@ static int give_profile_at(const struct history_cmd *c, const struct history_vie
 
 static int give_diff(const struct history_cmd *c, const struct history_view *v, int64_t process)
 {
-	struct profile *two[2] = {NULL}, *diff;
+	struct profile *then = NULL, *p = NULL;
 	const char *why = "";
-	int err = profile_before(v->h, process, c->until, &two[0]);
+	int err = profile_before(v->h, process, c->until, &p);
 
 	if (!err)
-		err = profile_before(v->h, process, c->since, &two[1]);
+		err = profile_before(v->h, process, c->since, &then);
 	if (!err) {
-		merge__negate(two[1]);
-		err = merge__profiles(two, 2, &diff, &why);
+		err = merge__subtract(&p, then, &why);
 		if (err)
 			log_error("failed to compare: %s", *why ? why : strerror(-err));
 	}
-	if (!err) {
-		err = give_profile(c, v, diff);
-		profile__free(diff);
-	}
-	profile__free(two[0]);
-	profile__free(two[1]);
+	if (!err)
+		err = give_profile(c, v, p);
+	profile__free(p);
+	profile__free(then);
 	return err;
 }
 

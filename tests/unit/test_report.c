@@ -183,15 +183,17 @@ static void merging(void **state)
 	assert_int_equal(m->losses[0].count, 5);
 	profile__free(m);
 	/* A profile minus itself is empty. */
-	merge__negate(p[1]);
 	profile__free(p[0]);
 	p[0] = heap();
 	ADD(p[0], V(1, 10, 1, 10), "other", "main");
 	ADD(p[0], V(4, 40, 3, 30), "leaf", "main");
-	assert_int_equal(merge__profiles(p, 2, &m, &why), 0);
-	assert_int_equal(m->nsamples, 0);
-	profile__free(m);
+	assert_int_equal(merge__subtract(&p[0], p[1], &why), 0);
+	assert_int_equal(p[0]->nsamples, 0);
+	assert_true(p[0]->difference);
 	p[1]->nvalues = 2;
+	m = p[0];
+	assert_int_equal(merge__subtract(&p[0], p[1], &why), -EINVAL);
+	assert_ptr_equal(p[0], m);
 	assert_int_equal(merge__profiles(p, 2, &m, &why), -EINVAL);
 	assert_non_null(strstr(why, "sample types"));
 	profile__free(p[0]);

@@ -66,15 +66,6 @@ static struct deep_id whose(const struct api_sources *s, const struct which *w)
 	return id;
 }
 
-static int take_kept(const struct api_sources *s, struct deep_id id, int64_t until_ms,
-		     int64_t at_ms, struct profile **ret)
-{
-	int64_t process;
-	int err = keeper__process(s->keeper, id, until_ms, &process);
-
-	return err ? err : keeper__profile_at(s->keeper, process, at_ms, ret);
-}
-
 /* Of the moment that is asked for, or of now, of that process; of one that never was profiled, what
  * is resident. */
 static int take_profile(const struct api_sources *s, const struct which *w, struct deep_id id,
@@ -86,7 +77,7 @@ static int take_profile(const struct api_sources *s, const struct which *w, stru
 
 	if (!w->to && d && (!id.start_ns || d->id.start_ns == id.start_ns))
 		return take_now(s, d, w->base, ret);
-	err = take_kept(s, id, until, until, ret);
+	err = keeper__read_profile(s->keeper, id, until, until, ret);
 	if (!w->to && (err == -ENOENT || err == -ENOSYS) &&
 	    !pagefaults__profile(s->from->faults, id.pid, false, ret))
 		err = 0;
@@ -97,22 +88,16 @@ static int take_profile(const struct api_sources *s, const struct which *w, stru
 static int subtract(const struct api_sources *s, const struct which *w, struct deep_id id,
 		    struct profile **p)
 {
-	struct profile *base = NULL, *both[2], *diff = NULL;
+	struct profile *base;
 	const char *why;
-	int err = take_kept(s, id, w->to ? w->to : util__wall_ms(), w->base, &base);
+	int err = keeper__read_profile(s->keeper, id, w->to ? w->to : util__wall_ms(), w->base,
+				       &base);
 
 	if (err)
 		return err;
-	merge__negate(base);
-	both[0] = *p;
-	both[1] = base;
-	err = merge__profiles(both, 2, &diff, &why);
+	err = merge__subtract(p, base, &why);
 	profile__free(base);
-	if (err)
-		return err;
-	profile__free(*p);
-	*p = diff;
-	return 0;
+	return err;
 }
 
 static bool read_which(const struct http_request *r, struct which *ret)

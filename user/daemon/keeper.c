@@ -268,10 +268,13 @@ int keeper__process(struct keeper *k, struct deep_id id, int64_t unix_ms, int64_
 			   : history__find(k->history, id.pid, 0, unix_ms, ret_process);
 }
 
-int keeper__profile_at(struct keeper *k, int64_t process, int64_t unix_ms, struct profile **ret)
+int keeper__read_profile(struct keeper *k, struct deep_id id, int64_t until_ms, int64_t at_ms,
+			 struct profile **ret)
 {
-	int64_t id;
-	int err = k ? history__snapshot_at(k->history, process, unix_ms, &id) : -ENOSYS;
+	int64_t process, snapshot;
+	int err = keeper__process(k, id, until_ms, &process);
 
-	return err ? err : history__read_profile(k->history, id, ret);
+	if (!err)
+		err = history__snapshot_at(k->history, process, at_ms, &snapshot);
+	return err ? err : history__read_profile(k->history, snapshot, ret);
 }

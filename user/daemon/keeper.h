@@ -41,8 +41,9 @@ void keeper__event(struct keeper *k, const char *kind, int64_t time_unix_ms, uin
 /* Which of those that had or have a PID: start_ns says which one lives; 0: the last at or before
  * the moment. 0; -ENOENT: it is not kept; -ENOSYS: there is no history; other -errno. */
 int keeper__process(struct keeper *k, struct deep_id id, int64_t unix_ms, int64_t *ret_process);
-/* Its last profile at or before a moment. 0; -ENOENT: none was kept; -ENOSYS; other -errno. */
-int keeper__profile_at(struct keeper *k, int64_t process, int64_t unix_ms, struct profile **ret);
+/* The last profile at or before at_ms of the process that keeper__process finds for until_ms. */
+int keeper__read_profile(struct keeper *k, struct deep_id id, int64_t until_ms, int64_t at_ms,
+			 struct profile **ret);
 /* Zeros without a history. */
 void keeper__stats(struct keeper *k, struct history_stats *ret);
 /* For reading. NULL: there is none. */

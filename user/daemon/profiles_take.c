@@ -15,7 +15,7 @@
 static int take_delta(struct profiles *p, const struct deep_process *d, struct profiles_asked *q,
 		      struct profile **ret)
 {
-	struct profile *now = NULL, *then = q->before, *both[2];
+	struct profile *now = NULL, *then = q->before;
 	const char *why;
 	int err = deep__profile(p->s.from->deep, d, d->is_go ? 0 : q->since_ns, 0, &now);
 
@@ -29,37 +29,29 @@ static int take_delta(struct profiles *p, const struct deep_process *d, struct p
 	for (size_t i = 0; i < then->nsamples; i++)
 		then->samples[i].value[PROFILE_INUSE_OBJECTS] =
 			then->samples[i].value[PROFILE_INUSE_SPACE] = 0;
-	merge__negate(then);
-	both[0] = now;
-	both[1] = then;
-	err = merge__profiles(both, 2, ret, &why);
-	profile__free(now);
-	return err;
+	err = merge__subtract(&now, then, &why);
+	if (err) {
+		profile__free(now);
+		return err;
+	}
+	now->difference = false; /* what the window allocated, of which nothing is below zero */
+	*ret = now;
+	return 0;
 }
 
 /* What has changed since a moment: may be negative, as with pprof's own -base. */
 static int subtract_base(struct profiles *p, const struct profiles_window *w, struct deep_id id,
 			 struct profile **prof)
 {
-	struct profile *base = NULL, *both[2], *diff = NULL;
+	struct profile *base;
 	const char *why;
-	int64_t process;
-	int err = keeper__process(p->s.keeper, id, w->base_unix_ms, &process);
+	int err = keeper__read_profile(p->s.keeper, id, w->base_unix_ms, w->base_unix_ms, &base);
 
-	if (!err)
-		err = keeper__profile_at(p->s.keeper, process, w->base_unix_ms, &base);
 	if (err)
 		return err;
-	merge__negate(base);
-	both[0] = *prof;
-	both[1] = base;
-	err = merge__profiles(both, 2, &diff, &why);
+	err = merge__subtract(prof, base, &why);
 	profile__free(base);
-	if (err)
-		return err;
-	profile__free(*prof);
-	*prof = diff;
-	return 0;
+	return err;
 }
 
 /* What is compared or added up has the same values, and what each moment tells of itself is out. */

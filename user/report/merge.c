@@ -449,7 +449,7 @@ int merge__profiles(struct profile *const *src, size_t n, struct profile **ret,
 	return err;
 }
 
-void merge__negate(struct profile *p)
+static void negate(struct profile *p)
 {
 	double *t[] = {&p->totals.alloc_objects, &p->totals.alloc_bytes,   &p->totals.free_objects,
 		       &p->totals.free_bytes,	 &p->totals.inuse_objects, &p->totals.inuse_bytes};
@@ -462,6 +462,21 @@ void merge__negate(struct profile *p)
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
 		*t[i] = -*t[i];
 	p->nledgers = 0; /* of the other moment: no difference is made of them */
+}
+
+int merge__subtract(struct profile **p, struct profile *base, const char **ret_why)
+{
+	struct profile *both[] = {*p, base}, *diff;
+	int err;
+
+	negate(base);
+	err = merge__profiles(both, 2, &diff, ret_why);
+	if (err)
+		return err;
+	profile__free(*p);
+	diff->difference = true;
+	*p = diff;
+	return 0;
 }
 
 int merge__label(struct profile *p, const char *key, const char *value)
@@ -593,7 +608,7 @@ int merge__survivors(struct profile *then, struct profile *now, struct profile *
 	drop_labels(now);
 	remember_in_use(then, false);
 	remember_in_use(now, true);
-	merge__negate(then);
+	negate(then);
 	err = merge__profiles(both, 2, &diff, ret_why);
 	then->nvalues = now->nvalues = IN_USE_NOW;
 	if (err)

@@ -17,9 +17,10 @@
 int merge__profiles(struct profile *const *src, size_t n, struct profile **ret,
 		    const char **ret_why);
 
-/* Multiplies all values; samples that become all 0 go. Labels key=value (if key) on every sample.
- */
-void merge__negate(struct profile *p);
+/* *p becomes a difference: what it has more than base, whose values are changed: negative where it
+ * has less. Of histograms and ledgers no difference is made. Errors as above; *p stays then. */
+int merge__subtract(struct profile **p, struct profile *base, const char **ret_why);
+/* A label of every sample. */
 int merge__label(struct profile *p, const char *key, const char *value);
 
 /*

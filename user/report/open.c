@@ -144,27 +144,21 @@ static void normalize(struct profile *p, const struct profile *base)
 
 static int subtract(const struct open_sources *a, struct profile **p)
 {
-	struct profile *both[2] = {*p, NULL}, *diff;
+	struct profile *base;
 	const char *why = "out of memory";
-	int err = load(&a->bases, NULL, true, &both[1]);
+	int err = load(&a->bases, NULL, true, &base);
 
 	if (err)
 		return err;
-	if (a->normalize && both[1]->nvalues == (*p)->nvalues)
-		normalize(*p, both[1]);
+	if (a->normalize && base->nvalues == (*p)->nvalues)
+		normalize(*p, base);
 	if (a->diff_base)
-		err = merge__label(both[1], "pprof::base", "true");
-	merge__negate(both[1]);
-	err = err ? err : merge__profiles(both, 2, &diff, &why);
-	profile__free(both[1]);
-	if (err) {
+		err = merge__label(base, "pprof::base", "true");
+	err = err ? err : merge__subtract(p, base, &why);
+	profile__free(base);
+	if (err)
 		log_error("failed to compare the files: %s", why);
-		return err;
-	}
-	profile__free(*p);
-	diff->difference = true;
-	*p = diff;
-	return 0;
+	return err;
 }
 
 static int survive(const struct open_sources *a, struct profile **p)

@@ -238,29 +238,26 @@ static int load_profile(const struct served_file *s, const struct http_request *
 	}
 	if (!err && number(r, "pid", &pid) && processes__keep(*ret, (uint32_t)pid)) {
 		*why = "nothing of this process";
-		profile__free(*ret);
+		profile__free(take_ptr(*ret));
 		err = -ENOENT;
 	}
 	return err;
 }
 
-/* p minus the base that the request names; p is freed. */
-static int subtract(struct served *set, const struct http_request *r, struct profile *p,
-		    struct profile **ret, const char **why)
+/* The base that the request names from p. */
+static int subtract(struct served *set, const struct http_request *r, struct profile **p,
+		    const char **why)
 {
 	const struct served_file *s = find(set, r, "base");
-	struct profile *base = NULL, *two[2] = {p};
+	struct profile *base = NULL;
 	int err;
 
 	*why = "no such base";
 	err = s ? load_profile(s, r, "base_from", "base_to", &base, why) : -ENOENT;
 	if (!err) {
-		merge__negate(base);
-		two[1] = base;
-		err = merge__profiles(two, 2, ret, why);
+		err = merge__subtract(p, base, why);
 		profile__free(base);
 	}
-	profile__free(p);
 	return err;
 }
 
@@ -274,15 +271,14 @@ static struct profile *asked_profile(struct served *set, const struct webpage_cl
 	int err = s ? load_profile(s, r, "from", "to", &p, &why) : -ENOENT;
 
 	if (!err && http_request__param(r, "base"))
-		err = subtract(set, r, p, &p, &why);
+		err = subtract(set, r, &p, &why);
 	if (!err) {
 		why = "no memory";
 		err = open__prepare(p, false);
-		if (err)
-			profile__free(p);
 	}
 	if (!err)
 		return p;
+	profile__free(p);
 	webpage__error(c, err == -ENOENT ? 404 : 400, why);
 	return NULL;
 }
