@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "fast/inject.h"
 #include "run/pid_option.h"
+#include "sys/memreader.h"
 #include "sys/privilege.h"
 #include "sys/proc_task.h"
 
@@ -51,6 +52,7 @@ int cmd_detach(int argc, char **argv)
 	int pid = 0, err;
 
 	usage__parse(&argp, argc, argv, 0, &pid);
+	memreader__start();
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE) | PRIVILEGE(MEMORY))) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;

@@ -18,6 +18,7 @@
 #include "probe/plan.h"
 #include "run/pid_option.h"
 #include "sys/box.h"
+#include "sys/memreader.h"
 #include "sys/privilege.h"
 
 static const char doc[] =
@@ -140,8 +141,10 @@ int cmd_features(int argc, char **argv)
 	int status = EXIT_DONE;
 
 	usage__parse(&argp, argc, argv, 0, &o);
-	if (o.pid)
+	if (o.pid) {
+		memreader__start();
 		box__start();
+	}
 	if (privilege__keep(PRIVILEGE(OBSERVE))) {
 		log_error("failed to give up privileges");
 		return EXIT_FAILED;

@@ -9,6 +9,7 @@
 #include "format/output.h"
 #include "sys/box.h"
 #include "sys/filer.h"
+#include "sys/memreader.h"
 #include "sys/privilege.h"
 
 #include <argp.h>
@@ -125,6 +126,7 @@ int cmd_go(int argc, char **argv)
 	if (a.o.timeline && !a.have_interval)
 		a.o.interval_ns = 1000000000;
 	files = filer__start(true);
+	memreader__start();
 	box__start(); /* said there if not */
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | files |
 			    (a.o.enable_memprofile ? PRIVILEGE(MEMORY) : 0))) {

@@ -67,6 +67,14 @@ def check_files(s):
     assert not s["CapInh"] and not s["CapAmb"] and s["NoNewPrivs"] == "1"
 
 
+def check_memory(s, fds):
+    """Who reads the memory of targets, and who starts those: they have that right, and nothing open."""
+    assert s["CapEff"] == s["CapPrm"] == {"sys_ptrace"} & mine()
+    assert not s["CapInh"] and not s["CapAmb"] and s["NoNewPrivs"] == "1" and s["Seccomp"] == "2"
+    for fd, to in fds.items():
+        assert to == "/dev/null" if fd <= 2 else to.startswith("socket:"), (fd, to)
+
+
 def is_settled(pid):
     """All are what they will be: a process that was just forked still has its parent's name."""
     names = [s["Name"] for s, _ in family(pid).values()]
@@ -94,6 +102,9 @@ def check_family(pid, effective, waiting, expected=(), command=None):
         elif s["Name"] == "memwatch-files":
             wait_for(lambda: status_of(one)["Seccomp"] == "2")
             check_files(status_of(one))
+        elif s["Name"] == "memwatch-memory":
+            wait_for(lambda: status_of(one)["CapEff"] == {"sys_ptrace"} & mine())
+            check_memory(*family(one)[one])
         else:
             assert one == pid, s["Name"]
             assert s["CapPrm"] == (effective | waiting) & mine()
@@ -138,20 +149,22 @@ def test_processes_of_attach(attach, sleeper, tmp_path):
     m = attach("-p", sleeper.pid, "--plain", "-q", "-v", "-o", tmp_path / "o.json", "--alert-rss",
                "1T", "--on-alert", "true", "--http")
     check_family(m.proc.pid, OBSERVING, LIMITS,
-                 ("memwatch-box", "memwatch-files", "memwatch-launch", "memwatch-web", "memwatch-http"))
+                 ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-launch", "memwatch-web",
+                  "memwatch-http"))
     assert m.finish()[0] == 0
 
 
 def test_processes_of_run(attach):
     m = attach("run", "--plain", "-q", "-v", "--", "sleep", "1000")
-    check_family(m.proc.pid, OBSERVING, LIMITS | {"kill"}, ("memwatch-box",), command="sleep")
+    check_family(m.proc.pid, OBSERVING, LIMITS | {"kill"}, ("memwatch-box", "memwatch-memory"),
+                 command="sleep")
     m.finish()
 
 
 def test_processes_of_top(attach):
     m = attach("top", "--plain", "-i", "0.1", ready=False)
     m.wait_for("COMMAND", stream="out")
-    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-files",))
+    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-files", "memwatch-memory"))
     m.finish()
 
 
@@ -167,7 +180,7 @@ def test_processes_of_go(attach, target, tmp_path):
     t = target([go_build("shapes", "-plain"), tmp_path / "own"])
     t.expect("ready")
     m = attach("go", "-p", t.pid, "-i", "100ms")
-    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-box", "memwatch-files", "memwatch-parse"))
+    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-parse"))
     assert m.finish()[0] == 0
 
 
@@ -175,16 +188,18 @@ def test_processes_of_daemon(attach, tmp_path):
     m = attach("daemon", "--state-dir", tmp_path / "state", "--listen", "127.0.0.1:0", ready=False)
     m.wait_for("daemon ready")
     check_family(m.proc.pid, OBSERVING, LIMITS | {"syslog"},
-                 ("memwatch-box", "memwatch-files", "memwatch-web", "memwatch-http"))
+                 ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-web", "memwatch-http"))
     m.finish(signal.SIGTERM)
 
 
 def test_processes_of_features(held, sleeper):
-    check_family(held("features", "-p", sleeper.pid).pid, OBSERVING, set(), ("memwatch-box",))
+    check_family(held("features", "-p", sleeper.pid).pid, OBSERVING, set(),
+                 ("memwatch-box", "memwatch-memory"))
 
 
 def test_processes_of_detach(held, sleeper):
-    check_family(held("detach", "-p", sleeper.pid).pid, OBSERVING, set())
+    check_family(held("detach", "-p", sleeper.pid).pid, OBSERVING, {"dac_override"},
+                 ("memwatch-memory",))
 
 
 def test_processes_of_history(held, attach, tmp_path):

@@ -28,6 +28,7 @@
 #include "run/loop.h"
 #include "sys/box.h"
 #include "sys/filer.h"
+#include "sys/memreader.h"
 #include "sys/privilege.h"
 #include "sys/signals.h"
 #include "top/machine.h"
@@ -547,6 +548,7 @@ static int prepare(struct daemon *d)
 	if (status)
 		return status;
 	delivery__check(d->delivery);
+	memreader__start();
 	box__start();
 	box__hurry(MOST_ANSWER_NS);
 	status = start_http(d);

@@ -17,6 +17,7 @@
 #include "sys/box.h"
 #include "sys/chooser.h"
 #include "sys/filer.h"
+#include "sys/memreader.h"
 #include "sys/privilege.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
@@ -251,6 +252,7 @@ int attach__prepare(struct attach_options *o, unsigned kinds)
 	int err, status;
 
 	kinds |= PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | filer__start(true);
+	memreader__start();
 	status = alert_options__start(&o->alert);
 	if (status)
 		return status;

@@ -17,27 +17,62 @@
 #define TRIES 10	  /* a heap that changes while it is walked contradicts itself */
 #define MAX_NOTES 200000
 #define PAGE 4096ULL
+#define AT_ONCE 512 /* blocks that are looked at together */
 
-/* What a block begins with, as far as it is in a page that it has for certain: that of the chunk's
- * header before it. Bytes read, 0: none. */
-static size_t read_start(struct procmem *mem, uint64_t addr, uint64_t size,
-			 uint8_t start[REUSE_BYTES])
+/* What blocks begin with, many at once. */
+struct starts {
+	struct procmem *mem;
+	void (*fn)(void *arg, uint64_t key, double bytes, const uint8_t *start, size_t n);
+	void *arg;
+	size_t n;
+	struct procmem_piece piece[AT_ONCE];
+	uint64_t key[AT_ONCE];
+	double bytes[AT_ONCE];
+	uint8_t start[AT_ONCE][REUSE_BYTES];
+};
+
+static void read_starts(struct starts *s)
 {
-	size_t n = min_of(min_of(size, PAGE - addr % PAGE), (uint64_t)REUSE_BYTES);
-
-	return addr % PAGE && !procmem__read(mem, addr, start, n) ? n : 0;
+	procmem__read_pieces(s->mem, s->piece, s->n);
+	for (size_t i = 0; i < s->n; i++)
+		s->fn(s->arg, s->key[i], s->bytes[i], s->start[i],
+		      s->piece[i].is_read ? s->piece[i].len : 0);
+	s->n = 0;
 }
 
-static void settle(struct observer *o, const struct target *t, struct procmem *mem,
+/* As far as it is in a page that it has for certain: that of the chunk's header before it. */
+static void add_start(struct starts *s, uint64_t key, double bytes, uint64_t addr, uint64_t size)
+{
+	uint64_t len = min_of(min_of(size, PAGE - addr % PAGE), (uint64_t)REUSE_BYTES);
+
+	if (s->n == AT_ONCE)
+		read_starts(s);
+	s->piece[s->n] = (struct procmem_piece){.addr = addr,
+						.to = s->start[s->n],
+						.len = addr % PAGE ? (uint32_t)len : 0};
+	s->key[s->n] = key;
+	s->bytes[s->n++] = bytes;
+}
+
+static void compare(void *arg, uint64_t key, double bytes, const uint8_t *start, size_t n)
+{
+	struct reuse *r = arg;
+
+	if (!reuse__is_same(r, key, start, n))
+		r->changed_bytes += bytes;
+}
+
+static void settle(struct observer *o, const struct target *t, struct starts *s,
 		   const struct ledger_block *b, size_t n, const enum heapwalk_state *state)
 {
 	struct reuse *r = observer__heap(o)->targets[t->index].reuse;
 	double inuse = 0, unknown = 0;
 
 	r->changed_bytes = 0;
+	s->fn = compare;
+	s->arg = r;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t key = MW_LIVE_KEY(t->index, b[i].addr);
-		uint8_t start[REUSE_BYTES];
 
 		if (state[i] == HEAPWALK_GONE)
 			observer__bury(o, t, b[i].addr);
@@ -45,10 +80,10 @@ static void settle(struct observer *o, const struct target *t, struct procmem *m
 			unknown += b[i].bytes;
 		else
 			inuse += b[i].bytes;
-		if (state[i] == HEAPWALK_IN_USE &&
-		    !reuse__is_same(r, key, start, read_start(mem, b[i].addr, b[i].size, start)))
-			r->changed_bytes += b[i].bytes;
+		if (state[i] == HEAPWALK_IN_USE)
+			add_start(s, key, b[i].bytes, b[i].addr, b[i].size);
 	}
+	read_starts(s);
 	r->known = unknown <= UNKNOWN_SHARE * (inuse + unknown);
 	if (!r->known)
 		snprintf(r->why, sizeof(r->why), "most of it lies in no heap that can be walked");
@@ -59,22 +94,22 @@ static int walk(struct observer *o, const struct target *t)
 	struct reuse *r = observer__heap(o)->targets[t->index].reuse;
 	cleanup_free enum heapwalk_state *state = NULL;
 	cleanup_free struct ledger_block *b = NULL;
-	struct procmem *mem;
+	cleanup_free struct starts *s = calloc(1, sizeof(*s));
 	size_t n;
 	int err = heap__blocks(observer__heap(o), t->index, &b, &n);
 
 	if (err)
 		return err;
 	state = calloc(n + 1, sizeof(*state));
-	err = state ? procmem__open(t->pid, &mem) : -ENOMEM;
+	err = state && s ? procmem__open(t->pid, &s->mem) : -ENOMEM;
 	if (err)
 		return err;
 	err = -EBADMSG;
 	for (int i = 0; i < TRIES && err == -EBADMSG; i++)
 		err = heapwalk__in_use(t->pid, b, n, state, r->why);
 	if (!err)
-		settle(o, t, mem, b, n, state);
-	procmem__close(mem);
+		settle(o, t, s, b, n, state);
+	procmem__close(s->mem);
 	return err;
 }
 
@@ -101,7 +136,7 @@ void inuse__look(struct observer *o, const struct target *t, bool at_once)
 
 struct notes {
 	struct reuse *reuse;
-	struct procmem *mem;
+	struct starts *starts;
 	uint32_t target;
 	size_t left;
 };
@@ -110,26 +145,36 @@ static void note(void *arg, const struct livemap_block *b)
 {
 	struct notes *n = arg;
 	uint64_t addr = b->key & ((1ULL << MW_ADDR_BITS) - 1);
-	uint8_t start[REUSE_BYTES];
 
 	if (b->key >> MW_ADDR_BITS != n->target || !n->left || reuse__noted(n->reuse, b->key))
 		return;
 	n->left--;
-	reuse__note(n->reuse, b->key, start, read_start(n->mem, addr, b->size, start));
+	add_start(n->starts, b->key, 0, addr, b->size);
+}
+
+static void keep(void *arg, uint64_t key, double bytes, const uint8_t *start, size_t n)
+{
+	reuse__note(arg, key, start, n);
 }
 
 void inuse__note(struct observer *o)
 {
+	cleanup_free struct starts *s = calloc(1, sizeof(*s));
 	const struct heap *h = observer__heap(o);
 
-	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
-		struct notes n = {
-			.reuse = h->targets[t->index].reuse, .target = t->index, .left = MAX_NOTES};
+	for (const struct target *t = observer__next(o, NULL); s && t; t = observer__next(o, t)) {
+		struct notes n = {.reuse = h->targets[t->index].reuse,
+				  .starts = s,
+				  .target = t->index,
+				  .left = MAX_NOTES};
 
-		if (!n.reuse || t->ended || procmem__open(t->pid, &n.mem))
+		if (!n.reuse || t->ended || procmem__open(t->pid, &s->mem))
 			continue;
+		s->fn = keep;
+		s->arg = n.reuse;
 		livemap__each(&h->live, note, &n);
-		procmem__close(n.mem);
+		read_starts(s);
+		procmem__close(s->mem);
 	}
 }
 

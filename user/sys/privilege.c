@@ -37,6 +37,7 @@ static const uint64_t of_kind[PRIVILEGE_KINDS] = {
 	[PRIVILEGE_PAGE_FRAMES] = CAP(SYS_ADMIN),
 	[PRIVILEGE_PROBES] = CAP(SYS_ADMIN),
 	[PRIVILEGE_MEMORY] = CAP(DAC_OVERRIDE),
+	[PRIVILEGE_MEMORY_READ] = CAP(SYS_PTRACE),
 };
 
 static bool kept;
@@ -118,8 +119,8 @@ static const int refused[] = {
 };
 
 /* Refused as well to who does not observe. */
-static const int of_observing[] = {SCMP_SYS(bpf), SCMP_SYS(perf_event_open),
-				   SCMP_SYS(process_vm_readv), SCMP_SYS(socket), SCMP_SYS(connect)};
+static const int of_observing[] = {SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(socket),
+				   SCMP_SYS(connect)};
 
 static int refuse_calls(unsigned kinds)
 {
@@ -135,6 +136,8 @@ static int refuse_calls(unsigned kinds)
 	for (size_t i = 0; i < ARRAY_SIZE(of_observing) && !err && !(kinds & PRIVILEGE(OBSERVE));
 	     i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), of_observing[i], 0);
+	if (!err && !(kinds & (PRIVILEGE(OBSERVE) | PRIVILEGE(MEMORY_READ))))
+		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(process_vm_readv), 0);
 #ifndef __SANITIZE_ADDRESS__ /* whose search for leaks traces this process */
 	if (!err && !(kinds & PRIVILEGE(TRACE)))
 		err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ptrace), 0);

@@ -32,6 +32,8 @@ enum privilege {
 	PRIVILEGE_TRACE,       /* the system call ptrace, of `run` and --fast */
 	PRIVILEGE_MEMORY,      /* open another user's process's memory for writing, of --fast
 				* and --go-enable-memprofile: CAP_DAC_OVERRIDE */
+	PRIVILEGE_MEMORY_READ, /* the memory of processes, of who reads it for others
+				* (sys/memreader.h): CAP_SYS_PTRACE */
 	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` and its shell */
 	PRIVILEGE_KINDS,
 };

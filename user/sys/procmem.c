@@ -3,11 +3,16 @@
 
 #include "core/hash_index.h"
 #include "core/keyhash.h"
+#include "core/log.h"
 #include "core/util.h"
+#include "sys/memreader.h"
+#include "sys/pagemap.h"
+#include "sys/pidref.h"
 #include "sys/privilege.h"
 #include "sys/proc_task.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/types.h>
 
@@ -15,9 +20,14 @@
 #define PAGE ((uint64_t)4096)
 #define WINDOW_PAGES (WINDOW / PAGE)
 #define MAX_SPARE 1024
+#define PAUSE_NS 10000000000ULL /* in which what did not come is not asked for again */
 
 struct procmem {
-	int fd;
+	int fd;	   /* /proc/PID/mem */
+	pid_t pid; /* 0: somebody else's descriptor, which is read itself */
+	pid_t tid; /* by which the kernel shows its memory */
+	int process, image; /* pidfd, and /proc/PID/pagemap; -1: none, in old kernels */
+	uint64_t left_ns;   /* when it did not come last */
 };
 
 static int open_mem(int pid, int flags)
@@ -38,20 +48,38 @@ static int open_mem(int pid, int flags)
 
 int procmem__open(int pid, struct procmem **ret)
 {
-	int fd = open_mem(pid, O_RDONLY);
+	int process = pidref__fd(pid), image, fd, err;
 
-	return fd < 0 ? fd : procmem__adopt(fd, ret);
+	if (process == -ESRCH)
+		return process;
+	image = pagemap__open_file(pid);
+	fd = open_mem(pid, O_RDONLY);
+	err = fd < 0 ? fd : procmem__adopt(fd, ret);
+	if (err) {
+		util__close_fd(&process);
+		util__close_fd(&image);
+		return err;
+	}
+	(*ret)->pid = pid;
+	(*ret)->tid = proc_task__shows(pid);
+	(*ret)->process = process;
+	(*ret)->image = image;
+	if (procmem__alive(*ret)) /* all of the same image, then */
+		return 0;
+	procmem__close(take_ptr(*ret));
+	return -ESRCH;
 }
 
 int procmem__adopt(int fd, struct procmem **ret)
 {
-	struct procmem *m = malloc(sizeof(*m));
+	struct procmem *m = calloc(1, sizeof(*m));
 
 	if (!m) {
 		close(fd);
 		return -ENOMEM;
 	}
 	m->fd = fd;
+	m->process = m->image = -1;
 	*ret = m;
 	return 0;
 }
@@ -66,16 +94,16 @@ void procmem__close(struct procmem *m)
 	if (!m)
 		return;
 	close(m->fd);
+	util__close_fd(&m->process);
+	util__close_fd(&m->image);
 	free(m);
 }
 
-/* Bytes read (may be fewer than asked for where the mapping ends), or a negative errno. */
-static ssize_t read_some(struct procmem *m, uint64_t addr, void *buf, size_t len)
+/* Of a descriptor that was handed in: by itself. Bytes read, or -errno. */
+static ssize_t read_handed(const struct procmem *m, uint64_t addr, void *buf, size_t len)
 {
 	size_t done = 0;
 
-	if (addr > INT64_MAX || len > INT64_MAX - addr)
-		return -EFAULT;
 	while (done < len) {
 		ssize_t n = pread(m->fd, (char *)buf + done, len - done, (off_t)(addr + done));
 
@@ -93,6 +121,91 @@ static ssize_t read_some(struct procmem *m, uint64_t addr, void *buf, size_t len
 	return (ssize_t)done;
 }
 
+static void say_left(struct procmem *m)
+{
+	if (!m->left_ns)
+		log_warn("PID %d: what is in its memory does not come (a file system that does not "
+			 "answer); continuing without it",
+			 m->pid);
+	m->left_ns = util__now_ns();
+}
+
+/* What the process has now is read, and then looked whether it still is the one that was opened. */
+static int read_parts(struct procmem *m, struct memreader_part *parts, size_t n, void *buf)
+{
+	int err;
+
+	if (m->left_ns && util__now_ns() - m->left_ns < PAUSE_NS)
+		return -ETIMEDOUT;
+	err = memreader__read(m->tid, parts, n, buf);
+	if (err == -ESRCH && procmem__alive(m)) { /* by another thread from now on */
+		m->tid = proc_task__shows(m->pid);
+		err = memreader__read(m->tid, parts, n, buf);
+	}
+	if (err == -ETIMEDOUT)
+		say_left(m);
+	return err || procmem__alive(m) ? err : -ESRCH;
+}
+
+/* Bytes read (may be fewer than asked for where the mapping ends), or a negative errno. */
+static ssize_t read_some(struct procmem *m, uint64_t addr, void *buf, size_t len)
+{
+	size_t done = 0;
+
+	if (addr > INT64_MAX || len > INT64_MAX - addr)
+		return -EFAULT;
+	if (!m->pid)
+		return read_handed(m, addr, buf, len);
+	while (done < len) {
+		struct memreader_part p = {.addr = addr + done,
+					   .len = min_of(len - done, MEMREADER_BYTES)};
+		int err = read_parts(m, &p, 1, (char *)buf + done);
+
+		if (err)
+			return err;
+		done += p.got;
+		if (p.got < p.len)
+			return done ? (ssize_t)done : -EFAULT;
+	}
+	return (ssize_t)done;
+}
+
+/* As many as one call may read. */
+static size_t read_batch(struct procmem *m, struct procmem_piece *pieces, size_t n, char *room)
+{
+	struct memreader_part parts[MEMREADER_PARTS];
+	size_t took = 0, len = 0;
+	int err;
+
+	while (took < n && took < MEMREADER_PARTS && len + pieces[took].len <= MEMREADER_BYTES) {
+		parts[took] = (struct memreader_part){pieces[took].addr, pieces[took].len, 0};
+		len += pieces[took++].len;
+	}
+	err = read_parts(m, parts, took, room);
+	for (size_t i = 0; i < took; i++) {
+		pieces[i].is_read = !err && parts[i].got == parts[i].len;
+		if (pieces[i].is_read)
+			memcpy(pieces[i].to, room, pieces[i].len);
+		room += pieces[i].len;
+	}
+	return took;
+}
+
+void procmem__read_pieces(struct procmem *m, struct procmem_piece *pieces, size_t n)
+{
+	cleanup_free char *room = m->pid ? malloc(MEMREADER_BYTES) : NULL;
+
+	for (size_t i = 0; i < n;) {
+		if (room && pieces[i].len <= MEMREADER_BYTES) {
+			i += read_batch(m, pieces + i, n - i, room);
+			continue;
+		}
+		pieces[i].is_read =
+			!procmem__read(m, pieces[i].addr, pieces[i].to, pieces[i].len);
+		i++;
+	}
+}
+
 int procmem__read(struct procmem *m, uint64_t addr, void *buf, size_t len)
 {
 	ssize_t n = read_some(m, addr, buf, len);
@@ -107,10 +220,23 @@ int procmem__read_u64(struct procmem *m, uint64_t addr, uint64_t *ret)
 	return procmem__read(m, addr, ret, sizeof(*ret));
 }
 
-bool procmem__alive(struct procmem *m)
+/* The file takes whole entries, and refuses less only of memory that is there. */
+static bool has_image(int image)
 {
 	char c;
 
+	return pread(image, &c, 1, 0) < 0 && errno == EINVAL;
+}
+
+bool procmem__alive(struct procmem *m)
+{
+	struct pollfd p = {.fd = m->process, .events = POLLIN};
+	char c;
+
+	if (m->process >= 0 && poll(&p, 1, 0) > 0)
+		return false;
+	if (m->image >= 0)
+		return has_image(m->image);
 	/* Address 0 is not mapped: a live address space fails the read, a gone one ends it. */
 	return pread(m->fd, &c, 1, 0) != 0;
 }

@@ -2,9 +2,10 @@
 /*
  * procmem.h - reads another process's memory, whole or not at all.
  *
- * The descriptor of /proc/PID/mem belongs to the address space, not to the number: after exec or
- * exit every read fails, and a recycled PID is never mistaken for the target. Addresses are
- * those of the target. One thread at a time.
+ * After exec or exit every read fails, and a recycled PID is never mistaken for the target: what is
+ * open belongs to the address space, not to the number, and is asked after each read. Who reads is a
+ * process that can be left behind (sys/memreader.h), for a page may be of a file whose file system
+ * does not answer. Addresses are those of the target. One thread at a time.
  */
 #ifndef SYS_PROCMEM_H
 #define SYS_PROCMEM_H
@@ -17,16 +18,27 @@ struct procmem; /* opaque */
 
 /* 0; -ESRCH: no such process; -EACCES: not permitted; other negative errno. */
 int procmem__open(int pid, struct procmem **ret);
-/* The same of a descriptor of /proc/PID/mem that is open already; takes it. 0 or -ENOMEM. */
+/* Of a descriptor of /proc/PID/mem that was handed in, for helpers, which others leave behind: they
+ * read by themselves. Takes it. 0 or -ENOMEM. */
 int procmem__adopt(int fd, struct procmem **ret);
 void procmem__close(struct procmem *m); /* accepts NULL */
 /* Its descriptor, borrowed: for helpers that read this memory and no other. */
 int procmem__fd(const struct procmem *m);
 
 /* Reads exactly len bytes. 0; -EFAULT: not all of it is mapped; -ESRCH: the process is gone or
- * has another image. Nothing in buf is meaningful on failure. */
+ * has another image; -ETIMEDOUT: it does not come, and is not asked for again for a while. Nothing
+ * in buf is meaningful on failure. */
 int procmem__read(struct procmem *m, uint64_t addr, void *buf, size_t len);
 int procmem__read_u64(struct procmem *m, uint64_t addr, uint64_t *ret);
+
+/* Many reads that each may fail: cheaper than one after the other. */
+struct procmem_piece {
+	uint64_t addr;
+	void *to;
+	uint32_t len;
+	bool is_read;
+};
+void procmem__read_pieces(struct procmem *m, struct procmem_piece *pieces, size_t n);
 
 /* True if the address space is still there (not so after exit and exec). */
 bool procmem__alive(struct procmem *m);

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A page of a target is of a file whose file system does not answer: whoever reads it for memwatch is
+left behind, and holds up neither the watching, nor the end, nor the target."""
+import os
+import sys
+
+from conftest import load_json, wait_for
+from fuselib import READ
+from test_hostile import ended_in_time
+from test_hung_disk import hung  # noqa: F401 (a fixture)
+from test_processes import family
+
+# What it maps passes for a Java virtual machine's library, whose tables are read in its memory. It
+# never looks there itself; at each word it maps something else, and lets go of it.
+TARGET = """
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+library = mmap.mmap(fd, 4096, mmap.MAP_PRIVATE, mmap.PROT_READ)
+print("ready", flush=True)
+for line in sys.stdin:
+    blocks = [bytearray(1 << 20) for _ in range(8)]
+    del blocks
+    print("ok", flush=True)
+"""
+
+
+def readers(pid):
+    return [p for p, (s, _) in family(pid).items() if s["Name"] == "memwatch-memory"]
+
+
+def test_a_page_that_does_not_come(target, attach, hung, tmp_path):  # noqa: F811
+    library, out = hung.at / "libjvm.so", tmp_path / "p.json"
+    library.write_bytes(bytes(8192))
+    t = target([sys.executable, "-c", TARGET, library])
+    t.expect("ready")
+    with open(library, "rb") as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    hung.hold(READ)
+    m = attach("-p", t.pid, "--plain", "--exact", "-v", "-o", out)
+    m.wait_for(f"PID {t.pid}: what is in its memory does not come")
+    t.say()
+    t.expect("ok")  # its mappings are nobody's
+    wait_for(lambda: "libjvm.so" in open(f"/proc/{t.pid}/smaps").read())
+    assert [node for op, _, node, _ in hung.waiting if op == READ]
+    left = readers(m.proc.pid)
+    ended_in_time(m)
+    assert load_json(out)["totals"]["alloc_objects"] >= 8
+    hung.release()
+    wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in left))
+    t.stop()  # and its mapping of the mount
