@@ -286,6 +286,36 @@ static int probe_files(struct observer *o, struct observed *t, const struct mapp
 	return first_err;
 }
 
+/* Passes the file for an allocator, by its name? */
+static bool has_allocators_name(const char *path)
+{
+	static const char *const names[] = {"libc.so.",	  "libc-2.",	  "libc.musl-", "ld-musl-",
+					    "libjemalloc", "libtcmalloc", "libmimalloc"};
+	const char *base = strrchr(path, '/');
+
+	for (size_t i = 0; base && i < ARRAY_SIZE(names); i++) {
+		if (!strncmp(base + 1, names[i], strlen(names[i])))
+			return true;
+	}
+	return false;
+}
+
+/* What is needed most is looked through first: reading on behalf of one process has an end
+ * (sys/box.h), and others' files before it may use that up. */
+static int look_at_allocators(struct observer *o, const struct module_process *p)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < p->maps->n && !err; i++) {
+		const struct procmap_entry *e = &p->maps->entries[i];
+		struct module *m;
+
+		if (e->prot & PROCMAP_X && e->kind == PROCMAP_FILE && has_allocators_name(e->path))
+			err = module_table__get(&o->modules, p, e, &m);
+	}
+	return err;
+}
+
 int mappings__scan(struct observer *o, struct observed *t)
 {
 	struct procmap *maps;
@@ -297,19 +327,20 @@ int mappings__scan(struct observer *o, struct observed *t)
 
 	if (t->unsupported)
 		return 0;
-	/* Tables come first: before the attach they are waited for, so that no stack is cut short.
-	 */
-	if (o->unwind)
-		unwind_maps__add_process(o->unwind, t->pub.pid, !t->rescans);
-	t->rescans++;
 	err = procmap__read(t->pub.pid, &maps);
 	if (err)
 		return err;
-	if (observed__has_ended(t)) {
-		procmap__free(maps);
-		return -ESRCH;
-	}
 	p.maps = maps;
+	err = observed__has_ended(t) ? -ESRCH : look_at_allocators(o, &p);
+	/* Tables come before probes: before the attach they are waited for, so that no stack is cut
+	 * short. */
+	if (o->unwind && !err)
+		unwind_maps__add_process(o->unwind, t->pub.pid, !t->rescans);
+	t->rescans++;
+	if (err == -ESRCH) {
+		procmap__free(maps);
+		return err;
+	}
 	for (size_t i = 0; i < maps->n && !err; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
 		const struct procmap_entry *file = e;

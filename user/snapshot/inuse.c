@@ -47,9 +47,8 @@ static void add_start(struct starts *s, uint64_t key, double bytes, uint64_t add
 
 	if (s->n == AT_ONCE)
 		read_starts(s);
-	s->piece[s->n] = (struct procmem_piece){.addr = addr,
-						.to = s->start[s->n],
-						.len = addr % PAGE ? (uint32_t)len : 0};
+	s->piece[s->n] = (struct procmem_piece){
+		.addr = addr, .to = s->start[s->n], .len = addr % PAGE ? (uint32_t)len : 0};
 	s->key[s->n] = key;
 	s->bytes[s->n++] = bytes;
 }

@@ -25,8 +25,8 @@
 #define MAX_LEFT 64		  /* left behind, that may all still be there */
 #define PAUSE_NS (10000 * MS)	  /* for one more, then */
 
-struct reader {
-	struct reader *next; /* of those that have nothing to do */
+struct memreader {
+	struct memreader *next; /* of those that have nothing to do */
 	pid_t pid;
 	int sock;
 	struct memreader_room *room;
@@ -35,7 +35,7 @@ struct reader {
 static struct {
 	pthread_mutex_t lock;
 	int control; /* -1: there is none */
-	struct reader *idle;
+	struct memreader *idle;
 	uint64_t since_ns, rested_ns;
 	unsigned left;
 	uint64_t left_ns; /* when the last was */
@@ -61,7 +61,7 @@ void memreader__start(void)
 	all.since_ns = util__now_ns();
 }
 
-static void free_reader(struct reader *r)
+static void free_reader(struct memreader *r)
 {
 	if (!r)
 		return;
@@ -88,7 +88,7 @@ static bool is_running(pid_t pid)
 }
 
 /* The next word of a reader's. 0; -ETIMEDOUT: it waits for something that does not come; -EPIPE. */
-static int await(const struct reader *r, int32_t *ret)
+static int await(const struct memreader *r, int32_t *ret)
 {
 	uint64_t heard = util__now_ns(), now;
 
@@ -110,16 +110,16 @@ static int await(const struct reader *r, int32_t *ret)
 }
 
 /* The room, as a file in memory for the other side. */
-static int new_room(struct reader *r)
+static int new_room(struct memreader *r)
 {
 	int fd = memfd_create("memwatch-memory", MFD_CLOEXEC);
 	void *p;
 
 	if (fd < 0)
 		return -errno;
-	p = ftruncate(fd, sizeof(*r->room)) ? MAP_FAILED
-					    : mmap(NULL, sizeof(*r->room), PROT_READ | PROT_WRITE,
-						   MAP_SHARED, fd, 0);
+	p = ftruncate(fd, sizeof(*r->room))
+		    ? MAP_FAILED
+		    : mmap(NULL, sizeof(*r->room), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED) {
 		close(fd);
 		return -ENOMEM;
@@ -128,10 +128,10 @@ static int new_room(struct reader *r)
 	return fd;
 }
 
-static int new_reader(struct reader **ret)
+static int new_reader(struct memreader **ret)
 {
 	const struct timeval slice = {.tv_usec = SLICE_MS * 1000};
-	struct reader *r = calloc(1, sizeof(*r));
+	struct memreader *r = calloc(1, sizeof(*r));
 	cleanup_fd int room = -1;
 	int pair[2], err;
 	int32_t pid;
@@ -161,7 +161,7 @@ static int new_reader(struct reader **ret)
 	return 0;
 }
 
-static int take(struct reader **ret)
+static int take(struct memreader **ret)
 {
 	bool too_many;
 
@@ -177,7 +177,7 @@ static int take(struct reader **ret)
 }
 
 /* err: that of its last answer. */
-static void give_back(struct reader *r, int err)
+static void give_back(struct memreader *r, int err)
 {
 	bool is_left = err == -ETIMEDOUT, is_gone = err == -EPIPE;
 
@@ -194,7 +194,7 @@ static void give_back(struct reader *r, int err)
 		free_reader(r);
 }
 
-static int ask(struct reader *r, pid_t tid, struct memreader_part *parts, size_t n, void *buf)
+static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, size_t n, void *buf)
 {
 	const struct memreader_request q = {tid, (uint32_t)n};
 	size_t room = 0, len = 0;
@@ -216,7 +216,7 @@ static int ask(struct reader *r, pid_t tid, struct memreader_part *parts, size_t
 
 int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf)
 {
-	struct reader *r;
+	struct memreader *r;
 	int err;
 
 	for (size_t i = 0; i < n; i++)

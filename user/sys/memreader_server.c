@@ -63,8 +63,8 @@ static void keep_time(int seconds)
 
 static _Noreturn void read_for_ever(int sock, int fd)
 {
-	struct memreader_room *room = mmap(NULL, sizeof(*room), PROT_READ | PROT_WRITE, MAP_SHARED,
-					   fd, 0);
+	struct memreader_room *room =
+		mmap(NULL, sizeof(*room), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	struct memreader_request r;
 	int32_t word = getpid();
 

@@ -23,9 +23,9 @@
 #define PAUSE_NS 10000000000ULL /* in which what did not come is not asked for again */
 
 struct procmem {
-	int fd;	   /* /proc/PID/mem */
-	pid_t pid; /* 0: somebody else's descriptor, which is read itself */
-	pid_t tid; /* by which the kernel shows its memory */
+	int fd;		    /* /proc/PID/mem */
+	pid_t pid;	    /* 0: somebody else's descriptor, which is read itself */
+	pid_t tid;	    /* by which the kernel shows its memory */
 	int process, image; /* pidfd, and /proc/PID/pagemap; -1: none, in old kernels */
 	uint64_t left_ns;   /* when it did not come last */
 };
@@ -200,8 +200,7 @@ void procmem__read_pieces(struct procmem *m, struct procmem_piece *pieces, size_
 			i += read_batch(m, pieces + i, n - i, room);
 			continue;
 		}
-		pieces[i].is_read =
-			!procmem__read(m, pieces[i].addr, pieces[i].to, pieces[i].len);
+		pieces[i].is_read = !procmem__read(m, pieces[i].addr, pieces[i].to, pieces[i].len);
 		i++;
 	}
 }

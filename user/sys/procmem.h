@@ -3,9 +3,9 @@
  * procmem.h - reads another process's memory, whole or not at all.
  *
  * After exec or exit every read fails, and a recycled PID is never mistaken for the target: what is
- * open belongs to the address space, not to the number, and is asked after each read. Who reads is a
- * process that can be left behind (sys/memreader.h), for a page may be of a file whose file system
- * does not answer. Addresses are those of the target. One thread at a time.
+ * open belongs to the address space, not to the number, and is asked after each read. Who reads is
+ * a process that can be left behind (sys/memreader.h), for a page may be of a file whose file
+ * system does not answer. Addresses are those of the target. One thread at a time.
  */
 #ifndef SYS_PROCMEM_H
 #define SYS_PROCMEM_H
