@@ -128,7 +128,7 @@ def test_rings_do_not_fill_the_main_process(program, attach):
 
 def test_many_files_of_one_process_share_its_budget(hostmaps, attach, place):  # noqa: F811
     """Forty files, each within what a file may take, all together not: the process has had what it
-    may, a line says so, and what needs no reading goes on. They are root's, so that only the
+    may, a line says so, and what needs no reading goes on; what allocates was looked at first. They are root's, so that only the
     process is to blame."""
     one = same_address(place)
     libs = []
@@ -148,6 +148,7 @@ def test_many_files_of_one_process_share_its_budget(hostmaps, attach, place):  #
     rss = peak_rss(a.proc.pid)
     err = ended_in_time(a)
     assert rss < MAX_RSS and err.count("is used up") == 1
+    assert load_json(out)["totals"]["alloc_objects"], "what allocates was not looked at in time"
     assert load_json(out)["totals"]["alloc_objects"] >= 40  # what needs no reading is all there
     took, unit = re.search(r"lost to their files, ([\d.]+) (m?s) of processor time", err).groups()
     assert float(took) / (1000 if unit == "ms" else 1) < 10  # a file each may have taken a second
