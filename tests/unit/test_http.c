@@ -448,7 +448,97 @@ static void unix_socket(void **state)
 	chmod(dir, 0777);
 	log__set_level(LOG_QUIET);
 	assert_int_equal(http__start(&(struct http_opts){.listen = listen}, &h), -EPERM);
+	chmod(dir, 01777); /* what is this user's stays there */
 	log__set_level(LOG_INFO);
+	http__free(start(listen));
+	rmdir(dir);
+}
+
+static void refuses(const char *listen)
+{
+	struct http *h;
+
+	log__set_level(LOG_QUIET);
+	assert_int_equal(http__start(&(struct http_opts){.listen = listen}, &h), -EPERM);
+	log__set_level(LOG_INFO);
+}
+
+/* Whoever may write to a directory above that of a socket can put another in its place. */
+static void the_way_to_a_unix_socket(void **state)
+{
+	char dir[] = "/tmp/memwatch-http-XXXXXX", own[64], link[64], listen[2][80];
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(own, sizeof(own), "%s/own", dir);
+	snprintf(link, sizeof(link), "%s/link", dir);
+	snprintf(listen[0], sizeof(listen[0]), "unix:%s/s", own);
+	snprintf(listen[1], sizeof(listen[1]), "unix:%s/s", link);
+	assert_int_equal(mkdir(own, 0700), 0);
+	assert_int_equal(symlink(own, link), 0);
+	for (int i = 0; i < 2; i++)
+		http__free(start(listen[i]));
+	assert_int_equal(chmod(dir, 0777), 0);
+	for (int i = 0; i < 2; i++)
+		refuses(listen[i]);
+	assert_int_equal(chmod(dir, 01777), 0);
+	http__free(start(listen[0]));
+	refuses(listen[1]); /* a link that may be anybody's */
+	if (!geteuid()) {
+		assert_int_equal(chmod(dir, 0700) || chown(dir, 12345, 12345), 0);
+		refuses(listen[0]);
+	}
+	unlink(link);
+	rmdir(own);
+	rmdir(dir);
+}
+
+/* Its name may have gone to somebody else meanwhile. */
+static void a_socket_that_was_replaced(void **state)
+{
+	char dir[] = "/tmp/memwatch-http-XXXXXX", name[64], listen[80];
+	struct stat st;
+	struct http *h;
+	int fd;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(name, sizeof(name), "%s/s", dir);
+	snprintf(listen, sizeof(listen), "unix:%s", name);
+	h = start(listen);
+	assert_int_equal(unlink(name), 0);
+	fd = open(name, O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	http__free(h);
+	assert_int_equal(stat(name, &st), 0);
+	unlink(name);
+	rmdir(dir);
+}
+
+/* A socket that somebody else made says by its file who may connect. */
+static void a_unix_socket_that_was_handed_over(void **state)
+{
+	char dir[] = "/tmp/memwatch-http-XXXXXX", text[16];
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), other = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/s", dir);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 1), 0);
+	snprintf(text, sizeof(text), "fd:%d", fd);
+	chmod(a.sun_path, 0660);
+	http__free(start(text));
+	chmod(a.sun_path, 0666); /* systemd's default */
+	refuses(text);
+	chmod(a.sun_path, 0600);
+	unlink(a.sun_path);
+	refuses(text);
+	memset(a.sun_path, 0, sizeof(a.sun_path)); /* abstract: any name that is free */
+	assert_int_equal(
+		bind(other, (struct sockaddr *)&a, sizeof(sa_family_t)) || listen(other, 1), 0);
+	snprintf(text, sizeof(text), "fd:%d", other);
+	refuses(text);
+	close(fd);
+	close(other);
 	rmdir(dir);
 }
 
@@ -504,6 +594,9 @@ int main(void)
 		cmocka_unit_test(a_crash_costs_its_requests),
 		cmocka_unit_test(slow_clients_are_cut_off),
 		cmocka_unit_test(unix_socket),
+		cmocka_unit_test(the_way_to_a_unix_socket),
+		cmocka_unit_test(a_socket_that_was_replaced),
+		cmocka_unit_test(a_unix_socket_that_was_handed_over),
 		cmocka_unit_test(wrong_addresses),
 		cmocka_unit_test(the_token_is_kept),
 	};

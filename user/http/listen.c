@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <libgen.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "sys/outfile.h"
+#include "sys/outfile_walk.h"
 
 #define DEFAULT_HOST "127.0.0.1"
 #define DEFAULT_PORT "6061"
@@ -127,18 +127,17 @@ static int open_tcp(const char *text, struct listener *l)
 	return err ? err : name_it(l);
 }
 
-/* A directory in which somebody else could exchange the socket for his own. */
-static bool is_open_to_others(const char *path)
+/* 0: nobody else can exchange the socket for his own, nor a directory above it. */
+static int check_way(const char *path)
 {
-	char copy[108];
-	struct stat st;
+	struct outfile_place place;
+	int err = outfile_place__find(path, &place);
 
-	snprintf(copy, sizeof(copy), "%s", path);
-	if (stat(dirname(copy), &st))
-		return false; /* bind tells */
-	if (st.st_uid && st.st_uid != geteuid())
-		return true;
-	return (st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX);
+	if (err)
+		return err == -ELOOP ? -EPERM : err;
+	err = place.keeps_ours ? 0 : -EPERM;
+	outfile_place__close(&place);
+	return err;
 }
 
 /* Nobody listens on it any more: it was left by a memwatch that was killed. */
@@ -155,6 +154,7 @@ static void remove_stale(const struct sockaddr_un *a)
 static int check_path(const char *path, char why[LISTENER_WHY])
 {
 	struct sockaddr_un a;
+	int err;
 
 	if (!*path || strlen(path) >= sizeof(a.sun_path)) {
 		snprintf(why, LISTENER_WHY,
@@ -162,11 +162,13 @@ static int check_path(const char *path, char why[LISTENER_WHY])
 			 sizeof(a.sun_path) - 1);
 		return -ENAMETOOLONG;
 	}
-	if (is_open_to_others(path)) {
-		snprintf(why, LISTENER_WHY, "'%s': others may write to that directory", path);
-		return -EPERM;
-	}
-	return 0;
+	err = check_way(path);
+	if (err == -EPERM)
+		snprintf(why, LISTENER_WHY,
+			 "'%s': others may write to that directory, or to one above it", path);
+	else if (err)
+		snprintf(why, LISTENER_WHY, "'%s': %s", path, strerror(-err));
+	return err;
 }
 
 static int give_to_group(const char *path, const char *group)
@@ -184,6 +186,7 @@ static int open_unix(const char *path, const char *group, struct listener *l)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	char why[LISTENER_WHY];
+	struct stat st;
 	mode_t before;
 	int err = check_path(path, why);
 
@@ -198,8 +201,12 @@ static int open_unix(const char *path, const char *group, struct listener *l)
 	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)))
 		err = -errno;
 	umask(before);
+	if (!err && lstat(path, &st))
+		err = -errno;
 	if (!err) {
 		strcpy(l->path, path);
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
 		err = group ? give_to_group(path, group) : 0;
 	}
 	if (!err && listen(l->fd, BACKLOG))
@@ -214,6 +221,27 @@ static bool is_number(const char *text)
 	return *text && strlen(text) < 8 && !text[strspn(text, "0123456789")];
 }
 
+/* May nobody connect but its owner and a group? A Unix socket asks for no token. */
+static bool is_for_few(int fd)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNSPEC};
+	socklen_t len = sizeof(a) - 1; /* which leaves a NUL behind the path */
+	struct stat st;
+
+	if (getsockname(fd, (struct sockaddr *)&a, &len) || a.sun_family != AF_UNIX)
+		return true;
+	if (a.sun_path[0] != '/' || lstat(a.sun_path, &st) || !S_ISSOCK(st.st_mode)) {
+		log_error("descriptor %d is a Unix socket without a file that says who may connect",
+			  fd);
+		return false;
+	}
+	if (st.st_mode & S_IWOTH)
+		log_error("everybody may connect to '%s', descriptor %d (systemd: SocketMode=0600, "
+			  "or 0660 for a group)",
+			  a.sun_path, fd);
+	return !(st.st_mode & S_IWOTH);
+}
+
 /* One that a service manager has opened. */
 static int take_over(const char *text, struct listener *l)
 {
@@ -224,6 +252,8 @@ static int take_over(const char *text, struct listener *l)
 		log_error("descriptor %s is no socket that listens", text);
 		return -EBADF;
 	}
+	if (!is_for_few(fd))
+		return -EPERM;
 	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (copy < 0)
 		return -errno;
@@ -270,9 +300,12 @@ int listener__check(const char *text, char why[LISTENER_WHY])
 
 void listener__close(struct listener *l)
 {
+	struct stat st;
+
 	util__close_fd(&l->fd);
 	l->fd = -1;
-	if (*l->path)
+	/* what has its name now may be somebody else's */
+	if (*l->path && !lstat(l->path, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
 		unlink(l->path);
 	*l->path = '\0';
 }

@@ -4,6 +4,7 @@
 #define HTTP_LISTEN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define LISTENER_WHY 256
 
@@ -12,6 +13,7 @@ struct listener {
 	unsigned port;	   /* 0: a Unix socket */
 	char address[128]; /* "127.0.0.1:6061", "[::1]:6061", "unix:/path" */
 	char path[108];	   /* of a Unix socket that was made here */
+	uint64_t dev, ino; /* of that */
 };
 
 /* See http.h for `listen` and `group`. 0 or negative errno, logged. */

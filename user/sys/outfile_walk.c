@@ -145,6 +145,7 @@ static void arrive(struct path_walk *w, int *fd, const struct stat *st, const ch
 		ret->st = *st;
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
 	ret->is_private = is_private(w);
+	ret->keeps_ours = w->is_held && keeps_ours(&w->dir_st);
 	ret->may_be_swapped = !w->is_held && is_trusted(w->dir_st.st_uid);
 }
 

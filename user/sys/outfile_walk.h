@@ -13,6 +13,7 @@ struct outfile_place {
 	struct stat st; /* of fd */
 	char name[NAME_MAX + 1]; /* in dir */
 	bool is_private;	 /* nobody else can change a name on the way, nor in dir */
+	bool keeps_ours;	 /* nor those of this user in dir, which others may add to */
 	bool may_be_swapped;	 /* a directory of ours lies in one whose names others can change */
 };
 
