@@ -169,6 +169,13 @@ def test_flame_picture(files):
     assert s["role"] == ["graphics-document document", "flame graph of <b>leaky</b>"]
     assert s["frames"] == 1 + 2 + len(HOSTILE) + 2
     assert any(t.startswith(HOSTILE[0]) and "2.00kB (6.06%)" in t for t in s["titles"])
+    walk = s["walk"]
+    assert walk["stops"] == 3  # two buttons, and the frames as one
+    for way in walk["flame"], walk["icicle"]:
+        root, child, leaf, beside, back, up, home, still = way
+        assert root.startswith("main, ") and child.startswith("store, 16.00kB") and leaf.startswith(HOSTILE[0])
+        assert beside != leaf == back and up == child and home == still == root
+    assert s["axe_light"] == s["axe_dark"] == []
     assert s["scripts"] == 1
     assert s["background_dark"] != s["background_light"]
 

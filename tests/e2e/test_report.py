@@ -7,7 +7,7 @@ import random
 import subprocess
 
 import pytest
-from conftest import OUT, WORKLOADS, build, memwatch, one_at_a_time
+from conftest import OUT, WORKLOADS, build, load_json, memwatch, one_at_a_time
 
 GO_ENV = {**os.environ, "GO111MODULE": "off", "GOCACHE": "/tmp/memwatch-gocache", "GOFLAGS": "",
           "HOME": os.environ.get("HOME", "/root"), "TZ": "UTC", "LC_ALL": "C"}
@@ -233,6 +233,19 @@ def test_json_on_stdout(heaps):
     assert "Examples" in memwatch("report", "--help", check=0).stdout
     quiet = memwatch("report", "-q", "--top", "--focus", "zzz", heaps / "heap2.pb.gz", check=0)
     assert quiet.stderr == ""
+
+
+def test_the_pid_in_the_name_of_a_file(tmp_path):
+    """The part that reads may write what -o names, with the PID in it."""
+    whole = {"alloc_objects": 2, "alloc_bytes": 64, "inuse_objects": 1, "inuse_bytes": 32}
+    (tmp_path / "p.json").write_text(json.dumps({
+        "schema": "memwatch.profile/1", "pid": 4242, "comm": "x", "start_unix_ms": 1, "duration_ms": 1,
+        "sample_bytes": 1, "totals": {**whole, "free_objects": 1, "free_bytes": 32}, "loss": {},
+        "stacks": [{**whole, "frames": [{"function": "main", "address": 4096}]}]}))
+    memwatch("report", "p.json", "-o", "x%p.json", "-o", "%p%%p.folded", cwd=tmp_path, check=0)
+    assert load_json(tmp_path / "x4242.json")["pid"] == 4242
+    assert (tmp_path / "4242%p.folded").read_text() == "main 32\n"
+    assert sorted(os.listdir(tmp_path)) == ["4242%p.folded", "p.json", "x4242.json"]
 
 
 def test_a_file_whose_name_is_a_number(heaps, tmp_path):

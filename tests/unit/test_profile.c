@@ -298,6 +298,18 @@ static int fails(FILE *f, void *arg)
 	return -EIO;
 }
 
+static void names_with_a_pid(void **state)
+{
+	static const char *const no[] = {"-%p%x.json",	  "12-%p%x.jso", "12-%p%x.json2",
+					 "x-%p%x.json",	  "12-5%x.json", "12345678901-%p%x.json",
+					 ""};
+
+	assert_true(output__may_become("%p-%%p%x.json", "12-%p%x.json"));
+	assert_true(output__may_become("a", "a"));
+	for (size_t i = 0; i < ARRAY_SIZE(no); i++)
+		assert_false(output__may_become("%p-%%p%x.json", no[i]));
+}
+
 static void files(void **state)
 {
 	struct profile *p = sample_profile();
@@ -355,6 +367,7 @@ int main(void)
 		cmocka_unit_test(a_buffer_keeps_its_first_failure),
 		cmocka_unit_test(streams_escape_as_buffers_do),
 		cmocka_unit_test(files),
+		cmocka_unit_test(names_with_a_pid),
 		cmocka_unit_test(full_disk),
 	};
 

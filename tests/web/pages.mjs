@@ -227,7 +227,7 @@ async function svg() {
 		/* the same by keyboard, and the search */
 		await page.evaluate(() => { window.prompt = () => 'libother'; });
 		const press = async (id, key) => {
-			for (let i = 0; i < 9 && (await page.evaluate(() => document.activeElement.id)) !== id; i++)
+			for (let i = 0; i < 9 && (await page.evaluate(() => document.activeElement?.id)) !== id; i++)
 				await page.keyboard.press('Tab');
 			await page.keyboard.press(key);
 		};
@@ -236,10 +236,30 @@ async function svg() {
 		await press('find', 'Space');
 		seen.asked = await text(page, 'found');
 		seen.buttons = await page.$$eval('[role=button]', (l) => l.map((e) => e.textContent));
+		seen[`axe_${scheme}`] = await axe(page);
+		seen.walk = await walkPicture(page, press);
 		seen.pwned = await page.evaluate(() => window.pwned === undefined ? null : String(window.pwned));
 		seen.scripts = await page.$$eval('script', (s) => s.length);
+		await page.screenshot({ path: `${shots}-${scheme}-keys.png` });
 		await page.close();
 	}
+}
+
+/** From the last button on by keyboard: the frames as they are told, as a flame and as an icicle. */
+async function walkPicture(page, press) {
+	const label = () => page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+	const told = { stops: await page.$$eval('[tabindex="0"]', (l) => l.length) };
+	for (const [way, from, to] of [['flame', 'ArrowUp', 'ArrowDown'], ['icicle', 'ArrowDown', 'ArrowUp']]) {
+		await press('find', 'Tab');
+		told[way] = [await label()];
+		for (const key of [from, from, 'ArrowRight', 'ArrowLeft', to, to, to]) {
+			await page.keyboard.press(key);
+			told[way].push(await label());
+		}
+		await page.evaluate(() => document.activeElement.blur());
+		await press('turn', 'Enter');
+	}
+	return told;
 }
 
 async function timeline() {

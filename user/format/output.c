@@ -65,6 +65,27 @@ int output__expand(const char *path, uint32_t pid, char **ret)
 	return 0;
 }
 
+bool output__may_become(const char *path, const char *name)
+{
+	size_t digits;
+
+	for (; *path; path++) {
+		if (path[0] == '%' && path[1] == 'p') {
+			digits = strspn(name, "0123456789");
+			if (!digits || digits > 10)
+				return false;
+			name += digits;
+			path++;
+			continue;
+		}
+		if (path[0] == '%' && path[1] == '%')
+			path++;
+		if (*path != *name++)
+			return false;
+	}
+	return !*name;
+}
+
 struct output_job {
 	const struct profile *p;
 	enum output_format format;

@@ -40,6 +40,8 @@ int output__write_stream(const struct profile *p, FILE *f, enum output_format fo
 
 /* Expands %p and %%. The caller frees *ret. 0 or -ENOMEM. */
 int output__expand(const char *path, uint32_t pid, char **ret);
+/* Whether output__expand makes that name of the path for some PID. */
+bool output__may_become(const char *path, const char *name);
 
 /* Before anything is measured: what outfile__check says of the name that an option gave. Said if it
  * cannot be written; path: NULL is fine. 0 or -errno. */

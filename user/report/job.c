@@ -380,6 +380,15 @@ static bool names(const struct open_names *n, const char *path)
 	return false;
 }
 
+static bool is_output(const struct open_names *n, const char *path)
+{
+	for (size_t i = 0; i < n->n; i++) {
+		if (output__may_become(n->name[i], path))
+			return true;
+	}
+	return names(n, path); /* of a timeline the name is as it is */
+}
+
 /* Does the report show sources or instructions of what the profile names? */
 static bool shows_code(const struct report_job *a)
 {
@@ -400,7 +409,7 @@ static bool may(const void *arg, enum apart_wish wish, const char *path)
 		return shows_code(a) || names(&a->from.files, path) ||
 		       (a->front && shell_front__lists(a->front));
 	case APART_WRITE:
-		return names(&a->outputs, path) || names(&a->graphs, path) ||
+		return is_output(&a->outputs, path) || names(&a->graphs, path) ||
 		       (a->file && !strcmp(a->file, path));
 	}
 	return false;
