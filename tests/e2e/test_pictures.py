@@ -77,7 +77,7 @@ def big_profile(n=20000):
 def browse(kind, path, shots):
     SHOTS.mkdir(parents=True, exist_ok=True)
     p = subprocess.run(["node", str(ROOT / "tests/web/pages.mjs"), kind, str(path), str(SHOTS / shots)],
-                       capture_output=True, text=True, timeout=300)
+                       capture_output=True, text=True, timeout=900)
     assert p.returncode == 0, p.stderr
     seen = json.loads(p.stdout)
     assert seen["errors"] == [] and seen["requests"] == [] and seen["dialogs"] == 0, seen
@@ -263,10 +263,27 @@ def test_timelines_of_thousands(files):
     assert s["height"] < 10000
     assert not any("\u202e" in x for x in s["headings"] + s["rows"])
     assert s["axe_light"] == [] and s["axe_dark"] == []
-    assert s["narrow"][0] <= s["narrow"][1]
+    assert s["narrow"][0] <= s["narrow"][1] and s["axe_narrow"] == []
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [-+]\d{4}", s["values"][0])
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [-+]\d{4}, RSS anonymous \d", s["walked"])
     assert "RSS of worker" in s["charts"][0] and "at most" in s["charts"][0]
+
+
+@needs_browser
+@pytest.mark.parametrize("page,states", [("flame", 15), ("few", 3), ("indexed", 7), ("index", 1)])
+def test_every_state_is_accessible(files, page, states):
+    """Light and dark, at a desk's and a phone's width: no rule of axe-core's is broken, nothing is
+    wider than the window."""
+    path = files / f"{page}-states.html"
+    if page == "flame":
+        shutil.copy(files / "small.html", path)
+    elif page == "index":
+        rows = "<tr><td>7<td>x<td>r<td><a href=/x>heap</a><td><a href=/y>allocs</a><td><a href=/z>profile</a></tr>"
+        path.write_text((ROOT / "tools/web/static/pprof.html").read_text().replace("{{data}}", rows + "</table>"))
+    else:
+        timeline_page(range(1000, 1004 if page == "few" else 1050), path)
+    s = browse("states", path, f"{page}-states")
+    assert len(s["states"]) == 4 * states and not any(s["states"].values()), s["states"]
 
 
 @needs_browser

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Opens pages that memwatch wrote in Chromium, uses them as a person would, and prints what was
-// seen as one JSON object. usage: node pages.mjs flame|more|svg|timeline|bands|paper|weblist|graph FILE SHOTS-PREFIX
+// seen as one JSON object. usage: node pages.mjs flame|more|svg|timeline|states|bands|paper|weblist|graph FILE SHOTS-PREFIX
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -41,7 +41,8 @@ async function narrow(page, rules = true) {
 	await page.setViewportSize({ width: 390, height: 700 });
 	await page.waitForFunction(() => [...document.querySelectorAll('canvas')].every((c) => c.getBoundingClientRect().width <= innerWidth));
 	seen.narrow = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-	seen.axe_narrow = rules ? await axe(page) : null;
+	if (rules)
+		seen.axe_narrow = await axe(page);
 	await page.screenshot({ path: `${shots}-390.png` });
 }
 
@@ -297,9 +298,76 @@ async function timeline() {
 		});
 		seen.pwned = await page.evaluate(() => window.pwned === undefined ? null : String(window.pwned));
 		await page.screenshot({ path: `${shots}-${scheme}.png` });
-		await narrow(page, !seen.rows); /* thousands of rows have been looked at twice */
+		await narrow(page, !seen.axe_narrow); /* thousands of rows take a while */
 		await page.close();
 	}
+}
+
+/** What the accessibility rules say of a page in each of its states, at a desk's and a phone's width. */
+async function states() {
+	seen.states = {};
+	for (const width of [1280, 390]) {
+		for (const scheme of ['light', 'dark']) {
+			const page = await open(scheme);
+			await page.setViewportSize({ width, height: 800 });
+			if (await page.$('#data'))
+				await page.waitForSelector('body[data-ready]');
+			for (const [name, act] of await statesOf(page)) {
+				await act();
+				seen.states[`${name}, ${scheme}, ${width}`] = await axe(page);
+				const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+				if (wide > 0)
+					seen.states[`${name}, ${scheme}, ${width}`].push(`${wide} pixels too wide`);
+				await page.screenshot({ path: `${shots}-${name.replaceAll(' ', '-')}-${scheme}-${width}.png` });
+			}
+			await page.close();
+		}
+	}
+}
+
+async function statesOf(page) {
+	if (await page.$('#view'))
+		return flameStates(page);
+	return await page.$('#plots') ? timelineStates(page, await page.isVisible('#index')) : [['opened', () => {}]];
+}
+
+function flameStates(page) {
+	const fill = async (id, value) => {
+		await page.fill(`#${id}`, value);
+		await page.waitForFunction(([id, v]) => location.hash.includes(`${id}=`) === !!v, [id, value]);
+	};
+	return [
+		['opened', () => {}],
+		['filters', () => page.click('#filters summary')],
+		['nothing left', () => fill('focus', 'no such frame')],
+		['focus', () => fill('focus', 'handle')],
+		['ignore', async () => { await fill('focus', ''); await fill('ignore', 'needle'); }],
+		['hide', async () => { await fill('ignore', ''); await fill('hide', 'store'); }],
+		['collapsed', async () => { await fill('hide', ''); await page.check('#collapse'); }],
+		['bottom-up', () => page.click('#view button:nth-child(2)')],
+		['flame', () => page.click('#way button:nth-child(2)')],
+		['search', () => fill('search', 'needle')],
+		['found nothing', () => fill('search', 'no such frame')],
+		['a module', () => page.selectOption('#module', { index: 1 })],
+		['tip', () => page.locator('g.frame').nth(1).hover()],
+		['zoomed', () => page.locator('g.frame').nth(1).dispatchEvent('click')],
+		['another type', () => page.click('#types button:first-child')],
+	];
+}
+
+function timelineStates(page, indexed) {
+	const all = [
+		['opened', () => {}],
+		['hover', () => page.locator('.u-over').first().hover()],
+		['walked', async () => { await page.focus('.uplot'); await page.keyboard.press('End'); await page.keyboard.press('ArrowLeft'); }],
+	];
+	const index = [
+		['filtered', () => page.fill('#filter', '1017')],
+		['chosen', () => page.click('#index tbody tr:not([hidden]) input')],
+		['none', () => page.fill('#filter', 'no such process')],
+		['all again', () => page.fill('#filter', '')],
+	];
+	return [...all, ...(indexed ? index : [])];
 }
 
 /** The bands of the first chart, the lowest first, by the names in its legend. */
@@ -406,7 +474,7 @@ async function graph() {
 }
 
 try {
-	await { flame, more, svg, timeline, bands, paper, weblist, graph }[kind]();
+	await { flame, more, svg, timeline, states, bands, paper, weblist, graph }[kind]();
 	console.log(JSON.stringify(seen));
 } finally {
 	await browser.close();
