@@ -208,6 +208,33 @@ def stubs(pid):
         return f.read().count("memwatch-fast")
 
 
+def claim(pid, owner):
+    """Has the target say that another process samples it."""
+    with open(f"/proc/{owner}/stat") as f:
+        began = int(f.read().rsplit(")", 1)[1].split()[19]) * 10000000
+    with open(f"/proc/{pid}/maps") as f:
+        end = int(re.search(r"-(\w+) r-xp .*memwatch-fast", f.read())[1], 16)
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as mem:
+        mem.seek(end + 16)  # DATA_OWNER
+        mem.write(owner.to_bytes(8, "little") + began.to_bytes(8, "little"))
+
+
+def test_a_target_does_not_say_who_samples_it(target, attach):
+    """What it writes there keeps nobody from taking the jumps out, and has nobody end another process: init,
+    nor a process of its own that has that code open."""
+    t = target([workload("sampled.c")])
+    t.expect("ready")
+    clean = text_of(t.pid)
+    for owner in (1, t.pid):
+        a = attach("-p", t.pid, "--fast", "--plain")
+        a.proc.kill()
+        a.proc.wait()
+        wait_for(lambda: breakpoints(t.pid, clean) > 30)
+        claim(t.pid, owner)
+        p = memwatch("detach", "-p", t.pid, check=0)
+        assert "jumps taken out" in p.stderr and "is being sampled" not in p.stderr
+
+
 def test_killed_then_detached_then_attached(target, attach, tmp_path):
     t = target([workload("sampled.c")])
     t.expect("ready")

@@ -619,16 +619,26 @@ int deep__symbol(struct deep *d, const struct deep_process *p, uint64_t address,
 	struct symbolizer_frame frame[1];
 	const struct procmap_entry *e;
 	struct procmap *maps = NULL;
-	const struct box_target whose = box__target((pid_t)p->id.pid);
+	struct box_target whose;
+	struct pidref ref;
 	cleanup_fd int fd = -1, root = -1;
-	int err = procmap__read((int)p->id.pid, &maps);
+	int err = pidref__open((pid_t)p->id.pid, p->id.start_ns, &ref);
 
 	if (err)
 		return err;
+	err = procmap__read((int)p->id.pid, &maps);
+	if (err) {
+		pidref__close(&ref);
+		return err;
+	}
+	whose = box__target((pid_t)p->id.pid);
 	e = procmap__find(maps, address);
 	fd = e ? procmap__open(maps, e) : -ENOENT;
 	root = e ? rootdir__of_file((pid_t)p->id.pid, fd, e->path) : -1;
-	err = fd < 0 ? fd : symbolizer__module(sym, fd, e->path, root, &whose, &module);
+	err = !pidref__is_there(&ref) ? -ESRCH : fd < 0 ? fd : 0;
+	pidref__close(&ref);
+	if (!err)
+		err = symbolizer__module(sym, fd, e->path, root, &whose, &module);
 	if (!err)
 		err = symbolizer__lookup(sym, module, address - e->start + e->offset, frame, 1) &&
 				      frame[0].name

@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "core/keyhash.h"
 #include "core/util.h"
+#include "sys/pidref.h"
 #include "sys/proc_status.h"
 #include "sys/proc_task.h"
 #include "sys/procmap.h"
@@ -190,15 +191,27 @@ void symbolizer_jit__free(struct symbolizer_jit *j)
 	free(j);
 }
 
+/* The descriptor, if what was opened by the process's number is its own. */
+static int if_its_own(const struct pidref *ref, int fd)
+{
+	if (pidref__is_there(ref))
+		return fd;
+	util__close_fd(&fd);
+	return -ESRCH;
+}
+
 /* Opens the files that were not there yet, while it is still the same process. */
 static void open_files(struct symbolizer_jit *j)
 {
-	if ((j->perf >= 0 && j->dump >= 0) || proc_task__start_ns(j->pid) != j->start_time)
+	struct pidref ref;
+
+	if ((j->perf >= 0 && j->dump >= 0) || pidref__open(j->pid, j->start_time, &ref))
 		return;
 	if (j->root) {
-		cleanup_fd int fd = open(j->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		cleanup_fd int fd =
+			if_its_own(&ref, open(j->root, O_PATH | O_DIRECTORY | O_CLOEXEC));
 
-		if (j->perf < 0 && fd >= 0 && proc_task__start_ns(j->pid) == j->start_time)
+		if (j->perf < 0 && fd >= 0)
 			j->perf = open_map(j, fd, j->ns_pid);
 	} else if (j->perf < 0) {
 		j->perf = open_map(j, -1, j->ns_pid);
@@ -206,7 +219,8 @@ static void open_files(struct symbolizer_jit *j)
 	if (j->perf < 0) /* written from outside, under the pid that we see */
 		j->perf = open_map(j, -1, j->pid);
 	if (j->dump < 0)
-		j->dump = open_dump(j->pid);
+		j->dump = if_its_own(&ref, open_dump(j->pid));
+	pidref__close(&ref);
 }
 
 int symbolizer__jit(struct symbolizer *s, int pid, const char *root, struct symbolizer_jit **ret)

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -597,14 +599,39 @@ static bool header_is_sound(const struct stub_header *h, const struct procmap_en
 	return true;
 }
 
+/* Has the process that file open? What may not be known counts as so. */
+static bool has_open(pid_t pid, const struct procmap_entry *e)
+{
+	cleanup_dir DIR *dir = NULL;
+	struct dirent *d;
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == EACCES || errno == EPERM;
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] != '.' && !fstatat(dirfd(dir), d->d_name, &st, 0) &&
+		    st.st_ino == e->ino && major(st.st_dev) == e->dev_major &&
+		    minor(st.st_dev) == e->dev_minor)
+			return true;
+	}
+	return false;
+}
+
+/* Who is at work there, 0: nobody. The target may have written there whom it likes: it is one with
+ * root's rights or this user's, and has the file of that code open. */
 static int owner_of(struct procmem *mem, const struct procmap_entry *e)
 {
 	uint64_t owner[2];
+	struct proc_status s;
 
 	if (procmem__read(mem, e->end + DATA_OWNER, owner, sizeof(owner)) || !owner[0] ||
-	    owner[0] > INT32_MAX || !owner[1] || proc_task__start_ns(owner[0]) != owner[1])
+	    owner[0] > INT32_MAX || !owner[1] || proc_task__start_ns(owner[0]) != owner[1] ||
+	    proc_status__read(owner[0], &s) || (s.euid && s.euid != geteuid()))
 		return 0;
-	return owner[0];
+	return has_open(owner[0], e) ? (int)owner[0] : 0;
 }
 
 int fast__clean(int pid, const struct remote_host *host, bool look, struct fast_left *ret,

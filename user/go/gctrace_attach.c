@@ -39,8 +39,8 @@ static int attach(struct go_gctrace *g, uint64_t off, char why[GO_WHY_LEN])
 	int err = go_gctrace__config(&f->layout, &f->sym, &cfg);
 
 	if (!err)
-		err = go_probe__new(go_program__pid(g->t), off, &cfg, on_record, g, &g->probe,
-				    &step);
+		err = go_probe__new(go_program__pid(g->t), go_program__exe_fd(g->t), off, &cfg,
+				    on_record, g, &g->probe, &step);
 	if (err && step == GO_PROBE_LOAD)
 		snprintf(why, GO_WHY_LEN, "failed to load the GC probe: %s", strerror(-err));
 	else if (err)

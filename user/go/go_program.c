@@ -300,6 +300,9 @@ static int open_image(struct go_program *p, char why[GO_WHY_LEN])
 	p->exe_fd = proc_image__open(p->pid);
 	if (p->exe_fd < 0)
 		return fail(why, p->exe_fd, "failed to read %s: %s", p->exe, strerror(-p->exe_fd));
+	/* what was opened by its number is of that image only if it still is the process's */
+	if (!procmem__alive(p->mem))
+		return fail(why, -ESRCH, "process %d has ended", p->pid);
 	return 0;
 }
 
@@ -315,7 +318,7 @@ static int try_open(struct go_program *p, char why[GO_WHY_LEN])
 	err = ask_to_open(p);
 	if (!err || (p->client.h && err == -ENOENT && p->facts.stage <= GO_STAGE_TABLES))
 		remember(&st, !err);
-	if (err && !procmem__alive(p->mem))
+	if (!procmem__alive(p->mem)) /* its mappings were opened since */
 		err = -ESRCH;
 	return err ? explain(p, err, why) : 0;
 }
@@ -383,6 +386,11 @@ int go_program__pid(const struct go_program *p)
 const char *go_program__exe(const struct go_program *p)
 {
 	return p->exe;
+}
+
+int go_program__exe_fd(const struct go_program *p)
+{
+	return p->exe_fd;
 }
 
 const char *go_program__comm(const struct go_program *p)

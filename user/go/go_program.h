@@ -38,6 +38,7 @@ void go_program__close(struct go_program *p); /* accepts NULL */
 const struct go_facts *go_program__facts(const struct go_program *p);
 int go_program__pid(const struct go_program *p);
 const char *go_program__exe(const struct go_program *p);
+int go_program__exe_fd(const struct go_program *p); /* borrowed */
 const char *go_program__comm(const struct go_program *p);
 /* False once it has ended or become another program. */
 bool go_program__alive(const struct go_program *p);

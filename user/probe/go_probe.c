@@ -43,7 +43,8 @@ static int load(struct go_probe *p)
 	return err ? err : bpfobj__load(p->obj);
 }
 
-static int attach(struct go_probe *p, int pid, uint64_t off, const struct mw_go_config *cfg)
+static int attach(struct go_probe *p, int pid, int exe, uint64_t off,
+		  const struct mw_go_config *cfg)
 {
 	struct memwatch_bpf *skel = p->obj->skel;
 	uint32_t tgid = (uint32_t)pid;
@@ -54,7 +55,7 @@ static int attach(struct go_probe *p, int pid, uint64_t off, const struct mw_go_
 	p->ring = ring_buffer__new(bpf_map__fd(skel->maps.go_cycles), on_record, p, NULL);
 	if (!p->ring)
 		return -errno;
-	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", exe);
 	if (p->obj->plan.multi) {
 		p->link_fd = uprobe_link__create(bpf_program__fd(skel->progs.mw_go_cycle_end),
 						 MW_BPF_TRACE_UPROBE_MULTI, path, &off, NULL, NULL,
@@ -65,8 +66,8 @@ static int attach(struct go_probe *p, int pid, uint64_t off, const struct mw_go_
 	return p->link ? 0 : -errno;
 }
 
-int go_probe__new(int pid, uint64_t off, const struct mw_go_config *cfg, go_probe_fn fn, void *arg,
-		  struct go_probe **ret, enum go_probe_step *ret_step)
+int go_probe__new(int pid, int exe, uint64_t off, const struct mw_go_config *cfg, go_probe_fn fn,
+		  void *arg, struct go_probe **ret, enum go_probe_step *ret_step)
 {
 	struct go_probe *p = calloc(1, sizeof(*p));
 	int err;
@@ -80,7 +81,7 @@ int go_probe__new(int pid, uint64_t off, const struct mw_go_config *cfg, go_prob
 	err = load(p);
 	if (!err) {
 		*ret_step = GO_PROBE_ATTACH;
-		err = attach(p, pid, off, cfg);
+		err = attach(p, pid, exe, off, cfg);
 	}
 	if (err) {
 		go_probe__free(p);

@@ -16,10 +16,10 @@ typedef void (*go_probe_fn)(void *arg, const struct mw_go_cycle *c);
 
 enum go_probe_step { GO_PROBE_LOAD, GO_PROBE_ATTACH };
 
-/* off: file offset of the probe in the program of pid. fn gets every record from go_probe__poll.
- * 0 or -errno; *ret_step says where it failed. */
-int go_probe__new(int pid, uint64_t off, const struct mw_go_config *cfg, go_probe_fn fn, void *arg,
-		  struct go_probe **ret, enum go_probe_step *ret_step);
+/* off: file offset of the probe in `exe`, the program of pid. fn gets every record from
+ * go_probe__poll. 0 or -errno; *ret_step says where it failed. */
+int go_probe__new(int pid, int exe, uint64_t off, const struct mw_go_config *cfg, go_probe_fn fn,
+		  void *arg, struct go_probe **ret, enum go_probe_step *ret_step);
 void go_probe__free(struct go_probe *p); /* accepts NULL */
 /* Hands out what is there. Their number or -errno. */
 int go_probe__poll(struct go_probe *p);

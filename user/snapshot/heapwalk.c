@@ -156,7 +156,11 @@ static int read_heap(pid_t pid, const struct ledger_input *maps, const struct le
 		cleanup_fd int libc = open_libc(pid);
 		const struct heap_box_files files = {procmem__fd(s.mem), s.pages.fd, libc};
 
-		err = heap_box__find(&in, &files, &whose, in_use, ret->share, &ret->n, ret->note);
+		/* what was opened by its number is of one process and one image */
+		err = procmem__alive(s.mem) ? 0 : -ESRCH;
+		err = err ? err
+			  : heap_box__find(&in, &files, &whose, in_use, ret->share, &ret->n,
+					   ret->note);
 		if (err == -ENOENT)
 			name_allocator(maps, ret->note, sizeof(ret->note));
 	} else {

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -37,6 +38,13 @@ int pidref__open(pid_t pid, uint64_t start_ns, struct pidref *ret)
 	}
 	*ret = p;
 	return 0;
+}
+
+bool pidref__is_there(const struct pidref *p)
+{
+	struct pollfd fd = {.fd = p->fd, .events = POLLIN};
+
+	return p->fd >= 0 && !poll(&fd, 1, 0);
 }
 
 void pidref__close(struct pidref *p)

@@ -7,6 +7,7 @@
 #ifndef SYS_PIDREF_H
 #define SYS_PIDREF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,6 +25,8 @@ int pidref__fd(pid_t pid);
 /* start_ns: CLOCK_BOOTTIME, as in mw_task_row; 0: whoever has the PID now. 0; -ESRCH: that process
  * has ended; other -errno. */
 int pidref__open(pid_t pid, uint64_t start_ns, struct pidref *ret);
+/* Has it not ended? Then what was opened by its number since pidref__open is its own. */
+bool pidref__is_there(const struct pidref *p);
 void pidref__close(struct pidref *p); /* of none: nothing */
 
 /* 0; -ESRCH: it has ended; -EPERM. Signal 0 only looks. */
