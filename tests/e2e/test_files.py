@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What memwatch writes as root, in directories where others can plant things: nobody gains by it,
 nothing of anybody is lost, and a file is complete or not there."""
+import contextlib
 import json
 import os
 import shutil
@@ -40,15 +41,36 @@ def profile(tmp_path):
     return p
 
 
-@pytest.fixture(params=["sticky", "open", "hers"])
+@contextlib.contextmanager
+def protected(value):
+    """While this is open, the kernel keeps (2) root from opening, to create it, a file or a pipe that
+    somebody else has planted in a sticky directory."""
+    settings = [Path("/proc/sys/fs") / name for name in ("protected_regular", "protected_fifos")]
+    before = [s.read_text() for s in settings]
+    try:
+        for s in settings:
+            s.write_text(value)
+        yield
+    finally:
+        for s, was in zip(settings, before):
+            s.write_text(was)
+
+
+@pytest.fixture(params=["sticky", "open", "hers", "protected"])
 def shared(request):
-    """A directory in which Eve can plant: sticky or not, or her own."""
+    """A directory in which Eve can plant: sticky or not, or her own; and with the kernel's protection of
+    sticky ones, which is no help against most of it."""
+    with protected("2") if request.param == "protected" else contextlib.nullcontext():
+        yield from shared_directory(request.param)
+
+
+def shared_directory(kind):
     d = Path(tempfile.mkdtemp(prefix="memwatch-files-"))
-    if request.param == "hers":
+    if kind == "hers":
         os.chown(d, EVE, EVE)
         d.chmod(0o755)
     else:
-        d.chmod(0o1777 if request.param == "sticky" else 0o777)
+        d.chmod(0o777 if kind == "open" else 0o1777)
     yield d
     shutil.rmtree(d)
 

@@ -6,7 +6,9 @@ import json
 import os
 import resource
 import shutil
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -82,7 +84,38 @@ def bomb(path, frames, lines, samples=1):
     return path
 
 
+def number(v):
+    """As recordings have them: seven bits a byte."""
+    out = bytearray()
+    while v >= 0x80:
+        out.append(v & 0x7f | 0x80)
+        v >>= 7
+    return bytes(out) + bytes([v])
+
+
+def numbers(*values):
+    return b"".join(map(number, values))
+
+
+def recording(path, frames, lines, samples=1):
+    """The same as a recording of one tick, in which all stacks have a value."""
+    block = numbers(1, 1) + b"f" + numbers(1, 0x1000, 0x2000, 0, 0, 0, 0) + numbers(1, 1, 1, 1, 0)
+    block += numbers(1, 1, 0x1000, lines) + numbers(1 - 1, 2, 0) * lines
+    block += numbers(samples) + (number(frames) + bytes(frames) + number(0)) * samples
+    block += numbers(2, 2, 1, 1, 0, 1, 2, 0, 0, 0) + struct.pack("<6d", *[1.0] * 6)
+    block += number(samples) + b"".join(numbers(min(i, 1), 2, 2, 2, 2) for i in range(samples))
+    path.write_bytes(b"MWREC2\n\0" + struct.pack("<III", 0x3162774d, len(block), zlib.crc32(block)) + block)
+    return path
+
+
 made = {}  # by shape: deflating them takes longer than refusing them
+
+
+def limit():
+    """What a reader writes and how much memory and time it may take to refuse."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
+    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
 
 
 @pytest.mark.parametrize("shape", [(20000, 60000, 1), (1, 60000, 5000), (20000, 1, 500)],
@@ -97,16 +130,28 @@ def test_a_small_file_stays_small(tmp_path, shape, how):
     assert src.stat().st_size < 40000
     out = tmp_path / "out.json"
 
-    def limit():  # what it writes and how much memory and time it may take to refuse
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
-        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-        resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
-
     p = subprocess.run([str(BIN), "report", *[str(out) if a == "OUT.json" else a for a in how], str(src)],
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=180,
                        preexec_fn=limit)
     assert p.returncode == 1 and "more frames than a file of this size can mean" in p.stderr
     assert not out.exists() and len(os.listdir(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("how", [["-o", "OUT.json"], ["--top"], ["--traces"]], ids=lambda h: h[0])
+def test_a_small_recording_stays_small(tmp_path, how):
+    """Its tables are not packed, and so a file may be read of which each byte stands for few frames; what a
+    stack of one frame unfolds into shows that the recordings made here are ones."""
+    out, src = tmp_path / "out.json", tmp_path / "in.mwrec"
+    for frames, lines, samples, status in ((1, 3, 2, 0), (20000, 60000, 1, 1), (1, 60000, 5000, 1)):
+        recording(src, frames, lines, samples)
+        assert src.stat().st_size < 300000
+        p = subprocess.run([str(BIN), "report", *[str(out) if a == "OUT.json" else a for a in how], str(src)],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=180,
+                           preexec_fn=limit)
+        assert p.returncode == status, p.stderr
+        assert status == 0 or "more frames than a file of this size can mean" in p.stderr
+        assert len(p.stdout) < 1 << 20 and out.exists() == (status == 0 and how[0] == "-o")
+        out.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("n", [256, 257])
