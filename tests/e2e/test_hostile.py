@@ -2,9 +2,11 @@
 """What an unprivileged user can make root's memwatch read: bombs, planted files, forged identities.
 Each is refused or bounded, costs the names of one file, and Ctrl-C is heard all the while."""
 import fcntl
+import json
 import lzma
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -171,6 +173,57 @@ def test_a_bomb_costs_one_files_names(bomb, hostmaps, attach, place):
     assert "honest_function" in functions(out)
     said = re.search(r"helpers: (\d+) started, .*at most (\d+)MB in one", err)
     assert said and int(said[1]) >= 4 and int(said[2]) <= 450, err
+
+
+NAMES = {b"A": b"\x1b[2J\x1b[1m", b"B": b"\xe2\x80\xae\xe2\x80\xabxx", b"C": b"\xff\xfe\x9b\x32Jxxx"}
+
+
+def names_for_terminals(place):
+    """Functions that pass for an allocator's, with what clears a screen and turns text around in their
+    names, and with what is no UTF-8."""
+    src, lib = place / "named.s", place / "named.so"
+    src.write_text("".join(
+        f".globl {n}\n.type {n}, @function\n{n}:\npush %rbx\nmov %rdi, %rbx\nmov %rbx, %rax\n"
+        f"pop %rbx\nret\n.size {n}, .-{n}\n"
+        for n in ("je_malloc", "je_free", *(f"smallocx_{c.decode() * 8}" for c in NAMES)))
+        + '.section .note.GNU-stack,"",@progbits\n')
+    subprocess.run(["gcc", "-shared", "-nostdlib", "-o", lib, src], check=True)
+    data = lib.read_bytes()
+    for c, name in NAMES.items():
+        assert data.count(b"smallocx_" + c * 8) and len(name) == 8
+        data = data.replace(b"smallocx_" + c * 8, b"smallocx_" + name)
+    lib.write_bytes(data)
+    return lib
+
+
+def features_of(t):
+    """What is said of it, as text and as JSON: in bounded time and memory, and without what steers a
+    terminal."""
+    out = []
+    for options in ((), ("--json",)):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        r = memwatch("features", "-p", t.pid, *options, timeout=HANG)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert r.returncode == 0 and "libc.so.6" in r.stdout, r.stderr
+        assert after.ru_maxrss << 10 < 450 << 20
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 40
+        steering = [c for c in r.stdout + r.stderr if not c.isprintable() and c != "\n"]
+        assert not steering, steering
+        out.append(r.stdout)
+    return out[0], json.loads(out[1])
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=lambda b: b.__name__)
+def test_features_of_a_hostile_process(bomb, hostmaps, place):
+    features_of(hostmaps(bomb(place)))
+
+
+def test_features_of_a_process_with_names_for_terminals(target, place):
+    t = target([*USER, "env", f"LD_PRELOAD={names_for_terminals(place)}", "cat"])
+    t.say("ready")
+    t.expect("ready")
+    text, _ = features_of(t)
+    assert text.count("smallocx_") == len(NAMES), text
 
 
 def slow_file(place):
@@ -377,11 +430,12 @@ def test_a_planted_device_is_not_opened(hostmaps, attach, place):
 def jit_program(place):
     src = place / "jit.c"
     src.write_text(r"""
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-int main(void)
+int main(int argc, char **argv)
 {
 	/* push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret */
 	static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xf8, 0x48, 0x89,
@@ -389,6 +443,8 @@ int main(void)
 	void *(*f)(void *(*)(size_t), size_t) = mmap(NULL, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char line[16];
 	memcpy(f, code, sizeof(code));
+	if (argc > 1) /* its jitdump */
+		mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, open(argv[1], O_RDONLY), 0);
 	printf("ready %lx\n", (unsigned long)f);
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
@@ -427,6 +483,72 @@ def test_whose_perf_map_is_read(owner, mode, read, jitted, attach, place):
     jitted.expect("ok")
     ended_in_time(a)
     assert ("secret_of_somebody" in functions(out)) == read
+
+
+def sparse_map(f, code):
+    f.write(f"{code:x} 1000 honest_code\n".encode())
+    f.truncate(1 << 40)
+
+
+def one_line(f, code):
+    f.write(f"{code:x} 1000 ".encode() + b"n" * (64 << 20))
+
+
+def all_at_one_address(f, code):
+    f.write(b"".join(b"%x %x f%d\n" % (code - i % 4096, 8192 + i, i) for i in range(400000)))
+
+
+def names_that_steer(f, code):
+    f.write(f"{code:x} 1000 ".encode() + b"\x1b[2J\xe2\x80\xae\xff\x9b2J\n")
+
+
+def numbers_that_wrap(f, code):
+    f.write(b"ffffffffffffffff ffffffffffffffff f\n%x ffffffffffffffff g\n-1 -1 h\n\0\0\n \n%x 0 i\n" % (code, code))
+
+
+def dump(*records):
+    """A jitdump: its header, then records of these heads (kind, bytes that it says to have) and bytes."""
+    def write(f, code):
+        f.write(struct.pack("<IIIIIIQQ", 0x4A695444, 1, 40, 62, 0, 1, 0, 0))
+        for kind, size, body in records:
+            f.write(struct.pack("<IIQ", kind, size, 0) + body)
+    return write
+
+
+LOADED = struct.pack("<IIQQQQ", 1, 1, 0x1000, 0x1000, 1 << 63, 1)
+HOSTILE_MAPS = {"sparse": sparse_map, "one-line": one_line, "one-address": all_at_one_address,
+                "steering": names_that_steer, "wrapping": numbers_that_wrap}
+HOSTILE_DUMPS = {"empty-records": dump(*[(0, 0, b"")] * 1000), "no-end": dump((0, 0xffffffff, b"")),
+                 "short": dump((0, 16, b""), (0, 17, b"x")), "no-name": dump((0, 56 + 4, LOADED + b"nnnn")),
+                 "moves": dump(*[(1, 72, struct.pack("<IIQQQQQ", 1, 1, 0, i, i + 1, 1 << 40, 0)) for i in range(50000)]),
+                 "sparse": lambda f, code: (dump((2, 1 << 31, b""))(f, code), f.truncate(1 << 40))}
+
+
+@pytest.mark.parametrize("kind", [*(f"map-{k}" for k in HOSTILE_MAPS), *(f"dump-{k}" for k in HOSTILE_DUMPS)])
+def test_hostile_names_of_generated_code(kind, target, attach, place):
+    """What a program tells of the code that it makes, as a perf map and as a jitdump: it costs names."""
+    which, _, name = kind.partition("-")
+    path = place / "jit-1.dump"
+    path.write_bytes(b"")
+    t = target([*USER, jit_program(place), path])
+    code = int(t.expect("ready").split()[1], 16)
+    if which == "map":
+        path = Path(f"/tmp/perf-{t.pid}.map")
+    try:
+        with open(path, "wb") as f:
+            (HOSTILE_MAPS if which == "map" else HOSTILE_DUMPS)[name](f, code)
+        os.chown(path, 23456, 23456)
+        out = place / "p.json"
+        a = attach("-p", t.pid, "--exact", "--plain", "-o", out)
+        for _ in range(3):
+            t.say()
+            t.expect("ok")
+        rss = peak_rss(a.proc.pid)
+        ended_in_time(a)
+        assert rss < MAX_RSS and load_json(out)["totals"]["alloc_objects"] >= 3
+        assert all(c.isprintable() or c in "\n\t" for c in out.read_text())  # \\u001b is plain text
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize("mode,read", [(0o600, False), (0o644, True)], ids=["secret", "readable"])

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/textbuf.h"
 #include "core/util.h"
 #include "elf/exits.h"
 
@@ -251,6 +252,11 @@ static int unpack_site(const struct wire_site *w, struct site *s, char *why)
 	memcpy(s->insn, w->insn, sizeof(w->insn));
 	memcpy(s->calls, w->calls, sizeof(w->calls));
 	memcpy(why, w->why, sizeof(w->why));
+	/* a file's names are for terminals and logs as little as a process's */
+	textbuf__printable(s->func.name);
+	textbuf__printable(s->insn);
+	textbuf__printable(s->calls);
+	textbuf__printable(why);
 	s->why = why;
 	s->func.fn = w->fn;
 	s->func.vaddr = w->func_vaddr;
@@ -363,6 +369,7 @@ int alloc_box__decode(const void *data, size_t len, struct alloc_found *ret)
 	ret->exits_missing = h.exits_missing;
 	err = unpack_sites(p, h.nsites, ret);
 	memcpy(ret->usdt_why, h.usdt_why, sizeof(h.usdt_why));
+	textbuf__printable(ret->usdt_why);
 	if (!err)
 		err = unpack_rest(p + h.nsites * sizeof(struct wire_site), &h, ret);
 	if (err)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/textbuf.h"
 #include "core/util.h"
 
 #define MAX_ANSWER_BYTES (4u << 20)
@@ -144,6 +145,7 @@ static bool adopt(const struct fast_function *w, const struct site *s, struct fa
 		return false;
 	fast_plan__begin(f, s);
 	memcpy(text, w->why, sizeof(w->why));
+	textbuf__printable(text);
 	f->why = text;
 	f->hooked = w->hooked;
 	if (!f->hooked)
@@ -167,6 +169,7 @@ static int unpack(const void *data, size_t len, const struct site *sites, size_t
 	if (!p->funcs || !p->texts)
 		return -ENOMEM;
 	memcpy(p->why, a->why, sizeof(p->why));
+	textbuf__printable(p->why);
 	for (; p->n < a->n; p->n++) {
 		if (!adopt(&w[p->n], &sites[p->n], p, &p->funcs[p->n], p->texts + p->n * MAX_WHY))
 			return -EFAULT;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/textbuf.h"
 #include "core/util.h"
 #include "sys/pagemap.h"
 #include "sys/procmem.h"
@@ -378,8 +379,11 @@ static int unpack(const void *data, size_t len, const struct heap_memory *in, bo
 	memcpy(ret, at, a->n * sizeof(*ret));
 	at += a->n * sizeof(*ret);
 	left -= a->n * sizeof(*ret);
-	for (; *ret_n < a->n && !err; ++*ret_n)
+	for (; *ret_n < a->n && !err; ++*ret_n) {
 		err = unpack_share(in, &at, &left, &ret[*ret_n]);
+		if (!err)
+			textbuf__printable(ret[*ret_n].walk.note);
+	}
 	if (!err && in_use && left < in->nblocks)
 		err = -EFAULT;
 	if (err)
@@ -387,6 +391,7 @@ static int unpack(const void *data, size_t len, const struct heap_memory *in, bo
 	for (size_t i = 0; in_use && i < in->nblocks; i++)
 		in_use[i] = at[i];
 	memcpy(note, a->note, HEAP_BOX_NOTE);
+	textbuf__printable(note);
 	return (int)a->result;
 }
 
