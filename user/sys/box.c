@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* box.c - this process's side: starts the starter and helpers, keeps the accounts, and believes
- * nothing that a helper says. */
+/* box.c - this process's side: starts the starter and helpers, and believes nothing that a helper
+ * says. */
 #include "sys/box_priv.h"
 
 #include <errno.h>
@@ -20,13 +20,13 @@
 #include "core/surroundings.h"
 #include "core/units.h"
 #include "core/util.h"
+#include "sys/box_accounts.h"
 #include "sys/proc_task.h"
 #include "sys/selfexec.h"
 #include "sys/signals.h"
 #include "sys/statm.h"
 
 #define MAX_STARTS 64 /* of the starter */
-#define MAX_ACCOUNTS 16384
 #define SEC 1000000000ULL
 #define SILENCE_NS (15 * SEC)	 /* without an answer; processor time is limited besides */
 #define REST_NS SEC		 /* at rest, on others' behalf */
@@ -45,20 +45,6 @@
 #define REAP_MS 100		 /* for the starter, which may have been stopped */
 #define WORTH_STARTING_NS (SEC / 4)
 #define MIN_MEMORY (16ULL << 20)
-#define FUSE_MAGIC 0x65735546
-
-#define OF_TARGETS UINT64_MAX /* in place of a device */
-
-struct account {
-	uint64_t dev, ino; /* of a file; or OF_TARGETS and a target's id */
-	uint64_t since_ns, used_ns;
-	bool foreign;
-	bool is_out; /* a line has said so */
-};
-
-struct accounts { /* that one helper is charged to; SIZE_MAX: none */
-	size_t file, target;
-};
 
 struct box_helper {
 	uint32_t id;
@@ -67,7 +53,7 @@ struct box_helper {
 	bool ended;
 	int status;
 	uint64_t cpu_ns; /* that is known of it; see cpu_of() */
-	struct accounts accounts;
+	struct box_accounts accounts;
 	uint64_t given_ns; /* processor time, at its start */
 	bool scant;	   /* its process had less left than a file may take */
 	struct box_helper *next;
@@ -82,18 +68,15 @@ static struct {
 	int starts;
 	uint32_t last_id;
 	uint64_t cpu_ns, memory_bytes; /* limits */
-	uint64_t since_ns, foreign_ns, foreign_targets_ns;
-	uint64_t rested_ns;    /* waited for others' helpers that waited themselves */
-	uint64_t most_ns;      /* for an answer on others' behalf; 0: no matter */
-	uint64_t wasted_ns;    /* on silence, since the user wants the end */
-	uint64_t end_cpu_ns;   /* that answers took since then */
-	uint64_t end_asked_ns; /* when the first of them was asked for; 0: none yet */
-	struct account accounts[MAX_ACCOUNTS];
-	struct hash_index index;
-	struct box_helper *helpers; /* of which an end is still to be told; freed ones too */
-	struct {		    /* freed, and not yet charged to their accounts */
+	uint64_t rested_ns;	       /* waited for others' helpers that waited themselves */
+	uint64_t most_ns;	       /* for an answer on others' behalf; 0: no matter */
+	uint64_t wasted_ns;	       /* on silence, since the user wants the end */
+	uint64_t end_cpu_ns;	       /* that answers took since then */
+	uint64_t end_asked_ns;	       /* when the first of them was asked for; 0: none yet */
+	struct box_helper *helpers;    /* of which an end is still to be told; freed ones too */
+	struct {		       /* freed, and not yet charged to their accounts */
 		uint32_t id;
-		struct accounts accounts;
+		struct box_accounts accounts;
 	} * gone;
 	size_t n_gone, gone_cap;
 	struct box_stats st;
@@ -108,7 +91,7 @@ static void set_limits(void)
 		box.cpu_ns = BOX_CPU_SECONDS * SEC;
 	if (box.memory_bytes < MIN_MEMORY)
 		box.memory_bytes = BOX_MEMORY;
-	box.since_ns = util__now_ns();
+	box_accounts__open(box.cpu_ns);
 }
 
 static int start_locked(void)
@@ -146,19 +129,10 @@ int box__start(void)
 	return err;
 }
 
-static void charge(const struct accounts *a, uint64_t cpu_ns)
+static void charge(const struct box_accounts *a, uint64_t cpu_ns)
 {
 	box.st.cpu_ns += cpu_ns;
-	if (a->target != SIZE_MAX) {
-		box.accounts[a->target].used_ns += cpu_ns;
-		if (box.accounts[a->target].foreign)
-			box.foreign_targets_ns += cpu_ns;
-	}
-	if (a->file == SIZE_MAX)
-		return;
-	box.accounts[a->file].used_ns += cpu_ns;
-	if (box.accounts[a->file].foreign)
-		box.foreign_ns += cpu_ns;
+	box_accounts__charge(a, cpu_ns);
 }
 
 static void on_news(const struct box_news *n)
@@ -227,18 +201,6 @@ static void listen_locked(int wait_ms)
 	}
 }
 
-bool box__foreign(int fd)
-{
-	struct statfs fs;
-	struct stat st;
-
-	if (fstat(fd, &st) || (st.st_mode & (S_IWGRP | S_IWOTH)))
-		return true;
-	if (st.st_uid && st.st_uid != geteuid())
-		return true;
-	return fstatfs(fd, &fs) || fs.f_type == FUSE_MAGIC;
-}
-
 /* Processor time of the helper so far; what was last seen of one that has ended. */
 static uint64_t cpu_of(struct box_helper *h)
 {
@@ -259,120 +221,20 @@ static uint64_t bytes_of(pid_t pid)
 	return pid < 0 || statm__read(pid, &s) ? 0 : s.rss - min_of(s.rss, s.shared);
 }
 
-/* Forgets accounts that owe nothing, when there are too many. */
-static void clear_accounts(void)
+/* Of helpers at work for a process, which may be many. */
+static uint64_t live_of(size_t target)
 {
-	if (box.helpers || box.n_gone)
-		return;
-	hash_index__fini(&box.index);
-	memset(box.accounts, 0, sizeof(box.accounts));
-}
+	uint64_t ns = 0;
 
-/* SIZE_MAX: there are too many. */
-static size_t account_by(uint64_t dev, uint64_t ino, bool foreign)
-{
-	size_t at = HASH_INDEX_START;
-	uint64_t hash = keyhash__words(dev, ino);
-	uint32_t i;
-
-	while (hash_index__next(&box.index, hash, &at, &i)) {
-		if (box.accounts[i].dev == dev && box.accounts[i].ino == ino)
-			return i;
-	}
-	if (box.index.n == MAX_ACCOUNTS || hash_index__reserve(&box.index))
-		return SIZE_MAX;
-	i = box.index.n;
-	box.accounts[i] = (struct account){
-		.dev = dev,
-		.ino = ino,
-		.since_ns = util__now_ns(),
-		.foreign = foreign,
-	};
-	hash_index__add(&box.index, hash);
-	return i;
-}
-
-/* Accounts of the file behind fd and of a process. */
-static struct accounts accounts_of(int fd, const struct box_target *whose)
-{
-	struct accounts a = {SIZE_MAX, SIZE_MAX};
-	struct stat st;
-
-	if (box.index.n + 2 > MAX_ACCOUNTS)
-		clear_accounts();
-	if (fd >= 0 && !fstat(fd, &st))
-		a.file = account_by(st.st_dev, st.st_ino, box__foreign(fd));
-	if (whose && whose->id)
-		a.target = account_by(OF_TARGETS, whose->id, whose->foreign);
-	return a;
-}
-
-struct box_target box__target(pid_t pid)
-{
-	uint64_t start_ns = proc_task__start_ns(pid);
-	struct box_target t = {.pid = pid};
-	struct stat st;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	if (!start_ns || stat(path, &st))
-		return t;
-	t.id = util__mix64(util__mix64(start_ns) ^ (uint64_t)pid) | 1;
-	t.foreign = st.st_uid && st.st_uid != geteuid();
-	return t;
-}
-
-/* What may still be spent now of `most`. */
-static uint64_t left_of(const struct account *a, uint64_t most, uint64_t live_ns)
-{
-	uint64_t may = most + (util__now_ns() - a->since_ns) / 20, used = a->used_ns + live_ns;
-
-	return min_of(may > used ? may - used : 0, most);
-}
-
-/* What is left for a process; helpers at work for it, which may be many, count as they are. */
-static uint64_t left_of_target(size_t target)
-{
-	uint64_t live_ns = 0;
-
-	for (struct box_helper *h = box.helpers; h; h = h->next) {
+	for (struct box_helper *h = box.helpers; h && target != SIZE_MAX; h = h->next) {
 		if (h->accounts.target == target && !h->ended)
-			live_ns += cpu_of(h);
+			ns += cpu_of(h);
 	}
-	return left_of(&box.accounts[target], BOX_TARGET * box.cpu_ns, live_ns);
-}
-
-/* What is left of what all of a kind share: `most`, and a part of the time that has gone by. */
-static uint64_t left_of_all(uint64_t most, uint64_t part, uint64_t used)
-{
-	uint64_t total = most + (util__now_ns() - box.since_ns) / part;
-
-	return total > used ? total - used : 0;
-}
-
-static uint64_t allowance(const struct accounts *of)
-{
-	uint64_t may = box.cpu_ns;
-	const struct account *a;
-
-	/* a process's memory is as large as it is: a walk through it may take what is left */
-	if (of->target != SIZE_MAX) {
-		may = left_of_target(of->target);
-		if (box.accounts[of->target].foreign)
-			may = min_of(may, left_of_all(BOX_TOTAL_TARGETS * BOX_TARGET * box.cpu_ns, 5,
-						      box.foreign_targets_ns));
-	}
-	if (of->file == SIZE_MAX)
-		return may;
-	a = &box.accounts[of->file];
-	may = min_of(may, left_of(a, box.cpu_ns, 0));
-	if (!a->foreign)
-		return may;
-	return min_of(may, left_of_all(BOX_TOTAL_CPU * box.cpu_ns, 20, box.foreign_ns));
+	return ns;
 }
 
 /* Memory that one more helper may take, bytes. */
-static uint64_t memory_left(const struct accounts *of)
+static uint64_t memory_left(const struct box_accounts *of)
 {
 	uint64_t most = BOX_TARGET * box.memory_bytes, used = 0;
 
@@ -381,17 +243,6 @@ static uint64_t memory_left(const struct accounts *of)
 			used += bytes_of(h->pid);
 	}
 	return min_of(used < most ? most - used : 0, box.memory_bytes);
-}
-
-/* Says once of a process that it has had what it may. */
-static void say_out(size_t target, const struct box_target *whose, const char *what)
-{
-	if (target == SIZE_MAX || box.accounts[target].is_out)
-		return;
-	box.accounts[target].is_out = true;
-	log_warn("PID %d: the %s for reading its files and memory is used up; continuing without "
-		 "what is not read yet",
-		 whose->pid, what);
 }
 
 static uint64_t whole_seconds(uint64_t ns)
@@ -403,30 +254,31 @@ static int order_start(enum box_service service, int fd, const struct box_target
 		       struct box_helper *h, int sock)
 {
 	struct box_order o = {.op = BOX_START, .service = service};
-	struct accounts of_file;
-	uint64_t may;
+	struct box_accounts of_file;
+	uint64_t may, live_ns;
 	int err = start_locked();
 
 	if (err)
 		return err;
 	listen_locked(0);
-	h->accounts = accounts_of(fd, whose);
-	may = allowance(&h->accounts);
+	h->accounts = box_accounts__of(fd, whose, box.helpers || box.n_gone);
+	live_ns = live_of(h->accounts.target);
+	may = box_accounts__left(&h->accounts, live_ns);
 	if (h->accounts.target != SIZE_MAX &&
-	    left_of_target(h->accounts.target) < WORTH_STARTING_NS)
-		say_out(h->accounts.target, whose, "processor time");
+	    box_accounts__left_of_target(h->accounts.target, live_ns) < WORTH_STARTING_NS)
+		box_accounts__say_out(&h->accounts, whose->pid, "processor time");
 	if (may < WORTH_STARTING_NS)
 		return -EDQUOT;
 	o.memory_bytes = memory_left(&h->accounts);
 	if (o.memory_bytes < MIN_MEMORY) {
-		say_out(h->accounts.target, whose, "memory");
+		box_accounts__say_out(&h->accounts, whose ? whose->pid : 0, "memory");
 		return -EDQUOT;
 	}
 	o.id = h->id = ++box.last_id;
 	o.cpu_seconds = whole_seconds(may);
 	h->given_ns = o.cpu_seconds * SEC;
-	of_file = (struct accounts){h->accounts.file, SIZE_MAX};
-	h->scant = o.cpu_seconds < whole_seconds(allowance(&of_file)) ||
+	of_file = (struct box_accounts){h->accounts.file, SIZE_MAX};
+	h->scant = o.cpu_seconds < whole_seconds(box_accounts__left(&of_file, 0)) ||
 		   o.memory_bytes < box.memory_bytes;
 	err = box.sock < 0 ? -EFAULT : fdmsg__send(box.sock, &o, sizeof(o), NULL, 0, &sock, 1, 0);
 	if (err) {
@@ -437,12 +289,6 @@ static int order_start(enum box_service service, int fd, const struct box_target
 	box.helpers = h;
 	box.st.started++;
 	return 0;
-}
-
-static bool is_foreign(const struct accounts *a)
-{
-	return (a->file != SIZE_MAX && box.accounts[a->file].foreign) ||
-	       (a->target != SIZE_MAX && box.accounts[a->target].foreign);
 }
 
 /* When helpers were first asked after the end was wanted: taking out probes may come before, and
@@ -459,20 +305,20 @@ static uint64_t asked_since(uint64_t end)
 
 /* When nothing is waited for any more, once the user wants the end: soon where others write the
  * file; else the processor's time counts, so that on a busy machine names are not fewer. */
-static uint64_t too_late_at(const struct accounts *a, uint64_t end, uint64_t cpu_ns)
+static uint64_t too_late_at(const struct box_accounts *a, uint64_t end, uint64_t cpu_ns)
 {
 	uint64_t max_ns = signals__unfinished() ? END_FILES_NS : END_CPU_NS;
 
 	if (signals__end_again() || cpu_ns > END_ANSWER_NS ||
 	    __atomic_load_n(&box.end_cpu_ns, __ATOMIC_RELAXED) + cpu_ns > max_ns)
 		return 0;
-	return asked_since(end) + (is_foreign(a) ? END_FOREIGN_NS : END_TOTAL_NS);
+	return asked_since(end) + (box_accounts__is_foreign(a) ? END_FOREIGN_NS : END_TOTAL_NS);
 }
 
 int box_helper__new(enum box_service service, int fd, const struct box_target *whose,
 		    struct box_helper **ret)
 {
-	static const struct accounts nobodys = {SIZE_MAX, SIZE_MAX};
+	static const struct box_accounts nobodys = {SIZE_MAX, SIZE_MAX};
 	int pair[2], err, room = 2 * BOX_MAX_MESSAGE;
 	struct box_helper *h;
 
@@ -583,7 +429,7 @@ int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t
 
 struct patience {
 	uint64_t asked_ns;
-	uint64_t heard_ns; /* when it was seen at work last */
+	uint64_t heard_ns;	       /* when it was seen at work last */
 	uint64_t first_cpu_ns, cpu_ns; /* since the user wants the end */
 	uint64_t seen_ns;	       /* processor time when it was looked at last */
 };
@@ -612,7 +458,8 @@ static uint64_t rested_until(struct box_helper *h, struct patience *p)
 	if (cpu > p->seen_ns || is_runnable(h))
 		p->heard_ns = util__now_ns();
 	p->seen_ns = cpu;
-	if (!left_of_all(REST_TOTAL_NS, 20, __atomic_load_n(&box.rested_ns, __ATOMIC_RELAXED)))
+	if (!box_accounts__left_of_all(REST_TOTAL_NS, 20,
+				       __atomic_load_n(&box.rested_ns, __ATOMIC_RELAXED)))
 		rest = SHORT_REST_NS;
 	return p->heard_ns + rest;
 }
@@ -622,7 +469,7 @@ static uint64_t patience_until(struct box_helper *h, struct patience *p)
 {
 	uint64_t end = signals__end_ns(), cpu, until = p->asked_ns + SILENCE_NS;
 
-	if (!end && !is_foreign(&h->accounts))
+	if (!end && !box_accounts__is_foreign(&h->accounts))
 		return until;
 	if (!end && box.most_ns)
 		until = min_of(until, p->asked_ns + box.most_ns);
@@ -633,7 +480,7 @@ static uint64_t patience_until(struct box_helper *h, struct patience *p)
 	cpu = cpu_of(h);
 	if (!p->first_cpu_ns)
 		p->first_cpu_ns = p->cpu_ns = cpu;
-	if (cpu > p->cpu_ns && !is_foreign(&h->accounts))
+	if (cpu > p->cpu_ns && !box_accounts__is_foreign(&h->accounts))
 		p->heard_ns = util__now_ns();
 	p->cpu_ns = cpu;
 	return min_of(max_of(p->heard_ns, end) + END_SILENCE_NS,
@@ -654,7 +501,7 @@ static int wait_a_moment(struct box_helper *h, struct patience *p)
 		__atomic_add_fetch(&box.wasted_ns, rested, __ATOMIC_RELAXED);
 		return -EINTR;
 	}
-	if (is_foreign(&h->accounts))
+	if (box_accounts__is_foreign(&h->accounts))
 		__atomic_add_fetch(&box.rested_ns, rested, __ATOMIC_RELAXED);
 	return -ETIMEDOUT;
 }

@@ -13,16 +13,11 @@
  * answers that the caller must not believe. Large answers go into a memory file that the caller
  * hands in (box__memory, box__take).
  *
- * Files have accounts, kept by device and inode: the processor time that all helpers together may
- * spend on one is BOX_CPU_SECONDS (or core/surroundings.h) and a twentieth of the time that goes
- * by; all files that other users may write share BOX_TOTAL_CPU times as much. Memory of one helper:
- * BOX_MEMORY (or core/surroundings.h). Processes have accounts too, of what all helpers that
- * read on their behalf take together, their memory or their files: BOX_TARGET times what one file
- * and one helper may; and all processes of other users together BOX_TOTAL_TARGETS times what one of
- * them may, and a fifth of the time that goes by.
+ * What they may take altogether, of a file and of a process: box_accounts.h. Memory of one helper:
+ * BOX_MEMORY (or core/surroundings.h).
  *
- * A helper on behalf of what others may write or run is waited for as long as it works: one that waits
- * itself, for a file system that does not answer, is left behind after a second.
+ * A helper on behalf of what others may write or run is waited for as long as it works: one that
+ * waits itself, for a file system that does not answer, is left behind after a second.
  *
  * Any thread may start helpers; each helper is used by one thread at a time.
  */
@@ -34,12 +29,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sys/box_accounts.h"
 #include "sys/fdmsg.h"
 
-#define BOX_CPU_SECONDS 5
-#define BOX_TOTAL_CPU 4
-#define BOX_TARGET 4
-#define BOX_TOTAL_TARGETS 2
 #define BOX_MEMORY (256ULL << 20)
 #define BOX_MAX_MESSAGE (96u << 10) /* payload of one request or answer */
 #define BOX_MAX_FDS FDMSG_MAX_FDS
@@ -59,14 +51,6 @@ enum box_service {
 
 /* This process's side. */
 struct box_helper;
-
-/* A process on whose behalf helpers work. */
-struct box_target {
-	uint64_t id; /* of no other at any time; 0: none */
-	pid_t pid;
-	bool foreign; /* as box__foreign of files */
-};
-struct box_target box__target(pid_t pid);
 
 struct box_answer {
 	int result;	  /* 0 or more, or a negative errno of the service's */
@@ -119,10 +103,6 @@ uint64_t box_helper__cpu_ns(struct box_helper *h);
 /* What it takes now, bytes; and its process, for tests (-1: gone). */
 uint64_t box_helper__bytes(const struct box_helper *h);
 pid_t box_helper__pid(const struct box_helper *h);
-/* Whether others than root and this process's user may write the file: then it is not to be
- * believed, nor waited for. */
-bool box__foreign(int fd);
-
 pid_t box__starter_pid(void); /* for tests */
 
 /* A memory file for a large answer; its contents as malloc'ed memory, at most max bytes, and a NUL
