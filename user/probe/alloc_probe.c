@@ -118,7 +118,7 @@ void alloc_probe__wait_detached(struct alloc_probe *p)
 	closer__flush(p->closer);
 }
 
-/* As the programs do it (bpf/alloc.bpf.c, live_put and live_drop). */
+/* As the programs do it (bpf/alloc_live.h, live_put and live_drop). */
 static void mark(struct alloc_probe *p, uint64_t key, uint32_t n)
 {
 	__atomic_add_fetch(&p->obj->skel->bss->alloc_marks[MW_LIVE_MARK(key)], n, __ATOMIC_SEQ_CST);
