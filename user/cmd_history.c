@@ -67,7 +67,8 @@ static const struct argp_option option_list[] = {
 	{"until", OPT_UNTIL, "TIME", 0, "up to then (default: now)", 1},
 	{NULL, 0, NULL, 0, "What (default: everything that happened, as one report):", 2},
 	{"growth", OPT_GROWTH, NULL, 0, "the processes, those that grew most first", 2},
-	{"events", OPT_EVENTS, NULL, 0, "OOM kills, groups held up at memory.high and alerts, with their numbers", 2},
+	{"events", OPT_EVENTS, NULL, 0,
+	 "OOM kills, groups held up at memory.high and alerts, with their numbers", 2},
 	{"event", OPT_EVENT, "ID", 0, "one of them, whole; with -o the profile of its moment", 2},
 	{"profiles", OPT_PROFILES, NULL, 0, "the heap profiles that were kept, with their numbers",
 	 2},
@@ -342,8 +343,7 @@ static int look_at(void *arg, const struct history_process *p)
 
 static int find_named(const struct history_cmd *c, struct history *h, struct named *w)
 {
-	struct history_wanted all = {.from = c->since, .to = c->until, .max = SIZE_MAX};
-	int err = history__processes(h, &all, look_at, w);
+	int err = history__lived(h, c->since, c->until, look_at, w);
 
 	if (err || w->n == 1)
 		return err;
@@ -355,7 +355,7 @@ static int find_named(const struct history_cmd *c, struct history *h, struct nam
 	}
 	log_error("%zu processes were called '%s' in that time; which? (-p PID)", w->n, c->name);
 	*w = (struct named){.name = c->name, .tell = true};
-	err = history__processes(h, &all, look_at, w);
+	err = history__lived(h, c->since, c->until, look_at, w);
 	if (w->n > MAX_CANDIDATES)
 		log_error("  ... and %zu more", w->n - MAX_CANDIDATES);
 	return err ? err : -ENOTUNIQ;

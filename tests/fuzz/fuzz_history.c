@@ -32,7 +32,7 @@ static void check(const struct pass_state *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct pass_state s = {0};
+	struct pass_state s = {0}, one = {0};
 	uint8_t *raw;
 	size_t len;
 
@@ -47,6 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!copy)
 			break;
 		memcpy(copy, data, n);
+		one.n = 0;
+		if (s.n)
+			pass_state__set(&one, s.e, 1);
+		pass_code__apply_one(&one, s.n ? s.e->id : 1, copy, n);
 		if (!pass_code__apply(&s, copy, n))
 			check(&s);
 		if (!packed__read(copy, n, &raw, &len))
@@ -56,5 +60,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= n;
 	}
 	pass_state__clear(&s);
+	pass_state__clear(&one);
 	return 0;
 }

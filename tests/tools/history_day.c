@@ -66,6 +66,8 @@ static struct history_row row_of(uint32_t pid)
 	for (int v = 0; v < HISTORY_VALUES; v++)
 		r.value[v] =
 			v < TIMELINE_INUSE || v == HISTORY_PEAK_RSS ? 20 * MB : TIMELINE_UNKNOWN;
+	r.value[TIMELINE_RSS_ANON] = r.value[TIMELINE_RSS_FILE] = 10 * MB;
+	r.value[TIMELINE_RSS_SHMEM] = r.value[TIMELINE_SWAP] = 0;
 	return r;
 }
 
@@ -107,7 +109,7 @@ static void change(struct day *d)
 		int64_t by = (int64_t)(rand_r(&d->seed) % 512 - 250) * 4096;
 
 		x->value[TIMELINE_RSS] = max_of(x->value[TIMELINE_RSS] + by, 4 * MB);
-		x->value[TIMELINE_RSS_ANON] = x->value[TIMELINE_RSS] / 2;
+		x->value[TIMELINE_RSS_ANON] = x->value[TIMELINE_RSS] / 8192 * 4096;
 		x->value[TIMELINE_RSS_FILE] = x->value[TIMELINE_RSS] - x->value[TIMELINE_RSS_ANON];
 		x->value[TIMELINE_VIRT] = 4 * x->value[TIMELINE_RSS];
 		x->value[HISTORY_PEAK_RSS] = x->value[TIMELINE_RSS] + rand_r(&d->seed) % 2 * 65536;

@@ -43,6 +43,22 @@ static void random_entries(struct pass_state *s, unsigned *seed)
 	assert_int_equal(pass_state__set(s, e, n), 0);
 }
 
+static void assert_one_comes_back(const struct pass_state *before, const struct pass_state *now,
+				  int64_t id, const uint8_t *data, size_t len)
+{
+	const struct pass_entry *was = pass_state__find(before, id),
+				*is = pass_state__find(now, id);
+	struct pass_state one = {0};
+
+	if (was)
+		assert_int_equal(pass_state__set(&one, was, 1), 0);
+	assert_int_equal(pass_code__apply_one(&one, id, data, len), 0);
+	assert_int_equal(one.n, is != NULL);
+	if (is)
+		assert_memory_equal(one.e, is, sizeof(*is));
+	pass_state__clear(&one);
+}
+
 static void passes_come_back(void **state)
 {
 	struct pass_state before = {0}, now = {0}, got = {0};
@@ -62,6 +78,8 @@ static void passes_come_back(void **state)
 		assert_int_equal(got.n, now.n);
 		if (now.n)
 			assert_memory_equal(got.e, now.e, now.n * sizeof(*now.e));
+		for (int64_t id = 0; id < 200; id++)
+			assert_one_comes_back(&before, &now, id, data, len);
 		/* no byte of it can be anything that breaks the reader */
 		for (int k = 0; k < 20; k++) {
 			struct pass_state other = {0};
@@ -69,6 +87,9 @@ static void passes_come_back(void **state)
 			data[rand_r(&seed) % len] ^= 1 << rand_r(&seed) % 8;
 			pass_state__set(&other, before.e, before.n);
 			pass_code__apply(&other, data, len - rand_r(&seed) % 2);
+			other.n = min_of(other.n, (size_t)1);
+			pass_code__apply_one(&other, other.n ? other.e->id : k, data,
+					     len - rand_r(&seed) % 2);
 			pass_state__clear(&other);
 		}
 		assert_int_equal(pass_state__set(&before, now.e, now.n), 0);
@@ -77,6 +98,77 @@ static void passes_come_back(void **state)
 	pass_state__clear(&before);
 	pass_state__clear(&now);
 	pass_state__clear(&got);
+}
+
+/* RSS is the sum of its kinds and its own peak, or it is not, or these are not known. */
+static void rss_comes_back_whatever_its_kinds_are(void **state)
+{
+	static const int64_t of[] = {TIMELINE_UNKNOWN, 0, 4096, 5000, PASS_MAX_VALUE};
+	struct pass_entry e[2] = {{.id = 3}};
+	struct pass_state before = {.e = &e[0], .n = 1}, now = {.e = &e[1], .n = 1}, got = {0};
+	unsigned seed = 3;
+
+	assert_int_equal(pass_state__set(&got, &e[0], 1), 0);
+	for (int i = 0; i < 20000; i++) {
+		uint8_t *data;
+		size_t len;
+
+		e[1] = e[0];
+		for (int v = TIMELINE_VIRT; v <= HISTORY_PEAK_RSS; v++) {
+			if (rand_r(&seed) % 2)
+				e[1].value[v] = of[(size_t)rand_r(&seed) % ARRAY_SIZE(of)];
+		}
+		assert_int_equal(pass_code__write(&before, &now, &data, &len), 0);
+		assert_int_equal(pass_code__apply(&got, data, len), 0);
+		assert_memory_equal(got.e, &e[1], sizeof(*e));
+		free(data);
+		e[0] = e[1];
+	}
+	pass_state__clear(&got);
+}
+
+/* Known kinds and the peak cost nothing but RSS's own change: whole pages. */
+static void what_is_expected_takes_no_room(void **state)
+{
+	struct pass_entry e[2] = {{.id = 1}};
+	struct pass_state before = {.e = &e[0], .n = 1}, now = {.e = &e[1], .n = 1};
+	uint8_t *data;
+	size_t len;
+
+	e[1] = e[0];
+	e[1].value[TIMELINE_RSS_ANON] = e[1].value[TIMELINE_RSS] = 20 * 4096;
+	e[1].value[HISTORY_PEAK_RSS] = 20 * 4096;
+	assert_int_equal(pass_code__write(&before, &now, &data, &len), 0);
+	/* {by pages, 1 entry, id, mask, 20 pages} */
+	assert_int_equal(len, 5);
+	assert_memory_equal(data, "\2\1\2\4\120", 5);
+	free(data);
+}
+
+/* As versions before 4 wrote them: id 0 with 6 and 1, id 5 with 9; then id 0 with 7, no 5 any more.
+ */
+static void passes_of_before_are_read(void **state)
+{
+	struct pass_state all = {0}, one = {0};
+
+	assert_int_equal(pass_code__apply(&all, "\0\2\0\3\16\4\12\4\24", 9), 0);
+	assert_int_equal(all.n, 2);
+	assert_int_equal(all.e[0].value[0], 6);
+	assert_int_equal(all.e[0].value[1], 1);
+	assert_int_equal(all.e[0].value[2], TIMELINE_UNKNOWN);
+	assert_int_equal(all.e[1].id, 5);
+	assert_int_equal(all.e[1].value[2], 9);
+	assert_int_equal(pass_code__apply_one(&one, 5, "\0\2\0\3\16\4\12\4\24", 9), 0);
+	assert_int_equal(one.n, 1);
+	assert_memory_equal(one.e, &all.e[1], sizeof(*one.e));
+	assert_int_equal(pass_code__apply(&all, "\0\2\0\1\2\13", 6), 0);
+	assert_int_equal(all.n, 1);
+	assert_int_equal(all.e[0].value[0], 7);
+	assert_int_equal(all.e[0].value[1], 1);
+	assert_int_equal(pass_code__apply_one(&one, 5, "\0\2\0\1\2\13", 6), 0);
+	assert_int_equal(one.n, 0);
+	pass_state__clear(&all);
+	pass_state__clear(&one);
 }
 
 static void packed_bytes_come_back(void **state)
@@ -229,6 +321,30 @@ static void growth_in_a_window(void **state)
 	assert_int_equal(l.n, 3);
 	assert_in_range(l.p[0].last[TIMELINE_RSS] - l.p[0].first[TIMELINE_RSS], 8 * MB, 11 * MB);
 	history__close(reader);
+	history__close(h);
+}
+
+static int count_lived(void *arg, const struct history_process *p)
+{
+	assert_string_equal(p->comm, "prog");
+	++*(int *)arg;
+	return 0;
+}
+
+/* Who lives is written as seen once a minute. */
+static void who_lives_is_found_between_the_minutes(void **state)
+{
+	struct history_row row = row_of(7, 30 * MB);
+	struct history *h = create(NULL);
+	int lived = 0;
+	int64_t id;
+
+	for (int s = 1; s <= 90; s++)
+		assert_int_equal(history__pass(h, T0 + s * 1000LL, machine, &row, 1), 0);
+	assert_int_equal(history__find(h, 7, T0 + 89000, T0 + 90000, &id), 0);
+	assert_int_equal(history__lived(h, T0 + 89000, T0 + 90000, count_lived, &lived), 0);
+	assert_int_equal(lived, 1);
+	assert_int_equal(history__find(h, 7, T0 + 400000, T0 + 500000, &id), -ENOENT);
 	history__close(h);
 }
 
@@ -602,7 +718,7 @@ static void a_full_disk_costs_a_pass(void **state)
 
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &all);
-	small = (struct rlimit){160 << 10, all.rlim_max};
+	small = (struct rlimit){192 << 10, all.rlim_max};
 	setrlimit(RLIMIT_FSIZE, &small);
 	for (int s = 1; s <= 200; s++) {
 		unsigned seed = s;
@@ -785,9 +901,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(passes_come_back),
+		cmocka_unit_test(rss_comes_back_whatever_its_kinds_are),
+		cmocka_unit_test(what_is_expected_takes_no_room),
+		cmocka_unit_test(passes_of_before_are_read),
 		cmocka_unit_test(packed_bytes_come_back),
 #define FILE_TEST(t) cmocka_unit_test_setup_teardown(t, make_dir, drop_dir)
 		FILE_TEST(growth_in_a_window),
+		FILE_TEST(who_lives_is_found_between_the_minutes),
 		FILE_TEST(a_timeline_keeps_its_peaks),
 		FILE_TEST(the_machine_keeps_its_worst),
 		FILE_TEST(it_goes_on_after_a_stop),

@@ -80,6 +80,12 @@ static inline uint64_t record__get(struct record_cursor *c)
 {
 	uint64_t v = 0;
 
+	if (c->at < c->end && *c->at < 0x80) /* most are so short */
+		return *c->at++;
+	if (c->end - c->at >= 2 && c->at[1] < 0x80) {
+		c->at += 2;
+		return (c->at[-2] & 0x7f) | (uint64_t)c->at[-1] << 7;
+	}
 	for (int shift = 0; shift < 64; shift += 7) {
 		uint8_t b;
 

@@ -146,6 +146,9 @@ struct history_wanted {
 /* The processes that were seen, the most grown first. 0 or -errno. */
 int history__processes(struct history *h, struct history_wanted *w, history_process_fn fn,
 		       void *arg);
+/* Those that lived in [from, to], the newest first: who they are, and all that was seen of them
+ * from first_unix_ms to last_unix_ms; none of the other fields. 0 or -errno. */
+int history__lived(struct history *h, int64_t from, int64_t to, history_process_fn fn, void *arg);
 /* The newest process with this PID that lived in [from, to]. 0; -ENOENT. */
 int history__find(struct history *h, uint32_t pid, int64_t from, int64_t to, int64_t *ret_process);
 /* The process of this boot with this PID that was started then. 0; -ENOENT. */

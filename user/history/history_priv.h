@@ -15,6 +15,8 @@ _Static_assert(PASS_VALUES == HISTORY_VALUES, "a row's values are an entry's");
 
 #define HISTORY_MACHINE_ID 0 /* the entry of the machine in a pass */
 #define HISTORY_STEPS 4
+#define HISTORY_SEEN_MS 60000 /* so long ago a living process may have been written as seen last \
+			       */
 
 enum history_sql {
 #define X(name, sql) HISTORY_##name,
@@ -40,9 +42,9 @@ struct history {
 	uint64_t lost;
 
 	struct pass_state last[HISTORY_STEPS]; /* as written; empty: the next is a key pass */
-	unsigned since_key[HISTORY_STEPS];
-	int64_t last_ms;	   /* of the last pass of step 0 */
-	struct history_live *live; /* by PID and start */
+	int64_t written_ms[HISTORY_STEPS];     /* of that */
+	int64_t last_ms;		       /* of the last pass of step 0 */
+	struct history_live *live;	       /* by PID and start */
 	size_t nlive, live_cap;
 	int64_t rolled_ms[HISTORY_STEPS]; /* end of the last pass of each step */
 	int64_t tidied_ms;
@@ -83,10 +85,12 @@ int history__write_pass(struct history *h, int step, int64_t time_ms, const stru
 void history__end_recordings(struct history *h, int64_t before_ms);
 
 /* --- walk.c --- */
-/* Each pass of a step in (from, to], with the state of all processes at it. */
+#define HISTORY_ALL (-1)
+/* Each pass of a step in (from, to], with the state of all processes at it, or of the one with this
+ * id, which is much less to read. */
 typedef int (*history_pass_fn)(void *arg, int64_t time_ms, const struct pass_state *s);
-int history__walk(struct history *h, int step, int64_t from, int64_t to, history_pass_fn fn,
-		  void *arg);
+int history__walk(struct history *h, int step, int64_t id, int64_t from, int64_t to,
+		  history_pass_fn fn, void *arg);
 
 /* --- rollup.c --- */
 /* Makes the coarser steps whose time has come. */

@@ -6,10 +6,8 @@
 
 #include <string.h>
 
-#define KEY_EVERY 60 /* passes: how far back a reading begins */
 #define YOUNG_NS 10000000000ULL
 #define SMALL_BYTES (8 << 20)
-#define MINUTE_MS 60000
 
 int history__process_id(struct history *h, const struct history_row *row, int64_t time_ms,
 			int64_t *ret)
@@ -38,10 +36,23 @@ int history__process_id(struct history *h, const struct history_row *row, int64_
 	return min_of(err, 0);
 }
 
+/*
+ * How far back a reading begins. A reading that goes on in a finer step where a coarser one ends
+ * finds a key there or, where the changes are much less than a key, within some minutes.
+ */
+static const int64_t key_every_ms[HISTORY_STEPS] = {60000, 600000, 600000, 6 * 3600000};
+
+static bool is_key(const struct history *h, int step, int64_t time_ms)
+{
+	int64_t every = key_every_ms[step];
+
+	return !h->last[step].n || time_ms / every != h->written_ms[step] / every;
+}
+
 int history__write_pass(struct history *h, int step, int64_t time_ms, const struct pass_state *now)
 {
 	static const struct pass_state nothing;
-	bool key = !h->last[step].n || h->since_key[step] >= KEY_EVERY;
+	bool key = is_key(h, step, time_ms);
 	cleanup_free uint8_t *data = NULL;
 	size_t len;
 	int err = pass_code__write(key ? &nothing : &h->last[step], now, &data, &len);
@@ -57,7 +68,7 @@ int history__write_pass(struct history *h, int step, int64_t time_ms, const stru
 	sqlite3_clear_bindings(s);
 	if (!err)
 		err = pass_state__set(&h->last[step], now->e, now->n);
-	h->since_key[step] = key ? 1 : h->since_key[step] + 1;
+	h->written_ms[step] = time_ms;
 	return err;
 }
 
@@ -196,7 +207,7 @@ static int write_all(struct history *h, int64_t time_ms,
 		err = enter(h, row, n, time_ms, &now);
 	if (!err)
 		err = history__write_pass(h, 0, time_ms, &now);
-	if (!err && time_ms / MINUTE_MS != h->last_ms / MINUTE_MS)
+	if (!err && time_ms / HISTORY_SEEN_MS != h->last_ms / HISTORY_SEEN_MS)
 		err = see_all(h, time_ms);
 	if (!err)
 		err = history__roll_up(h, time_ms);

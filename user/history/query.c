@@ -11,7 +11,7 @@
 
 /* Of one step, for one answer: peaks are in every step, so that growth needs few. */
 #define ROWS_PASSES 2000
-#define GROWTH_PASSES 400
+#define GROWTH_PASSES 100
 
 /* --- windows: coarse steps for what is long ago, finer ones for what they have not reached --- */
 
@@ -40,8 +40,8 @@ static int wanted_step(int64_t from, int64_t to, int64_t max)
 
 /* Every pass in [from, to], in the finest step that has a bounded number of them; what is too long
  * ago for that step, and too new, in those that have it. */
-static int walk_window(struct history *h, int64_t from, int64_t to, int64_t max, history_pass_fn fn,
-		       void *arg)
+static int walk_window(struct history *h, int64_t id, int64_t from, int64_t to, int64_t max,
+		       history_pass_fn fn, void *arg)
 {
 	struct passes_in w = {fn, arg, from - 1};
 	int64_t oldest;
@@ -56,7 +56,7 @@ static int walk_window(struct history *h, int64_t from, int64_t to, int64_t max,
 			until = min_of(to, finer - 1);
 		}
 		if (!err && until > w.last_ms)
-			err = history__walk(h, step, w.last_ms, until, on_pass, &w);
+			err = history__walk(h, step, id, w.last_ms, until, on_pass, &w);
 	}
 	return err;
 }
@@ -150,13 +150,52 @@ static int tell_process(struct history *h, struct history_process *p, history_pr
 	return err;
 }
 
+#define SEEN_ENOUGH 1
+
+static int see_one_pass(void *arg, int64_t time_ms, const struct pass_state *pass)
+{
+	int err = see_pass(arg, time_ms, pass);
+
+	return err ? err : SEEN_ENOUGH;
+}
+
+/* The finest step that reaches back to that moment, or the one that does the furthest. */
+static int first_step(struct history *h, int64_t from, int *ret)
+{
+	int64_t first, earliest = INT64_MAX;
+	int err = 0;
+
+	*ret = 0;
+	for (int step = 0; step < HISTORY_STEPS && earliest > from && !err; step++) {
+		err = history__value(h, HISTORY_FIRST_PASS, step, 0, INT64_MAX, &first);
+		if (err || first >= earliest)
+			continue;
+		earliest = first;
+		*ret = step;
+	}
+	return err;
+}
+
+/* What it grew from is as it was at the window's begin, not at the end of a coarse step there. */
+static int see_begin(struct history *h, const struct history_wanted *w, struct seen *s)
+{
+	int step, err = first_step(h, w->from, &step);
+
+	if (!err)
+		err = history__walk(h, step, HISTORY_ALL, w->from - 1, w->to, see_one_pass, s);
+	return err == SEEN_ENOUGH ? 0 : err;
+}
+
 int history__processes(struct history *h, struct history_wanted *w, history_process_fn fn,
 		       void *arg)
 {
 	struct seen s = {0};
-	int err = walk_window(h, w->from, w->to, GROWTH_PASSES, see_pass, &s);
-	size_t n = top_n__sort(s.p, s.index.n, sizeof(*s.p), w->max, most_grown);
+	int err = see_begin(h, w, &s);
+	size_t n;
 
+	if (!err)
+		err = walk_window(h, HISTORY_ALL, w->from, w->to, GROWTH_PASSES, see_pass, &s);
+	n = top_n__sort(s.p, s.index.n, sizeof(*s.p), w->max, most_grown);
 	w->left_out = s.index.n - n;
 	for (size_t i = 0; i < n && !err; i++) {
 		s.p[i].ended = s.p[i].last_unix_ms < s.last_ms;
@@ -164,6 +203,31 @@ int history__processes(struct history *h, struct history_wanted *w, history_proc
 	}
 	hash_index__fini(&s.index);
 	free(s.p);
+	return err;
+}
+
+int history__lived(struct history *h, int64_t from, int64_t to, history_process_fn fn, void *arg)
+{
+	int err;
+	sqlite3_stmt *s = history__stmt_with(h, HISTORY_LIVED, from - HISTORY_SEEN_MS, to, &err);
+
+	if (!s)
+		return err;
+	while ((err = history__step(h, s)) > 0) {
+		struct history_process p = {
+			.id = sqlite3_column_int64(s, 0),
+			.pid = sqlite3_column_int64(s, 1),
+			.comm = (const char *)sqlite3_column_text(s, 2),
+			.command = (const char *)sqlite3_column_text(s, 3),
+			.first_unix_ms = sqlite3_column_int64(s, 4),
+			.last_unix_ms = sqlite3_column_int64(s, 5),
+		};
+
+		err = fn(arg, &p);
+		if (err)
+			break;
+	}
+	sqlite3_reset(s);
 	return err;
 }
 
@@ -175,7 +239,7 @@ int history__find(struct history *h, uint32_t pid, int64_t from, int64_t to, int
 	if (!s)
 		return err;
 	sqlite3_bind_int64(s, 1, pid);
-	sqlite3_bind_int64(s, 2, from);
+	sqlite3_bind_int64(s, 2, from - HISTORY_SEEN_MS);
 	sqlite3_bind_int64(s, 3, to);
 	err = history__step(h, s);
 	if (err > 0)
@@ -261,7 +325,7 @@ int history__timeline(struct history *h, int64_t process, int64_t from, int64_t 
 	struct history_process p = {.id = process};
 	int err = *ret->name ? 0 : tell_process(h, &p, name_timeline, ret);
 
-	return err ? err : walk_window(h, from, to, ROWS_PASSES, append_pass, &of);
+	return err ? err : walk_window(h, process, from, to, ROWS_PASSES, append_pass, &of);
 }
 
 struct machine_of {
@@ -281,7 +345,7 @@ int history__machine(struct history *h, int64_t from, int64_t to, history_machin
 {
 	struct machine_of m = {fn, arg};
 
-	return walk_window(h, from, to, ROWS_PASSES, machine_pass, &m);
+	return walk_window(h, HISTORY_MACHINE_ID, from, to, ROWS_PASSES, machine_pass, &m);
 }
 
 /* --- events and snapshots --- */

@@ -89,7 +89,7 @@ static int roll_up(struct history *h, int step, int64_t to_ms)
 		err = history__value(h, HISTORY_LAST_PASS, step, 0, 0, &h->rolled_ms[step]);
 	if (err || h->rolled_ms[step] >= to_ms)
 		return err;
-	err = history__walk(h, step - 1, h->rolled_ms[step], to_ms, on_pass, &r);
+	err = history__walk(h, step - 1, HISTORY_ALL, h->rolled_ms[step], to_ms, on_pass, &r);
 	if (!err)
 		err = finish(&r);
 	pass_state__clear(&r.sum);

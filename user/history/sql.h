@@ -18,9 +18,9 @@
 
 #define HISTORY_WANTED_EVENTS \
 	"time_ms BETWEEN ?1 AND ?2 AND (?3 IS NULL OR kind = ?3) AND (?4 = 0 OR pid = ?4)"
-#define HISTORY_WANTED_SNAPSHOTS                                                                \
-	"snapshot s JOIN recording r ON s.recording = r.id JOIN process p ON r.process = p.id " \
-	"WHERE s.time_ms BETWEEN ?1 AND ?2 AND (?3 = 0 OR r.process = ?3)"
+#define HISTORY_WANTED_SNAPSHOTS                                       \
+	"snapshot s WHERE s.time_ms BETWEEN ?1 AND ?2 AND (?3 = 0 OR " \
+	"(SELECT r.process FROM recording r WHERE r.id = s.recording) = ?3)"
 
 /* X(name, SQL) */
 #define HISTORY_SQL(X)                                                                             \
@@ -82,9 +82,14 @@
 		  "OFFSET ?6")                                                                     \
 	X(COUNT_EVENTS, "SELECT count(*) FROM event WHERE " HISTORY_WANTED_EVENTS)                 \
 	X(EVENT, "SELECT id, time_ms, kind, pid, comm, json, snapshot FROM event WHERE id = ?1")   \
-	X(SNAPSHOTS, "SELECT s.id, s.time_ms, r.process, p.pid, p.comm, s.why, s.inuse_bytes, "    \
-		     "s.alloc_bytes FROM " HISTORY_WANTED_SNAPSHOTS " ORDER BY s.time_ms, s.id "   \
-		     "LIMIT -1 OFFSET ?4")                                                         \
+	/* the newest are looked for without what the others are called */                         \
+	X(SNAPSHOTS,                                                                               \
+	  "SELECT s.id, s.time_ms, r.process, p.pid, p.comm, s.why, s.inuse_bytes, s.alloc_bytes " \
+	  "FROM (SELECT s.id FROM " HISTORY_WANTED_SNAPSHOTS " ORDER BY s.time_ms, s.id "          \
+	  "LIMIT -1 OFFSET ?4) w CROSS JOIN snapshot s ON s.id = w.id JOIN recording r ON "        \
+	  "r.id = s.recording JOIN process p ON p.id = r.process ORDER BY s.time_ms, s.id")        \
+	X(LIVED, "SELECT id, pid, comm, command, first_ms, last_ms FROM process WHERE first_ms "   \
+		 "<= ?2 AND last_ms >= ?1 ORDER BY last_ms DESC, start_ms DESC")                   \
 	X(COUNT_SNAPSHOTS, "SELECT count(*) FROM " HISTORY_WANTED_SNAPSHOTS)                       \
 	X(SNAPSHOT_AT, "SELECT s.id FROM snapshot s JOIN recording r ON s.recording = r.id WHERE " \
 		       "r.process = ?1 AND s.time_ms <= ?2 ORDER BY s.inuse_bytes IS NULL, "       \

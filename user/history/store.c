@@ -79,6 +79,7 @@ static const char *const migrations[] = {
 										COUNTED("process",
 											KIND_OF_PROCESS,
 											HISTORY_PROCESS_ROOM),
+	"", /* passes are written by pages, which version 3 takes for damage */
 };
 
 static const char *const statements[] = {

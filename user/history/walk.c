@@ -4,8 +4,17 @@
 
 #include "core/util.h"
 
-int history__walk(struct history *h, int step, int64_t from, int64_t to, history_pass_fn fn,
-		  void *arg)
+static int apply(struct pass_state *state, int64_t id, sqlite3_stmt *s)
+{
+	const void *data = sqlite3_column_blob(s, 2);
+	size_t len = sqlite3_column_bytes(s, 2);
+
+	return id == HISTORY_ALL ? pass_code__apply(state, data, len)
+				 : pass_code__apply_one(state, id, data, len);
+}
+
+int history__walk(struct history *h, int step, int64_t id, int64_t from, int64_t to,
+		  history_pass_fn fn, void *arg)
 {
 	struct pass_state state = {0};
 	bool whole = false; /* the state is that of a pass: what was damaged ends with a key */
@@ -28,8 +37,7 @@ int history__walk(struct history *h, int step, int64_t from, int64_t to, history
 		}
 		if (!whole)
 			continue;
-		err = pass_code__apply(&state, sqlite3_column_blob(s, 2),
-				       sqlite3_column_bytes(s, 2));
+		err = apply(&state, id, s);
 		if (err == -EBADMSG) {
 			whole = false;
 			continue;
