@@ -276,6 +276,7 @@ def test_resident_by_page_faults(serve, target, tmp_path):
     assert "Type: resident_space" in out and re.search(r"of [\d.]+[kM]B total", out), out
     raw = s.pprof("-raw", "/debug/pprof/resident", tmp_path=tmp_path)
     assert "resident_space" in raw
+    raw = s.pprof("-raw", f"/p/{t2.pid}/debug/pprof/resident", tmp_path=tmp_path)
     # Its files are not looked through for allocators, and are known all the same.
     note = subprocess.run(["readelf", "-n", f"/proc/{t2.pid}/exe"], capture_output=True, text=True, check=True).stdout
     assert re.search(r"Build ID: ([0-9a-f]+)", note)[1] in raw

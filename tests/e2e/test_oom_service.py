@@ -19,6 +19,9 @@ from oomlib import (MIB, VERSION, check, datagram, event_of, events, group, hog,
                     log, unit_file, victims, needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
 
 
+NO_PID = 1 << 23  # and above: no process has it
+
+
 def test_service_and_journal(group, hog, log, attach, datagram, tmp_path):
     """Tells the manager when it is ready, the journal with fields of its own, and syslog."""
     notify = datagram(str(tmp_path / "notify"))
@@ -168,11 +171,17 @@ def test_footprint_within_the_unit(group, hog, log, attach, datagram):
     assert "--journal" in args and log in args
     journal = datagram("/run/systemd/journal/socket")
     journal.settimeout(None)
-    threading.Thread(target=lambda: [None for _ in iter(lambda: journal.recv(1 << 20), b"stop")], daemon=True).start()
+
+    def read_all():
+        with contextlib.suppress(OSError):  # closed at the end
+            while journal.recv(1 << 20):
+                pass
+
+    threading.Thread(target=read_all, daemon=True).start()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     with open(log, "a") as f:
         f.writelines(json.dumps({"schema": "memwatch.oom/1", "time_unix_ms": i, "source": "probe", "kmsg_seq": None,
-                                 "boot_id": boot, "victim": {"pid": 1 + i, "tid": 1 + i, "comm": "x" * 15}}) + "\n"
+                                 "boot_id": boot, "victim": {"pid": NO_PID + i, "tid": NO_PID + i, "comm": "x" * 15}}) + "\n"
                      for i in range(50000))
     before = group(16 * MIB)
     missed = [kill_in(before, [hog]) for _ in range(5)]

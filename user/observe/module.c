@@ -238,7 +238,7 @@ static int module_new(struct module_table *t, const struct module_process *p,
 	m->ino = x->st.st_ino;
 	m->fd = x->fd;
 	m->whose = p->account;
-	if (p->root && !rootdir__is_ours(e->path, &x->st)) {
+	if (p->root && !rootdir__is_ours(p->root->fd, e->path, &x->st)) {
 		m->root = p->root;
 		m->root->users++;
 	}

@@ -2,8 +2,11 @@
 #include "sys/rootdir.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "core/util.h"
 
@@ -61,15 +64,26 @@ int rootdir__of_file(pid_t pid, int fd, const char *path)
 	cleanup_fd int root = rootdir__open(pid, &id);
 	struct stat st;
 
-	if (root < 0 || fd < 0 || fstat(fd, &st) || rootdir__is_ours(path, &st))
+	if (root < 0 || fd < 0 || fstat(fd, &st) || rootdir__is_ours(root, path, &st))
 		return -1;
 	return take_fd(&root);
 }
 
-bool rootdir__is_ours(const char *path, const struct stat *file)
+/* Below a root that is a directory of ours the path is as we see it, and the file the root's. */
+static bool is_below(int root, const char *path)
+{
+	char self[64], dir[PATH_MAX];
+	ssize_t n;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", root);
+	n = readlink(self, dir, sizeof(dir));
+	return n > 1 && !strncmp(path, dir, (size_t)n) && path[n] == '/';
+}
+
+bool rootdir__is_ours(int root, const char *path, const struct stat *file)
 {
 	struct stat st;
 
 	return path[0] == '/' && !stat(path, &st) && st.st_dev == file->st_dev &&
-	       st.st_ino == file->st_ino;
+	       st.st_ino == file->st_ino && !is_below(root, path);
 }

@@ -27,7 +27,8 @@ struct rootdir_id rootdir__id(int fd);
 /* That of whose root a file behind fd, which a process maps as `path`, is: as rootdir__open, and -1
  * of a file that is ours as well. */
 int rootdir__of_file(pid_t pid, int fd, const char *path);
-/* Is it this very file that has the path below this process's own root? */
-bool rootdir__is_ours(const char *path, const struct stat *file);
+/* Is it this very file that has the path below this process's own root, and not the other one, an open
+ * directory? What is below both is the other's. */
+bool rootdir__is_ours(int root, const char *path, const struct stat *file);
 
 #endif
