@@ -42,6 +42,7 @@
 #define STUCK_S 300 /* without a batch of processes that is done with */
 #define LIBRARY "libresolv.so.2"
 #define NAMES_BUDGET (32u << 20)
+#define TABLES_BUDGET (7 << 18) /* bytes of unwind tables: with the warm-up nearly full */
 
 struct sizes {
 	uint64_t rss, fds;
@@ -499,7 +500,10 @@ static void on_news(void *arg, const struct observer_event *e)
 int main(int argc, char **argv)
 {
 	const struct symbolizer_opts symbols = {.budget_bytes = NAMES_BUDGET};
-	struct observer_opts opts = {.sample_bytes = 1, .fault_period = 64, .tell = on_news};
+	struct observer_opts opts = {.sample_bytes = 1,
+				     .fault_period = 64,
+				     .tuning.table_bytes = TABLES_BUDGET,
+				     .tell = on_news};
 	struct observer *o = NULL;
 	int opt, bad;
 
