@@ -376,10 +376,11 @@ static int replay_hists(const struct record *r, size_t from, size_t to, unsigned
 static int copy_profile_head(const struct record *r, size_t from, size_t to, struct profile *p)
 {
 	const struct tick_data *d = &r->data[to];
+	const struct profile_text names[] = {{profile__text(r->dict, d->comm), &p->comm},
+					     {profile__text(r->dict, d->cmdline), &p->cmdline}};
 	int err = profile__set_heap_types(p, d->sample_bytes);
 
-	err = err ? err : profile__string(p, profile__text(r->dict, d->comm), &p->comm);
-	err = err ? err : profile__string(p, profile__text(r->dict, d->cmdline), &p->cmdline);
+	err = err ? err : profile__strings(p, names, ARRAY_SIZE(names));
 	p->pid = d->pid;
 	p->period = d->period;
 	p->sample_bytes = d->sample_bytes;

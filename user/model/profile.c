@@ -130,6 +130,15 @@ int profile__string(struct profile *p, const char *text, uint32_t *ret)
 	return profile__string_n(p, text ? text : "", text ? strlen(text) : 0, ret);
 }
 
+int profile__strings(struct profile *p, const struct profile_text *t, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++)
+		err = profile__string(p, t[i].text, t[i].ret);
+	return err;
+}
+
 int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t *ret)
 {
 	struct hash_index *x = &p->index->strings;

@@ -173,6 +173,12 @@ int profile__copy(const struct profile *p, struct profile **ret);
  */
 int profile__string(struct profile *p, const char *text, uint32_t *ret);
 int profile__string_n(struct profile *p, const char *text, size_t len, uint32_t *ret);
+/* The same for several, up to the first that fails. */
+struct profile_text {
+	const char *text;
+	uint32_t *ret;
+};
+int profile__strings(struct profile *p, const struct profile_text *t, size_t n);
 int profile__mapping(struct profile *p, const struct profile_mapping *m, uint32_t *ret);
 int profile__function(struct profile *p, const struct profile_function *f, uint32_t *ret);
 /* Locations are unique by (mapping, address), those without an address by (mapping, lines); lines

@@ -266,12 +266,18 @@ static int by_name(struct profile *p, const struct filter *f, unsigned *matched)
 {
 	struct filter_names n = {0};
 	size_t kept = 0;
-	int err = memo_init(&n.focus, p, f->focus);
+	struct {
+		struct memo *m;
+		struct rx *rx;
+	} memo[] = {{&n.focus, f->focus},
+		    {&n.ignore, f->ignore},
+		    {&n.hide, f->hide},
+		    {&n.show, f->show},
+		    {&n.from, f->show_from}};
+	int err = 0;
 
-	err = err ? err : memo_init(&n.ignore, p, f->ignore);
-	err = err ? err : memo_init(&n.hide, p, f->hide);
-	err = err ? err : memo_init(&n.show, p, f->show);
-	err = err ? err : memo_init(&n.from, p, f->show_from);
+	for (size_t i = 0; i < ARRAY_SIZE(memo) && !err; i++)
+		err = memo_init(memo[i].m, p, memo[i].rx);
 	n.focused = calloc(p->nlocations + 1, 1);
 	n.hidden = calloc(p->nlocations + 1, 1);
 	if (!n.focused || !n.hidden)
@@ -288,11 +294,8 @@ static int by_name(struct profile *p, const struct filter *f, unsigned *matched)
 			show_from(p, &n);
 		*matched |= n.matched;
 	}
-	free(n.focus.answer);
-	free(n.ignore.answer);
-	free(n.hide.answer);
-	free(n.show.answer);
-	free(n.from.answer);
+	for (size_t i = 0; i < ARRAY_SIZE(memo); i++)
+		free(memo[i].m->answer);
 	free(n.focused);
 	free(n.hidden);
 	return err;

@@ -14,6 +14,7 @@ struct merger {
 	/* of the source at hand: its ids to ours, PROFILE_NONE: not yet */
 	const struct profile *src;
 	uint32_t *mapping, *location, *function, *string;
+	int err; /* of our_string */
 	uint32_t *key;
 	size_t key_cap;
 	struct profile_line *lines;
@@ -31,16 +32,14 @@ static struct hist take_hist(struct hist *h)
 	return taken;
 }
 
-static int map_string(struct merger *m, uint32_t id, uint32_t *ret)
+/* Our id for a string of the source's. What fails stays in m->err, and all that follows is left. */
+static uint32_t our_string(struct merger *m, uint32_t id)
 {
-	int err = 0;
-
 	if (id >= m->src->nstrings)
 		id = 0;
-	if (m->string[id] == PROFILE_NONE)
-		err = profile__string(m->dst, profile__text(m->src, id), &m->string[id]);
-	*ret = m->string[id];
-	return err;
+	if (!m->err && m->string[id] == PROFILE_NONE)
+		m->err = profile__string(m->dst, profile__text(m->src, id), &m->string[id]);
+	return m->string[id];
 }
 
 static int map_mapping(struct merger *m, uint32_t id, uint32_t *ret)
@@ -58,10 +57,10 @@ static int map_mapping(struct merger *m, uint32_t id, uint32_t *ret)
 		return 0;
 	}
 	o = m->src->mappings[id];
-	err = map_string(m, o.file, &o.file);
-	err = err ? err : map_string(m, o.build_id, &o.build_id);
-	if (err)
-		return err;
+	o.file = our_string(m, o.file);
+	o.build_id = our_string(m, o.build_id);
+	if (m->err)
+		return m->err;
 	/* Address space randomisation and small differences in size do not count. */
 	size = (o.limit - o.start + 0xfff) / 0x1000;
 	uint32_t key[] = {size, size >> 32, o.offset, o.offset >> 32,
@@ -89,10 +88,10 @@ static int map_function(struct merger *m, uint32_t id, uint32_t *ret)
 		return 0;
 	if (m->function[id] == PROFILE_NONE) {
 		f = m->src->functions[id];
-		err = map_string(m, f.name, &f.name);
-		err = err ? err : map_string(m, f.system_name, &f.system_name);
-		err = err ? err : map_string(m, f.file, &f.file);
-		err = err ? err : profile__function(m->dst, &f, &m->function[id]);
+		f.name = our_string(m, f.name);
+		f.system_name = our_string(m, f.system_name);
+		f.file = our_string(m, f.file);
+		err = m->err ? m->err : profile__function(m->dst, &f, &m->function[id]);
 	}
 	*ret = m->function[id];
 	return err;
@@ -199,12 +198,12 @@ static int add_sample(struct merger *m, const struct profile_sample *s, uint32_t
 	key[k++] = PROFILE_NONE;
 	for (size_t i = 0; i < nlabels; i++) {
 		label[i] = m->src->labels[s->label0 + i];
-		err = map_string(m, label[i].key, &label[i].key);
-		err = err ? err : map_string(m, label[i].str, &label[i].str);
-		err = err ? err : map_string(m, label[i].unit, &label[i].unit);
-		if (err)
-			return err;
+		label[i].key = our_string(m, label[i].key);
+		label[i].str = our_string(m, label[i].str);
+		label[i].unit = our_string(m, label[i].unit);
 	}
+	if (m->err)
+		return m->err;
 	memcpy(sorted, label, nlabels * sizeof(*label));
 	sort_labels(sorted, nlabels);
 	for (size_t i = 0; i < nlabels; i++) {
@@ -277,9 +276,9 @@ static int add_comments(struct merger *m, const struct profile *src)
 	struct profile *d = m->dst;
 
 	for (size_t i = 0; i < src->ncomments; i++) {
-		uint32_t id;
+		uint32_t id = our_string(m, src->comments[i]);
 		bool seen = false;
-		int err = map_string(m, src->comments[i], &id);
+		int err = m->err;
 
 		for (size_t j = 0; j < d->ncomments && !err; j++)
 			seen |= d->comments[j] == id;
@@ -297,13 +296,13 @@ static int add_comments(struct merger *m, const struct profile *src)
 static int add_own(struct merger *m, const struct profile *src, bool first)
 {
 	struct profile *d = m->dst;
-	int err = 0;
+	int err;
 
 	if (first) {
 		d->pid = src->pid;
 		d->sample_bytes = src->sample_bytes;
-		err = map_string(m, src->comm, &d->comm);
-		err = err ? err : map_string(m, src->cmdline, &d->cmdline);
+		d->comm = our_string(m, src->comm);
+		d->cmdline = our_string(m, src->cmdline);
 	} else if (d->pid != src->pid) {
 		d->pid = 0;
 	}
@@ -313,6 +312,7 @@ static int add_own(struct merger *m, const struct profile *src, bool first)
 	d->totals.free_bytes += src->totals.free_bytes;
 	d->totals.inuse_objects += src->totals.inuse_objects;
 	d->totals.inuse_bytes += src->totals.inuse_bytes;
+	err = m->err;
 	for (size_t i = 0; i < src->nlosses && !err; i++)
 		err = profile__loss(d, profile__text(src, src->losses[i].cause),
 				    src->losses[i].count, src->losses[i].bytes);
@@ -323,32 +323,32 @@ static int add_own(struct merger *m, const struct profile *src, bool first)
 	return err;
 }
 
+static struct profile_value_type our_type(struct merger *m, struct profile_value_type t)
+{
+	return (struct profile_value_type){our_string(m, t.type), our_string(m, t.unit)};
+}
+
 static int add_header(struct merger *m, const struct profile *src, bool first)
 {
 	struct profile *d = m->dst;
-	int err = 0;
+	int err;
 
 	if (first) {
 		d->nvalues = src->nvalues;
-		for (size_t i = 0; i < src->nvalues && !err; i++) {
-			err = map_string(m, src->sample_type[i].type, &d->sample_type[i].type);
-			err = err ? err
-				  : map_string(m, src->sample_type[i].unit,
-					       &d->sample_type[i].unit);
-		}
-		err = err ? err : map_string(m, src->period_type.type, &d->period_type.type);
-		err = err ? err : map_string(m, src->period_type.unit, &d->period_type.unit);
-		err = err ? err : map_string(m, src->drop_frames, &d->drop_frames);
-		err = err ? err : map_string(m, src->keep_frames, &d->keep_frames);
+		for (size_t i = 0; i < src->nvalues; i++)
+			d->sample_type[i] = our_type(m, src->sample_type[i]);
+		d->period_type = our_type(m, src->period_type);
+		d->drop_frames = our_string(m, src->drop_frames);
+		d->keep_frames = our_string(m, src->keep_frames);
 	}
 	if (!d->time_ns || src->time_ns < d->time_ns)
 		d->time_ns = src->time_ns;
 	d->duration_ns = (int64_t)((uint64_t)d->duration_ns + (uint64_t)src->duration_ns);
 	if (!d->period || d->period < src->period)
 		d->period = src->period;
-	if (!err && !d->default_sample_type)
-		err = map_string(m, src->default_sample_type, &d->default_sample_type);
-	err = err ? err : add_comments(m, src);
+	if (!d->default_sample_type)
+		d->default_sample_type = our_string(m, src->default_sample_type);
+	err = add_comments(m, src);
 	return err ? err : add_own(m, src, first);
 }
 

@@ -314,8 +314,23 @@ int settings__options(const struct settings *s, struct report_options *o,
 		      struct rx *rx[SETTINGS_RX], char *why, size_t why_len)
 {
 	struct filter *f = &o->filter;
-	int err;
+	const struct {
+		const char *name, *text;
+		struct rx **ret;
+	} texts[] = {
+		{"focus", s->focus, &f->focus},
+		{"ignore", s->ignore, &f->ignore},
+		{"hide", s->hide, &f->hide},
+		{"show", s->show, &f->show},
+		{"show_from", s->show_from, &f->show_from},
+		{"prune_from", s->prune_from, &f->prune_from},
+		{"tagshow", s->tagshow, &f->tag_show},
+		{"taghide", s->taghide, &f->tag_hide},
+	};
+	int err = 0;
 
+	/* rx[0] is the command's own */
+	_Static_assert(ARRAY_SIZE(texts) + 1 == SETTINGS_RX, "a slot for each");
 	memset(rx, 0, SETTINGS_RX * sizeof(*rx));
 	*o = (struct report_options){
 		.mean = s->mean,
@@ -344,15 +359,9 @@ int settings__options(const struct settings *s, struct report_options *o,
 		snprintf(why, why_len, "divide_by: zero divisor specified");
 		return -EINVAL;
 	}
-	err = compile("focus", s->focus, &rx[1], &f->focus, why, why_len);
-	err = err ? err : compile("ignore", s->ignore, &rx[2], &f->ignore, why, why_len);
-	err = err ? err : compile("hide", s->hide, &rx[3], &f->hide, why, why_len);
-	err = err ? err : compile("show", s->show, &rx[4], &f->show, why, why_len);
-	err = err ? err : compile("show_from", s->show_from, &rx[5], &f->show_from, why, why_len);
-	err = err ? err
-		  : compile("prune_from", s->prune_from, &rx[6], &f->prune_from, why, why_len);
-	err = err ? err : compile("tagshow", s->tagshow, &rx[7], &f->tag_show, why, why_len);
-	return err ? err : compile("taghide", s->taghide, &rx[8], &f->tag_hide, why, why_len);
+	for (size_t i = 0; i < ARRAY_SIZE(texts) && !err; i++)
+		err = compile(texts[i].name, texts[i].text, &rx[i + 1], texts[i].ret, why, why_len);
+	return err;
 }
 
 void settings__free_rx(struct rx *rx[SETTINGS_RX])

@@ -198,22 +198,20 @@ static int put_top(const struct report *r, const struct graph *g, const struct g
 static int set_types(const struct report *r, struct profile *out)
 {
 	const struct profile *p = r->p;
-	uint32_t unit;
-	int err = profile__string(out, r->out_unit, &unit);
+	const struct profile_text texts[] = {
+		{"cum", &out->sample_type[0].type},
+		{"flat", &out->sample_type[1].type},
+		{r->out_unit, &out->sample_type[0].unit},
+		{r->out_unit, &out->sample_type[1].unit},
+		{profile__text(p, p->period_type.type), &out->period_type.type},
+		{profile__text(p, p->period_type.unit), &out->period_type.unit},
+	};
 
 	out->nvalues = 2;
-	err = err ? err : profile__string(out, "cum", &out->sample_type[0].type);
-	err = err ? err : profile__string(out, "flat", &out->sample_type[1].type);
-	out->sample_type[0].unit = out->sample_type[1].unit = unit;
 	out->time_ns = p->time_ns;
 	out->duration_ns = p->duration_ns;
 	out->period = p->period;
-	err = err ? err
-		  : profile__string(out, profile__text(p, p->period_type.type),
-				    &out->period_type.type);
-	return err ? err
-		   : profile__string(out, profile__text(p, p->period_type.unit),
-				     &out->period_type.unit);
+	return profile__strings(out, texts, ARRAY_SIZE(texts));
 }
 
 int report__top_proto(struct report *r, FILE *f)

@@ -440,19 +440,21 @@ static int describe(struct build *b)
 {
 	const struct target *t = next_target(b, NULL);
 	struct profile *p = b->p;
+	const struct profile_text keys[] = {{"class", &b->class_key},
+					    {"mmap", &b->class_mmap},
+					    {"pid", &b->pid_key},
+					    {"comm", &b->comm_key}};
 	int err = profile__set_heap_types(p, observer__sample_bytes(b->o));
 
-	err = err ? err : profile__string(p, "class", &b->class_key);
-	err = err ? err : profile__string(p, "mmap", &b->class_mmap);
-	err = err ? err : profile__string(p, "pid", &b->pid_key);
-	err = err ? err : profile__string(p, "comm", &b->comm_key);
+	err = err ? err : profile__strings(p, keys, ARRAY_SIZE(keys));
 	if (err || !t)
 		return err;
 	p->pid = t->pid;
 	p->time_ns = util__wall_ms() * 1000000;
 	p->duration_ns = util__now_ns() - t->start_ns;
-	err = profile__string(p, t->comm, &p->comm);
-	return err ? err : profile__string(p, t->cmdline ? t->cmdline : "", &p->cmdline);
+	return profile__strings(
+		p, (const struct profile_text[]){{t->comm, &p->comm}, {t->cmdline, &p->cmdline}},
+		2);
 }
 
 /* faulted: ever; resident: still there. Values in the order of a heap profile. */
