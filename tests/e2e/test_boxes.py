@@ -17,23 +17,22 @@ from test_hostile import (HANG, MAX_RSS, ended_in_time, helpers, hostmaps,  # no
                           peak_rss, place, same_address)
 
 
-def readers_of(memwatch_pid, target_pid):
-    """Helpers that have the target's memory open."""
+def readers_of(memwatch_pid):
+    """Helpers that have somebody read a target's memory: one socket is to who asks, one to him."""
     out = []
     for pid in helpers(memwatch_pid)[1]:
         try:
-            fds = [os.readlink(f) for f in Path(f"/proc/{pid}/fd").iterdir()]
+            fds = {os.readlink(f) for f in Path(f"/proc/{pid}/fd").iterdir()}
         except OSError:
             continue
-        if f"/proc/{target_pid}/mem" in fds:
+        if sum(f.startswith("socket:") for f in fds) == 2:
             out.append(pid)
     return out
 
 
-def looked_into(memwatch_pid, target_pid, seen=()):
+def looked_into(memwatch_pid, seen=()):
     """A helper that reads the target's memory, none of those seen before."""
-    return wait_for(lambda: [p for p in readers_of(memwatch_pid, target_pid) if p not in seen],
-                    timeout=HANG)[0]
+    return wait_for(lambda: [p for p in readers_of(memwatch_pid) if p not in seen], timeout=HANG)[0]
 
 
 def first_of(m, out):
@@ -54,11 +53,11 @@ def test_a_reader_of_go_memory_that_dies_is_replaced(program, attach, tmp_path):
     first_of(m, out)
     seen = []
     for _ in range(3):
-        seen.append(looked_into(m.proc.pid, program.pid, seen))
+        seen.append(looked_into(m.proc.pid, seen))
         os.kill(seen[-1], signal.SIGSEGV)
     m.proc.send_signal(signal.SIGUSR1)
     m.wait_for("broke its reader", timeout=HANG)  # and not again and again
-    assert not [p for p in readers_of(m.proc.pid, program.pid) if p not in seen]
+    assert not [p for p in readers_of(m.proc.pid) if p not in seen]
     status, _, err = m.finish(signal.SIGINT, timeout=HANG)
     assert status == 0, err
     assert_same(Pprof(out).multiset(), Pprof(program.own / "heap.pb.gz").multiset(),
@@ -69,7 +68,7 @@ def test_a_reader_of_go_memory_that_hangs_holds_nobody_up(program, attach, tmp_p
     out = tmp_path / "p.pb.gz"
     m = attach("go", "-p", program.pid, "-i", "50ms", "-o", out)
     first_of(m, out)
-    os.kill(looked_into(m.proc.pid, program.pid), signal.SIGSTOP)
+    os.kill(looked_into(m.proc.pid), signal.SIGSTOP)
     ended_in_time(m)
     assert_same(Pprof(out).multiset(), Pprof(program.own / "heap.pb.gz").multiset(),
                 "what was read before")
@@ -80,9 +79,17 @@ def test_an_attached_go_program_is_read_apart(program, attach, tmp_path):
     out = tmp_path / "p.pb.gz"
     m = attach("-p", program.pid, "--plain", "-i", "100ms", "-o", out)
     first_of(m, out)
-    os.kill(looked_into(m.proc.pid, program.pid), signal.SIGKILL)
+    os.kill(looked_into(m.proc.pid), signal.SIGKILL)
     ended_in_time(m)
     assert out.exists()
+
+
+def test_readers_of_go_memory_have_it_not_open(program, attach):
+    """Whoever reads /proc/PID/mem keeps the target's mappings while a page does not come."""
+    m = attach("go", "-p", program.pid, "-i", "50ms")
+    helper = looked_into(m.proc.pid)
+    assert f"/proc/{program.pid}/mem" not in {os.readlink(f) for f in Path(f"/proc/{helper}/fd").iterdir()}
+    ended_in_time(m)
 
 
 @contextlib.contextmanager

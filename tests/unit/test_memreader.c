@@ -178,6 +178,37 @@ static void after_exec(void **state)
 	end_target(pid);
 }
 
+/* What a helper is given: it leads to this memory and to no other, and ends with the helper. */
+static void for_a_helper(void **state)
+{
+	cleanup_free char *buf = malloc(PAGES * PAGE);
+	pid_t pid = start_target(), before = 0;
+	struct procmem *m, *h;
+	uint64_t v;
+	int fd;
+
+	assert_int_equal(procmem__open(pid, &m), 0);
+	fd = procmem__hand_over(m);
+	assert_true(fd >= 0);
+	assert_int_equal(procmem__adopt(fd, &h), 0);
+	assert_int_equal(word_of(h, 5), 5);
+	assert_int_equal(procmem__read(h, (uintptr_t)area + 4 * PAGE, buf, (PAGES - 4) * PAGE), 0);
+	for (uint64_t i = 4; i < PAGES; i++)
+		assert_memory_equal(buf + (i - 4) * PAGE, &i, sizeof(i));
+	assert_int_equal(procmem__read(h, (uintptr_t)area, buf, 4 * PAGE), -EFAULT);
+	assert_true(procmem__alive(h));
+	assert_int_equal(memreader__ask(fd, (uintptr_t)area + 5 * PAGE, &v, sizeof(v)), sizeof(v));
+	assert_int_equal(v, 5);
+	end_target(pid);
+	assert_false(procmem__alive(h));
+	assert_int_equal(procmem__read_u64(h, (uintptr_t)area + 5 * PAGE, &v), -ESRCH);
+	proc_task__each_pid(find_reader, &before);
+	procmem__close(h);
+	while (before && !kill(before, 0))
+		usleep(1000);
+	procmem__close(m);
+}
+
 static void one_that_dies(void **state)
 {
 	pid_t pid = start_target(), before;
@@ -225,9 +256,10 @@ static int start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_or_not),	 cmocka_unit_test(pieces_by_themselves),
-		cmocka_unit_test(another_image), cmocka_unit_test(after_exec),
-		cmocka_unit_test(one_that_dies), cmocka_unit_test(one_that_waits),
+		cmocka_unit_test(whole_or_not),	  cmocka_unit_test(pieces_by_themselves),
+		cmocka_unit_test(for_a_helper),	  cmocka_unit_test(another_image),
+		cmocka_unit_test(after_exec),	  cmocka_unit_test(one_that_dies),
+		cmocka_unit_test(one_that_waits),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

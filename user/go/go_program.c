@@ -153,8 +153,9 @@ static void note_reader(struct go_program *p)
 static int ask_to_open(struct go_program *p)
 {
 	cleanup_fd int maps = procmap__open_file(p->pid);
-	struct go_source src = {p->exe_fd, procmem__fd(p->mem), maps, 0};
-	int err = maps < 0 ? maps : 0;
+	cleanup_fd int mem = procmem__hand_over(p->mem);
+	struct go_source src = {p->exe_fd, mem, maps, 0};
+	int err = maps < 0 ? maps : mem < 0 ? mem : 0;
 
 	proc_image__auxv(p->pid, AT_ENTRY, &src.entry);
 	if (!err)

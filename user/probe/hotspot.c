@@ -236,7 +236,8 @@ static int read_code(const struct hotspot *j, struct mw_jvm *ret)
 		return err;
 	if (read_word(j, j->at[FIELD_interpreter], &queue) || !queue ||
 	    read_word(j, queue + j->at[FIELD_stubs], &ret->interpreter) ||
-	    procmem_cache__read(j->mem, queue + j->at[FIELD_stubs_len], &len, sizeof(len)) || len < 0)
+	    procmem_cache__read(j->mem, queue + j->at[FIELD_stubs_len], &len, sizeof(len)) ||
+	    len < 0)
 		return -EAGAIN;
 	ret->interpreter_end = ret->interpreter + len;
 	return 0;
@@ -275,10 +276,10 @@ int hotspot__read(const struct procmap *maps, struct mw_jvm *ret)
 	return err;
 }
 
-#define JVM_READ(arg, dst, n, at) procmem__read(arg, at, dst, n)
+#define JVM_READ(arg, dst, n, at) procmem_cache__read(arg, at, dst, n)
 #include "memwatch/jvm.h" /* again: now the function */
 
-uint32_t hotspot__frame_words(const struct mw_jvm *j, struct procmem *memory, uint64_t pc)
+uint32_t hotspot__frame_words(const struct mw_jvm *j, struct procmem_cache *memory, uint64_t pc)
 {
 	return jvm_frame_words(j, memory, pc);
 }

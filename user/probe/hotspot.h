@@ -19,6 +19,6 @@
 int hotspot__read(const struct procmap *maps, struct mw_jvm *ret);
 
 /* As jvm_frame_words, of that memory. */
-uint32_t hotspot__frame_words(const struct mw_jvm *j, struct procmem *memory, uint64_t pc);
+uint32_t hotspot__frame_words(const struct mw_jvm *j, struct procmem_cache *memory, uint64_t pc);
 
 #endif

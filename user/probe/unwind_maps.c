@@ -35,7 +35,8 @@
 #define MAX_CACHED_FILE (128u << 20) /* reading more takes as long as building */
 #define MAX_HOPELESS 16
 #define HOPELESS_NS 1000000000ull
-#define WALK_WAIT_MS 3000 /* for a table: a browser's takes a second */
+#define WALK_WINDOWS_BYTES (1u << 20) /* of generated code, while one stack is walked */
+#define WALK_WAIT_MS 3000	      /* for a table: a browser's takes a second */
 
 /* A process to look at; key set: on behalf of the unwinder. */
 struct table_job {
@@ -560,6 +561,7 @@ struct copied_walk {
 	pid_t pid;
 	struct mw_jvm jvm;
 	struct procmem *memory; /* opened when it is first asked for */
+	struct procmem_cache *windows;
 	bool is_jvm;
 };
 
@@ -578,9 +580,10 @@ static uint32_t code_words(void *arg, uint64_t pc)
 {
 	struct copied_walk *w = arg;
 
-	if (!w->is_jvm || (!w->memory && procmem__open(w->pid, &w->memory)))
+	if (!w->is_jvm || (!w->memory && procmem__open(w->pid, &w->memory)) ||
+	    (!w->windows && procmem_cache__new(w->memory, WALK_WINDOWS_BYTES, &w->windows)))
 		return 0;
-	return hotspot__frame_words(&w->jvm, w->memory, pc);
+	return hotspot__frame_words(&w->jvm, w->windows, pc);
 }
 
 static enum mw_stack_end walk(struct unwind_maps *m, const struct mw_ev_copy *ev, uint64_t *pc,
@@ -607,6 +610,7 @@ static enum mw_stack_end walk(struct unwind_maps *m, const struct mw_ev_copy *ev
 	src.maps = vma_lists__find(&m->seen, ev->st.pid, ev->start, &key);
 	end = stack_walk__finish(&src, ev, pc, ret_n);
 	pthread_mutex_unlock(&m->lock);
+	procmem_cache__free(w.windows);
 	procmem__close(w.memory);
 	return end;
 }

@@ -102,9 +102,9 @@ static _Noreturn void begin_helper(const struct starter *s, const struct box_ord
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "memwatch-parse");
+	leave_streams(s); /* first: what leads nowhere may have the number that the socket gets */
 	if (dup2(sock, SOCKET) < 0 || fcntl(SOCKET, F_SETFD, FD_CLOEXEC))
 		_exit(1);
-	leave_streams(s);
 	close(CONTROL);
 	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
 	signal(SIGXFSZ, SIG_IGN); /* an error will do */

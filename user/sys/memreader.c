@@ -131,6 +131,7 @@ static int new_room(struct memreader *r)
 static int new_reader(struct memreader **ret)
 {
 	const struct timeval slice = {.tv_usec = SLICE_MS * 1000};
+	const struct memreader_order o = {0};
 	struct memreader *r = calloc(1, sizeof(*r));
 	cleanup_fd int room = -1;
 	int pair[2], err;
@@ -146,7 +147,8 @@ static int new_reader(struct memreader **ret)
 	if (!err) {
 		r->sock = pair[0];
 		setsockopt(r->sock, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof(slice));
-		err = fdmsg__send(all.control, "", 1, NULL, 0, (int[]){pair[1], room}, 2, 0);
+		err = fdmsg__send(all.control, &o, sizeof(o), NULL, 0, (int[]){pair[1], room}, 2,
+				  0);
 		close(pair[1]);
 		/* whoever starts it has nothing to wait for but a processor */
 		while (!err && (err = await(r, &pid)) == -ETIMEDOUT && !signals__end_ns())
@@ -159,6 +161,44 @@ static int new_reader(struct memreader **ret)
 	r->pid = pid;
 	*ret = r;
 	return 0;
+}
+
+int memreader__for_helper(pid_t tid, int process, int image)
+{
+	const struct memreader_order o = {.tid = tid};
+	int pair[2], room = 2 * MEMREADER_MESSAGE, err;
+
+	if (all.control < 0)
+		return -EPIPE;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	err = fdmsg__send(all.control, &o, sizeof(o), NULL, 0, (int[]){pair[1], image, process}, 3,
+			  0);
+	close(pair[1]);
+	if (!err)
+		return pair[0];
+	close(pair[0]);
+	return -EPIPE;
+}
+
+ssize_t memreader__ask(int sock, uint64_t addr, void *buf, size_t len)
+{
+	const struct memreader_question q = {
+		.addr = addr, .len = (uint32_t)min_of(len, (size_t)MEMREADER_MESSAGE)};
+	int32_t result = 0;
+	struct iovec iov[] = {{&result, sizeof(result)}, {buf, q.len}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
+	ssize_t n;
+
+	if (fdmsg__send(sock, &q, sizeof(q), NULL, 0, NULL, 0, 0))
+		return -EPIPE;
+	do {
+		n = recvmsg(sock, &msg, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < (ssize_t)sizeof(result) || (result > 0 && n != (ssize_t)sizeof(result) + result))
+		return -EPIPE;
+	return result;
 }
 
 static int take(struct memreader **ret)

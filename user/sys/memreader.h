@@ -16,6 +16,7 @@
 #ifndef SYS_MEMREADER_H
 #define SYS_MEMREADER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,7 +36,20 @@ void memreader__start(void);
 /* Reads parts of the memory that thread `tid` has now into buf, each behind the room of the one
  * before. 0; -ESRCH; -EACCES; -ETIMEDOUT: it did not come; -EPIPE: who reads has died. */
 int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf);
-/* The same by this very process, which is what the other one does. */
+/*
+ * A socket to one who reads the memory of that thread and no other, while the process (a pidfd) and
+ * its image (/proc/PID/pagemap) are there: for helpers, who need not be believed. It ends with the
+ * last descriptor of that socket. -errno: there is none.
+ */
+int memreader__for_helper(pid_t tid, int process, int image);
+/* The helper's side: bytes read (fewer where the mapping ends, or MEMREADER_MESSAGE), or -errno. */
+ssize_t memreader__ask(int sock, uint64_t addr, void *buf, size_t len);
+#define MEMREADER_MESSAGE (64u << 10)
+
+/* Are both still there? Takes no lock of the memory's. */
+bool memreader__is_there(int process, int image);
+
+/* memreader__read by this very process, which is what the other one does. */
 int memreader__read_here(pid_t tid, struct memreader_part *parts, size_t n, void *buf);
 
 #endif

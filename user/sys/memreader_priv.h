@@ -11,11 +11,22 @@ struct memreader_room {
 	char data[MEMREADER_BYTES];
 };
 
-/* An order for a reader brings its socket and its room. It says its PID first, then an int32_t, 0
- * or -errno, to each of these. */
+/* An order for a reader brings its socket and its room; for one that serves a helper, and reads the
+ * memory of one thread, its socket, the image and the process. */
+struct memreader_order {
+	int32_t tid; /* 0: of any */
+};
+
+/* The first says its PID at once, then an int32_t, 0 or -errno, to each of these. */
 struct memreader_request {
 	int32_t tid;
 	uint32_t n;
+};
+
+/* The other's, and its answer: bytes or -errno, which the bytes follow. */
+struct memreader_question {
+	uint64_t addr;
+	uint32_t len, pad;
 };
 
 /* Serves until the other side is gone. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -78,7 +79,51 @@ static _Noreturn void read_for_ever(int sock, int fd)
 	_exit(0);
 }
 
-static void start(int control, const int fds[FDMSG_MAX_FDS])
+/* The file takes whole entries, and refuses less only of memory that is there. */
+bool memreader__is_there(int process, int image)
+{
+	struct pollfd p = {.fd = process, .events = POLLIN};
+	char c;
+
+	if (process >= 0 && poll(&p, 1, 0) > 0)
+		return false;
+	return pread(image, &c, 1, 0) < 0 && errno == EINVAL;
+}
+
+static int32_t answer(const struct memreader_question *q, pid_t tid, int image, int process,
+		      void *buf)
+{
+	struct memreader_part part = {.addr = q->addr, .len = q->len};
+	int err;
+
+	keep_time(MOST_S);
+	err = memreader__read_here(tid, &part, 1, buf);
+	keep_time(0);
+	if (!memreader__is_there(process, image))
+		return -ESRCH;
+	return err ? err : q->len && !part.got ? -EFAULT : (int32_t)part.got;
+}
+
+static _Noreturn void read_for_helper(int sock, pid_t tid, int image, int process)
+{
+	static struct {
+		int32_t result;
+		char data[MEMREADER_MESSAGE];
+	} a;
+	struct memreader_question q;
+
+	while (recv(sock, &q, sizeof(q), 0) == sizeof(q) && q.len <= sizeof(a.data)) {
+		size_t len = sizeof(a.result);
+
+		a.result = answer(&q, tid, image, process, a.data);
+		len += a.result > 0 ? (size_t)a.result : 0;
+		if (send(sock, &a, len, MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+static void start(int control, const struct memreader_order *o, const int fds[FDMSG_MAX_FDS])
 {
 	sigset_t none;
 
@@ -89,6 +134,8 @@ static void start(int control, const int fds[FDMSG_MAX_FDS])
 	sigdelset(&none, SIGALRM);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	close(control);
+	if (o->tid)
+		read_for_helper(fds[0], o->tid, fds[1], fds[2]);
 	read_for_ever(fds[0], fds[1]);
 }
 
@@ -122,11 +169,11 @@ _Noreturn void memreader__serve(int control)
 	privilege__raise(PRIVILEGE_MEMORY_READ);
 	for (;;) {
 		int fds[FDMSG_MAX_FDS];
-		char order;
+		struct memreader_order o;
 
-		if (fdmsg__recv(SOCKET, &order, sizeof(order), fds, 0) != sizeof(order))
+		if (fdmsg__recv(SOCKET, &o, sizeof(o), fds, 0) != sizeof(o))
 			_exit(0);
-		start(SOCKET, fds);
+		start(SOCKET, &o, fds);
 		for (int i = 0; i < FDMSG_MAX_FDS; i++)
 			util__close_fd(&fds[i]);
 	}

@@ -12,8 +12,8 @@
 #include "sys/proc_task.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #define WINDOW ((uint64_t)64 << 10)
@@ -24,7 +24,8 @@
 
 struct procmem {
 	int fd;		    /* /proc/PID/mem */
-	pid_t pid;	    /* 0: somebody else's descriptor, which is read itself */
+	pid_t pid;	    /* 0: what was handed in is read */
+	bool asks;	    /* that is a socket to who reads */
 	pid_t tid;	    /* by which the kernel shows its memory */
 	int process, image; /* pidfd, and /proc/PID/pagemap; -1: none, in old kernels */
 	uint64_t left_ns;   /* when it did not come last */
@@ -73,12 +74,14 @@ int procmem__open(int pid, struct procmem **ret)
 int procmem__adopt(int fd, struct procmem **ret)
 {
 	struct procmem *m = calloc(1, sizeof(*m));
+	struct stat st;
 
 	if (!m) {
 		close(fd);
 		return -ENOMEM;
 	}
 	m->fd = fd;
+	m->asks = !fstat(fd, &st) && S_ISSOCK(st.st_mode);
 	m->process = m->image = -1;
 	*ret = m;
 	return 0;
@@ -87,6 +90,17 @@ int procmem__adopt(int fd, struct procmem **ret)
 int procmem__fd(const struct procmem *m)
 {
 	return m->fd;
+}
+
+int procmem__hand_over(const struct procmem *m)
+{
+	int fd = m->process < 0 || m->image < 0
+			 ? -EOPNOTSUPP
+			 : memreader__for_helper(m->tid, m->process, m->image);
+
+	if (fd < 0)
+		fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
 }
 
 void procmem__close(struct procmem *m)
@@ -99,13 +113,28 @@ void procmem__close(struct procmem *m)
 	free(m);
 }
 
-/* Of a descriptor that was handed in: by itself. Bytes read, or -errno. */
+/* As pread. */
+static ssize_t ask_for(const struct procmem *m, uint64_t addr, void *buf, size_t len)
+{
+	ssize_t n = memreader__ask(m->fd, addr, buf, len);
+
+	if (n == -ESRCH)
+		return 0;
+	if (n >= 0)
+		return n;
+	errno = n == -EFAULT ? EIO : (int)-n;
+	return -1;
+}
+
+/* Bytes read of a descriptor that was handed in, or -errno. */
 static ssize_t read_handed(const struct procmem *m, uint64_t addr, void *buf, size_t len)
 {
 	size_t done = 0;
 
 	while (done < len) {
-		ssize_t n = pread(m->fd, (char *)buf + done, len - done, (off_t)(addr + done));
+		ssize_t n = m->asks ? ask_for(m, addr + done, (char *)buf + done, len - done)
+				    : pread(m->fd, (char *)buf + done, len - done,
+					    (off_t)(addr + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -219,23 +248,14 @@ int procmem__read_u64(struct procmem *m, uint64_t addr, uint64_t *ret)
 	return procmem__read(m, addr, ret, sizeof(*ret));
 }
 
-/* The file takes whole entries, and refuses less only of memory that is there. */
-static bool has_image(int image)
-{
-	char c;
-
-	return pread(image, &c, 1, 0) < 0 && errno == EINVAL;
-}
-
 bool procmem__alive(struct procmem *m)
 {
-	struct pollfd p = {.fd = m->process, .events = POLLIN};
 	char c;
 
-	if (m->process >= 0 && poll(&p, 1, 0) > 0)
-		return false;
 	if (m->image >= 0)
-		return has_image(m->image);
+		return memreader__is_there(m->process, m->image);
+	if (m->asks)
+		return memreader__ask(m->fd, 0, &c, 0) != -ESRCH;
 	/* Address 0 is not mapped: a live address space fails the read, a gone one ends it. */
 	return pread(m->fd, &c, 1, 0) != 0;
 }

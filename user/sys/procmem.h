@@ -18,11 +18,15 @@ struct procmem; /* opaque */
 
 /* 0; -ESRCH: no such process; -EACCES: not permitted; other negative errno. */
 int procmem__open(int pid, struct procmem **ret);
-/* Of a descriptor of /proc/PID/mem that was handed in, for helpers, which others leave behind: they
- * read by themselves. Takes it. 0 or -ENOMEM. */
+/* The helper's side of procmem__hand_over. Takes the descriptor. 0 or -ENOMEM. */
 int procmem__adopt(int fd, struct procmem **ret);
 void procmem__close(struct procmem *m); /* accepts NULL */
-/* Its descriptor, borrowed: for helpers that read this memory and no other. */
+/* A descriptor for a helper that reads this memory and no other, to be closed; or -errno. It is a
+ * socket to who reads for it alone; in old kernels, and where nobody reads for others, that of
+ * /proc/PID/mem. */
+int procmem__hand_over(const struct procmem *m);
+/* That of /proc/PID/mem, borrowed: for helpers that read a few bytes at a time, which costs eight
+ * times as much by another process. */
 int procmem__fd(const struct procmem *m);
 
 /* Reads exactly len bytes. 0; -EFAULT: not all of it is mapped; -ESRCH: the process is gone or
