@@ -49,6 +49,22 @@ def one_at_a_time(name):
         yield
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: what it does to the machine the test beside it would feel")
+
+
+@pytest.fixture(autouse=True)
+def machine(request):
+    """The machine, shared with the test beside or, for one that is marked alone, without any. Whoever
+    waits for it stands in the gate, so that nobody new overtakes."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with open(OUT / ".gate.lock", "w") as gate, open(OUT / ".machine.lock", "w") as whole:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(whole, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
+
+
 @pytest.fixture(autouse=True, scope="session")
 def checkout_stays_as_it_is(tmp_path_factory):
     """What a test writes without saying where does not land in the checkout; nothing else does."""

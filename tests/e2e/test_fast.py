@@ -164,6 +164,7 @@ class Foreign:
 
 
 @pytest.mark.skipif(not os.path.exists(f"{TRACE}/uprobe_events"), reason="no tracefs")
+@pytest.mark.alone  # every program of the machine has these probes
 @pytest.mark.parametrize("when", ["before", "during"])
 def test_foreign_probes(when, target, attach, tmp_path):
     """The first instructions stay, so other tracers' probes on them work on, and so do we."""

@@ -4,11 +4,15 @@ left behind, and holds up neither the watching, nor the end, nor the target."""
 import os
 import sys
 
+import pytest
+
 from conftest import load_json, wait_for
 from fuselib import READ
 from test_hostile import ended_in_time
 from test_hung_disk import hung  # noqa: F401 (a fixture)
 from test_processes import family
+
+pytestmark = pytest.mark.alone  # the kernel's readers of such a process wait as well
 
 # What it maps passes for a Java virtual machine's library, whose tables are read in its memory. It
 # never looks there itself; at each word it maps something else, and lets go of it.

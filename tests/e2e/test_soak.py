@@ -3,6 +3,8 @@
 import re
 import subprocess
 
+import pytest
+
 from conftest import BIN, ROOT
 
 
@@ -20,6 +22,7 @@ def test_what_memwatch_holds_stays_flat(record_property):
     soak(record_property, "480", "60", "60", "160")
 
 
+@pytest.mark.alone
 def test_what_memwatch_holds_stays_flat_system_wide(record_property):
     """Whatever else runs here is looked into, too, compilers of a build among them: what a minute is
     too short for is left out."""
