@@ -248,6 +248,14 @@ def test_the_pid_in_the_name_of_a_file(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["4242%p.folded", "p.json", "x4242.json"]
 
 
+def test_the_sample_type_that_was_meant(heaps):
+    said = memwatch("report", "--sample-index", "inuse_spce", heaps / "heap1.pb.gz", check=2).stderr
+    assert "--sample-index: 'inuse_spce' is no sample type of this profile: did you mean inuse_space? (" in said
+    assert "alloc_objects, alloc_space, inuse_objects, inuse_space)" in said
+    said = memwatch("report", "--sample-index", "heat", heaps / "heap1.pb.gz", check=2).stderr
+    assert "'heat' is no sample type of this profile (alloc_objects" in said
+
+
 def test_a_file_whose_name_is_a_number(heaps, tmp_path):
     """A number behind --top, --tree and --verdicts is one of rows, unless there is such a file."""
     (tmp_path / "20").write_bytes((heaps / "heap1.pb.gz").read_bytes())

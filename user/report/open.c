@@ -3,6 +3,7 @@
 #include "report/open.h"
 
 #include "core/log.h"
+#include "core/usage.h"
 #include "core/util.h"
 #include "report/filter.h"
 #include "report/load.h"
@@ -213,13 +214,17 @@ int open__find_type(const struct profile *p, const char *name)
 
 void open__no_such_type(const struct profile *p, const char *name)
 {
-	char text[512] = "";
+	const char *names[ARRAY_SIZE(p->sample_type)];
+	char text[512] = "", hint[128];
 	size_t n = 0;
 
+	for (size_t i = 0; i < p->nvalues; i++)
+		names[i] = profile__text(p, p->sample_type[i].type);
 	for (size_t i = 0; i < p->nvalues && n < sizeof(text); i++)
-		n += snprintf(text + n, sizeof(text) - n, "%s%.60s", i ? ", " : "",
-			      profile__text(p, p->sample_type[i].type));
-	log_error("--sample-index: '%s' is none of %s", name ? name : "", text);
+		n += snprintf(text + n, sizeof(text) - n, "%s%.60s", i ? ", " : "", names[i]);
+	name = name ? name : "";
+	log_error("--sample-index: '%s' is no sample type of this profile%s (%s)", name,
+		  usage__hint(hint, sizeof(hint), name, names, p->nvalues), text);
 }
 
 int open__profile(const struct open_sources *s, bool compact, struct profile **ret)
