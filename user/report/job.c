@@ -290,7 +290,7 @@ static int report(struct report_job *a)
 	if (!err) {
 		o.type = open__find_type(p, type);
 		if (o.type < 0) {
-			open__no_such_type(p, type);
+			open__no_such_type(p, "--sample-index", type);
 			err = -ENODATA;
 		}
 	}

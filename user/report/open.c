@@ -212,7 +212,7 @@ int open__find_type(const struct profile *p, const char *name)
 	return type;
 }
 
-void open__no_such_type(const struct profile *p, const char *name)
+void open__no_such_type(const struct profile *p, const char *option, const char *name)
 {
 	const char *names[ARRAY_SIZE(p->sample_type)];
 	char text[512] = "", hint[128];
@@ -223,7 +223,7 @@ void open__no_such_type(const struct profile *p, const char *name)
 	for (size_t i = 0; i < p->nvalues && n < sizeof(text); i++)
 		n += snprintf(text + n, sizeof(text) - n, "%s%.60s", i ? ", " : "", names[i]);
 	name = name ? name : "";
-	log_error("--sample-index: '%s' is no sample type of this profile%s (%s)", name,
+	log_error("%s: '%s' is no sample type of this profile%s (%s)", option, name,
 		  usage__hint(hint, sizeof(hint), name, names, p->nvalues), text);
 }
 

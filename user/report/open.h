@@ -35,7 +35,7 @@ int open__prepare(struct profile *p, bool all_frames);
 
 /* A sample type by number or name (NULL: the default); -ENOENT. */
 int open__find_type(const struct profile *p, const char *name);
-/* Says what there is. */
-void open__no_such_type(const struct profile *p, const char *name);
+/* Says what there is, and what was probably meant; option: as the user wrote it. */
+void open__no_such_type(const struct profile *p, const char *option, const char *name);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "core/emit.h"
 #include "core/log.h"
-#include "core/usage.h"
 #include "core/util.h"
 #include "report/command.h"
 #include "report/open.h"
@@ -139,17 +138,6 @@ static void print_options(const struct shell *sh)
 
 /* --- assignments --- */
 
-static void unknown_type(const struct profile *p, const char *value)
-{
-	const char *names[PROFILE_MAX_VALUES];
-	char hint[128];
-
-	for (size_t i = 0; i < p->nvalues; i++)
-		names[i] = profile__text(p, p->sample_type[i].type);
-	log_error("sample_index: \"%s\" is no sample type of this profile%s", value,
-		  usage__hint(hint, sizeof(hint), value, names, p->nvalues));
-}
-
 static bool assign(struct shell *sh, const char *name, const char *value)
 {
 	char why[256] = "out of memory";
@@ -158,7 +146,7 @@ static bool assign(struct shell *sh, const char *name, const char *value)
 	if (!strcmp(name, "sample_index")) {
 		type = open__find_type(sh->p, value);
 		if (type < 0) {
-			unknown_type(sh->p, value);
+			open__no_such_type(sh->p, "sample_index", value);
 			return false;
 		}
 		value = profile__text(sh->p, sh->p->sample_type[type].type);
