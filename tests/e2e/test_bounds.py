@@ -12,7 +12,7 @@ from conftest import memwatch
 from golib import go_build, go_version
 from test_files import sleeper  # noqa: F401 (fixture)
 from test_go import start
-from test_hostile import HANG, ended_in_time, hostmaps, place, with_helpers  # noqa: F401
+from hostilelib import HANG, ended_in_time, hostmaps, place, with_helpers  # noqa: F401
 
 WATCHES = re.compile(r"anon_inode:(\[(eventfd|eventpoll|perf_event|pidfd|signalfd|timerfd)\]"
                      r"|bpf-(prog|map|link)|bpf_link|btf|bpf_iter|\[bpf_iter\])|(socket|pipe):\[\d+\]"

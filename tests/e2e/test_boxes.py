@@ -13,8 +13,8 @@ import pytest
 from conftest import load_json, memwatch, wait_for
 from golib import Pprof, assert_same, go_build
 from test_go import round_of, start
-from test_hostile import (HANG, MAX_RSS, ended_in_time, helpers, hostmaps,  # noqa: F401
-                          peak_rss, place, same_address)
+from hostilelib import (HANG, MAX_RSS, ended_in_time, helpers, hostmaps,  # noqa: F401
+                        peak_rss, place, same_address)
 
 
 def readers_of(memwatch_pid):

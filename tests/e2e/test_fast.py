@@ -15,7 +15,7 @@ from alloclib import Run, by_function, losses, workload
 from conftest import ROOT, load_json, memwatch, wait_for
 from test_alloc import five_sigma
 from test_attach import breakpoints, text_of
-from test_hostile import place  # noqa: F401 (a fixture)
+from hostilelib import place  # noqa: F401 (a fixture)
 
 ALLOCATORS = ["", "-ljemalloc", "-ltcmalloc_minimal", "-lmimalloc"]
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import BIN, load_json, memwatch, wait_for
 from golib import Pprof, assert_same, go_build, go_version
 from oomlib import Group, event_of, needs_cgroup
-from test_hostile import place  # noqa: F401 (a fixture)
+from hostilelib import place  # noqa: F401 (a fixture)
 from test_mm import ledger
 
 STRIP = ["-ldflags=-s -w"]

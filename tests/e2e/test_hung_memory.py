@@ -8,7 +8,7 @@ import pytest
 
 from conftest import load_json, wait_for
 from fuselib import READ
-from test_hostile import ended_in_time
+from hostilelib import ended_in_time
 from test_hung_disk import hung  # noqa: F401 (a fixture)
 from test_processes import family
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import BIN, PATIENCE, WORKLOADS, build, in_time, load_json, wait_for
 from test_apart import reader_of
-from test_hostile import helpers
+from hostilelib import helpers
 
 PROMISED = 1  # seconds: docs/live.md, "Ctrl-C ends it within a second"
 SIGINT_BIT = 1 << (signal.SIGINT - 1)
