@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import sqlite3
 import subprocess
 import urllib.error
 import urllib.request
@@ -123,3 +124,9 @@ def of_hold(text):
             m = re.search(r"^(-?\d+): (-?\d+) \[(\d+): (\d+)\] @", block, re.M)
             got = [a + int(b) for a, b in zip(got, m.groups())]
     return got
+
+
+def rows(d, query):
+    """Of the history, beside the daemon that writes it."""
+    with sqlite3.connect(f"file:{d.state}/history.db?mode=ro", uri=True, timeout=180) as db:
+        return db.execute(query).fetchall()
