@@ -54,7 +54,10 @@ PROTOS := $(wildcard user/*/*.proto)
 PROTO_C := $(patsubst user/%.proto,$(B)/gen/%.pb-c.c,$(PROTOS))
 PROTO_H := $(PROTO_C:.c=.h)
 
-LIB_SRC := $(filter-out user/main.c,$(wildcard user/*.c user/*/*.c))
+# Sampling inside the target is for x86-64; elsewhere user/fast/none.c says so in its stead.
+FAST_SRC := $(patsubst %,user/fast/%.c,clean inject patch remote stub stub_code)
+LIB_SRC := $(filter-out user/main.c $(if $(filter x86_64,$(ARCH)),user/fast/none.c,$(FAST_SRC)), \
+	$(wildcard user/*.c user/*/*.c))
 LIB_OBJ := $(patsubst %.c,$(B)/%.o,$(LIB_SRC)) $(PROTO_C:.c=.o)
 LIB := $(B)/libmemwatch.a
 BIN := $(B)/memwatch

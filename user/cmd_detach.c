@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "fast/inject.h"
 #include "run/pid_option.h"
+#include "sys/box.h"
 #include "sys/memreader.h"
 #include "sys/privilege.h"
 #include "sys/proc_task.h"
@@ -52,6 +53,7 @@ int cmd_detach(int argc, char **argv)
 	int pid = 0, err;
 
 	usage__parse(&argp, argc, argv, 0, &pid);
+	box__start(); /* said there if not */
 	memreader__start();
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE) | PRIVILEGE(MEMORY))) {
 		log_error("failed to give up privileges");
@@ -74,9 +76,11 @@ int cmd_detach(int argc, char **argv)
 		log_error("failed to clean PID %d: %s", pid, *why ? why : strerror(-err));
 		return err == -EPERM || err == -EACCES ? EXIT_UNSUPPORTED : EXIT_FAILED;
 	}
-	if (!left.regions)
+	if (left.files)
+		log_info("PID %d: a file of a --fast run that was killed stays open", pid);
+	else if (!left.regions)
 		log_info("nothing of --fast is in PID %d", pid);
-	else
+	if (left.regions)
 		log_info("PID %d: %zu jumps taken out; %lukB stay mapped, unused", pid,
 			 left.patched, (unsigned long)(left.bytes >> 10));
 	return EXIT_DONE;

@@ -5,8 +5,10 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -73,6 +75,24 @@ def checkout_stays_as_it_is(tmp_path_factory):
     yield
     os.chdir(ROOT)
     assert set(os.listdir(ROOT)) - before - {"build", ".pytest_cache"} == set()
+
+
+@pytest.fixture(scope="session")
+def libc_copy():
+    """A directory with a copy of the C library, which others on the machine have no probes in."""
+    d = Path(tempfile.mkdtemp(prefix="libc-"))
+    d.chmod(0o755)  # targets are other users', too
+    with open("/proc/self/maps") as f:
+        shutil.copy(next(line.split()[-1] for line in f if "/libc.so.6" in line), d)
+    yield d
+    shutil.rmtree(d)
+
+
+@pytest.fixture
+def own_libc(libc_copy, monkeypatch):
+    """What is written into libc, or compared with its file, is nobody else's: a probe that another
+    test has on the shared file is in every process that maps it."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(libc_copy))
 
 
 def build(name, cc="gcc", flags=(), libs=(), suffix="", extra=()):

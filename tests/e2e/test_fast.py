@@ -17,6 +17,8 @@ from test_alloc import five_sigma
 from test_attach import breakpoints, text_of
 from hostilelib import place  # noqa: F401 (a fixture)
 
+pytestmark = pytest.mark.usefixtures("own_libc")
+
 ALLOCATORS = ["", "-ljemalloc", "-ltcmalloc_minimal", "-lmimalloc"]
 
 

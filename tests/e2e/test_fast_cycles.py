@@ -15,6 +15,8 @@ from conftest import load_json, memwatch, wait_for
 from test_attach import breakpoints, text_of
 from test_fast import ALLOCATORS, is_fast
 
+pytestmark = pytest.mark.usefixtures("own_libc")
+
 CYCLES = int(os.environ.get("FAST_ATTACHES", "3"))
 
 

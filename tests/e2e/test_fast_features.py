@@ -11,6 +11,8 @@ from test_attach import breakpoints, text_of
 from test_fast import seccomp_filter, stubs
 from test_layers import preload
 
+pytestmark = pytest.mark.usefixtures("own_libc")
+
 
 def fast_of(pid):
     return json.loads(memwatch("features", "--json", "-p", pid, check=0).stdout)["fast"]

@@ -6,8 +6,12 @@ import re
 import signal
 import subprocess
 
+import pytest
+
 from alloclib import workload
 from conftest import ROOT, memwatch, wait_for
+
+pytestmark = pytest.mark.usefixtures("own_libc")
 
 KILLED = ROOT / "build/unit/killed_run"
 KILLS = int(os.environ.get("FAST_KILLS", "24"))

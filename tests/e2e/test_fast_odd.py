@@ -13,6 +13,8 @@ from conftest import wait_for
 from test_attach import breakpoints, text_of
 from test_fast import is_fast, stubs
 
+pytestmark = pytest.mark.usefixtures("own_libc")
+
 REFUSED = {
     "vfork": r"another process runs in its memory",
     "clone": r"another process runs in its memory",

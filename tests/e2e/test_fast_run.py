@@ -11,6 +11,8 @@ from conftest import load_json, memwatch, wait_for
 from test_alloc import MUSL, STATIC_JE
 from test_fast import check_sums, is_fast, stubs
 
+pytestmark = pytest.mark.usefixtures("own_libc")
+
 BUILDS = {  # name: (compiler, flags, libraries)
     "glibc": (None, (), ()),
     "jemalloc": (None, (), ("-ljemalloc",)),

@@ -89,22 +89,65 @@ static void branches_into_the_patch_are_found(void **state)
 {
 	struct entry e;
 	uint64_t follow;
-	/* a near call, from 0x500000, to the second of the overwritten bytes and to the first */
-	uint8_t text[16] = {0x90, 0xe8}, body[] = {0x90, 0xeb, 0x00, 0x90};
+	/* a near call, from 0x500000, to the overwritten bytes, and to what is before and behind */
+	uint8_t text[16] = {0x90, 0xe8};
 	int32_t rel;
 
 	assert_true(entry__decode((const uint8_t *)cases[0].code, cases[0].len, 0x401000, 2, &e,
 				  &follow));
-	rel = (int32_t)(e.patch + 1 - 0x500006);
-	memcpy(text + 2, &rel, 4);
-	assert_true(entry__each_rel32(text, sizeof(text), 0x500000, into, &e));
-	rel--;
-	memcpy(text + 2, &rel, 4);
-	assert_false(entry__each_rel32(text, sizeof(text), 0x500000, into, &e));
-	body[2] = (uint8_t)(int8_t)((int64_t)(e.patch + 2) - (int64_t)(e.back + 10 + 3));
-	assert_true(entry__branch_into(&e, body, sizeof(body), e.back + 10));
-	body[2] = 1;
-	assert_false(entry__branch_into(&e, body, sizeof(body), e.back + 10));
+	for (uint64_t to = e.addr; to <= e.back; to++) {
+		rel = (int32_t)(to - 0x500006);
+		memcpy(text + 2, &rel, 4);
+		assert_int_equal(entry__each_rel32(text, sizeof(text), 0x500000, into, &e),
+				 to >= e.patch && to < e.back);
+	}
+}
+
+struct body_case {
+	const char *name, *code;
+	size_t len;
+	bool decoded, branches, leaves;
+};
+
+/* All begin with a load of 7 bytes; 'overwritten' are the 6 behind it. */
+#define LOAD "\x48\x8b\x05\x10\x00\x00\x00"
+#define TEST_MOV "\x48\x85\xc0\x48\x89\xc2"
+#define MANY "\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90"
+#define LONG MANY MANY MANY MANY MANY MANY MANY MANY MANY MANY
+
+static const struct body_case bodies[] = {
+	{"a loop that begins there", CODE(LOAD TEST_MOV "\x48\x8b\x00\xeb\xf5\xc3"), true, true,
+	 false},
+	{"a loop that begins with it", CODE(LOAD TEST_MOV "\xeb\xf1\xc3"), true, false, false},
+	{"one behind it", CODE(LOAD TEST_MOV "\x48\x8b\x00\x75\xfb\xc3"), true, false, false},
+	{"into its midst", CODE(LOAD TEST_MOV "\x74\xfb\xc3"), true, true, false},
+	{"counting", CODE(LOAD TEST_MOV "\xe2\xfb\xc3"), true, true, false},
+	{"by rcx", CODE(LOAD TEST_MOV "\xe3\xf8\xc3"), true, true, false},
+	{"no code within reach", CODE(LOAD TEST_MOV "\x06\x74\xf8\xc3"), false, false, false},
+	{"none out of reach", CODE(LOAD TEST_MOV LONG "\x06\xc3"), true, false, false},
+	{"calls", CODE(LOAD TEST_MOV "\xe8\x00\x10\x00\x00\xc3"), true, false, true},
+	{"calls what a register says", CODE(LOAD TEST_MOV "\xff\xd0\xc3"), true, false, true},
+	{"a system call", CODE(LOAD TEST_MOV "\x0f\x05\xc3"), true, false, true},
+	{"goes on elsewhere", CODE(LOAD TEST_MOV "\xe9\x00\x10\x00\x00"), true, false, true},
+};
+
+static void bodies_are_judged(void **state)
+{
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		const struct body_case *c = &bodies[i];
+		struct entry_body b;
+		struct entry e;
+		uint64_t follow;
+
+		if (!entry__decode((const uint8_t *)LOAD TEST_MOV "\xc3", 14, 0x401000, 0, &e,
+				   &follow) ||
+		    e.patch != 0x401007 || e.back != 0x40100d)
+			fail_msg("%s", e.why);
+		entry__look(&e, (const uint8_t *)c->code, c->len, 0x401000, &b);
+		if (b.decoded != c->decoded || b.branches != c->branches || b.leaves != c->leaves)
+			fail_msg("%s: decoded %d branches %d leaves %d", c->name, b.decoded,
+				 b.branches, b.leaves);
+	}
 }
 
 /* Functions as compilers begin them, each going on to a C function with its arguments intact. */
@@ -379,6 +422,14 @@ static void null_is_left_to_malloc(void **state)
 	unhook();
 }
 
+/* A program without thread-local storage has no thread pointer. */
+static void no_thread_pointer_is_needed(void **state)
+{
+	hook(1, false);
+	assert_null(memmem(im->code, im->hdr.code_bytes, "\x64\x48\x8b\x04\x25", 5));
+	unhook();
+}
+
 static void samples_are_fair(void **state)
 {
 	const uint64_t rate = 4096;
@@ -554,8 +605,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(entries_are_judged),
 		cmocka_unit_test(branches_into_the_patch_are_found),
+		cmocka_unit_test(bodies_are_judged),
 		cmocka_unit_test(every_call_is_seen_at_rate_1),
 		cmocka_unit_test(null_is_left_to_malloc),
+		cmocka_unit_test(no_thread_pointer_is_needed),
 		cmocka_unit_test(samples_are_fair),
 		cmocka_unit_test(threads_lose_nothing),
 		cmocka_unit_test(a_full_bucket_is_counted),

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include "jealloc.h"
 #include "wl.h"
 
@@ -62,6 +63,8 @@ WL_NOINLINE void je_free(void *p)
 	if (slot < 1024) {
 		h->next = free_lists[slot];
 		free_lists[slot] = h;
+	} else if (h->size > ARENA) {
+		abort(); /* written over */
 	}
 }
 

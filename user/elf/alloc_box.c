@@ -25,7 +25,7 @@ struct wire_head {
 	char usdt_why[USDT_WHY];
 };
 
-enum { WIRE_WRAPPER = 1, WIRE_CALLS_FAMILY = 2, WIRE_NULL_GOES_ON = 4 };
+enum { WIRE_WRAPPER = 1, WIRE_CALLS_FAMILY = 2, WIRE_NULL_GOES_ON = 4, WIRE_UNPROVED = 8 };
 
 struct wire_site {
 	char name[sizeof(((struct alloc_func *)0)->name)];
@@ -170,7 +170,7 @@ static void pack_site(const struct site *s, struct wire_site *w)
 	w->fn = s->func.fn;
 	w->kind = s->kind;
 	w->flags = (s->wrapper ? WIRE_WRAPPER : 0) | (s->calls_family ? WIRE_CALLS_FAMILY : 0) |
-		   (s->null_goes_on ? WIRE_NULL_GOES_ON : 0);
+		   (s->null_goes_on ? WIRE_NULL_GOES_ON : 0) | (s->unproved ? WIRE_UNPROVED : 0);
 	w->align_goes_on = s->align_goes_on;
 	w->func_vaddr = s->func.vaddr;
 	w->func_size = s->func.size;
@@ -265,6 +265,7 @@ static int unpack_site(const struct wire_site *w, struct site *s, char *why)
 	s->wrapper = w->flags & WIRE_WRAPPER;
 	s->calls_family = w->flags & WIRE_CALLS_FAMILY;
 	s->null_goes_on = w->flags & WIRE_NULL_GOES_ON;
+	s->unproved = w->flags & WIRE_UNPROVED;
 	s->align_goes_on = w->align_goes_on;
 	s->vaddr = w->vaddr;
 	s->off = w->off;

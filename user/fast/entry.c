@@ -235,7 +235,7 @@ static bool decode(csh cs, const cs_insn *in, size_t n, uint32_t keep, struct en
 	for (i = 1; i < e->n; i++) {
 		uint64_t to = insn__branch_target(&in[i]);
 
-		if (to && (entry__inside(e, to) || to == e->patch))
+		if (to && entry__inside(e, to))
 			return refuse(e, "a branch leads into the bytes to be written", &in[i]);
 	}
 	return true;
@@ -296,14 +296,50 @@ bool entry__each_branch(const uint8_t *code, size_t len, uint64_t addr,
 	return stopped;
 }
 
-static bool into_patch(void *arg, uint64_t to)
+/* Of jumps, calls, and those that count or look at rcx. */
+static uint64_t any_target(const cs_insn *in)
 {
-	return entry__inside(arg, to);
+	const cs_x86 *x = &in->detail->x86;
+
+	if (insn__in_group(in, CS_GRP_BRANCH_RELATIVE) && x->op_count == 1 &&
+	    x->operands[0].type == X86_OP_IMM)
+		return x->operands[0].imm;
+	return insn__branch_target(in);
 }
 
-bool entry__branch_into(const struct entry *e, const uint8_t *code, size_t len, uint64_t addr)
+static bool leaves(const cs_insn *in, uint64_t start, uint64_t end)
 {
-	return entry__each_branch(code, len, addr, into_patch, (void *)e);
+	uint64_t to = any_target(in);
+
+	if (insn__in_group(in, CS_GRP_CALL) || in->id == X86_INS_SYSCALL)
+		return true;
+	return to ? to < start || to >= end : insn__branch_slot(in) != 0;
+}
+
+void entry__look(const struct entry *e, const uint8_t *code, size_t len, uint64_t addr,
+		 struct entry_body *ret)
+{
+	uint64_t end = addr + len, at = addr;
+	cs_insn *in = NULL;
+	size_t n;
+	csh cs;
+
+	memset(ret, 0, sizeof(*ret));
+	if (cs_open(CS_ARCH_X86, CS_MODE_64, &cs))
+		return;
+	cs_option(cs, CS_OPT_DETAIL, CS_OPT_ON);
+	n = cs_disasm(cs, code, len, addr, 0, &in);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t to = any_target(&in[i]);
+
+		at = in[i].address + in[i].size;
+		ret->branches |= to && entry__inside(e, to);
+		ret->leaves |= leaves(&in[i], addr, end);
+	}
+	ret->decoded = at >= end || at >= e->back + ENTRY_SHORT;
+	if (n)
+		cs_free(in, n);
+	cs_close(&cs);
 }
 
 bool entry__each_rel32(const uint8_t *text, size_t len, uint64_t addr,

@@ -16,6 +16,7 @@
 #define ENTRY_PATCH 5	  /* bytes of the jump */
 #define ENTRY_MAX_INSNS 8 /* the first and those overwritten */
 #define ENTRY_LOOK 64	  /* bytes that may be looked at */
+#define ENTRY_SHORT 144	  /* as far as short branches reach, and an instruction */
 
 struct entry_insn {
 	uint64_t addr;
@@ -46,15 +47,23 @@ struct entry {
 bool entry__decode(const uint8_t *code, size_t len, uint64_t addr, unsigned int args,
 		   struct entry *e, uint64_t *ret_follow);
 
-/* Does a direct branch in this function, at addr, lead into the overwritten bytes? */
-bool entry__branch_into(const struct entry *e, const uint8_t *code, size_t len, uint64_t addr);
+/* What the code of the function around an entry says. */
+struct entry_body {
+	bool decoded;  /* all from which a short branch could lead into the overwritten bytes */
+	bool branches; /* into them: also to their beginning, where the first instruction's work is
+			  not what a call's would be */
+	bool leaves;   /* calls, jumps to other code or makes system calls */
+};
+/* The function's code, from its beginning at addr. */
+void entry__look(const struct entry *e, const uint8_t *code, size_t len, uint64_t addr,
+		 struct entry_body *ret);
 /* Calls fn with the target of each direct branch in this function; as entry__each_rel32. */
 bool entry__each_branch(const uint8_t *code, size_t len, uint64_t addr,
 			bool (*fn)(void *arg, uint64_t to), void *arg);
-/* Does `to` lie in the overwritten bytes, behind the first? */
+/* Does `to` lie in the overwritten bytes? */
 static inline bool entry__inside(const struct entry *e, uint64_t to)
 {
-	return to > e->patch && to < e->back;
+	return to >= e->patch && to < e->back;
 }
 /* Calls fn with the target of every 32-bit branch there might be in the text, wherever it begins;
  * fn returns true to stop. True: stopped. */

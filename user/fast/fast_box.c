@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/textbuf.h"
 #include "core/util.h"
@@ -14,7 +15,7 @@
 #define MAX_WHY 160
 #define OFFSET_MASK 4095ULL
 
-enum { FAST_PLAN = 1 };
+enum { FAST_PLAN = 1, FAST_BYTES };
 
 /* The memory file, to the helper: the head, n sites as they are; and back: the answer's head,
  * plan_n functions. */
@@ -102,13 +103,28 @@ static int serve_plan(int fd, int out)
 	return err;
 }
 
+static void serve_bytes(struct box_conn *c, const struct box_request *r)
+{
+	uint8_t bytes[STUB_MAX_FUNCS][ENTRY_PATCH];
+	size_t n = r->len / sizeof(uint64_t);
+	const uint64_t *offsets = r->data;
+	int err = n <= STUB_MAX_FUNCS ? 0 : -EINVAL;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		if (pread(r->fds[0], bytes[i], ENTRY_PATCH, (off_t)offsets[i]) != ENTRY_PATCH)
+			err = -ENODATA;
+	}
+	box_conn__answer(c, err, bytes, err ? 0 : n * ENTRY_PATCH, false);
+}
+
 void fast_box__serve(struct box_conn *c, struct box_request *r)
 {
-	int err = r->op == FAST_PLAN && r->fds[0] >= 0 && r->fds[1] >= 0
-			  ? serve_plan(r->fds[0], r->fds[1])
-			  : -EINVAL;
-
-	box_conn__answer(c, err, NULL, 0, false);
+	if (r->op == FAST_BYTES && r->fds[0] >= 0)
+		serve_bytes(c, r);
+	else if (r->op == FAST_PLAN && r->fds[0] >= 0 && r->fds[1] >= 0)
+		box_conn__answer(c, serve_plan(r->fds[0], r->fds[1]), NULL, 0, false);
+	else
+		box_conn__answer(c, -EINVAL, NULL, 0, false);
 }
 
 /* --- this side --- */
@@ -191,5 +207,22 @@ int fast_box__plan(int fd, const struct box_target *whose, const struct site *si
 		err = unpack(data, len, sites, n, p, ret_bias);
 	if (err)
 		fast_plan__fini(p);
+	return err;
+}
+
+int fast_box__bytes(int fd, const struct box_target *whose, const uint64_t *offsets, size_t n,
+		    uint8_t (*bytes)[ENTRY_PATCH])
+{
+	struct box_helper *h = NULL;
+	struct box_answer a;
+	int err = box_helper__new(BOX_FAST, fd, whose, &h);
+
+	if (!err)
+		err = box_helper__ask(h, FAST_BYTES, offsets, n * sizeof(*offsets), &fd, 1, &a);
+	if (!err && a.len != n * ENTRY_PATCH)
+		err = -EFAULT;
+	if (!err)
+		memcpy(bytes, a.data, a.len);
+	box_helper__free(h);
 	return err;
 }

@@ -14,6 +14,7 @@
 #define MAX_FOLLOW 4
 #define BREAKPOINT 0xcc
 #define MAX_BODY (64 << 10)
+#define UNKNOWN_BODY (4 << 10)
 #define TEXT_CHUNK (1 << 20)
 
 static bool refuse(struct fast_plan *p, const struct site *s, const char *why)
@@ -25,6 +26,8 @@ static bool refuse(struct fast_plan *p, const struct site *s, const char *why)
 /* Functions that are left alone, and why that is right. */
 static const char *left_alone(const struct site *s)
 {
+	if (s->unproved)
+		return *s->why ? s->why : "its name is all that it has of an allocator";
 	if (s->wrapper)
 		return "it calls another function of the family";
 	if (allocs__signature(s->func.fn)->does == MW_DOES_RESIZE)
@@ -101,15 +104,54 @@ static bool leads_to_free(struct elfobj *e, const struct site *s, const struct s
 	return found;
 }
 
-static bool clear_of_branches(struct elfobj *e, const struct site *s, uint64_t bias,
-			      struct fast_plan *p, const struct plan_func *f)
-{
-	size_t want = s->func.size ? min_of(s->func.size, (uint64_t)MAX_BODY) : ENTRY_LOOK;
-	cleanup_free uint8_t *body = malloc(want);
-	size_t n = body ? elfobj__read(e, f->stub.entry.addr - bias, body, want) : 0;
+struct extent {
+	uint64_t in, start, end; /* start == end: not known */
+};
 
-	if (!n || entry__branch_into(&f->stub.entry, body, n, f->stub.entry.addr))
+static int on_function(void *arg, const struct elfobj_symbol *sym)
+{
+	struct extent *x = arg;
+
+	if (sym->type == STT_FUNC && x->in - sym->vaddr < sym->size) {
+		x->start = sym->vaddr;
+		x->end = sym->vaddr + sym->size;
+	}
+	return x->start != x->end;
+}
+
+/* The function that an entry is of: another one than the site's, where jumps led on. */
+static struct extent extent_of(const struct elfobj *e, const struct site *s, uint64_t entry)
+{
+	struct extent x = {.in = entry, .start = entry, .end = entry};
+
+	if (entry == s->func.vaddr && s->func.size)
+		x.end += s->func.size;
+	else
+		elfobj__each_symbol(e, on_function, &x);
+	return x;
+}
+
+/* May the entry be overwritten, as far as its function's own code tells? */
+static bool check_body(struct elfobj *e, const struct site *s, uint64_t bias, struct fast_plan *p,
+		       const struct plan_func *f)
+{
+	struct extent x = extent_of(e, s, f->stub.entry.addr - bias);
+	uint64_t size = x.end - x.start;
+	size_t want = size ? min_of(size, (uint64_t)MAX_BODY) : UNKNOWN_BODY;
+	cleanup_free uint8_t *body = malloc(want);
+	size_t n = body ? elfobj__read(e, x.start, body, want) : 0;
+	struct entry_body look;
+
+	entry__look(&f->stub.entry, body, n, x.start + bias, &look);
+	if (!look.decoded)
+		return refuse(p, s, "its code cannot be decoded");
+	if (look.branches)
 		return refuse(p, s, "a branch leads into the bytes to be written");
+	/* Compilers let callers that are compiled together with such a function rely on registers
+	 * that its code does not change, and stubs do. */
+	if (!look.leaves)
+		return refuse(p, s,
+			      "it calls nothing: its callers may know what it leaves unchanged");
 	return true;
 }
 
@@ -177,7 +219,7 @@ static bool plan_one(struct elfobj *e, const struct site *sites, size_t n, const
 		return same->stub.fn == f->stub.fn ||
 		       refuse(p, s, "it shares its code with a function of another kind");
 	}
-	if (!clear_of_branches(e, s, bias, p, f))
+	if (!check_body(e, s, bias, p, f))
 		return false;
 	if (p->hooked == STUB_MAX_FUNCS)
 		return refuse(p, s, "there are too many functions");
@@ -195,7 +237,7 @@ static bool into_any(void *arg, uint64_t to)
 {
 	struct text_scan *t = arg;
 
-	if (to <= t->lo || to >= t->hi)
+	if (to < t->lo || to >= t->hi)
 		return false;
 	for (size_t i = 0; i < t->p->n; i++) {
 		const struct plan_func *f = &t->p->funcs[i];
@@ -270,6 +312,45 @@ static bool find_targets(struct fast_plan *p)
 	return true;
 }
 
+/*
+ * Allocators that keep account of the function that each block is from, and end the program at the
+ * first that is given back by another one's pair (a debugging allocator, a sanitizer), by names.
+ */
+static int on_accountant(void *arg, const struct elfobj_symbol *sym)
+{
+	static const char *const begins[] = {"__asan_init", "__hwasan_init", "__msan_init",
+					     "__tsan_init", "__interceptor_malloc"};
+	bool *found = arg;
+
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++)
+		*found |= !strncmp(sym->name, begins[i], strlen(begins[i]));
+	*found |= strstr(sym->name, "DebugMallocImplementation") != NULL;
+	return *found;
+}
+
+/* May a block of this file's malloc be given back by its operator delete? One that throws is served
+ * so. Of known allocators that is known. */
+static bool check_pairs(const struct elfobj *e, struct fast_plan *p)
+{
+	bool accounts = false;
+
+	elfobj__each_symbol(e, on_accountant, &accounts);
+	if (accounts) {
+		snprintf(p->why, sizeof(p->why),
+			 "it checks which function each block is from (a debugging allocator, a "
+			 "sanitizer)");
+		return false;
+	}
+	for (size_t i = 0; i < p->n; i++) {
+		const struct plan_func *f = &p->funcs[i];
+
+		if (f->hooked && f->stub.fn == MW_FN_NEW && !allocs__is_allocator(e))
+			return refuse(p, f->site,
+				      "it throws, and malloc might not do what it does");
+	}
+	return true;
+}
+
 int fast_plan__read(struct elfobj *e, const struct site *sites, size_t n, uint64_t bias,
 		    struct fast_plan *p)
 {
@@ -293,7 +374,7 @@ int fast_plan__read(struct elfobj *e, const struct site *sites, size_t n, uint64
 		snprintf(p->why, sizeof(p->why), "no allocator of its own");
 		return 0;
 	}
-	return scan_text(e, bias, p);
+	return check_pairs(e, p) ? scan_text(e, bias, p) : 0;
 }
 
 int fast_plan__check(struct fast_plan *p, struct procmem *mem)

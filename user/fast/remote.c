@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fast/remote.h"
 
-#if defined(__x86_64__)
-
 #include <cpuid.h>
 #include <dirent.h>
 #include <elf.h>
@@ -14,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -28,6 +27,9 @@
 
 #define FRAME_ROOM (16 << 10) /* below the stack pointer: what a signal handler would be given */
 #define CHUNK (256 << 10)
+#define STACK_LOOK (256 << 10)
+#define FRAME_WORDS 25 /* of the kernel's signal frame, up to the segments */
+#define CALL_NS 1000000000ULL
 #define NAME "memwatch-fast"
 
 void (*remote__on_step)(const char *what);
@@ -79,11 +81,6 @@ const struct remote_host *remote__host_of(const struct remote_host *host, int pi
 	struct proc_status s;
 
 	return host && !proc_status__read(pid, &s) && s.tracer == host->tracer ? host : NULL;
-}
-
-int remote__signal_of(int status)
-{
-	return status >> 16 || WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
 }
 
 static void note_stop(struct remote_thread *t, int status)
@@ -153,11 +150,11 @@ static int seize_new(int pid, struct remote_threads *t)
  * Takes the news of a thread: 1 with the status of a stop; 0: there is none yet; -ESRCH: it has
  * ended. Its end is left for its parent, which may be memwatch (`run`): waitpid would take it away.
  */
-static int take_news(pid_t tid, int flags, int *status)
+static int take_news(pid_t tid, int *status)
 {
 	siginfo_t info = {.si_pid = 0};
 
-	while (waitid(P_PID, tid, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL | flags)) {
+	while (waitid(P_PID, tid, &info, WEXITED | WSTOPPED | WNOWAIT | WNOHANG | __WALL)) {
 		if (errno != EINTR)
 			return -ESRCH;
 	}
@@ -168,10 +165,28 @@ static int take_news(pid_t tid, int flags, int *status)
 	return waitpid(tid, status, __WALL | WNOHANG) == tid && WIFSTOPPED(*status) ? 1 : -ESRCH;
 }
 
+/*
+ * The next news of a thread that makes a call. Not in one wait: who waits for a first thread that
+ * ends because another one calls exec is never woken (6.18: its number is the other's by then).
+ * -ETIMEDOUT: the call takes long; the thread finds back by itself, once nobody traces it.
+ */
+static int await_news(const struct remote *r, int *status)
+{
+	uint64_t until = util__now_ns() + CALL_NS;
+	int news;
+
+	while (!(news = take_news(r->tid, status))) {
+		if (!r->hosted && util__now_ns() > until)
+			return -ETIMEDOUT;
+		nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+	}
+	return news < 0 ? news : 0;
+}
+
 /* The stop of one thread, if it has come. A thread that is gone is forgotten. */
 static bool take_stop(struct remote_threads *t, size_t i)
 {
-	int status, news = take_news(t->t[i].tid, WNOHANG, &status);
+	int status, news = take_news(t->t[i].tid, &status);
 
 	if (!news)
 		return false;
@@ -328,17 +343,10 @@ static bool has_bytes(struct procmem *mem, uint64_t at, int what)
 
 /* The code may have been found in an image that the process has left by exec since. Called when it
  * is stopped. */
-static bool code_is_there(int pid, const struct remote_code *c)
+static bool code_is_there(struct procmem *mem, const struct remote_code *c)
 {
-	struct procmem *mem;
-	bool there;
-
-	if (procmem__open(pid, &mem))
-		return false;
-	there = has_bytes(mem, c->syscall_ret, 0) &&
-		(c->sigreturn ? has_bytes(mem, c->sigreturn, 1) : has_bytes(mem, c->pop_rax, 2));
-	procmem__close(mem);
-	return there;
+	return has_bytes(mem, c->syscall_ret, 0) &&
+	       (c->sigreturn ? has_bytes(mem, c->sigreturn, 1) : has_bytes(mem, c->pop_rax, 2));
 }
 
 int remote__find_code(struct procmem *mem, const struct procmap *maps, struct remote_code *ret)
@@ -473,6 +481,53 @@ static bool has_room(int pid, const struct user_regs_struct *r)
 	return room;
 }
 
+/*
+ * Is the thread amid a restartable sequence? The kernel would take the change of its registers for
+ * a jump out of it, and at the return let it go on there as if nothing had been.
+ */
+static bool in_sequence(struct procmem *mem, pid_t tid, uint64_t ip)
+{
+	struct __ptrace_rseq_configuration area;
+	uint64_t at;
+	struct {
+		uint32_t version, flags;
+		uint64_t start, len, abort_ip;
+	} cs;
+
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, (void *)sizeof(area), &area) !=
+		    sizeof(area) ||
+	    !area.rseq_abi_pointer)
+		return false; /* it has none, or no kernel before 5.13 tells */
+	if (procmem__read_u64(mem, area.rseq_abi_pointer + 8, &at))
+		return true;
+	return at && (procmem__read(mem, at, &cs, sizeof(cs)) || ip - cs.start < cs.len);
+}
+
+/* What a handler's frame says of the stack on which the handler runs. */
+static bool frame_says_alternate(const uint64_t *frame, uint64_t sp)
+{
+	uint64_t stack = frame[3], size = frame[5];
+
+	/* the thread's segments, where the frame has them */
+	return (frame[24] & 0xffff) == 0x33 && frame[24] >> 48 == 0x2b && sp - stack < size;
+}
+
+/*
+ * Does a signal handler run, on a stack of its own? That may be part of the thread's ordinary one,
+ * a few kilobytes of it, with something else right below. The handler's frame, above, tells.
+ */
+static bool on_alternate_stack(struct procmem *mem, uint64_t sp)
+{
+	cleanup_free uint64_t *words = malloc(STACK_LOOK);
+	ssize_t n = words ? procmem__read_some(mem, sp & ~7ULL, words, STACK_LOOK) : -ENOMEM;
+
+	for (ssize_t i = 0; i + FRAME_WORDS <= n / 8; i++) {
+		if (frame_says_alternate(words + i, sp))
+			return true;
+	}
+	return n < 0;
+}
+
 static void fill_frame(struct remote_frame *f, const struct remote *r, uint64_t fpstate)
 {
 	const struct user_regs_struct *s = &r->saved;
@@ -513,11 +568,25 @@ uint64_t remote__text(const struct remote *r)
 	return r->frame + offsetof(struct remote_frame, text);
 }
 
-static int write_frame(int pid, struct remote *r)
+/*
+ * Is the thread in this address space? A number that only we know was written there; ptrace reads
+ * what the thread has at the same place. The process may have called exec since it was opened, and
+ * its new program not be its user's own.
+ */
+static int check_space(const struct remote *r, uint64_t nonce)
+{
+	uint64_t at = r->frame + offsetof(struct remote_frame, info), word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKDATA, r->tid, (void *)at, NULL);
+	return !errno && word == nonce ? 0 : -ESTALE;
+}
+
+static int write_frame(struct procmem *mem, struct remote *r)
 {
 	cleanup_free uint8_t *xstate = NULL;
+	uint64_t fp, nonce;
 	size_t len;
-	uint64_t fp;
 	struct remote_frame f;
 	int err = read_xstate(r->tid, &xstate, &len);
 
@@ -529,8 +598,15 @@ static int write_frame(int pid, struct remote *r)
 	/* as at a function's entry, for whoever interrupts there */
 	r->frame = ((fp - sizeof(f)) & ~15ULL) - 8;
 	fill_frame(&f, r, fp);
-	err = procmem__write(pid, fp, xstate, len);
-	return err ? err : procmem__write(pid, r->frame, &f, sizeof(f));
+	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+		return -EAGAIN;
+	memcpy(f.info, &nonce, sizeof(nonce));
+	err = procmem__write(mem, fp, xstate, len);
+	if (!err)
+		err = procmem__write(mem, r->frame, &f, sizeof(f));
+	if (err == -ESRCH)
+		err = -ESTALE;
+	return err ? err : check_space(r, nonce);
 }
 
 static int set_mask(pid_t tid, uint64_t mask)
@@ -558,13 +634,16 @@ static int set_call(struct remote *r, long nr, const uint64_t a[6])
 	return ptrace(PTRACE_SETREGS, r->tid, NULL, &regs) ? -errno : 0;
 }
 
-int remote__begin(int pid, const struct remote_thread *t, const struct remote_code *code,
-		  struct remote *r)
+int remote__begin(int pid, struct procmem *mem, const struct remote_thread *t,
+		  const struct remote_code *code, struct remote *r)
 {
 	static const uint64_t nothing[6];
 	int err;
 
-	*r = (struct remote){.tid = t->tid, .code = code};
+	*r = (struct remote){.tid = t->tid,
+			     .code = code,
+			     .hosted = t->hosted,
+			     .was_stopped = WSTOPSIG(t->status) != SIGTRAP};
 	if (t->hosted &&
 	    (WSTOPSIG(t->status) == (SIGTRAP | 0x80) || t->status >> 16 == PTRACE_EVENT_EXEC))
 		return -EINPROGRESS;
@@ -573,12 +652,13 @@ int remote__begin(int pid, const struct remote_thread *t, const struct remote_co
 	if (ptrace(PTRACE_GETREGS, t->tid, NULL, &r->saved) ||
 	    ptrace(PTRACE_GETSIGMASK, t->tid, (void *)8, &r->mask))
 		return -errno;
-	if (!code_is_there(pid, code))
+	if (!code_is_there(mem, code))
 		return -ESTALE;
-	if (r->saved.cs != 0x33 || !has_room(pid, &r->saved))
+	if (r->saved.cs != 0x33 || in_sequence(mem, t->tid, r->saved.rip) ||
+	    !has_room(pid, &r->saved) || on_alternate_stack(mem, r->saved.rsp))
 		return -EAGAIN;
 	bake_restart(&r->saved);
-	err = write_frame(pid, r);
+	err = write_frame(mem, r);
 	if (err)
 		return err;
 	remote__step("frame written");
@@ -589,25 +669,31 @@ int remote__begin(int pid, const struct remote_thread *t, const struct remote_co
 	err = set_mask(t->tid, ~0ULL);
 	remote__step("signals blocked");
 	if (err)
-		remote__end(r);
+		ptrace(PTRACE_SETREGS, t->tid, NULL, &r->saved);
 	return err;
 }
 
-/* To the next stop at a system call. */
+/*
+ * To the next stop at a system call. SIGSTOP cannot be blocked: it is given to the thread at once,
+ * so that the kernel knows whether the process is stopped, also if SIGCONT follows; that the thread
+ * goes on with its call meanwhile changes nothing of it.
+ */
 static int next_stop(struct remote *r)
 {
-	for (int i = 0; i < 100; i++) {
-		int status;
+	int sig = 0;
 
-		if (ptrace(PTRACE_SYSCALL, r->tid, NULL, NULL))
+	for (int i = 0; i < 100; i++) {
+		int status, err;
+
+		if (ptrace(PTRACE_SYSCALL, r->tid, NULL, (void *)(long)sig))
 			return -errno;
-		if (take_news(r->tid, 0, &status) <= 0)
-			return -ESRCH;
+		err = await_news(r, &status);
+		if (err)
+			return err;
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80))
 			return 0;
-		/* SIGSTOP cannot be blocked: it is given to the thread at the end. */
-		if (status >> 16 != PTRACE_EVENT_STOP)
-			r->stop_sig = WSTOPSIG(status);
+		sig = remote__signal_of(status);
+		r->was_stopped |= status >> 16 == PTRACE_EVENT_STOP || sig;
 	}
 	return -EAGAIN;
 }
@@ -631,7 +717,17 @@ int remote__call(struct remote *r, long nr, const uint64_t args[6], int64_t *ret
 	return err;
 }
 
-int remote__end(struct remote *r)
+/* Whether the process is stopped is told by a stop in which the thread runs nothing before. */
+static void note_present_stop(const struct remote *r, struct remote_thread *t)
+{
+	int status;
+
+	if (!ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) &&
+	    !ptrace(PTRACE_CONT, t->tid, NULL, NULL) && !await_news(r, &status))
+		note_stop(t, status);
+}
+
+int remote__end(struct remote *r, struct remote_thread *t)
 {
 	int err = set_mask(r->tid, r->mask);
 
@@ -639,7 +735,7 @@ int remote__end(struct remote *r)
 	if (ptrace(PTRACE_SETREGS, r->tid, NULL, &r->saved) && !err)
 		err = -errno;
 	remote__step("registers as before");
+	if (!err && r->was_stopped)
+		note_present_stop(r, t);
 	return err;
 }
-
-#endif

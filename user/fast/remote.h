@@ -11,11 +11,13 @@
 #ifndef FAST_REMOTE_H
 #define FAST_REMOTE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/user.h>
+#include <sys/wait.h>
 
 #define REMOTE_WHY 160
 
@@ -52,7 +54,10 @@ struct remote_host {
 
 /* The signal that a thread is about to receive, by the status of its stop; 0: it stopped for
  * another reason (an event, a system call). */
-int remote__signal_of(int status);
+static inline int remote__signal_of(int status)
+{
+	return status >> 16 || WSTOPSIG(status) == (SIGTRAP | 0x80) ? 0 : WSTOPSIG(status);
+}
 /* The host if it traces the process, else NULL. */
 const struct remote_host *remote__host_of(const struct remote_host *host, int pid);
 /* Runs fn in the host's thread, or (NULL) in a thread of its own, signals blocked, and waits for
@@ -88,20 +93,21 @@ struct remote {
 	const struct remote_code *code;
 	struct user_regs_struct saved; /* as the thread is to go on */
 	uint64_t mask, frame;
-	int stop_sig;
+	bool was_stopped; /* the process by a signal, meanwhile */
+	bool hosted;
 };
 
-/* Takes a stopped thread for calls. -EAGAIN: not this one (no room on its stack, …); -EINPROGRESS:
- * it is amid a system call at which its host is about to hold it; -ESTALE: the code is of another
- * image. */
-int remote__begin(int pid, const struct remote_thread *t, const struct remote_code *code,
-		  struct remote *r);
+/* Takes a stopped thread for calls; mem: the address space that it must be in, and the code.
+ * -EAGAIN: not this one (no room on its stack, …); -EINPROGRESS: it is amid a system call at which
+ * its host is about to hold it; -ESTALE: its address space is another one. */
+int remote__begin(int pid, struct procmem *mem, const struct remote_thread *t,
+		  const struct remote_code *code, struct remote *r);
 /* A system call; its result in *ret. */
 int remote__call(struct remote *r, long nr, const uint64_t args[6], int64_t *ret);
 /* Address of a string that lies beside the frame, for calls. */
 uint64_t remote__text(const struct remote *r);
-/* Gives the thread back its own state. */
-int remote__end(struct remote *r);
+/* Gives the thread back its own state; what stop it is in then is noted in t. */
+int remote__end(struct remote *r, struct remote_thread *t);
 
 /* Called after each step that changes anything, for tests; NULL everywhere else. */
 extern void (*remote__on_step)(const char *what);

@@ -34,7 +34,7 @@
 /* Data: offsets from its start. */
 #define DATA_RATE 0
 #define DATA_FULL 8   /* blocks not sampled: their bucket was full */
-#define DATA_OWNER 16 /* PID of the memwatch that is at work here, and when it began */
+#define DATA_OWNER 16 /* PID of the memwatch that is at work here, when it began, and where */
 #define DATA_GAPS 4096
 #define DATA_SLOTS (DATA_GAPS + 4096)
 #define DATA_FILTER (DATA_SLOTS + 8192)

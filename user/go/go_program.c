@@ -444,9 +444,37 @@ bool go_program__profiling_off(const struct go_program *p)
 	return !go_program__rate(p, &rate) && !rate;
 }
 
+/* Opens the memory for writing, which helpers are not to have: it must be that of the image whose
+ * facts are known, and exec leads anywhere. */
+static int open_writable(const struct go_program *p, struct procmem **ret)
+{
+	struct procmem *mem;
+	struct stat now, then;
+	int err = procmem__open_writable(p->pid, &mem);
+	cleanup_fd int exe = err ? -1 : proc_image__open(p->pid);
+
+	if (err)
+		return err;
+	/* in this order: what was opened still lives, so the executable is its */
+	if (exe < 0 || fstat(exe, &now) || fstat(p->exe_fd, &then) || now.st_dev != then.st_dev ||
+	    now.st_ino != then.st_ino || !procmem__alive(p->mem) || !procmem__alive(mem)) {
+		procmem__close(mem);
+		return -ESRCH;
+	}
+	*ret = mem;
+	return 0;
+}
+
 int go_program__set_rate(struct go_program *p, uint64_t rate)
 {
-	return procmem__write(p->pid, p->facts.sym.mem_profile_rate, &rate, sizeof(rate));
+	struct procmem *mem;
+	int err = open_writable(p, &mem);
+
+	if (err)
+		return err;
+	err = procmem__write(mem, p->facts.sym.mem_profile_rate, &rate, sizeof(rate));
+	procmem__close(mem);
+	return err;
 }
 
 /* --- readings --- */

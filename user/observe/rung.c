@@ -19,6 +19,18 @@ struct stubbed {
 	uint64_t start; /* of the mapping */
 };
 
+/* What was left there is not to be taken out, for nobody asked for fast mode. */
+static int refuse_leftovers(const struct observed *t, const struct fast_left *left)
+{
+	observer__set_error(
+		"PID %d still has the jumps of a --fast run %s: 'memwatch detach -p %d' "
+		"takes them out",
+		t->pub.pid,
+		left->inherited ? "in the process that it was forked from" : "that was killed",
+		t->pub.pid);
+	return -EBUSY;
+}
+
 int rung__check(struct observer *o, struct observed *t, enum target_origin from)
 {
 	struct fast_left left;
@@ -31,18 +43,13 @@ int rung__check(struct observer *o, struct observed *t, enum target_origin from)
 	t->sharing = !err && from == TARGET_SHARING && left.regions;
 	if (err || !left.patched || t->sharing)
 		return 0;
-	/* A child that was forked has its parent's jumps: they do nothing there. */
-	if (left.owner && !t->pub.child) {
+	if (left.owner) {
 		observer__set_error("PID %d is being sampled by another memwatch --fast (PID %d)",
 				    t->pub.pid, left.owner);
 		return -EBUSY;
 	}
-	if (!o->opts.fast) {
-		observer__set_error("PID %d still has the jumps of a --fast run that was killed: "
-				    "'memwatch detach -p %d' takes them out",
-				    t->pub.pid, t->pub.pid);
-		return -EBUSY;
-	}
+	if (!o->opts.fast)
+		return refuse_leftovers(t, &left);
 	err = fast__clean(t->pub.pid, o->host, false, &left, why);
 	if (err && observer__gone(&t->pub)) { /* and what was in it; its new image has nothing */
 		t->inherits = false;
@@ -135,21 +142,28 @@ static int attach_rest(struct observer *o, struct observed *t, struct module *m)
 		 : 0;
 }
 
+static unsigned long mapped_kb(const struct fast *f)
+{
+	return (f->image.hdr.code_bytes + DATA_BYTES) >> 10;
+}
+
 static int enter(struct observer *o, struct observed *t, struct module *m, uint64_t start,
-		 const struct fast_plan *plan, uint64_t bias, char why[FAST_WHY])
+		 struct fast_plan *plan, uint64_t bias, char why[FAST_WHY])
 {
 	int err = array_reserve(t->fast, t->fast_cap, t->nfast + 1);
 	struct stubbed *s;
 	struct fast *f;
+	size_t links;
 
 	if (err)
 		return err;
 	s = &t->fast[t->nfast];
 	*s = (struct stubbed){.module = m, .start = start};
 	f = &s->fast;
-	err = fast__map(t->pub.pid, o->host, plan, o->opts.sample_bytes, f, why);
+	err = fast__map(t->pub.pid, o->host, plan, m->fd, o->opts.sample_bytes, f, why);
 	if (err)
 		return err;
+	links = alloc_probe__nlinks(o->probe);
 	signals__finish_first(true); /* it is to be left as it was found */
 	err = tell_rows(o, t, f);
 	if (!err)
@@ -161,6 +175,8 @@ static int enter(struct observer *o, struct observed *t, struct module *m, uint6
 	if (err) {
 		if (!*why)
 			snprintf(why, FAST_WHY, "no probes on the stubs: %s", strerror(-err));
+		alloc_probe__close_links(o->probe, links);
+		log_info("PID %d: %lukB stay mapped, unused", t->pub.pid, mapped_kb(f));
 		fast__fini(f);
 		signals__finish_first(false);
 		return err;
@@ -257,7 +273,8 @@ bool rung__opened_again(struct observed *t, const struct module *m, const struct
 		i++;
 	if (i == t->nfast || fast__patched(&t->fast[i].fast) || observer__gone(&t->pub))
 		return false;
-	if (t->fast[i].start == e->start) { /* the same stubs serve, and the probes on them */
+	/* the same stubs serve, and the probes on them */
+	if (t->fast[i].start == e->start && fast__mapped(&t->fast[i].fast)) {
 		int err = fast__patch(&t->fast[i].fast, why);
 
 		/* closed again; or not let go yet at its start */
@@ -287,7 +304,7 @@ static void leave_one(const struct observed *t, const struct fast *f)
 	if (!err)
 		log_info("PID %d: every byte that --fast changed is restored; %lukB stay mapped, "
 			 "unused",
-			 t->pub.pid, (unsigned long)(f->image.hdr.code_bytes + DATA_BYTES) >> 10);
+			 t->pub.pid, mapped_kb(f));
 	else if (!observer__gone(&t->pub))
 		log_warn("failed to take the stubs out of PID %d: %s; they count on, for nobody: "
 			 "memwatch detach -p %d",

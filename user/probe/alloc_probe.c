@@ -160,6 +160,13 @@ size_t alloc_probe__nlinks(const struct alloc_probe *p)
 	return p->nlinks;
 }
 
+void alloc_probe__close_links(struct alloc_probe *p, size_t n)
+{
+	while (p->nlinks > n)
+		link_close(p, &p->links[--p->nlinks]);
+	closer__flush(p->closer);
+}
+
 void alloc_probe__forget(struct alloc_probe *p, uint64_t key)
 {
 	live_drop(p, key);

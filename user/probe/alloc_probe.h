@@ -66,5 +66,7 @@ void alloc_probe__wait_detached(struct alloc_probe *p);
 void alloc_probe__forget_target(struct alloc_probe *p, uint32_t target);
 /* Probes that are in. */
 size_t alloc_probe__nlinks(const struct alloc_probe *p);
+/* Closes those that came since there were n, for an attach that is given up half-way. */
+void alloc_probe__close_links(struct alloc_probe *p, size_t n);
 
 #endif

@@ -11,6 +11,7 @@
  */
 #include "run/hold.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -21,6 +22,7 @@
 #include <sys/eventfd.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -304,6 +306,7 @@ static void on_call(struct hold *h, pid_t pid)
 {
 	struct linker *l = linker_of(h, pid);
 	struct user_regs_struct regs;
+	struct iovec iov = {&regs, sizeof(regs)};
 
 	if (!l)
 		return;
@@ -313,7 +316,7 @@ static void on_call(struct hold *h, pid_t pid)
 		on_exec_returned(h, l);
 		return;
 	}
-	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs))
+	if (ptrace(PTRACE_GETREGSET, pid, (void *)NT_PRSTATUS, &iov))
 		return;
 	if (!l->in_call && linker__left(l, &regs)) {
 		leave_linker(h, pid);

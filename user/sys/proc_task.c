@@ -21,7 +21,7 @@ struct stat_fields {
 	char comm[64];
 	char state;
 	unsigned ppid, flags, nthreads;
-	unsigned long long start_ticks, stack_start, cpu_ticks[4];
+	unsigned long long start_ticks, stack_start, start_brk, cpu_ticks[4];
 };
 
 static int read_stat(pid_t pid, struct stat_fields *f)
@@ -41,10 +41,11 @@ static int read_stat(pid_t pid, struct stat_fields *f)
 	snprintf(f->comm, sizeof(f->comm), "%.*s", (int)(p - open - 1), open + 1);
 	if (sscanf(p + 1,
 		   " %c %u %*d %*d %*d %*d %u %*u %*u %*u %*u %llu %llu %llu %llu %*d %*d %u"
-		   " %*d %llu %*u %*d %*u %*u %*u %llu",
+		   " %*d %llu %*u %*d %*u %*u %*u %llu"
+		   " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
 		   &f->state, &f->ppid, &f->flags, &f->cpu_ticks[0], &f->cpu_ticks[1],
 		   &f->cpu_ticks[2], &f->cpu_ticks[3], &f->nthreads, &f->start_ticks,
-		   &f->stack_start) != 10)
+		   &f->stack_start, &f->start_brk) != 11)
 		return -EBADMSG;
 	return 0;
 }
@@ -208,6 +209,13 @@ __u64 proc_task__stack_start(pid_t pid)
 	struct stat_fields f;
 
 	return read_stat(pid, &f) ? 0 : f.stack_start;
+}
+
+__u64 proc_task__start_brk(pid_t pid)
+{
+	struct stat_fields f;
+
+	return read_stat(pid, &f) ? 0 : f.start_brk;
 }
 
 static void take_status(const struct proc_status *s, struct mw_task_row *row)

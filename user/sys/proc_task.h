@@ -61,6 +61,8 @@ __u64 proc_task__start_ns(pid_t pid);
 __u64 proc_task__cpu_ns(pid_t pid);
 /* Where the stack pointer was when the image began, 0 if that is not to be seen. */
 __u64 proc_task__stack_start(pid_t pid);
+/* Where its brk area begins, 0 if that is not to be seen. */
+__u64 proc_task__start_brk(pid_t pid);
 /* Where a thread that is blocked in the kernel is in its program: the instruction and its stack
  * pointer. 0; -EAGAIN: it runs; other -errno. Allocates nothing. */
 int proc_task__where(pid_t tid, __u64 *ret_ip, __u64 *ret_sp);

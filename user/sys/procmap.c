@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -39,6 +40,25 @@ static bool parse_hex(const char **p, char end, uint64_t *ret)
 	return true;
 }
 
+/* Is it on the kernel's own memory file system, where files have the names that it gives them?
+ * That of memory files is the same one. */
+static bool on_shm(const struct procmap_entry *e)
+{
+	static uint64_t shm; /* + 1 */
+	uint64_t dev = __atomic_load_n(&shm, __ATOMIC_RELAXED);
+
+	if (!dev) {
+		cleanup_fd int fd = memfd_create("", MFD_CLOEXEC);
+		struct stat st;
+
+		if (fd < 0 || fstat(fd, &st))
+			return false;
+		dev = st.st_dev + 1;
+		__atomic_store_n(&shm, dev, __ATOMIC_RELAXED);
+	}
+	return makedev(e->dev_major, e->dev_minor) == dev - 1;
+}
+
 static enum procmap_kind kind_of(const struct procmap_entry *e)
 {
 	const char *p = e->path;
@@ -56,8 +76,8 @@ static enum procmap_kind kind_of(const struct procmap_entry *e)
 			return PROCMAP_ANON;
 		return PROCMAP_SPECIAL;
 	}
-	if (starts_with(p, "/SYSV") || (e->deleted && !strcmp(p, "/dev/zero")) ||
-	    starts_with(p, "[anon_shmem:"))
+	if (starts_with(p, "[anon_shmem:") ||
+	    (e->deleted && (starts_with(p, "/SYSV") || !strcmp(p, "/dev/zero")) && on_shm(e)))
 		return PROCMAP_ANON;
 	return e->ino ? PROCMAP_FILE : PROCMAP_SPECIAL;
 }

@@ -47,14 +47,14 @@ static int open_mem(int pid, int flags)
 	return errno == ENOENT ? -ESRCH : errno == EPERM ? -EACCES : -errno;
 }
 
-int procmem__open(int pid, struct procmem **ret)
+static int open_as(int pid, int flags, struct procmem **ret)
 {
 	int process = pidref__fd(pid), image, fd, err;
 
 	if (process == -ESRCH)
 		return process;
 	image = pagemap__open_file(pid);
-	fd = open_mem(pid, O_RDONLY);
+	fd = open_mem(pid, flags);
 	err = fd < 0 ? fd : procmem__adopt(fd, ret);
 	if (err) {
 		util__close_fd(&process);
@@ -69,6 +69,16 @@ int procmem__open(int pid, struct procmem **ret)
 		return 0;
 	procmem__close(take_ptr(*ret));
 	return -ESRCH;
+}
+
+int procmem__open(int pid, struct procmem **ret)
+{
+	return open_as(pid, O_RDONLY, ret);
+}
+
+int procmem__open_writable(int pid, struct procmem **ret)
+{
+	return open_as(pid, O_RDWR, ret);
 }
 
 int procmem__adopt(int fd, struct procmem **ret)
@@ -176,8 +186,7 @@ static int read_parts(struct procmem *m, struct memreader_part *parts, size_t n,
 	return err || procmem__alive(m) ? err : -ESRCH;
 }
 
-/* Bytes read (may be fewer than asked for where the mapping ends), or a negative errno. */
-static ssize_t read_some(struct procmem *m, uint64_t addr, void *buf, size_t len)
+ssize_t procmem__read_some(struct procmem *m, uint64_t addr, void *buf, size_t len)
 {
 	size_t done = 0;
 
@@ -236,7 +245,7 @@ void procmem__read_pieces(struct procmem *m, struct procmem_piece *pieces, size_
 
 int procmem__read(struct procmem *m, uint64_t addr, void *buf, size_t len)
 {
-	ssize_t n = read_some(m, addr, buf, len);
+	ssize_t n = procmem__read_some(m, addr, buf, len);
 
 	if (n < 0)
 		return (int)n;
@@ -260,17 +269,13 @@ bool procmem__alive(struct procmem *m)
 	return pread(m->fd, &c, 1, 0) != 0;
 }
 
-int procmem__write(int pid, uint64_t addr, const void *buf, size_t len)
+int procmem__write(struct procmem *m, uint64_t addr, const void *buf, size_t len)
 {
-	cleanup_fd int fd = open_mem(pid, O_RDWR);
-	ssize_t n;
+	ssize_t n = pwrite(m->fd, buf, len, (off_t)addr);
 
-	if (fd < 0)
-		return fd;
-	n = pwrite(fd, buf, len, (off_t)addr);
 	if (n < 0)
 		return -errno;
-	return (size_t)n == len ? 0 : -EIO;
+	return (size_t)n == len ? 0 : n ? -EIO : -ESRCH;
 }
 
 struct window {
@@ -354,7 +359,7 @@ static int load_window(struct procmem_cache *c, uint64_t addr, struct window **r
 		return -ENOMEM;
 	w = &c->windows[c->by_addr.n];
 	*w = (struct window){.addr = addr, .data = data};
-	n = read_some(c->m, addr, data, WINDOW);
+	n = procmem__read_some(c->m, addr, data, WINDOW);
 	if (n == -ESRCH) {
 		free(data);
 		return -ESRCH;
@@ -364,7 +369,8 @@ static int load_window(struct procmem_cache *c, uint64_t addr, struct window **r
 	/* A hole: the pages behind it are asked for one by one. */
 	for (uint64_t i = 0; n < (ssize_t)WINDOW && i < WINDOW_PAGES; i++) {
 		if (!(w->valid & 1u << i) &&
-		    read_some(c->m, addr + i * PAGE, data + i * PAGE, PAGE) == (ssize_t)PAGE)
+		    procmem__read_some(c->m, addr + i * PAGE, data + i * PAGE, PAGE) ==
+			    (ssize_t)PAGE)
 			w->valid |= 1u << i;
 	}
 	hash_index__add(&c->by_addr, keyhash__word(addr));

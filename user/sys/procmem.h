@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * procmem.h - reads another process's memory, whole or not at all.
+ * procmem.h - reads another process's memory, whole or not at all, and writes there.
  *
  * After exec or exit every read fails, and a recycled PID is never mistaken for the target: what is
  * open belongs to the address space, not to the number, and is asked after each read. Who reads is
@@ -13,11 +13,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct procmem; /* opaque */
 
 /* 0; -ESRCH: no such process; -EACCES: not permitted; other negative errno. */
 int procmem__open(int pid, struct procmem **ret);
+/* The same for writing, too. Never used but for what the user asked for by name. */
+int procmem__open_writable(int pid, struct procmem **ret);
 /* The helper's side of procmem__hand_over. Takes the descriptor. 0 or -ENOMEM. */
 int procmem__adopt(int fd, struct procmem **ret);
 void procmem__close(struct procmem *m); /* accepts NULL */
@@ -34,6 +37,8 @@ int procmem__fd(const struct procmem *m);
  * in buf is meaningful on failure. */
 int procmem__read(struct procmem *m, uint64_t addr, void *buf, size_t len);
 int procmem__read_u64(struct procmem *m, uint64_t addr, uint64_t *ret);
+/* As much of it as is mapped from addr on: bytes, or as procmem__read. */
+ssize_t procmem__read_some(struct procmem *m, uint64_t addr, void *buf, size_t len);
 
 /* Many reads that each may fail: cheaper than one after the other. */
 struct procmem_piece {
@@ -47,11 +52,9 @@ void procmem__read_pieces(struct procmem *m, struct procmem_piece *pieces, size_
 /* True if the address space is still there (not so after exit and exec). */
 bool procmem__alive(struct procmem *m);
 
-/*
- * Writes into the target. Never used but for what the user asked for by name.
- * 0 or a negative errno.
- */
-int procmem__write(int pid, uint64_t addr, const void *buf, size_t len);
+/* Writes all of it into the address space that was opened, never into another. 0; -ESRCH: it is
+ * gone; other -errno. */
+int procmem__write(struct procmem *m, uint64_t addr, const void *buf, size_t len);
 
 /*
  * A window cache over the same memory for walks of many small objects: what was read once is
