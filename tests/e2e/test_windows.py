@@ -61,7 +61,7 @@ def test_what_is_allocated_and_what_is_in_use(libc, target, attach, tmp_path):
         assert abs(r.got[fn]["alloc_bytes"] - e["alloc_bytes"]) <= r.five_sigma(fn), (fn, r.err)
     # a leak is in use, all of it
     leak = r.got["leaks"]
-    assert leak["inuse_bytes"] == leak["alloc_bytes"]
+    assert leak["inuse_bytes"] == leak["alloc_bytes"], (r.err)
     # what is not as it was sampled is told, and what is beyond it is not more than there is
     m = re.findall(r"in windows, ([0-9.]+) % of the time: in use is what a walk of the heap still "
                    r"found; ([0-9.]+)([kMG]?)B of it is no longer as it was", r.out)

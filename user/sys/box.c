@@ -480,7 +480,7 @@ static uint64_t patience_until(struct box_helper *h, struct patience *p)
 	cpu = cpu_of(h);
 	if (!p->first_cpu_ns)
 		p->first_cpu_ns = p->cpu_ns = cpu;
-	if (cpu > p->cpu_ns && !box_accounts__is_foreign(&h->accounts))
+	if (!box_accounts__is_foreign(&h->accounts) && (cpu > p->cpu_ns || is_runnable(h)))
 		p->heard_ns = util__now_ns();
 	p->cpu_ns = cpu;
 	return min_of(max_of(p->heard_ns, end) + END_SILENCE_NS,
