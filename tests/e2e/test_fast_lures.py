@@ -7,7 +7,7 @@ import pytest
 
 from alloclib import workload
 from conftest import ROOT, memwatch, wait_for
-from test_hostile import USER, place  # noqa: F401 (a fixture)
+from hostilelib import USER, place  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.usefixtures("own_libc")
 

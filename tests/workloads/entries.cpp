@@ -51,6 +51,21 @@ ENTRY(e_new_aligned, 4352, ::operator new(wl_size(4352), al(128)), ::operator de
 ENTRY(e_new_array_aligned, 4480, ::operator new[](wl_size(4480), al(128)),
       ::operator delete[](p, al(128)))
 
+ENTRY(e_new_sized, 4080, ::operator new(wl_size(4080)), ::operator delete(p, wl_size(4080)))
+ENTRY(e_new_array_sized, 4088, ::operator new[](wl_size(4088)),
+      ::operator delete[](p, wl_size(4088)))
+ENTRY(e_new_aligned_sized, 4608, ::operator new(wl_size(4608), al(128)),
+      ::operator delete(p, wl_size(4608), al(128)))
+
+/* Of jemalloc alone. */
+extern "C" {
+void *mallocx(size_t size, int flags) __attribute__((weak));
+void sdallocx(void *p, size_t size, int flags) __attribute__((weak));
+}
+
+ENTRY(e_mallocx, 4100, mallocx ? mallocx(wl_size(4100), 0) : malloc(wl_size(4100)),
+      sdallocx ? sdallocx(p, wl_size(4100), 0) : free(p))
+
 static void work()
 {
 	e_malloc();
@@ -72,6 +87,10 @@ static void work()
 	e_new_nothrow();
 	e_new_aligned();
 	e_new_array_aligned();
+	e_new_sized();
+	e_new_array_sized();
+	e_new_aligned_sized();
+	e_mallocx();
 }
 
 int main()
