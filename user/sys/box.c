@@ -434,17 +434,23 @@ struct patience {
 	uint64_t seen_ns;	       /* processor time when it was looked at last */
 };
 
+/* Who it is may be told only now; what it does is seen by that. */
+static void learn_pid(struct box_helper *h)
+{
+	if (h->pid >= 0)
+		return;
+	pthread_mutex_lock(&box.lock);
+	listen_locked(0);
+	pthread_mutex_unlock(&box.lock);
+}
+
 /* Does it have the processor, or wait for it? What has not started yet counts as at work. */
 static bool is_runnable(struct box_helper *h)
 {
 	struct proc_identity id;
 	pid_t pid;
 
-	if (h->pid < 0) {
-		pthread_mutex_lock(&box.lock);
-		listen_locked(0);
-		pthread_mutex_unlock(&box.lock);
-	}
+	learn_pid(h);
 	pid = __atomic_load_n(&h->pid, __ATOMIC_RELAXED);
 	return pid < 0 || (!proc_task__identity(pid, &id) && id.running);
 }
@@ -477,6 +483,7 @@ static uint64_t patience_until(struct box_helper *h, struct patience *p)
 		return min_of(until, rested_until(h, p));
 	if (__atomic_load_n(&box.wasted_ns, __ATOMIC_RELAXED) > END_WASTED_NS)
 		return 0;
+	learn_pid(h);
 	cpu = cpu_of(h);
 	if (!p->first_cpu_ns)
 		p->first_cpu_ns = p->cpu_ns = cpu;
