@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from alloclib import workload
-from conftest import wait_for
+from conftest import memwatch, wait_for
 from test_attach import breakpoints, text_of
 from test_fast import is_fast, stubs
 
@@ -109,3 +109,27 @@ def test_without_its_main_thread(target, attach):
     status, _, err = a.finish(signal.SIGINT)
     assert status == 0 and is_fast(err), err
     check_goes_on(t)
+
+
+def test_in_namespaces_of_its_own(target, attach):
+    """Its PID is another one there, its /proc too, and so its own files."""
+    t = target(["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
+                workload("sampled.c")])
+    t.expect("ready")
+    with open(f"/proc/{t.pid}/task/{t.pid}/children") as f:
+        pid = int(f.read())
+    clean = text_of(pid)
+    a = attach("-p", pid, "--fast", "--plain", "--sample-bytes", "32K")
+    assert breakpoints(pid, clean) > 30
+    t.say("go")
+    t.expect("done")
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err), err
+    assert breakpoints(pid, clean) == 0
+    a = attach("-p", pid, "--fast", "--plain")
+    a.proc.kill()
+    a.proc.wait()
+    assert "jumps taken out" in memwatch("detach", "-p", pid, check=0).stderr
+    assert breakpoints(pid, clean) == 0
+    t.say("x")
+    assert t.proc.wait(180) == 0
