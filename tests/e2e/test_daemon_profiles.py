@@ -192,6 +192,17 @@ def test_difference_to_a_moment(serve, rounds):
     assert "base is a time" in s.text(f"/p/{t.pid}/debug/pprof/heap?base=whenever", 400)
 
 
+def next_owner(pid, start):
+    """A process that start() makes and that has this number, which is free."""
+    for _ in range(300):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        p = start()
+        if p.pid == pid:
+            return p
+        p.stop()
+    pytest.skip("somebody else has its number")
+
+
 def test_the_next_owner_of_a_number_is_another_process(serve, rounds):
     t = rounds()
     s = serve("go = no\n" + RULE)
@@ -202,14 +213,7 @@ def test_the_next_owner_of_a_number_is_another_process(serve, rounds):
     wait_for(lambda: s.get(kept)[0] == 200)
     t.stop()
     s.d.wait_for(rf"let go of PID {t.pid} ")
-    for _ in range(300):
-        Path("/proc/sys/kernel/ns_last_pid").write_text(str(t.pid - 1))
-        again = rounds()
-        if again.pid == t.pid:
-            break
-        again.stop()
-    else:
-        pytest.skip("somebody else has its number")
+    next_owner(t.pid, rounds)
     s.d.wait_for(rf"let go of PID {t.pid} [^\0]*attached to PID {t.pid} ")
     assert "no profile of it was kept" in s.text(kept, 404)
     page = lambda: s.get(f"/api/profile?pid={t.pid}&base_to={int(time.time() * 1000)}")[0]
@@ -282,6 +286,27 @@ def test_resident_by_page_faults(serve, target, tmp_path):
     assert re.search(r"Build ID: ([0-9a-f]+)", note)[1] in raw
     s.d.finish(signal.SIGTERM)
     assert "no page faults are sampled" in serve("[faults]\nenabled = no\n").text("/debug/pprof/resident", 404)
+
+
+@pytest.mark.parametrize("passes", ["1h", "1s"])
+def test_what_is_resident_is_not_told_of_the_next_owner_of_a_number(serve, target, passes):
+    """Neither before a pass has seen that the first has ended, nor after."""
+    s = serve(f"interval = {passes}\n[faults]\nperiod = 64\n")
+    def process(code):
+        t = target(["python3", "-S", "-c", code])
+        t.expect("ready")
+        return t
+    def pages(pid):
+        status, _, body = s.get(f"/debug/pprof/resident?pid={pid}&debug=1")
+        assert status == 200 or b"no page fault of it was sampled" in body, body
+        return int(re.match(rb"resident profile: total (\d+)\n", body)[1]) if status == 200 else 0
+    first = process("x = b'x' * (64 << 20); print('ready', flush=True); input()")
+    wait_for(lambda: pages(first.pid) > 12000)
+    first.stop()
+    second = next_owner(first.pid, lambda: process("print('ready', flush=True); input()"))
+    for _ in range(5):
+        assert pages(second.pid) < 8000
+        time.sleep(0.3)
 
 
 def test_who_has_just_come_is_met(serve, target, tmp_path, group):

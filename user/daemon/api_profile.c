@@ -79,7 +79,7 @@ static int take_profile(const struct api_sources *s, const struct which *w, stru
 		return take_now(s, d, w->base, ret);
 	err = keeper__read_profile(s->keeper, id, until, until, ret);
 	if (!w->to && (err == -ENOENT || err == -ENOSYS) &&
-	    !pagefaults__profile(s->from->faults, id.pid, false, ret))
+	    !pagefaults__profile(s->from->faults, id, false, ret))
 		err = 0;
 	return err;
 }

@@ -256,7 +256,7 @@ static int64_t keep_moment(struct daemon *d, const struct moment *m)
 	if (!d->keeper || !m->id.pid ||
 	    (m->profiled ? deep__profile(d->deep, m->profiled, 0,
 					 deep__with(m->profiled) & ~DEEP_RESIDENCY, &profile)
-			 : pagefaults__profile(d->faults, m->id.pid, m->was_killed, &profile)))
+			 : pagefaults__profile(d->faults, m->id, m->was_killed, &profile)))
 		return 0;
 	id = m->profiled ? keeper__profile(d->keeper, m->profiled, profile, m->why)
 			 : keeper__stranger(d->keeper, m->id, m->comm, profile, m->why);
@@ -285,6 +285,14 @@ static void on_throttle(void *arg, const struct throttle_event *e, const char *j
 	keeper__event(d->keeper, "throttle", e->time_unix_ms, 0, e->path, json, len, 0);
 }
 
+/* Who had the PID when all were looked at: an alert is about that process. */
+static struct deep_id seen(const struct daemon *d, uint32_t pid)
+{
+	const struct table_proc *p = pid ? table__find(&d->table, pid) : NULL;
+
+	return (struct deep_id){pid, p ? p->row.start_ns : 0};
+}
+
 static void on_alert(void *arg, const char *json, size_t len)
 {
 	struct daemon *d = arg;
@@ -296,18 +304,23 @@ static void on_alert(void *arg, const char *json, size_t len)
 	json_unpack(o, "{s?I s?s}", "time_unix_ms", &time_unix_ms, "state", &state);
 	m.comm = m.comm ? m.comm : "";
 	/* 0: the machine's, and no process is watched */
-	m.id.pid = (uint32_t)json_integer_value(json_object_get(o, "pid"));
+	m.id = seen(d, (uint32_t)json_integer_value(json_object_get(o, "pid")));
 	m.profiled = deep__find(d->deep, m.id.pid);
+	if (m.profiled && !deep_id__is_same(m.profiled->id, m.id))
+		m.profiled = NULL;
 	keeper__event(d->keeper, "alert", time_unix_ms, m.id.pid, m.comm, json, len,
 		      strcmp(state, "firing") ? 0 : keep_moment(d, &m));
 	json_decref(o);
 }
 
-static int profile_stranger(void *arg, uint32_t pid, bool was_killed, struct profile **ret)
+static int profile_stranger(void *arg, struct deep_id id, bool was_killed, struct profile **ret)
 {
 	struct daemon *d = arg;
 
-	return pagefaults__profile(d->faults, pid, was_killed, ret);
+	if (!id.start_ns)
+		id = seen(d, id.pid);
+
+	return pagefaults__profile(d->faults, id, was_killed, ret);
 }
 
 /* SIGUSR1 */

@@ -31,6 +31,15 @@ struct deep_id {
 };
 #define DEEP_START_NS 20000000 /* so far apart are starts of one: clock ticks, where /proc told */
 
+/* A start of 0 is not known: whoever has the PID. */
+static inline bool deep_id__is_same(struct deep_id x, struct deep_id y)
+{
+	uint64_t apart =
+		x.start_ns > y.start_ns ? x.start_ns - y.start_ns : y.start_ns - x.start_ns;
+
+	return x.pid == y.pid && (!x.start_ns || !y.start_ns || apart <= DEEP_START_NS);
+}
+
 struct deep_process {
 	struct deep_id id;
 	const struct target *target; /* borrowed from the observer */

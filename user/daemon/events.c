@@ -60,15 +60,15 @@ struct events {
 
 /* --- profiles of alerts and kills --- */
 
-static int save_of(struct events *e, const struct deep_process *d, uint32_t pid, bool was_killed,
-		   const char *base, char *ret, size_t size)
+static int save_of(struct events *e, const struct deep_process *d, struct deep_id id,
+		   bool was_killed, const char *base, char *ret, size_t size)
 {
 	struct profile *p = NULL;
 	int err;
 
 	snprintf(ret, size, "%s.pb.gz", base);
 	err = d		      ? deep__profile(e->o.deep, d, 0, DEEP_MAPPINGS | deep__with(d), &p)
-	      : e->o.stranger ? e->o.stranger(e->o.arg, pid, was_killed, &p)
+	      : e->o.stranger ? e->o.stranger(e->o.arg, id, was_killed, &p)
 			      : -ENOENT;
 	if (!err && was_killed)
 		kept_files__make_room(e->dir, "oom-#", KILLS_KEPT);
@@ -86,7 +86,7 @@ static int save_profile(void *arg, int pid, const char *base, char *ret, size_t 
 	struct events *e = arg;
 	const struct deep_process *d = deep__find(e->o.deep, (uint32_t)pid);
 
-	save_of(e, d, (uint32_t)pid, false, base, ret, size);
+	save_of(e, d, (struct deep_id){(uint32_t)pid, 0}, false, base, ret, size);
 	return 0;
 }
 
@@ -102,9 +102,8 @@ static void on_alert(void *arg, const char *json, size_t len)
 static const struct deep_process *find_victim(const struct events *e, const struct oom_proc *v)
 {
 	const struct deep_process *d = deep__find(e->o.deep, v->pid);
-	int64_t apart = d && v->start_ns ? (int64_t)(d->id.start_ns - v->start_ns) : 0;
 
-	return apart > DEEP_START_NS || apart < -DEEP_START_NS ? NULL : d;
+	return d && deep_id__is_same(d->id, (struct deep_id){v->pid, v->start_ns}) ? d : NULL;
 }
 
 static void write_line(struct events *e)
@@ -123,7 +122,8 @@ static void save_victim(struct events *e, const struct deep_process *d, struct o
 
 	snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, e->dir, k->victim.pid,
 		 k->time_unix_ms);
-	save_of(e, d, k->victim.pid, true, base, k->profile, sizeof(k->profile));
+	save_of(e, d, (struct deep_id){k->victim.pid, k->victim.start_ns}, true, base, k->profile,
+		sizeof(k->profile));
 }
 
 static void say_kill(const struct oom_event *k)

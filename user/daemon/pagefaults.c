@@ -76,7 +76,16 @@ int pagefaults__losses(const struct pagefaults *f, struct losses *ret)
 	return f ? missing__gather(f->attach->observer, NULL, ret) : -ENOSYS;
 }
 
-int pagefaults__profile(struct pagefaults *f, uint32_t pid, bool was_killed, struct profile **ret)
+/* A later owner of the number, or an earlier one whose end is not known yet, is another. */
+static const struct target *find(const struct observer *o, struct deep_id id)
+{
+	const struct target *t = observer__find(o, (int)id.pid);
+
+	return t && deep_id__is_same(id, (struct deep_id){id.pid, t->born_ns}) ? t : NULL;
+}
+
+int pagefaults__profile(struct pagefaults *f, struct deep_id id, bool was_killed,
+			struct profile **ret)
 {
 	struct snapshot_opts opts = {0};
 	struct observer *o;
@@ -85,8 +94,8 @@ int pagefaults__profile(struct pagefaults *f, uint32_t pid, bool was_killed, str
 		return -ENOSYS;
 	o = f->attach->observer;
 	observer__catch_up(o);
-	opts.target = pid ? observer__find(o, (int)pid) : NULL;
-	if (pid && !opts.target)
+	opts.target = id.pid ? find(o, id) : NULL;
+	if (id.pid && !opts.target)
 		return -ENOENT;
 	if (opts.target && was_killed)
 		faults__at_death(observer__faults(o), opts.target->index);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/deep.h"
 #include "probe/plan.h"
 
 struct loop;
@@ -29,8 +30,9 @@ void pagefaults__poll(struct pagefaults *f);
 /* Samples that are in no profile, by cause. 0; -ENOSYS: f is NULL; other -errno. */
 int pagefaults__losses(const struct pagefaults *f, struct losses *ret);
 
-/* The profile of a process; pid 0: of all in one; was_killed: as it was before. 0; -ENOENT: nothing
- * of it was sampled; -ENOSYS: f is NULL; other -errno. */
-int pagefaults__profile(struct pagefaults *f, uint32_t pid, bool was_killed, struct profile **ret);
+/* The profile of a process, not of another with its number; pid 0: of all in one; was_killed: as it
+ * was before. 0; -ENOENT: nothing of it was sampled; -ENOSYS: f is NULL; other -errno. */
+int pagefaults__profile(struct pagefaults *f, struct deep_id id, bool was_killed,
+			struct profile **ret);
 
 #endif

@@ -290,7 +290,7 @@ static void answer_of(struct profiles *p, struct profiles_window *w, struct rost
 	w->left[LEFT_OTHERS] = n - 1;
 	switch (w->kind) {
 	case QUESTION_GOROUTINE: profiles__goroutines(p, w, e[0]); break;
-	case QUESTION_RESIDENT: profiles__resident(p, w, e[0]->id.pid); break;
+	case QUESTION_RESIDENT: profiles__resident(p, w, e[0]->id); break;
 	case QUESTION_CMDLINE: profiles__cmdline(p, w, e[0]); break;
 	default: profiles__symbols(p, w, e[0], r); break;
 	}
@@ -308,7 +308,7 @@ static void answer_chosen(struct profiles *p, struct profiles_window *w, uint32_
 	int err = question__choice(r, path_pid, &pid, &choice, why);
 
 	if (!err && !pid && choice__is_all(&choice) && w->kind == QUESTION_RESIDENT) {
-		profiles__resident(p, w, 0);
+		profiles__resident(p, w, (struct deep_id){0});
 		free_window(w);
 		return;
 	}

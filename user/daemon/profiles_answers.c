@@ -155,10 +155,10 @@ void profiles__goroutines(struct profiles *p, struct profiles_window *w, struct 
 	profile__free(prof);
 }
 
-void profiles__resident(struct profiles *p, struct profiles_window *w, uint32_t pid)
+void profiles__resident(struct profiles *p, struct profiles_window *w, struct deep_id id)
 {
 	struct profile *prof = NULL;
-	int err = pagefaults__profile(p->s.faults, pid, false, &prof);
+	int err = pagefaults__profile(p->s.faults, id, false, &prof);
 	char why[128];
 
 	snprintf(why, sizeof(why), "%s\n",

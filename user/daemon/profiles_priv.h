@@ -72,7 +72,7 @@ void profiles__send_profile(struct profiles *p, const struct profiles_window *w,
 
 /* Answers at once. pid 0: of all processes together. */
 void profiles__goroutines(struct profiles *p, struct profiles_window *w, struct roster_entry *e);
-void profiles__resident(struct profiles *p, struct profiles_window *w, uint32_t pid);
+void profiles__resident(struct profiles *p, struct profiles_window *w, struct deep_id id);
 void profiles__cmdline(struct profiles *p, struct profiles_window *w, struct roster_entry *e);
 void profiles__symbols(struct profiles *p, struct profiles_window *w, struct roster_entry *e,
 		       const struct http_request *r);

@@ -18,6 +18,8 @@ struct target {
 	char comm[16];
 	char *cmdline;	   /* NULL: no memory for it */
 	uint64_t start_ns; /* when it was added, CLOCK_MONOTONIC */
+	uint64_t born_ns;  /* when the process was started, CLOCK_BOOTTIME in clock ticks; 0: not
+			      known */
 	int64_t start_unix_ms;
 	uint32_t images; /* programs it has run: goes up at exec */
 	bool ended;

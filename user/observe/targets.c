@@ -294,6 +294,7 @@ static int watch_end(struct observer *o, struct observed *t)
 	struct epoll_event e = {.events = EPOLLIN, .data.u32 = t->pub.index};
 
 	t->pidfd = pidref__fd(t->pub.pid);
+	t->pub.born_ns = proc_task__start_ns(t->pub.pid);
 	if (t->pidfd < 0)
 		return t->pidfd == -ESRCH ? -ESRCH : 0; /* its exit is an event, too */
 	return epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, t->pidfd, &e) ? -errno : 0;
