@@ -89,6 +89,19 @@ def profiled(serve, rounds):
     return t, s
 
 
+def test_the_readme_has_the_same_in_short(tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    block = lambda file: re.search(rf"```(?:yaml)?\n(?:#|//) {file}:.*\n((?s:.*?))```", readme)[1]
+    short, whole = yaml.safe_load(block("parca.yaml"))["scrape_configs"][0], parca()
+    assert whole.pop("scrape_interval") and short == whole
+    assert block("config.alloy") == alloy()
+    of_manual = re.search(r"Prometheus, for the metrics.*?```yaml\n(.*?)```", PAGE, re.S)[1]
+    assert block("prometheus.yml") == of_manual
+    (tmp_path / "prometheus.yml").write_text(of_manual)
+    p = subprocess.run(["promtool", "check", "config", "--syntax-only", tmp_path / "prometheus.yml"], capture_output=True, text=True)
+    assert p.returncode == 0, p.stderr
+
+
 @pytest.mark.parametrize("delta", [False, True])
 def test_parca(serve, rounds, tmp_path, delta):
     t, s = profiled(serve, rounds)
