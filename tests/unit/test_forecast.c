@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "alert/alert.h"
+#include "alert/forecast.h"
 #include "alert/rules.h"
 
 #define MIB 1048576.0
@@ -352,12 +353,30 @@ static void steady_among_busy(void **state)
 	free(m);
 }
 
+/* What may be asked for can be foretold: a day ahead. */
+static void a_day_ahead(void **state)
+{
+	static struct forecast f;
+	struct forecast_verdict v;
+	struct rules r = {0};
+	double t = 0;
+
+	assert_int_equal(rules__parse(ALERT_OOM_IN, "24h", &r), 0);
+	assert_true(rules__parse(ALERT_OOM_IN, "25h", &r) < 0);
+	for (; t < 40.0 * HOUR; t += STEP_S)
+		forecast__add(&f, t, MIB * (100 + t / 100));
+	forecast__judge(&f, MIB * (100 + 63.0 * HOUR / 100), &v);
+	assert_true(v.in_s > 22.0 * HOUR && v.in_s < 24.0 * HOUR);
+	assert_true(v.span_s > 1.6 * 23 * HOUR);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(twenty_shapes),
 		cmocka_unit_test(growth_of_twenty_shapes),
 		cmocka_unit_test(steady_among_busy),
+		cmocka_unit_test(a_day_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

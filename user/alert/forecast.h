@@ -20,7 +20,7 @@
 #include "model/trend.h"
 
 #define FORECAST_POINTS 64
-#define FORECAST_PACES 6
+#define FORECAST_PACES 8	/* of four samples a second: three days, which is 45 hours ahead */
 #define FORECAST_STEP 4		/* from one pace to the next */
 #define FORECAST_SEEN 1.6	/* watched, per time ahead */
 #define FORECAST_SEEN_YOUNG 3.0 /* … of growth watched for less than FORECAST_YOUNG_S */

@@ -10,7 +10,8 @@
 #include "core/units.h"
 #include "core/util.h"
 
-#define GROWTH_S 300.0 /* a rate an hour is not judged by an hour */
+#define MOST_OOM_IN_S 86400.0 /* what is watched for that is less than a forecast keeps */
+#define GROWTH_S 300.0	      /* a rate an hour is not judged by an hour */
 
 /* "80%" → 80. A plain decimal number: no sign, no exponent, no "inf". */
 static int parse_percent(const char *text, double *ret)
@@ -82,7 +83,7 @@ static int parse_oom_in(const char *text, struct rules *r)
 {
 	uint64_t ns;
 
-	if (units__parse_time(text, &ns) || !ns)
+	if (units__parse_time(text, &ns) || !ns || (double)ns / 1e9 > MOST_OOM_IN_S)
 		return -EINVAL;
 	r->oom_in_s = (double)ns / 1e9;
 	return 0;
@@ -290,7 +291,7 @@ static const struct rule_row {
 			  120},
 	[ALERT_OOM_IN] = {"oom-in",
 			  "seconds",
-			  "a time (5m)",
+			  "a time of a day at most (5m)",
 			  parse_oom_in,
 			  say_oom_in,
 			  "there is no limit any more",
