@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The flame graph of a tree (stacks.js), zoomed to one of its nodes. Only frames wide enough to be
-// seen are given to the drawing library, and again at each zoom. Arrow keys walk it, Enter zooms.
-import flamegraph from 'd3-flame-graph';
-import { select } from 'd3-selection';
+// seen are drawn, and again at each zoom; by hand, since a library's boxes for labels, listeners and
+// transitions of every frame took most of the time of a click. Arrow keys walk it, Enter zooms.
 import { pathTo } from './stacks.js';
 
 const MIN_PX = 1.5;
 const ROW = 19;
 const FOUND = '#e83fb8';
 
-const nodeOf = (g) => select(g).datum().data.node;
+const LABEL_PX = 35; /* narrower ones have no room for a word */
+
+const nodeOf = (g) => g.node;
 const frameOf = (e) => e.target.closest?.('g.frame');
 
 export function hash(s) {
@@ -38,15 +39,39 @@ function kidsOf(tree, node, isSeen) {
 	return kids.sort((a, b) => tree.weight[b] - tree.weight[a] || a - b);
 }
 
-/** The part of the tree that can be seen, as the library wants it: ancestors, then what is below. */
-function visible(tree, root, width, name) {
-	const least = (tree.weight[root] * MIN_PX) / width;
+/** The part of the tree that can be seen: {node, depth, from, to} with places as shares of the width, in the
+ * order of the tree. Ancestors of the root are as wide as it. */
+function visible(tree, root, width) {
+	const least = (tree.weight[root] * MIN_PX) / width, all = tree.weight[root];
 	const isWide = (node) => tree.weight[node] >= least && tree.weight[node] > 0;
-	const grow = (node) => ({ name: name(node), value: tree.weight[node], node, children: kidsOf(tree, node, isWide).map(grow) });
-	let top = grow(root);
-	for (let n = root; n; n = tree.parent[n])
-		top = { name: name(tree.parent[n]), value: tree.weight[root], node: tree.parent[n], children: [top] };
-	return top;
+	const above = root ? [0, ...pathTo(tree, root)] : [0], found = above.map((node, depth) => ({ node, depth, from: 0, to: 1 }));
+	const grow = (node, depth, from) => {
+		for (const kid of kidsOf(tree, node, isWide)) {
+			const to = from + tree.weight[kid] / all;
+			found.push({ node: kid, depth, from, to });
+			grow(kid, depth + 1, from);
+			from = to;
+		}
+	};
+	grow(root, above.length, 0);
+	return found;
+}
+
+const placed = (frames, width) => frames.map((f) => ({ ...f, x: f.from * width, width: (f.to - f.from) * width }));
+
+function element(tag, attributes) {
+	const e = document.createElementNS('http://www.w3.org/2000/svg', tag);
+	for (const [k, v] of Object.entries(attributes))
+		e.setAttribute(k, v);
+	return e;
+}
+
+/** Whole, as its accessible name has it: an svg in the svg shows what there is room for. */
+function label(text, width) {
+	const box = element('svg', { width: width - 3, height: ROW }), e = element('text', { x: 3, y: ROW - 6 });
+	e.textContent = text;
+	box.append(e);
+	return box;
 }
 
 /**
@@ -100,33 +125,38 @@ export function drawFlame(host, options) {
 		return row[row.indexOf(node) + (key === 'ArrowRight' ? 1 : -1)];
 	};
 
-	const dress = () => {
-		for (const g of frames()) {
-			const node = nodeOf(g);
-			g.setAttribute('role', 'button');
-			g.setAttribute('tabindex', node === current ? 0 : -1);
-			g.setAttribute('aria-label', describe(node));
-			g.querySelector('title')?.remove();
-			/* the library lets boxes grow to their width: on paper there is no time for it */
-			const rect = g.querySelector('rect'), room = g.querySelector('foreignObject');
-			select(rect).interrupt();
-			rect.setAttribute('width', room.getAttribute('width'));
+	/* a click draws all anew: what is the same for all is asked once, and only what can be read is written */
+	const paint = () => {
+		const drawn = placed(visible(tree, root, width), width), rows = 1 + Math.max(...drawn.map((f) => f.depth));
+		const svg = element('svg', {
+			class: 'flame-graph', role: 'group', width, height: rows * ROW, viewBox: `0 0 ${width} ${rows * ROW}`,
+			'aria-label': 'flame graph; arrow keys move, Enter zooms, c copies the stack',
+		});
+		for (const f of drawn) {
+			const g = element('g', {
+				class: 'frame', name: name(f.node), role: 'button', tabindex: f.node === current ? 0 : -1, 'aria-label': describe(f.node),
+				transform: `translate(${f.x},${(icicle ? f.depth : rows - 1 - f.depth) * ROW})`,
+			});
+			g.append(element('rect', { width: f.width, height: ROW, fill: colour(f.node) }));
+			if (f.width >= LABEL_PX)
+				g.append(label(name(f.node), f.width));
+			g.node = f.node;
+			svg.append(g);
 		}
-		const svg = host.querySelector('svg');
-		svg.setAttribute('role', 'group');
-		svg.setAttribute('viewBox', `0 0 ${svg.getAttribute('width')} ${svg.getAttribute('height')}`);
-		svg.setAttribute('aria-label', 'flame graph; arrow keys move, Enter zooms, c copies the stack');
-		host.dataset.frames = frames().length;
+		host.replaceChildren(svg);
+		host.dataset.frames = drawn.length;
 	};
-
-	const chart = flamegraph().width(width).cellHeight(ROW).transitionDuration(0).inverted(icicle)
-		.sort(false).setLabelHandler((d) => describe(d.data.node))
-		.setColorMapper((d) => colour(d.data.node))
-		.onClick((d) => options.onZoom(d.data.node));
-	chart.setDetailsHandler((t) => options.onDetail(t || ''));
-	host.replaceChildren();
-	select(host).datum(visible(tree, root, width, name)).call(chart);
-	dress();
+	paint();
+	host.onclick = (e) => {
+		const g = frameOf(e);
+		if (g)
+			options.onZoom(g.node);
+	};
+	host.onmouseover = (e) => options.onDetail(frameOf(e) ? describe(frameOf(e).node) : '');
+	host.onfocusin = (e) => {
+		if (frameOf(e))
+			visit(frameOf(e).node);
+	};
 	host.onkeydown = (e) => {
 		if (!frameOf(e))
 			return;
@@ -142,8 +172,6 @@ export function drawFlame(host, options) {
 			options.onCopy(current);
 		}
 	};
-	for (const g of frames())
-		g.addEventListener('focus', () => visit(nodeOf(g)));
 	return { current: () => current, focusOn };
 }
 
