@@ -21,7 +21,7 @@ ROOMS = [
     ["elf"],
     ["probe", "fast"],
     ["observe"],
-    ["go", "lang"],
+    ["go"],
     ["snapshot"],
     ["format"],
     ["report", "alert", "oom", "top", "tui", "history", "http"],
@@ -87,6 +87,13 @@ def circle(edges):
 
 def module(path):
     return path.rsplit(".", 1)[0]
+
+
+def check_rooms(root):
+    """A room that is gone leaves the order, or the order tells of a tree that there is not."""
+    for room in (room for row in ROOMS for room in row if room != "cmd"):
+        if not os.path.isdir(os.path.join(root, "user", room)):
+            yield f"the order names a room that does not exist: {room}"
 
 
 def check_includes(files):
@@ -244,6 +251,7 @@ def check(root):
     files = dict(sources(root))
     if not files:
         yield f"no sources below {root}"
+    yield from check_rooms(root)
     yield from check_includes(files)
     yield from check_names(files)
     yield from check_proc(files)
@@ -266,6 +274,7 @@ def self_test():
                              "user/elf/b.c": '#include "elf/a.h"\n', "user/elf/b.h": ""}),
         ("private half", {"user/run/a.c": '#include "core/b_priv.h"\n', "user/core/b_priv.h": ""}),
         ("no place", {"user/attic/a.c": ""}),
+        ("does not exist: sys", {"user/core/a.c": ""}),
         ("struct x", {"user/core/a.c": "struct x {\n", "user/sys/b.h": "\tunion x {\n"}),
         ("header a.h", {"user/core/a.h": "", "include/memwatch/a.h": ""}),
         ("prefix x", {"user/core/a.h": "int x__a(void);", "user/sys/b.h": "int x__b(void);"}),
