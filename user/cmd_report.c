@@ -357,6 +357,18 @@ static int set_unit(struct report_job *a, const char *text, struct argp_state *s
 	return EINVAL;
 }
 
+/* A complaint about a setting, under the name of the option that sets it. */
+static void wrong_setting(struct argp_state *state, const char *why)
+{
+	size_t len = strcspn(why, ":");
+
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
+		if (strlen(variables[i].name) == len && !strncmp(variables[i].name, why, len))
+			argp_error(state, "--%s%s", option_name(variables[i].key), why + len);
+	}
+	argp_error(state, "%s", why);
+}
+
 /* All expressions compile. */
 static void check_expressions(struct report_job *a, struct argp_state *state)
 {
@@ -366,14 +378,13 @@ static void check_expressions(struct report_job *a, struct argp_state *state)
 	int err = settings__options(&a->s, &o, rx, why, sizeof(why));
 
 	settings__free_rx(rx);
-	if (!err && a->param) {
-		err = rx__new(a->param, &rx[0], why, sizeof(why));
-		if (err)
-			argp_error(state, "'%s': %s", a->param, why);
-		settings__free_rx(rx);
-	}
 	if (err)
-		argp_error(state, "--%s", why);
+		wrong_setting(state, why);
+	if (!a->param)
+		return;
+	if (rx__new(a->param, &rx[0], why, sizeof(why)))
+		argp_error(state, "'%s' is no regular expression: %s", a->param, why);
+	settings__free_rx(rx);
 }
 
 static void check(struct report_job *a, struct argp_state *state)

@@ -97,6 +97,23 @@ static void expressions(void **state)
 	rx__free(NULL);
 }
 
+static void wrong_tag_filters_are_named(void **state)
+{
+	const struct filter wrong = {.tag_focus = "comm=a,("};
+	const struct filter many = {.tag_ignore = "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,"
+						  "a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a"};
+	struct profile *p;
+	unsigned unmatched;
+	char why[100] = "";
+
+	assert_int_equal(profile__new(&p), 0);
+	assert_int_equal(filter__apply(p, &wrong, &unmatched, why, sizeof(why)), -EINVAL);
+	assert_non_null(strstr(why, "tagfocus: '(' is no regular expression: "));
+	assert_int_equal(filter__apply(p, &many, &unmatched, why, sizeof(why)), -E2BIG);
+	assert_string_equal(why, "tagignore: more than 32 expressions");
+	profile__free(p);
+}
+
 static void keys(void **state)
 {
 	struct keytab t = {0};
@@ -392,6 +409,7 @@ int main(void)
 		cmocka_unit_test(percents),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(expressions),
+		cmocka_unit_test(wrong_tag_filters_are_named),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(wire),
 		cmocka_unit_test(units_outlive_new_texts),

@@ -2,6 +2,7 @@
 #include "core/usage.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +260,34 @@ void usage__parse(const struct argp *argp, int argc, char **argv, unsigned flags
 
 /* --- values --- */
 
+static void tell(const struct argp_state *state, const char *option, const char *fmt, va_list args)
+{
+	fprintf(state->err_stream, "%s: %s%s", state->name, option, *option ? ": " : "");
+	vfprintf(state->err_stream, fmt, args);
+	fputc('\n', state->err_stream);
+}
+
+void usage__tell(const struct argp_state *state, const char *option, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	tell(state, option, fmt, args);
+	va_end(args);
+}
+
+/* Does not return, as argp_error does not. */
+static void __attribute__((format(printf, 3, 4)))
+complain(struct argp_state *state, const char *option, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	tell(state, option, fmt, args);
+	va_end(args);
+	argp_state_help(state, state->err_stream, ARGP_HELP_STD_ERR);
+}
+
 uint64_t usage__time(struct argp_state *state, const char *option, const char *arg, uint64_t min_ns)
 {
 	char least[UNITS_LEN];
@@ -266,10 +295,9 @@ uint64_t usage__time(struct argp_state *state, const char *option, const char *a
 
 	if (!units__parse_time(arg, &ns) && ns >= min_ns && ns <= YEAR_NS)
 		return ns;
-	argp_error(
-		state,
-		"%s: '%s' is no time (500ms, 30s, 5m, 1h; a bare number is seconds; %s to a year)",
-		option, arg, units__time(least, sizeof(least), min_ns));
+	complain(state, option,
+		 "'%s' is no time (500ms, 30s, 5m, 1h; a bare number is seconds; %s to a year)",
+		 arg, units__time(least, sizeof(least), min_ns));
 	return 0;
 }
 
@@ -280,8 +308,8 @@ uint64_t usage__size(struct argp_state *state, const char *option, const char *a
 
 	if (!units__parse_size(arg, &bytes) && bytes && bytes <= max)
 		return bytes;
-	argp_error(state, "%s: '%s' is no size (4096, 512K, 1.5M, 2GiB; 1 to %s)", option, arg,
-		   units__size(most, sizeof(most), (int64_t)max));
+	complain(state, option, "'%s' is no size (4096, 512K, 1.5M, 2GiB; 1 to %s)", arg,
+		 units__size(most, sizeof(most), (int64_t)max));
 	return 0;
 }
 
@@ -295,15 +323,15 @@ uint64_t usage__count(struct argp_state *state, const char *option, const char *
 	v = strtoull(arg, &end, 10);
 	if (!errno && *arg >= '0' && *arg <= '9' && !*end && v >= min && v <= max)
 		return v;
-	argp_error(state, "%s: '%s' is no %s (%llu to %llu)", option, arg, what,
-		   (unsigned long long)min, (unsigned long long)max);
+	complain(state, option, "'%s' is no %s (%llu to %llu)", arg, what, (unsigned long long)min,
+		 (unsigned long long)max);
 	return 0;
 }
 
 void usage__wrong(struct argp_state *state, const char *option, const char *arg, const char *what,
 		  const char *may_be)
 {
-	argp_error(state, "%s: '%s' is no %s (%s)", option, arg, what, may_be);
+	complain(state, option, "'%s' is no %s (%s)", arg, what, may_be);
 }
 
 double usage__fraction(struct argp_state *state, const char *option, const char *arg)
@@ -331,7 +359,7 @@ double usage__percent(struct argp_state *state, const char *option, const char *
 
 	if (!units__parse_percent(arg, &v))
 		return v;
-	argp_error(state, "%s: '%s' is no percentage (2, 0.5, 10%%)", option, arg);
+	complain(state, option, "'%s' is no percentage (2, 0.5, 10%%)", arg);
 	return 0;
 }
 
@@ -348,8 +376,8 @@ size_t usage__choice(struct argp_state *state, const char *option, const char *a
 			len += snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "",
 					names[i]);
 	}
-	argp_error(state, "%s: '%s' is no %s%s (%s)", option, arg, what,
-		   usage__hint(hint, sizeof(hint), arg, names, n), all);
+	complain(state, option, "'%s' is no %s%s (%s)", arg, what,
+		 usage__hint(hint, sizeof(hint), arg, names, n), all);
 	return 0;
 }
 
@@ -378,11 +406,11 @@ void usage__file(struct argp_state *state, const char *option, const char *arg, 
 		 const char **seen)
 {
 	if (*endings && !has_ending(arg, endings))
-		argp_error(state, "%s: '%s' is no name that it writes (it must end in %s)", option,
-			   arg, endings);
+		complain(state, option, "'%s' is no name that it writes (it must end in %s)", arg,
+			 endings);
 	if (!seen)
 		return;
 	if (*seen)
-		argp_error(state, "%s: '%s' and '%s': it may be given once", option, *seen, arg);
+		complain(state, option, "'%s' and '%s': it may be given once", *seen, arg);
 	*seen = arg;
 }

@@ -5,7 +5,7 @@
  *
  * usage__parse is argp_parse with -h, and with a suggestion for an option that does not exist. The
  * typed values end the program with EXIT_USAGE where they are wrong, as argp_error does; `option`
- * is the spelling that the user knows ("--interval", "-d").
+ * is the spelling that the user knows ("--interval", "-d"; "": the program's name has it).
  */
 #ifndef CORE_USAGE_H
 #define CORE_USAGE_H
@@ -41,6 +41,9 @@ const char *usage__sample_type(struct argp_state *state, const char *arg);
 void usage__file(struct argp_state *state, const char *option, const char *arg, const char *endings,
 		 const char **seen);
 
+/* A line in that grammar, for what ends otherwise: "PROGRAM: --option: ...". Returns. */
+void usage__tell(const struct argp_state *state, const char *option, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* What the others say, for a value with a reader of its own: "--option: 'arg' is no WHAT (MAY BE)".
  */
 void usage__wrong(struct argp_state *state, const char *option, const char *arg, const char *what,

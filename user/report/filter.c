@@ -400,10 +400,10 @@ static void tag_free(struct tag_filter *t)
 	free(t->copy);
 }
 
-static int tag_parse(struct tag_filter *t, const char *text, char unit[2][16], char *why,
-		     size_t why_len)
+static int tag_parse(struct tag_filter *t, const char *name, const char *text, char unit[2][16],
+		     char *why, size_t why_len)
 {
-	char *value, *save = NULL, *eq;
+	char *value, *save = NULL, *eq, reason[160];
 
 	t->copy = strdup(text);
 	if (!t->copy)
@@ -419,9 +419,16 @@ static int tag_parse(struct tag_filter *t, const char *text, char unit[2][16], c
 	if (t->range)
 		return 0;
 	for (char *p = strtok_r(value, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
-		int err = t->nparts < MAX_PARTS ? rx__new(p, &t->part[t->nparts], why, why_len)
-						: -E2BIG;
+		int err;
 
+		if (t->nparts == MAX_PARTS) {
+			snprintf(why, why_len, "%s: more than %d expressions", name, MAX_PARTS);
+			return -E2BIG;
+		}
+		err = rx__new(p, &t->part[t->nparts], reason, sizeof(reason));
+		if (err == -EINVAL)
+			snprintf(why, why_len, "%s: '%s' is no regular expression: %s", name, p,
+				 reason);
 		if (err)
 			return err;
 		t->nparts++;
@@ -491,9 +498,9 @@ static int by_tag(struct profile *p, const struct filter *f, const uint32_t *uni
 	int err = 0;
 
 	if (f->tag_focus)
-		err = tag_parse(&focus, f->tag_focus, unit, why, why_len);
+		err = tag_parse(&focus, "tagfocus", f->tag_focus, unit, why, why_len);
 	if (!err && f->tag_ignore)
-		err = tag_parse(&ignore, f->tag_ignore, unit + 2, why, why_len);
+		err = tag_parse(&ignore, "tagignore", f->tag_ignore, unit + 2, why, why_len);
 	for (size_t i = 0; i < p->nsamples && !err; i++) {
 		bool in = !f->tag_focus || tag_matches(p, &focus, &p->samples[i], units);
 		bool out = f->tag_ignore && tag_matches(p, &ignore, &p->samples[i], units);

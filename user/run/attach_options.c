@@ -234,7 +234,7 @@ static error_t parse_pid(int key, char *arg, struct argp_state *state)
 		return key == ARGP_KEY_INIT ? 0 : ARGP_ERR_UNKNOWN;
 	pid = pid_option__parse(state, arg);
 	if (o->npids == ATTACH_MAX_PIDS)
-		argp_error(state, "--pid: more than %d processes", ATTACH_MAX_PIDS);
+		argp_error(state, "more than %d processes", ATTACH_MAX_PIDS);
 	for (size_t i = 0; i < o->npids; i++) {
 		if (o->pids[i] == pid)
 			return 0;

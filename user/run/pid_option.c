@@ -61,6 +61,14 @@ static void put_candidate(const struct argp_state *state, pid_t pid)
 	fprintf(state->err_stream, "  %7d  %s\n", pid, command ? command : "?");
 }
 
+/* Attach speaks under the name "memwatch -p", which says whose value is wrong. */
+static const char *spelling(const struct argp_state *state)
+{
+	const char *last = strrchr(state->name, ' ');
+
+	return last && !strcmp(last, " -p") ? "" : "--pid";
+}
+
 static int by_name(const struct argp_state *state, const char *name)
 {
 	struct candidates c = {.n = 0};
@@ -68,12 +76,12 @@ static int by_name(const struct argp_state *state, const char *name)
 	if (!find(name, &c) && c.n == 1)
 		return c.pid[0];
 	if (!c.n) {
-		fprintf(state->err_stream, "%s: -p: no process is called '%s'\n", state->name, name);
+		usage__tell(state, spelling(state), "no process is called '%s'", name);
 		exit(EXIT_NO_PROCESS);
 	}
-	fprintf(state->err_stream,
-		"%s: -p: %zu processes are called '%s'; which? (--name '%s' takes them all)\n",
-		state->name, c.n, name, name);
+	usage__tell(state, spelling(state),
+		    "%zu processes are called '%s'; which? (--name '%s' takes them all)", c.n, name,
+		    name);
 	for (size_t i = 0; i < min_of(c.n, (size_t)MAX_SHOWN); i++)
 		put_candidate(state, c.pid[i]);
 	if (c.n > MAX_SHOWN)
@@ -85,5 +93,5 @@ int pid_option__parse(struct argp_state *state, const char *arg)
 {
 	if (*arg && strspn(arg, "0123456789+- ") != strlen(arg))
 		return by_name(state, arg);
-	return (int)usage__count(state, "--pid", arg, 1, 1 << 30, "process ID");
+	return (int)usage__count(state, spelling(state), arg, 1, 1 << 30, "process ID");
 }
