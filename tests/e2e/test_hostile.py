@@ -105,7 +105,7 @@ def names_for_terminals(place):
     src, lib = place / "named.s", place / "named.so"
     src.write_text("".join(
         f".globl {n}\n.type {n}, @function\n{n}:\npush %rbx\nmov %rdi, %rbx\nmov %rbx, %rax\n"
-        f"pop %rbx\nret\n.size {n}, .-{n}\n"
+        f"call *(%rsp)\npop %rbx\nret\n.size {n}, .-{n}\n"
         for n in ("je_malloc", "je_free", *(f"smallocx_{c.decode() * 8}" for c in NAMES)))
         + '.section .note.GNU-stack,"",@progbits\n')
     subprocess.run(["gcc", "-shared", "-nostdlib", "-o", lib, src], check=True)
