@@ -37,6 +37,7 @@ struct ids {
 	struct sparse_id *sparse; /* by_id.n */
 	size_t sparse_cap;
 	struct hash_index by_id;
+	const char *many, *twice; /* what is said of too many, of an id that comes again */
 };
 
 struct reader {
@@ -50,19 +51,29 @@ struct reader {
 	size_t stack_cap;
 	struct profile_label *labels;
 	size_t labels_cap;
+	int err; /* the first that went wrong; all that follows is left */
 	const char *why;
 };
 
-static int bad(struct reader *r, const char *why)
+/* Room for n elements; false: something went wrong, now or before. */
+#define HAS_ROOM(r, ptr, cap, n) (!(r)->err && !((r)->err = array_reserve(ptr, cap, n)))
+
+static void fail(struct reader *r, int err, const char *why)
 {
+	if (r->err)
+		return;
+	r->err = err;
 	r->why = why;
-	return -EBADMSG;
 }
 
-static int too_big(struct reader *r, const char *why)
+static void bad(struct reader *r, const char *why)
 {
-	r->why = why;
-	return -E2BIG;
+	fail(r, -EBADMSG, why);
+}
+
+static void too_big(struct reader *r, const char *why)
+{
+	fail(r, -E2BIG, why);
 }
 
 static bool ids_find(const struct ids *t, uint64_t id, uint32_t *ret)
@@ -128,75 +139,82 @@ static void ids_free(struct ids *t)
 	hash_index__fini(&t->by_id);
 }
 
-static int add_id(struct reader *r, struct ids *t, uint64_t id, size_t index, const char *dup)
+static void add_id(struct reader *r, struct ids *t, uint64_t id, size_t index)
 {
-	int err = id ? ids_add(t, id, index) : -EEXIST;
+	int err;
 
-	return err == -EEXIST ? bad(r, dup) : err;
+	if (index >= MAX_ELEMENTS)
+		too_big(r, t->many);
+	if (r->err)
+		return;
+	err = id ? ids_add(t, id, index) : -EEXIST;
+	if (err == -EEXIST)
+		bad(r, t->twice);
+	else
+		r->err = err;
 }
 
-static int string_of(struct reader *r, uint64_t i, uint32_t *ret)
+static uint32_t string_of(struct reader *r, uint64_t i)
 {
-	if (i >= r->nstring)
-		return bad(r, "a string index is out of range");
-	*ret = r->string[i];
+	if (i < r->nstring)
+		return r->string[i];
+	bad(r, "a string index is out of range");
 	return 0;
 }
 
-static int read_strings(struct reader *r)
+static void read_strings(struct reader *r)
 {
 	struct protowire w = protowire__of(r->raw, r->len);
-	int more, err;
+	int more = 0;
 
-	while ((more = protowire__next(&w)) > 0) {
+	while (!r->err && (more = protowire__next(&w)) > 0) {
 		if (w.field != 6 || w.type != WIRE_BYTES)
 			continue;
 		if (!r->nstring && w.len)
-			return bad(r, "the first string is not empty");
+			bad(r, "the first string is not empty");
 		if (r->nstring >= PROFILE_MAX_ITEMS / 4)
-			return too_big(r, "too many strings");
-		err = array_reserve(r->string, r->string_cap, r->nstring + 1);
-		if (!err)
-			err = profile__string_n(r->p, (const char *)w.data, w.len,
-						&r->string[r->nstring]);
-		if (err)
-			return err;
-		r->nstring++;
+			too_big(r, "too many strings");
+		if (HAS_ROOM(r, r->string, r->string_cap, r->nstring + 1))
+			r->err = profile__string_n(r->p, (const char *)w.data, w.len,
+						   &r->string[r->nstring]);
+		r->nstring += !r->err;
 	}
-	return more < 0 ? bad(r, "damaged message") : 0;
+	if (more < 0)
+		bad(r, "damaged message");
 }
 
-static int read_value_type(struct reader *r, const struct protowire *from,
-			   struct profile_value_type *t)
+static void read_value_type(struct reader *r, const struct protowire *from,
+			    struct profile_value_type *t)
 {
 	struct protowire w = protowire__of(from->data, from->len);
-	int more, err = 0;
+	int more;
 
-	while ((more = protowire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0) {
 		if (w.field == 1)
-			err = string_of(r, w.num, &t->type);
+			t->type = string_of(r, w.num);
 		else if (w.field == 2)
-			err = string_of(r, w.num, &t->unit);
+			t->unit = string_of(r, w.num);
 	}
-	return err ? err : more < 0 ? bad(r, "damaged value type") : 0;
+	if (more < 0)
+		bad(r, "damaged value type");
 }
 
-static int read_mapping(struct reader *r, const struct protowire *from)
+static void read_mapping(struct reader *r, const struct protowire *from)
 {
 	struct protowire w = protowire__of(from->data, from->len);
 	struct profile_mapping m = {0};
 	struct profile *p = r->p;
 	uint64_t id = 0;
-	int more, err = 0;
+	int more;
 
-	while ((more = protowire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0) {
 		switch (w.field) {
 		case 1: id = w.num; break;
 		case 2: m.start = w.num; break;
 		case 3: m.limit = w.num; break;
 		case 4: m.offset = w.num; break;
-		case 5: err = string_of(r, w.num, &m.file); break;
-		case 6: err = string_of(r, w.num, &m.build_id); break;
+		case 5: m.file = string_of(r, w.num); break;
+		case 6: m.build_id = string_of(r, w.num); break;
 		case 7: m.has_functions = w.num; break;
 		case 8: m.has_filenames = w.num; break;
 		case 9: m.has_lines = w.num; break;
@@ -204,81 +222,70 @@ static int read_mapping(struct reader *r, const struct protowire *from)
 		}
 	}
 	if (more < 0)
-		return bad(r, "damaged mapping");
-	if (!err && p->nmappings >= MAX_ELEMENTS)
-		return too_big(r, "too many mappings");
-	err = err ? err : add_id(r, &r->mappings, id, p->nmappings, "mapping ids are not unique");
-	err = err ? err : array_reserve(p->mappings, p->mappings_cap, p->nmappings + 1);
-	if (!err)
+		bad(r, "damaged mapping");
+	add_id(r, &r->mappings, id, p->nmappings);
+	if (HAS_ROOM(r, p->mappings, p->mappings_cap, p->nmappings + 1))
 		p->mappings[p->nmappings++] = m;
-	return err;
 }
 
-static int read_function(struct reader *r, const struct protowire *from)
+static void read_function(struct reader *r, const struct protowire *from)
 {
 	struct protowire w = protowire__of(from->data, from->len);
 	struct profile_function f = {0};
 	struct profile *p = r->p;
 	uint64_t id = 0;
-	int more, err = 0;
+	int more;
 
-	while ((more = protowire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0) {
 		switch (w.field) {
 		case 1: id = w.num; break;
-		case 2: err = string_of(r, w.num, &f.name); break;
-		case 3: err = string_of(r, w.num, &f.system_name); break;
-		case 4: err = string_of(r, w.num, &f.file); break;
+		case 2: f.name = string_of(r, w.num); break;
+		case 3: f.system_name = string_of(r, w.num); break;
+		case 4: f.file = string_of(r, w.num); break;
 		case 5: f.start_line = w.num; break;
 		}
 	}
 	if (more < 0)
-		return bad(r, "damaged function");
-	if (!err && p->nfunctions >= MAX_ELEMENTS)
-		return too_big(r, "too many functions");
-	err = err ? err
-		  : add_id(r, &r->functions, id, p->nfunctions, "function ids are not unique");
-	err = err ? err : array_reserve(p->functions, p->functions_cap, p->nfunctions + 1);
-	if (!err)
+		bad(r, "damaged function");
+	add_id(r, &r->functions, id, p->nfunctions);
+	if (HAS_ROOM(r, p->functions, p->functions_cap, p->nfunctions + 1))
 		p->functions[p->nfunctions++] = f;
-	return err;
 }
 
-static int read_line(struct reader *r, const struct protowire *from)
+static void read_line(struct reader *r, const struct protowire *from)
 {
 	struct protowire w = protowire__of(from->data, from->len);
 	struct profile_line line = {.function = PROFILE_NONE};
 	struct profile *p = r->p;
-	int more, err;
+	int more;
 
 	while ((more = protowire__next(&w)) > 0) {
 		if (w.field == 1 && !ids_find(&r->functions, w.num, &line.function))
-			return bad(r, "a line refers to an unknown function");
+			bad(r, "a line refers to an unknown function");
 		if (w.field == 2)
 			line.line = w.num;
 		else if (w.field == 3)
 			line.column = w.num;
 	}
 	if (more < 0)
-		return bad(r, "damaged line");
+		bad(r, "damaged line");
 	if (line.function == PROFILE_NONE)
-		return bad(r, "a line without a function");
+		bad(r, "a line without a function");
 	if (p->nlines >= MAX_ELEMENTS)
-		return too_big(r, "too many lines");
-	err = array_reserve(p->lines, p->lines_cap, p->nlines + 1);
-	if (!err)
+		too_big(r, "too many lines");
+	if (HAS_ROOM(r, p->lines, p->lines_cap, p->nlines + 1))
 		p->lines[p->nlines++] = line;
-	return err;
 }
 
-static int read_location(struct reader *r, const struct protowire *from)
+static void read_location(struct reader *r, const struct protowire *from)
 {
 	struct protowire w = protowire__of(from->data, from->len);
 	struct profile *p = r->p;
 	struct profile_location l = {.mapping = PROFILE_NONE, .line0 = p->nlines};
 	uint64_t id = 0;
-	int more, err = 0;
+	int more;
 
-	while ((more = protowire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0) {
 		switch (w.field) {
 		case 1: id = w.num; break;
 		case 2:
@@ -287,161 +294,168 @@ static int read_location(struct reader *r, const struct protowire *from)
 				l.mapping = PROFILE_NONE;
 			break;
 		case 3: l.address = w.num; break;
-		case 4: err = w.type == WIRE_BYTES ? read_line(r, &w) : 0; break;
+		case 4:
+			if (w.type == WIRE_BYTES)
+				read_line(r, &w);
+			break;
 		case 5: l.is_folded = w.num; break;
 		}
 	}
 	if (more < 0)
-		return bad(r, "damaged location");
-	if (!err && p->nlocations >= MAX_ELEMENTS)
-		return too_big(r, "too many locations");
+		bad(r, "damaged location");
 	l.nlines = p->nlines - l.line0;
-	err = err ? err
-		  : add_id(r, &r->locations, id, p->nlocations, "location ids are not unique");
-	err = err ? err : array_reserve(p->locations, p->locations_cap, p->nlocations + 1);
-	if (!err)
+	add_id(r, &r->locations, id, p->nlocations);
+	if (HAS_ROOM(r, p->locations, p->locations_cap, p->nlocations + 1))
 		p->locations[p->nlocations++] = l;
-	return err;
+}
+
+static void read_comments(struct reader *r, const struct protowire *from)
+{
+	struct protowire_list l = protowire__list(from);
+	struct profile *p = r->p;
+	uint64_t v;
+
+	while (!r->err && protowire__list_next(&l, &v)) {
+		uint32_t id = string_of(r, v);
+
+		if (p->ncomments >= MAX_COMMENTS)
+			too_big(r, "too many comments");
+		if (HAS_ROOM(r, p->comments, p->comments_cap, p->ncomments + 1))
+			p->comments[p->ncomments++] = id;
+	}
 }
 
 /* Mappings, functions and the header in one walk, locations in the next. */
-static int read_tables(struct reader *r)
+static void read_tables(struct reader *r)
 {
 	struct protowire w = protowire__of(r->raw, r->len);
 	struct profile *p = r->p;
-	int more, err = 0;
 
-	while (!err && (more = protowire__next(&w)) > 0) {
-		uint64_t v;
+	while (!r->err && protowire__next(&w) > 0) {
+		bool message = w.type == WIRE_BYTES;
 
 		switch (w.field) {
 		case 1:
 			if (p->nvalues >= PROFILE_MAX_VALUES)
-				return too_big(r, "too many sample types");
-			err = read_value_type(r, &w, &p->sample_type[p->nvalues++]);
+				too_big(r, "too many sample types");
+			else
+				read_value_type(r, &w, &p->sample_type[p->nvalues++]);
 			break;
-		case 3: err = w.type == WIRE_BYTES ? read_mapping(r, &w) : 0; break;
-		case 5: err = w.type == WIRE_BYTES ? read_function(r, &w) : 0; break;
-		case 7: err = string_of(r, w.num, &p->drop_frames); break;
-		case 8: err = string_of(r, w.num, &p->keep_frames); break;
+		case 3:
+			if (message)
+				read_mapping(r, &w);
+			break;
+		case 5:
+			if (message)
+				read_function(r, &w);
+			break;
+		case 7: p->drop_frames = string_of(r, w.num); break;
+		case 8: p->keep_frames = string_of(r, w.num); break;
 		case 9: p->time_ns = w.num; break;
 		case 10: p->duration_ns = w.num; break;
-		case 11: err = read_value_type(r, &w, &p->period_type); break;
+		case 11: read_value_type(r, &w, &p->period_type); break;
 		case 12: p->period = w.num; break;
-		case 13:
-			for (struct protowire_list l = protowire__list(&w);
-			     !err && protowire__list_next(&l, &v);) {
-				uint32_t id;
-
-				if (p->ncomments >= MAX_COMMENTS)
-					return too_big(r, "too many comments");
-				err = string_of(r, v, &id);
-				err = err ? err
-					  : array_reserve(p->comments, p->comments_cap,
-							  p->ncomments + 1);
-				if (!err)
-					p->comments[p->ncomments++] = id;
-			}
-			break;
-		case 14: err = string_of(r, w.num, &p->default_sample_type); break;
-		case 15: err = string_of(r, w.num, &p->doc_url); break;
+		case 13: read_comments(r, &w); break;
+		case 14: p->default_sample_type = string_of(r, w.num); break;
+		case 15: p->doc_url = string_of(r, w.num); break;
 		}
 	}
 	w = protowire__of(r->raw, r->len);
-	while (!err && (more = protowire__next(&w)) > 0) {
+	while (!r->err && protowire__next(&w) > 0) {
 		if (w.field == 4 && w.type == WIRE_BYTES)
-			err = read_location(r, &w);
+			read_location(r, &w);
 	}
-	return err;
 }
 
-static int read_label(struct reader *r, const struct protowire *from, struct profile_label *l,
-		      bool *keep)
+/* False: pprof forgets labels without a value. */
+static bool read_label(struct reader *r, const struct protowire *from, struct profile_label *l)
 {
 	struct protowire w = protowire__of(from->data, from->len);
-	int more, err = 0;
+	int more;
 
 	*l = (struct profile_label){0};
-	while ((more = protowire__next(&w)) > 0 && !err) {
+	while ((more = protowire__next(&w)) > 0) {
 		switch (w.field) {
-		case 1: err = string_of(r, w.num, &l->key); break;
-		case 2: err = string_of(r, w.num, &l->str); break;
+		case 1: l->key = string_of(r, w.num); break;
+		case 2: l->str = string_of(r, w.num); break;
 		case 3: l->num = w.num; break;
-		case 4: err = string_of(r, w.num, &l->unit); break;
+		case 4: l->unit = string_of(r, w.num); break;
 		}
 	}
-	*keep = l->str || l->num || l->unit; /* pprof forgets labels without a value */
-	return err ? err : more < 0 ? bad(r, "damaged label") : 0;
+	if (more < 0)
+		bad(r, "damaged label");
+	return l->str || l->num || l->unit;
 }
 
-static int read_stack(struct reader *r, const struct protowire *w, size_t *n)
+static void read_stack(struct reader *r, const struct protowire *w, size_t *n)
 {
 	struct protowire_list l = protowire__list(w);
 	uint64_t id;
 
 	/* A packed id takes a byte at least. */
-	if (array_reserve(r->stack, r->stack_cap, *n + (w->type == WIRE_BYTES ? w->len : 1)))
-		return -ENOMEM;
-	while (protowire__list_next(&l, &id)) {
-		if (!ids_find(&r->locations, id, &r->stack[*n]))
-			return bad(r, "a sample refers to an unknown location");
-		(*n)++;
+	if (!HAS_ROOM(r, r->stack, r->stack_cap, *n + (w->type == WIRE_BYTES ? w->len : 1)))
+		return;
+	while (!r->err && protowire__list_next(&l, &id)) {
+		if (!ids_find(&r->locations, id, &r->stack[(*n)++]))
+			bad(r, "a sample refers to an unknown location");
 	}
-	return l.bad ? bad(r, "damaged stack") : 0;
+	if (l.bad)
+		bad(r, "damaged stack");
 }
 
-static int read_sample(struct reader *r, const struct protowire *from)
+static void read_values(struct reader *r, const struct protowire *w, int64_t *value, size_t *n)
+{
+	struct protowire_list l = protowire__list(w);
+	uint64_t v;
+
+	while (!r->err && protowire__list_next(&l, &v)) {
+		if (*n < r->p->nvalues)
+			value[(*n)++] = v;
+		else
+			bad(r, "more values than sample types");
+	}
+	if (l.bad)
+		bad(r, "damaged values");
+}
+
+static void read_sample(struct reader *r, const struct protowire *from)
 {
 	struct protowire w = protowire__of(from->data, from->len);
 	size_t n = 0, nlabels = 0, nvalues = 0;
 	int64_t value[PROFILE_MAX_VALUES];
-	uint64_t v;
-	int more, err = 0;
+	struct profile *p = r->p;
+	int more = 0;
 
-	while (!err && (more = protowire__next(&w)) > 0) {
-		if (w.field == 1) {
-			err = read_stack(r, &w, &n);
-		} else if (w.field == 2) {
-			struct protowire_list l = protowire__list(&w);
-
-			while (protowire__list_next(&l, &v)) {
-				if (nvalues >= r->p->nvalues)
-					return bad(r, "more values than sample types");
-				value[nvalues++] = v;
-			}
-			err = l.bad ? bad(r, "damaged values") : 0;
-		} else if (w.field == 3 && w.type == WIRE_BYTES) {
-			bool keep;
-
-			err = array_reserve(r->labels, r->labels_cap, nlabels + 1);
-			err = err ? err : read_label(r, &w, &r->labels[nlabels], &keep);
-			nlabels += !err && keep;
-		}
+	while (!r->err && (more = protowire__next(&w)) > 0) {
+		if (w.field == 1)
+			read_stack(r, &w, &n);
+		else if (w.field == 2)
+			read_values(r, &w, value, &nvalues);
+		else if (w.field == 3 && w.type == WIRE_BYTES &&
+			 HAS_ROOM(r, r->labels, r->labels_cap, nlabels + 1))
+			nlabels += read_label(r, &w, &r->labels[nlabels]);
 	}
-	if (err)
-		return err;
 	if (more < 0)
-		return bad(r, "damaged sample");
-	if (!r->p->nvalues)
-		return bad(r, "samples without sample types");
-	if (nvalues != r->p->nvalues)
-		return bad(r, "fewer values than sample types");
-	if (r->p->nsamples >= MAX_SAMPLES || n > MAX_FRAMES - r->p->nstack ||
-	    nlabels > MAX_ELEMENTS - r->p->nlabels)
-		return too_big(r, "too many samples, frames or labels");
-	return profile__sample(r->p, r->stack, n, value, r->labels, nlabels);
+		bad(r, "damaged sample");
+	if (!p->nvalues)
+		bad(r, "samples without sample types");
+	if (nvalues != p->nvalues)
+		bad(r, "fewer values than sample types");
+	if (p->nsamples >= MAX_SAMPLES || n > MAX_FRAMES - p->nstack ||
+	    nlabels > MAX_ELEMENTS - p->nlabels)
+		too_big(r, "too many samples, frames or labels");
+	if (!r->err)
+		r->err = profile__sample(p, r->stack, n, value, r->labels, nlabels);
 }
 
-static int read_samples(struct reader *r)
+static void read_samples(struct reader *r)
 {
 	struct protowire w = protowire__of(r->raw, r->len);
-	int err = 0;
 
-	while (!err && protowire__next(&w) > 0) {
+	while (!r->err && protowire__next(&w) > 0) {
 		if (w.field == 2 && w.type == WIRE_BYTES)
-			err = read_sample(r, &w);
+			read_sample(r, &w);
 	}
-	return err;
 }
 
 static double number(const json_t *o, const char *key)
@@ -479,7 +493,7 @@ static int read_private(struct profile *p, const char *text)
 	return err;
 }
 
-static int read_comments(struct profile *p)
+static int find_private(struct profile *p)
 {
 	for (size_t i = 0; i < p->ncomments; i++) {
 		const char *text = profile__text(p, p->comments[i]);
@@ -494,50 +508,56 @@ static int read_comments(struct profile *p)
 	return 0;
 }
 
-static int read_message(struct reader *r)
+static void read_message(struct reader *r)
 {
-	int err = r->len ? read_strings(r) : bad(r, "empty");
-
-	if (!err && !r->nstring)
-		err = bad(r, "no string table");
-	err = err ? err : read_tables(r);
-	err = err ? err : read_samples(r);
-	if (!err && !r->p->nvalues)
-		err = bad(r, "no sample types");
-	return err ? err : read_comments(r->p);
+	if (!r->len)
+		bad(r, "empty");
+	read_strings(r);
+	if (!r->nstring)
+		bad(r, "no string table");
+	read_tables(r);
+	read_samples(r);
+	if (!r->p->nvalues)
+		bad(r, "no sample types");
+	if (!r->err)
+		r->err = find_private(r->p);
 }
 
 int pprof__read(const void *buf, size_t len, struct profile **ret, const char **ret_why)
 {
 	cleanup_free uint8_t *inflated = NULL;
-	struct reader r = {.raw = buf, .len = len, .why = NO_MEMORY};
-	int err = 0;
+	struct reader r = {
+		.raw = buf,
+		.len = len,
+		.mappings = {.many = "too many mappings", .twice = "mapping ids are not unique"},
+		.functions = {.many = "too many functions", .twice = "function ids are not unique"},
+		.locations = {.many = "too many locations", .twice = "location ids are not unique"},
+		.why = NO_MEMORY};
 
 	if (inflate__is_gzip(buf, len)) {
-		err = inflate__gzip(buf, len, MAX_RAW, &inflated, &r.len);
+		r.err = inflate__gzip(buf, len, MAX_RAW, &inflated, &r.len);
 		r.raw = inflated;
-		r.why = err == -E2BIG	 ? "inflates beyond 1GB"
-			: err == -ENOMEM ? NO_MEMORY
-					 : "damaged or truncated gzip data";
+		if (r.err && r.err != -ENOMEM)
+			r.why = r.err == -E2BIG ? "inflates beyond 1GB"
+						: "damaged or truncated gzip data";
 	} else if (len > MAX_RAW) {
-		err = too_big(&r, "larger than 1GB");
+		too_big(&r, "larger than 1GB");
 	}
-	err = err ? err : profile__new(&r.p);
-	if (!err) {
-		r.why = NO_MEMORY;
-		err = read_message(&r);
-	}
+	if (!r.err)
+		r.err = profile__new(&r.p);
+	if (!r.err)
+		read_message(&r);
 	ids_free(&r.mappings);
 	ids_free(&r.functions);
 	ids_free(&r.locations);
 	free(r.string);
 	free(r.stack);
 	free(r.labels);
-	if (err) {
+	if (r.err) {
 		profile__free(r.p);
 		if (ret_why)
 			*ret_why = r.why;
-		return err;
+		return r.err;
 	}
 	*ret = r.p;
 	return 0;
