@@ -14,6 +14,9 @@
 #define MAX_TEXT_BYTES (256u << 20)
 #define NEIGHBORHOOD 32 /* bytes behind an instruction whose line holds for those without one */
 
+/* Room for n elements; false: something went wrong, now or before. */
+#define HAS_ROOM(l, ptr, cap, n) (!(l)->err && !((l)->err = array_reserve(ptr, cap, n)))
+
 /* A function that is asked for, by each of its names. */
 struct wanted_name {
 	const char *name;
@@ -158,36 +161,33 @@ static int find_places(const struct report *r, struct wanted *w)
 /* --- instructions and where they are from --- */
 
 /* A file's name without detours, as its lines are grouped; most are those of the frame before. */
-static int clean_file(struct code_listing *l, const char *name, const char **ret)
+static const char *clean_file(struct code_listing *l, const char *name)
 {
 	char *clean;
-	int err;
 
 	for (size_t i = l->nfiles; i-- > 0;) {
-		if (l->files[i].named == name || !strcmp(l->files[i].named, name)) {
-			*ret = l->files[i].clean;
-			return 0;
-		}
+		if (l->files[i].named == name || !strcmp(l->files[i].named, name))
+			return l->files[i].clean;
 	}
-	err = array_reserve(l->files, l->files_cap, l->nfiles + 1);
-	clean = err ? NULL : malloc(strlen(name) + 2);
-	if (!clean)
-		return -ENOMEM;
+	if (!HAS_ROOM(l, l->files, l->files_cap, l->nfiles + 1))
+		return NULL;
+	clean = malloc(strlen(name) + 2);
+	if (!clean) {
+		l->err = -ENOMEM;
+		return NULL;
+	}
 	graph__clean_path(graph__trim_path(name, NULL, ""), clean);
 	l->files[l->nfiles++] = (struct listing_file){name, clean};
-	*ret = clean;
-	return 0;
+	return clean;
 }
 
-static int add_frame(struct code_listing *l, struct listing_insn *in, const char *name,
-		     const char *system_name, const char *file, int64_t line)
+static void add_frame(struct code_listing *l, struct listing_insn *in, const char *name,
+		      const char *system_name, const char *file, int64_t line)
 {
-	int err = array_reserve(l->frames, l->frames_cap, l->nframes + 1);
-	const char *clean = NULL;
+	const char *clean = clean_file(l, file ? file : "");
 
-	err = err ? err : clean_file(l, file ? file : "", &clean);
-	if (err)
-		return err;
+	if (!HAS_ROOM(l, l->frames, l->frames_cap, l->nframes + 1))
+		return;
 	if (!in->nframes++) {
 		in->frame0 = l->nframes;
 		in->file = file ? file : "";
@@ -195,60 +195,48 @@ static int add_frame(struct code_listing *l, struct listing_insn *in, const char
 	}
 	l->frames[l->nframes++] = (struct listing_frame){
 		name ? name : "", system_name ? system_name : "", clean, line};
-	return 0;
 }
 
 /* Below each line of a function that is asked for. */
-static int add_entries(struct code_listing *l, const struct wanted *w, size_t insn)
+static void add_entries(struct code_listing *l, const struct wanted *w, size_t insn)
 {
-	const struct listing_insn *in = &l->insns[insn];
-
-	for (uint32_t i = 0; i < in->nframes; i++) {
-		const struct listing_frame *f = &l->frames[in->frame0 + i];
+	for (uint32_t i = 0; !l->err && i < l->insns[insn].nframes; i++) {
+		const struct listing_frame *f = &l->frames[l->insns[insn].frame0 + i];
 		const struct wanted_name *name = find_wanted(w, f->name);
-		int err = array_reserve(l->entries, l->entries_cap, l->nentries + 1);
 
-		if (err)
-			return err;
 		if (!name)
 			name = find_wanted(w, f->system_name);
-		if (name)
+		if (name && HAS_ROOM(l, l->entries, l->entries_cap, l->nentries + 1))
 			l->entries[l->nentries++] =
 				(struct listing_entry){f->file, name->shown, f->line, insn, i};
 	}
-	return 0;
 }
 
-static int add_insn(struct code_listing *l, const struct listing_insn *in)
+static void add_insn(struct code_listing *l, const struct listing_insn *in)
 {
-	int err = array_reserve(l->insns, l->insns_cap, l->ninsns + 1);
-
-	if (!err)
+	if (HAS_ROOM(l, l->insns, l->insns_cap, l->ninsns + 1))
 		l->insns[l->ninsns++] = *in;
-	return err;
 }
 
 /* What the profile itself says of a location, where there is no file. */
-static int add_profiled(const struct report *r, struct code_listing *l, struct listing_insn *in,
-			uint32_t loc)
+static void add_profiled(const struct report *r, struct code_listing *l, struct listing_insn *in,
+			 uint32_t loc)
 {
 	const struct profile *p = r->p;
 	const struct profile_location *at = &p->locations[loc];
-	int err = 0;
 
-	for (uint32_t k = 0; k < at->nlines && !err; k++) {
+	for (uint32_t k = 0; k < at->nlines; k++) {
 		const struct profile_line *line = &p->lines[at->line0 + k];
 		const struct profile_function *fn = &p->functions[line->function];
 
-		err = add_frame(l, in, profile__text(p, fn->name),
-				profile__text(p, fn->system_name), profile__text(p, fn->file),
-				min_of(max_of(line->line, (int64_t)0), MAX_LINE));
+		add_frame(l, in, profile__text(p, fn->name), profile__text(p, fn->system_name),
+			  profile__text(p, fn->file),
+			  min_of(max_of(line->line, (int64_t)0), MAX_LINE));
 	}
-	return err;
 }
 
-static int add_unmapped(const struct report *r, struct code_listing *l, const struct wanted *w,
-			uint32_t loc)
+static void add_unmapped(const struct report *r, struct code_listing *l, const struct wanted *w,
+			 uint32_t loc)
 {
 	uint64_t address = r->p->locations[loc].address;
 	struct listing_insn in = {.vaddr = address,
@@ -256,10 +244,10 @@ static int add_unmapped(const struct report *r, struct code_listing *l, const st
 				  .flat = w->flat[loc],
 				  .cum = w->cum[loc],
 				  .file = ""};
-	int err = add_profiled(r, l, &in, loc);
 
-	err = err ? err : add_insn(l, &in);
-	return err ? err : add_entries(l, w, l->ninsns - 1);
+	add_profiled(r, l, &in, loc);
+	add_insn(l, &in);
+	add_entries(l, w, l->ninsns - 1);
 }
 
 /* The values of an instruction, which locations may lie inside of, and which are done with so;
@@ -305,36 +293,32 @@ static bool is_near(const struct disasm *d, size_t n, uint64_t vaddr)
 }
 
 /* The instructions of a file that are shown, without their frames. */
-static int choose_insns(struct code_listing *l, const struct mapped *md, const struct disasm *d)
+static void choose_insns(struct code_listing *l, const struct mapped *md, const struct disasm *d)
 {
-	int err = 0;
-
 	for (size_t i = 0; i < d->nfunctions; i++) {
 		const struct disasm_function *fn = &d->functions[i];
 
-		for (size_t k = 0; k < fn->ninsns && !err; k++) {
+		for (size_t k = 0; k < fn->ninsns && !l->err; k++) {
 			const struct disasm_insn *at = &d->insns[fn->insn0 + k];
 			uint64_t end = k + 1 < fn->ninsns ? at[1].vaddr : fn->end;
 			struct listing_insn in = {at->vaddr, max_of(end, at->vaddr + 1),
 						  .text = at->text, .file = ""};
 
 			if (is_near(d, md->noff, at->vaddr))
-				err = add_insn(l, &in);
+				add_insn(l, &in);
 		}
 	}
-	return err;
 }
 
 /* Frames of the l->insns from `first` on; those without a line take those of what is just before.
  */
-static int name_insns(const struct report *r, struct code_listing *l, struct wanted *w,
-		      const struct mapped *md, const struct disasm *d,
-		      struct symbolizer_module *module, size_t first)
+static void name_insns(const struct report *r, struct code_listing *l, struct wanted *w,
+		       const struct mapped *md, const struct disasm *d,
+		       struct symbolizer_module *module, size_t first)
 {
 	const struct listing_insn *last = NULL;
-	int err = 0;
 
-	for (size_t i = first; i < l->ninsns && !err; i++) {
+	for (size_t i = first; i < l->ninsns && !l->err; i++) {
 		struct listing_insn *in = &l->insns[i];
 		struct symbolizer_frame found[SYMBOLIZER_MAX_INLINE];
 		uint64_t off = in->vaddr - d->place[0] + md->off[0];
@@ -343,63 +327,61 @@ static int name_insns(const struct report *r, struct code_listing *l, struct wan
 
 		take_places(r, w, md, off - md->m->offset + md->m->start - in->vaddr, in, &loc);
 		if (loc != PROFILE_NONE && (!n || !found[0].file)) {
-			err = add_profiled(r, l, in, loc);
+			add_profiled(r, l, in, loc);
 			n = 0;
 		}
-		for (int k = 0; k < n && !err; k++)
-			err = add_frame(l, in, strpool__add(l->texts, found[k].name),
-					strpool__add(l->texts, found[k].system_name),
-					strpool__add(l->texts, found[k].file), found[k].line);
+		for (int k = 0; k < n; k++)
+			add_frame(l, in, strpool__add(l->texts, found[k].name),
+				  strpool__add(l->texts, found[k].system_name),
+				  strpool__add(l->texts, found[k].file), found[k].line);
 		if (in->line) {
 			last = in;
 		} else if (last && in->vaddr - last->vaddr <= NEIGHBORHOOD) {
 			in->frame0 = last->frame0;
 			in->nframes = last->nframes;
 		}
-		err = err ? err : add_entries(l, w, i);
+		add_entries(l, w, i);
 	}
-	return err;
 }
 
-static int look_up(struct code_listing *l, const struct mapped *md, const struct disasm *d, int fd,
-		   const char *path, size_t first, struct symbolizer_module **ret)
+/* Names of the l->insns from `first` on are asked for at once. */
+static void look_up(struct code_listing *l, const struct mapped *md, const struct disasm *d, int fd,
+		    const char *path, size_t first, struct symbolizer_module **ret)
 {
 	size_t n = l->ninsns - first;
 	cleanup_free uint64_t *offs = malloc((n + 1) * sizeof(*offs));
-	int err = offs ? symbolizer__module(l->names, fd, path, -1, NULL, ret) : -ENOMEM;
 
-	for (size_t i = 0; i < n && !err; i++)
+	if (!l->err)
+		l->err = offs ? symbolizer__module(l->names, fd, path, -1, NULL, ret) : -ENOMEM;
+	if (l->err)
+		return;
+	for (size_t i = 0; i < n; i++)
 		offs[i] = l->insns[first + i].vaddr - d->place[0] + md->off[0];
-	return err ? err : symbolizer__prefetch(l->names, *ret, offs, n);
+	l->err = symbolizer__prefetch(l->names, *ret, offs, n);
 }
 
-static int list_mapped(const struct report *r, struct code_listing *l, struct wanted *w,
-		       const struct mapped *md)
+static void list_mapped(const struct report *r, struct code_listing *l, struct wanted *w,
+			const struct mapped *md)
 {
-	struct symbolizer_module *module;
+	struct symbolizer_module *module = NULL;
 	struct disasm d = {0};
 	cleanup_fd int fd = -1;
 	size_t first = l->ninsns;
 	int got = md->noff ? assembly__around(r, md->m, md->off, md->noff, AROUND, &fd, &d) : 0;
-	int err = min_of(got, 0);
 
-	if (got == 1) {
-		err = array_reserve(l->code, l->code_cap, l->ncode + 1);
-		if (err)
-			disasm__free(&d);
-		else
-			l->code[l->ncode++] = d;
-		err = err ? err : choose_insns(l, md, &d);
-		err = err ? err
-			  : look_up(l, md, &d, fd, profile__text(r->p, md->m->file), first,
-				    &module);
-		err = err ? err : name_insns(r, l, w, md, &d, module, first);
+	l->err = min_of(got, 0);
+	if (got == 1 && HAS_ROOM(l, l->code, l->code_cap, l->ncode + 1)) {
+		l->code[l->ncode++] = d;
+		choose_insns(l, md, &d);
+		look_up(l, md, &d, fd, profile__text(r->p, md->m->file), first, &module);
+		name_insns(r, l, w, md, &d, module, first);
+	} else {
+		disasm__free(&d);
 	}
-	for (size_t i = 0; i < md->n && !err; i++) {
+	for (size_t i = 0; i < md->n && !l->err; i++) {
 		if (w->marked[md->loc[i]])
-			err = add_unmapped(r, l, w, md->loc[i]);
+			add_unmapped(r, l, w, md->loc[i]);
 	}
-	return err;
 }
 
 /* --- all of it --- */
@@ -418,8 +400,8 @@ static bool holds(const struct profile_mapping *m, uint64_t address)
 }
 
 /* The locations of mapping i (PROFILE_NONE: of none). */
-static int list_mapping(const struct report *r, struct code_listing *l, struct wanted *w,
-			uint32_t i)
+static void list_mapping(const struct report *r, struct code_listing *l, struct wanted *w,
+			 uint32_t i)
 {
 	const struct profile *p = r->p;
 	struct mapped md = {.m = i == PROFILE_NONE ? NULL : &p->mappings[i]};
@@ -428,7 +410,9 @@ static int list_mapping(const struct report *r, struct code_listing *l, struct w
 	bool file = md.m && md.m->file;
 
 	if (!loc || !off)
-		return -ENOMEM;
+		l->err = -ENOMEM;
+	if (l->err)
+		return;
 	md.loc = loc;
 	md.off = off;
 	for (uint32_t k = 0; k < p->nlocations; k++) {
@@ -442,7 +426,7 @@ static int list_mapping(const struct report *r, struct code_listing *l, struct w
 		if (w->marked[loc[k]] && holds(md.m, address))
 			off[md.noff++] = address - md.m->start + md.m->offset;
 	}
-	return list_mapped(r, l, w, &md);
+	list_mapped(r, l, w, &md);
 }
 
 static int by_line(const void *a, const void *b)
@@ -462,17 +446,20 @@ static int by_line(const void *a, const void *b)
 int listing__read(const struct report *r, struct code_listing *l)
 {
 	struct wanted w = {0};
-	int err = find_places(r, &w);
+	int err;
 
-	*l = (struct code_listing){0};
-	err = err ? err : symbolizer__new(NULL, &l->names);
-	err = err ? err : strpool__new(MAX_TEXT_BYTES, &l->texts);
-	for (uint32_t i = 0; i < r->p->nmappings && !err; i++)
-		err = list_mapping(r, l, &w, i);
-	err = err ? err : list_mapping(r, l, &w, PROFILE_NONE);
-	if (!err && l->nentries)
+	*l = (struct code_listing){.err = find_places(r, &w)};
+	if (!l->err)
+		l->err = symbolizer__new(NULL, &l->names);
+	if (!l->err)
+		l->err = strpool__new(MAX_TEXT_BYTES, &l->texts);
+	for (uint32_t i = 0; i < r->p->nmappings; i++)
+		list_mapping(r, l, &w, i);
+	list_mapping(r, l, &w, PROFILE_NONE);
+	if (!l->err && l->nentries)
 		qsort(l->entries, l->nentries, sizeof(*l->entries), by_line);
 	wanted_free(&w);
+	err = l->err;
 	if (err)
 		listing__free(l);
 	return err;

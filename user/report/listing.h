@@ -51,6 +51,7 @@ struct code_listing {
 	size_t ncode, code_cap;
 	struct symbolizer *names;
 	struct strpool *texts; /* owns names */
+	int err;	       /* while it is put together: all that follows is left */
 };
 
 /* What functions, files and modules that match r->o.symbol, or hold the address which it is, lead
