@@ -43,6 +43,7 @@ struct parser {
 	size_t locs_cap;
 	struct profile_line *lines;
 	size_t lines_cap;
+	int err; /* of string_of */
 };
 
 static int bad(struct parser *r, const char *why)
@@ -85,6 +86,16 @@ static const char *text_of(const json_t *o, const char *key)
 	return t ? t : "";
 }
 
+/* What fails stays in r->err, and all that follows is left. */
+static uint32_t string_of(struct parser *r, const json_t *o, const char *key)
+{
+	uint32_t id = 0;
+
+	if (!r->err)
+		r->err = profile__string(r->p, text_of(o, key), &id);
+	return id;
+}
+
 static int64_t integer(const json_t *v)
 {
 	double d;
@@ -97,37 +108,34 @@ static int64_t integer(const json_t *v)
 
 static int add_mapping(struct parser *r, const json_t *frame, uint32_t *ret)
 {
-	const char *module = text_of(frame, "module"), *build_id = text_of(frame, "build_id");
-	struct profile_mapping m = {0};
-	int err;
+	struct profile_mapping m = {.has_functions = true};
 
 	*ret = PROFILE_NONE;
-	if (!*module && !*build_id)
-		return 0;
-	err = profile__string(r->p, module, &m.file);
-	err = err ? err : profile__string(r->p, build_id, &m.build_id);
-	m.has_functions = true;
-	return err ? err : profile__mapping(r->p, &m, ret);
+	m.file = string_of(r, frame, "module");
+	m.build_id = string_of(r, frame, "build_id");
+	if (r->err || (!m.file && !m.build_id))
+		return r->err;
+	return profile__mapping(r->p, &m, ret);
 }
 
 static int parse_frame(struct parser *r, struct frame *fr)
 {
 	json_t *o = json_loadb(fr->text, fr->len, 0, NULL);
-	const char *name = text_of(o, "function"), *file = text_of(o, "file");
 	struct profile_function f = {0};
 	int err = json_is_object(o) ? 0 : bad(r, "a frame is no valid JSON object");
 
-	fr->named = *name || *file;
-	if (!err && fr->named) {
-		err = profile__string(r->p, name, &f.name);
-		err = err ? err : profile__string(r->p, file, &f.file);
-		f.system_name = f.name;
-		err = err ? err : profile__function(r->p, &f, &fr->line.function);
-		fr->line.line = integer(json_object_get(o, "line"));
-	}
+	f.name = f.system_name = string_of(r, o, "function");
+	f.file = string_of(r, o, "file");
+	fr->named = f.name || f.file;
+	if (!err)
+		err = r->err;
+	if (!err && fr->named)
+		err = profile__function(r->p, &f, &fr->line.function);
+	fr->line.line = integer(json_object_get(o, "line"));
 	fr->inlined = json_is_true(json_object_get(o, "inlined"));
 	fr->address = integer(json_object_get(o, "address"));
-	err = err ? err : add_mapping(r, o, &fr->mapping);
+	if (!err)
+		err = add_mapping(r, o, &fr->mapping);
 	json_decref(o);
 	return err;
 }
@@ -233,21 +241,20 @@ static int labels(struct parser *r, const json_t *list, struct profile_label *ou
 {
 	const json_t *l;
 	size_t i;
-	int err = 0;
 
 	json_array_foreach((json_t *)list, i, l)
 	{
 		struct profile_label *o = &out[*n];
 
-		if (*n >= 16 || err)
+		if (*n >= 16)
 			break;
-		*o = (struct profile_label){.num = integer(json_object_get(l, "num"))};
-		err = profile__string(r->p, text_of(l, "key"), &o->key);
-		err = err ? err : profile__string(r->p, text_of(l, "str"), &o->str);
-		err = err ? err : profile__string(r->p, text_of(l, "unit"), &o->unit);
+		o->num = integer(json_object_get(l, "num"));
+		o->key = string_of(r, l, "key");
+		o->str = string_of(r, l, "str");
+		o->unit = string_of(r, l, "unit");
 		++*n;
 	}
-	return err;
+	return r->err;
 }
 
 struct stack {
@@ -355,20 +362,17 @@ static int sample_types(struct parser *r, const json_t *list)
 {
 	const json_t *t;
 	size_t i;
-	int err = 0;
 
 	if (r->typed || !json_array_size(list) || json_array_size(list) > PROFILE_MAX_VALUES)
 		return bad(r, "too many or misplaced sample types");
 	json_array_foreach((json_t *)list, i, t)
 	{
-		err = err ? err
-			  : profile__string(r->p, text_of(t, "type"), &r->p->sample_type[i].type);
-		err = err ? err
-			  : profile__string(r->p, text_of(t, "unit"), &r->p->sample_type[i].unit);
+		r->p->sample_type[i].type = string_of(r, t, "type");
+		r->p->sample_type[i].unit = string_of(r, t, "unit");
 	}
 	r->p->nvalues = json_array_size(list);
 	r->typed = true;
-	return err;
+	return r->err;
 }
 
 static int totals(struct profile *p, const json_t *o)

@@ -472,19 +472,15 @@ static bool needs_helper(const struct report_job *a)
 }
 
 /* All that cannot be written are said: what is read may take minutes. */
-static int check_files(const struct report_job *a)
+static bool can_write(const struct report_job *a)
 {
-	int err = output__check("-output", a->file), e;
+	bool can = !output__check("-output", a->file);
 
-	for (size_t i = 0; i < a->outputs.n; i++) {
-		e = output__check("--output", a->outputs.name[i]);
-		err = err ? err : e;
-	}
-	for (size_t i = 0; i < a->graphs.n; i++) {
-		e = output__check("--graph", a->graphs.name[i]);
-		err = err ? err : e;
-	}
-	return err;
+	for (size_t i = 0; i < a->outputs.n; i++)
+		can &= !output__check("--output", a->outputs.name[i]);
+	for (size_t i = 0; i < a->graphs.n; i++)
+		can &= !output__check("--graph", a->graphs.name[i]);
+	return can;
 }
 
 int report_job__run(struct report_job *a)
@@ -497,7 +493,7 @@ int report_job__run(struct report_job *a)
 			       .privileges = PRIVILEGE(READ) | PRIVILEGE(FILES)};
 	int err;
 
-	if (check_files(a))
+	if (!can_write(a))
 		return EXIT_FAILED;
 	if (wants_shell(a))
 		a->mode = JOB_SHELL;
