@@ -63,124 +63,124 @@ static int check_new(int err, const uint32_t *got, size_t want)
 	return err ? err : *got == want ? 0 : -EBADMSG;
 }
 
-static int read_strings(struct record_cursor *c, struct profile *d)
+/* What a block defines, element by element. */
+struct definitions {
+	struct record_cursor *c;
+	struct profile *d;
+	struct profile_line *lines; /* scratch: one element */
+	uint32_t *stack;
+	struct profile_label *labels;
+	size_t lines_cap, stack_cap, labels_cap;
+};
+
+static int read_string(struct definitions *f)
 {
-	uint64_t n = record__get_count(c);
-	int err = 0;
+	struct record_cursor *c = f->c;
+	uint64_t len = record__get_count(c);
+	size_t want = f->d->nstrings;
+	uint32_t id;
+	int err;
 
-	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		uint64_t len = record__get_count(c);
-		size_t want = d->nstrings;
-		uint32_t id;
-
-		if (c->bad)
-			break;
-		if (memchr(c->at, 0, len))
-			return -EBADMSG;
-		err = check_new(profile__string_n(d, (const char *)c->at, len, &id), &id, want);
-		c->at += len;
-	}
-	return err ? err : c->bad ? -EBADMSG : 0;
+	if (c->bad || memchr(c->at, 0, len))
+		return -EBADMSG;
+	err = profile__string_n(f->d, (const char *)c->at, len, &id);
+	c->at += len;
+	return check_new(err, &id, want);
 }
 
-static int read_mappings(struct record_cursor *c, struct profile *d)
+static int read_mapping(struct definitions *f)
 {
-	uint64_t n = record__get_count(c);
-	int err = 0;
+	struct record_cursor *c = f->c;
+	struct profile_mapping m = {.start = record__get(c)};
+	size_t want = f->d->nmappings;
+	uint32_t id;
+	uint64_t has;
 
-	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		struct profile_mapping m = {.start = record__get(c)};
-		size_t want = d->nmappings;
-		uint32_t id;
-		uint64_t has;
-
-		m.limit = record__get(c);
-		m.offset = record__get(c);
-		m.file = get_index(c, d->nstrings);
-		m.build_id = get_index(c, d->nstrings);
-		has = record__get(c);
-		m.has_functions = has & 1;
-		m.has_filenames = has & 2;
-		m.has_lines = has & 4;
-		m.has_inlines = has & 8;
-		if (!c->bad)
-			err = check_new(profile__mapping(d, &m, &id), &id, want);
-	}
-	return err ? err : c->bad ? -EBADMSG : 0;
+	m.limit = record__get(c);
+	m.offset = record__get(c);
+	m.file = get_index(c, f->d->nstrings);
+	m.build_id = get_index(c, f->d->nstrings);
+	has = record__get(c);
+	m.has_functions = has & 1;
+	m.has_filenames = has & 2;
+	m.has_lines = has & 4;
+	m.has_inlines = has & 8;
+	return c->bad ? -EBADMSG : check_new(profile__mapping(f->d, &m, &id), &id, want);
 }
 
-static int read_functions(struct record_cursor *c, struct profile *d)
+static int read_function(struct definitions *f)
 {
-	uint64_t n = record__get_count(c);
-	int err = 0;
+	struct record_cursor *c = f->c;
+	struct profile_function fn = {.name = get_index(c, f->d->nstrings)};
+	size_t want = f->d->nfunctions;
+	uint32_t id;
 
-	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		struct profile_function f = {.name = get_index(c, d->nstrings)};
-		size_t want = d->nfunctions;
-		uint32_t id;
-
-		f.system_name = get_index(c, d->nstrings);
-		f.file = get_index(c, d->nstrings);
-		f.start_line = record__get_signed(c);
-		if (!c->bad)
-			err = check_new(profile__function(d, &f, &id), &id, want);
-	}
-	return err ? err : c->bad ? -EBADMSG : 0;
+	fn.system_name = get_index(c, f->d->nstrings);
+	fn.file = get_index(c, f->d->nstrings);
+	fn.start_line = record__get_signed(c);
+	return c->bad ? -EBADMSG : check_new(profile__function(f->d, &fn, &id), &id, want);
 }
 
-static int read_locations(struct record_cursor *c, struct profile *d)
+static int read_location(struct definitions *f)
 {
-	uint64_t n = record__get_count(c);
-	cleanup_free struct profile_line *lines = NULL;
-	size_t cap = 0;
-	int err = 0;
+	struct record_cursor *c = f->c;
+	uint32_t mapping = get_index(c, f->d->nmappings + 1), id;
+	uint64_t address = record__get(c), n = record__get_count(c);
+	size_t want = f->d->nlocations;
+	int err = array_reserve(f->lines, f->lines_cap, n + 1);
 
-	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		uint32_t mapping = get_index(c, d->nmappings + 1), id;
-		uint64_t address = record__get(c), nlines = record__get_count(c);
-		size_t want = d->nlocations;
-
-		err = array_reserve(lines, cap, nlines + 1);
-		for (uint64_t k = 0; k < nlines && !err && !c->bad; k++) {
-			lines[k].function = get_index(c, d->nfunctions);
-			lines[k].line = record__get_signed(c);
-			lines[k].column = record__get_signed(c);
-		}
-		if (!err && !c->bad)
-			err = check_new(profile__location(d, mapping ? mapping - 1 : PROFILE_NONE,
-							  address, lines, nlines, &id),
-					&id, want);
+	for (uint64_t k = 0; k < n && !err && !c->bad; k++) {
+		f->lines[k].function = get_index(c, f->d->nfunctions);
+		f->lines[k].line = record__get_signed(c);
+		f->lines[k].column = record__get_signed(c);
 	}
-	return err ? err : c->bad ? -EBADMSG : 0;
+	if (err || c->bad)
+		return err ? err : -EBADMSG;
+	err = profile__location(f->d, mapping ? mapping - 1 : PROFILE_NONE, address, f->lines, n,
+				&id);
+	return check_new(err, &id, want);
 }
 
-static int read_stacks(struct record_cursor *c, struct profile *d)
+static int read_stack(struct definitions *f)
 {
 	static const int64_t zero[PROFILE_MAX_VALUES];
-	uint64_t n = record__get_count(c);
-	cleanup_free uint32_t *stack = NULL;
-	cleanup_free struct profile_label *labels = NULL;
-	size_t stack_cap = 0, labels_cap = 0;
+	struct record_cursor *c = f->c;
+	uint64_t depth = record__get_count(c), nlabels;
+	int err = array_reserve(f->stack, f->stack_cap, depth + 1);
+
+	for (uint64_t k = 0; k < depth && !err && !c->bad; k++)
+		f->stack[k] = get_index(c, f->d->nlocations);
+	nlabels = record__get_count(c);
+	if (!err)
+		err = array_reserve(f->labels, f->labels_cap, nlabels + 1);
+	for (uint64_t k = 0; k < nlabels && !err && !c->bad; k++) {
+		f->labels[k].key = get_index(c, f->d->nstrings);
+		f->labels[k].str = get_index(c, f->d->nstrings);
+		f->labels[k].num = record__get_signed(c);
+		f->labels[k].unit = get_index(c, f->d->nstrings);
+	}
+	if (err || c->bad)
+		return err ? err : -EBADMSG;
+	return profile__sample(f->d, f->stack, depth, zero, f->labels, nlabels);
+}
+
+/* In this order: each refers to those before. */
+static int read_definitions(struct record_cursor *c, struct profile *d)
+{
+	static int (*const read[])(struct definitions *) = {
+		read_string, read_mapping, read_function, read_location, read_stack};
+	struct definitions f = {.c = c, .d = d};
 	int err = 0;
 
-	for (uint64_t i = 0; i < n && !err && !c->bad; i++) {
-		uint64_t depth = record__get_count(c), nlabels;
+	for (size_t i = 0; i < ARRAY_SIZE(read) && !err; i++) {
+		uint64_t n = record__get_count(c);
 
-		err = array_reserve(stack, stack_cap, depth + 1);
-		for (uint64_t k = 0; k < depth && !err && !c->bad; k++)
-			stack[k] = get_index(c, d->nlocations);
-		nlabels = record__get_count(c);
-		if (!err)
-			err = array_reserve(labels, labels_cap, nlabels + 1);
-		for (uint64_t k = 0; k < nlabels && !err && !c->bad; k++) {
-			labels[k].key = get_index(c, d->nstrings);
-			labels[k].str = get_index(c, d->nstrings);
-			labels[k].num = record__get_signed(c);
-			labels[k].unit = get_index(c, d->nstrings);
-		}
-		if (!err && !c->bad)
-			err = profile__sample(d, stack, depth, zero, labels, nlabels);
+		for (uint64_t k = 0; k < n && !err; k++)
+			err = read[i](&f);
 	}
+	free(f.lines);
+	free(f.stack);
+	free(f.labels);
 	return err ? err : c->bad ? -EBADMSG : 0;
 }
 
@@ -269,12 +269,9 @@ static int read_block(struct record *r, const uint8_t *data, size_t len, size_t 
 	if (crc32(0, data, head.length) != head.crc)
 		return -EBADMSG;
 	c = (struct record_cursor){.at = data, .end = data + head.length};
-	err = read_strings(&c, r->dict);
-	err = err ? err : read_mappings(&c, r->dict);
-	err = err ? err : read_functions(&c, r->dict);
-	err = err ? err : read_locations(&c, r->dict);
-	err = err ? err : read_stacks(&c, r->dict);
-	err = err ? err : read_tick(r, &c);
+	err = read_definitions(&c, r->dict);
+	if (!err)
+		err = read_tick(r, &c);
 	*ret_used = sizeof(head) + head.length;
 	return err;
 }
