@@ -328,6 +328,7 @@ def test_damaged_files(heaps, tmp_path):
     for data, word in ((b"", "empty"), (b"\x1f\x8b\x08", "gzip"), (gz[:-20], "gzip"),
                        (b"{}", "schema"), (b'{"schema":"x"}', "schema"),
                        (b"heap profile: 1: 2 [3: 4] @ heap/5\n", "legacy"),
+                       (b"main;grow 4096\n", "text of no kind that is read"),
                        (os.urandom(1) * 100, "not a valid profile")):
         bad.write_bytes(data)
         assert word in memwatch("report", bad, check=1).stderr

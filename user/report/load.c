@@ -76,10 +76,21 @@ static int check_frames(const struct profile *p, size_t len)
 	return 0;
 }
 
+/* By its beginning: folded stacks, a log. */
+static bool is_text(const char *s, size_t len)
+{
+	size_t n = min_of(len, (size_t)512), i = 0;
+
+	while (i < n && ((unsigned char)s[i] >= ' ' || s[i] == '\n' || s[i] == '\t'))
+		i++;
+	return n && i == n;
+}
+
 static int read_format(const void *buf, size_t len, struct profile **ret, const char **ret_why)
 {
 	const char *s = buf;
 	size_t i = 0;
+	int err;
 
 	while (i < len && i < 64 && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r'))
 		i++;
@@ -98,7 +109,10 @@ static int read_format(const void *buf, size_t len, struct profile **ret, const 
 		*ret_why = "a heap profile in the legacy text form; convert it with pprof -proto";
 		return -EBADMSG;
 	}
-	return pprof__read(buf, len, ret, ret_why);
+	err = pprof__read(buf, len, ret, ret_why);
+	if (err == -EBADMSG && is_text(s, len))
+		*ret_why = "text of no kind that is read; .pb.gz, .json and recordings are";
+	return err;
 }
 
 static int checked(int err, size_t len, struct profile **p, const char **ret_why)
