@@ -55,9 +55,20 @@ static int unknown(char *word)
 	return EXIT_USAGE;
 }
 
+/* "help COMMAND" is "COMMAND --help". */
+static void turn_help(char **argv)
+{
+	static char help[] = "--help";
+
+	argv[1] = argv[2];
+	argv[2] = help;
+}
+
 int main(int argc, char **argv)
 {
 	cmd_surroundings();
+	if (argc == 3 && !strcmp(argv[1], "help"))
+		turn_help(argv);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
