@@ -149,7 +149,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_JSON: c->json = true; break;
 	case 'p': set_process(c, arg, state); break;
-	case 'o': c->output = arg; break;
+	case 'o': usage__once(state, "--output", arg, &c->output); break;
 	case 'q': log__set_level(LOG_WARN); break;
 	case 'v': log__set_level(LOG_DEBUG); break;
 	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;

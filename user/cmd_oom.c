@@ -391,7 +391,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	struct oom_cmd *c = state->input;
 
 	switch (key) {
-	case OPT_LOG: c->list.log_path = arg; break;
+	case OPT_LOG: usage__once(state, "--log", arg, &c->list.log_path); break;
 	case OPT_JSON: c->list.json = true; break;
 	case OPT_SINCE:
 		c->list.since_unix_ms = usage__moment(state, "--since", arg);
@@ -401,7 +401,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		c->list.until_unix_ms = usage__moment(state, "--until", arg);
 		c->lists = true;
 		break;
-	case OPT_ON_KILL: c->told.command = arg; break;
+	case OPT_ON_KILL: usage__once(state, "--on-kill", arg, &c->told.command); break;
 	case OPT_LIST: c->lists = true; break;
 	case OPT_FOLLOW: c->follows = true; break;
 	case OPT_JOURNAL: c->told.journal = true; break;

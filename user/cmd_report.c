@@ -428,14 +428,14 @@ static error_t parse_other(int key, char *arg, struct report_job *a, struct argp
 	case 'v': log__set_level(LOG_DEBUG); return 0;
 	case 'o': return -open__add(&a->outputs, arg);
 	case OPT_GRAPH: return -open__add(&a->graphs, arg);
-	case OPT_REPORT_FILE: a->file = arg; return 0;
+	case OPT_REPORT_FILE: usage__once(state, "-output", arg, &a->file); return 0;
 	case OPT_NODE_FRACTION: return set_variable(a, key, "nodefraction", arg, state);
 	case OPT_EDGE_FRACTION: return set_variable(a, key, "edgefraction", arg, state);
 	case OPT_UNIT: return set_unit(a, arg, state);
 	case OPT_DIFF_BASE: a->from.diff_base = true; return -open__add(&a->from.bases, arg);
 	case OPT_BASE: return -open__add(&a->from.bases, arg);
 	case OPT_NORMALIZE: a->from.normalize = true; return 0;
-	case OPT_SURVIVORS: a->from.survivors = arg; return 0;
+	case OPT_SURVIVORS: usage__once(state, "--survivors", arg, &a->from.survivors); return 0;
 	case OPT_PID:
 		w->pid = usage__count(state, "--pid", arg, 1, INT32_MAX, "process ID");
 		return 0;

@@ -47,6 +47,12 @@ def test_usage():
     (["-p", "1", "--timeline", "a.csv", "--timeline", "b.csv"], 2, r"--timeline: 'a.csv' and 'b.csv': it may be given once"),
     (["-p", "1", "--peak", "a.svg", "--peak", "b.svg"], 2, r"--peak: 'a.svg' and 'b.svg'"),
     (["-p", "1", "--record", "a.mwr", "--record", "b.mwr"], 2, r"--record: 'a.mwr' and 'b.mwr'"),
+    (["oom", "--log", "a", "--log", "b"], 2, r"--log: 'a' and 'b': it may be given once"),
+    (["oom", "--on-kill", "a", "--on-kill", "b"], 2, r"--on-kill: 'a' and 'b': it may be given once"),
+    (["-p", "1", "--oom-log", "a", "--oom-log", "b"], 2, r"--oom-log: 'a' and 'b'"),
+    (["-p", "1", "--on-alert", "a", "--on-alert", "b"], 2, r"--on-alert: 'a' and 'b'"),
+    (["history", "--event", "1", "-o", "a.svg", "-o", "b.svg"], 2, r"--output: 'a.svg' and 'b.svg'"),
+    (["report", "--survivors", "a", "--survivors", "b", "x.json"], 2, r"--survivors: 'a' and 'b'"),
     (["-p", "1", "--record", "x.csv"], 2, r"--record: 'x.csv' would be no \.csv file but a recording"),
     (["-p", "1", "-o", "/nonexistent/x.svg"], 1, r"--output: '/nonexistent/x.svg' cannot be written: No such file"),
     (["-p", "1", "--timeline", "/nonexistent/x.csv"], 1, r"--timeline: '/nonexistent/x.csv' cannot be written"),
@@ -141,10 +147,11 @@ def test_complaints_are_for_a_terminal(words):
 
 
 @pytest.mark.parametrize("command", [[], ["-p"], ["run"], ["top"], ["report"], ["go"], ["oom"], ["features"],
-                                     ["detach"], ["daemon"]])
+                                     ["detach"], ["daemon"], ["history"]])
 def test_short_help(command):
     p = memwatch(*command, "-h", check=0)
     assert p.stdout == memwatch(*command, "--help", check=0).stdout and "sage: memwatch" in p.stdout
+    assert p.stdout == memwatch("help", *command, check=0).stdout
 
 
 def test_attach_by_name(target):

@@ -110,7 +110,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	}
 	switch (key) {
-	case OPT_ON_ALERT: o->command = arg; break;
+	case OPT_ON_ALERT: usage__once(state, "--on-alert", arg, &o->command); break;
 	case OPT_TIMEOUT: o->timeout_ns = usage__time(state, "--alert-timeout", arg, 1); break;
 	case OPT_COOLDOWN: o->cooldown_ns = usage__time(state, "--alert-cooldown", arg, 0); break;
 	case OPT_KEEP:
@@ -118,7 +118,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			usage__count(state, "--alert-keep", arg, 0, UINT32_MAX, "number of alerts");
 		break;
 	case OPT_DIR: o->dir = arg; break;
-	case OPT_OOM_LOG: o->oom_log = arg; break;
+	case OPT_OOM_LOG: usage__once(state, "--oom-log", arg, &o->oom_log); break;
 	case ARGP_KEY_END:
 		if (o->command && !rules__any(&o->rules))
 			argp_error(state,

@@ -408,8 +408,12 @@ void usage__file(struct argp_state *state, const char *option, const char *arg, 
 	if (*endings && !has_ending(arg, endings))
 		complain(state, option, "'%s' is no name that it writes (it must end in %s)", arg,
 			 endings);
-	if (!seen)
-		return;
+	if (seen)
+		usage__once(state, option, arg, seen);
+}
+
+void usage__once(struct argp_state *state, const char *option, const char *arg, const char **seen)
+{
 	if (*seen)
 		complain(state, option, "'%s' and '%s': it may be given once", *seen, arg);
 	*seen = arg;

@@ -41,6 +41,11 @@ const char *usage__sample_type(struct argp_state *state, const char *arg);
 void usage__file(struct argp_state *state, const char *option, const char *arg, const char *endings,
 		 const char **seen);
 
+/* A word that a second one would push out without a word: it is kept in *seen, which is NULL
+ * before.
+ */
+void usage__once(struct argp_state *state, const char *option, const char *arg, const char **seen);
+
 /* A line in that grammar, for what ends otherwise: "PROGRAM: --option: ...". Returns. */
 void usage__tell(const struct argp_state *state, const char *option, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
