@@ -7,6 +7,7 @@
 #include "run/go_watch.h"
 #include "run/pid_option.h"
 #include "format/output.h"
+#include "format/timeline_file.h"
 #include "sys/box.h"
 #include "sys/filer.h"
 #include "sys/memreader.h"
@@ -35,7 +36,7 @@ static const struct argp_option options[] = {
 	{"goroutines", OPT_GOROUTINES, NULL, 0, "the profile is that of the goroutines", 0},
 	{"gctrace", OPT_GCTRACE, NULL, 0, "print each GC cycle as GODEBUG=gctrace=1 does", 0},
 	{"memstats", OPT_MEMSTATS, NULL, 0, "print MemStats and where RSS is at each look", 0},
-	{"timeline", OPT_TIMELINE, "FILE", 0, "MemStats over time (.csv .json .svg .html)", 0},
+	{"timeline", OPT_TIMELINE, "FILE", 0, "MemStats over time (" TIMELINE_FILE_ENDINGS ")", 0},
 	{"sample-index", OPT_INDEX, "NAME", 0,
 	 "inuse_space, inuse_objects, alloc_space, alloc_objects", 0},
 	{"json", OPT_JSON, NULL, 0, "JSON objects instead of text on stdout", 0},
@@ -80,7 +81,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_ENABLE: a->o.enable_memprofile = true; return 0;
 	case OPT_INDEX: a->o.sample_index = usage__sample_type(state, arg); return 0;
 	case OPT_TIMELINE:
-		usage__file(state, "--timeline", arg, ".csv .json .svg .html", &a->o.timeline);
+		usage__file(state, "--timeline", arg, TIMELINE_FILE_ENDINGS, &a->o.timeline);
 		return 0;
 	case 'q': log__set_level(LOG_ERROR); return 0;
 	case 'v': log__set_level(LOG_DEBUG); return 0;

@@ -80,7 +80,7 @@ static const struct argp_option option_list[] = {
 	 "with -p: its profile at --until less that at --since; in-use may be negative", 2},
 	{NULL, 0, NULL, 0, "How:", 3},
 	{"output", 'o', "FILE", 0,
-	 "write to FILE: a timeline (.csv .json .svg .html) with -p, a profile (.pb.gz .folded "
+	 "write to FILE: a timeline (" TIMELINE_FILE_ENDINGS ") with -p, a profile (.pb.gz .folded "
 	 ".svg .html .json .txt) with --event, --profile, --at and --diff",
 	 3},
 	{"top", OPT_TOP, "N", 0,
@@ -118,6 +118,40 @@ static bool has_process(const struct history_cmd *c)
 	return c->pid || c->name;
 }
 
+static bool gives_profile(const struct history_cmd *c)
+{
+	return c->has_at || c->mode == MODE_EVENT || c->mode == MODE_PROFILE ||
+	       c->mode == MODE_DIFF;
+}
+
+/* What does not go together, in words; NULL: all does. */
+static const char *misfit(const struct history_cmd *c)
+{
+	if ((c->has_at || c->mode == MODE_DIFF) && !has_process(c))
+		return "--at and --diff are about one process: name it with -p PID";
+	if (c->has_at && c->mode != MODE_ALL)
+		return "--at goes with -p PID alone";
+	if (has_process(c) && c->mode != MODE_ALL && c->mode != MODE_DIFF &&
+	    c->mode != MODE_PROFILES)
+		return "-p PID goes with --at, --diff, --profiles, or alone";
+	if (c->since > c->until)
+		return "--since is after --until";
+	if (c->output && !gives_profile(c) && (!has_process(c) || c->mode != MODE_ALL))
+		return "-o goes with -p PID, --event, --profile, --at or --diff";
+	return NULL;
+}
+
+static void check(const struct history_cmd *c, struct argp_state *state)
+{
+	const char *why = misfit(c);
+
+	if (why)
+		argp_error(state, "%s", why);
+	if (c->output)
+		usage__file(state, "--output", c->output,
+			    gives_profile(c) ? output__endings() : TIMELINE_FILE_ENDINGS, NULL);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct history_cmd *c = state->input;
@@ -153,41 +187,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'q': log__set_level(LOG_WARN); break;
 	case 'v': log__set_level(LOG_DEBUG); break;
 	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;
+	case ARGP_KEY_END: check(c, state); break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
 	return 0;
-}
-
-static bool gives_profile(const struct history_cmd *c)
-{
-	return c->has_at || c->mode == MODE_EVENT || c->mode == MODE_PROFILE ||
-	       c->mode == MODE_DIFF;
-}
-
-/* What does not go together, in words; NULL: all does. */
-static const char *misfit(const struct history_cmd *c)
-{
-	if ((c->has_at || c->mode == MODE_DIFF) && !has_process(c))
-		return "--at and --diff are about one process: name it with -p PID";
-	if (c->has_at && c->mode != MODE_ALL)
-		return "--at goes with -p PID alone";
-	if (has_process(c) && c->mode != MODE_ALL && c->mode != MODE_DIFF &&
-	    c->mode != MODE_PROFILES)
-		return "-p PID goes with --at, --diff, --profiles, or alone";
-	if (c->since > c->until)
-		return "--since is after --until";
-	if (!c->output)
-		return NULL;
-	if (gives_profile(c))
-		return output__known(c->output)
-			       ? NULL
-			       : "-o: the ending of a profile is one of .pb.gz .folded .svg .html "
-				 ".json .txt";
-	if (!has_process(c) || c->mode != MODE_ALL)
-		return "-o goes with -p PID, --event, --profile, --at or --diff";
-	return timeline_file__known(c->output)
-		       ? NULL
-		       : "-o: the ending of a timeline is one of .csv .json .svg .html";
 }
 
 /* --- answers; 0 or -errno, with the reason said --- */
@@ -527,16 +530,10 @@ int cmd_history(int argc, char **argv)
 		.dir = DEFAULT_DIR, .top = 20, .since = now - DEFAULT_WINDOW_MS, .until = now};
 	cleanup_free char *real = NULL;
 	char refusal[128] = "";
-	const char *why;
 	unsigned files;
 	int err;
 
 	usage__parse(&argp, argc, argv, 0, &c);
-	why = misfit(&c);
-	if (why) {
-		log_error("%s; see memwatch history --help", why);
-		return EXIT_USAGE;
-	}
 	progress__prepare();
 	files = filer__start(false);
 	if (output__check("--output", c.output))

@@ -395,13 +395,8 @@ static void check(struct report_job *a, struct argp_state *state)
 		argp_error(state, "--survivors and --base exclude each other");
 	if (a->from.normalize && !a->from.bases.n)
 		argp_error(state, "--normalize needs --base or --diff-base");
-	for (size_t i = 0; i < a->graphs.n; i++) {
-		if (!picture__format(a->graphs.name[i]))
-			argp_error(state,
-				   "--graph: the name '%s' has none of the endings .svg .png .pdf "
-				   ".ps .gif .dot",
-				   a->graphs.name[i]);
-	}
+	for (size_t i = 0; i < a->graphs.n; i++)
+		usage__file(state, "--graph", a->graphs.name[i], PICTURE_ENDINGS, NULL);
 	if (a->mode == JOB_HISTOGRAMS &&
 	    (report_job__is_filtered(a) || a->from.bases.n || a->from.survivors))
 		argp_error(state, "--histograms are of everything: no filter, no --base");

@@ -124,7 +124,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->sort = arg;
 		break;
 	case OPT_TIMELINE:
-		usage__file(state, "--timeline", arg, ".csv .json .svg .html", &o->faults.timeline);
+		usage__file(state, "--timeline", arg, TIMELINE_FILE_ENDINGS, &o->faults.timeline);
 		break;
 	case OPT_FILTER: o->filter = arg; break;
 	case OPT_FAULTS:

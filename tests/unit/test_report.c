@@ -18,6 +18,7 @@
 #include "report/load.h"
 #include "report/measure.h"
 #include "report/merge.h"
+#include "report/picture.h"
 #include "report/report.h"
 #include "core/rx.h"
 
@@ -95,6 +96,32 @@ static void expressions(void **state)
 	assert_false(rx__match(rx, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
 	rx__free(rx);
 	rx__free(NULL);
+}
+
+static int count_known(const char *endings, bool (*known)(const char *path))
+{
+	cleanup_free char *copy = strdup(endings);
+	char path[32], *save = NULL;
+	int n = 0;
+
+	for (char *e = strtok_r(copy, " ", &save); e; e = strtok_r(NULL, " ", &save), n++) {
+		snprintf(path, sizeof(path), "x%s", e);
+		assert_true(known(path));
+	}
+	return n;
+}
+
+static bool is_picture(const char *path)
+{
+	return picture__format(path);
+}
+
+static void endings_that_are_named_are_written(void **state)
+{
+	assert_int_equal(count_known(output__endings(), output__known), 6);
+	assert_int_equal(count_known(PICTURE_ENDINGS, is_picture), 6);
+	assert_false(output__known("x.png"));
+	assert_false(is_picture("x.html"));
 }
 
 static void wrong_tag_filters_are_named(void **state)
@@ -410,6 +437,7 @@ int main(void)
 		cmocka_unit_test(durations),
 		cmocka_unit_test(expressions),
 		cmocka_unit_test(wrong_tag_filters_are_named),
+		cmocka_unit_test(endings_that_are_named_are_written),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(wire),
 		cmocka_unit_test(units_outlive_new_texts),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "core/util.h"
@@ -145,6 +146,30 @@ static void escapes(void **state)
 	free(text);
 }
 
+static void every_ending_is_written(void **state)
+{
+	char dir[] = "/tmp/memwatch-timeline-XXXXXX", endings[] = TIMELINE_FILE_ENDINGS, path[64];
+	struct timeline_row r = row(1000, 42);
+	struct timeline t;
+	const struct timeline *all[] = {&t};
+	char *save = NULL;
+	int n = 0;
+
+	assert_non_null(mkdtemp(dir));
+	timeline__init(&t, 7, "x", 0);
+	timeline__append(&t, &r);
+	for (char *e = strtok_r(endings, " ", &save); e; e = strtok_r(NULL, " ", &save), n++) {
+		snprintf(path, sizeof(path), "%s/x%s", dir, e);
+		assert_int_equal(timeline_file__save(path, all, 1), 0);
+		assert_int_equal(unlink(path), 0);
+	}
+	assert_int_equal(n, 4);
+	snprintf(path, sizeof(path), "%s/x.txt", dir);
+	assert_int_equal(timeline_file__save(path, all, 1), -EINVAL);
+	timeline__clear(&t);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 /* Of thousands the biggest stay, the sum of the others is what they had at each moment. */
 static void biggest(void **state)
 {
@@ -192,6 +217,7 @@ int main(void)
 					   cmocka_unit_test(clock_stands_or_steps_back),
 					   cmocka_unit_test(csv_and_json),
 					   cmocka_unit_test(escapes),
+					   cmocka_unit_test(every_ending_is_written),
 					   cmocka_unit_test(biggest)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,11 +168,6 @@ static write_fn writer_of(const char *path)
 	return NULL;
 }
 
-bool timeline_file__known(const char *path)
-{
-	return writer_of(path);
-}
-
 struct timeline_job {
 	write_fn write;
 	const struct timeline *const *t;

@@ -12,7 +12,6 @@
 #ifndef FORMAT_TIMELINE_FILE_H
 #define FORMAT_TIMELINE_FILE_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "model/timeline.h"
@@ -21,8 +20,8 @@
 int timeline_file__write_csv(FILE *f, const struct timeline *const *t, size_t n);
 int timeline_file__write_json(FILE *f, const struct timeline *const *t, size_t n);
 
-/* True if the name's ending is one that timeline_file__save knows. */
-bool timeline_file__known(const char *path);
+/* Those that timeline_file__save knows. */
+#define TIMELINE_FILE_ENDINGS ".csv .json .svg .html"
 
 /* Writes beside the file and renames, so that readers never see half of it. -EINVAL: the ending. */
 int timeline_file__save(const char *path, const struct timeline *const *t, size_t n);

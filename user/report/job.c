@@ -353,8 +353,8 @@ static bool outputs_known(const struct report_job *a)
 	for (size_t i = 0; i < a->outputs.n; i++) {
 		if (output__known(a->outputs.name[i]))
 			continue;
-		log_error("-o: the name '%s' has none of the endings %s", a->outputs.name[i],
-			  output__endings());
+		log_error("--output: '%s' is no name that it writes (it must end in %s)",
+			  a->outputs.name[i], output__endings());
 		return false;
 	}
 	return true;

@@ -5,7 +5,8 @@
 
 #include "report/report.h"
 
-/* The format that a name's ending asks for: "dot", "svg", "png", "pdf", "ps", "gif"; NULL. */
+#define PICTURE_ENDINGS ".dot .svg .png .pdf .ps .gif"
+/* The format that a name's ending asks for: one of those without its point; NULL. */
 const char *picture__format(const char *path);
 
 /* Writes the graph in a format of those. 0 or as report__dot; -ENOPKG: graphviz's `dot` is not

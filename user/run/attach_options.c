@@ -12,6 +12,7 @@
 #include "core/util.h"
 #include "model/profile.h"
 #include "format/output.h"
+#include "format/timeline_file.h"
 #include "run/pid_option.h"
 
 enum {
@@ -130,7 +131,6 @@ static const struct argp_option options[] = {
 	{"verbose", 'v', NULL, 0, "say what is done, and where each probe went", 4},
 	{0}};
 
-#define TIMELINE_ENDINGS ".csv .json .svg .html"
 #define MAX_SAMPLE_BYTES (1ULL << 40)
 
 static void add_output(struct argp_state *state, struct attach_options *o, const char *arg)
@@ -171,7 +171,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case 'i': o->interval_ns = usage__time(state, "--interval", arg, 10000000); break;
 	case 'o': add_output(state, o, arg); break;
 	case OPT_TIMELINE:
-		usage__file(state, "--timeline", arg, TIMELINE_ENDINGS, &o->timeline);
+		usage__file(state, "--timeline", arg, TIMELINE_FILE_ENDINGS, &o->timeline);
 		break;
 	case OPT_RECORD: set_record(state, o, arg); break;
 	case OPT_PEAK: usage__file(state, "--peak", arg, output__endings(), &o->peak); break;
