@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "run/go_watch.h"
 #include "run/pid_option.h"
+#include "run/type_option.h"
 #include "format/output.h"
 #include "format/timeline_file.h"
 #include "sys/box.h"
@@ -79,7 +80,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_MEMSTATS: a->o.memstats = true; return 0;
 	case OPT_JSON: a->o.json = true; return 0;
 	case OPT_ENABLE: a->o.enable_memprofile = true; return 0;
-	case OPT_INDEX: a->o.sample_index = usage__sample_type(state, arg); return 0;
+	case OPT_INDEX: a->o.sample_index = type_option__parse(state, arg); return 0;
 	case OPT_TIMELINE:
 		usage__file(state, "--timeline", arg, TIMELINE_FILE_ENDINGS, &a->o.timeline);
 		return 0;

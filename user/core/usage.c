@@ -381,15 +381,6 @@ size_t usage__choice(struct argp_state *state, const char *option, const char *a
 	return 0;
 }
 
-const char *usage__sample_type(struct argp_state *state, const char *arg)
-{
-	static const char *const names[] = {"inuse_space", "inuse_objects", "alloc_space",
-					    "alloc_objects"};
-
-	usage__choice(state, "--sample-index", arg, names, ARRAY_SIZE(names), "sample type");
-	return arg;
-}
-
 static bool has_ending(const char *name, const char *endings)
 {
 	size_t n = strlen(name);

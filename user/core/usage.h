@@ -34,8 +34,6 @@ double usage__percent(struct argp_state *state, const char *option, const char *
 /* The index of a name out of n; what: "sort key". */
 size_t usage__choice(struct argp_state *state, const char *option, const char *arg,
 		     const char *const *names, size_t n, const char *what);
-/* One of the four heap sample types, of --sample-index; arg itself. */
-const char *usage__sample_type(struct argp_state *state, const char *arg);
 /* A file's name that ends in one of `endings` (separated by blanks; "": any), and where `*seen` is
  * given the option only once: the name is kept there. */
 void usage__file(struct argp_state *state, const char *option, const char *arg, const char *endings,

@@ -211,8 +211,6 @@ static void stack(const struct writer *w, const struct profile_sample *s, const 
 
 int json__write(FILE *f, const struct profile *p)
 {
-	static const char *const type[] = {"alloc_objects", "alloc_space", "inuse_objects",
-					   "inuse_space"};
 	/* of page faults: what was ever faulted in, what is resident */
 	static const char *const fault_type[] = {"faulted_pages", "faulted_space", "resident_pages",
 						 "resident_space"};
@@ -222,7 +220,7 @@ int json__write(FILE *f, const struct profile *p)
 	int err = at ? render_all(p, &b, at) : -ENOMEM;
 
 	for (size_t k = 0; k < 4; k++) {
-		w.index[k] = profile__find_type(p, type[k]);
+		w.index[k] = profile__find_type(p, profile__heap_type_name((int)k));
 		if (w.index[k] < 0)
 			w.index[k] = profile__find_type(p, fault_type[k]);
 		w.other_types |= w.index[k] != (int)k;

@@ -546,6 +546,11 @@ int profile__heap_type(const char *name)
 	return -ENOENT;
 }
 
+const char *profile__heap_type_name(int type)
+{
+	return heap_types[type][0];
+}
+
 bool profile__is_heap(const struct profile *p)
 {
 	if (p->nvalues < ARRAY_SIZE(heap_types))

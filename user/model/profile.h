@@ -245,6 +245,8 @@ int profile__add_resident_type(struct profile *p);
 int profile__resident_type(const struct profile *p);
 /* Which of these is called `name` (PROFILE_INUSE_SPACE, …); -ENOENT if none is. */
 int profile__heap_type(const char *name);
+/* And what it is called. */
+const char *profile__heap_type_name(int type);
 enum {
 	PROFILE_ALLOC_OBJECTS,
 	PROFILE_ALLOC_SPACE,

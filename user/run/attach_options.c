@@ -14,6 +14,7 @@
 #include "format/output.h"
 #include "format/timeline_file.h"
 #include "run/pid_option.h"
+#include "run/type_option.h"
 
 enum {
 	OPT_TIMELINE = 0x100,
@@ -183,7 +184,7 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_EXACT: o->sample_bytes = 1; break;
 	case OPT_FAST: o->fast = true; break;
-	case OPT_SAMPLE_INDEX: o->sample_index = usage__sample_type(state, arg); break;
+	case OPT_SAMPLE_INDEX: o->sample_index = type_option__parse(state, arg); break;
 	case OPT_TOP:
 		o->top = (int)usage__count(state, "--top", arg, 1, 1000000, "number of rows");
 		break;

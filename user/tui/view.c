@@ -37,14 +37,6 @@ static void sparkline(const double *v, int n, int width)
 	}
 }
 
-static const char *type_name(const struct tui *t)
-{
-	static const char *const name[] = {"alloc_objects", "alloc_space", "inuse_objects",
-					   "inuse_space"};
-
-	return name[t->type];
-}
-
 static void history_trend(const struct tui *t, int which, struct trend *ret)
 {
 	struct trend_point p[TUI_HISTORY];
@@ -144,7 +136,8 @@ static void state_line(const struct tui *t, int y)
 	attron(A_REVERSE);
 	mvhline(y, 0, ' ', COLS);
 	move(y, 0);
-	draw__rest(" %s of %s", t->functions_mode ? "functions" : "stacks", type_name(t));
+	draw__rest(" %s of %s", t->functions_mode ? "functions" : "stacks",
+		   profile__heap_type_name(t->type));
 	if (!short_of_room)
 		draw__rest(" by %s%s%s", rows_sorts[t->sort], t->reverse ? ", lowest first" : "",
 			   t->mappings ? ", mappings too" : "");
