@@ -55,20 +55,15 @@ static int unknown(char *word)
 	return EXIT_USAGE;
 }
 
-/* "help COMMAND" is "COMMAND --help". */
-static void turn_help(char **argv)
+int main(int argc, char **argv)
 {
 	static char help[] = "--help";
 
-	argv[1] = argv[2];
-	argv[2] = help;
-}
-
-int main(int argc, char **argv)
-{
 	cmd_surroundings();
-	if (argc == 3 && !strcmp(argv[1], "help"))
-		turn_help(argv);
+	if (argc == 3 && !strcmp(argv[1], "help")) { /* as of COMMAND --help */
+		argv[1] = argv[2];
+		argv[2] = help;
+	}
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
