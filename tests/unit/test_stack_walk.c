@@ -215,28 +215,67 @@ static void only_what_changed(void **state)
 	assert_int_equal(finish(pc, &m), MW_STACK_READ_FAULT);
 }
 
+/* Where the copy has that return address. */
+static uint64_t *slot_of(uint64_t address, uint64_t *ret_at)
+{
+	for (size_t i = 0; i < CHUNKS * MW_COPY_CHUNK / 8; i++) {
+		uint64_t *slot = (uint64_t *)taken.chunks + i;
+
+		*ret_at = taken.ev.base + i * 8;
+		if (*slot == address && *ret_at > taken.ev.sp)
+			return slot;
+	}
+	fail();
+	return NULL;
+}
+
 static void a_replaced_return_address(void **state)
 {
-	uint64_t *slot = NULL;
 	uint32_t n = 0, m = 0;
+	uint64_t at;
 
 	take();
 	assert_int_equal(finish(first, &n), MW_STACK_OK);
-	for (size_t i = 0; i < CHUNKS * MW_COPY_CHUNK / 8 && !slot; i++) {
-		uint64_t *at = (uint64_t *)taken.chunks + i;
-
-		if (*at == returns[1] && (uintptr_t)taken.ev.base + i * 8 > taken.ev.sp) {
-			slot = at;
-			taken.ev.replaced[0].at = taken.ev.base + i * 8;
-		}
-	}
-	assert_non_null(slot);
-	taken.ev.trampoline = *slot = 0x7fff12345000;
+	*slot_of(returns[1], &at) = taken.ev.trampoline = 0x7fff12345000;
+	taken.ev.replaced[0].at = at;
 	taken.ev.replaced[0].pc = returns[1];
 	taken.ev.n_replaced = 1;
 	assert_int_equal(finish(pc, &m), MW_STACK_OK);
 	assert_int_equal(m, n);
 	assert_memory_equal(pc, first, n * sizeof(*pc));
+}
+
+/* Of such an address nothing is told but that it is none. */
+static void a_return_address_in_no_mapping(void **state)
+{
+	uint32_t n = 0;
+	uint64_t at;
+
+	take();
+	*slot_of(returns[1], &at) = 0x1230;
+	assert_int_equal(finish(pc, &n), MW_STACK_NO_MAPPING);
+	assert_int_equal(n, 2);
+	assert_int_equal(pc[1], returns[0]);
+}
+
+/* As a table would have it that a later memwatch made. */
+static void a_rule_that_is_not_known(void **state)
+{
+	const struct mw_unwind_vma *v;
+	struct mw_unwind_row *row, was;
+	uint32_t n = 0;
+
+	take();
+	assert_int_equal(finish(pc, &n), MW_STACK_OK);
+	v = vma_list__at(&self.list, taken.ev.pc);
+	row = (void *)unwind_table__find(self.table[v->key.ino - 1],
+					 taken.ev.pc - v->start + v->off);
+	was = *row;
+	row->cfa = MW_UNWIND_CFA(MW_UNWIND_SPECIAL, 0x1fff);
+	assert_int_equal(finish(pc, &n), MW_STACK_UNSUPPORTED);
+	assert_int_equal(n, 1);
+	*row = was;
+	assert_int_equal(finish(pc, &n), MW_STACK_OK);
 }
 
 static void events_that_are_not_whole(void **state)
@@ -295,6 +334,8 @@ int main(void)
 		cmocka_unit_test(no_table_yet),
 		cmocka_unit_test(only_what_changed),
 		cmocka_unit_test(a_replaced_return_address),
+		cmocka_unit_test(a_return_address_in_no_mapping),
+		cmocka_unit_test(a_rule_that_is_not_known),
 		cmocka_unit_test(events_that_are_not_whole),
 		cmocka_unit_test(looks_at_a_process),
 	};
