@@ -288,27 +288,6 @@ def test_resident_by_page_faults(serve, target, tmp_path):
     assert "no page faults are sampled" in serve("[faults]\nenabled = no\n").text("/debug/pprof/resident", 404)
 
 
-@pytest.mark.parametrize("passes", ["1h", "1s"])
-def test_what_is_resident_is_not_told_of_the_next_owner_of_a_number(serve, target, passes):
-    """Neither before a pass has seen that the first has ended, nor after."""
-    s = serve(f"interval = {passes}\n[faults]\nperiod = 64\n")
-    def process(code):
-        t = target(["python3", "-S", "-c", code])
-        t.expect("ready")
-        return t
-    def pages(pid):
-        status, _, body = s.get(f"/debug/pprof/resident?pid={pid}&debug=1")
-        assert status == 200 or b"no page fault of it was sampled" in body, body
-        return int(re.match(rb"resident profile: total (\d+)\n", body)[1]) if status == 200 else 0
-    first = process("x = b'x' * (64 << 20); print('ready', flush=True); input()")
-    wait_for(lambda: pages(first.pid) > 12000)
-    first.stop()
-    second = next_owner(first.pid, lambda: process("print('ready', flush=True); input()"))
-    for _ in range(5):
-        assert pages(second.pid) < 8000
-        time.sleep(0.3)
-
-
 def test_who_has_just_come_is_met(serve, target, tmp_path, group):
     """No pass comes by itself: who asks for a process that none has met makes one. The one before, of
     the same name, has ended, which no pass has seen either."""

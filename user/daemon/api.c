@@ -95,8 +95,9 @@ static void put_spark(struct textbuf *b, const struct table_proc *p)
 
 static void put_process(const struct api *a, struct textbuf *b, const struct table_proc *p)
 {
-	const struct deep_process *d = deep__find(a->s.from->deep, p->row.tgid);
-	bool profiled = d && !d->ended && d->id.start_ns == p->row.start_ns;
+	const struct deep_process *d =
+		deep__find(a->s.from->deep, (struct deep_id){p->row.tgid, p->row.start_ns});
+	bool profiled = d && !d->ended;
 	double growth = 0;
 
 	table_proc__growth(p, &growth);

@@ -71,11 +71,11 @@ static struct deep_id whose(const struct api_sources *s, const struct which *w)
 static int take_profile(const struct api_sources *s, const struct which *w, struct deep_id id,
 			struct profile **ret)
 {
-	const struct deep_process *d = deep__find(s->from->deep, id.pid);
+	const struct deep_process *d = deep__find(s->from->deep, id);
 	int64_t until = w->to ? w->to : util__wall_ms();
 	int err;
 
-	if (!w->to && d && (!id.start_ns || d->id.start_ns == id.start_ns))
+	if (!w->to && d)
 		return take_now(s, d, w->base, ret);
 	err = keeper__read_profile(s->keeper, id, until, until, ret);
 	if (!w->to && (err == -ENOENT || err == -ENOSYS) &&

@@ -264,11 +264,21 @@ static int64_t keep_moment(struct daemon *d, const struct moment *m)
 	return id;
 }
 
+/* Where the start is not known: who had the PID when all were looked at, which is whom an alert is
+ * about. */
+static struct deep_id whose(void *arg, uint32_t pid, uint64_t start_ns)
+{
+	const struct daemon *d = arg;
+	const struct table_proc *p = pid && !start_ns ? table__find(&d->table, pid) : NULL;
+
+	return (struct deep_id){pid, p ? p->row.start_ns : start_ns};
+}
+
 static void on_kill(void *arg, const struct oom_event *e, const char *json, size_t len,
 		    const struct deep_process *p)
 {
 	struct daemon *d = arg;
-	struct moment m = {.id = {e->victim.pid, e->victim.start_ns},
+	struct moment m = {.id = whose(d, e->victim.pid, e->victim.start_ns),
 			   .comm = e->victim.comm,
 			   .profiled = p,
 			   .was_killed = true,
@@ -285,14 +295,6 @@ static void on_throttle(void *arg, const struct throttle_event *e, const char *j
 	keeper__event(d->keeper, "throttle", e->time_unix_ms, 0, e->path, json, len, 0);
 }
 
-/* Who had the PID when all were looked at: an alert is about that process. */
-static struct deep_id seen(const struct daemon *d, uint32_t pid)
-{
-	const struct table_proc *p = pid ? table__find(&d->table, pid) : NULL;
-
-	return (struct deep_id){pid, p ? p->row.start_ns : 0};
-}
-
 static void on_alert(void *arg, const char *json, size_t len)
 {
 	struct daemon *d = arg;
@@ -304,10 +306,8 @@ static void on_alert(void *arg, const char *json, size_t len)
 	json_unpack(o, "{s?I s?s}", "time_unix_ms", &time_unix_ms, "state", &state);
 	m.comm = m.comm ? m.comm : "";
 	/* 0: the machine's, and no process is watched */
-	m.id = seen(d, (uint32_t)json_integer_value(json_object_get(o, "pid")));
-	m.profiled = deep__find(d->deep, m.id.pid);
-	if (m.profiled && !deep_id__is_same(m.profiled->id, m.id))
-		m.profiled = NULL;
+	m.id = whose(d, (uint32_t)json_integer_value(json_object_get(o, "pid")), 0);
+	m.profiled = m.id.pid ? deep__find(d->deep, m.id) : NULL;
 	keeper__event(d->keeper, "alert", time_unix_ms, m.id.pid, m.comm, json, len,
 		      strcmp(state, "firing") ? 0 : keep_moment(d, &m));
 	json_decref(o);
@@ -316,9 +316,6 @@ static void on_alert(void *arg, const char *json, size_t len)
 static int profile_stranger(void *arg, struct deep_id id, bool was_killed, struct profile **ret)
 {
 	struct daemon *d = arg;
-
-	if (!id.start_ns)
-		id = seen(d, id.pid);
 
 	return pagefaults__profile(d->faults, id, was_killed, ret);
 }
@@ -617,6 +614,7 @@ static int set_up(struct daemon *d)
 					.killed = on_kill,
 					.alarmed = on_alert,
 					.throttled = on_throttle,
+					.whose = whose,
 					.stranger = profile_stranger,
 					.arg = d};
 

@@ -571,11 +571,10 @@ const struct deep_process *deep__next(const struct deep *d, const struct deep_pr
 	return i < d->n ? &d->one[i]->p : NULL;
 }
 
-/* The newest: a PID comes back. */
-const struct deep_process *deep__find(const struct deep *d, uint32_t pid)
+const struct deep_process *deep__find(const struct deep *d, struct deep_id id)
 {
 	for (size_t i = d->n; i-- > 0;) {
-		if (d->one[i]->p.id.pid == pid)
+		if (deep_id__is_same(d->one[i]->p.id, id))
 			return &d->one[i]->p;
 	}
 	return NULL;

@@ -106,7 +106,8 @@ bool deep__is_over_budget(const struct deep *d, struct deep_id id);
 
 /* From NULL to NULL. Borrowed until the next call that changes what is profiled. */
 const struct deep_process *deep__next(const struct deep *d, const struct deep_process *p);
-const struct deep_process *deep__find(const struct deep *d, uint32_t pid);
+/* That process and not another with its number; the newest where its start is not known. */
+const struct deep_process *deep__find(const struct deep *d, struct deep_id id);
 /* Its heap now; since_ns as snapshot_opts.since_ns. 0 or -errno. */
 #define DEEP_MAPPINGS 1	  /* of its own too */
 #define DEEP_HISTOGRAMS 2 /* sizes and lifetimes */

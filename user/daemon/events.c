@@ -60,9 +60,10 @@ struct events {
 
 /* --- profiles of alerts and kills --- */
 
-static int save_of(struct events *e, const struct deep_process *d, struct deep_id id,
-		   bool was_killed, const char *base, char *ret, size_t size)
+static int save_of(struct events *e, struct deep_id id, bool was_killed, const char *base,
+		   char *ret, size_t size)
 {
+	const struct deep_process *d = deep__find(e->o.deep, id);
 	struct profile *p = NULL;
 	int err;
 
@@ -84,9 +85,8 @@ static int save_of(struct events *e, const struct deep_process *d, struct deep_i
 static int save_profile(void *arg, int pid, const char *base, char *ret, size_t size)
 {
 	struct events *e = arg;
-	const struct deep_process *d = deep__find(e->o.deep, (uint32_t)pid);
 
-	save_of(e, d, (struct deep_id){(uint32_t)pid, 0}, false, base, ret, size);
+	save_of(e, e->o.whose(e->o.arg, (uint32_t)pid, 0), false, base, ret, size);
 	return 0;
 }
 
@@ -96,14 +96,6 @@ static void on_alert(void *arg, const char *json, size_t len)
 
 	if (e->o.alarmed)
 		e->o.alarmed(e->o.arg, json, len);
-}
-
-/* The victim as it is profiled: not a later owner of its number. */
-static const struct deep_process *find_victim(const struct events *e, const struct oom_proc *v)
-{
-	const struct deep_process *d = deep__find(e->o.deep, v->pid);
-
-	return d && deep_id__is_same(d->id, (struct deep_id){v->pid, v->start_ns}) ? d : NULL;
 }
 
 static void write_line(struct events *e)
@@ -116,14 +108,13 @@ static void write_line(struct events *e)
 	e->log_failed = err != 0;
 }
 
-static void save_victim(struct events *e, const struct deep_process *d, struct oom_event *k)
+static void save_victim(struct events *e, struct deep_id id, struct oom_event *k)
 {
 	char base[OOM_PATH - 16];
 
 	snprintf(base, sizeof(base), "%s/memwatch-oom-%u-%" PRId64, e->dir, k->victim.pid,
 		 k->time_unix_ms);
-	save_of(e, d, (struct deep_id){k->victim.pid, k->victim.start_ns}, true, base, k->profile,
-		sizeof(k->profile));
+	save_of(e, id, true, base, k->profile, sizeof(k->profile));
 }
 
 static void say_kill(const struct oom_event *k)
@@ -143,14 +134,14 @@ static void say_kill(const struct oom_event *k)
 static void on_kill(void *arg, struct oom_event *k)
 {
 	struct events *e = arg;
-	const struct deep_process *d = k->no_victim ? NULL : find_victim(e, &k->victim);
+	struct deep_id id = e->o.whose(e->o.arg, k->victim.pid, k->victim.start_ns);
 
 	memcpy(k->boot_id, e->boot_id, sizeof(k->boot_id));
 	if (k->no_victim) {
 		e->stats.victimless += k->repeats ? k->repeats : 1;
 	} else {
 		e->stats.kills++;
-		save_victim(e, d, k);
+		save_victim(e, id, k);
 	}
 	textbuf__reset(&e->line);
 	if (render__json(&e->line, k))
@@ -159,7 +150,8 @@ static void on_kill(void *arg, struct oom_event *k)
 	delivery__kill(e->o.delivery, k, e->line.text, e->line.len);
 	say_kill(k);
 	if (e->o.killed)
-		e->o.killed(e->o.arg, k, e->line.text, e->line.len, d);
+		e->o.killed(e->o.arg, k, e->line.text, e->line.len,
+			    k->no_victim ? NULL : deep__find(e->o.deep, id));
 }
 
 static void on_throttle(void *arg, const struct throttle_event *t)

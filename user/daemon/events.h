@@ -33,8 +33,10 @@ struct events_opts {
 		       const struct deep_process *p);
 	void (*alarmed)(void *arg, const char *json, size_t len);
 	void (*throttled)(void *arg, const struct throttle_event *e, const char *json, size_t len);
-	/* What is known of a process that is not profiled, start 0: of whom the last pass saw with
-	 * this PID: 0 and its profile, or -errno. May be NULL. */
+	/* The process with this PID that was started then; start 0: that the last pass saw. */
+	struct deep_id (*whose)(void *arg, uint32_t pid, uint64_t start_ns);
+	/* What is known of a process that is not profiled: 0 and its profile, or -errno. May be
+	 * NULL. */
 	int (*stranger)(void *arg, struct deep_id id, bool was_killed, struct profile **ret);
 	void *arg;
 };

@@ -124,10 +124,10 @@ static void fill_ledger(const struct ledger *l, struct history_row *ret)
 
 static void fill_heap(struct deep *d, struct history_row *ret)
 {
-	const struct deep_process *p = deep__find(d, ret->pid);
+	const struct deep_process *p = deep__find(d, (struct deep_id){ret->pid, ret->start_ns});
 	struct runtimes_numbers n;
 
-	if (!p || p->ended || p->id.start_ns != ret->start_ns)
+	if (!p || p->ended)
 		return;
 	deep__numbers(d, p, &n);
 	if (!isnan(n.inuse_bytes))

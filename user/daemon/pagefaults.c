@@ -76,8 +76,7 @@ int pagefaults__losses(const struct pagefaults *f, struct losses *ret)
 	return f ? missing__gather(f->attach->observer, NULL, ret) : -ENOSYS;
 }
 
-/* A later owner of the number, or an earlier one whose end is not known yet, is another. */
-static const struct target *find(const struct observer *o, struct deep_id id)
+const struct target *pagefaults__find(const struct observer *o, struct deep_id id)
 {
 	const struct target *t = observer__find(o, (int)id.pid);
 
@@ -94,7 +93,7 @@ int pagefaults__profile(struct pagefaults *f, struct deep_id id, bool was_killed
 		return -ENOSYS;
 	o = f->attach->observer;
 	observer__catch_up(o);
-	opts.target = id.pid ? find(o, id) : NULL;
+	opts.target = id.pid ? pagefaults__find(o, id) : NULL;
 	if (id.pid && !opts.target)
 		return -ENOENT;
 	if (opts.target && was_killed)

@@ -14,6 +14,7 @@
 
 struct loop;
 struct losses;
+struct observer;
 struct pagefaults;
 struct profile;
 
@@ -34,5 +35,9 @@ int pagefaults__losses(const struct pagefaults *f, struct losses *ret);
  * was before. 0; -ENOENT: nothing of it was sampled; -ENOSYS: f is NULL; other -errno. */
 int pagefaults__profile(struct pagefaults *f, struct deep_id id, bool was_killed,
 			struct profile **ret);
+
+/* A later owner of the number, or an earlier one whose end is not known yet, is another. NULL: that
+ * process is none of the observer's. */
+const struct target *pagefaults__find(const struct observer *o, struct deep_id id);
 
 #endif

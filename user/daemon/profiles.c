@@ -54,9 +54,9 @@ static void set_timer(struct profiles *p)
 
 const struct deep_process *profiles__find(const struct profiles *p, struct deep_id id)
 {
-	const struct deep_process *d = deep__find(p->s.from->deep, id.pid);
+	const struct deep_process *d = deep__find(p->s.from->deep, id);
 
-	return d && d->id.start_ns == id.start_ns && !d->ended ? d : NULL;
+	return d && !d->ended ? d : NULL;
 }
 
 /* Somebody's garbage collection is to be waited for. */

@@ -65,11 +65,11 @@ static unsigned with_of(const struct profiles_window *w, const struct deep_proce
 static int take_one(struct profiles *p, const struct profiles_window *w, struct profiles_asked *q,
 		    struct profile **ret)
 {
-	const struct deep_process *d = deep__find(p->s.from->deep, q->id.pid);
+	const struct deep_process *d = deep__find(p->s.from->deep, q->id);
 	char pid[16];
 	int err;
 
-	if (!d || d->id.start_ns != q->id.start_ns)
+	if (!d)
 		return deep__is_over_budget(p->s.from->deep, q->id) ? -EDQUOT : -ESRCH;
 	err = q->before ? take_delta(p, d, q, ret)
 			: deep__profile(p->s.from->deep, d, 0, with_of(w, d), ret);

@@ -85,10 +85,10 @@ static int by_rss(const void *a, const void *b)
 /* It is profiled, or an alert looks at it. */
 static bool is_wanted(const struct scrape_sources *from, const struct table_proc *p)
 {
-	const struct deep_process *d = deep__find(from->deep, p->row.tgid);
+	const struct deep_process *d =
+		deep__find(from->deep, (struct deep_id){p->row.tgid, p->row.start_ns});
 
-	return (d && !d->ended && d->id.start_ns == p->row.start_ns) ||
-	       events__watches(from->events, p->row.tgid);
+	return (d && !d->ended) || events__watches(from->events, p->row.tgid);
 }
 
 /* The largest, and behind them those that are wanted. */
