@@ -275,7 +275,14 @@ def test_resident_by_page_faults(serve, target, tmp_path):
         assert status == 200 or b"no page fault of it was sampled" in body, body
         return status == 200 and body.decode()
     out = wait_for(told)
-    assert re.match(r"resident profile: total \d+\n", out), out
+    header = r"heap profile: (\d+): (\d+) \[(\d+): (\d+)\] @ heap/2 # resident_pages/count: " \
+             r"resident_space/bytes \[faulted_pages/count: faulted_space/bytes\]\n"
+    pages, held, _, faulted = [int(x) for x in re.match(header, out).groups()]
+    assert held > 1000 * pages > 0 and faulted >= 64 * 4096, out
+    (tmp_path / "resident.txt").write_text(out)
+    p = subprocess.run([GOBIN, "tool", "pprof", "-raw", tmp_path / "resident.txt"], capture_output=True,
+                       text=True, timeout=180, env=go_env(HOME=str(tmp_path)))
+    assert p.returncode == 0 and "inuse_space/bytes" in p.stdout, p.stderr
     out = s.pprof("-top", "-sample_index=resident_space", f"/p/{t2.pid}/debug/pprof/resident", tmp_path=tmp_path)
     assert "Type: resident_space" in out and re.search(r"of [\d.]+[kM]B total", out), out
     raw = s.pprof("-raw", "/debug/pprof/resident", tmp_path=tmp_path)

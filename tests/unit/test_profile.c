@@ -15,6 +15,7 @@
 #include "model/profile.h"
 #include "core/emit.h"
 #include "core/textbuf.h"
+#include "format/gotext.h"
 #include "format/output.h"
 #include "format/pprof.h"
 #include "format/profile.pb-c.h"
@@ -61,6 +62,42 @@ static struct profile *sample_profile(void)
 	assert_int_equal(profile__loss(p, "ring full", 3, 0), 0);
 	assert_int_equal(profile__loss(p, "ring full", 1, 0), 0);
 	return p;
+}
+
+static char *gotext_header(const struct profile *p)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_int_equal(gotext__heap(f, p), 0);
+	fclose(f);
+	text[strcspn(text, "\n")] = 0;
+	return text;
+}
+
+/* A heap's are known to those who read it; others are said. */
+static void go_text_says_what_it_counts(void **state)
+{
+	static const char *const types[4][2] = {{"faulted_pages", "count"},
+						{"faulted_space", "bytes"},
+						{"resident_pages", "count"},
+						{"resident_space", "bytes"}};
+	struct profile *p = sample_profile();
+	char *text = gotext_header(p);
+
+	assert_string_equal(text, "heap profile: 6: 507 [11: 1007] @ heap/2");
+	free(text);
+	for (int i = 0; i < 4; i++) {
+		profile__string(p, types[i][0], &p->sample_type[i].type);
+		profile__string(p, types[i][1], &p->sample_type[i].unit);
+	}
+	text = gotext_header(p);
+	assert_string_equal(text,
+			    "heap profile: 6: 507 [11: 1007] @ heap/2 # resident_pages/count: "
+			    "resident_space/bytes [faulted_pages/count: faulted_space/bytes]");
+	free(text);
+	profile__free(p);
 }
 
 static void interning(void **state)
@@ -358,6 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(interning),
+		cmocka_unit_test(go_text_says_what_it_counts),
 		cmocka_unit_test(texts_stay),
 		cmocka_unit_test(locations),
 		cmocka_unit_test(types),

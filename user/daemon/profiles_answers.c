@@ -95,7 +95,7 @@ static void send_body(struct profiles *p, const struct profiles_window *w, const
 static int write_profile(const struct profiles_window *w, struct profile *prof, FILE *f)
 {
 	if (w->debug)
-		return w->kind >= QUESTION_GOROUTINE
+		return w->kind == QUESTION_GOROUTINE
 			       ? gotext__count(f, prof, question_names[w->kind])
 			       : gotext__heap(f, prof);
 	return output__write_stream(prof, f, OUTPUT_PPROF, -1);

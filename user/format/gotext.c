@@ -71,6 +71,22 @@ static void put_heap_values(FILE *f, const int64_t *v)
 		v[PROFILE_ALLOC_SPACE]);
 }
 
+static void put_type(FILE *f, const struct profile *p, int type, const char *after)
+{
+	fprintf(f, "%s/%s%s", profile__text(p, p->sample_type[type].type),
+		profile__text(p, p->sample_type[type].unit), after);
+}
+
+/* What the numbers are, where that is not what the form says; behind what tools read. */
+static void put_types(FILE *f, const struct profile *p)
+{
+	fputs(" # ", f);
+	put_type(f, p, PROFILE_INUSE_OBJECTS, ": ");
+	put_type(f, p, PROFILE_INUSE_SPACE, " [");
+	put_type(f, p, PROFILE_ALLOC_OBJECTS, ": ");
+	put_type(f, p, PROFILE_ALLOC_SPACE, "]");
+}
+
 int gotext__heap(FILE *f, const struct profile *p)
 {
 	cleanup_free struct gotext_row *r = sorted(p, PROFILE_INUSE_SPACE);
@@ -84,7 +100,10 @@ int gotext__heap(FILE *f, const struct profile *p)
 	}
 	fputs("heap profile: ", f);
 	put_heap_values(f, sum);
-	fputs(" heap/2\n", f);
+	fputs(" heap/2", f);
+	if (!profile__is_heap(p))
+		put_types(f, p);
+	putc('\n', f);
 	for (size_t i = 0; i < p->nsamples; i++) {
 		put_heap_values(f, p->samples[r[i].sample].value);
 		put_stack(f, p, &p->samples[r[i].sample]);
