@@ -42,9 +42,20 @@ async function fetchOk(path, accept) {
 	throw new Error(why || `the server answered ${r.status}`);
 }
 
+/** Every text in it, in place: a reviver is asked for each number too, of which there are tens of thousands. */
+function clean(data) {
+	for (const k of Object.keys(data)) {
+		const v = data[k];
+		if (typeof v === 'string')
+			data[k] = plain(v);
+		else if (v && typeof v === 'object')
+			clean(v);
+	}
+	return data;
+}
+
 /** Names in it are hostile; those of profiles, which are many, are cleaned by profile.js. */
-const json = async (path) => JSON.parse(await (await fetchOk(path, 'application/json')).text(),
-	(k, v) => (typeof v === 'string' ? plain(v) : v));
+const json = async (path) => clean(await (await fetchOk(path, 'application/json')).json());
 
 const app = {
 	state: {},
@@ -163,7 +174,7 @@ function drawSources() {
 	$('sources').replaceChildren(...items);
 }
 
-const SERIES = { timeline, processes, oom, alerts };
+const SERIES = { timeline, oom, alerts };
 
 /** Fetches what a view draws from; returns what draws it. */
 async function prepare(view) {
@@ -173,8 +184,18 @@ async function prepare(view) {
 	}
 	if (view === 'ledger')
 		return prepareLedger();
+	if (view === 'processes')
+		return prepareProcesses();
 	const data = await app.get(`/api/${view}`, view === 'timeline' ? windowOf(app) : {});
 	return () => SERIES[view](app, data);
+}
+
+/** The machine stands above the processes and is asked for beside them; they do not wait for it. */
+async function prepareProcesses() {
+	const ofMachine = app.get('/api/machine', windowOf(app));
+	ofMachine.catch(() => {}); /* told where it is drawn, if it is */
+	const data = { list: await app.get('/api/processes', {}), machine: ofMachine };
+	return () => processes(app, data);
 }
 
 /** The newest is in the profile; what was before, in the timeline where there is one. */

@@ -230,7 +230,8 @@ function spark(values) {
 
 const SORTS = { rss_bytes: 'RSS', virt_bytes: 'VIRT', growth_bytes_s: 'growth' };
 
-export function processes(app, data) {
+/** data: {list, machine: on its way}. */
+export function processes(app, { list: data, machine: ofMachine }) {
 	const sort = SORTS[app.state.sort] ? app.state.sort : 'rss_bytes';
 	const q = (app.state.q || '').toLowerCase();
 	const rows = data.processes.filter((p) => !q || `${p.comm} ${p.user} ${p.cgroup} ${p.pid}`.toLowerCase().includes(q))
@@ -255,7 +256,7 @@ export function processes(app, data) {
 			{ label: 'cgroup', wide: true, cell: (p) => cut(p.cgroup || '') },
 		], rows, { class: 'processes' }) : empty(`no process matches '${app.state.q}'`),
 		data.left_out > 0 ? h('p', { class: 'dim' }, `${counted(data.left_out, 'smaller process', 'smaller processes')} not shown`) : '');
-	app.get('/api/machine', windowOf(app)).then((m) => machine(app, m), (e) => {
+	ofMachine.then((m) => machine(app, m), (e) => {
 		const box = document.getElementById('machine');
 		if (box)
 			box.replaceChildren(h('p', { class: 'warn', role: 'alert' }, e.message));

@@ -64,23 +64,53 @@ static void *compress_gzip(const void *data, size_t len, int level, size_t *ret_
 	return out;
 }
 
-/* Sends a text, compressed where that is of use. */
-static void send_text(const struct webpage_client *c, const struct http_answer *plain, int level)
+static bool takes_gzip(const struct webpage_client *c, size_t len)
+{
+	return c->gzip && len > 1024;
+}
+
+/* small: the same text compressed, as small_len bytes; NULL: it is sent as it is. */
+static void send_either(const struct webpage_client *c, const struct http_answer *plain,
+			const void *small, size_t small_len)
 {
 	struct http_answer a = *plain;
 	cleanup_free char *headers = NULL;
-	cleanup_free void *small = NULL;
 
-	if (c->gzip && a.len > 1024)
-		small = compress_gzip(a.body, a.len, level, &a.len);
 	if (small && asprintf(&headers, "%sContent-Encoding: gzip\r\nVary: Accept-Encoding\r\n",
 			      a.headers ?: "") > 0) {
 		a.body = small;
+		a.len = small_len;
 		a.headers = headers;
-	} else {
-		a.len = plain->len;
 	}
 	http__reply(c->http, c->ticket, &a);
+}
+
+/* Sends a text, compressed where that is of use. */
+static void send_text(const struct webpage_client *c, const struct http_answer *plain)
+{
+	cleanup_free void *small = NULL;
+	size_t len = 0;
+
+	if (takes_gzip(c, plain->len))
+		small = compress_gzip(plain->body, plain->len, FAST, &len);
+	send_either(c, plain, small, len);
+}
+
+/* The same for all who ask: it is compressed once. */
+static void send_file(const struct webpage_client *c, size_t i, const struct webfile *w)
+{
+	static struct {
+		void *data;
+		size_t len;
+	} packed[ARRAY_SIZE(files)];
+	bool gzip = takes_gzip(c, w->len);
+
+	if (gzip && !packed[i].data)
+		packed[i].data = compress_gzip(w->data, w->len, Z_BEST_COMPRESSION, &packed[i].len);
+	send_either(c,
+		    &(struct http_answer){
+			    .content_type = files[i].type, .body = w->data, .len = w->len},
+		    gzip ? packed[i].data : NULL, packed[i].len);
 }
 
 bool webpage__file(const struct webpage_client *c, const struct http_request *r)
@@ -97,11 +127,7 @@ bool webpage__file(const struct webpage_client *c, const struct http_request *r)
 							  .body = without,
 							  .len = strlen(without)});
 		else
-			send_text(c,
-				  &(struct http_answer){.content_type = files[i].type,
-							.body = w->data,
-							.len = w->len},
-				  Z_BEST_COMPRESSION);
+			send_file(c, i, w);
 		return true;
 	}
 	return false;
@@ -152,12 +178,10 @@ void webpage__reply(const struct webpage_client *c, const char *content_type, co
 	cleanup_free char *body = render(c, fn, arg, &len);
 
 	if (body)
-		send_text(c,
-			  &(struct http_answer){.content_type = content_type,
-						.headers = headers,
-						.body = body,
-						.len = len},
-			  FAST);
+		send_text(c, &(struct http_answer){.content_type = content_type,
+						   .headers = headers,
+						   .body = body,
+						   .len = len});
 }
 
 static int write_flame(FILE *f, void *arg)
