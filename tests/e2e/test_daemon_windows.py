@@ -68,7 +68,7 @@ def test_who_costs_too_much_works_in_windows(daemon, target, tmp_path):
 def test_budget_of_who_is_asked_for(daemon, target, tmp_path):
     """The section that allows the question says what it may cost, and what happens beyond that."""
     exe = workload("steady.c", suffix="-glibc")
-    d = daemon(RULES.replace("max-overhead = 1%\n", "max-overhead = 1000%\n", 1).replace(
+    d = daemon(RULES.replace("max-overhead = 1%\n", "max-overhead = 100%\n", 1).replace(
         "over-budget = windows\n", "over-budget = windows\nmax-overhead = 1%\non-demand = yes\n") + "on-demand = yes\n",
         "--listen", "127.0.0.1:0")
     s = Server(d)

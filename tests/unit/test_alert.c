@@ -77,6 +77,9 @@ static void parse(void **state)
 		rules__parse(ALERT_GROWTH, "99999999999999999999999999999999999999999M/s", &r),
 		-EINVAL);
 	assert_int_equal(rules__parse(ALERT_OOM_IN, "0", &r), -EINVAL);
+	/* over before three samples could foretell it */
+	assert_int_equal(rules__parse(ALERT_OOM_IN, "900ms", &r), -EINVAL);
+	assert_int_equal(rules__parse(ALERT_OOM_IN, "1s", &r), 0);
 	assert_int_equal(rules__parse(ALERT_PSI, "some", &r), -EINVAL);
 }
 

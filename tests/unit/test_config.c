@@ -114,6 +114,48 @@ static void mistakes_are_sorted_and_counted(void **state)
 	config__free(parse("\n\n#\n", 0, &e));
 }
 
+/* One mistake, in this line. */
+static void is_refused(const char *text, unsigned line, const char *words)
+{
+	struct config_errors e;
+
+	config__free(parse(text, -EINVAL, &e));
+	assert_int_equal(e.n, 1);
+	assert_int_equal(e.e[0].line, line);
+	if (!strstr(e.e[0].text, words))
+		fail_msg("'%s' does not say '%s'", e.e[0].text, words);
+}
+
+static void what_has_no_effect_is_refused(void **state)
+{
+	struct config_errors e;
+
+	is_refused("[history]\nmax-age = 0\n", 2, "a time of 2m or more");
+	is_refused("[history]\nmax-age = 119s\n", 2, "a time of 2m or more");
+	is_refused("[alert a]\nalert-rss = 1G\nalert-timeout = 0\n", 3, "a time above 0");
+	is_refused("[alert a]\nalert-oom-in = 500ms\n", 2, "between 1s and 1d");
+	is_refused("[daemon]\nmax-overhead = 20%\n", 2, "max-overhead-total");
+	is_refused("[profile a]\ncomm = x\nmax-overhead = 11%\n", 1, "max-overhead-total");
+	is_refused("[profile a]\ncomm = x\nwindow = 5s every 1m\n[daemon]\ninterval = 6s\n", 1,
+		   "interval");
+	is_refused("[daemon]\ninterval = 6s\n[profile a]\ncomm = x\nwindow = 30s every 35s\n", 3,
+		   "interval");
+	is_refused("[profile a]\ncomm = x\nwindow = 500ms every 1m\n", 3, "a longer one");
+	is_refused("[profile a]\ncomm = x\nsnapshot = 500ms\n", 1, "interval");
+	is_refused("[profile a]\non-demand = yes\nwindow = 30s every 10m\n", 1, "on-demand");
+	is_refused("[profile a]\ncomm = x\npeak-rss = yes\n[history]\nenabled = no\n", 1,
+		   "history");
+	/* At the edge; and what was not given is no mistake. */
+	config__free(parse("[daemon]\nmax-overhead = 10%\n[history]\nmax-age = 2m\n"
+			   "[profile a]\ncomm = x\nwindow = 1s every 2s\nsnapshot = 1s\n"
+			   "max-overhead = 10%\npeak = yes\n"
+			   "[profile b]\ncomm = x\nsnapshot = 0\n",
+			   0, &e));
+	config__free(parse("[daemon]\ninterval = 1h\nmax-overhead-total = 1%\n"
+			   "[profile a]\ncomm = x\n[history]\nenabled = no\n",
+			   0, &e));
+}
+
 static const char *environ_of(void *arg)
 {
 	return arg;
@@ -250,6 +292,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values),   cmocka_unit_test(mistakes_are_sorted_and_counted),
+		cmocka_unit_test(what_has_no_effect_is_refused),
 		cmocka_unit_test(choices),  cmocka_unit_test(grown),
 		cmocka_unit_test(followed), cmocka_unit_test(units)};
 

@@ -10,6 +10,7 @@
 #include "core/units.h"
 #include "core/util.h"
 
+#define LEAST_OOM_IN_S 1.0    /* it must be foretold by three samples, four a second */
 #define MOST_OOM_IN_S 86400.0 /* what is watched for that is less than a forecast keeps */
 #define GROWTH_S 300.0	      /* a rate an hour is not judged by an hour */
 
@@ -83,7 +84,8 @@ static int parse_oom_in(const char *text, struct rules *r)
 {
 	uint64_t ns;
 
-	if (units__parse_time(text, &ns) || !ns || (double)ns / 1e9 > MOST_OOM_IN_S)
+	if (units__parse_time(text, &ns) || (double)ns / 1e9 < LEAST_OOM_IN_S ||
+	    (double)ns / 1e9 > MOST_OOM_IN_S)
 		return -EINVAL;
 	r->oom_in_s = (double)ns / 1e9;
 	return 0;
@@ -291,7 +293,7 @@ static const struct rule_row {
 			  120},
 	[ALERT_OOM_IN] = {"oom-in",
 			  "seconds",
-			  "a time of a day at most (5m)",
+			  "a time between 1s and 1d (5m)",
 			  parse_oom_in,
 			  say_oom_in,
 			  "there is no limit any more",

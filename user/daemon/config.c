@@ -385,6 +385,30 @@ static unsigned line_of(const struct config_place *at, enum config_section in, c
 	return at->set_at[in][i];
 }
 
+/* Values beside which others of the same file leave them no effect. */
+static void check_effect(const struct config *c, const struct config_profile *p,
+			 struct config_errors *e)
+{
+	const char *why = NULL;
+
+	if (p->window_ns && p->on_demand)
+		why = "window is of who is profiled without being asked for, on-demand = yes is "
+		      "not";
+	else if (p->window_ns && min_of(p->window_ns, p->every_ns - p->window_ns) < c->interval_ns)
+		why = "window, or the pause behind it, is shorter than the daemon's interval: "
+		      "processes are looked at once in that";
+	else if (p->snapshot_ns && p->snapshot_ns < min_of(c->interval_ns, DEFAULT_SNAPSHOT_NS))
+		why = "snapshot is shorter than the daemon's interval: processes are looked at "
+		      "once in that";
+	else if (p->max_overhead > c->max_overhead_total)
+		why = "max-overhead is above the daemon's max-overhead-total, which is reached "
+		      "first";
+	else if ((p->peak || p->peak_rss) && !c->history)
+		why = "peaks are kept in the history, and there is none";
+	if (why)
+		wrong(e, p->line, "[profile %.60s]: %s", p->name, why);
+}
+
 /* What no single line shows. */
 static void check_sections(const struct config_place *at)
 {
@@ -401,9 +425,13 @@ static void check_sections(const struct config_place *at)
 			      : c->kills.journal ? "journal"
 						 : "syslog"),
 		      "[oom]: kills are not watched for, nobody would be told");
+	if (line_of(at, IN_DAEMON, "max-overhead") && c->max_overhead > c->max_overhead_total)
+		wrong(e, line_of(at, IN_DAEMON, "max-overhead"),
+		      "max-overhead is above max-overhead-total, which is reached first");
 	for (size_t i = 0; i < c->nprofiles; i++) {
 		const struct config_profile *p = &c->profiles[i];
 
+		check_effect(c, p, e);
 		if (choice__is_all(&p->who) && !p->on_demand)
 			wrong(e, p->line,
 			      "[profile %.60s] chooses no process: give it comm, unit, growth … "

@@ -19,6 +19,7 @@
 #define MIN_GROWTH_NS 1000000000ULL
 #define MAX_GROWTH_NS 86400000000000ULL
 #define MAX_PROCESSES 512
+#define MIN_AGE_NS 120000000000ULL /* what is younger stays in any case (history/tidy.c) */
 
 static const char *set_bool(void *to, const char *value)
 {
@@ -52,6 +53,20 @@ static const char *set_interval(void *to, const char *value)
 	if (units__parse_time(value, ns) || *ns < MIN_INTERVAL_NS || *ns > MAX_INTERVAL_NS)
 		return "a time between 100ms and 1h";
 	return NULL;
+}
+
+static const char *set_age(void *to, const char *value)
+{
+	uint64_t *ns = to;
+
+	return units__parse_time(value, ns) || *ns < MIN_AGE_NS ? "a time of 2m or more" : NULL;
+}
+
+static const char *set_timeout(void *to, const char *value)
+{
+	uint64_t *ns = to;
+
+	return units__parse_time(value, ns) || !*ns ? "a time above 0, such as 30s" : NULL;
 }
 
 static const char *set_growth_over(void *to, const char *value)
@@ -196,12 +211,15 @@ static const char *set_window(void *to, const char *value)
 {
 	struct config_profile *p = to;
 	char length[32], rest[32];
+	uint64_t window_ns, every_ns;
 	int end = 0;
 
 	if (sscanf(value, "%31s every %31s%n", length, rest, &end) != 2 || value[end] ||
-	    units__parse_time(length, &p->window_ns) || units__parse_time(rest, &p->every_ns) ||
-	    p->window_ns < 1000000000 || p->every_ns <= p->window_ns)
+	    units__parse_time(length, &window_ns) || units__parse_time(rest, &every_ns) ||
+	    window_ns < 1000000000 || every_ns <= window_ns)
 		return "a time and a longer one: '30s every 10m'";
+	p->window_ns = window_ns;
+	p->every_ns = every_ns;
 	return NULL;
 }
 
@@ -252,7 +270,7 @@ const struct config_key config_keys[SECTIONS][CONFIG_KEYS] = {
 		{
 			DAEMON("enabled", set_bool, history),
 			DAEMON("max-size", set_size, history_bytes),
-			DAEMON("max-age", set_time, history_age_ns),
+			DAEMON("max-age", set_age, history_age_ns),
 		},
 	[IN_PROFILE] =
 		{
@@ -275,7 +293,7 @@ const struct config_key config_keys[SECTIONS][CONFIG_KEYS] = {
 		},
 	[IN_ALERT] =
 		{
-			ALERT("alert-timeout", set_time, alert.timeout_ns),
+			ALERT("alert-timeout", set_timeout, alert.timeout_ns),
 			ALERT("alert-cooldown", set_time, alert.cooldown_ns),
 			ALERT("alert-keep", set_keep, alert.keep),
 			ALERT("min-rss", set_size, who.min_rss_bytes),
