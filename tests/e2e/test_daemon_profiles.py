@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -81,8 +82,13 @@ def test_go_tool_pprof_as_a_page(serve, rounds, tmp_path):
             line = p.stderr.readline()
             assert line, said
             said += line
-        with urllib.request.urlopen(f"{at[1]}/ui/top", timeout=180) as r:
-            assert "hold" in r.read().decode()
+        def page():  # it says where it serves before it does
+            try:
+                with urllib.request.urlopen(f"{at[1]}/ui/top", timeout=180) as r:
+                    return r.read().decode()
+            except urllib.error.URLError:
+                return None
+        assert "hold" in wait_for(page)
     finally:
         p.kill()
         p.wait()

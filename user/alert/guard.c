@@ -239,5 +239,8 @@ void guard__finish(struct guard *g)
 	}
 	if (g->watch)
 		oom_watch__flush(g->watch);
+	/* what is the end of this run may be that of its target, too */
+	if (g->observer)
+		alert__keep(g->alert, lives, g);
 	alert__finish(g->alert);
 }
