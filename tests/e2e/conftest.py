@@ -189,6 +189,22 @@ def memwatch(*args, timeout=PATIENCE, check=None, **kw):
     return p
 
 
+def spent(args, out):
+    """Runs memwatch with its output in a file; its highest RSS in bytes and its processor time in seconds,
+    helpers' included, and what it said on stderr. A small program starts it: what it had before the exec
+    counts, too."""
+    prog = ("import os, sys\npid = os.fork()\nif not pid: os.execv(sys.argv[1], sys.argv[1:])\n"
+            "_, code, usage = os.wait4(pid, 0)\n"
+            "print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, file=sys.stderr)\n"
+            "sys.exit(os.waitstatus_to_exitcode(code))")
+    with open(out, "w") as f:
+        p = subprocess.run(["/usr/bin/python3", "-IS", "-c", prog, str(BIN), *map(str, args)],
+                           stdout=f, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    *said, last = p.stderr.splitlines(keepends=True)
+    assert p.returncode == 0, p.stderr
+    return int(last.split()[0]) << 10, float(last.split()[1]), "".join(said)
+
+
 class Attached:
     """memwatch in the background; ready() returns once the probes are in. Both its outputs are
     read by threads all the time, so that it never blocks and no line is lost. wrap: a command

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import BIN, PATIENCE, WORKLOADS, build, load_json, memwatch, wait_for
+from conftest import BIN, PATIENCE, WORKLOADS, build, load_json, memwatch, spent, wait_for
 from test_mm import check_sums
 from test_top import MB, Top, do, mm, one_row, status, top  # noqa: F401 (mm and top are fixtures)
 
@@ -173,17 +173,10 @@ def test_processes_in_rare_states(target, tmp_path):
 # --- very many ----------------------------------------------------------------------------------
 
 def peak_rss(args, out):
-    """Runs memwatch with its output in a file; its highest RSS. A small program starts it: what it
-    had before the exec counts too."""
-    prog = ("import os, sys\npid = os.fork()\nif not pid: os.execv(sys.argv[1], sys.argv[1:])\n"
-            "_, code, usage = os.wait4(pid, 0)\nprint(usage.ru_maxrss, file=sys.stderr)\n"
-            "sys.exit(os.waitstatus_to_exitcode(code))")
-    with open(out, "w") as f:
-        p = subprocess.run(["/usr/bin/python3", "-IS", "-c", prog, str(BIN), *map(str, args)],
-                           stdout=f, stderr=subprocess.PIPE, text=True, timeout=180)
-    Path(f"{out}.err").write_text(p.stderr)
-    assert p.returncode == 0, p.stderr
-    return int(p.stderr.splitlines()[-1]) * 1024
+    """Of memwatch, whose output goes into one file and its words into another beside it."""
+    peak, _, err = spent(args, out)
+    Path(f"{out}.err").write_text(err)
+    return peak
 
 
 def test_ten_thousand_processes(target, tmp_path):

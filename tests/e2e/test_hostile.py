@@ -6,7 +6,6 @@ import json
 import lzma
 import os
 import re
-import resource
 import shutil
 import signal
 import struct
@@ -15,7 +14,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from conftest import load_json, memwatch, wait_for
+from conftest import load_json, spent, wait_for
 from hostilelib import (HANG, MAX_RSS, USER, add_section, ended_in_time, functions,  # noqa: F401
                         helpers, hostmaps, library, peak_rss, place, same_address,
                         with_helpers)
@@ -117,33 +116,32 @@ def names_for_terminals(place):
     return lib
 
 
-def features_of(t):
+def features_of(t, place):
     """What is said of it, as text and as JSON: in bounded time and memory, and without what steers a
     terminal."""
-    out = []
+    texts = []
     for options in ((), ("--json",)):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        r = memwatch("features", "-p", t.pid, *options, timeout=HANG)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert r.returncode == 0 and "libc.so.6" in r.stdout, r.stderr
-        assert after.ru_maxrss << 10 < 450 << 20
-        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 40
-        steering = [c for c in r.stdout + r.stderr if not c.isprintable() and c != "\n"]
+        out = place / "features"
+        peak, cpu, err = spent(("features", "-p", t.pid, *options), out)
+        text = out.read_text()
+        assert "libc.so.6" in text, err
+        assert peak < 450 << 20 and cpu < 40
+        steering = [c for c in text + err if not c.isprintable() and c != "\n"]
         assert not steering, steering
-        out.append(r.stdout)
-    return out[0], json.loads(out[1])
+        texts.append(text)
+    return texts[0], json.loads(texts[1])
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=lambda b: b.__name__)
 def test_features_of_a_hostile_process(bomb, hostmaps, place):
-    features_of(hostmaps(bomb(place)))
+    features_of(hostmaps(bomb(place)), place)
 
 
 def test_features_of_a_process_with_names_for_terminals(target, place):
     t = target([*USER, "env", f"LD_PRELOAD={names_for_terminals(place)}", "cat"])
     t.say("ready")
     t.expect("ready")
-    text, _ = features_of(t)
+    text, _ = features_of(t, place)
     assert text.count("smallocx_") == len(NAMES), text
 
 
