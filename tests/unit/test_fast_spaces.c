@@ -265,8 +265,12 @@ static int child_is_free(void *arg, pid_t pid)
 
 	if (proc_task__identity(pid, &id) || id.ppid != s->pid || id.ended)
 		return 0;
-	if (fast__clean(pid, NULL, false, &left, why) || !left.patched)
-		return 0; /* it has ended meanwhile */
+	kill(pid, SIGSTOP); /* or it would end meanwhile */
+	if (fast__clean(pid, NULL, false, &left, why))
+		left.patched = 0;
+	kill(pid, SIGCONT);
+	if (!left.patched)
+		return 0;
 	assert_true(left.inherited);
 	assert_int_equal(left.owner, 0);
 	return 1;
