@@ -6,7 +6,7 @@
  * that must be intact where a probe is placed, the names that discovery looks for, and the frames
  * that profiles leave out below the code that called an allocator. A new allocator is one row: its
  * prefix in MW_ALLOC_PREFIXES where it has the standard names, a name in MW_ALLOC_SPECIAL for each
- * function that has a name or a signature of its own.
+ * function that has a name or a signature of its own; and its library's in MW_ALLOC_LIBRARIES.
  */
 #ifndef MEMWATCH_ALLOCATORS_H
 #define MEMWATCH_ALLOCATORS_H
@@ -83,6 +83,9 @@ enum mw_does {
 	X("tc_")       /* gperftools' tcmalloc */                                      \
 	X("sn_")       /* snmalloc */                                                  \
 	X("scalable_") /* oneTBB */
+
+/* How the names of their libraries begin. */
+#define MW_ALLOC_LIBRARIES(X) X("libjemalloc") X("libtcmalloc") X("libmimalloc")
 
 /* Names that exist with one allocator only. */
 #define MW_ALLOC_SPECIAL(X)                                    \

@@ -21,13 +21,19 @@ from oomlib import MIB, VERSION, datagram, group, hog, leak, top_function, victi
 
 # --- what happens ---
 
-def test_alert_and_kill_of_a_profiled_process(daemon, leak):
+def killed(daemon, leak, keys=""):
+    """A daemon that has profiled a process, told of its size and seen its end; and the process."""
     p = leak(40 * MIB, "-s", "64", "-u", "10000")
-    d = daemon("sample-bytes = 64K\n[profile p]\ncomm = ^oom_hog$\n"
+    d = daemon(f"sample-bytes = 64K\n[profile p]\ncomm = ^oom_hog$\n{keys}"
                "[alert a]\ncomm = ^oom_hog$\nalert-rss = 10M\n")
     attached(d, p.pid)
     leak.go(p)
     assert p.wait(180) == -9
+    return d, p
+
+
+def test_alert_and_kill_of_a_profiled_process(daemon, leak):
+    d, p = killed(daemon, leak)
     d.wait_for(rf"PID {p.pid} \(oom_hog\) was killed: out of memory.*its profile is in")
     assert d.finish(signal.SIGTERM)[0] == 0
     told = [json.loads(x) for x in (d.state / "oom.jsonl").read_text().splitlines()]
@@ -199,12 +205,7 @@ def test_who_is_told_of_a_kill(daemon, leak, datagram, tmp_path):
 # --- what is kept ---
 
 def test_history_has_passes_profiles_and_events(daemon, leak):
-    p = leak(40 * MIB, "-s", "64", "-u", "10000")
-    d = daemon("sample-bytes = 64K\n[profile p]\ncomm = ^oom_hog$\nsnapshot = 1s\n"
-               "[alert a]\ncomm = ^oom_hog$\nalert-rss = 10M\n")
-    attached(d, p.pid)
-    leak.go(p)
-    assert p.wait(180) == -9
+    d, p = killed(daemon, leak, "snapshot = 1s\n")
     d.wait_for(rf"PID {p.pid} \(oom_hog\) was killed")
     assert d.finish(signal.SIGTERM)[0] == 0
     told = {}

@@ -28,6 +28,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
+#include "renew.h"
 #include "wl.h"
 
 #define THREADS 2
@@ -58,19 +59,8 @@ static void *churn(void *arg)
 	if (filtered)
 		filter_calls();
 	while (!quit) {
-		for (size_t i = 0; i < 32; i++) {
-			size_t n = 100 + i * 40;
-
-			for (size_t k = 0; p[i] && k < n; k++) {
-				if (p[i][k] != (unsigned char)i)
-					_exit(81);
-			}
-			free(p[i]);
-			p[i] = malloc(n);
-			if (!p[i])
-				_exit(82);
-			memset(p[i], (int)i, n);
-		}
+		for (size_t i = 0; i < 32; i++)
+			renew(&p[i], 100 + i * 40, (unsigned char)i);
 		__atomic_add_fetch(&rounds, 1, __ATOMIC_RELAXED);
 	}
 	for (size_t i = 0; i < 32; i++)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include "renew.h"
 #include "wl.h"
 
 static volatile sig_atomic_t quit;
@@ -21,19 +22,8 @@ static void on_term(int sig)
 
 static void churn(void)
 {
-	for (size_t i = 0; i < 64; i++) {
-		size_t n = 500 + i * 100;
-
-		for (size_t k = 0; held[i] && k < n; k++) {
-			if (held[i][k] != (unsigned char)i)
-				_exit(81);
-		}
-		free(held[i]);
-		held[i] = malloc(n);
-		if (!held[i])
-			_exit(82);
-		memset(held[i], (int)i, n);
-	}
+	for (size_t i = 0; i < 64; i++)
+		renew(&held[i], 500 + i * 100, (unsigned char)i);
 }
 
 static void work(void)

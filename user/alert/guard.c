@@ -206,6 +206,13 @@ static bool lives(void *arg, int pid)
 	return t && !t->ended;
 }
 
+/* What there was to say of those that have ended is over. */
+static void keep_targets(struct guard *g)
+{
+	if (g->observer)
+		alert__keep(g->alert, lives, g);
+}
+
 void guard__tick(struct guard *g)
 {
 	if (!g)
@@ -215,8 +222,7 @@ void guard__tick(struct guard *g)
 		if (!t->ended)
 			alert__add(g->alert, t->pid, t->comm);
 	}
-	if (g->observer)
-		alert__keep(g->alert, lives, g);
+	keep_targets(g);
 	alert__tick(g->alert);
 	if (!g->watch)
 		return;
@@ -240,7 +246,6 @@ void guard__finish(struct guard *g)
 	if (g->watch)
 		oom_watch__flush(g->watch);
 	/* what is the end of this run may be that of its target, too */
-	if (g->observer)
-		alert__keep(g->alert, lives, g);
+	keep_targets(g);
 	alert__finish(g->alert);
 }

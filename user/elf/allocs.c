@@ -26,6 +26,7 @@ static const struct known_name beginnings[] = {MW_ALLOC_BEGINNINGS(MANGLED_ROW)}
 #define PREFIX_ROW(prefix) prefix,
 #define MARKER_ROW(name) #name,
 static const char *const prefixes[] = {MW_ALLOC_PREFIXES(PREFIX_ROW)};
+static const char *const libraries[] = {MW_ALLOC_LIBRARIES(PREFIX_ROW)};
 
 #define SIGNATURE_ROW(name, does, size, times, old, out) \
 	[MW_FN_##name] = {MW_DOES_##does, size, times, old, out},
@@ -113,6 +114,17 @@ size_t allocs__prefix(const char *name)
 	}
 	n = longest ? n - longest : 0;
 	return n >= 2 && !strncmp(name, "__", 2) && allocs__prefix_known(name, n) ? 0 : n;
+}
+
+const char *allocs__library(const char *path)
+{
+	const char *base = strrchr(path, '/');
+
+	for (size_t i = 0; base && i < ARRAY_SIZE(libraries); i++) {
+		if (!strncmp(base + 1, libraries[i], strlen(libraries[i])))
+			return libraries[i];
+	}
+	return NULL;
 }
 
 bool allocs__prefix_known(const char *name, size_t len)

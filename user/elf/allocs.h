@@ -40,6 +40,8 @@ struct alloc_func {
  */
 int allocs__find(const struct elfobj *e, struct alloc_func **ret, size_t *ret_n);
 
+/* How the name of a known allocator's library begins, where the path is of one; NULL: of none. */
+const char *allocs__library(const char *path);
 /* Has the file a name that proves it to be one of the known allocators itself, or to hold one? */
 bool allocs__is_allocator(const struct elfobj *e);
 /* Is the prefix of this length before a standard name that of a known allocator? */

@@ -289,15 +289,14 @@ static int probe_files(struct observer *o, struct observed *t, const struct mapp
 /* Passes the file for an allocator, by its name? */
 static bool has_allocators_name(const char *path)
 {
-	static const char *const names[] = {"libc.so.",	  "libc-2.",	  "libc.musl-", "ld-musl-",
-					    "libjemalloc", "libtcmalloc", "libmimalloc"};
+	static const char *const libc[] = {"libc.so.", "libc-2.", "libc.musl-", "ld-musl-"};
 	const char *base = strrchr(path, '/');
 
-	for (size_t i = 0; base && i < ARRAY_SIZE(names); i++) {
-		if (!strncmp(base + 1, names[i], strlen(names[i])))
+	for (size_t i = 0; base && i < ARRAY_SIZE(libc); i++) {
+		if (!strncmp(base + 1, libc[i], strlen(libc[i])))
 			return true;
 	}
-	return false;
+	return allocs__library(path);
 }
 
 /* What is needed most is looked through first: reading on behalf of one process has an end

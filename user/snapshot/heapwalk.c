@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "elf/allocs.h"
 #include "model/contributors.h"
 #include "model/glibc_find.h"
 #include "sys/pagemap.h"
@@ -85,20 +86,13 @@ static int open_libc(pid_t pid)
 /* Whose malloc it is where it is none that is walked. */
 static void name_allocator(const struct ledger_input *maps, char *note, size_t len)
 {
-	static const char *const names[] = {"/libjemalloc", "/libtcmalloc", "/libmimalloc"};
+	const char *name = NULL;
+	size_t n = strlen(note);
 
-	for (size_t i = 0; i < maps->n; i++) {
-		const char *base = strrchr(maps->map[i].path, '/');
-
-		for (size_t k = 0; base && k < ARRAY_SIZE(names); k++) {
-			size_t n = strlen(note);
-
-			if (strncmp(base, names[k], strlen(names[k])))
-				continue;
-			snprintf(note + n, len - n, "; %s is loaded", names[k] + 1);
-			return;
-		}
-	}
+	for (size_t i = 0; i < maps->n && !name; i++)
+		name = allocs__library(maps->map[i].path);
+	if (name)
+		snprintf(note + n, len - n, "; %s is loaded", name);
 }
 
 /* What a Go runtime says of itself. False: no Go program, or none that can be read. */

@@ -447,12 +447,11 @@ static void learn_pid(struct box_helper *h)
 /* Does it have the processor, or wait for it? What has not started yet counts as at work. */
 static bool is_runnable(struct box_helper *h)
 {
-	struct proc_identity id;
 	pid_t pid;
 
 	learn_pid(h);
 	pid = __atomic_load_n(&h->pid, __ATOMIC_RELAXED);
-	return pid < 0 || (!proc_task__identity(pid, &id) && id.running);
+	return pid < 0 || proc_task__is_running(pid);
 }
 
 /* Until when a helper is waited for that waits itself: others' files and memory may have been made

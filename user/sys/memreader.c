@@ -80,13 +80,6 @@ static uint64_t rest(void)
 	return signals__end_ns() || rested > may ? SHORT_REST_NS : REST_NS;
 }
 
-static bool is_running(pid_t pid)
-{
-	struct proc_identity id;
-
-	return !pid || (!proc_task__identity(pid, &id) && id.running);
-}
-
 /* The next word of a reader's. 0; -ETIMEDOUT: it waits for something that does not come; -EPIPE. */
 static int await(const struct memreader *r, int32_t *ret)
 {
@@ -100,7 +93,7 @@ static int await(const struct memreader *r, int32_t *ret)
 		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 			return -EPIPE;
 		now = util__now_ns();
-		if (is_running(r->pid))
+		if (!r->pid || proc_task__is_running(r->pid))
 			heard = now;
 		if (now - heard < rest())
 			continue;

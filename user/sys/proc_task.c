@@ -184,6 +184,13 @@ int proc_task__identity(pid_t pid, struct proc_identity *ret)
 	return 0;
 }
 
+bool proc_task__is_running(pid_t pid)
+{
+	struct proc_identity id;
+
+	return !proc_task__identity(pid, &id) && id.running;
+}
+
 static __u64 ticks_to_ns(unsigned long long ticks)
 {
 	return ticks * (1000000000ULL / sysconf(_SC_CLK_TCK));

@@ -47,6 +47,8 @@ struct proc_identity {
 };
 /* 0 or -errno (-ESRCH: gone). */
 int proc_task__identity(pid_t pid, struct proc_identity *ret);
+/* proc_identity.running; false of one that is gone. */
+bool proc_task__is_running(pid_t pid);
 
 /* Calls fn for every PID, ascending. fn returns 0 to go on. 0, what fn returned, or -errno. */
 int proc_task__each_pid(int (*fn)(void *arg, pid_t pid), void *arg);
