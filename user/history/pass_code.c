@@ -98,10 +98,11 @@ static void expect(const struct pass_entry *before, const struct pass_entry *now
 
 static uint64_t difference(int64_t expected, int64_t now)
 {
-	int64_t by = now - (expected == TIMELINE_UNKNOWN ? 0 : expected);
+	int64_t by;
 
 	if (now == TIMELINE_UNKNOWN)
 		return UNKNOWN_NOW;
+	by = now - (expected == TIMELINE_UNKNOWN ? 0 : expected);
 	return by % PAGE ? record__zigzag(by) << 1 | 1 : record__zigzag(by / PAGE) << 1;
 }
 
