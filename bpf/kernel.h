@@ -3,7 +3,8 @@
  * kernel.h - the kernel types that the BPF programs read, kept by hand: only the fields used,
  * relocated by CO-RE to wherever the running kernel has them. Builds never look at the build
  * machine's own kernel. A field that moved or was renamed gets a flavour (name___suffix) here and
- * its bpf_core_field_exists() check beside it, nowhere else.
+ * its bpf_core_field_exists() check beside it, nowhere else. (What an OOM kill is read from:
+ * oom_kernel.h.)
  */
 #ifndef BPF_KERNEL_H
 #define BPF_KERNEL_H
@@ -166,82 +167,6 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
-};
-
-/* --- OOM kills: memory, cgroups, credentials of a victim (bpf/oom.bpf.c) --- */
-
-/* atomic_long_t: CO-RE takes no integer for a structure. */
-struct atomic_long___oom {
-	s64 counter;
-};
-struct percpu_counter___oom {
-	s64 count;
-};
-/* 6.2 and later (f1a7941243c1): the counters are per-CPU; the kernel's own log reads .count. */
-struct mm_struct___oom {
-	unsigned long total_vm, arg_start, arg_end;
-	struct atomic_long___oom pgtables_bytes;
-	struct percpu_counter___oom rss_stat[4];
-};
-/* Before 6.2: one structure of atomics. */
-struct mm_rss_stat___old {
-	struct atomic_long___oom count[4];
-};
-struct mm_struct___rss_old {
-	struct mm_rss_stat___old rss_stat;
-};
-
-struct kernfs_node___oom {
-	const char *name;
-	struct kernfs_node___oom *parent;
-};
-/* 6.15 and later (633488947ef6): the parent is RCU-protected and renamed. */
-struct kernfs_node___rcu {
-	struct kernfs_node___oom *__parent;
-};
-struct cgroup___oom {
-	struct kernfs_node___oom *kn;
-};
-struct cgroup_subsys_state___oom {
-	struct cgroup___oom *cgroup;
-	struct cgroup_subsys_state___oom *parent;
-	u64 serial_nr; /* never used twice */
-};
-struct css_set___oom {
-	struct cgroup_subsys_state___oom *subsys[16];
-};
-enum cgroup_subsys_id___oom { memory_cgrp_id___oom = 4 };
-struct page_counter___oom {
-	struct atomic_long___oom usage;
-	unsigned long max;
-};
-struct mem_cgroup___oom {
-	struct cgroup_subsys_state___oom css;
-	struct page_counter___oom memory;
-	struct page_counter___oom swap; /* v1: memsw in the same place */
-};
-
-struct signal_struct___oom {
-	short oom_score_adj;
-};
-struct kuid___oom {
-	u32 val;
-};
-struct cred___oom {
-	struct kuid___oom uid;
-};
-struct task_struct___oom {
-	unsigned int flags;
-	int pid;
-	int tgid;
-	char comm[16];
-	struct mm_struct___oom *mm;
-	struct task_struct___oom *group_leader;
-	struct task_struct___oom *real_parent;
-	u64 start_boottime;
-	struct css_set___oom *cgroups;
-	struct signal_struct___oom *signal;
-	const struct cred___oom *real_cred;
 };
 
 struct bpf_iter__task_vma {

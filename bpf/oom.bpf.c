@@ -17,6 +17,7 @@
  * itself.
  */
 #include "maps.h"
+#include "oom_kernel.h"
 #include "memwatch/oom.h"
 
 #define SIGKILL 9
@@ -172,7 +173,7 @@ static __always_inline struct cgroup_subsys_state___oom *memcg_of(struct task_st
 		return NULL;
 	id = bpf_core_enum_value(enum cgroup_subsys_id___oom, memory_cgrp_id___oom);
 	bpf_probe_read_kernel(&css, sizeof(css),
-			      (void *)set + bpf_core_field_offset(set->subsys) + id * sizeof(css));
+			      (void *)set + bpf_core_field_offset(((struct css_set___oom *)0)->subsys) + id * sizeof(css));
 	return css;
 }
 

@@ -60,12 +60,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
+static const struct argp_child children[] = {
+	{&attach_pid_argp, 0, NULL, 0}, {&attach_options_argp, 0, NULL, 0}, {0}};
+
+const struct argp cmd_attach_argp = {NULL, parse, "PID|NAME [-p PID...]", doc, children,
+				     NULL, NULL};
+
 int cmd_attach(int argc, char **argv)
 {
-	static const struct argp_child children[] = {
-		{&attach_pid_argp, 0, NULL, 0}, {&attach_options_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {NULL, parse, "PID|NAME [-p PID...]", doc, children,
-					 NULL, NULL};
 	static char name[] = "memwatch -p"; /* whose --help is the one to look at */
 	struct attach_options opts;
 	struct live_page *page = NULL;
@@ -76,11 +78,12 @@ int cmd_attach(int argc, char **argv)
 	argv[0] = name;
 	attach_options__init(&opts);
 	cmd_tuning(&opts.tuning);
-	usage__parse(&argp, argc, argv, 0, &opts);
+	usage__parse(&cmd_attach_argp, argc, argv, 0, &opts);
 	signals__block();
 	status = opts.http ? live_page__start(opts.http, &page) : EXIT_DONE;
 	if (!status)
-		status = attach__prepare(&opts, opts.fast ? PRIVILEGE(TRACE) | PRIVILEGE(MEMORY) : 0);
+		status = attach__prepare(&opts,
+					 opts.fast ? PRIVILEGE(TRACE) | PRIVILEGE(MEMORY) : 0);
 	if (!status)
 		status = attach__open(&opts, &attach);
 	if (status) {

@@ -72,28 +72,29 @@ static int read_config(const char *path, struct config *c)
 					       : EXIT_FAILED;
 }
 
+const struct argp cmd_daemon_argp = {
+	option_list,
+	parse,
+	"",
+	"Watch the whole machine, for months: timelines of every process, OOM kills, "
+	"alerts, "
+	"and heap profiles of the processes that the rules choose (docs/daemon.md).\v"
+	"SIGHUP reads the rules anew, without losing a process; SIGTERM ends it in good "
+	"order.\n\n"
+	"Exit status: 0 done; 1 failed; 2 wrong usage or rules; 3 not permitted or not "
+	"supported.",
+	NULL,
+	NULL,
+	NULL};
+
 int cmd_daemon(int argc, char **argv)
 {
-	static const struct argp argp = {
-		option_list,
-		parse,
-		"",
-		"Watch the whole machine, for months: timelines of every process, OOM kills, "
-		"alerts, "
-		"and heap profiles of the processes that the rules choose (docs/daemon.md).\v"
-		"SIGHUP reads the rules anew, without losing a process; SIGTERM ends it in good "
-		"order.\n\n"
-		"Exit status: 0 done; 1 failed; 2 wrong usage or rules; 3 not permitted or not "
-		"supported.",
-		NULL,
-		NULL,
-		NULL};
 	struct daemon_cmd o = {.check = false};
 	struct config *c = NULL;
 	int status = EXIT_DONE;
 
 	cmd_tuning(&o.d.tuning);
-	usage__parse(&argp, argc, argv, 0, &o);
+	usage__parse(&cmd_daemon_argp, argc, argv, 0, &o);
 	if (!o.d.config_path && !access(DEFAULT_CONFIG, F_OK))
 		o.d.config_path = DEFAULT_CONFIG;
 	if (config__new(&c)) {

@@ -45,14 +45,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
+const struct argp cmd_detach_argp = {options, parse, "", doc, NULL, NULL, NULL};
+
 int cmd_detach(int argc, char **argv)
 {
-	static const struct argp argp = {options, parse, "", doc, NULL, NULL, NULL};
 	char why[FAST_WHY], check[PROC_TASK_WHY];
 	struct fast_left left;
 	int pid = 0, err;
 
-	usage__parse(&argp, argc, argv, 0, &pid);
+	usage__parse(&cmd_detach_argp, argc, argv, 0, &pid);
 	box__start(); /* said there if not */
 	memreader__start();
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE) | PRIVILEGE(MEMORY))) {

@@ -133,14 +133,15 @@ static int print_all(const struct features *fs, const struct features_options *o
 	return EXIT_FAILED;
 }
 
+const struct argp cmd_features_argp = {options, parse, "", doc, NULL, NULL, NULL};
+
 int cmd_features(int argc, char **argv)
 {
-	static const struct argp argp = {options, parse, "", doc, NULL, NULL, NULL};
 	struct features_options o = {.pid = 0};
 	struct features fs;
 	int status = EXIT_DONE;
 
-	usage__parse(&argp, argc, argv, 0, &o);
+	usage__parse(&cmd_features_argp, argc, argv, 0, &o);
 	if (o.pid) {
 		memreader__start();
 		box__start();

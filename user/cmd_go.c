@@ -86,7 +86,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'q': log__set_level(LOG_ERROR); return 0;
 	case 'v': log__set_level(LOG_DEBUG); return 0;
-	case ARGP_KEY_ARG: argp_error(state, "unexpected '%s'", arg); return 0;
+	case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); return 0;
 	case ARGP_KEY_END:
 		if (!a->o.pid)
 			argp_error(state, "which process? (-p PID)");
@@ -106,23 +106,25 @@ static int check_files(const struct go_watch_opts *o)
 	return err;
 }
 
+static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
+
+const struct argp cmd_go_argp = {
+	.options = options,
+	.parser = parse,
+	.children = children,
+	.doc = "Reads a running Go program from outside: its own heap profile, MemStats, "
+	       "GC "
+	       "trace and goroutines.\vWithout -d, -i, --gctrace and --timeline it looks "
+	       "once. "
+	       "Nothing is injected and the program is not stopped.",
+};
+
 int cmd_go(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
-		.children = children,
-		.doc = "Reads a running Go program from outside: its own heap profile, MemStats, "
-		       "GC "
-		       "trace and goroutines.\vWithout -d, -i, --gctrace and --timeline it looks "
-		       "once. "
-		       "Nothing is injected and the program is not stopped.",
-	};
 	struct go_args a = {.o = {.interval_ns = 2000000000}};
 	unsigned files;
 
-	usage__parse(&argp, argc, argv, 0, &a);
+	usage__parse(&cmd_go_argp, argc, argv, 0, &a);
 	a.o.outputs = a.outputs;
 	a.o.once = !a.o.duration_ns && !a.have_interval && !a.o.gctrace && !a.o.timeline;
 	if (a.o.timeline && !a.have_interval)

@@ -505,26 +505,28 @@ static int run(const struct history_cmd *c)
 	return status_of(err);
 }
 
+static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
+
+const struct argp cmd_history_argp = {
+	option_list,
+	parse,
+	"",
+	"What `memwatch daemon` recorded: who grew, what was killed and why, how the heap "
+	"was then. Works while the daemon runs and when it does not.\v"
+	"Examples:\n"
+	"  memwatch history --since 03:00 --until 03:30   what happened then\n"
+	"  memwatch history --growth --since 2h           who grew in the last two hours\n"
+	"  memwatch history -p 812 -o rss.html            one process's timeline\n"
+	"  memwatch history -p 812 --diff --since 1h      what its heap gained in an hour\n"
+	"  memwatch history --event 12 -o before.pb.gz    the heap before an OOM kill\n\n"
+	"Exit status: 0 done; 1 failed; 2 wrong usage; 3 not permitted; 4 no such process "
+	"in that time.",
+	children,
+	NULL,
+	NULL};
+
 int cmd_history(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {
-		option_list,
-		parse,
-		"",
-		"What `memwatch daemon` recorded: who grew, what was killed and why, how the heap "
-		"was then. Works while the daemon runs and when it does not.\v"
-		"Examples:\n"
-		"  memwatch history --since 03:00 --until 03:30   what happened then\n"
-		"  memwatch history --growth --since 2h           who grew in the last two hours\n"
-		"  memwatch history -p 812 -o rss.html            one process's timeline\n"
-		"  memwatch history -p 812 --diff --since 1h      what its heap gained in an hour\n"
-		"  memwatch history --event 12 -o before.pb.gz    the heap before an OOM kill\n\n"
-		"Exit status: 0 done; 1 failed; 2 wrong usage; 3 not permitted; 4 no such process "
-		"in that time.",
-		children,
-		NULL,
-		NULL};
 	int64_t now = util__wall_ms();
 	struct history_cmd c = {
 		.dir = DEFAULT_DIR, .top = 20, .since = now - DEFAULT_WINDOW_MS, .until = now};
@@ -533,7 +535,7 @@ int cmd_history(int argc, char **argv)
 	unsigned files;
 	int err;
 
-	usage__parse(&argp, argc, argv, 0, &c);
+	usage__parse(&cmd_history_argp, argc, argv, 0, &c);
 	progress__prepare();
 	files = filer__start(false);
 	if (output__check("--output", c.output))

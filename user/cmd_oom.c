@@ -250,24 +250,15 @@ static int explain(const struct oom_cmd *c, int err, int probe_err, int kmsg_err
 static void close_books(const struct oom_cmd *c)
 {
 	struct watch_stats s;
-	char lost[256];
-	size_t n = 0;
+	char lost[WATCH_LOST];
 
 	oom_watch__stats(c->watch, &s);
-#define X(name, text)                                                        \
-	if (n < sizeof(lost))                                                \
-		n += snprintf(lost + n, sizeof(lost) - n, "%llu " text ", ", \
-			      (unsigned long long)s.lost[MW_OOM_C_LOST_##name]);
-	MW_OOM_LOSSES(X)
-#undef X
 	delivery__close_books(c->delivery);
-	log_info(
-		"%llu event%s reported, %llu written to the log, %zu not written; lost: %s%llu log "
-		"records overwritten",
-		(unsigned long long)c->reported, units__s(c->reported),
-		(unsigned long long)c->recorded,
-		(c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0), lost,
-		(unsigned long long)s.lost_log_records);
+	log_info("%llu event%s reported, %llu written to the log, %zu not written; lost: %s",
+		 (unsigned long long)c->reported, units__s(c->reported),
+		 (unsigned long long)c->recorded,
+		 (c->log ? jsonlog__waiting(c->log) + (size_t)jsonlog__lost(c->log) : 0),
+		 oom_watch__lost(&s, false, lost));
 }
 
 static int follow(struct oom_cmd *c)
@@ -444,27 +435,29 @@ static int run(struct oom_cmd *c)
 	return status || (c->lists && !c->follows) ? status : follow(c);
 }
 
+static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
+
+const struct argp cmd_oom_argp = {
+	options,
+	parse_option,
+	"[FILE...]",
+	"Follow OOM kills: who was killed, who asked for memory, which limit was hit, what "
+	"the largest processes were. With --since, --until or --list: what was recorded. "
+	"With "
+	"FILE (- is standard input): explain the kills in a saved log of a kernel: dmesg, "
+	"journalctl -k (also -o json), syslog, compressed by gzip or not.",
+	children,
+	NULL,
+	NULL};
+
 int cmd_oom(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {
-		options,
-		parse_option,
-		"[FILE...]",
-		"Follow OOM kills: who was killed, who asked for memory, which limit was hit, what "
-		"the largest processes were. With --since, --until or --list: what was recorded. "
-		"With "
-		"FILE (- is standard input): explain the kills in a saved log of a kernel: dmesg, "
-		"journalctl -k (also -o json), syslog, compressed by gzip or not.",
-		children,
-		NULL,
-		NULL};
 	struct oom_cmd c = {.list = {.until_unix_ms = INT64_MAX},
 			    .told = {.on_kill = "--on-kill", .prefix = "--"}};
 	int status;
 
 	argv[0] = (char *)"memwatch oom";
-	usage__parse(&argp, argc, argv, 0, &c);
+	usage__parse(&cmd_oom_argp, argc, argv, 0, &c);
 	boot__id(c.boot_id);
 	c.list.boot_id = c.boot_id;
 	c.list.prints = c.lists;

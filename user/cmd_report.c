@@ -12,7 +12,6 @@
 
 #include "core/exit.h"
 #include "core/log.h"
-#include "core/rx.h"
 #include "core/units.h"
 #include "core/usage.h"
 #include "core/util.h"
@@ -328,6 +327,8 @@ static int set_variable(struct report_job *a, int key, const char *name, const c
 
 static int set_mode(struct report_job *a, int key, char *arg, struct argp_state *state)
 {
+	char option[64];
+
 	for (size_t i = 0; i < ARRAY_SIZE(reports); i++) {
 		if (reports[i].key != key)
 			continue;
@@ -338,7 +339,15 @@ static int set_mode(struct report_job *a, int key, char *arg, struct argp_state 
 		a->kind = reports[i].kind;
 		if (key == OPT_TOP || key == OPT_TREE || key == OPT_VERDICTS)
 			return arg ? set_variable(a, key, "nodecount", arg, state) : 0;
-		*(key == OPT_DRAW ? &a->draw : &a->param) = arg;
+		if (key == OPT_DRAW) {
+			a->draw = arg;
+			return 0;
+		}
+		a->param = arg;
+		if (arg) {
+			snprintf(option, sizeof(option), "--%s", option_name(key));
+			usage__expression(state, option, arg);
+		}
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -380,11 +389,6 @@ static void check_expressions(struct report_job *a, struct argp_state *state)
 	settings__free_rx(rx);
 	if (err)
 		wrong_setting(state, why);
-	if (!a->param)
-		return;
-	if (rx__new(a->param, &rx[0], why, sizeof(why)))
-		argp_error(state, "'%s' is no regular expression: %s", a->param, why);
-	settings__free_rx(rx);
 }
 
 static void check(struct report_job *a, struct argp_state *state)
@@ -482,12 +486,14 @@ static int run(struct report_args *r)
 			 : report_job__run(&r->job);
 }
 
+static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
+
+const struct argp cmd_report_argp = {options, parse, "FILE...", doc, children, NULL, NULL};
+
 int cmd_report(int argc, char **argv)
 {
 	struct report_args r = {
 		.job = {.kind = REPORT_KINDS, .from.window.leak_after_s = TREND_LEAK_AFTER_S}};
-	static const struct argp_child children[] = {{&output_mode_argp, 0, NULL, 0}, {0}};
-	struct argp argp = {options, parse, "FILE...", doc, children, NULL, NULL};
 	char **words, *name = strdup("memwatch report");
 	int rc;
 
@@ -496,7 +502,7 @@ int cmd_report(int argc, char **argv)
 		return EXIT_FAILED;
 	free(words[0]);
 	words[0] = name;
-	usage__parse(&argp, argc, words, 0, &r);
+	usage__parse(&cmd_report_argp, argc, words, 0, &r);
 	rc = run(&r);
 	report_job__fini(&r.job);
 	spelling__free(words);

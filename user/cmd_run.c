@@ -64,11 +64,12 @@ static void serve(void *arg, struct attach *a)
 	hold__serve(arg, a);
 }
 
+static const struct argp_child children[] = {{&attach_options_argp, 0, NULL, 0}, {0}};
+
+const struct argp cmd_run_argp = {NULL, parse, "[--] COMMAND [ARGS...]", doc, children, NULL, NULL};
+
 int cmd_run(int argc, char **argv)
 {
-	static const struct argp_child children[] = {{&attach_options_argp, 0, NULL, 0}, {0}};
-	static const struct argp argp = {NULL, parse, "[--] COMMAND [ARGS...]", doc, children,
-					 NULL, NULL};
 	struct run_options o = {.command = NULL};
 	struct monitor *m = NULL;
 	struct attach *attach = NULL;
@@ -80,14 +81,15 @@ int cmd_run(int argc, char **argv)
 	cmd_tuning(&o.attach.tuning);
 	o.attach.shares_terminal = true;
 	o.attach.from_start = true;
-	usage__parse(&argp, argc, argv, ARGP_IN_ORDER, &o);
+	usage__parse(&cmd_run_argp, argc, argv, ARGP_IN_ORDER, &o);
 	signals__block();
 	status = hold__fork(o.command, &h); /* as its caller would start it, with all privileges */
 	if (!status && o.attach.http)
 		status = live_page__start(o.attach.http, &page);
 	if (!status)
-		status = attach__prepare(&o.attach, PRIVILEGE(SIGNAL) | PRIVILEGE(TRACE) |
-							    (o.attach.fast ? PRIVILEGE(MEMORY) : 0));
+		status =
+			attach__prepare(&o.attach, PRIVILEGE(SIGNAL) | PRIVILEGE(TRACE) |
+							   (o.attach.fast ? PRIVILEGE(MEMORY) : 0));
 	if (!status)
 		status = attach__open(&o.attach, &attach);
 	if (!status)

@@ -126,7 +126,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_TIMELINE:
 		usage__file(state, "--timeline", arg, TIMELINE_FILE_ENDINGS, &o->faults.timeline);
 		break;
-	case OPT_FILTER: o->filter = arg; break;
+	case OPT_FILTER:
+		usage__expression(state, "--filter", arg);
+		o->filter = arg;
+		break;
 	case OPT_FAULTS:
 		o->faults.faults = true;
 		if (arg)
@@ -175,7 +178,7 @@ static const struct argp_child children[] = {{&alert_options_argp, 0, NULL, 0},
 					     {&selector_options_argp, 0, NULL, 0},
 					     {0}};
 
-static const struct argp argp = {
+const struct argp cmd_top_argp = {
 	option_list,
 	parse_option,
 	"",
@@ -222,7 +225,6 @@ static int set_up(struct top *t, const struct options *o, bool text)
 		.pids = o->faults.selector ? NULL : (const pid_t *)o->pids,
 		.npids = o->faults.selector ? 0 : o->npids,
 	};
-	char why[128];
 	int err, status;
 
 	table__init(&t->table);
@@ -241,11 +243,9 @@ static int set_up(struct top *t, const struct options *o, bool text)
 	t->wants_stacks = names_some(o) && o->npids <= ATTACH_MAX_PIDS && !o->no_bpf;
 	t->view.npids = o->npids;
 	t->view.only_chosen = o->faults.selector != NULL;
-	if (top_view__set_filter(&t->view, o->filter, why, sizeof(why))) {
-		log_error("--filter: '%s' is no regular expression: %s", o->filter, why);
-		return EXIT_USAGE;
-	}
-	err = names__new(&t->names);
+	err = top_view__set_filter(&t->view, o->filter, NULL, 0);
+	if (!err)
+		err = names__new(&t->names);
 	if (!err)
 		err = mm_probe__new(&popts, &t->probe);
 	if (err) {
@@ -387,7 +387,7 @@ int cmd_top(int argc, char **argv)
 
 	attach_options__init(&o.faults);
 	cmd_tuning(&o.faults.tuning);
-	usage__parse(&argp, argc, argv, 0, &o);
+	usage__parse(&cmd_top_argp, argc, argv, 0, &o);
 	status = attach__prepare(&o.faults, 0);
 	if (status)
 		return status;

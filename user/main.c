@@ -8,21 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ROW(name, help) {#name, "memwatch " #name, cmd_##name, &cmd_##name##_argp, help},
+
 static const struct {
-	const char *name;
+	const char *name, *full; /* full: for --help and messages */
 	int (*main)(int argc, char **argv);
+	const struct argp *argp;
 	const char *help;
-} commands[] = {
-	{"run", cmd_run, "start a command held until the probes are in, and profile it"},
-	{"go", cmd_go, "what only Go programs tell: MemStats, GC trace, goroutines"},
-	{"top", cmd_top, "every process: VIRT, RSS by kind, growth, peaks"},
-	{"oom", cmd_oom, "OOM kills: follow, or list what was recorded"},
-	{"daemon", cmd_daemon, "everything, continuously: rules, alerts, OOM kills"},
-	{"history", cmd_history, "what the daemon recorded: who grew, kills, alerts, profiles"},
-	{"report", cmd_report, "print, compare and convert profile files: top, tree, list, diffs"},
-	{"detach", cmd_detach, "take out of a process what a killed --fast run left there"},
-	{"features", cmd_features, "what this kernel and machine offer, and what falls back"},
-};
+} commands[] = {CMD_COMMANDS(ROW)};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void usage(FILE *to)
 {
@@ -30,7 +24,7 @@ static void usage(FILE *to)
 	      "       memwatch --unit NAME|--cgroup PATH|--name RE|--container ID [options]\n"
 	      "       memwatch COMMAND [options]\n\ncommands:\n",
 	      to);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
 	fputs("\n'memwatch COMMAND --help' explains a command, 'memwatch -p --help' attaching.\n",
 	      to);
@@ -39,12 +33,11 @@ static void usage(FILE *to)
 /* Short, where it is clear what was meant. */
 static int unknown(char *word)
 {
-	const char *names[sizeof(commands) / sizeof(commands[0])], *near;
-	size_t n = sizeof(names) / sizeof(names[0]);
+	const char *names[COMMANDS], *near;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < COMMANDS; i++)
 		names[i] = commands[i].name;
-	near = usage__nearest(word, names, n);
+	near = usage__nearest(word, names, COMMANDS);
 	fprintf(stderr, "memwatch: unknown command '%s'", textbuf__printable(word));
 	if (near) {
 		fprintf(stderr, ": did you mean 'memwatch %s'?\n", near);
@@ -55,11 +48,21 @@ static int unknown(char *word)
 	return EXIT_USAGE;
 }
 
+static void tell_commands(void)
+{
+	static struct usage_command all[COMMANDS + 1] = {{"memwatch -p", &cmd_attach_argp}};
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		all[i + 1] = (struct usage_command){commands[i].full, commands[i].argp};
+	usage__commands(all, COMMANDS + 1);
+}
+
 int main(int argc, char **argv)
 {
 	static char help[] = "--help";
 
 	cmd_surroundings();
+	tell_commands();
 	if (argc == 3 && !strcmp(argv[1], "help")) { /* as of COMMAND --help */
 		argv[1] = argv[2];
 		argv[2] = help;
@@ -68,13 +71,10 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		static char name[32]; /* for --help and messages */
-
+	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(argv[1], commands[i].name))
 			continue;
-		snprintf(name, sizeof(name), "memwatch %s", commands[i].name);
-		argv[1] = name;
+		argv[1] = (char *)commands[i].full;
 		return commands[i].main(argc - 1, argv + 1);
 	}
 	if (!strcmp(argv[1], "--version")) {
@@ -91,8 +91,7 @@ int main(int argc, char **argv)
 		argv[1] = argv[2];
 		return cmd_attach(2, argv);
 	}
-	if (argv[1][0] != '-') {
+	if (argv[1][0] != '-')
 		return unknown(argv[1]);
-	}
 	return cmd_attach(argc, argv);
 }

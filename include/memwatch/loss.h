@@ -125,7 +125,7 @@ enum mw_loss {
 	  "the file's table was not there yet, and the copies of stacks from which memwatch "     \
 	  "walks "                                                                                \
 	  "on later had used up what they may: 64 MB a second of a process, 128 MB of all, half " \
-	  "of the buffer of events; or the stack was deeper than the 512 kB that a copy holds")     \
+	  "of the buffer of events; or the stack was deeper than the 512 kB that a copy holds")   \
 	X(NO_ROW, "stack cut: no unwind rule", "[stack cut: no unwind rule]",                     \
 	  "hand-written or generated code in a file, without unwind information and frame "       \
 	  "pointer, whose instructions do not tell where its caller is")                          \
@@ -149,11 +149,17 @@ enum mw_loss {
 #define MW_STACK_ENUM(name, text, frame, means) MW_STACK_##name,
 enum mw_stack_end { MW_STACK_ENDINGS(MW_STACK_ENUM) MW_STACK_ENDS };
 
-/* Of the kills' own ring and tables (bpf/oom.bpf.c): X(NAME, text), as the last line tells it. */
-#define MW_OOM_LOSSES(X)                           \
-	X(RING, "ring full")                       \
-	X(STASH, "victim not noted")               \
-	X(STALL, "stalls without room in a table") \
-	X(SCORE, "writers of an oom_score_adj not noted")
+/* Of what is told of OOM kills (bpf/oom.bpf.c): X(NAME, text, means), as the last line tells it
+ * behind the number; docs/oom.md has the same rows (tests/unit/test_bpf_oom.c). */
+#define MW_OOM_LOSSES(X)                                                                         \
+	X(RING, "kills with the ring full",                                                      \
+	  "more kills at once than the ring holds: they are told from the kernel's log alone")   \
+	X(STASH, "kills whose victim was not noted",                                             \
+	  "the table between the signal and the mark took no more: they are told from the "      \
+	  "kernel's log alone")                                                                  \
+	X(STALL, "stalls without room in a table",                                               \
+	  "more threads or groups stalled at once than the tables hold: what was reclaimed and " \
+	  "compacted before a kill is told too low")                                             \
+	X(SCORE, "writers of an oom_score_adj not noted", "who set the victim's value is not told")
 
 #endif

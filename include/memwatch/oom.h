@@ -83,7 +83,7 @@ struct mw_ev_oom {
 /* Counters of bpf/oom.bpf.c. */
 enum mw_oom_counter {
 	MW_OOM_C_KILLS, /* kills seen */
-#define X(name, text) MW_OOM_C_LOST_##name,
+#define X(name, text, means) MW_OOM_C_LOST_##name,
 	MW_OOM_LOSSES(X)
 #undef X
 		MW_OOM_C_EXITING, /* mark_victim for a process that was dying anyway: no kill */

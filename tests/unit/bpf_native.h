@@ -111,6 +111,7 @@ struct bpf_perf_event_data {
 
 struct native {
 	struct task_struct task;
+	void *current; /* its task_struct where programs know more of it than task_struct above */
 	struct mm_struct mm;
 	struct xol_area xol;
 	struct signal_struct signal;
@@ -270,7 +271,7 @@ static inline u64 bpf_get_current_pid_tgid(void)
 
 static inline u64 bpf_get_current_task(void)
 {
-	return (u64)(uintptr_t)&native.task;
+	return (u64)(uintptr_t)(native.current ? native.current : &native.task);
 }
 
 static inline struct task_struct *bpf_get_current_task_btf(void)

@@ -231,6 +231,18 @@ void guard__tick(struct guard *g)
 		jsonlog__retry(g->log);
 }
 
+/* The kernel's kills are few, and so are words of what is missing: said where there is something.
+ */
+static void close_books(const struct oom_watch *w)
+{
+	char lost[WATCH_LOST];
+	struct watch_stats s;
+
+	oom_watch__stats(w, &s);
+	if (*oom_watch__lost(&s, true, lost))
+		log_warn("missing in what is told of OOM kills: %s", lost);
+}
+
 void guard__finish(struct guard *g)
 {
 	uint64_t end = util__now_ns() + KILL_GRACE_NS;
@@ -243,8 +255,10 @@ void guard__finish(struct guard *g)
 		poll(&fd, 1, 20);
 		oom_watch__run(g->watch);
 	}
-	if (g->watch)
+	if (g->watch) {
 		oom_watch__flush(g->watch);
+		close_books(g->watch);
+	}
 	/* what is the end of this run may be that of its target, too */
 	keep_targets(g);
 	alert__finish(g->alert);

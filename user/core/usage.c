@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/exit.h"
+#include "core/rx.h"
 #include "core/textbuf.h"
 #include "core/units.h"
 #include "core/util.h"
@@ -77,6 +78,17 @@ const char *usage__hint(char *buf, size_t size, const char *word, const char *co
 
 /* --- options --- */
 
+static struct {
+	const struct usage_command *all;
+	size_t n;
+} commands;
+
+void usage__commands(const struct usage_command *all, size_t n)
+{
+	commands.all = all;
+	commands.n = n;
+}
+
 struct option_names {
 	const struct argp_option *option[MAX_NAMES];
 	const char *name[MAX_NAMES + 2];
@@ -131,6 +143,36 @@ static bool last_short_takes_word(const struct option_names *o, const char *clus
 	return false;
 }
 
+/* One letter is a short option. */
+static bool has_option(const struct argp *argp, const char *name)
+{
+	struct option_names o = {.n = 0};
+	bool has = false;
+
+	collect(&o, argp);
+	for (size_t i = 0; i < o.n && !name[1]; i++)
+		has |= o.option[i]->key == *name;
+	for (size_t i = 0; i < o.nnames && name[1]; i++)
+		has |= !strcmp(o.name[i], name);
+	return has;
+}
+
+/* Whose option it is, if it is one. */
+static void tell_owners(const char *name)
+{
+	const char *owner[MAX_NAMES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < commands.n && n < MAX_NAMES; i++) {
+		if (has_option(commands.all[i].argp, name))
+			owner[n++] = commands.all[i].name;
+	}
+	for (size_t i = 0; i < n; i++)
+		fprintf(stderr, "%s'%s'", !i ? "" : i + 1 < n ? ", " : " and ", owner[i]);
+	if (n)
+		fprintf(stderr, " %s %s%s.\n", n > 1 ? "have" : "has", name[1] ? "--" : "-", name);
+}
+
 /* dashes: as they were typed. */
 static void unknown(const struct option_names *o, const char *program, const char *dashes,
 		    char *name)
@@ -141,6 +183,7 @@ static void unknown(const struct option_names *o, const char *program, const cha
 	if (near)
 		fprintf(stderr, ": did you mean --%s?", near);
 	fputc('\n', stderr);
+	tell_owners(name);
 	fprintf(stderr, "'%s --help' has the options.\n", program);
 	exit(EXIT_USAGE);
 }
@@ -351,6 +394,17 @@ int64_t usage__moment(struct argp_state *state, const char *option, const char *
 	if (when__parse(arg, util__wall_ms(), &ms))
 		usage__wrong(state, option, arg, "time", WHEN_FORMS);
 	return ms;
+}
+
+void usage__expression(struct argp_state *state, const char *option, const char *arg)
+{
+	struct rx *rx = NULL;
+	char why[160];
+	int err = rx__new(arg, &rx, why, sizeof(why));
+
+	rx__free(rx);
+	if (err == -EINVAL)
+		complain(state, option, "'%s' is no regular expression: %s", arg, why);
 }
 
 double usage__percent(struct argp_state *state, const char *option, const char *arg)

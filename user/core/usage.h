@@ -14,6 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A command, as it is typed, and what it takes. */
+struct usage_command {
+	const char *name; /* "memwatch top" */
+	const struct argp *argp;
+};
+/* The n commands there are (borrowed): an option that is another one's is said to be so. */
+void usage__commands(const struct usage_command *all, size_t n);
+
 /* As argp_parse; does not return where the command line is wrong. */
 void usage__parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
 
@@ -29,6 +37,8 @@ uint64_t usage__count(struct argp_state *state, const char *option, const char *
 double usage__fraction(struct argp_state *state, const char *option, const char *arg);
 /* A moment, as core/when.h reads it: ms since 1970. */
 int64_t usage__moment(struct argp_state *state, const char *option, const char *arg);
+/* A regular expression, as core/rx.h reads it. */
+void usage__expression(struct argp_state *state, const char *option, const char *arg);
 /* More than 0, "5" or "5%". */
 double usage__percent(struct argp_state *state, const char *option, const char *arg);
 /* The index of a name out of n; what: "sort key". */

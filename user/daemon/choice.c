@@ -43,6 +43,7 @@ const char *choice__kinds(void)
 static int add_condition(struct choice *c, enum choice_kind kind, const char *text, char *why)
 {
 	struct choice_condition *d;
+	char reason[80];
 	int err = 0;
 
 	if (!*text || (kind == LABEL && (!strchr(text, '=') || *text == '='))) {
@@ -61,7 +62,9 @@ static int add_condition(struct choice *c, enum choice_kind kind, const char *te
 	if (!d->text)
 		return -ENOMEM;
 	if (kind == COMMAND)
-		err = rx__new(text, &d->rx, why, CHOICE_WHY);
+		err = rx__new(text, &d->rx, reason, sizeof(reason));
+	if (err == -EINVAL)
+		snprintf(why, CHOICE_WHY, "'%s' is no regular expression: %s", text, reason);
 	if (err)
 		free(d->text);
 	else

@@ -667,6 +667,8 @@ static void close_books(struct daemon *d)
 	deep__stats(d->deep, &s);
 	events__stats(d->events, &e);
 	delivery__close_books(d->delivery);
+	if (*e.lost_of_kills)
+		log_warn("missing in what is told of OOM kills: %s", e.lost_of_kills);
 	log_info("done: %" PRIu64 " processes profiled, %" PRIu64 " let go for their cost, %" PRIu64
 		 " could not be attached to, %" PRIu64 " had no room; %" PRIu64
 		 " OOM kills, %" PRIu64 " OOMs without a victim, %" PRIu64 " alerts; %" PRIu64

@@ -506,11 +506,17 @@ void events__finish(struct events *e)
 
 void events__stats(const struct events *e, struct events_stats *ret)
 {
+	struct watch_stats watch;
+
 	*ret = e->stats;
 	for (size_t i = 0; i < e->nsections; i++)
 		ret->alerts += told_by(e->section[i].alert);
 	ret->waiting = jsonlog__waiting(e->log);
 	ret->lost = jsonlog__lost(e->log);
+	if (!e->watch)
+		return;
+	oom_watch__stats(e->watch, &watch);
+	oom_watch__lost(&watch, true, ret->lost_of_kills);
 }
 
 bool events__section(const struct events *e, size_t i, struct events_section *ret)

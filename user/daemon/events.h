@@ -15,6 +15,7 @@
 #include "daemon/config.h"
 #include "daemon/deep.h"
 #include "daemon/roster.h"
+#include "oom/oom_watch.h"
 
 struct events;
 struct loop;
@@ -65,6 +66,7 @@ struct events_stats {
 	uint64_t victimless, throttles; /* OOMs without a victim; times held up at memory.high */
 	size_t waiting;			/* lines that a full disk refused */
 	uint64_t lost;
+	char lost_of_kills[WATCH_LOST]; /* what is missing in what is told of them; "": nothing */
 };
 void events__stats(const struct events *e, struct events_stats *ret);
 

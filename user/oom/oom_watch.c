@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,10 +363,33 @@ void oom_watch__stats(const struct oom_watch *w, struct watch_stats *ret)
 	if (!w->probe)
 		return;
 	ret->kills = oom_probe__counter(w->probe, MW_OOM_C_KILLS);
-#define X(name, text) \
+#define X(name, text, means) \
 	ret->lost[MW_OOM_C_LOST_##name] = oom_probe__counter(w->probe, MW_OOM_C_LOST_##name);
 	MW_OOM_LOSSES(X)
 #undef X
+}
+
+const char *oom_watch__lost(const struct watch_stats *s, bool brief, char buf[WATCH_LOST])
+{
+	const struct {
+		const char *text;
+		uint64_t n;
+	} causes[] = {
+#define X(name, text, means) {text, s->lost[MW_OOM_C_LOST_##name]},
+		MW_OOM_LOSSES(X)
+#undef X
+			{"log records overwritten", s->lost_log_records},
+	};
+	size_t len = 0;
+
+	buf[0] = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(causes); i++) {
+		if ((brief && !causes[i].n) || len >= WATCH_LOST)
+			continue;
+		len += snprintf(buf + len, WATCH_LOST - len, "%s%" PRIu64 " %s", len ? ", " : "",
+				causes[i].n, causes[i].text);
+	}
+	return buf;
 }
 
 int oom_watch__past(watch_fn fn, void *arg)

@@ -49,6 +49,11 @@ struct watch_stats {
 };
 void oom_watch__stats(const struct oom_watch *w, struct watch_stats *ret);
 
+#define WATCH_LOST 320
+/* What is missing, by cause as memwatch/loss.h names it: "1 kills with the ring full, ..."; each
+ * cause, or (brief) only those that there were. Returns buf; "" where nothing is said. */
+const char *oom_watch__lost(const struct watch_stats *s, bool brief, char buf[WATCH_LOST]);
+
 /* Every kill that the kernel's log still has, oldest first. 0 or -errno. */
 int oom_watch__past(watch_fn fn, void *arg);
 

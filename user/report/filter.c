@@ -423,7 +423,7 @@ static int tag_parse(struct tag_filter *t, const char *name, const char *text, c
 
 		if (t->nparts == MAX_PARTS) {
 			snprintf(why, why_len, "%s: more than %d expressions", name, MAX_PARTS);
-			return -E2BIG;
+			return -EINVAL;
 		}
 		err = rx__new(p, &t->part[t->nparts], reason, sizeof(reason));
 		if (err == -EINVAL)
@@ -434,6 +434,16 @@ static int tag_parse(struct tag_filter *t, const char *name, const char *text, c
 		t->nparts++;
 	}
 	return 0;
+}
+
+int filter__check_tag(const char *name, const char *text, char *why, size_t why_len)
+{
+	struct tag_filter t = {0};
+	char unit[2][16];
+	int err = tag_parse(&t, name, text, unit, why, why_len);
+
+	tag_free(&t);
+	return err;
 }
 
 static bool number_matches(const struct profile *p, const struct tag_filter *t,

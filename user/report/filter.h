@@ -35,6 +35,10 @@ enum {
  * -EINVAL (not a regular expression: nothing dropped). */
 int filter__drop_frames(struct profile *p);
 
+/* Whether `text` is a filter of labels (tag_focus, tag_ignore): 0, -ENOMEM, -EINVAL with the reason
+ * in why, which begins with `name`. */
+int filter__check_tag(const char *name, const char *text, char *why, size_t why_len);
+
 /* 0, -ENOMEM, -EINVAL with the reason in why. *ret_unmatched: FILTER_* bits. */
 int filter__apply(struct profile *p, const struct filter *f, unsigned *ret_unmatched, char *why,
 		  size_t why_len);

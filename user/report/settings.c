@@ -220,6 +220,12 @@ static int set_value(struct settings *s, const struct setting *v, const char *va
 static void explain(const struct setting *v, const char *value, char *why, size_t why_len)
 {
 	cleanup_free char *choices = v->choices ? strdup(v->choices) : NULL;
+	const char *const noun[] = {
+		[SETTING_BOOL] = "switch (yes or no)",
+		[SETTING_INT] = "whole number",
+		[SETTING_NUMBER] = "number",
+		[SETTING_CHOICE] = v->name,
+	};
 	const char *names[MAX_CHOICES];
 	char hint[64], *save = NULL;
 	size_t n = 0;
@@ -227,11 +233,10 @@ static void explain(const struct setting *v, const char *value, char *why, size_
 	for (char *c = choices ? strtok_r(choices, " |", &save) : NULL; c && n < MAX_CHOICES;
 	     c = strtok_r(NULL, " |", &save))
 		names[n++] = c;
-	if (!v->choices)
-		snprintf(why, why_len, "'%s' is no value of %s", value, v->name);
-	else
-		snprintf(why, why_len, "'%s' is no value of %s%s (%s)", value, v->name,
-			 usage__hint(hint, sizeof(hint), value, names, n), v->choices);
+	snprintf(why, why_len, "'%s' is no %s%s", value, noun[v->kind],
+		 usage__hint(hint, sizeof(hint), value, names, n));
+	if (v->choices && strlen(why) < why_len)
+		snprintf(why + strlen(why), why_len - strlen(why), " (%s)", v->choices);
 }
 
 int settings__set(struct settings *s, const char *name, const char *value, char *why,
@@ -361,6 +366,10 @@ int settings__options(const struct settings *s, struct report_options *o,
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(texts) && !err; i++)
 		err = compile(texts[i].name, texts[i].text, &rx[i + 1], texts[i].ret, why, why_len);
+	if (!err && f->tag_focus)
+		err = filter__check_tag("tagfocus", f->tag_focus, why, why_len);
+	if (!err && f->tag_ignore)
+		err = filter__check_tag("tagignore", f->tag_ignore, why, why_len);
 	return err;
 }
 

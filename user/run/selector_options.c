@@ -33,7 +33,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	if (!err)
 		err = selector__add(*s, kind, arg, why);
 	if (err == -EINVAL)
-		argp_error(state, "--%s: '%s': %s", selector__kind_name(kind), arg, why);
+		argp_error(state, "--%s: %s", selector__kind_name(kind), why);
 	return err ? -err : 0;
 }
 

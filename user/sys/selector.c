@@ -96,7 +96,7 @@ static int take_cgroup(struct condition *c, const char *value, char *why)
 	size_t n;
 
 	if (cgroup__without_mount(value, path, sizeof(path)))
-		return refuse(why, "the path is too long");
+		return refuse(why, "'%.60s...' is no cgroup: the path is too long", value);
 	n = strlen(path);
 	while (n > 1 && path[n - 1] == '/')
 		path[--n] = 0;
@@ -106,11 +106,11 @@ static int take_cgroup(struct condition *c, const char *value, char *why)
 
 static int take_name(struct condition *c, const char *value, char *why)
 {
-	char what[SELECTOR_WHY - 40] = "";
+	char what[SELECTOR_WHY] = "";
 	int err = rx__new(value, &c->rx, what, sizeof(what));
 
 	if (err == -EINVAL)
-		return refuse(why, "no regular expression: %s", what);
+		return refuse(why, "'%s' is no regular expression: %s", value, what);
 	c->value = err ? NULL : strdup(value);
 	return c->value ? 0 : -ENOMEM;
 }
@@ -133,7 +133,7 @@ static int take_user(struct condition *c, const char *value, char *why)
 	unsigned long uid = pw ? pw->pw_uid : strtoul(value, &end, 10);
 
 	if (!pw && (*end || value[0] < '0' || value[0] > '9' || uid >= UINT32_MAX))
-		return refuse(why, "no user '%s'", value);
+		return refuse(why, "'%s' is no user", value);
 	c->uid = (uint32_t)uid;
 	c->value = strdup(value);
 	return c->value ? 0 : -ENOMEM;
