@@ -34,7 +34,7 @@ def cycle(attach, pid, i, clean):
     wait_for(lambda: breakpoints(pid, clean) == 0)
 
 
-@pytest.mark.parametrize("lib", ALLOCATORS[:3])
+@pytest.mark.parametrize("lib", ALLOCATORS)
 def test_whatever_leaves_a_function(lib, target, attach, tmp_path):
     """Exceptions, longjmp, coroutines, backtraces from handlers on stacks of their own."""
     exe = workload("jumps.cpp", libs=(lib,) if lib else (), suffix=lib)

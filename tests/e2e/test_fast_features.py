@@ -59,10 +59,14 @@ def test_reasons(target):
     f = fast_of(t.pid)
     assert not f["possible"] and "seccomp" in f["reason"]
     assert "nothing, it filters" in memwatch("features", "-p", t.pid, check=0).stdout
-    t = target([workload("sampled.c", libs=("-lmimalloc",), suffix="-mimalloc")])
+    library = ("-shared", "-fPIC")
+    t = target([workload("dl.c", libs=("-ldl",)), workload("plainlib.c", flags=library, suffix=".so"),
+                workload("jealloc.c", flags=(*library, "-DAS_LIBRARY"), suffix=".so")])
     t.expect("ready")
-    mi, = [a for a in fast_of(t.pid)["allocators"] if "mimalloc" in a["path"]]
-    assert not mi["stubs"] and "its block is not its first argument" in mi["reason"]
+    t.say()
+    t.expect("loaded")
+    je, = [a for a in fast_of(t.pid)["allocators"] if "jealloc" in a["path"]]
+    assert not je["stubs"] and "je_malloc: an instruction that cannot be moved" in je["reason"]
     t = target([workload("sampled.c")], env=preload(("",)))
     t.expect("ready")
     over, below = sorted(fast_of(t.pid)["allocators"], key=lambda a: "layer" not in a["path"])

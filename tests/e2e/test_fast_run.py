@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+import test_kinds
 from alloclib import STACK_VALUES, Run, by_function, losses, workload
 from conftest import load_json, memwatch, wait_for
 from test_alloc import MUSL, STATIC_JE
@@ -17,6 +18,7 @@ BUILDS = {  # name: (compiler, flags, libraries)
     "glibc": (None, (), ()),
     "jemalloc": (None, (), ("-ljemalloc",)),
     "tcmalloc": (None, (), ("-ltcmalloc_minimal",)),
+    "mimalloc": (None, (), ("-lmimalloc",)),
     "static": (None, ("-static",), ()),
     "static-pie": (None, ("-static-pie", "-fPIE"), ()),
     "static-jemalloc": (None, (), STATIC_JE),
@@ -82,10 +84,10 @@ def test_what_cannot_be_run():
 
 
 def test_refused_gets_probes_from_the_start(tmp_path):
-    exe = workload("sampled.c", libs=("-lmimalloc",), suffix="-run-mimalloc")
-    r = Ran(tmp_path, [exe], "--sample-bytes", "32K")
-    assert "no fast mode" in r.err and "uprobes instead" in r.err
-    check_sums(r, 32 << 10)
+    exe = workload("prefixed.c", extra=("jealloc.c",))
+    r = Ran(tmp_path, [exe], "--sample-bytes", "1K")
+    assert re.search("no fast mode for .*prefixed.*uprobes instead", r.err), r.err
+    test_kinds.check_sums(r.profile, r.expected, 1 << 10)
 
 
 def test_commands_that_replace_themselves(target, attach, tmp_path):

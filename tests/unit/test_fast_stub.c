@@ -48,7 +48,10 @@ static const struct decode_case cases[] = {
 	{"indirect jump", CODE("\x53\xff\x25\x00\x01\x00\x00\xc3"), false, false, "moved"},
 	{"ret", CODE("\x53\x5b\xc3\x90\x90\x90\x90\x90"), false, false, "moved"},
 	{"loop", CODE("\x53\xe2\x10\x48\x89\xfb\x90\x90"), false, false, "moved"},
-	{"jump and no more", CODE("\x53\xeb\x20\x90\x90\x90\x90\x90"), false, false, "short"},
+	{"jump and no more", CODE("\x53\xeb\x20\x53\x90\x90\x90\x90"), false, false, "short"},
+	{"jump and half of the room", CODE("\x53\xeb\x20\x66\x90\x53\x90\x90"), false, false,
+	 "short"},
+	{"jump and padding", CODE("\x53\xeb\x20\x0f\x1f\x40\x00\x90"), true, false, ""},
 	{"branch into itself", CODE("\x53\x48\x89\xfb\x75\xfb\x90\xc3"), false, false,
 	 "leads into"},
 	{"pushes what the stub uses", CODE("\x50\x48\x89\xfb\x48\x89\xfe\xc3"), false, false,
@@ -69,6 +72,8 @@ static void entries_are_judged(void **state)
 		if (ok != c->ok || (ok && e.again != c->again) || !strstr(e.why, c->why))
 			fail_msg("%s: ok %d again %d why '%s'", c->name, ok, e.again, e.why);
 		assert_true(ok ? !*e.why && e.back - e.patch >= ENTRY_PATCH : !!*e.why);
+		if (ok) /* where its own code ends, if the bytes to be written go on behind it */
+			assert_int_equal(e.pad, strstr(c->name, "padding") ? 0x401003 : 0);
 	}
 	assert_false(entry__decode((const uint8_t *)"\xe9\xfb\x0f\x00\x00\x90\x90", 7, 0x401000, 2,
 				   &e, &follow));
@@ -163,6 +168,8 @@ FUNCTION(t_new, "mov t_word(%rip), %rax\n test %rax, %rax\n je 1f\n int3\n 1:\n"
 /* fallback of a test that would otherwise lose its way */
 FUNCTION(t_realloc, "push %r15\n push %r14\n test %rdi, %rdi\n jne 1f\n 1:\n",
 	 "pop %r14\n pop %r15\n", t_realloc_body)
+/* shorter than a jump: padding is overwritten with it */
+FUNCTION(t_heap_realloc, "xor %ecx, %ecx\n jmp 1f\n .balign 16\n 1:\n", "", t_heap_realloc_body)
 FUNCTION(t_free, "test %rdi, %rdi\n je 1f\n mov t_word(%rip), %r10\n 1:\n", "", t_free_body)
 
 uint64_t t_word;
@@ -171,12 +178,14 @@ void *t_calloc_body(size_t, size_t);
 int t_memalign_body(void **, size_t, size_t);
 void *t_new_body(size_t);
 void *t_realloc_body(void *, size_t);
+void *t_heap_realloc_body(void *, void *, size_t);
 void t_free_body(void *);
 void *t_malloc(size_t);
 void *t_calloc(size_t, size_t);
 int t_memalign(void **, size_t, size_t);
 void *t_new(size_t);
 void *t_realloc(void *, size_t);
+void *t_heap_realloc(void *, void *, size_t);
 void t_free(void *);
 
 #define ARENA (64 << 20)
@@ -214,6 +223,12 @@ void *t_new_body(size_t n)
 void *t_realloc_body(void *p, size_t n)
 {
 	return n ? t_malloc_body(n) : NULL;
+}
+void *t_heap_realloc_body(void *heap, void *p, size_t n)
+{
+	if (heap != &t_word)
+		abort();
+	return t_realloc_body(p, n);
 }
 static int freed;
 void t_free_body(void *p)
@@ -275,9 +290,13 @@ struct hooked {
 	int target;
 };
 static const struct hooked hooked[] = {
-	{t_malloc, MW_FN_MALLOC, -1},		{t_calloc, MW_FN_CALLOC, -1},
-	{t_memalign, MW_FN_POSIX_MEMALIGN, -1}, {t_new, MW_FN_NEW, 0},
-	{t_realloc, MW_FN_REALLOC, -1},		{t_free, MW_FN_FREE, -1},
+	{t_malloc, MW_FN_MALLOC, -1},
+	{t_calloc, MW_FN_CALLOC, -1},
+	{t_memalign, MW_FN_POSIX_MEMALIGN, -1},
+	{t_new, MW_FN_NEW, 0},
+	{t_realloc, MW_FN_REALLOC, -1},
+	{t_free, MW_FN_FREE, -1},
+	{t_heap_realloc, MW_FN_HEAP_REALLOC, -1},
 };
 #define N_HOOKED (sizeof(hooked) / sizeof(hooked[0]))
 
@@ -411,6 +430,41 @@ static void every_call_is_seen_at_rate_1(void **state)
 	assert_non_null(t_malloc(10));
 	assert_int_equal(n_alloc, 0);
 	munmap(arena, ARENA);
+}
+
+/* The block is the second argument, and what is before it stays what it is. */
+static void a_heap_comes_first(void **state)
+{
+	void *p, *q;
+
+	hook(1, false);
+	p = t_heap_realloc(&t_word, NULL, 100); /* the first gap of the slot */
+	p = t_heap_realloc(&t_word, p, 200);
+	q = t_heap_realloc(&t_word, p, 300);
+	assert_int_equal(((size_t *)q)[-2], 300);
+	assert_int_equal(n_alloc - n_free, 1);
+	assert_true(n_free >= 1);
+	n_alloc = n_free = 0;
+	fail_next = 1;
+	assert_null(t_heap_realloc(&t_word, q, 400));
+	fail_next = 0;
+	assert_int_equal(n_free, 1);
+	assert_int_equal(n_unfree, 1);
+	assert_int_equal(n_alloc, 0);
+	assert_null(t_heap_realloc(&t_word, q, 0));
+	assert_int_equal(n_free, 2);
+	assert_int_equal(n_unfree, 1);
+	assert_int_equal(n_unknown, 0);
+	unhook();
+	/* nearly all calls pass by */
+	hook(1 << 30, false);
+	for (int i = 0; i < 1000; i++) {
+		p = t_heap_realloc(&t_word, NULL, 8);
+		p = t_heap_realloc(&t_word, p, 16);
+		assert_int_equal(((size_t *)p)[-2], 16);
+	}
+	assert_true(n_alloc < 3);
+	unhook();
 }
 
 static void null_is_left_to_malloc(void **state)
@@ -607,6 +661,7 @@ int main(void)
 		cmocka_unit_test(branches_into_the_patch_are_found),
 		cmocka_unit_test(bodies_are_judged),
 		cmocka_unit_test(every_call_is_seen_at_rate_1),
+		cmocka_unit_test(a_heap_comes_first),
 		cmocka_unit_test(null_is_left_to_malloc),
 		cmocka_unit_test(no_thread_pointer_is_needed),
 		cmocka_unit_test(samples_are_fair),

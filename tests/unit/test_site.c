@@ -168,6 +168,12 @@ static void test_mimalloc(void **state)
 	assert_true(find("mi_reallocn")->wrapper); /* of mi_heap_reallocn, and that of the next */
 	assert_false(find("mi_heap_realloc")->wrapper);
 	assert_int_equal(find("mi_heap_reallocn")->ncallers, 0); /* mi_reallocarray is no caller */
+	/* returns nothing that it was not given, but for what nobody can have */
+	assert_true(find("mi_pvalloc")->wrapper);
+	/* calls others through a function of no name, which is nobody else's */
+	assert_false(find("mi_heap_realloc_aligned")->wrapper);
+	assert_true(find("mi_heap_realloc_aligned")->calls_family);
+	assert_false(find("mi_heap_realloc")->calls_family);
 	unload();
 }
 

@@ -13,17 +13,17 @@ enum { N = 1500 };
 static void *blocks[N];
 using al = std::align_val_t;
 
-#define ENTRY(fn, size, alloc, release)                                                            \
-	WL_NOINLINE static void fn()                                                               \
-	{                                                                                          \
-		for (int i = 0; i < N; i++)                                                        \
-			blocks[i] = wl_keep(alloc);                                                \
-		for (int i = 0; i < N; i += 3) {                                                   \
-			void *p = blocks[i];                                                       \
-			release;                                                                   \
-		}                                                                                  \
-		wl_alloc(#fn, N, (uint64_t)N * (size));                                            \
-		wl_free(#fn, N / 3, (uint64_t)(N / 3) * (size));                                   \
+#define ENTRY(fn, size, alloc, release)                          \
+	WL_NOINLINE static void fn()                             \
+	{                                                        \
+		for (int i = 0; i < N; i++)                      \
+			blocks[i] = wl_keep(alloc);              \
+		for (int i = 0; i < N; i += 3) {                 \
+			void *p = blocks[i];                     \
+			release;                                 \
+		}                                                \
+		wl_alloc(#fn, N, (uint64_t)N *(size));           \
+		wl_free(#fn, N / 3, (uint64_t)(N / 3) * (size)); \
 	}
 
 static void *aligned(size_t alignment, size_t size)
@@ -57,14 +57,24 @@ ENTRY(e_new_array_sized, 4088, ::operator new[](wl_size(4088)),
 ENTRY(e_new_aligned_sized, 4608, ::operator new(wl_size(4608), al(128)),
       ::operator delete(p, wl_size(4608), al(128)))
 
-/* Of jemalloc alone. */
+/* Of one allocator alone: jemalloc, mimalloc. */
 extern "C" {
 void *mallocx(size_t size, int flags) __attribute__((weak));
 void sdallocx(void *p, size_t size, int flags) __attribute__((weak));
+void *mi_realloc_aligned(void *p, size_t size, size_t alignment) __attribute__((weak));
+}
+
+static void *realloc_aligned(void *p, size_t size)
+{
+	return mi_realloc_aligned ? mi_realloc_aligned(p, size, 128) : realloc(p, size);
 }
 
 ENTRY(e_mallocx, 4100, mallocx ? mallocx(wl_size(4100), 0) : malloc(wl_size(4100)),
       sdallocx ? sdallocx(p, wl_size(4100), 0) : free(p))
+
+/* jemalloc has none */
+ENTRY(e_pvalloc, 8192, mallocx ? memalign(4096, wl_size(8192)) : pvalloc(wl_size(8192)), free(p))
+ENTRY(e_realloc_aligned, 4736, realloc_aligned(memalign(128, wl_size(40)), wl_size(4736)), free(p))
 
 static void work()
 {
@@ -75,6 +85,9 @@ static void work()
 	/* the small blocks that were moved */
 	wl_alloc("e_realloc_moved", N, N * 40);
 	wl_free("e_realloc_moved", N, N * 40);
+	e_realloc_aligned();
+	wl_alloc("e_realloc_aligned", N, N * 40);
+	wl_free("e_realloc_aligned", N, N * 40);
 	e_reallocarray();
 	e_posix_memalign();
 	e_posix_memalign_small();
@@ -82,6 +95,7 @@ static void work()
 	e_aligned_alloc();
 	e_memalign();
 	e_valloc();
+	e_pvalloc();
 	e_new();
 	e_new_array();
 	e_new_nothrow();

@@ -43,4 +43,11 @@ static inline uint64_t insn__branch_slot(const cs_insn *in)
 	return in->address + in->size + x->operands[0].mem.disp;
 }
 
+/* Of what Linux emulates on x86-64 (arch/x86/kernel/uprobes.c: branch and push set-up): pushes of
+ * 64-bit registers, jmp and jcc and call with a relative target, 1-byte nop. */
+bool insn__emulated(const cs_insn *in);
+enum { INSN_ARG1 = 2, INSN_ARG2 = 4, INSN_ARG3 = 8, INSN_ARG4 = 16 }; /* as in signature__args */
+/* Does it change one of these arguments, or the stack pointer? */
+bool insn__clobbers(csh cs, const cs_insn *in, unsigned int args);
+
 #endif

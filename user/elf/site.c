@@ -12,30 +12,14 @@
 #include "elf/layer.h"
 #include "elf/plt.h"
 #include "elf/signature.h"
+#include "elf/tail.h"
 #include "elf/threadcache.h"
 
 #define MAX_BODY 4096	 /* bytes of a function that are looked at */
 #define DEFAULT_BODY 256 /* of one whose symbol has no size */
 #define MAX_LEAD 24	 /* instructions before the site */
 #define MAX_JUMPS 4	 /* from one name of a function to its code */
-
-/* First bytes of what Linux emulates on x86-64 (arch/x86/kernel/uprobes.c: branch and push
- * set-up): pushes of 64-bit registers, jmp and jcc and call with a relative target, 1-byte nop. */
-static bool emulated(const cs_insn *in)
-{
-	const uint8_t *b = in->bytes;
-
-	if (in->size == 2 && (b[0] & 0xf0) == 0x40) /* REX push r8-r15 */
-		return b[0] == 0x41 && (b[1] & 0xf8) == 0x50;
-	switch (b[0]) {
-	case 0xe8:
-	case 0xe9: return in->size == 5;
-	case 0xeb: return in->size == 2;
-	case 0x0f: return in->size == 6 && (b[1] & 0xf0) == 0x80;
-	case 0x90: return in->size == 1;
-	}
-	return (in->size == 1 && (b[0] & 0xf8) == 0x50) || (in->size == 2 && (b[0] & 0xf0) == 0x70);
-}
+#define MAX_TAILS 16	 /* functions of no name that others go on to */
 
 static bool is_nop(const cs_insn *in)
 {
@@ -47,57 +31,6 @@ static bool is_flow(const cs_insn *in)
 	return insn__in_group(in, CS_GRP_JUMP) || insn__in_group(in, CS_GRP_CALL) ||
 	       insn__in_group(in, CS_GRP_RET) || insn__in_group(in, CS_GRP_INT) ||
 	       insn__in_group(in, CS_GRP_IRET);
-}
-
-enum { ARG1 = 2, ARG2 = 4, ARG3 = 8, ARG4 = 16 }; /* as in signature__args */
-
-/* Does the instruction change one of these arguments, or the stack pointer? */
-static bool clobbers(csh cs, const cs_insn *in, unsigned int args)
-{
-	cs_regs rd, wr;
-	uint8_t nrd, nwr;
-
-	if (cs_regs_access(cs, in, rd, &nrd, wr, &nwr))
-		return true;
-	for (uint8_t i = 0; i < nwr; i++) {
-		switch (wr[i]) {
-		case X86_REG_RDI:
-		case X86_REG_EDI:
-		case X86_REG_DI:
-		case X86_REG_DIL:
-			if (args & ARG1)
-				return true;
-			break;
-		case X86_REG_RSI:
-		case X86_REG_ESI:
-		case X86_REG_SI:
-		case X86_REG_SIL:
-			if (args & ARG2)
-				return true;
-			break;
-		case X86_REG_RDX:
-		case X86_REG_EDX:
-		case X86_REG_DX:
-		case X86_REG_DL:
-		case X86_REG_DH:
-			if (args & ARG3)
-				return true;
-			break;
-		case X86_REG_RCX:
-		case X86_REG_ECX:
-		case X86_REG_CX:
-		case X86_REG_CL:
-		case X86_REG_CH:
-			if (args & ARG4)
-				return true;
-			break;
-		case X86_REG_RSP:
-		case X86_REG_ESP:
-		case X86_REG_SP:
-		case X86_REG_SPL: return true;
-		}
-	}
-	return false;
 }
 
 struct body {
@@ -172,7 +105,7 @@ static void choose_one(struct body *b, struct site *s)
 	for (size_t i = 0; i < b->n && i < MAX_LEAD; i++) {
 		const cs_insn *in = &b->insn[i];
 
-		if (emulated(in) && !is_loop_target(b, in->address)) {
+		if (insn__emulated(in) && !is_loop_target(b, in->address)) {
 			if (s->func.fn == MW_FN_FREE && i > 0 && is_null_test(in - 1, in)) {
 				best = in;
 				continue;
@@ -180,7 +113,7 @@ static void choose_one(struct body *b, struct site *s)
 			best = in;
 			break;
 		}
-		if (is_flow(in) || (!is_nop(in) && clobbers(b->cs, in, args)))
+		if (is_flow(in) || (!is_nop(in) && insn__clobbers(b->cs, in, args)))
 			break;
 	}
 	if (best) {
@@ -331,7 +264,7 @@ static uint32_t small_alignment(const struct body *b, const struct plt *plt, str
 static bool intact(const struct body *b, const struct site *s, unsigned int args)
 {
 	for (size_t i = 0; i < b->n && b->insn[i].address < s->vaddr; i++) {
-		if (!is_nop(&b->insn[i]) && clobbers(b->cs, &b->insn[i], args))
+		if (!is_nop(&b->insn[i]) && insn__clobbers(b->cs, &b->insn[i], args))
 			return false;
 	}
 	return true;
@@ -345,22 +278,34 @@ static void scan_goes_on(const struct body *b, const struct plt *plt, struct sit
 {
 	if (s->func.fn == MW_FN_REALLOC && jump && o->fn == MW_FN_MALLOC)
 		s->null_goes_on = true;
-	if (((s->func.fn == MW_FN_MEMALIGN && intact(b, s, ARG1)) ||
-	     (s->func.fn == MW_FN_POSIX_MEMALIGN && intact(b, s, ARG2))) &&
+	if (((s->func.fn == MW_FN_MEMALIGN && intact(b, s, INSN_ARG1)) ||
+	     (s->func.fn == MW_FN_POSIX_MEMALIGN && intact(b, s, INSN_ARG2))) &&
 	    !o->fn && !s->align_goes_on)
 		s->align_goes_on = small_alignment(b, plt, sites, n, to);
 }
 
-/* What an allocation returns without having been made by anybody. */
-static bool gives_null(const cs_insn *in, const struct site *s)
+static bool is_zero_eax(const cs_insn *in)
 {
 	const cs_x86 *x = &in->detail->x86;
-	enum mw_does does = allocs__signature(s->func.fn)->does;
 
-	return (does == MW_DOES_ALLOC || does == MW_DOES_REALLOC) && in->id == X86_INS_XOR &&
-	       x->op_count == 2 && x->operands[0].type == X86_OP_REG &&
+	return in->id == X86_INS_XOR && x->op_count == 2 && x->operands[0].type == X86_OP_REG &&
 	       x->operands[0].reg == X86_REG_EAX && x->operands[1].type == X86_OP_REG &&
-	       x->operands[1].reg == X86_REG_EAX && allocs__signature(s->func.fn)->out == 0;
+	       x->operands[1].reg == X86_REG_EAX;
+}
+
+/* Does instruction i return what an allocation does without having been made by anybody? Saved
+ * registers may be taken back before, if no other way leads there. */
+static bool gives_null(const struct body *b, size_t i, const struct site *s)
+{
+	const struct signature *sig = allocs__signature(s->func.fn);
+	size_t at = i;
+
+	if ((sig->does != MW_DOES_ALLOC && sig->does != MW_DOES_REALLOC) || sig->out)
+		return false;
+	while (at && b->insn[at - 1].id == X86_INS_POP && !is_loop_target(b, b->insn[at].address))
+		at--;
+	return at && is_zero_eax(&b->insn[at - 1]) &&
+	       (at == i || !is_loop_target(b, b->insn[at].address));
 }
 
 /*
@@ -383,7 +328,7 @@ static void scan_calls(const struct body *b, const struct plt *plt, struct site 
 		uint64_t to = insn__branch_target(in);
 		struct onward o;
 
-		returns |= insn__in_group(in, CS_GRP_RET) && !(i && gives_null(in - 1, s));
+		returns |= insn__in_group(in, CS_GRP_RET) && !gives_null(b, i, s);
 		o = onward_of(b, plt, sites, n, in);
 		other_exit |= jump && !to && !o.fn;
 		if ((!to && !o.fn) || (to >= b->start && to < b->end)) {
@@ -608,6 +553,85 @@ static void note_calls_through_jumps(struct body *b, const struct plt *plt, stru
 	}
 }
 
+static bool in_family(void *arg, uint64_t from)
+{
+	const struct callee_arg *c = arg;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->sites[i].unproved && from - c->sites[i].func.vaddr < c->sites[i].func.size)
+			return true;
+	}
+	return false;
+}
+
+/* What the function at `start` calls of the family is called by those that jump there, if it is
+ * theirs alone. True: it does. */
+static bool note_tail(struct elfobj *e, struct callee_arg *arg, uint64_t start)
+{
+	struct alloc_func at = {.vaddr = start, .size = MAX_BODY};
+	struct body code = {.elf = e, .cs = arg->b->cs};
+	uint64_t end = 0;
+	bool calls = false;
+
+	if (body_read(&code, &at))
+		return false;
+	for (size_t i = 0; i < code.n; i++) {
+		const cs_insn *in = &code.insn[i];
+		struct onward o = {0};
+
+		if (insn__in_group(in, CS_GRP_CALL))
+			o = onward_of(&code, arg->plt, arg->sites, arg->n, in);
+		if (!o.site)
+			continue;
+		if (!end) {
+			end = tail__end(e, start);
+			if (in->address < end && !tail__is_theirs(e, start, end, in_family, arg))
+				end = 0;
+		}
+		if (in->address >= end)
+			break;
+		note_caller(o.site, start, end);
+		calls = true;
+	}
+	body_free(&code);
+	return calls;
+}
+
+/* mi_heap_realloc_aligned leaves for a function of no name, which calls
+ * mi_heap_malloc_aligned_at. */
+static void note_calls_of_tails(struct elfobj *e, struct body *b, const struct plt *plt,
+				struct site *sites, size_t n)
+{
+	struct callee_arg arg = {.b = b, .plt = plt, .sites = sites, .n = n};
+	struct {
+		uint64_t start;
+		bool calls;
+	} seen[MAX_TAILS];
+	size_t nseen = 0, at;
+
+	for (size_t i = 0; i < n; i++) {
+		if (sites[i].unproved || sites[i].wrapper || body_read(b, &sites[i].func))
+			continue;
+		for (size_t k = 0; k < b->n; k++) {
+			const cs_insn *in = &b->insn[k];
+			uint64_t to = insn__in_group(in, CS_GRP_JUMP) ? insn__branch_target(in) : 0;
+
+			if (!to || in_family(&arg, to) || onward_of(b, plt, sites, n, in).fn)
+				continue;
+			for (at = 0; at < nseen && seen[at].start != to; at++)
+				;
+			if (at == MAX_TAILS)
+				continue;
+			if (at == nseen) {
+				seen[nseen].start = to;
+				seen[nseen++].calls = note_tail(e, &arg, to);
+			}
+			sites[i].calls_family |= seen[at].calls;
+		}
+		body_free(b);
+	}
+}
+
 /* Where the code of a function begins that is only a jump to it. */
 static uint64_t entry_of(const struct elfobj *e, uint64_t vaddr)
 {
@@ -703,6 +727,7 @@ int site__choose(struct elfobj *e, const struct alloc_func *funcs, size_t n, str
 		body_free(&b);
 	}
 	err = note_calls_by_entry(&b, sites, n);
+	note_calls_of_tails(e, &b, &plt, sites, n);
 	note_calls_through_jumps(&b, &plt, sites, n);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t c = 0; c < sites[i].ncallers; c++) {

@@ -199,6 +199,12 @@ static bool ends_flow(const cs_insn *in)
 	return in->bytes[0] == 0xe9 || in->bytes[0] == 0xeb;
 }
 
+/* What compilers and linkers put between functions. */
+static bool is_padding(const cs_insn *in)
+{
+	return in->id == X86_INS_NOP || in->id == X86_INS_INT3;
+}
+
 static void note(struct entry *e, const cs_insn *in)
 {
 	struct entry_insn *i = &e->insn[e->n++];
@@ -223,12 +229,14 @@ static bool decode(csh cs, const cs_insn *in, size_t n, uint32_t keep, struct en
 	for (i = 1; e->back - e->patch < ENTRY_PATCH; i++) {
 		if (i >= n || e->n >= ENTRY_MAX_INSNS)
 			return refuse(e, "its code cannot be decoded far enough", NULL);
-		if (!judge_moved(&in[i], e))
+		if (e->pad && !is_padding(&in[i]))
+			return refuse(e, "it is too short", &in[i - 1]);
+		if (!e->pad && !judge_moved(&in[i], e))
 			return false;
 		note(e, &in[i]);
 		e->back = in[i].address + in[i].size;
 		if (ends_flow(&in[i]) && e->back - e->patch < ENTRY_PATCH)
-			return refuse(e, "it is too short", &in[i]);
+			e->pad = e->back;
 	}
 	if (e->patch / PAGE != (e->patch + ENTRY_PATCH - 1) / PAGE)
 		return refuse(e, "the bytes to be written lie across two pages", NULL);

@@ -29,6 +29,7 @@ struct entry {
 	uint64_t addr;	/* of the function */
 	uint64_t patch; /* where the jump goes: the second instruction */
 	uint64_t back;	/* first instruction that is not overwritten */
+	uint64_t pad;	/* where padding begins that is overwritten behind its end, 0: none */
 	uint8_t code[ENTRY_LOOK];
 	uint8_t code_len; /* of it, that are the function's */
 	struct entry_insn insn[ENTRY_MAX_INSNS];
@@ -42,7 +43,8 @@ struct entry {
 /*
  * Decodes the function at addr; `args`: its arguments that must not change (bit N: argument N).
  * True if it can be patched, else e->why says why not. When the function is nothing but a jump,
- * *ret_follow is its target and false is returned without a reason.
+ * *ret_follow is its target and false is returned without a reason. One that is shorter than the
+ * jump is taken with the padding behind it (e->pad): the caller knows where it ends.
  */
 bool entry__decode(const uint8_t *code, size_t len, uint64_t addr, unsigned int args,
 		   struct entry *e, uint64_t *ret_follow);

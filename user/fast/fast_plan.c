@@ -142,6 +142,8 @@ static bool check_body(struct elfobj *e, const struct site *s, uint64_t bias, st
 	size_t n = body ? elfobj__read(e, x.start, body, want) : 0;
 	struct entry_body look;
 
+	if (f->stub.entry.pad && (!size || x.end + bias > f->stub.entry.pad))
+		return refuse(p, s, "it is too short");
 	entry__look(&f->stub.entry, body, n, x.start + bias, &look);
 	if (!look.decoded)
 		return refuse(p, s, "its code cannot be decoded");
@@ -204,8 +206,8 @@ static bool plan_one(struct elfobj *e, const struct site *sites, size_t n, const
 	f->why = left_alone(s);
 	if (f->why)
 		return true;
-	if (allocs__signature(s->func.fn)->old > 1)
-		return refuse(p, s, "its block is not its first argument");
+	if (allocs__signature(s->func.fn)->old > 2)
+		return refuse(p, s, "its block is behind its second argument");
 	if (!find_entry(e, s, bias, p, f)) {
 		if (!leads_to_free(e, s, sites, n))
 			return false;
@@ -283,7 +285,7 @@ static int scan_text(struct elfobj *e, uint64_t bias, struct fast_plan *p)
 /* The function that is called in the stead of one that throws: same allocator, returns NULL. */
 static bool find_targets(struct fast_plan *p)
 {
-	int plain = -1, aligned = -1, index = 0;
+	int plain = -1, aligned = -1, nothrow = -1, index = 0;
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct plan_func *f = &p->funcs[i];
@@ -296,6 +298,8 @@ static bool find_targets(struct fast_plan *p)
 			plain = index;
 		if (f->stub.fn == MW_FN_MEMALIGN && aligned < 0)
 			aligned = index;
+		if (f->stub.fn == MW_FN_MALLOC && strstr(name, "aligned_nothrow"))
+			nothrow = index;
 		index++;
 	}
 	for (size_t i = 0; i < p->n; i++) {
@@ -306,6 +310,10 @@ static bool find_targets(struct fast_plan *p)
 			continue;
 		f->stub.aligned = strstr(name, "align");
 		f->stub.target = f->stub.aligned ? aligned : plain;
+		if (f->stub.aligned && aligned < 0) { /* mimalloc: the same arguments */
+			f->stub.aligned = false;
+			f->stub.target = nothrow;
+		}
 		if (f->stub.target < 0)
 			return refuse(p, f->site, "it throws, and there is no malloc beside it");
 	}

@@ -139,8 +139,11 @@ static void size_of(struct stub_writer *w, enum mw_fn fn)
 {
 	static const uint8_t from[][3] = {
 		{0}, {0x49, 0x89, 0xfa}, {0x49, 0x89, 0xf2}, {0x49, 0x89, 0xd2}};
-	static const uint8_t times[][4] = {
-		{0}, {0x4c, 0x0f, 0xaf, 0xd7}, {0x4c, 0x0f, 0xaf, 0xd6}, {0x4c, 0x0f, 0xaf, 0xd2}};
+	static const uint8_t times[][4] = {{0},
+					   {0x4c, 0x0f, 0xaf, 0xd7},
+					   {0x4c, 0x0f, 0xaf, 0xd6},
+					   {0x4c, 0x0f, 0xaf, 0xd2},
+					   {0x4c, 0x0f, 0xaf, 0xd1}};
 	const struct signature *s = allocs__signature(fn);
 
 	bytes(w, from[s->size], 3);
@@ -226,8 +229,34 @@ static void slow_alloc(struct stub_writer *w, const struct stub_func *f)
 	}
 }
 
+static void swap(struct stub_writer *w) /* xchg %rdi, %rsi */
+{
+	bytes(w, "\x48\x87\xfe", 3);
+}
+
+static bool is_second(const struct stub_func *f)
+{
+	return allocs__signature(f->fn)->old == 2;
+}
+
+/* The piece has the block in rdi. Where it is the second argument the two change places, and back
+ * before the function runs. */
+static void swapped_orig(struct stub_writer *w)
+{
+	uint64_t at = here(w);
+
+	row(w, w->at, 1);
+	swap(w);
+	bytes(w, "\xe9\0\0\0\0", 5);
+	if (!w->failed)
+		hole(w, w->at - 4, HOLE_ORIG);
+	w->to[HOLE_ORIG] = at;
+}
+
 static void slow_realloc(struct stub_writer *w, const struct stub_func *f)
 {
+	if (is_second(f))
+		swapped_orig(w);
 	place(w, HOLE_SLOW);
 	row(w, w->at, 1 + f->entry.insn[0].sp_words);
 	undo(w, &f->entry);
@@ -239,6 +268,8 @@ static void slow_realloc(struct stub_writer *w, const struct stub_func *f)
 	undo(w, &f->entry);
 	bytes(w, "\x31\xc0", 2);
 	size_of(w, f->fn);
+	if (is_second(f))
+		swap(w);
 	piece(w, PIECE(realloc));
 }
 
@@ -267,7 +298,7 @@ static void function(struct stub_writer *w, const struct stub_func *f, int index
 	} else {
 		if (does == MW_DOES_REALLOC)
 			place(w, HOLE_PASS);
-		piece(w, PIECE(filter));
+		piece(w, is_second(f) ? PIECE(filter_second) : PIECE(filter));
 	}
 	moved(w, e, e->again ? 0 : 1, e->again ? 1 : words);
 	align(w);

@@ -69,13 +69,20 @@ __asm__(
 	"MW_END count\n"
 
 	/* Is the block in rdi one of the sampled? Nearly always the answer is no at once. */
-	"MW_BEGIN filter\n"
-	"MW_PLACE %rdi, %rax, %eax\n"
+	".macro MW_FILTER block\n"
+	"MW_PLACE \\block, %rax, %eax\n"
 	"	lea 0(%rip), %r11\n"
 	"MW_HOLE " STR(HOLE_FILTER) "\n"
 	"	cmpb $0, (%r11,%rax)\n"
 	"MW_JCC 5, " STR(HOLE_TRACKED) "\n"
+	".endm\n"
+	"MW_BEGIN filter\n"
+	"MW_FILTER %rdi\n"
 	"MW_END filter\n"
+	/* The same of rsi. */
+	"MW_BEGIN filter_second\n"
+	"MW_FILTER %rsi\n"
+	"MW_END filter_second\n"
 
 	/* A new gap for the slot in r11. */
 	"MW_BEGIN refill\n"
