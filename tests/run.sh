@@ -1,8 +1,9 @@
 #!/bin/bash
 # Runs the tests and closes with one line: N passed, N failed, N skipped.
 # Usage: tests/run.sh unit | e2e [PYTEST-ARGS…] | fuzz | all
-# Unit tests are cmocka programs built with sanitizers; all others are driven by pytest as root, two
-# files at a time (E2E_WORKERS; 0: all in one process, as -x and --pdb want it).
+# Unit tests are cmocka programs built with sanitizers; all others are driven by pytest as root, four
+# files at a time, since most of a test is waiting (E2E_WORKERS; 0: all in one process, as -x and --pdb
+# want it).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-all}; shift || true
@@ -64,7 +65,7 @@ for t in E.parse(sys.argv[1]).getroot().iter('testcase'):
 P
 }
 
-# A test shares the machine with the one beside it: page cache, the kernel's buffers and log, two
+# A test shares the machine with those beside it: page cache, the kernel's buffers and log, the
 # processors. Of a whole run, up to MAX_AGAIN tests that failed run a second time with nothing beside
 # them; the end tells how many passed only so. What fails alone has failed.
 e2e() {
@@ -76,7 +77,7 @@ e2e() {
 	# A directory of its own: runs side by side do not touch each other's. Kept when a test fails.
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/memwatch-tests.XXXXXX")
 	/usr/bin/python3 -m pytest -q -rs --durations=10 -p no:cacheprovider --junitxml="$xml" \
-		-n "${E2E_WORKERS:-2}" --dist loadgroup \
+		-n "${E2E_WORKERS:-4}" --dist loadgroup \
 		--basetemp="$tmp/t" "$@"
 	local rc=$?
 	read -r p f s < <(counts "$xml")
