@@ -13,6 +13,7 @@
 #include "core/keyhash.h"
 #include "core/util.h"
 #include "format/hist_in.h"
+#include "format/json_keys.h"
 #include "format/ledger_out.h"
 
 #include <jansson.h>
@@ -268,9 +269,6 @@ struct stack {
 /* A member of a stack other than its frames. */
 static int stack_member(struct parser *r, const char *key, const json_t *v, struct stack *st)
 {
-	static const char *const name[] = {"alloc_objects", "alloc_bytes", "inuse_objects",
-					   "inuse_bytes"};
-
 	if (!strcmp(key, "labels"))
 		return labels(r, v, st->label, &st->nlabels);
 	if (!strcmp(key, "values")) {
@@ -278,8 +276,8 @@ static int stack_member(struct parser *r, const char *key, const json_t *v, stru
 		for (size_t i = 0; i < r->p->nvalues; i++)
 			st->v[i] = integer(json_array_get(v, i));
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(name) && i < r->p->nvalues && !st->values; i++) {
-		if (!strcmp(key, name[i]))
+	for (size_t i = 0; i < JSON_KEYS_VALUES && i < r->p->nvalues && !st->values; i++) {
+		if (!strcmp(key, json_keys__value[i]))
 			st->v[i] = integer(v);
 	}
 	return hist_in__stack(&st->hist, key, v);
@@ -377,13 +375,9 @@ static int sample_types(struct parser *r, const json_t *list)
 
 static int totals(struct profile *p, const json_t *o)
 {
-	double *to[] = {&p->totals.alloc_objects, &p->totals.alloc_bytes,   &p->totals.free_objects,
-			&p->totals.free_bytes,	  &p->totals.inuse_objects, &p->totals.inuse_bytes};
-	static const char *const key[] = {"alloc_objects", "alloc_bytes",   "free_objects",
-					  "free_bytes",	   "inuse_objects", "inuse_bytes"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(to); i++)
-		*to[i] = json_number_value(json_object_get(o, key[i]));
+	for (size_t i = 0; i < JSON_KEYS_TOTALS; i++)
+		*json_keys__total_of(&p->totals, i) =
+			json_number_value(json_object_get(o, json_keys__total[i].key));
 	return 0;
 }
 

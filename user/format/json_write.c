@@ -13,6 +13,7 @@
 #include "core/emit.h"
 #include "core/textbuf.h"
 #include "format/hist_out.h"
+#include "format/json_keys.h"
 #include "format/ledger_out.h"
 #include "format/pprof.h"
 
@@ -23,7 +24,7 @@
 struct writer {
 	FILE *f;
 	const struct profile *p;
-	int index[4]; /* of alloc_objects, alloc_space, inuse_objects, inuse_space; -1: absent */
+	int index[JSON_KEYS_VALUES]; /* of json_keys__value; -1: absent */
 	bool other_types;
 };
 
@@ -122,15 +123,14 @@ static int head(const struct writer *w)
 	fprintf(f, ",\"start_unix_ms\":%" PRId64 ",\"duration_ms\":%" PRId64, p->time_ns / 1000000,
 		p->duration_ns / 1000000);
 	fprintf(f, ",\"sample_bytes\":%" PRIu64 ",\n\"totals\":{", p->sample_bytes);
-	fprintf(f, "\"alloc_objects\":%.0f,\"alloc_bytes\":%.0f,", finite_or_0(t.alloc_objects),
-		finite_or_0(t.alloc_bytes));
-	fprintf(f, "\"free_objects\":%.0f,\"free_bytes\":%.0f,", finite_or_0(t.free_objects),
-		finite_or_0(t.free_bytes));
-	if (p->inuse_unknown)
-		fputs("\"inuse_objects\":null,\"inuse_bytes\":null},\n\"loss\":{", f);
-	else
-		fprintf(f, "\"inuse_objects\":%.0f,\"inuse_bytes\":%.0f},\n\"loss\":{",
-			finite_or_0(t.inuse_objects), finite_or_0(t.inuse_bytes));
+	for (size_t i = 0; i < JSON_KEYS_TOTALS; i++) {
+		fprintf(f, "%s\"%s\":", i ? "," : "", json_keys__total[i].key);
+		if (json_keys__total[i].is_inuse && p->inuse_unknown)
+			fputs("null", f);
+		else
+			fprintf(f, "%.0f", finite_or_0(*json_keys__total_of(&t, i)));
+	}
+	fputs("},\n\"loss\":{", f);
 	for (size_t i = 0; i < p->nlosses; i++) {
 		if (i)
 			putc(',', f);
@@ -180,13 +180,11 @@ static void labels(const struct writer *w, const struct profile_sample *s)
 static void stack(const struct writer *w, const struct profile_sample *s, const char *text,
 		  const size_t *at)
 {
-	static const char *const key[] = {"alloc_objects", "alloc_bytes", "inuse_objects",
-					  "inuse_bytes"};
 	const struct profile *p = w->p;
 
 	putc_unlocked('{', w->f);
-	for (size_t k = 0; k < 4; k++)
-		fprintf(w->f, "\"%s\":%" PRId64 ",", key[k],
+	for (size_t k = 0; k < JSON_KEYS_VALUES; k++)
+		fprintf(w->f, "\"%s\":%" PRId64 ",", json_keys__value[k],
 			w->index[k] >= 0 ? s->value[w->index[k]] : 0);
 	if (w->other_types) {
 		fputs("\"values\":[", w->f);

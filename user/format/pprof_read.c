@@ -7,6 +7,7 @@
  * rules of validity are pprof's own: unique ids, every reference resolved, as many values as
  * sample types. Caps bound the memory that a small hostile file can ask for.
  */
+#include "format/json_keys.h"
 #include "format/pprof.h"
 
 #include "core/hash_index.h"
@@ -458,11 +459,6 @@ static void read_samples(struct reader *r)
 	}
 }
 
-static double number(const json_t *o, const char *key)
-{
-	return json_number_value(json_object_get(o, key));
-}
-
 /* What memwatch added in a comment of its own; see pprof.h. Nonsense is ignored. */
 static int read_private(struct profile *p, const char *text)
 {
@@ -474,9 +470,9 @@ static int read_private(struct profile *p, const char *text)
 
 	p->pid = (uint32_t)json_integer_value(json_object_get(o, "pid"));
 	p->sample_bytes = json_integer_value(json_object_get(o, "sample_bytes"));
-	p->totals = (struct profile_totals){number(o, "alloc_objects"), number(o, "alloc_bytes"),
-					    number(o, "free_objects"),	number(o, "free_bytes"),
-					    number(o, "inuse_objects"), number(o, "inuse_bytes")};
+	for (i = 0; i < JSON_KEYS_TOTALS; i++)
+		*json_keys__total_of(&p->totals, i) =
+			json_number_value(json_object_get(o, json_keys__total[i].key));
 	if (comm)
 		err = profile__string(p, comm, &p->comm);
 	if (!err && cmdline)

@@ -6,6 +6,7 @@
  * file, so samples, locations and functions are packed in small batches: 100,000 stacks need no
  * second copy of the profile in memory.
  */
+#include "format/json_keys.h"
 #include "format/pprof.h"
 
 #include "core/rx.h"
@@ -341,7 +342,7 @@ static void put_text(struct textbuf *b, const char *key, const char *text)
 /* The machine-readable comment, see pprof.h. */
 static void private_comment(const struct profile *p, struct textbuf *b)
 {
-	const struct profile_totals *t = &p->totals;
+	struct profile_totals t = p->totals;
 
 	textbuf__format(b, "#memwatch {\"v\":1,\"pid\":%u,\"sample_bytes\":%" PRIu64, p->pid,
 			p->sample_bytes);
@@ -349,12 +350,8 @@ static void private_comment(const struct profile *p, struct textbuf *b)
 		put_text(b, "comm", profile__text(p, p->comm));
 	if (p->cmdline)
 		put_text(b, "cmdline", profile__text(p, p->cmdline));
-	put_number(b, "alloc_objects", t->alloc_objects);
-	put_number(b, "alloc_bytes", t->alloc_bytes);
-	put_number(b, "free_objects", t->free_objects);
-	put_number(b, "free_bytes", t->free_bytes);
-	put_number(b, "inuse_objects", t->inuse_objects);
-	put_number(b, "inuse_bytes", t->inuse_bytes);
+	for (size_t i = 0; i < JSON_KEYS_TOTALS; i++)
+		put_number(b, json_keys__total[i].key, *json_keys__total_of(&t, i));
 	textbuf__str(b, ",\"loss\":[");
 	for (size_t i = 0; i < p->nlosses; i++) {
 		const struct profile_loss *l = &p->losses[i];

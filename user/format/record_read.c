@@ -404,33 +404,32 @@ static int copy_profile_head(const struct record *r, size_t from, size_t to, str
 /* The dictionary's tables, numbers and all, into a profile of its own. */
 static int copy_tables(const struct profile *d, struct profile *p, uint32_t *string)
 {
-	uint32_t id;
-	int err = 0;
+	struct profile_adder a = {p, 0};
 
-	for (size_t i = 0; i < d->nstrings && !err; i++)
-		err = profile__string(p, profile__text(d, i), &string[i]);
-	for (size_t i = 0; i < d->nmappings && !err; i++) {
+	for (size_t i = 0; i < d->nstrings; i++)
+		string[i] = profile__add_string(&a, profile__text(d, i));
+	for (size_t i = 0; i < d->nmappings && !a.err; i++) {
 		struct profile_mapping m = d->mappings[i];
 
 		m.file = string[m.file];
 		m.build_id = string[m.build_id];
-		err = profile__mapping(p, &m, &id);
+		profile__add_mapping(&a, &m);
 	}
-	for (size_t i = 0; i < d->nfunctions && !err; i++) {
+	for (size_t i = 0; i < d->nfunctions && !a.err; i++) {
 		struct profile_function f = d->functions[i];
 
 		f.name = string[f.name];
 		f.system_name = string[f.system_name];
 		f.file = string[f.file];
-		err = profile__function(p, &f, &id);
+		profile__add_function(&a, &f);
 	}
-	for (size_t i = 0; i < d->nlocations && !err; i++) {
+	for (size_t i = 0; i < d->nlocations && !a.err; i++) {
 		const struct profile_location *l = &d->locations[i];
 
-		err = profile__location(p, l->mapping, l->address,
-					l->nlines ? d->lines + l->line0 : NULL, l->nlines, &id);
+		profile__add_location(&a, l->mapping, l->address,
+				      l->nlines ? d->lines + l->line0 : NULL, l->nlines);
 	}
-	return err;
+	return a.err;
 }
 
 /* Every stack is a sample, also those without values: verdicts name stacks by their number. */

@@ -91,60 +91,53 @@ int record_writer__close(struct record_writer *w)
 
 /* --- from the snapshot into the dictionary --- */
 
-static int copy_text(struct record_writer *w, const struct profile *p, uint32_t id, uint32_t *ret)
+static uint32_t copy_text(struct profile_adder *a, const struct profile *p, uint32_t id)
 {
-	return profile__string(w->dict, profile__text(p, id), ret);
+	return profile__add_string(a, profile__text(p, id));
 }
 
-static int copy_function(struct record_writer *w, const struct profile *p, uint32_t id,
-			 uint32_t *ret)
+static uint32_t copy_function(struct profile_adder *a, const struct profile *p, uint32_t id)
 {
 	struct profile_function f = p->functions[id];
-	int err = copy_text(w, p, p->functions[id].name, &f.name);
 
-	if (!err)
-		err = copy_text(w, p, p->functions[id].system_name, &f.system_name);
-	if (!err)
-		err = copy_text(w, p, p->functions[id].file, &f.file);
-	return err ? err : profile__function(w->dict, &f, ret);
+	f.name = copy_text(a, p, f.name);
+	f.system_name = copy_text(a, p, f.system_name);
+	f.file = copy_text(a, p, f.file);
+	return profile__add_function(a, &f);
 }
 
-static int copy_mapping(struct record_writer *w, const struct profile *p, uint32_t id,
-			uint32_t *ret)
+static uint32_t copy_mapping(struct profile_adder *a, const struct profile *p, uint32_t id)
 {
 	struct profile_mapping m;
-	int err;
 
-	if (id >= p->nmappings) {
-		*ret = PROFILE_NONE;
-		return 0;
-	}
+	if (id >= p->nmappings)
+		return PROFILE_NONE;
 	m = p->mappings[id];
-	err = copy_text(w, p, p->mappings[id].file, &m.file);
-	if (!err)
-		err = copy_text(w, p, p->mappings[id].build_id, &m.build_id);
-	return err ? err : profile__mapping(w->dict, &m, ret);
+	m.file = copy_text(a, p, m.file);
+	m.build_id = copy_text(a, p, m.build_id);
+	return profile__add_mapping(a, &m);
 }
 
 static int copy_location(struct record_writer *w, const struct profile *p,
 			 const struct profile_location *l, uint32_t *ret)
 {
 	cleanup_free struct profile_line *lines = calloc(l->nlines + 1, sizeof(*lines));
-	uint32_t mapping;
-	int err = lines ? copy_mapping(w, p, l->mapping, &mapping) : -ENOMEM;
+	struct profile_adder a = {w->dict, lines ? 0 : -ENOMEM};
+	uint32_t mapping = copy_mapping(&a, p, l->mapping);
 
-	if (err)
-		return err;
+	if (a.err)
+		return a.err;
 	/* known already: its lines need no second look */
 	if (l->address && profile__find_location(w->dict, mapping, l->address, ret))
 		return 0;
-	for (uint32_t i = 0; i < l->nlines && !err; i++) {
+	for (uint32_t i = 0; i < l->nlines; i++) {
 		lines[i] = p->lines[l->line0 + i];
-		err = lines[i].function < p->nfunctions
-			      ? copy_function(w, p, lines[i].function, &lines[i].function)
-			      : -EINVAL;
+		if (lines[i].function >= p->nfunctions)
+			return -EINVAL;
+		lines[i].function = copy_function(&a, p, lines[i].function);
 	}
-	return err ? err : profile__location(w->dict, mapping, l->address, lines, l->nlines, ret);
+	*ret = profile__add_location(&a, mapping, l->address, lines, l->nlines);
+	return a.err;
 }
 
 static uint64_t stack_hash(const uint32_t *loc, size_t n, const struct profile_label *l, size_t nl)
@@ -336,6 +329,7 @@ static int intern_samples(struct record_writer *w, const struct profile *p, uint
 	cleanup_free uint32_t *loc = malloc((p->nlocations + 1) * sizeof(*loc));
 	cleanup_free uint32_t *stack = NULL;
 	cleanup_free struct profile_label *labels = NULL;
+	struct profile_adder a = {w->dict, 0};
 	size_t stack_cap = 0, labels_cap = 0;
 	int err = loc ? 0 : -ENOMEM;
 
@@ -351,12 +345,12 @@ static int intern_samples(struct record_writer *w, const struct profile *p, uint
 			stack[k] = loc[p->stack[s->stack0 + k]];
 		for (uint32_t k = 0; k < s->nlabels && !err; k++) {
 			labels[k] = p->labels[s->label0 + k];
-			err = copy_text(w, p, labels[k].key, &labels[k].key);
-			if (!err)
-				err = copy_text(w, p, labels[k].str, &labels[k].str);
-			if (!err)
-				err = copy_text(w, p, labels[k].unit, &labels[k].unit);
+			labels[k].key = copy_text(&a, p, labels[k].key);
+			labels[k].str = copy_text(&a, p, labels[k].str);
+			labels[k].unit = copy_text(&a, p, labels[k].unit);
 		}
+		if (!err)
+			err = a.err;
 		if (!err)
 			err = intern_stack(w, stack, s->nstack, labels, s->nlabels, &id[i]);
 	}
@@ -370,16 +364,17 @@ int record_writer__add(struct record_writer *w, const struct profile *p, int64_t
 	int64_t(*now)[RECORD_VALUES] = NULL;
 	uint32_t names[3] = {0};
 	static const struct record_block blank;
+	struct profile_adder a = {w->dict, 0};
 	int err = id ? 0 : -ENOMEM;
 
 	if (!err && p->nvalues != RECORD_VALUES)
 		return -EINVAL;
 	if (!err)
 		err = intern_samples(w, p, id);
-	if (!err)
-		err = copy_text(w, p, p->comm, &names[0]);
-	if (!err)
-		err = copy_text(w, p, p->cmdline, &names[1]);
+	a.err = err;
+	names[0] = copy_text(&a, p, p->comm);
+	names[1] = copy_text(&a, p, p->cmdline);
+	err = a.err;
 	now = calloc(w->nstacks + 1, sizeof(*now));
 	if (!err && !now)
 		err = -ENOMEM;

@@ -549,13 +549,13 @@ int go_program__add(const struct go_program *p, const struct go_reading *r, stru
 /* What every profile of this process carries: pid, comm, cmdline, time. */
 static int describe(const struct go_program *p, int64_t unix_ms, struct profile *to)
 {
-	int err = profile__string(to, p->comm, &to->comm);
+	struct profile_adder a = {to, 0};
 
-	if (!err)
-		err = profile__string(to, p->cmdline, &to->cmdline);
+	to->comm = profile__add_string(&a, p->comm);
+	to->cmdline = profile__add_string(&a, p->cmdline);
 	to->pid = (uint32_t)p->pid;
 	to->time_ns = unix_ms * 1000000;
-	return err;
+	return a.err;
 }
 
 int go_program__profile(const struct go_program *p, const struct go_reading *r,

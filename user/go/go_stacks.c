@@ -106,17 +106,19 @@ static int add_mapping(struct go_stacks *s, size_t i)
 	char hex[2 * ELFOBJ_MAX_BUILD_ID + 1] = "";
 	struct profile_mapping pm = {.start = m->start, .limit = m->limit, .offset = m->offset};
 	bool go = s->t->text >= m->start && s->t->text < m->limit;
-	int err = profile__string(s->p, m->path, &pm.file);
+	struct profile_adder a = {s->p, 0};
+	uint32_t id;
 
+	pm.file = profile__add_string(&a, m->path);
 	if (go) {
 		elfobj__build_id_hex(s->t->elf, hex);
 		pm.has_functions = pm.has_filenames = pm.has_lines = pm.has_inlines = true;
 	}
-	if (!err)
-		err = profile__string(s->p, hex, &pm.build_id);
-	if (!err)
-		err = profile__mapping(s->p, &pm, &s->mapping[i]);
-	return err;
+	pm.build_id = profile__add_string(&a, hex);
+	id = profile__add_mapping(&a, &pm);
+	if (!a.err)
+		s->mapping[i] = id;
+	return a.err;
 }
 
 static int mapping_of(struct go_stacks *s, uint64_t pc, uint32_t *ret)
@@ -141,6 +143,7 @@ static int mapping_of(struct go_stacks *s, uint64_t pc, uint32_t *ret)
 static int emit(struct go_stacks *s, uint32_t *locs, int *n)
 {
 	struct profile_line lines[MAX_LINES];
+	struct profile_adder a = {s->p, 0};
 	uint32_t mapping, loc, n_lines;
 	uint64_t pc;
 	int err;
@@ -153,16 +156,13 @@ static int emit(struct go_stacks *s, uint32_t *locs, int *n)
 	for (uint32_t i = 0; s->deck_known && i < s->ndeck; i++) {
 		struct profile_function f = {.start_line = s->deck[i].start_line};
 
-		err = profile__string(s->p, s->deck[i].name, &f.name);
-		if (!err)
-			err = profile__string(s->p, s->deck[i].file, &f.file);
-		f.system_name = f.name;
-		lines[i] = (struct profile_line){.line = s->deck[i].line};
-		if (!err)
-			err = profile__function(s->p, &f, &lines[i].function);
-		if (err)
-			return err;
+		f.name = f.system_name = profile__add_string(&a, s->deck[i].name);
+		f.file = profile__add_string(&a, s->deck[i].file);
+		lines[i] = (struct profile_line){.function = profile__add_function(&a, &f),
+						 .line = s->deck[i].line};
 	}
+	if (a.err)
+		return a.err;
 	err = mapping_of(s, pc, &mapping);
 	n_lines = s->deck_known ? s->ndeck : 0;
 	if (!err && !n_lines && mapping != PROFILE_NONE)

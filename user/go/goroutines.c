@@ -315,15 +315,14 @@ static int add_g(const struct go_target *t, const struct g *g, struct go_stacks 
 
 int go_goroutines__set_types(struct profile *p)
 {
-	uint32_t goroutine = 0, count = 0;
-	int err = profile__string(p, "goroutine", &goroutine);
+	struct profile_adder a = {p, 0};
 
-	if (!err)
-		err = profile__string(p, "count", &count);
-	p->sample_type[0] = p->period_type = (struct profile_value_type){goroutine, count};
+	p->sample_type[0].type = profile__add_string(&a, "goroutine");
+	p->sample_type[0].unit = profile__add_string(&a, "count");
+	p->period_type = p->sample_type[0];
 	p->nvalues = 1;
 	p->period = 1;
-	return err;
+	return a.err;
 }
 
 static int by_count(const void *a, const void *b)

@@ -185,6 +185,18 @@ int profile__function(struct profile *p, const struct profile_function *f, uint3
  * are given the first time and copied. */
 int profile__location(struct profile *p, uint32_t mapping, uint64_t address,
 		      const struct profile_line *lines, size_t nlines, uint32_t *ret);
+/* Additions in a row: what fails stays in err, and what follows is left; what is added has the
+ * number 0 then. */
+struct profile_adder {
+	struct profile *p;
+	int err;
+};
+uint32_t profile__add_string(struct profile_adder *a, const char *text);
+uint32_t profile__add_string_n(struct profile_adder *a, const char *text, size_t len);
+uint32_t profile__add_mapping(struct profile_adder *a, const struct profile_mapping *m);
+uint32_t profile__add_function(struct profile_adder *a, const struct profile_function *f);
+uint32_t profile__add_location(struct profile_adder *a, uint32_t mapping, uint64_t address,
+			       const struct profile_line *lines, size_t nlines);
 /* Looks a location up without adding it: true and *ret if there. */
 bool profile__find_location(const struct profile *p, uint32_t mapping, uint64_t address,
 			    uint32_t *ret);

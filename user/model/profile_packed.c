@@ -330,23 +330,20 @@ int profile_packed__check(const void *data, size_t len)
 
 struct packed_adding {
 	struct packed_parts from;
-	struct profile *to;
+	struct profile_adder to;			  /* all is left from an error on */
 	uint32_t *string, *mapping, *function, *location; /* PROFILE_NONE: not yet there */
 	uint32_t *stack;				  /* of one sample */
 	struct profile_line *lines;			  /* of one location */
 };
 
-static int add_string(struct packed_adding *a, uint32_t i, uint32_t *ret)
+static uint32_t add_string(struct packed_adding *a, uint32_t i)
 {
-	int err = 0;
-
 	if (a->string[i] == PROFILE_NONE)
-		err = profile__string(a->to, a->from.text + a->from.string0[i], &a->string[i]);
-	*ret = a->string[i];
-	return err;
+		a->string[i] = profile__add_string(&a->to, a->from.text + a->from.string0[i]);
+	return a->string[i];
 }
 
-static int add_mapping(struct packed_adding *a, uint32_t i, uint32_t *ret)
+static uint32_t add_mapping(struct packed_adding *a, uint32_t i)
 {
 	const struct packed_mapping *m = &a->from.mappings[i];
 	struct profile_mapping to = {
@@ -358,56 +355,44 @@ static int add_mapping(struct packed_adding *a, uint32_t i, uint32_t *ret)
 		.has_lines = m->has & HAS_LINES,
 		.has_inlines = m->has & HAS_INLINES,
 	};
-	int err = 0;
 
 	if (a->mapping[i] == PROFILE_NONE) {
-		err = add_string(a, m->file, &to.file);
-		if (!err)
-			err = add_string(a, m->build_id, &to.build_id);
-		if (!err)
-			err = profile__mapping(a->to, &to, &a->mapping[i]);
+		to.file = add_string(a, m->file);
+		to.build_id = add_string(a, m->build_id);
+		a->mapping[i] = profile__add_mapping(&a->to, &to);
 	}
-	*ret = a->mapping[i];
-	return err;
+	return a->mapping[i];
 }
 
-static int add_function(struct packed_adding *a, uint32_t i, uint32_t *ret)
+static uint32_t add_function(struct packed_adding *a, uint32_t i)
 {
 	struct profile_function f = a->from.functions[i];
-	int err = 0;
 
 	if (a->function[i] == PROFILE_NONE) {
-		err = add_string(a, f.name, &f.name);
-		if (!err)
-			err = add_string(a, f.system_name, &f.system_name);
-		if (!err)
-			err = add_string(a, f.file, &f.file);
-		if (!err)
-			err = profile__function(a->to, &f, &a->function[i]);
+		f.name = add_string(a, f.name);
+		f.system_name = add_string(a, f.system_name);
+		f.file = add_string(a, f.file);
+		a->function[i] = profile__add_function(&a->to, &f);
 	}
-	*ret = a->function[i];
-	return err;
+	return a->function[i];
 }
 
-static int add_location(struct packed_adding *a, uint32_t i, uint32_t *ret)
+static uint32_t add_location(struct packed_adding *a, uint32_t i)
 {
 	const struct packed_location *l = &a->from.locations[i];
 	uint32_t mapping = PROFILE_NONE;
-	int err = 0;
 
 	if (a->location[i] == PROFILE_NONE) {
 		if (l->mapping != PROFILE_NONE)
-			err = add_mapping(a, l->mapping, &mapping);
-		for (uint32_t k = 0; !err && k < l->nlines; k++) {
+			mapping = add_mapping(a, l->mapping);
+		for (uint32_t k = 0; k < l->nlines; k++) {
 			a->lines[k] = a->from.lines[l->line0 + k];
-			err = add_function(a, a->lines[k].function, &a->lines[k].function);
+			a->lines[k].function = add_function(a, a->lines[k].function);
 		}
-		if (!err)
-			err = profile__location(a->to, mapping, l->address, a->lines, l->nlines,
-						&a->location[i]);
+		a->location[i] =
+			profile__add_location(&a->to, mapping, l->address, a->lines, l->nlines);
 	}
-	*ret = a->location[i];
-	return err;
+	return a->location[i];
 }
 
 static int add_sample(struct packed_adding *a, const struct profile_sample *s,
@@ -415,23 +400,22 @@ static int add_sample(struct packed_adding *a, const struct profile_sample *s,
 {
 	struct profile_label labels[MAX_SAMPLE_LABELS + PROFILE_PACKED_LABELS];
 	size_t n = 0;
-	int err = 0;
 
-	for (uint32_t k = 0; !err && k < s->nstack; k++)
-		err = add_location(a, a->from.stack[s->stack0 + k], &a->stack[k]);
-	for (uint32_t k = 0; !err && k < s->nlabels; k++) {
+	for (uint32_t k = 0; k < s->nstack; k++)
+		a->stack[k] = add_location(a, a->from.stack[s->stack0 + k]);
+	for (uint32_t k = 0; k < s->nlabels; k++) {
 		struct profile_label *l = &labels[n++];
 
 		*l = a->from.labels[s->label0 + k];
-		err = add_string(a, l->key, &l->key);
-		if (!err)
-			err = add_string(a, l->str, &l->str);
-		if (!err)
-			err = add_string(a, l->unit, &l->unit);
+		l->key = add_string(a, l->key);
+		l->str = add_string(a, l->str);
+		l->unit = add_string(a, l->unit);
 	}
 	for (size_t k = 0; k < nmore; k++)
 		labels[n++] = more[k];
-	return err ? err : profile__sample(a->to, a->stack, s->nstack, s->value, labels, n);
+	if (a->to.err)
+		return a->to.err;
+	return profile__sample(a->to.p, a->stack, s->nstack, s->value, labels, n);
 }
 
 static void add_totals(struct profile_totals *to, const struct profile_totals *t)
@@ -468,7 +452,7 @@ static uint32_t *make_tables(struct packed_adding *a)
 int profile_packed__add(const void *data, size_t len, struct profile *p,
 			const struct profile_label *labels, size_t nlabels)
 {
-	struct packed_adding a = {.to = p};
+	struct packed_adding a = {.to.p = p};
 	uint32_t *ids = NULL;
 	int err = 0;
 

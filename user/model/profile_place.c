@@ -25,10 +25,10 @@ int profile__name_place(struct profile *p, uint32_t mapping, uint64_t address,
 {
 	struct profile_function fn = {0};
 	char name[PROFILE_PLACE_LEN];
-	int err = profile__string(p, profile__place(p, mapping, address, name, sizeof(name)),
-				  &fn.name);
+	struct profile_adder a = {p, 0};
 
-	fn.system_name = fn.name;
-	*ret = (struct profile_line){0};
-	return err ? err : profile__function(p, &fn, &ret->function);
+	fn.name = fn.system_name =
+		profile__add_string(&a, profile__place(p, mapping, address, name, sizeof(name)));
+	*ret = (struct profile_line){.function = profile__add_function(&a, &fn)};
+	return a.err;
 }

@@ -23,22 +23,6 @@ static int write_report(FILE *f, void *arg)
 				    : report__print(job->r, job->command->kind, f);
 }
 
-static void warn_unmatched(const struct report *r)
-{
-	static const char *const name[] = {"focus",	"ignore",    "hide",
-					   "show",	"show_from", "tagfocus",
-					   "tagignore", "tagshow",   "taghide"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
-		if (r->unmatched & 1u << i)
-			log_warn("%s matched nothing", name[i]);
-	}
-	if (r->no_root)
-		log_warn("tagroot matched nothing");
-	if (r->no_leaf)
-		log_warn("tagleaf matched nothing");
-}
-
 /* A text is printed here; what goes elsewhere the other half brings there. */
 static int deliver(const struct command_line *l, struct command_job *job)
 {
@@ -66,7 +50,7 @@ static int run(const struct command_line *l, struct profile *p, struct report_op
 	if (err) {
 		log_error("%s: %s", l->command->name, why);
 	} else {
-		warn_unmatched(&r);
+		report__warn_unmatched(&r, false);
 		err = deliver(l, &job);
 		tell(l, err);
 	}

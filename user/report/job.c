@@ -37,22 +37,6 @@ bool report_job__is_filtered(const struct report_job *a)
 	       *s->taghide || s->noinlines;
 }
 
-static void warn_unmatched(const struct report *r)
-{
-	static const char *const name[] = {"focus",	 "ignore",    "hide",
-					   "show",	 "show-from", "tag-focus",
-					   "tag-ignore", "tag-show",  "tag-hide"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
-		if (r->unmatched & 1u << i)
-			log_warn("--%s matched nothing", name[i]);
-	}
-	if (r->no_root)
-		log_warn("--tag-root matched nothing");
-	if (r->no_leaf)
-		log_warn("--tag-leaf matched nothing");
-}
-
 static int write_outputs(const struct report_job *a, const struct profile *p, int type)
 {
 	int failed = 0;
@@ -186,7 +170,7 @@ static int show(const struct report_job *a, struct profile *p, const struct repo
 		report__end(&r);
 		return err;
 	}
-	warn_unmatched(&r);
+	report__warn_unmatched(&r, true);
 	err = deliver(a, &r);
 	report__end(&r);
 	if (err == -ENOENT && a->param)

@@ -481,14 +481,14 @@ int merge__subtract(struct profile **p, struct profile *base, const char **ret_w
 
 int merge__label(struct profile *p, const char *key, const char *value)
 {
-	struct profile_label l = {0};
-	size_t n = 0;
+	struct profile_adder a = {p, 0};
+	struct profile_label l = {.key = profile__add_string(&a, key)};
 	struct profile_label *all;
-	int err = profile__string(p, key, &l.key);
+	size_t n = 0;
 
-	err = err ? err : profile__string(p, value, &l.str);
-	if (err)
-		return err;
+	l.str = profile__add_string(&a, value);
+	if (a.err)
+		return a.err;
 	all = malloc((p->nlabels + p->nsamples + 1) * sizeof(*all));
 	if (!all)
 		return -ENOMEM;

@@ -4,8 +4,10 @@
 
 #include "core/util.h"
 #include "core/emit.h"
+#include "core/log.h"
 #include "core/textbuf.h"
 #include "report/measure.h"
+#include "report/spelling.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -170,4 +172,25 @@ void report__books(const struct profile *p, FILE *f)
 			fprintf(f, " (%" PRIu64 " bytes)", l->bytes);
 		putc('\n', f);
 	}
+}
+
+static void warn_unmatched(const char *name, bool as_option)
+{
+	log_warn("%s matched nothing", as_option ? spelling__option(name) : name);
+}
+
+void report__warn_unmatched(const struct report *r, bool as_options)
+{
+	static const char *const name[] = {"focus",	"ignore",    "hide",
+					   "show",	"show_from", "tagfocus",
+					   "tagignore", "tagshow",   "taghide"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(name); i++) {
+		if (r->unmatched & 1u << i)
+			warn_unmatched(name[i], as_options);
+	}
+	if (r->no_root)
+		warn_unmatched("tagroot", as_options);
+	if (r->no_leaf)
+		warn_unmatched("tagleaf", as_options);
 }

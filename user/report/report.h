@@ -120,4 +120,8 @@ int64_t report__whole(double v);
 
 #define REPORT_TREE_NODES 80
 
+/* Warns of expressions that matched nothing, by the name of the option or (as_options false) of the
+ * variable. */
+void report__warn_unmatched(const struct report *r, bool as_options);
+
 #endif

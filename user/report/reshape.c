@@ -56,22 +56,21 @@ static bool join_values(const struct profile *p, const struct profile_sample *s,
 }
 
 /* The location of one frame: a function called like the values, in a file called like the key. */
-static int label_frame(struct profile *p, const struct profile_sample *s, const char *key,
-		       size_t len, const char *unit, uint32_t *ret, bool *found)
+static uint32_t label_frame(struct profile_adder *a, const struct profile_sample *s,
+			    const char *key, size_t len, const char *unit, bool *found)
 {
 	struct profile_function fn = {0};
 	struct profile_line line = {0};
 	struct textbuf b = {0};
-	int err;
 
-	*found |= join_values(p, s, key, len, unit, &b);
-	err = b.err;
-	err = err ? err : profile__string(p, b.text ? b.text : "", &fn.name);
-	err = err ? err : profile__string_n(p, key, len, &fn.file);
-	err = err ? err : profile__function(p, &fn, &line.function);
-	err = err ? err : profile__location(p, PROFILE_NONE, 0, &line, 1, ret);
+	*found |= join_values(a->p, s, key, len, unit, &b);
+	if (!a->err)
+		a->err = b.err;
+	fn.name = profile__add_string(a, b.text ? b.text : "");
+	fn.file = profile__add_string_n(a, key, len);
+	line.function = profile__add_function(a, &fn);
 	textbuf__free(&b);
-	return err;
+	return profile__add_location(a, PROFILE_NONE, 0, &line, 1);
 }
 
 #define MAX_KEYS 32
@@ -95,16 +94,13 @@ static void split_keys(const char *text, struct label_keys *k)
 }
 
 /* Frames for the keys, last key first: stacks begin with the leaf. */
-static int make_frames(struct profile *p, const struct profile_sample *s,
-		       const struct label_keys *k, const char *unit, uint32_t frame[MAX_KEYS],
-		       bool *found)
+static void make_frames(struct profile_adder *a, const struct profile_sample *s,
+			const struct label_keys *k, const char *unit, uint32_t frame[MAX_KEYS],
+			bool *found)
 {
-	int err = 0;
-
-	for (size_t i = 0; i < k->n && !err; i++)
-		err = label_frame(p, s, k->key[k->n - 1 - i], k->len[k->n - 1 - i], unit, &frame[i],
-				  found);
-	return err;
+	for (size_t i = 0; i < k->n; i++)
+		frame[i] =
+			label_frame(a, s, k->key[k->n - 1 - i], k->len[k->n - 1 - i], unit, found);
 }
 
 static void append(struct profile *p, const uint32_t *frames, size_t n)
@@ -116,35 +112,35 @@ static void append(struct profile *p, const uint32_t *frames, size_t n)
 int reshape__label_frames(struct profile *p, const char *root, const char *leaf, const char *unit,
 			  bool ret_found[2])
 {
+	struct profile_adder a = {p, 0};
 	struct label_keys r = {0}, l = {0};
-	int err = 0;
 
 	ret_found[0] = ret_found[1] = false;
 	split_keys(root, &r);
 	split_keys(leaf, &l);
 	if (!r.n && !l.n)
 		return 0;
-	for (size_t i = 0; i < p->nsamples && !err; i++) {
+	for (size_t i = 0; i < p->nsamples; i++) {
 		struct profile_sample s = p->samples[i];
 		uint32_t at_root[MAX_KEYS], at_leaf[MAX_KEYS];
 		size_t stack0 = p->nstack;
 
 		if (stack0 + r.n + l.n + s.nstack > PROFILE_MAX_STACK)
 			return -E2BIG;
-		err = make_frames(p, &s, &r, unit, at_root, &ret_found[0]);
-		err = err ? err : make_frames(p, &s, &l, unit, at_leaf, &ret_found[1]);
-		err = err ? err
-			  : array_reserve(p->stack, p->stack_cap,
-					  p->nstack + l.n + s.nstack + r.n + 1);
-		if (err)
-			return err;
+		make_frames(&a, &s, &r, unit, at_root, &ret_found[0]);
+		make_frames(&a, &s, &l, unit, at_leaf, &ret_found[1]);
+		if (!a.err)
+			a.err = array_reserve(p->stack, p->stack_cap,
+					      p->nstack + l.n + s.nstack + r.n + 1);
+		if (a.err)
+			return a.err;
 		append(p, at_leaf, l.n);
 		append(p, p->stack + s.stack0, s.nstack);
 		append(p, at_root, r.n);
 		p->samples[i].stack0 = stack0;
 		p->samples[i].nstack = p->nstack - stack0;
 	}
-	return err;
+	return 0;
 }
 
 void reshape__no_inlines(struct profile *p)

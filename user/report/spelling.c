@@ -184,3 +184,10 @@ void spelling__free(char **argv)
 		free(*a);
 	free(argv);
 }
+
+const char *spelling__option(const char *name)
+{
+	const struct spelling *s = find(name, strlen(name));
+
+	return s && s->ours ? s->ours : name;
+}

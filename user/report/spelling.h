@@ -11,4 +11,7 @@
 char **spelling__translate(int *argc, char **argv);
 void spelling__free(char **argv);
 
+/* The option that is pprof's NAME: "tagfocus" is "--tag-focus"; NAME itself where there is none. */
+const char *spelling__option(const char *name);
+
 #endif

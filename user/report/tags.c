@@ -20,32 +20,34 @@ struct tag_sums {
 	struct tag_sum *tag;
 	size_t ntags, tags_cap;
 	struct keytab tags;
+	struct profile_adder to; /* what fails stays in its err, and all that follows is left */
 };
 
-static int add_sum(struct tag_sums *t, uint32_t key, uint32_t value, int64_t v)
+static void add_sum(struct tag_sums *t, uint32_t key, uint32_t value, int64_t v)
 {
 	uint32_t pair[] = {key, value}, at;
+	int *err = &t->to.err;
 	bool fresh;
-	int err = keytab__add(&t->tags, pair, 2, &at, &fresh);
 
-	err = err ? err : array_reserve(t->tag, t->tags_cap, t->ntags + 1);
-	if (err)
-		return err;
+	if (!*err)
+		*err = keytab__add(&t->tags, pair, 2, &at, &fresh);
+	if (!*err)
+		*err = array_reserve(t->tag, t->tags_cap, t->ntags + 1);
+	if (*err)
+		return;
 	if (fresh)
 		t->tag[t->ntags++] = (struct tag_sum){.key = key, .value = value};
 	t->tag[at].sum = (int64_t)((uint64_t)t->tag[at].sum + (uint64_t)v);
-	return 0;
 }
 
-static int sum_tags(const struct report *r, struct tag_sums *t)
+static void sum_tags(const struct report *r, struct tag_sums *t)
 {
 	struct profile *p = r->p;
-	int err = 0;
 
 	for (size_t i = 0; i < p->nsamples; i++) {
 		const struct profile_sample *s = &p->samples[i];
 
-		for (size_t k = 0; k < s->nlabels && !err; k++) {
+		for (size_t k = 0; k < s->nlabels; k++) {
 			const struct profile_label *l = &p->labels[s->label0 + k];
 			uint32_t key = l->key, value = l->str;
 			char text[MEASURE_LEN];
@@ -54,12 +56,11 @@ static int sum_tags(const struct report *r, struct tag_sums *t)
 				measure__label(text, sizeof(text), l->num,
 					       filter__label_unit(p, r->label_units, key),
 					       r->out_unit);
-				err = profile__string(p, text, &value);
+				value = profile__add_string(&t->to, text);
 			}
-			err = err ? err : add_sum(t, key, value, s->value[r->o.type]);
+			add_sum(t, key, value, s->value[r->o.type]);
 		}
 	}
-	return err;
 }
 
 static uint64_t magnitude(int64_t v)
@@ -142,19 +143,19 @@ static int64_t total_of(const struct tag_sum *tag, size_t n)
 
 int report__tags(struct report *r, FILE *f)
 {
-	struct tag_sums t = {0};
-	int err = sum_tags(r, &t);
+	struct tag_sums t = {.to.p = r->p};
 
-	if (!err && t.ntags)
+	sum_tags(r, &t);
+	if (!t.to.err && t.ntags)
 		qsort_r(t.tag, t.ntags, sizeof(*t.tag), tag_order, r->p);
-	for (size_t i = 0, end; i < t.ntags && !err; i = end) {
+	for (size_t i = 0, end; i < t.ntags && !t.to.err; i = end) {
 		for (end = i; end < t.ntags && t.tag[end].key == t.tag[i].key;)
 			end++;
 		put_key(r, f, &t.tag[i], end - i, total_of(&t.tag[i], end - i));
 	}
 	free(t.tag);
 	keytab__free(&t.tags);
-	return emit__end(f, err);
+	return emit__end(f, t.to.err);
 }
 
 int report__comments(struct report *r, FILE *f)
@@ -177,20 +178,21 @@ static int put_top(const struct report *r, const struct graph *g, const struct g
 		report__whole(measure__scale(graph__cum(n), from, r->out_unit, &unit)),
 		report__whole(measure__scale(graph__flat(n), from, r->out_unit, &unit)),
 	};
+	struct profile_line line = {.line = n->line};
+	struct profile_adder a = {out, 0};
 	uint32_t at = out->nlocations;
-	int err = profile__string(out, profile__text(g->p, n->name), &fn.name);
 
-	err = err ? err : profile__string(out, profile__text(g->p, n->file), &fn.file);
-	err = err ? err : array_reserve(out->lines, out->lines_cap, out->nlines + 1);
-	err = err ? err : array_reserve(out->locations, out->locations_cap, out->nlocations + 1);
-	if (err)
-		return err;
+	fn.name = profile__add_string(&a, profile__text(g->p, n->name));
+	fn.file = profile__add_string(&a, profile__text(g->p, n->file));
+	line.function = profile__add_function(&a, &fn);
+	if (!a.err)
+		a.err = array_reserve(out->lines, out->lines_cap, out->nlines + 1);
+	if (!a.err)
+		a.err = array_reserve(out->locations, out->locations_cap, out->nlocations + 1);
+	if (a.err)
+		return a.err;
 	l.line0 = out->nlines;
-	out->lines[out->nlines] = (struct profile_line){.line = n->line};
-	err = profile__function(out, &fn, &out->lines[out->nlines].function);
-	if (err)
-		return err;
-	out->nlines++;
+	out->lines[out->nlines++] = line;
 	out->locations[out->nlocations++] = l;
 	return profile__sample(out, &at, 1, value, NULL, 0);
 }

@@ -184,11 +184,11 @@ int runtimes__collections(const struct runtimes *r, const struct target *t, uint
 
 static int heap_label(struct profile *p, const char *value, struct profile_label *ret)
 {
-	int err;
+	struct profile_adder a = {p, 0};
 
-	memset(ret, 0, sizeof(*ret));
-	err = profile__string(p, "heap", &ret->key);
-	return err ? err : profile__string(p, value, &ret->str);
+	*ret = (struct profile_label){.key = profile__add_string(&a, "heap")};
+	ret->str = profile__add_string(&a, value);
+	return a.err;
 }
 
 int runtimes__add(struct runtimes *r, const struct target *t, struct profile *p,

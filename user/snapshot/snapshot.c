@@ -94,8 +94,8 @@ static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
 {
 	const struct observer_map *sm = observer__map(b->o, map);
 	struct profile_mapping m = {.start = sm->start, .limit = sm->end, .offset = sm->offset};
+	struct profile_adder a = {b->p, 0};
 	uint32_t id;
-	int err;
 
 	if (b->mapping[map]) {
 		*ret = b->mapping[map] - 1;
@@ -105,17 +105,15 @@ static int map_mapping(struct build *b, uint32_t map, uint32_t *ret)
 		*ret = PROFILE_NONE;
 		return 0;
 	}
-	err = profile__string(b->p, sm->module->path, &m.file);
-	if (!err)
-		err = profile__string(b->p, sm->module->build_id, &m.build_id);
-	if (!err && symbols_of(b, sm)) {
+	m.file = profile__add_string(&a, sm->module->path);
+	m.build_id = profile__add_string(&a, sm->module->build_id);
+	if (!a.err && symbols_of(b, sm)) {
 		m.has_functions = true;
 		m.has_filenames = m.has_lines = m.has_inlines = true;
 	}
-	if (!err)
-		err = profile__mapping(b->p, &m, &id);
-	if (err)
-		return err;
+	id = profile__add_mapping(&a, &m);
+	if (a.err)
+		return a.err;
 	b->mapping[map] = id + 1;
 	*ret = id;
 	return 0;
@@ -125,17 +123,14 @@ static int add_line(struct profile *p, const struct symbolizer_frame *f, struct 
 {
 	struct profile_function fn = {.start_line = f->start_line};
 	const char *sys = f->system_name ? f->system_name : f->name;
-	int err = profile__string(p, f->name ? f->name : sys, &fn.name);
+	struct profile_adder a = {p, 0};
 
-	if (!err)
-		err = profile__string(p, sys, &fn.system_name);
-	if (!err && f->file)
-		err = profile__string(p, f->file, &fn.file);
-	if (!err)
-		err = profile__function(p, &fn, &ret->function);
-	ret->line = f->line;
-	ret->column = 0;
-	return err;
+	fn.name = profile__add_string(&a, f->name ? f->name : sys);
+	fn.system_name = profile__add_string(&a, sys);
+	if (f->file)
+		fn.file = profile__add_string(&a, f->file);
+	*ret = (struct profile_line){.function = profile__add_function(&a, &fn), .line = f->line};
+	return a.err;
 }
 
 /* Names of code that is in no file: what a JIT wrote down about itself. */
@@ -465,22 +460,19 @@ static int set_fault_types(struct build *b)
 						{"resident_pages", "count"},
 						{"resident_space", "bytes"}};
 	struct profile *p = b->p;
-	int err = 0;
+	struct profile_adder a = {p, 0};
 
-	for (int i = 0; i < 4 && !err; i++) {
-		err = profile__string(p, types[i][0], &p->sample_type[i].type);
-		if (!err)
-			err = profile__string(p, types[i][1], &p->sample_type[i].unit);
+	for (int i = 0; i < 4; i++) {
+		p->sample_type[i].type = profile__add_string(&a, types[i][0]);
+		p->sample_type[i].unit = profile__add_string(&a, types[i][1]);
 	}
 	p->nvalues = 4;
 	p->default_sample_type = p->sample_type[3].type;
-	if (!err)
-		err = profile__string(p, "space", &p->period_type.type);
-	if (!err)
-		err = profile__string(p, "bytes", &p->period_type.unit);
+	p->period_type.type = profile__add_string(&a, "space");
+	p->period_type.unit = profile__add_string(&a, "bytes");
 	p->period = (int64_t)faults__period(observer__faults(b->o)) * sysconf(_SC_PAGESIZE);
 	p->sample_bytes = p->period;
-	return err;
+	return a.err;
 }
 
 static int add_fault_site(struct build *b, uint32_t index)
