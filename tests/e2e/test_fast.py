@@ -154,15 +154,15 @@ class Foreign:
 
     PROBES = (("p", "malloc"), ("p", "free"), ("r", "malloc"))
 
-    def __init__(self, pid):
+    def __init__(self, pid, behind=0):
         with open(f"/proc/{pid}/maps") as f:
             self.path = next(line.split()[-1] for line in f if "/libc.so.6" in line)
         nm = subprocess.run(["nm", "-D", self.path], capture_output=True, text=True).stdout
         at = {line.split()[-1].split("@")[0]: line.split()[0] for line in nm.splitlines()
               if " T " in line}
         self.write("uprobe_events", "".join(
-            f"{kind}:mwtest/{kind}_{n} {self.path}:0x{at[n]}\n"
-            for kind, n in self.PROBES))
+            f"{kind}:mwtest/{kind}_{n} {self.path}:0x{int(at[n], 16) + behind:x}\n"
+            for kind, n in self.PROBES if not behind or (kind, n) == ("p", "malloc")))
         self.write("events/mwtest/enable", "1")
 
     def write(self, name, text):
@@ -174,7 +174,9 @@ class Foreign:
 
     def close(self):
         self.write("events/mwtest/enable", "0")
-        self.write("uprobe_events", "".join(f"-:mwtest/{kind}_{n}\n" for kind, n in self.PROBES))
+        self.write("uprobe_events", "".join(
+            f"-:mwtest/{e}\n" for e in os.listdir(f"{TRACE}/events/mwtest")
+            if os.path.isdir(f"{TRACE}/events/mwtest/{e}")))
 
 
 @pytest.mark.skipif(not os.path.exists(f"{TRACE}/uprobe_events"), reason="no tracefs")
@@ -200,6 +202,37 @@ def test_foreign_probes(when, target, attach, tmp_path):
     r.profile = load_json(out)
     check_sums(r, 32 << 10)
     wait_for(lambda: breakpoints(t.pid, clean) == 0)
+    t.say("x")
+    assert t.proc.wait(180) == 0
+
+
+@pytest.mark.skipif(not os.path.exists(f"{TRACE}/uprobe_events"), reason="no tracefs")
+@pytest.mark.alone
+def test_a_foreign_probe_in_the_midst(target, attach, tmp_path):
+    """It stays where it is, and is said to be what it is; probes do the work beside it."""
+    t = target([workload("sampled.c")])
+    t.expect("ready")
+    clean = text_of(t.pid)
+    shown = json.loads(memwatch("features", "--json", "-p", t.pid, check=0).stdout)["fast"]
+    code = next(x["instructions"] for a in shown["allocators"] for x in a["functions"]
+                if x["function"] == "malloc")
+    assert code[1]["becomes"] == "moved"
+    f = Foreign(t.pid, code[1]["address"] - code[0]["address"])
+    out = tmp_path / "x.json"
+    try:
+        wait_for(lambda: breakpoints(t.pid, clean) == 1)
+        a = attach("-p", t.pid, "--fast", "--plain", "--sample-bytes", "32K", "-o", out)
+        t.say("go")
+        r = Run.__new__(Run)
+        r.expected = json.loads(t.expect("done")[5:])
+        status, _, r.err = a.finish(signal.SIGINT)
+        assert breakpoints(t.pid, clean) == 1
+    finally:
+        f.close()
+    assert status == 0, r.err
+    assert re.search("no fast mode for .*malloc: another tracer's probe is there.*uprobes", r.err)
+    r.profile = load_json(out)
+    check_sums(r, 32 << 10)
     t.say("x")
     assert t.proc.wait(180) == 0
 

@@ -106,6 +106,25 @@ def test_workers_of_a_service(target, tmp_path, daemon):  # noqa: F811
     ends_well(t)
 
 
+def test_samples_a_second_are_bounded(target, tmp_path, daemon):  # noqa: F811
+    """In the daemon as elsewhere."""
+    comm = f"torrent{os.getpid()}"
+    (tmp_path / comm).symlink_to(workload("torrent.c"))
+    t = target([tmp_path / comm])
+    t.expect("ready")
+    d = daemon("sample-bytes = 4K\nmax-overhead = 100%\nmax-overhead-total = 100%\n"
+               f"[profile t]\ncomm = ^{comm}$\nfast = yes\n", "-v")
+    d.wait_for(rf"attached to PID {t.pid} .*\(--fast\), one sample per 4.00kB")
+    t.say("go")
+    d.wait_for("much is allocated: one sample per [0-9]+kB for now")
+    t.say("enough")
+    t.expect("done")
+    d.wait_for("much is allocated: one sample per 4kB for now")  # little is, now
+    assert d.finish(signal.SIGTERM)[0] == 0
+    t.say("x")
+    assert t.proc.wait(180) == 0
+
+
 def test_workers_after_the_end(target, attach, tmp_path):
     """They still have the jumps, which are taken out by name."""
     t = start_workers(target, tmp_path, "workers")

@@ -4,14 +4,16 @@ refused with its reason and probed, and goes on with every byte as it was."""
 import os
 import re
 import resource
+import shutil
 import signal
 
 import pytest
 
-from alloclib import workload
+from alloclib import Run, workload
 from conftest import memwatch, wait_for
+from hostilelib import USER, place  # noqa: F401 (a fixture)
 from test_attach import breakpoints, text_of
-from test_fast import is_fast, stubs
+from test_fast import check_sums, is_fast, stubs
 
 pytestmark = pytest.mark.usefixtures("own_libc")
 
@@ -99,6 +101,43 @@ def test_a_thread_that_sleeps(target, attach):
     assert status == 0 and is_fast(err), err
     assert breakpoints(t.pid, clean) == 0
     check_goes_on(t)
+
+
+def test_a_thread_in_a_fault(target, attach):
+    """Of a page that the program itself will bring: it is stopped there, and waits on."""
+    t = target([workload("odd.c"), "fault"])
+    t.expect("ready")
+    clean = text_of(t.pid)
+    a = attach("-p", t.pid, "--fast", "--plain")
+    assert breakpoints(t.pid, clean) > 30
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and is_fast(err), err
+    assert breakpoints(t.pid, clean) == 0
+    check_goes_on(t)
+
+
+def test_an_ordinary_setuid_program(target, attach, place):  # noqa: F811
+    """One that anybody may run with root's rights: root may look into it as into any other."""
+    exe = place / "sampled"
+    shutil.copy(workload("sampled.c", flags=("-static",), suffix="-static"), exe)
+    exe.chmod(0o4755)
+    r = Run(target, attach, place, [*USER, exe], "--fast", "--sample-bytes", "32K")
+    assert is_fast(r.err), r.err
+    check_sums(r, 32 << 10)
+    t = target([*USER, exe])
+    t.expect("ready")
+    with open(f"/proc/{t.pid}/status") as f:
+        assert "\nUid:\t23456\t0\t0\t0\n" in f.read()
+    clean = text_of(t.pid)
+    a = attach("-p", t.pid, "--fast", "--plain")
+    a.proc.kill()
+    a.proc.wait()
+    assert "jumps taken out" in memwatch("detach", "-p", t.pid, check=0).stderr
+    assert breakpoints(t.pid, clean) == 0
+    t.say("go")
+    t.expect("done")
+    t.say("x")
+    assert t.proc.wait(180) == 0
 
 
 def test_without_its_main_thread(target, attach):

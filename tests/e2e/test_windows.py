@@ -82,20 +82,23 @@ def test_what_is_allocated_and_what_is_in_use(libc, target, attach, tmp_path):
     assert cost <= 130, r.cycles
 
 
-@pytest.mark.parametrize("how", ["exec", "fork"])
-def test_changes_between_windows(how, target, attach, tmp_path):
-    """A new image and a child are seen in windows, too."""
+@pytest.mark.parametrize("how,windows,opts", [("exec", WINDOWS, ()), ("fork", WINDOWS, ()),
+                                              ("fork", 3, ("--exact",)), ("library", 3, ())])
+def test_changes_between_windows(how, windows, opts, target, attach, tmp_path):
+    """A new image, a child, and the allocator of a library that is opened are seen in windows, too."""
     out = tmp_path / "x.json"
+    if how == "library":
+        how = workload("jealloc.c", flags=("-shared", "-fPIC", "-DAS_LIBRARY"), suffix=".so")
     t = target([workload("steady.c", suffix="-glibc"), how])
     t.expect("ready")
     a = attach("-p", t.pid, "--follow", "--plain", "-v", "--max-overhead", BUDGET, "--sample-bytes",
-               RATE, "-o", out)
+               RATE, *opts, "-o", out)
     t.say("go")
     a.wait_for("work in windows from now on")
     t.say()
     t.expect("changed")
     a.err = ""
-    a.wait_for(r"(windows: [0-9]+ ms cost [^$]*){%d}" % WINDOWS)
+    a.wait_for(r"(windows: [0-9]+ ms cost [^$]*){%d}" % windows)
     t.say()
     e = json.loads(t.expect("done")[5:])["functions"]["changed"]
     status, _, err = a.finish(signal.SIGINT)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * killed_run N ARGS…: `memwatch run ARGS…` that kills itself at the N-th step of what --fast does
- * to its command; with 0 at none, and it tells each step on stderr. For
+ * killed_run N ARGS…: `memwatch run ARGS…`, or `memwatch -p …`, that kills itself at the N-th step
+ * of what --fast does to its target; with 0 at none, and it tells each step on stderr. For
  * tests/e2e/test_fast_kills.py.
  */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd.h"
 #include "fast/remote.h"
@@ -31,5 +32,5 @@ int main(int argc, char **argv)
 	remote__on_step = on_step;
 	cmd_surroundings();
 	argv[1] = name;
-	return cmd_run(argc - 1, argv + 1);
+	return strcmp(argv[2], "-p") ? cmd_run(argc - 1, argv + 1) : cmd_attach(argc - 1, argv + 1);
 }

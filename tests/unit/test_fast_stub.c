@@ -20,6 +20,7 @@
 #include <sys/ucontext.h>
 
 #include "elf/allocs.h"
+#include "fast/fast_plan.h"
 #include "fast/stub.h"
 
 #if defined(__x86_64__)
@@ -106,6 +107,36 @@ static void branches_into_the_patch_are_found(void **state)
 		assert_int_equal(entry__each_rel32(text, sizeof(text), 0x500000, into, &e),
 				 to >= e.patch && to < e.back);
 	}
+}
+
+#define WAS "\x55\x0f\x1f\x44\x00\x00\x53"
+
+/* A probe is told from other code: also where the kernel has made it a call, or is about to. */
+static void what_is_written_is_told_apart(void **state)
+{
+	static const struct {
+		const char *now;
+		enum fast_change change;
+	} cases_of[] = {
+		{WAS, FAST_SAME},
+		{"\xcc\x0f\x1f\x44\x00\x00\x53", FAST_PROBED},
+		{"\x55\xcc\x1f\x44\x00\x00\x53", FAST_PROBED},
+		{"\x55\xe8\x01\x02\x03\x04\x53", FAST_PROBED},
+		{"\x55\xcc\x01\x02\x03\x04\x53", FAST_PROBED},
+		{"\x55\xe9\x01\x02\x03\x04\x53", FAST_WRITTEN},
+		{"\xe8\x01\x02\x03\x04\x00\x53", FAST_WRITTEN},
+		{"\x55\xe8\x01\x02\x03\x04\x54", FAST_WRITTEN},
+		{"\xcc\xe8\x01\x02\x03\x04\xcc", FAST_PROBED},
+	};
+
+	for (size_t i = 0; i < sizeof(cases_of) / sizeof(cases_of[0]); i++)
+		assert_int_equal(fast_plan__changed((const uint8_t *)WAS,
+						    (const uint8_t *)cases_of[i].now, 7),
+				 cases_of[i].change);
+	/* cut off in its midst: nobody can tell */
+	assert_int_equal(
+		fast_plan__changed((const uint8_t *)WAS, (const uint8_t *)"\x55\xe8\x01", 3),
+		FAST_WRITTEN);
 }
 
 struct body_case {
@@ -660,6 +691,7 @@ int main(void)
 		cmocka_unit_test(entries_are_judged),
 		cmocka_unit_test(branches_into_the_patch_are_found),
 		cmocka_unit_test(bodies_are_judged),
+		cmocka_unit_test(what_is_written_is_told_apart),
 		cmocka_unit_test(every_call_is_seen_at_rate_1),
 		cmocka_unit_test(a_heap_comes_first),
 		cmocka_unit_test(null_is_left_to_malloc),

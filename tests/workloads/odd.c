@@ -12,17 +12,21 @@
  * filter: the main thread runs on a stack of its own, and the others' system calls are filtered:
  *   a call that they do not make themselves ends the process.
  * alone: the main thread has ended.
+ * fault: a thread waits for a page that the program itself brings (userfaultfd), in the end.
  * plain: nothing of the kind.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -105,6 +109,45 @@ static int in_clone(void *arg)
 	return 0;
 }
 
+static int faults = -1;
+static unsigned char *missing; /* a page */
+static pthread_t in_fault_thread;
+
+static void *in_fault(void *arg)
+{
+	if (*(volatile unsigned char *)missing != 0x5a)
+		_exit(88);
+	return arg;
+}
+
+/* Returns when the thread is in the fault. */
+static void begin_fault(void)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register all = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	struct uffd_msg msg;
+
+	faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	missing = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	all.range.start = (unsigned long)missing;
+	all.range.len = 4096;
+	if (faults < 0 || ioctl(faults, UFFDIO_API, &api) || ioctl(faults, UFFDIO_REGISTER, &all) ||
+	    pthread_create(&in_fault_thread, NULL, in_fault, NULL) ||
+	    read(faults, &msg, sizeof(msg)) != sizeof(msg))
+		_exit(89);
+}
+
+static void end_fault(void)
+{
+	static unsigned char page[4096] __attribute__((aligned(4096)));
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)missing, .src = (unsigned long)page, .len = 4096};
+
+	memset(page, 0x5a, sizeof(page));
+	if (ioctl(faults, UFFDIO_COPY, &copy) || pthread_join(in_fault_thread, NULL))
+		_exit(90);
+}
+
 static void limit(int what, rlim_t n)
 {
 	struct rlimit l = {n, n};
@@ -135,6 +178,8 @@ static void get_into(const char *state)
 		pthread_create(&th, NULL, asleep, NULL);
 	if (!strcmp(state, "clone") && clone(in_clone, stack + sizeof(stack), CLONE_VM, NULL) < 0)
 		_exit(85);
+	if (!strcmp(state, "fault"))
+		begin_fault();
 	if (!strcmp(state, "space"))
 		limit(RLIMIT_AS, mapped_bytes() + (1 << 20));
 	if (!strcmp(state, "files"))
@@ -155,6 +200,8 @@ static void rest(void)
 	wl_wait();
 	quit = 1;
 	close(gate[1]);
+	if (faults >= 0)
+		end_fault();
 	snprintf(line, sizeof(line), "done %lu", rounds);
 	wl_say(line);
 }

@@ -3,9 +3,11 @@
  * The same work every ten milliseconds until a line comes: most blocks are freed soon, some stay,
  * in sizes that have chunks of their own, so that what is freed is handed out again.
  *
- * steady exec|fork: then it goes on in a new image or in a child, says "changed", and does the work
- * again, within changed(), until another line. "done" is of this part alone.
+ * steady exec|fork|LIBRARY: then it goes on in a new image, in a child, or with the allocator (je_)
+ * of a library that it opens, says "changed", and does the work again, within changed(), until
+ * another line. "done" is of this part alone.
  */
+#include <dlfcn.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -18,6 +20,8 @@
 
 static void *place[PLACES], *kept[KEPT];
 static size_t nkept;
+static void *(*get)(size_t) = malloc;
+static void (*give)(void *) = free;
 
 WL_NOINLINE static void churns(unsigned int *seed)
 {
@@ -27,10 +31,10 @@ WL_NOINLINE static void churns(unsigned int *seed)
 		*seed = *seed * 1103515245 + 12345;
 		at = (*seed >> 8) % PLACES;
 		if (place[at]) {
-			free(place[at]);
+			give(place[at]);
 			wl_free(__func__, 1, 500);
 		}
-		place[at] = wl_keep(malloc(wl_size(500)));
+		place[at] = wl_keep(get(wl_size(500)));
 		memset(place[at], (int)(*seed >> 16), 500);
 	}
 	wl_alloc(__func__, A_STEP, 500ULL * A_STEP);
@@ -52,7 +56,8 @@ static void work(void)
 
 	while (!poll(&in, 1, 0)) {
 		churns(&seed);
-		leaks();
+		if (get == malloc)
+			leaks();
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 	}
 	wl_wait();
@@ -83,6 +88,19 @@ static int change(const char *how)
 	if (!strcmp(how, "exec")) {
 		execl("/proc/self/exe", "steady", "changed", (char *)NULL);
 		return 90;
+	}
+	if (strcmp(how, "fork")) {
+		void *library = dlopen(how, RTLD_NOW | RTLD_LOCAL);
+
+		if (!library)
+			return 92;
+		for (int i = 0; i < PLACES; i++) {
+			free(place[i]);
+			place[i] = NULL;
+		}
+		get = (void *(*)(size_t))dlsym(library, "je_malloc");
+		give = (void (*)(void *))dlsym(library, "je_free");
+		return get && give ? changed() : 93;
 	}
 	pid = fork();
 	if (!pid)

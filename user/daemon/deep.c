@@ -273,6 +273,7 @@ static unsigned rate_of(struct deep *d, uint64_t sample_bytes)
 	for (unsigned m = unused * WAYS; m < (unused + 1) * WAYS; m++)
 		unload(d, m);
 	d->windows[unused] = (struct windows){0};
+	d->pace[unused] = (struct pace){0};
 	d->rate[unused] = sample_bytes;
 	return unused;
 }
@@ -472,6 +473,8 @@ void deep__poll(struct deep *d)
 	for (unsigned m = 0; m < MODES; m++) {
 		if (d->attach[m])
 			attach__poll(d->attach[m]);
+		if (d->attach[m] && m % WAYS == BY_FAST)
+			pace__tick(&d->pace[m / WAYS], d->attach[m]->observer, util__now_ns());
 	}
 	for (size_t i = 0; i < d->n; i++) {
 		struct deep_one *x = d->one[i];
@@ -494,6 +497,7 @@ uint64_t deep__turn_ns(const struct deep *d)
 static void change_rate(struct deep *d, uint64_t sample_bytes)
 {
 	d->rate[0] = sample_bytes;
+	d->pace[0] = (struct pace){0};
 	for (unsigned m = 0; m < WAYS; m++) {
 		struct observer *o = d->attach[m] ? d->attach[m]->observer : NULL;
 

@@ -4,6 +4,7 @@
 #define DAEMON_DEEP_PRIV_H
 
 #include "daemon/deep.h"
+#include "run/pace.h"
 #include "run/windows.h"
 
 /* An observer samples in one way, at one rate: their pairs are the modes. */
@@ -50,7 +51,8 @@ struct deep {
 	 * counts. */
 	struct windows windows[RATES];
 	unsigned windows_timer;
-	unsigned over_all; /* passes in a row above the limit of all */
+	struct pace pace[RATES]; /* of all of BY_FAST at a rate together */
+	unsigned over_all;	 /* passes in a row above the limit of all */
 	char error[512];
 };
 

@@ -157,26 +157,50 @@ static bool check_body(struct elfobj *e, const struct site *s, uint64_t bias, st
 	return true;
 }
 
+#define NOP5 "\x0f\x1f\x44\x00\x00"
+#define CALL 0xe8
+
+/* Linux from 6.18 on makes the probe on a 5-byte nop a call, in steps. */
+static bool is_call_of_probe(const uint8_t *was, const uint8_t *now)
+{
+	return !memcmp(was, NOP5, ENTRY_PATCH) && (*now == CALL || *now == BREAKPOINT);
+}
+
+enum fast_change fast_plan__changed(const uint8_t *was, const uint8_t *now, size_t n)
+{
+	enum fast_change found = FAST_SAME;
+
+	for (size_t i = 0; i < n; i++) {
+		if (now[i] == was[i])
+			continue;
+		found = FAST_PROBED;
+		if (i + ENTRY_PATCH <= n && is_call_of_probe(was + i, now + i))
+			i += ENTRY_PATCH - 1;
+		else if (now[i] != BREAKPOINT)
+			return FAST_WRITTEN;
+	}
+	return found;
+}
+
 /* The file's bytes are what the process runs, and nobody else writes there. */
 static bool as_in_file(const struct site *s, struct procmem *mem, struct fast_plan *p,
 		       const struct plan_func *f)
 {
 	const struct entry *e = &f->stub.entry;
+	size_t n = e->back - e->patch;
+	enum fast_change change;
 	uint8_t now[ENTRY_LOOK];
-	size_t from = e->patch - e->addr, n = e->back - e->patch;
-
 	int err = procmem__read(mem, e->patch, now, n);
 
 	p->gone = err == -ESRCH;
 	if (err)
 		return refuse(p, s, "its memory cannot be read");
-	for (size_t i = 0; i < n; i++)
-		p->written |= now[i] != e->code[from + i] && now[i] != BREAKPOINT;
-	if (memcmp(now, e->code + from, n))
-		return refuse(p, s,
-			      p->written ? "somebody has written other code there"
-					 : "another tracer's probe is there");
-	return true;
+	change = fast_plan__changed(e->code + (e->patch - e->addr), now, n);
+	p->written |= change == FAST_WRITTEN;
+	return change == FAST_SAME ||
+	       refuse(p, s,
+		      change == FAST_WRITTEN ? "somebody has written other code there"
+					     : "another tracer's probe is there");
 }
 
 static const struct plan_func *find(const struct fast_plan *p, uint64_t entry)

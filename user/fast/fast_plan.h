@@ -45,6 +45,10 @@ int fast_plan__read(struct elfobj *e, const struct site *sites, size_t n, uint64
 int fast_plan__check(struct fast_plan *plan, struct procmem *mem);
 void fast_plan__fini(struct fast_plan *plan);
 
+/* What has become of the bytes that a file has: nothing, a tracer's probe, anything else. */
+enum fast_change { FAST_SAME, FAST_PROBED, FAST_WRITTEN };
+enum fast_change fast_plan__changed(const uint8_t *was, const uint8_t *now, size_t n);
+
 /* What plan->funcs[i] is before anything is known of its code: its site. */
 void fast_plan__begin(struct plan_func *f, const struct site *s);
 /* Arguments of a function that its entry must not change, as entry__decode has it. */

@@ -9,9 +9,6 @@
 
 #define LOOK_NS 250000000ULL
 #define PATIENCE 2 /* looks above the limit before something is done */
-#define PACE_NS 250000000ULL
-#define PACE_SAMPLES 2000 /* a second, at most for long: 5 to 10 us each with its free */
-#define MAX_SAMPLE_BYTES (1ULL << 36) /* beyond this nothing is sampled any more */
 
 void governor__init(struct governor *g, double max_percent, uint64_t now_ns)
 {
@@ -37,44 +34,6 @@ static bool has_probes(const struct observer *o)
 			return true;
 	}
 	return false;
-}
-
-static bool has_stubs(const struct observer *o)
-{
-	for (const struct target *t = observer__next(o, NULL); t; t = observer__next(o, t)) {
-		if (t->nfast && !t->ended)
-			return true;
-	}
-	return false;
-}
-
-/* Samples a second follow no allocation rate. */
-static void pace(struct governor *g, struct observer *o, uint64_t now_ns)
-{
-	uint64_t c[MW_C_COUNT], rate = observer__sample_bytes(o), was = rate;
-	double per_second;
-
-	if (now_ns - g->pace.last_ns < PACE_NS || rate <= 1 || !has_stubs(o) ||
-	    observer__counters(o, NULL, c))
-		return;
-	per_second = (double)(c[MW_C_SAMPLED_ALLOCS] - g->pace.last_samples) * 1e9 /
-		     (double)(now_ns - g->pace.last_ns);
-	if (!g->pace.wanted)
-		g->pace.wanted = rate;
-	else
-		for (; per_second > PACE_SAMPLES && rate < MAX_SAMPLE_BYTES; per_second /= 2)
-			rate *= 2;
-	/* back in steps, and not at once: a pause is no reason to be surprised by what follows */
-	if (rate == was && rate > g->pace.wanted && per_second < PACE_SAMPLES / 4.0)
-		rate = max_of(rate / 2, g->pace.wanted);
-	g->pace.last_ns = now_ns;
-	g->pace.last_samples = c[MW_C_SAMPLED_ALLOCS];
-	if (rate == was)
-		return;
-	observer__set_rate(o, rate);
-	log__printf(rate > g->pace.told ? LOG_INFO : LOG_DEBUG,
-		    "much is allocated: one sample per %lukB for now", (unsigned long)rate >> 10);
-	g->pace.told = max_of(g->pace.told, rate);
 }
 
 /* The probes alone cost too much. */
@@ -105,7 +64,7 @@ static void look(struct governor *g, struct observer *o, const uint64_t *c, doub
 	g->over = 0;
 	/* In exact mode frees are matched outside of the kernel, so the rate cannot change. */
 	if (observer__sample_bytes(o) > 1 && percent - sampling / 2 < g->max_percent &&
-	    observer__sample_bytes(o) < MAX_SAMPLE_BYTES)
+	    observer__sample_bytes(o) < PACE_MAX_SAMPLE_BYTES)
 		slow_down(o, percent);
 	else if (has_probes(o))
 		begin_windows(g, o, cost, percent);
@@ -117,7 +76,7 @@ void governor__tick(struct governor *g, struct observer *o, uint64_t now_ns)
 	uint64_t c[MW_C_COUNT];
 	double cost;
 
-	pace(g, o, now_ns);
+	pace__tick(&g->pace, o, now_ns);
 	if (g->max_percent <= 0 || (!in_windows && now_ns - g->last_ns < LOOK_NS) ||
 	    observer__counters(o, NULL, c))
 		return;

@@ -7,8 +7,7 @@
  * long as that helps; when the traps alone cost too much, the probes work in windows (windows.h).
  *
  * Where stubs sample (--fast) nothing but samples costs anything, so their number is bounded, with
- * a limit or without: the interval follows what the target allocates, and weights follow the
- * interval.
+ * a limit or without (pace.h).
  */
 #ifndef RUN_GOVERNOR_H
 #define RUN_GOVERNOR_H
@@ -17,6 +16,7 @@
 #include <stdint.h>
 
 #include "observe/observer.h"
+#include "run/pace.h"
 #include "run/windows.h"
 
 struct governor {
@@ -26,11 +26,7 @@ struct governor {
 	uint32_t over; /* looks in a row above the limit: one burst changes nothing */
 	struct windows windows;
 	bool told; /* of them */
-	struct {
-		uint64_t last_ns, last_samples;
-		uint64_t wanted; /* bytes between samples, as asked for */
-		uint64_t told;	 /* the coarsest so far */
-	} pace;
+	struct pace pace;
 };
 
 void governor__init(struct governor *g, double max_percent, uint64_t now_ns);
