@@ -247,6 +247,7 @@ static void twenty_shapes(void **state)
 
 	for (size_t i = 0; i < SHAPES; i++) {
 		wrong += forecast_shape(&shapes[i], RULES_GROUP);
+		wrong += forecast_shape(&shapes[i], RULES_MACHINE);
 	}
 	assert_int_equal(wrong, 0);
 }
