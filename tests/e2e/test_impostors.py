@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BIN, build, memwatch, wait_for
+from daemonlib import daemon  # noqa: F401 (a fixture)
 from protogen import Profile
 from test_top import again, do, mm  # noqa: F401 (mm and again are fixtures)
 
@@ -34,6 +35,25 @@ def test_a_stranger_under_an_old_pid_is_not_the_target(mm, again, attach):
     assert reports
     for r in reports:
         assert r.split("\n")[1].startswith("  RSS 0B  VIRT 0B"), r[:200]
+
+
+def test_a_stranger_under_an_old_pid_raises_no_alarm(mm, again, daemon):
+    """Between two passes over all processes, too: the second of these is an hour away."""
+    first, other = mm(), mm()
+    d = daemon("interval = 1h\ngo = no\n[faults]\nenabled = no\n"
+               "[alert small]\ncomm = ^mm$\nalert-rss = 64K\n[alert large]\ncomm = ^mm$\nalert-rss = 50M\n")
+
+    def alarms(threshold, state="firing"):
+        return {x["pid"] for x in map(json.loads, (d.state / "oom.jsonl").read_text().splitlines())
+                if x["threshold"] == threshold and x["state"] == state}
+    wait_for(lambda: {first.pid, other.pid} <= alarms(64 << 10))
+    first.stop()
+    do(again(first.pid), "grow", 100)
+    do(other, "grow", 100)
+    wait_for(lambda: other.pid in alarms(50 << 20))
+    do(other, "shrink", 100)
+    wait_for(lambda: other.pid in alarms(50 << 20, "resolved"))  # by ticks in which all were looked at
+    assert first.pid not in alarms(50 << 20)
 
 
 # --- names --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@
 #include "model/timeline.h"
 #include "sys/cgroup.h"
 #include "sys/meminfo.h"
+#include "sys/pidref.h"
 #include "sys/psi.h"
 #include "sys/statm.h"
 
@@ -26,6 +27,7 @@ static const char rule_gone[] = "the rule is not in force any more";
 
 struct watched {
 	int pid;
+	struct pidref process; /* and nobody who has its number later */
 	char comm[32];
 	char cgroup[CGROUP_PATH];
 	struct rules_state state;
@@ -85,6 +87,7 @@ int alert__new(const struct alert_options *o, struct jsonlog *log, alert_save_fn
 
 static void free_watched(struct watched *w)
 {
+	pidref__close(&w->process);
 	timeline__clear(&w->timeline);
 	free(w);
 }
@@ -109,19 +112,37 @@ void alert__free(struct alert *a)
 	free(a);
 }
 
-int alert__add(struct alert *a, int pid, const char *comm)
+static size_t index_of(const struct alert *a, int pid)
 {
-	struct watched *w;
+	size_t i = 0;
 
-	for (size_t i = 0; i < a->nprocs; i++) {
-		if (a->procs[i]->pid == pid)
-			return 0;
-	}
+	while (i < a->nprocs && a->procs[i]->pid != pid)
+		i++;
+	return i;
+}
+
+static void remove_at(struct alert *a, size_t i);
+
+int alert__add(struct alert *a, int pid, uint64_t start_ns, const char *comm)
+{
+	size_t i = index_of(a, pid);
+	struct watched *w;
+	int err;
+
+	if (i < a->nprocs && pidref__is_there(&a->procs[i]->process))
+		return 0;
+	if (i < a->nprocs)
+		remove_at(a, i);
 	if (array_reserve(a->procs, a->procs_cap, a->nprocs + 1))
 		return -ENOMEM;
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		return -ENOMEM;
+	err = pidref__open(pid, start_ns, &w->process);
+	if (err) {
+		free(w);
+		return err;
+	}
 	w->pid = pid;
 	snprintf(w->comm, sizeof(w->comm), "%s", comm);
 	timeline__init(&w->timeline, pid, comm, TIMELINE_ROWS);
@@ -199,7 +220,7 @@ static const struct watched_group *look_at_groups(struct alert *a, struct watche
 	const struct watched_group *lowest = NULL;
 	char path[CGROUP_PATH];
 
-	if (!a->mounts.version || cgroup__of(&a->mounts, w->pid, w->cgroup, sizeof(w->cgroup)))
+	if (!*w->cgroup)
 		return NULL;
 	strcpy(path, w->cgroup);
 	do {
@@ -222,13 +243,18 @@ static const struct watched_group *look_at_groups(struct alert *a, struct watche
 	return lowest;
 }
 
-static int look_at(struct watched *w, struct rules_sample *x)
+static int look_at(const struct alert *a, struct watched *w, struct rules_sample *x)
 {
 	struct timeline_row row = timeline__row(util__steady_ms());
+	char cgroup[CGROUP_PATH];
 	struct statm s;
 
-	if (statm__read(w->pid, &s))
+	if (!a->mounts.version || cgroup__of(&a->mounts, w->pid, cgroup, sizeof(cgroup)))
+		*cgroup = 0;
+	/* asked after the reading: then what was read is its own */
+	if (statm__read(w->pid, &s) || !pidref__is_there(&w->process))
 		return -ESRCH;
+	strcpy(w->cgroup, cgroup);
 	x->rss_bytes = s.rss;
 	row.value[TIMELINE_VIRT] = s.virt;
 	row.value[TIMELINE_RSS] = s.rss;
@@ -378,21 +404,12 @@ static void sweep_groups(struct alert *a)
 static void remove_at(struct alert *a, size_t i)
 {
 	struct alert_subject who = process_subject(a->procs[i], NULL);
-	struct statm s;
+	bool lives = pidref__is_there(&a->procs[i]->process);
 
-	drop_rules(a, &who, NULL, NULL, statm__read(who.pid, &s) ? process_ended : process_left);
+	drop_rules(a, &who, NULL, NULL, lives ? process_left : process_ended);
 	free_watched(a->procs[i]);
 	a->procs[i] = a->procs[--a->nprocs];
 	sweep_groups(a);
-}
-
-static size_t index_of(const struct alert *a, int pid)
-{
-	size_t i = 0;
-
-	while (i < a->nprocs && a->procs[i]->pid != pid)
-		i++;
-	return i;
 }
 
 void alert__remove(struct alert *a, int pid)
@@ -485,7 +502,7 @@ static bool step_process(struct alert *a, struct watched *w, const struct rules_
 	const struct watched_group *lowest;
 	struct alert_subject who;
 
-	if (look_at(w, &x))
+	if (look_at(a, w, &x))
 		return false;
 	lowest = look_at_groups(a, w, x.rss_bytes);
 	if (lowest)

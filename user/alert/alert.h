@@ -26,8 +26,9 @@ void alert__use(struct alert *a, const struct alert_options *o);
 /* Whatever fires is over: nobody looks any more. */
 void alert__drop(struct alert *a);
 
-/* Starts and ends the watch over a process. 0, -ENOMEM. Adding one twice is no error. */
-int alert__add(struct alert *a, int pid, const char *comm);
+/* Starts and ends the watch over a process. start_ns: CLOCK_BOOTTIME, as in pidref__open; 0:
+ * whoever has the PID now. 0, also for one that is watched; -ESRCH: it has ended; other -errno. */
+int alert__add(struct alert *a, int pid, uint64_t start_ns, const char *comm);
 void alert__remove(struct alert *a, int pid);
 /* Ends it over all that `lives` does not say to live. */
 void alert__keep(struct alert *a, bool (*lives)(void *arg, int pid), void *arg);

@@ -179,7 +179,9 @@ void guard__use_timeline(struct guard *g, struct proc_timeline *t)
 
 int guard__add(struct guard *g, int pid, const char *comm)
 {
-	return alert__add(g->alert, pid, comm);
+	int err = alert__add(g->alert, pid, 0, comm);
+
+	return err == -ESRCH ? 0 : err; /* there is nothing to say of it */
 }
 
 void guard__remove(struct guard *g, int pid)
@@ -220,7 +222,7 @@ void guard__tick(struct guard *g)
 	for (const struct target *t = g->observer ? observer__next(g->observer, NULL) : NULL; t;
 	     t = observer__next(g->observer, t)) {
 		if (!t->ended)
-			alert__add(g->alert, t->pid, t->comm);
+			alert__add(g->alert, t->pid, t->born_ns, t->comm);
 	}
 	keep_targets(g);
 	alert__tick(g->alert);

@@ -33,7 +33,7 @@
 
 /* A process that an alert chooses, in this pass. */
 struct event_candidate {
-	int pid;
+	struct deep_id id;
 	double weight;
 	const char *comm; /* borrowed */
 };
@@ -382,11 +382,12 @@ static double weight_of(enum alert_look look, const struct choice_facts *f)
 	return look == ALERT_FIRING ? INFINITY : look == ALERT_WATCHED ? size * STAYS : size;
 }
 
-static void add_candidate(struct event_section *s, int pid, const char *comm, double weight)
+static void add_candidate(struct event_section *s, struct deep_id id, const char *comm,
+			  double weight)
 {
 	if (array_reserve(s->candidate, s->cap, s->n + 1))
 		return;
-	s->candidate[s->n++] = (struct event_candidate){pid, weight, comm};
+	s->candidate[s->n++] = (struct event_candidate){id, weight, comm};
 }
 
 void events__consider(struct events *e, struct roster_entry *r, const struct table_proc *p)
@@ -405,7 +406,7 @@ void events__consider(struct events *e, struct roster_entry *r, const struct tab
 			     (who->growth_bytes_min > 0 || who->min_rss_bytes);
 
 		if (stays || choice__matches(who, &f))
-			add_candidate(&e->section[i], (int)r->id.pid, p->comm, weight_of(look, &f));
+			add_candidate(&e->section[i], r->id, p->comm, weight_of(look, &f));
 	}
 }
 
@@ -422,7 +423,7 @@ static bool is_wanted(void *arg, int pid)
 	const struct event_section *s = arg;
 
 	for (size_t i = 0; i < s->n; i++) {
-		if (s->candidate[i].pid == pid)
+		if (s->candidate[i].id.pid == (uint32_t)pid)
 			return true;
 	}
 	return false;
@@ -441,7 +442,8 @@ static void watch_section(struct event_section *s, const char *name)
 	s->told |= s->left_out > 0;
 	alert__keep(s->alert, is_wanted, s);
 	for (size_t i = 0; i < s->n; i++)
-		alert__add(s->alert, s->candidate[i].pid, s->candidate[i].comm);
+		alert__add(s->alert, (int)s->candidate[i].id.pid, s->candidate[i].id.start_ns,
+			   s->candidate[i].comm);
 	s->n = 0;
 }
 
