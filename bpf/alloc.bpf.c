@@ -24,6 +24,9 @@
 
 struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 1 << 20};
 
+/* Of each target: its samples are 2^this times as many bytes apart as config says. */
+__u8 alloc_thin[MW_MAX_TARGETS];
+
 #define LOOK_MASK 63		/* one free in 64 is looked at */
 #define MOST_LOOK_NS 1000	/* that memory and page tables take */
 #define ALWAYS_THERE (64 << 10) /* bytes that the smallest of address spaces has */
@@ -193,6 +196,11 @@ static __always_inline bool in_window(void)
 	return !alloc_config.until_ns || bpf_ktime_get_ns() < alloc_config.until_ns;
 }
 
+static __always_inline u64 sample_bytes_of(u32 target)
+{
+	return alloc_config.sample_bytes << (alloc_thin[target & (MW_MAX_TARGETS - 1)] & 63);
+}
+
 /* 0: settle this call at its return. 1: nothing more to do. */
 static __always_inline int alloc_enter(struct pt_regs *ctx)
 {
@@ -214,7 +222,7 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 		return 1;
 	__sync_fetch_and_add(&c->v[MW_C_ALLOCS], 1);
 	__sync_fetch_and_add(&c->v[MW_C_ALLOC_BYTES], size);
-	sampled = in_window() && sample_decide(size, alloc_config.sample_bytes);
+	sampled = in_window() && sample_decide(size, sample_bytes_of(target));
 	if (!sampled) {
 		if (!is_realloc(fn))
 			return 1;

@@ -50,4 +50,6 @@ struct mw_alloc_config {
 	__u64 until_ns;
 };
 
+#define MW_MAX_THIN 16 /* at most 2^this times as many bytes between samples of a target */
+
 #endif

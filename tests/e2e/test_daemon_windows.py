@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import signal
 import threading
 
 from alloclib import workload
@@ -12,8 +13,8 @@ from daemonlib import Server, attached, daemon, start_as  # noqa: F401 (a fixtur
 from test_windows import RATE
 
 STAYS, GOES = f"stays{os.getpid()}", f"goes{os.getpid()}"
-WINDOWS = 8
-RULES = (f"sample-bytes = {RATE}\nmax-overhead = 1%\nmax-overhead-total = 100%\n"
+WINDOWS = 5
+RULES = (f"sample-bytes = {RATE}\nmax-overhead = 0.5%\nmax-overhead-total = 100%\n"
          f"[profile w]\ncomm = ^{STAYS}$\nover-budget = windows\n"
          f"[profile g]\ncomm = ^{GOES}$\nmax-overhead = 0.001%\n")
 
@@ -68,8 +69,8 @@ def test_who_costs_too_much_works_in_windows(daemon, target, tmp_path):
 def test_budget_of_who_is_asked_for(daemon, target, tmp_path):
     """The section that allows the question says what it may cost, and what happens beyond that."""
     exe = workload("steady.c", suffix="-glibc")
-    d = daemon(RULES.replace("max-overhead = 1%\n", "max-overhead = 100%\n", 1).replace(
-        "over-budget = windows\n", "over-budget = windows\nmax-overhead = 1%\non-demand = yes\n") + "on-demand = yes\n",
+    d = daemon(RULES.replace("max-overhead = 0.5%\n", "max-overhead = 100%\n", 1).replace(
+        "over-budget = windows\n", "over-budget = windows\nmax-overhead = 0.5%\non-demand = yes\n") + "on-demand = yes\n",
         "--listen", "127.0.0.1:0")
     s = Server(d)
     t, other = start_as(STAYS, exe, target, tmp_path), start_as(GOES, exe, target, tmp_path)
@@ -87,6 +88,42 @@ def test_budget_of_who_is_asked_for(daemon, target, tmp_path):
     t.stop()
     ask.join(180)
     assert got["status"] in (200, 404)
+
+
+def test_who_costs_too_much_is_sampled_less(daemon, target, tmp_path):
+    """Nobody else is, and what was counted at each rate is right together."""
+    exe, asked = workload("depths.c"), 500
+
+    def rules(limit):
+        return ("[daemon]\ninterval = 200ms\nsample-bytes = 1G\nmax-overhead = 100%\nmax-overhead-total = 100%\ngo = no\n"
+                f"[profile w]\ncomm = ^{STAYS}$\nsample-bytes = {asked}\nmax-overhead = {limit:.4f}%\n"
+                f"[profile g]\ncomm = ^{GOES}$\n")
+    d = daemon(rules(100).split("\n", 2)[2], "--listen", "127.0.0.1:0")
+    s = Server(d)
+    t, other = start_as(STAYS, exe, target, tmp_path), start_as(GOES, exe, target, tmp_path)
+    attached(d, t.pid)
+    attached(d, other.pid)
+    t.say("go")
+    # measured in a look that saw it at work all the time; the probes alone are the least of that
+    wait_for(lambda: metrics(s, "memwatch_heap_allocated_objects_total")[t.pid] > 6000)
+    d.conf.write_text(rules(50 * metrics(s, "memwatch_profiling_cost_ratio")[t.pid]))
+    d.proc.send_signal(signal.SIGHUP)
+    d.wait_for(rf"profiling PID {t.pid} \({STAYS}\) costs it [^\n]*, more than is allowed: one sample per 1.95kB from now on")
+    before = metrics(s, "memwatch_heap_allocated_bytes_total")[t.pid]
+    wait_for(lambda: metrics(s, "memwatch_heap_allocated_bytes_total")[t.pid] > 1.3 * before)
+    bytes_ = metrics(s, "memwatch_profiling_sample_bytes")
+    assert bytes_[t.pid] in (asked << 2, asked << 4, asked << 6) and bytes_[other.pid] == 1 << 30
+    listed = {p["pid"]: p for p in json.loads(s.text("/api/processes"))["processes"]}
+    assert listed[t.pid]["sample_bytes"] >= asked << 2 and "sample_bytes" not in listed[other.pid]
+    t.say()
+    expected = json.loads(t.expect("done")[5:])["functions"]
+    got = by_pprof(s, t.pid, tmp_path, "alloc_space", expected)
+    for fn, e in expected.items():
+        n = e["alloc_objects"] * -math.expm1(-e["alloc_bytes"] / e["alloc_objects"] / (asked << 6))
+        assert abs(got[fn] - e["alloc_bytes"]) <= 5 * e["alloc_bytes"] / math.sqrt(n), (fn, got, expected)
+    assert "sampled less for what it cost: one sample per " in s.pprof(
+        "-comments", f"/p/{t.pid}/debug/pprof/heap", tmp_path=tmp_path)
+    assert "let go" not in d.err
 
 
 def test_who_samples_itself_has_no_windows(daemon, target, tmp_path):

@@ -178,6 +178,7 @@ static void start(u64 sample_bytes, u64 seed)
 {
 	native__reset();
 	memset(alloc_marks, 0, sizeof(alloc_marks));
+	memset(alloc_thin, 0, sizeof(alloc_thin));
 	memset(&sim, 0, sizeof(sim));
 	sim.random = seed * 0x9e3779b97f4a7c15ULL | 1;
 	sim.expect_exact = sample_bytes <= 1;
@@ -731,6 +732,64 @@ static void layers_count_once(void **state)
 	}
 }
 
+static struct heap *weighed;
+static double variance;
+
+static void weigh_event(const void *data, size_t size)
+{
+	const struct mw_ev_alloc *a = data;
+	double w;
+
+	on_event(data, size);
+	if (a->hdr.type != MW_EV_ALLOC)
+		return;
+	heap__alloc(weighed, a);
+	w = heap__weight(a->size, alloc_config.sample_bytes << alloc_thin[TARGET]);
+	variance += (double)a->size * (double)a->size * (1 - 1 / w) * w * w;
+}
+
+/* A target that is sampled less, and more again, has the same bytes in the profile, within five
+ * deviations. */
+static void what_is_sampled_less_counts_for_more(void **state)
+{
+	struct heap_opts opts = {.sample_bytes = 1000};
+	u64 told[3] = {0}, calls[3] = {0};
+	double sum = 0, total = 0;
+
+	variance = 0;
+	for (u64 seed = 1; seed <= 40; seed++) {
+		u32 octaves = 0;
+
+		start(1000, seed);
+		sim.threads = 1;
+		sim.no_failures = sim.no_handlers = true;
+		native.on_event = weigh_event;
+		assert_int_equal(heap__new(&opts, &weighed), 0);
+		for (int n = 0; n < 2000; n++) {
+			u64 before = sim.sent_allocs,
+			    calls_before = native_count(TARGET, MW_C_ALLOCS);
+
+			if (!rnd(50) && is_idle()) {
+				octaves = rnd(3) * 2;
+				alloc_thin[TARGET] = octaves;
+				heap__thin(weighed, TARGET, octaves, native.clock_ns);
+			}
+			step(0);
+			told[octaves / 2] += sim.sent_allocs - before;
+			calls[octaves / 2] += native_count(TARGET, MW_C_ALLOCS) - calls_before;
+		}
+		finish();
+		compare_live();
+		sum += weighed->targets[TARGET].alloc_bytes;
+		total += native_count(TARGET, MW_C_ALLOC_BYTES);
+		heap__free(weighed);
+	}
+	if (fabs(sum - total) > 5 * sqrt(variance))
+		fail_msg("%.0f bytes of %.0f, deviation %.0f", sum, total, sqrt(variance));
+	for (int i = 0; i < 2; i++) /* it is sampled less indeed */
+		assert_true(told[i + 1] && told[i + 1] * calls[i] < told[i] * calls[i + 1]);
+}
+
 /* What is sampled with probability p counts as 1/p: of n blocks, n within five deviations. */
 static void weights_undo_the_sampling(void **state)
 {
@@ -785,6 +844,7 @@ int main(void)
 		cmocka_unit_test(windows_open_and_close),
 		cmocka_unit_test(what_is_under_way_at_the_stop),
 		cmocka_unit_test(layers_count_once),
+		cmocka_unit_test(what_is_sampled_less_counts_for_more),
 		cmocka_unit_test(weights_undo_the_sampling),
 		cmocka_unit_test(probabilities_are_those_of_exp),
 	};

@@ -210,6 +210,49 @@ static void samples_count_at_the_rate_they_were_taken_at(void **state)
 	heap__free(h);
 }
 
+/* The same of one target that is sampled less than the others, in windows and at another rate too.
+ */
+static void a_target_may_be_sampled_less(void **state)
+{
+	struct heap_opts opts = {.sample_bytes = 4096};
+	struct mw_ev_alloc ev = {.hdr = {.type = MW_EV_ALLOC, .target = 1, .time_ns = 999},
+				 .size = 64};
+	static const struct {
+		uint64_t time_ns;
+		double rate, scale;
+	} taken[] = {{999, 4096, 1},  {1000, 16384, 1},	 {1999, 16384, 1},
+		     {2000, 4096, 1}, {3000, 131072, 1}, {4000, 131072, 2}};
+	double expected = 0;
+	struct heap *h;
+
+	assert_int_equal(heap__new(&opts, &h), 0);
+	heap__thin(h, 1, 2, 1000);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++) {
+		if (i == 2)
+			heap__thin(h, 1, 0, 2000);
+		if (i == 4) {
+			heap__set_rate(h, 32768, 2500);
+			heap__thin(h, 1, 2, 2500);
+		}
+		if (i == 5) {
+			heap__set_scale(h, 2);
+			assert_int_equal(heap__set_windowed(h, 1, true), 0);
+		}
+		ev.addr = 0x1000 * (i + 1);
+		ev.hdr.time_ns = taken[i].time_ns;
+		heap__alloc(h, &ev);
+		expected += 64 * taken[i].scale * heap__weight(64, (uint64_t)taken[i].rate);
+		assert_true(fabs(h->targets[1].alloc_bytes - expected) < 1e-6);
+	}
+	ev.hdr.target = 2; /* nobody else is */
+	ev.hdr.time_ns = 5000;
+	heap__alloc(h, &ev);
+	assert_true(fabs(h->targets[2].alloc_bytes - 64 * heap__weight(64, 32768)) < 1e-6);
+	heap__drop_target(h, 1);
+	assert_int_equal(h->targets[1].thin, 0);
+	heap__free(h);
+}
+
 static void blocks_are_known_by_their_beginning(void **state)
 {
 	uint8_t a[REUSE_BYTES], b[REUSE_BYTES];
@@ -264,6 +307,7 @@ int main(void)
 		cmocka_unit_test(copies_are_known_as_their_originals),
 		cmocka_unit_test(samples_stand_for_their_windows),
 		cmocka_unit_test(samples_count_at_the_rate_they_were_taken_at),
+		cmocka_unit_test(a_target_may_be_sampled_less),
 		cmocka_unit_test(blocks_are_known_by_their_beginning),
 	};
 

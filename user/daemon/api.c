@@ -112,6 +112,9 @@ static void put_process(const struct api *a, struct textbuf *b, const struct tab
 			",\"growth_bytes_s\":%.0f,\"profiled\":%s",
 			(uint64_t)mw_task_row__rss(&p->row), (uint64_t)p->row.virt_bytes,
 			growth / 60, profiled ? "true" : "false");
+	if (profiled && deep__is_thinned(d))
+		textbuf__format(b, ",\"sample_bytes\":%" PRIu64,
+				deep__sample_bytes(a->s.from->deep, d));
 	put_spark(b, p);
 }
 

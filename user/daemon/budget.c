@@ -2,6 +2,7 @@
 #include "daemon/budget.h"
 
 #include "core/log.h"
+#include "core/units.h"
 #include "core/util.h"
 #include "observe/observer.h"
 #include "run/attach.h"
@@ -9,6 +10,9 @@
 
 #define LOOK_NS 900000000ULL /* between looks at the cost */
 #define PATIENCE 3	     /* looks above the limit in a row */
+#define CALM 60		     /* looks so far below it that more may be sampled again */
+#define STEP 2		     /* octaves that less is sampled at a time: a quarter of the samples */
+#define MAX_OCTAVES 6	     /* fewer samples than that tell little */
 
 /* Percent of one CPU. */
 static double limit_of(const struct deep *d, const struct deep_one *x)
@@ -29,6 +33,9 @@ static double take_cost(struct deep *d, struct deep_one *x, uint64_t now)
 	observer__cost_ns(o, c, &cost);
 	spent = cost - x->cost_ns;
 	x->p.cost_percent = 100 * spent / (double)(now - x->looked_ns);
+	x->sampling_percent =
+		100 * ((double)c[MW_C_SAMPLE_NS] - x->sample_ns) / (double)(now - x->looked_ns);
+	x->sample_ns = (double)c[MW_C_SAMPLE_NS];
 	x->cost_ns = cost;
 	x->looked_ns = now;
 	return spent;
@@ -45,6 +52,47 @@ static bool in_windows(const struct deep *d, const struct deep_one *x)
 	return may_have_windows(x) && d->windows[x->mode / WAYS].state != WINDOWS_ALWAYS;
 }
 
+/* --- sampling less --- */
+
+/* A call costs its trap, sampled or not; sampling less helps with the rest alone. */
+static bool can_sample_less(const struct deep *d, const struct deep_one *x)
+{
+	double traps = x->p.cost_percent - x->sampling_percent;
+	bool over_its_own = x->p.cost_percent > limit_of(d, x);
+
+	return x->octaves + STEP <= MAX_OCTAVES && !x->p.target->samples_itself &&
+	       observer__sample_bytes(d->attach[x->mode]->observer) > 1 &&
+	       (over_its_own ? traps < limit_of(d, x) : traps < x->sampling_percent);
+}
+
+static void sample(struct deep *d, struct deep_one *x, unsigned octaves)
+{
+	const struct observer *o = d->attach[x->mode]->observer;
+	bool less = octaves > x->octaves;
+	char size[UNITS_LEN];
+
+	observer__thin(d->attach[x->mode]->observer, x->p.target, octaves);
+	x->octaves = octaves;
+	x->over = x->under = 0;
+	log_info("profiling PID %d (%s) costs it %.1f %% of a CPU, %s: one sample per %s from now "
+		 "on",
+		 x->p.target->pid, x->p.target->comm, x->p.cost_percent,
+		 less ? "more than is allowed" : "which leaves room",
+		 units__size(size, sizeof(size),
+			     (int64_t)observer__sample_bytes_of(o, x->p.target)));
+}
+
+/* With as many samples as before the last step, half of what is allowed would not be reached. */
+static bool would_cost_little(const struct deep *d, const struct deep_one *x)
+{
+	double more = x->sampling_percent * ((1 << STEP) - 1);
+
+	return x->p.cost_percent + more < limit_of(d, x) / 2 &&
+	       d->stats.cost_percent + more < d->o.config->max_overhead_total / 2;
+}
+
+/* --- measuring --- */
+
 /* In windows that is done at the end of each. */
 static void measure(struct deep *d, struct deep_one *x, uint64_t now)
 {
@@ -52,6 +100,7 @@ static void measure(struct deep *d, struct deep_one *x, uint64_t now)
 		return;
 	take_cost(d, x, now);
 	x->over = x->p.cost_percent > limit_of(d, x) ? x->over + 1 : 0;
+	x->under = x->octaves && would_cost_little(d, x) ? x->under + 1 : 0;
 }
 
 /* The costliest: of those that were above their limit for a while, or of all. */
@@ -160,6 +209,8 @@ struct deep_one *budget__look(struct deep *d, size_t *ret)
 	for (size_t i = 0; i < d->n; i++) {
 		measure(d, d->one[i], d->pass_ns);
 		total += d->one[i]->p.cost_percent;
+		if (d->one[i]->under >= CALM)
+			sample(d, d->one[i], d->one[i]->octaves - STEP);
 	}
 	d->stats.cost_percent = total;
 	d->over_all = total > d->o.config->max_overhead_total ? d->over_all + 1 : 0;
@@ -169,6 +220,10 @@ struct deep_one *budget__look(struct deep *d, size_t *ret)
 	if (!x)
 		return NULL;
 	d->over_all = 0;
+	if (can_sample_less(d, x)) {
+		sample(d, x, x->octaves + STEP);
+		return NULL;
+	}
 	if (!may_have_windows(x) || in_windows(d, x) || !x->rule || !x->rule->windows)
 		return x;
 	x->over = 0;

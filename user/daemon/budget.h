@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* budget.h - what profiling may cost a process, and all of them: who is above it works in windows,
- * where its rule says so, or is to be let go. */
+/* budget.h - what profiling may cost a process, and all of them: who is above it is sampled less,
+ * where that helps; else it works in windows, where its rule says so, or is to be let go. */
 #ifndef DAEMON_BUDGET_H
 #define DAEMON_BUDGET_H
 

@@ -668,6 +668,18 @@ void deep__numbers(struct deep *d, const struct deep_process *p, struct runtimes
 		ret->inuse_bytes = ret->inuse_objects = NAN;
 }
 
+uint64_t deep__sample_bytes(struct deep *d, const struct deep_process *p)
+{
+	return p->is_go || p->target->samples_itself
+		       ? 0
+		       : observer__sample_bytes_of(attach_of(d, p)->observer, p->target);
+}
+
+bool deep__is_thinned(const struct deep_process *p)
+{
+	return ((const struct deep_one *)p)->octaves;
+}
+
 double deep__window_share(struct deep *d, const struct deep_process *p)
 {
 	return observer__window_share(attach_of(d, p)->observer, p->target);

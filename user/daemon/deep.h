@@ -123,6 +123,11 @@ int deep__symbol(struct deep *d, const struct deep_process *p, uint64_t address,
 int deep__collections(struct deep *d, const struct deep_process *p, uint32_t *ret);
 /* In use is NAN where windows leave it unknown. */
 void deep__numbers(struct deep *d, const struct deep_process *p, struct runtimes_numbers *ret);
+/* Mean bytes between samples of its heap: more than its rule says where it cost too much; 0: it
+ * samples itself. */
+uint64_t deep__sample_bytes(struct deep *d, const struct deep_process *p);
+/* Is it sampled less than its rule says? */
+bool deep__is_thinned(const struct deep_process *p);
 /* The part of the time in which it was sampled; 1: always. */
 double deep__window_share(struct deep *d, const struct deep_process *p);
 /* Where its resident bytes belong, as of the last look; NULL: not looked yet. Borrowed until the

@@ -23,9 +23,11 @@ struct deep_one {
 	uint64_t looked_ns, ended_ns;
 	uint64_t ledger_ns; /* last look */
 	double cost_ns;
+	double sample_ns, sampling_percent; /* of the cost, what sampled calls are of it */
+	unsigned octaves; /* so many times twice as rarely sampled as its rule says */
 	uint64_t rss_bytes;
 	double peak_bytes, peak_rss_bytes; /* when the last peak was kept */
-	unsigned over;
+	unsigned over, under;		   /* passes in a row above its limit, and far below it */
 };
 
 /* A process that is left alone until a moment. */

@@ -379,6 +379,7 @@ enum heap_column {
 	ALLOC_OBJECTS,
 	COST,
 	SAMPLED,
+	SAMPLE_BYTES,
 	HEAP_COLUMNS
 };
 
@@ -386,6 +387,14 @@ enum heap_column {
 static double at_least_0(double v)
 {
 	return v < 0 ? 0 : v;
+}
+
+/* Not of those that are not sampled here. */
+static double sample_bytes_of(const struct scrape_sources *from, const struct deep_process *d)
+{
+	uint64_t bytes = deep__sample_bytes(from->deep, d);
+
+	return bytes ? (double)bytes : NAN;
 }
 
 static double heap_column_of(const struct scrape_sources *from, const struct deep_process *d,
@@ -401,6 +410,7 @@ static double heap_column_of(const struct scrape_sources *from, const struct dee
 	case ALLOC_OBJECTS: return n.alloc_objects;
 	case COST: return d->cost_percent / 100;
 	case SAMPLED: return deep__window_share(from->deep, d);
+	case SAMPLE_BYTES: return sample_bytes_of(from, d);
 	case HEAP_COLUMNS: break;
 	}
 	return NAN;
@@ -432,6 +442,11 @@ static void head_of_heap(struct openmetrics *m, enum heap_column c)
 		openmetrics__gauge(m, "memwatch_profiling_sampled_ratio", "ratio",
 				   "The part of the time in which what a process allocates was "
 				   "sampled; less than 1: in windows.");
+		break;
+	case SAMPLE_BYTES:
+		openmetrics__gauge(m, "memwatch_profiling_sample_bytes", "bytes",
+				   "Mean bytes between samples of a heap; more than its rule says "
+				   "where it cost too much.");
 		break;
 	case HEAP_COLUMNS: break;
 	}

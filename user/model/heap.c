@@ -93,6 +93,15 @@ void heap__set_scale(struct heap *h, double scale)
 	h->now.windowed = rate_number(h, h->rates[h->now.always].sample_bytes, scale);
 }
 
+void heap__thin(struct heap *h, uint32_t target, unsigned octaves, uint64_t since_ns)
+{
+	struct heap_target *t = &h->targets[target];
+
+	t->thin_before = t->thin;
+	t->thin = octaves;
+	t->thin_since_ns = since_ns;
+}
+
 int heap__set_windowed(struct heap *h, uint32_t target, bool windowed)
 {
 	struct heap_target *t = &h->targets[target];
@@ -424,12 +433,27 @@ static void block_in(struct heap *h, const struct mw_ev_alloc *ev, uint64_t size
 	note_moment(h, ev->hdr.target, ev->hdr.time_ns);
 }
 
+/* The number of the rate that it was sampled at. */
+static size_t rate_of(struct heap *h, const struct mw_ev_hdr *ev)
+{
+	const struct heap_rates *r = ev->time_ns < h->rate_since_ns ? &h->before : &h->now;
+	const struct heap_target *t;
+	unsigned octaves;
+	size_t rate;
+
+	if (ev->target >= MW_MAX_TARGETS)
+		return r->always;
+	t = &h->targets[ev->target];
+	rate = t->windowed ? r->windowed : r->always;
+	octaves = ev->time_ns < t->thin_since_ns ? t->thin_before : t->thin;
+	if (!octaves)
+		return rate;
+	return rate_number(h, h->rates[rate].sample_bytes << octaves, h->rates[rate].scale);
+}
+
 void heap__alloc(struct heap *h, const struct mw_ev_alloc *ev)
 {
-	bool windowed = ev->hdr.target < MW_MAX_TARGETS && h->targets[ev->hdr.target].windowed;
-	const struct heap_rates *r = ev->hdr.time_ns < h->rate_since_ns ? &h->before : &h->now;
-
-	block_in(h, ev, ev->size, windowed ? r->windowed : r->always, 0);
+	block_in(h, ev, ev->size, rate_of(h, &ev->hdr), 0);
 }
 
 void heap__weighed(struct heap *h, const struct mw_ev_weighed *ev)

@@ -65,6 +65,10 @@ struct heap_target {
 	uint64_t follow_gap_ns; /* a followed child ran so long before its probes were in */
 	bool windowed;		/* its events come from windows in time */
 	struct reuse *reuse;	/* it was in windows at some time; owned. NULL: never */
+	/* samples are 2^thin times as many bytes apart as those of others, thin_before until then
+	 */
+	unsigned thin, thin_before;
+	uint64_t thin_since_ns;
 };
 
 #define HEAP_GIVEN 1023 /* livemap_block.rate of a block whose weight is in heap.given */
@@ -120,6 +124,8 @@ void heap__free(struct heap *h);
 /* The rate of samples taken since then (CLOCK_MONOTONIC); of one change back, what was taken before
  * and is told later still counts at the rate it was taken at. */
 void heap__set_rate(struct heap *h, uint64_t sample_bytes, uint64_t since_ns);
+/* The same of one target: 2^octaves times as many bytes as of the others from then on. */
+void heap__thin(struct heap *h, uint32_t target, unsigned octaves, uint64_t since_ns);
 /* A sample of a target that is seen in windows stands for so many times more from now on. */
 void heap__set_scale(struct heap *h, double scale);
 /* From now on a target is seen in windows, or always again. 0 or -ENOMEM. */

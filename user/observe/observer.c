@@ -233,6 +233,7 @@ void observer__free(struct observer *o)
 void observer__set_rate(struct observer *o, uint64_t sample_bytes)
 {
 	uint64_t since_ns;
+	bool coarser;
 
 	if (!o->probe || o->opts.sample_bytes <= 1)
 		return;
@@ -246,11 +247,35 @@ void observer__set_rate(struct observer *o, uint64_t sample_bytes)
 	 */
 	since_ns = util__now_ns();
 	alloc_probe__set_rate(o->probe, sample_bytes);
-	rung__set_rate(o, sample_bytes);
-	if (sample_bytes > o->opts.sample_bytes)
-		since_ns = util__now_ns();
+	coarser = sample_bytes > o->opts.sample_bytes;
 	o->opts.sample_bytes = sample_bytes;
+	for (size_t i = 0; i < o->ntargets; i++) {
+		if (o->targets[i])
+			rung__set_rate(o, o->targets[i]);
+	}
+	if (coarser)
+		since_ns = util__now_ns();
 	heap__set_rate(o->heap, sample_bytes, since_ns);
+}
+
+void observer__thin(struct observer *o, const struct target *target, unsigned octaves)
+{
+	struct observed *t = observed_of(target);
+	uint64_t since_ns;
+	bool coarser;
+
+	if (!o->probe || o->opts.sample_bytes <= 1 || t->thin == octaves)
+		return;
+	while (observer__poll(o) > 0) /* as above: the heap knows of one change */
+		;
+	since_ns = util__now_ns();
+	alloc_probe__thin(o->probe, target->index, octaves);
+	coarser = octaves > t->thin;
+	t->thin = octaves;
+	rung__set_rate(o, t);
+	if (coarser)
+		since_ns = util__now_ns();
+	heap__thin(o->heap, target->index, octaves, since_ns);
 }
 
 struct forget {
@@ -549,6 +574,11 @@ bool observer__frozen(const struct observer *o)
 uint64_t observer__sample_bytes(const struct observer *o)
 {
 	return o->opts.sample_bytes;
+}
+
+uint64_t observer__sample_bytes_of(const struct observer *o, const struct target *t)
+{
+	return o->opts.sample_bytes << (t ? observed_of(t)->thin : 0);
 }
 
 const struct observer_opts *observer__opts(const struct observer *o)

@@ -169,10 +169,16 @@ void observer__bury(struct observer *o, const struct target *t, uint64_t addr);
 
 /* The mean bytes between samples from now on; not in exact mode. */
 void observer__set_rate(struct observer *o, uint64_t sample_bytes);
+/* This target is sampled less: 2^octaves times as many bytes lie between its samples, whatever the
+ * rate of all is; at most 2^MW_MAX_THIN; 0: as many. Not in exact mode, nor of a program that
+ * samples itself. */
+void observer__thin(struct observer *o, const struct target *t, unsigned octaves);
 
 /* --- what was seen --- */
 
 uint64_t observer__sample_bytes(const struct observer *o);
+/* The same of a target, that may be sampled less; NULL: of all. */
+uint64_t observer__sample_bytes_of(const struct observer *o, const struct target *t);
 const struct observer_opts *observer__opts(const struct observer *o);
 /* The method of the allocator probes, in words. */
 const char *observer__method(const struct observer *o);

@@ -50,6 +50,7 @@ struct observed {
 				     * one by the other */
 	bool told_layer;	    /* that it is not sampled inside for that */
 	size_t nfast, fast_cap;
+	unsigned thin; /* see observer__thin */
 };
 
 static inline struct observed *observed_of(const struct target *t)

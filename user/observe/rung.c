@@ -160,7 +160,8 @@ static int enter(struct observer *o, struct observed *t, struct module *m, uint6
 	s = &t->fast[t->nfast];
 	*s = (struct stubbed){.module = m, .start = start};
 	f = &s->fast;
-	err = fast__map(t->pub.pid, o->host, plan, m->fd, o->opts.sample_bytes, f, why);
+	err = fast__map(t->pub.pid, o->host, plan, m->fd, observer__sample_bytes_of(o, &t->pub), f,
+			why);
 	if (err)
 		return err;
 	links = alloc_probe__nlinks(o->probe);
@@ -353,12 +354,8 @@ void rung__forget(struct observer *o, struct observed *t)
 	t->nfast = t->fast_cap = 0;
 }
 
-void rung__set_rate(struct observer *o, uint64_t sample_bytes)
+void rung__set_rate(const struct observer *o, const struct observed *t)
 {
-	for (size_t i = 0; i < o->ntargets; i++) {
-		struct observed *t = o->targets[i];
-
-		for (size_t k = 0; t && !t->pub.ended && k < t->nfast; k++)
-			fast__set_rate(&t->fast[k].fast, sample_bytes);
-	}
+	for (size_t k = 0; !t->pub.ended && k < t->nfast; k++)
+		fast__set_rate(&t->fast[k].fast, observer__sample_bytes_of(o, &t->pub));
 }

@@ -25,6 +25,7 @@ void rung__renewed(struct observer *o, struct observed *t);
 void rung__forget(struct observer *o, struct observed *t);
 /* Is this address in a stub or its tables? */
 bool rung__owns(const struct observed *t, uint64_t addr);
-void rung__set_rate(struct observer *o, uint64_t sample_bytes);
+/* Its stubs sample at the target's rate of now. */
+void rung__set_rate(const struct observer *o, const struct observed *t);
 
 #endif

@@ -251,6 +251,8 @@ void observer__remove_target(struct observer *o, const struct target *target)
 	observed__ended(o, t);
 	if (lived && o->probe) /* no probe may run that still has the index */
 		alloc_probe__detach_target(o->probe, index, true);
+	if (o->probe)
+		alloc_probe__thin(o->probe, index, 0);
 	if (o->probe && o->heap->targets[index].lost_blocks)
 		alloc_probe__forget_target(o->probe, index);
 	losses__add_heap(&o->gone, &o->heap->targets[index]);

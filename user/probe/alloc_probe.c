@@ -108,6 +108,11 @@ void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes)
 	p->obj->skel->data->alloc_config.sample_bytes = sample_bytes;
 }
 
+void alloc_probe__thin(struct alloc_probe *p, uint32_t target, unsigned octaves)
+{
+	p->obj->skel->bss->alloc_thin[target] = (uint8_t)min_of(octaves, (unsigned)MW_MAX_THIN);
+}
+
 void alloc_probe__sample_until(struct alloc_probe *p, uint64_t until_ns)
 {
 	p->obj->skel->data->alloc_config.until_ns = until_ns;

@@ -56,6 +56,8 @@ void alloc_probe__remember(struct alloc_probe *p, uint64_t key, uint64_t size);
 void alloc_probe__forget(struct alloc_probe *p, uint64_t key);
 /* Changes the rate while running (adaptive cost). */
 void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes);
+/* 2^octaves times as many for this target, up to MW_MAX_THIN; 0: as many as for all. */
+void alloc_probe__thin(struct alloc_probe *p, uint32_t target, unsigned octaves);
 /* No allocation that a probe of an allocator sees after this moment (CLOCK_MONOTONIC) is sampled;
  * 0: there is no such moment. Frees of blocks that are in the profile are told of. */
 void alloc_probe__sample_until(struct alloc_probe *p, uint64_t until_ns);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/units.h"
 #include "core/util.h"
 #include "elf/symbolizer.h"
 #include "model/heap.h"
@@ -333,7 +334,7 @@ static int add_losses(struct build *b)
 
 	if (!b->opts.histograms)
 		l.count[MW_LOSS_HISTOGRAMS] = 0;
-	return err ? err : losses__into_profile(&l, observer__sample_bytes(b->o), b->p);
+	return err ? err : losses__into_profile(&l, observer__sample_bytes_of(b->o, b->only), b->p);
 }
 
 static void add_totals(struct build *b)
@@ -363,6 +364,28 @@ static int add_windows(struct build *b)
 		if (*inuse__text(b->o, t, text))
 			err = profile__comment(b->p, text);
 		b->p->inuse_unknown |= !inuse__known(b->o, t);
+	}
+	return err;
+}
+
+/* Of targets that are sampled less than they are asked to be. */
+static int add_thinned(struct build *b)
+{
+	uint64_t asked = observer__sample_bytes(b->o);
+	char text[160], now_text[UNITS_LEN], asked_text[UNITS_LEN];
+	int err = 0;
+
+	units__size(asked_text, sizeof(asked_text), (int64_t)asked);
+	for (const struct target *t = next_target(b, NULL); t && !err; t = next_target(b, t)) {
+		uint64_t now = observer__sample_bytes_of(b->o, t);
+
+		if (now == asked)
+			continue;
+		snprintf(text, sizeof(text),
+			 "sampled less for what it cost: one sample per %s now, not per %s; each "
+			 "counts at the rate it was taken at",
+			 units__size(now_text, sizeof(now_text), (int64_t)now), asked_text);
+		err = profile__comment(b->p, text);
 	}
 	return err;
 }
@@ -439,7 +462,7 @@ static int describe(struct build *b)
 					    {"mmap", &b->class_mmap},
 					    {"pid", &b->pid_key},
 					    {"comm", &b->comm_key}};
-	int err = profile__set_heap_types(p, observer__sample_bytes(b->o));
+	int err = profile__set_heap_types(p, observer__sample_bytes_of(b->o, b->only));
 
 	err = err ? err : profile__strings(p, keys, ARRAY_SIZE(keys));
 	if (err || !t)
@@ -665,6 +688,8 @@ int snapshot__heap(struct observer *o, struct symbolizer *sym, const struct snap
 		err = add_histograms(b);
 	if (!err)
 		err = add_windows(b);
+	if (!err)
+		err = add_thinned(b);
 	if (!err) {
 		add_totals(b);
 		if (b->touched)
