@@ -44,6 +44,8 @@ async function fetchOk(path, accept) {
 
 /** Every text in it, in place: a reviver is asked for each number too, of which there are tens of thousands. */
 function clean(data) {
+	if (typeof data[0] === 'number') /* a column */
+		return data;
 	for (const k of Object.keys(data)) {
 		const v = data[k];
 		if (typeof v === 'string')
@@ -192,9 +194,9 @@ async function prepare(view) {
 
 /** The machine stands above the processes and is asked for beside them; they do not wait for it. */
 async function prepareProcesses() {
-	const ofMachine = app.get('/api/machine', windowOf(app));
+	const list = app.get('/api/processes', {}), ofMachine = app.get('/api/machine', windowOf(app));
 	ofMachine.catch(() => {}); /* told where it is drawn, if it is */
-	const data = { list: await app.get('/api/processes', {}), machine: ofMachine };
+	const data = { list: await list, machine: ofMachine };
 	return () => processes(app, data);
 }
 
@@ -264,7 +266,8 @@ function listen() {
 		setTimeout(async () => {
 			waiting = false;
 			cache.key = null;
-			about = await json('/api/about').catch(() => about);
+			if (about.mode !== 'daemon') /* which tells no more than that */
+				about = await json('/api/about').catch(() => about);
 			if (!isBeingRead())
 				show(true);
 		}, 500);
@@ -285,7 +288,8 @@ function keys(e) {
 
 async function start() {
 	try {
-		about = await json('/api/about');
+		/* the daemon's page says so itself: a question less before there is anything to see */
+		about = document.body.dataset.mode ? { mode: document.body.dataset.mode } : await json('/api/about');
 	} catch (e) {
 		app.host.replaceChildren(h('p', { class: 'warn', role: 'alert' }, e.message));
 		return;

@@ -28,6 +28,30 @@ export const empty = (text) => h('p', { class: 'empty' }, text);
 /** A name that may be long: cut off where there is no room, whole as a title. */
 export const cut = (text, more = {}) => h('span', { class: 'name cut', title: text, ...more }, text);
 
+const AT_ONCE = 80; /* rows, more than a screen has */
+const BETWEEN = 140; /* and so many more between two frames */
+
+/** The rows that a screen shows are there at once, those below it in the frames that follow; all at once for who
+ * has scrolled down to them. */
+function fill(body, rows, make) {
+	let n = 0;
+	const add = (count) => {
+		body.append(...rows.slice(n, n + count).map(make));
+		n += count;
+	};
+	const more = () => {
+		if (!body.isConnected)
+			return;
+		add(BETWEEN);
+		if (n < rows.length)
+			requestAnimationFrame(() => setTimeout(more));
+	};
+	add(scrollY > 0 ? rows.length : AT_ONCE);
+	if (n < rows.length)
+		requestAnimationFrame(() => setTimeout(more));
+	return body;
+}
+
 /** A table that scrolls in itself. columns: [{label, number, cell(row), key, wide}]; wide: left out
  * where the window is narrow. */
 export function table(caption, columns, rows, attributes = {}) {
@@ -36,8 +60,7 @@ export function table(caption, columns, rows, attributes = {}) {
 			h('thead', {}, h('tr', {}, columns.map((c) =>
 				h('th', { scope: 'col', class: kind(c), 'aria-sort': c.sorted && 'descending' },
 					c.onsort ? h('button', { class: 'plain', onclick: c.onsort }, c.label) : c.label)))),
-			h('tbody', {}, rows.map((r) => h('tr', {}, columns.map((c) =>
-				h('td', { class: kind(c) }, c.cell(r))))))));
+			fill(h('tbody'), rows, (r) => h('tr', {}, columns.map((c) => h('td', { class: kind(c) }, c.cell(r)))))));
 }
 
 const kind = (c) => [c.number && 'number', c.wide && 'wide'].filter(Boolean).join(' ') || null;

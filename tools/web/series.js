@@ -213,19 +213,42 @@ export function alerts(app, data) {
 }
 
 /** A small line of a series; the numbers beside it say where it stands. */
-function spark(values) {
+function trace(values) {
 	const max = Math.max(...values, 1), min = Math.min(...values, max), w = 90, t = 18;
 	/* what moves by less than a tenth looks as flat as it is */
 	const low = Math.max(0, Math.min(min, max - max / 10)), span = max - low || 1;
 	const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
 	svg.setAttribute('viewBox', `0 0 ${w} ${t}`);
-	svg.setAttribute('class', 'spark');
-	svg.setAttribute('aria-hidden', 'true');
 	const line = document.createElementNS('http://www.w3.org/2000/svg', 'polyline');
 	line.setAttribute('points', values.map((v, i) =>
 		`${(i * w) / Math.max(values.length - 1, 1)},${t - 1 - ((v - low) / span) * (t - 2)}`).join(' '));
 	svg.append(line);
 	return svg;
+}
+
+const waiting = new WeakMap();
+function draw(box) {
+	if (waiting.has(box))
+		box.append(trace(waiting.get(box)));
+	waiting.delete(box);
+}
+
+/* A screen beyond what is seen, so that nothing is missing when it comes there. */
+const near = new IntersectionObserver((list) => {
+	for (const e of list)
+		if (e.isIntersecting) {
+			near.unobserve(e.target);
+			draw(e.target);
+		}
+}, { rootMargin: '100%' });
+addEventListener('beforeprint', () => document.querySelectorAll('.spark').forEach(draw));
+
+/** Drawn when it comes near to what is seen: of hundreds of processes few are looked at. */
+function spark(values) {
+	const box = h('span', { class: 'spark', 'aria-hidden': 'true' });
+	waiting.set(box, values);
+	near.observe(box);
+	return box;
 }
 
 const SORTS = { rss_bytes: 'RSS', virt_bytes: 'VIRT', growth_bytes_s: 'growth' };
@@ -247,7 +270,8 @@ export function processes(app, { list: data, machine: ofMachine }) {
 		}), h('span', { class: 'dim', role: 'status' }, `${q ? `${formatCount(rows.length)} of ` : ''}${counted(data.processes.length, 'process', 'processes')}, ${formatCount(profiled)} profiled`)),
 		rows.length ? table('processes', [
 			{ label: 'pid', number: true, cell: (p) => String(p.pid) },
-			{ label: 'command', cell: (p) => [h('a', { class: 'name cut', title: p.comm, href: go(p) }, p.comm || '(no name)'), p.profiled && h('span', { class: 'tag' }, 'profiled')] },
+			{ label: 'command', cell: (p) => [h('a', { class: 'name cut', title: p.comm, href: go(p) }, p.comm || '(no name)'), p.profiled && h('span', { class: 'tag', title: p.sample_bytes && `for what it cost: one sample per ${formatBytes(p.sample_bytes)}` },
+				p.sample_bytes ? 'profiled, sampled less' : 'profiled')] },
 			{ label: 'user', wide: true, cell: (p) => cut(p.user || '') },
 			column('rss_bytes', (p) => formatBytes(p.rss_bytes)),
 			column('virt_bytes', (p) => formatBytes(p.virt_bytes), { wide: true }),

@@ -428,7 +428,7 @@ bool api__answer(struct api *a, const struct http_request *r)
 {
 	struct webpage_client c = webpage__client(a->s.http, r);
 
-	if (webpage__file(&c, r))
+	if (webpage__file(&c, r, "daemon"))
 		return true;
 	if (strncmp(r->path, "/api/", 5))
 		return false;

@@ -157,7 +157,7 @@ static void answer(void *ctx, struct http *h, const struct http_request *r)
 	struct webpage_client c = webpage__client(h, r);
 	struct live_page *p = ctx;
 
-	if (webpage__file(&c, r))
+	if (webpage__file(&c, r, NULL))
 		return;
 	if (!p->attach)
 		webpage__error(&c, 503, "the run has ended");

@@ -365,7 +365,7 @@ void served__answer(void *ctx, struct http *h, const struct http_request *r)
 	struct webpage_client c = webpage__client(h, r);
 	struct served *set = ctx;
 
-	if (webpage__file(&c, r))
+	if (webpage__file(&c, r, NULL))
 		return;
 	if (!strcmp(r->path, "/api/about"))
 		webpage__reply(&c, "application/json", NULL, write_about, set);

@@ -8,6 +8,7 @@
 
 #include "core/emit.h"
 #include "core/rx.h"
+#include "core/textbuf.h"
 #include "core/util.h"
 #include "core/webfile.h"
 #include "format/flame.h"
@@ -113,7 +114,28 @@ static void send_file(const struct webpage_client *c, size_t i, const struct web
 		    gzip ? packed[i].data : NULL, packed[i].len);
 }
 
-bool webpage__file(const struct webpage_client *c, const struct http_request *r)
+/* The page with what it need not ask for. */
+static void send_page(const struct webpage_client *c, const struct webfile *w, const char *mode)
+{
+	static const char body[] = "<body";
+	const char *page = (const char *)w->data,
+		   *at = memmem(page, w->len, body, sizeof(body) - 1);
+	size_t before = at ? (size_t)(at - page) + sizeof(body) - 1 : 0;
+	struct textbuf b = {0};
+
+	textbuf__raw(&b, page, before);
+	if (at)
+		textbuf__format(&b, " data-mode=\"%s\"", mode);
+	textbuf__raw(&b, page + before, w->len - before);
+	if (b.err)
+		webpage__error(c, 500, "out of memory");
+	else
+		send_text(c, &(struct http_answer){
+				     .content_type = files[0].type, .body = b.text, .len = b.len});
+	textbuf__free(&b);
+}
+
+bool webpage__file(const struct webpage_client *c, const struct http_request *r, const char *mode)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		const struct webfile *w;
@@ -126,6 +148,8 @@ bool webpage__file(const struct webpage_client *c, const struct http_request *r)
 				    &(struct http_answer){.status = i ? 404 : 200,
 							  .body = without,
 							  .len = strlen(without)});
+		else if (!i && mode)
+			send_page(c, w, mode);
 		else
 			send_file(c, i, w);
 		return true;

@@ -21,8 +21,9 @@ struct webpage_client {
 
 struct webpage_client webpage__client(struct http *h, const struct http_request *r);
 
-/* The page and its files: "/", "/app.js", …. False: the path is none of these. */
-bool webpage__file(const struct webpage_client *c, const struct http_request *r);
+/* The page and its files: "/", "/app.js", …. False: the path is none of these. mode: what the page
+ * would learn from /api/about, where that is all; NULL: it asks. */
+bool webpage__file(const struct webpage_client *c, const struct http_request *r, const char *mode);
 
 /* What fn writes, compressed if the client takes that; headers as in struct http_answer. */
 typedef int (*webpage_write_fn)(FILE *f, void *arg);
