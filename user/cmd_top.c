@@ -374,7 +374,7 @@ static int tell_missing(uint32_t pid)
 		log_error("%s", why);
 		return EXIT_UNSUPPORTED;
 	}
-	log_error("no such process: %u", pid);
+	log_error("no process with PID %u", pid);
 	return EXIT_NO_PROCESS;
 }
 

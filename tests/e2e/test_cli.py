@@ -199,6 +199,8 @@ def test_hints_in_the_shell(target, tmp_path):
                        ("sample_index=inuse_spce", "inuse_space"), ("weblst main", "weblist")):
         p = memwatch("report", "--shell", tmp_path / "h.json", input=line + "\nquit\n", check=1)
         assert f"did you mean {hint}?" in p.stderr, (line, p.stderr)
+    p = memwatch("report", "--shell", tmp_path / "h.json", input="foo\nquit\n", check=1)
+    assert 'unrecognized command: "foo" (' in p.stderr  # that could be anything
 
 
 def read_until(fd, what):

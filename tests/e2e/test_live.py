@@ -309,6 +309,10 @@ def test_in_use_is_what_is_listed(terminal, target, attach, tmp_path):
     assert b.finish()[0] == 0
     stacks = load_json(tmp_path / "m.json")["stacks"]
     assert sum(s["inuse_bytes"] for s in stacks) == 24 << 20
+    t.say("heapspike 1")
+    t.expect("ok heapspike")
+    term.keys("a")
+    term.expect(r"in use +0B[\s\S]*nothing that was allocated is in use; Tab: what was allocated")
     term.keys("q")
 
 

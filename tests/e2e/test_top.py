@@ -406,7 +406,7 @@ def test_full_screen_ends_with_its_process(mm, terminal):
     t.stop()
     term.expect("STATUS 0\nicanon")
     term = terminal(f"{BIN} top -i 0.1 -p 999999999")
-    term.expect("no such process: 999999999\nSTATUS 4\nicanon")
+    term.expect("no process with PID 999999999\nSTATUS 4\nicanon")
     t = mm()
     for way in ("", "--plain"):
         term = terminal(f"{BIN} top {way} -i 0.1 -n 3 -p {t.pid} --filter '^no.such.name$'")

@@ -45,7 +45,7 @@ static size_t distance(const char *a, const char *b)
 
 const char *usage__nearest(const char *word, const char *const *names, size_t n)
 {
-	size_t best = 1 + strlen(word) / 3;
+	size_t best = 1 + strlen(word) / 4;
 	const char *found = NULL;
 
 	for (size_t i = 0; i < n; i++) {

@@ -185,6 +185,17 @@ void view_table__head(const struct tui *t, int y, bool stack, const char *what)
 	attroff(A_BOLD);
 }
 
+static const char *why_empty(const struct tui *t)
+{
+	if (t->filter)
+		return "nothing matches the filter";
+	if (!t->profile)
+		return "waiting for the first snapshot";
+	return t->profile->totals.alloc_objects > 0
+		       ? "nothing that was allocated is in use; Tab: what was allocated"
+		       : "nothing was allocated yet";
+}
+
 void view_table__rows(struct tui *t, const struct rows *r, int y, int height, bool stack)
 {
 	t->page = max_of(height, 1);
@@ -199,10 +210,7 @@ void view_table__rows(struct tui *t, const struct rows *r, int y, int height, bo
 	if (r->n)
 		return;
 	move(y, 2);
-	draw__name(t->filter	? "nothing matches the filter"
-		   : t->profile ? "nothing was allocated yet"
-				: "waiting for the first snapshot",
-		   COLS - 3);
+	draw__name(why_empty(t), COLS - 3);
 }
 
 static const char *place_of(const struct row *r, char *buf, size_t len)
