@@ -21,7 +21,7 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "sys/box_accounts.h"
-#include "sys/proc_task.h"
+#include "sys/patience.h"
 #include "sys/selfexec.h"
 #include "sys/signals.h"
 #include "sys/statm.h"
@@ -68,7 +68,7 @@ static struct {
 	int starts;
 	uint32_t last_id;
 	uint64_t cpu_ns, memory_bytes; /* limits */
-	uint64_t rested_ns;	       /* waited for others' helpers that waited themselves */
+	struct patience_share rest;    /* of others' helpers that waited themselves */
 	uint64_t most_ns;	       /* for an answer on others' behalf; 0: no matter */
 	uint64_t wasted_ns;	       /* on silence, since the user wants the end */
 	uint64_t end_cpu_ns;	       /* that answers took since then */
@@ -80,7 +80,10 @@ static struct {
 	} * gone;
 	size_t n_gone, gone_cap;
 	struct box_stats st;
-} box = {.lock = PTHREAD_MUTEX_INITIALIZER, .pid = -1, .sock = -1};
+} box = {.lock = PTHREAD_MUTEX_INITIALIZER,
+	 .pid = -1,
+	 .sock = -1,
+	 .rest = {.most_ns = REST_TOTAL_NS, .part = 20}};
 
 /* What is asked for instead of the usual limits. */
 static void set_limits(void)
@@ -92,6 +95,7 @@ static void set_limits(void)
 	if (box.memory_bytes < MIN_MEMORY)
 		box.memory_bytes = BOX_MEMORY;
 	box_accounts__open(box.cpu_ns);
+	box.rest.since_ns = util__now_ns();
 }
 
 static int start_locked(void)
@@ -427,11 +431,10 @@ int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t
 	return 0;
 }
 
-struct patience {
+struct awaited {
 	uint64_t asked_ns;
-	uint64_t heard_ns;	       /* when it was seen at work last */
 	uint64_t first_cpu_ns, cpu_ns; /* since the user wants the end */
-	uint64_t seen_ns;	       /* processor time when it was looked at last */
+	struct patience rest;
 };
 
 /* Who it is may be told only now; what it does is seen by that. */
@@ -444,71 +447,61 @@ static void learn_pid(struct box_helper *h)
 	pthread_mutex_unlock(&box.lock);
 }
 
-/* Does it have the processor, or wait for it? What has not started yet counts as at work. */
-static bool is_runnable(struct box_helper *h)
+/* What it does now. What has not started yet counts as at work. */
+static void look(struct box_helper *h, struct awaited *a)
 {
-	pid_t pid;
-
 	learn_pid(h);
-	pid = __atomic_load_n(&h->pid, __ATOMIC_RELAXED);
-	return pid < 0 || proc_task__is_running(pid);
+	patience__look(&a->rest, __atomic_load_n(&h->pid, __ATOMIC_RELAXED), cpu_of(h));
 }
 
 /* Until when a helper is waited for that waits itself: others' files and memory may have been made
  * so that they never come. */
-static uint64_t rested_until(struct box_helper *h, struct patience *p)
+static uint64_t rested_until(struct box_helper *h, struct awaited *a)
 {
-	uint64_t cpu = cpu_of(h), rest = REST_NS;
-
-	if (cpu > p->seen_ns || is_runnable(h))
-		p->heard_ns = util__now_ns();
-	p->seen_ns = cpu;
-	if (!box_accounts__left_of_all(REST_TOTAL_NS, 20,
-				       __atomic_load_n(&box.rested_ns, __ATOMIC_RELAXED)))
-		rest = SHORT_REST_NS;
-	return p->heard_ns + rest;
+	look(h, a);
+	return a->rest.heard_ns + (patience__is_used_up(&box.rest) ? SHORT_REST_NS : REST_NS);
 }
 
 /* Until when an answer is waited for, as things are. */
-static uint64_t patience_until(struct box_helper *h, struct patience *p)
+static uint64_t patience_until(struct box_helper *h, struct awaited *a)
 {
-	uint64_t end = signals__end_ns(), cpu, until = p->asked_ns + SILENCE_NS;
+	uint64_t end = signals__end_ns(), until = a->asked_ns + SILENCE_NS;
+	bool is_foreign = box_accounts__is_foreign(&h->accounts);
 
-	if (!end && !box_accounts__is_foreign(&h->accounts))
+	if (!end && !is_foreign)
 		return until;
 	if (!end && box.most_ns)
-		until = min_of(until, p->asked_ns + box.most_ns);
+		until = min_of(until, a->asked_ns + box.most_ns);
 	if (!end)
-		return min_of(until, rested_until(h, p));
+		return min_of(until, rested_until(h, a));
 	if (__atomic_load_n(&box.wasted_ns, __ATOMIC_RELAXED) > END_WASTED_NS)
 		return 0;
-	learn_pid(h);
-	cpu = cpu_of(h);
-	if (!p->first_cpu_ns)
-		p->first_cpu_ns = p->cpu_ns = cpu;
-	if (!box_accounts__is_foreign(&h->accounts) && (cpu > p->cpu_ns || is_runnable(h)))
-		p->heard_ns = util__now_ns();
-	p->cpu_ns = cpu;
-	return min_of(max_of(p->heard_ns, end) + END_SILENCE_NS,
-		      too_late_at(&h->accounts, end, p->cpu_ns - p->first_cpu_ns));
+	if (is_foreign)
+		learn_pid(h);
+	else
+		look(h, a);
+	a->cpu_ns = cpu_of(h);
+	if (!a->first_cpu_ns)
+		a->first_cpu_ns = a->cpu_ns;
+	return min_of(max_of(a->rest.heard_ns, end) + END_SILENCE_NS,
+		      too_late_at(&h->accounts, end, a->cpu_ns - a->first_cpu_ns));
 }
 
 /* Waits a moment for more to read. 0, or why no longer. */
-static int wait_a_moment(struct box_helper *h, struct patience *p)
+static int wait_a_moment(struct box_helper *h, struct awaited *a)
 {
 	struct pollfd fd = {.fd = h->sock, .events = POLLIN};
-	uint64_t rested;
 
 	poll(&fd, 1, SLICE_MS);
-	if (fd.revents || util__now_ns() <= patience_until(h, p))
+	if (fd.revents || util__now_ns() <= patience_until(h, a))
 		return 0;
-	rested = util__now_ns() - p->heard_ns;
 	if (signals__end_ns()) {
-		__atomic_add_fetch(&box.wasted_ns, rested, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&box.wasted_ns, util__now_ns() - a->rest.heard_ns,
+				   __ATOMIC_RELAXED);
 		return -EINTR;
 	}
 	if (box_accounts__is_foreign(&h->accounts))
-		__atomic_add_fetch(&box.rested_ns, rested, __ATOMIC_RELAXED);
+		patience__end(&a->rest, &box.rest);
 	return -ETIMEDOUT;
 }
 
@@ -529,19 +522,19 @@ static ptrdiff_t read_answer(struct box_helper *h)
 
 int box_helper__receive(struct box_helper *h, struct box_answer *ret)
 {
-	uint64_t now = util__now_ns();
-	struct patience p = {.asked_ns = now, .heard_ns = now};
+	struct awaited a = {.asked_ns = util__now_ns()};
 	ptrdiff_t n = -EAGAIN;
 	int err = 0;
 
 	if (h->sock < 0)
 		return -EFAULT;
+	patience__begin(&a.rest);
 	while (!err && n == -EAGAIN) {
 		n = read_answer(h); /* what is there is taken, however late */
 		if (n == -EAGAIN)
-			err = wait_a_moment(h, &p);
+			err = wait_a_moment(h, &a);
 	}
-	__atomic_add_fetch(&box.end_cpu_ns, p.cpu_ns - p.first_cpu_ns, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&box.end_cpu_ns, a.cpu_ns - a.first_cpu_ns, __ATOMIC_RELAXED);
 	if (err || n < 0)
 		return gave_up(h, err ? err : -EFAULT);
 	*ret = (struct box_answer){

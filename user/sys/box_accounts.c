@@ -144,7 +144,8 @@ uint64_t box_accounts__left_of_target(size_t target, uint64_t live_ns)
 	return left_of(&books.account[target], BOX_TARGET * books.cpu_ns, live_ns);
 }
 
-uint64_t box_accounts__left_of_all(uint64_t most, uint64_t part, uint64_t used)
+/* What is left of what all of a kind share: `most`, and a part of the time that has gone by. */
+static uint64_t left_of_all(uint64_t most, uint64_t part, uint64_t used)
 {
 	uint64_t total = most + (util__now_ns() - books.since_ns) / part;
 
@@ -160,9 +161,8 @@ uint64_t box_accounts__left(const struct box_accounts *of, uint64_t live_ns)
 	if (of->target != SIZE_MAX) {
 		may = box_accounts__left_of_target(of->target, live_ns);
 		if (books.account[of->target].foreign)
-			may = min_of(may, box_accounts__left_of_all(BOX_TOTAL_TARGETS * BOX_TARGET *
-									    books.cpu_ns,
-								    5, books.foreign_targets_ns));
+			may = min_of(may, left_of_all(BOX_TOTAL_TARGETS * BOX_TARGET * books.cpu_ns,
+						      5, books.foreign_targets_ns));
 	}
 	if (of->file == SIZE_MAX)
 		return may;
@@ -170,8 +170,7 @@ uint64_t box_accounts__left(const struct box_accounts *of, uint64_t live_ns)
 	may = min_of(may, left_of(a, books.cpu_ns, 0));
 	if (!a->foreign)
 		return may;
-	return min_of(
-		may, box_accounts__left_of_all(BOX_TOTAL_CPU * books.cpu_ns, 20, books.foreign_ns));
+	return min_of(may, left_of_all(BOX_TOTAL_CPU * books.cpu_ns, 20, books.foreign_ns));
 }
 
 void box_accounts__say_out(const struct box_accounts *a, pid_t pid, const char *what)

@@ -9,8 +9,8 @@
  * files: BOX_TARGET times what one file and one helper may; and all processes of other users
  * together BOX_TOTAL_TARGETS times what one of them may, and a fifth of the time that goes by.
  *
- * One set for this process. Whoever calls holds box.c's lock, but for box__target, box__foreign,
- * box_accounts__is_foreign and box_accounts__left_of_all.
+ * One set for this process. Whoever calls holds box.c's lock, but for box__target, box__foreign and
+ * box_accounts__is_foreign.
  */
 #ifndef SYS_BOX_ACCOUNTS_H
 #define SYS_BOX_ACCOUNTS_H
@@ -53,8 +53,6 @@ void box_accounts__charge(const struct box_accounts *a, uint64_t cpu_ns);
  * work for the process have taken and not been charged with. */
 uint64_t box_accounts__left(const struct box_accounts *of, uint64_t live_ns);
 uint64_t box_accounts__left_of_target(size_t target, uint64_t live_ns);
-/* What is left of what all of a kind share: `most`, and a part of the time that has gone by. */
-uint64_t box_accounts__left_of_all(uint64_t most, uint64_t part, uint64_t used);
 
 /* Whether others write the file or run the process. */
 bool box_accounts__is_foreign(const struct box_accounts *a);

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,14 +15,16 @@
 #include "core/util.h"
 #include "sys/fdmsg.h"
 #include "sys/filer_priv.h"
+#include "sys/patience.h"
 #include "sys/privilege.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
 
 #define SLICE_MS 50
-#define PATIENCE 15	 /* slices without a move, once the end was asked for */
-#define DISK_PATIENCE 60 /* the same where a disk is waited for, which may merely be busy */
-#define IMPATIENCE 4	 /* the same when one was left behind already */
+#define MS 1000000ULL
+#define REST_NS (750 * MS)	 /* without a move, once the end was asked for */
+#define DISK_REST_NS (3000 * MS) /* the same where it waits for a disk, which may be busy */
+#define SHORT_REST_NS (200 * MS) /* the same when one was left behind already */
 #define MAX_QUEUE (64UL << 20)
 #define TELL_SLICES 20 /* of waiting for what moves, before that is told */
 
@@ -37,8 +38,9 @@ struct filer_file {
 	bool open, done;
 	bool answered; /* of a log: `added` is what came of the line that was sent */
 	int added;
-	unsigned unasked;	/* answers that nobody waits for */
-	unsigned still, waited; /* slices */
+	unsigned unasked; /* answers that nobody waits for */
+	unsigned waited;  /* slices */
+	struct patience patience;
 	bool told;
 	char *queue; /* what there was no room for in the socket */
 	size_t queued, queue_cap;
@@ -126,23 +128,25 @@ static int order(enum filer_op op, const char *path, size_t max, int data, bool 
 
 /* --- waiting --- */
 
-/* For how many slices it may stay as it is. Who works, or would if he had a processor, waits for no
- * file system. */
-static unsigned patience(const struct filer_file *f)
+static void begin_waiting(struct filer_file *f)
+{
+	f->waited = 0;
+	patience__begin(&f->patience);
+}
+
+/* For how long it may stay as it is. */
+static uint64_t rest_of(const struct filer_file *f)
 {
 	struct proc_identity id;
-	bool known = f->pid && !proc_task__identity(f->pid, &id);
 
-	if (known && id.running)
-		return UINT_MAX;
 	if (left_behind)
-		return IMPATIENCE;
-	return known && id.sleeps ? DISK_PATIENCE : PATIENCE;
+		return SHORT_REST_NS;
+	return f->pid && !proc_task__identity(f->pid, &id) && id.sleeps ? DISK_REST_NS : REST_NS;
 }
 
 static void note(struct filer_file *f, const struct filer_news *n)
 {
-	f->still = 0;
+	patience__begin(&f->patience);
 	signals__goes_on();
 	if (n->what == FILER_STARTED)
 		f->pid = n->value;
@@ -180,10 +184,14 @@ static bool take_news(struct filer_file *f)
 /* A slice has passed in which nothing moved; -ETIMEDOUT: it is left behind. */
 static int count_slice(struct filer_file *f)
 {
-	unsigned most = patience(f);
+	uint64_t end = signals__end_ns();
 
 	f->waited++;
-	if (!signals__end_ns() || most == UINT_MAX || ++f->still < most)
+	if (!end)
+		return 0;
+	if (f->pid) /* who has not started may be held up by the file's directory */
+		patience__look(&f->patience, f->pid, 0);
+	if (util__now_ns() < max_of(f->patience.heard_ns, end) + rest_of(f))
 		return 0;
 	left_behind = true;
 	return -ETIMEDOUT;
@@ -215,7 +223,7 @@ static int wait_slice(struct filer_file *f, bool room)
 static int await(struct filer_file *f, bool only_open)
 {
 	signals__unfinished_file(f->path);
-	f->waited = 0;
+	begin_waiting(f);
 	while (!f->done && !(only_open && f->open)) {
 		if (!take_news(f))
 			wait_slice(f, false);
@@ -316,7 +324,8 @@ static int send_queue(struct filer_file *f)
 
 	if (n < 0)
 		return n;
-	f->still = n ? 0 : f->still;
+	if (n)
+		patience__begin(&f->patience);
 	f->queued -= n;
 	memmove(f->queue, f->queue + n, f->queued);
 	return 0;
@@ -360,7 +369,7 @@ int filer__close(struct filer_file *f)
 	int err = 0;
 
 	signals__unfinished_file(f->path);
-	f->waited = 0;
+	begin_waiting(f);
 	while (f->queued && !f->done && !err) {
 		err = send_queue(f);
 		if (!err && f->queued && !take_news(f))
@@ -406,7 +415,7 @@ int filer__log_send(struct filer_file *f, const char *line, size_t len)
 		err = enqueue(f, line, len);
 	if (!err && send_queue(f))
 		f->queued = 0; /* it has died, which its answer tells */
-	f->waited = 0;
+	begin_waiting(f);
 	return err;
 }
 

@@ -14,7 +14,7 @@
 
 #include "core/util.h"
 #include "sys/fdmsg.h"
-#include "sys/proc_task.h"
+#include "sys/patience.h"
 #include "sys/signals.h"
 
 #define MS 1000000ULL
@@ -36,10 +36,12 @@ static struct {
 	pthread_mutex_t lock;
 	int control; /* -1: there is none */
 	struct memreader *idle;
-	uint64_t since_ns, rested_ns;
+	struct patience_share share;
 	unsigned left;
 	uint64_t left_ns; /* when the last was */
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER, .control = -1};
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER,
+	 .control = -1,
+	 .share = {.most_ns = REST_TOTAL_NS, .part = 20}};
 
 void memreader__start(void)
 {
@@ -58,7 +60,7 @@ void memreader__start(void)
 		return;
 	}
 	all.control = pair[0];
-	all.since_ns = util__now_ns();
+	all.share.since_ns = util__now_ns();
 }
 
 static void free_reader(struct memreader *r)
@@ -74,17 +76,15 @@ static void free_reader(struct memreader *r)
 /* For how long one may wait itself. */
 static uint64_t rest(void)
 {
-	uint64_t may, rested = __atomic_load_n(&all.rested_ns, __ATOMIC_RELAXED);
-
-	may = REST_TOTAL_NS + (util__now_ns() - all.since_ns) / 20;
-	return signals__end_ns() || rested > may ? SHORT_REST_NS : REST_NS;
+	return signals__end_ns() || patience__is_used_up(&all.share) ? SHORT_REST_NS : REST_NS;
 }
 
 /* The next word of a reader's. 0; -ETIMEDOUT: it waits for something that does not come; -EPIPE. */
 static int await(const struct memreader *r, int32_t *ret)
 {
-	uint64_t heard = util__now_ns(), now;
+	struct patience p = {0};
 
+	patience__begin(&p);
 	for (;;) {
 		ssize_t n = recv(r->sock, ret, sizeof(*ret), 0); /* SLICE_MS, see new_reader */
 
@@ -92,12 +92,10 @@ static int await(const struct memreader *r, int32_t *ret)
 			return 0;
 		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 			return -EPIPE;
-		now = util__now_ns();
-		if (!r->pid || proc_task__is_running(r->pid))
-			heard = now;
-		if (now - heard < rest())
+		patience__look(&p, r->pid, 0);
+		if (util__now_ns() - p.heard_ns < rest())
 			continue;
-		__atomic_add_fetch(&all.rested_ns, now - heard, __ATOMIC_RELAXED);
+		patience__end(&p, &all.share);
 		return -ETIMEDOUT;
 	}
 }
