@@ -538,6 +538,9 @@ def test_into_a_process_and_back(target, terminal):
     term.expect("by pid")
     term.keys("End", "Enter")  # the one with the higher PID
     pid = max(t.pid for t in two)
+    screens = []
+    wait_for(lambda: screens.append(term.screen()) or f"PID {pid}  watched" in screens[-1], step=0.01)
+    assert not any("PID 0 " in s for s in screens)  # before anything is known there are no numbers
     term.expect(rf"PID {pid}  watched[\s\S]*nothing was allocated yet")
     next(t for t in two if t.pid == pid).say("go")
     term.expect(r"stacks of inuse_space[\s\S]*block < ")

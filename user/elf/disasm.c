@@ -34,6 +34,7 @@ struct disassembly {
 	struct symtab symbols;
 	csh cs;
 	FILE *f;
+	int err; /* what has failed; all that follows is left */
 };
 
 static int open_engine(struct disassembly *d, bool intel)
@@ -72,15 +73,17 @@ static void put_target(struct disassembly *d, const char *operand)
 	free(owned);
 }
 
-static int put_instructions(struct disassembly *d, uint64_t start, uint64_t end)
+static void put_instructions(struct disassembly *d, uint64_t start, uint64_t end)
 {
 	size_t len = min_of(end - start, MAX_FUNCTION);
 	cleanup_free uint8_t *code = malloc(len + 1);
 	cs_insn *insn = code ? cs_malloc(d->cs) : NULL;
 	const uint8_t *at = code;
 
-	if (!insn)
-		return -ENOMEM;
+	if (!insn) {
+		d->err = -ENOMEM;
+		return;
+	}
 	len = elfobj__read(d->elf, start, code, len);
 	while (cs_disasm_iter(d->cs, &at, &len, &start, insn)) {
 		fprintf(d->f, "I %" PRIx64 " %s%s%s", insn->address, insn->mnemonic,
@@ -89,25 +92,23 @@ static int put_instructions(struct disassembly *d, uint64_t start, uint64_t end)
 		putc('\n', d->f);
 	}
 	cs_free(insn, 1);
-	return 0;
 }
 
-static int put_function(struct disassembly *d, const struct symtab_symbol *s)
+static void put_function(struct disassembly *d, const struct symtab_symbol *s)
 {
 	char *owned = NULL;
 	const char *name = demangle__name(s->name, &owned);
 	struct textbuf plain = {0};
-	int err;
 
 	textbuf__plain(&plain, name, "");
-	err = plain.err;
-	if (!err) {
+	if (plain.err) {
+		d->err = plain.err;
+	} else {
 		fprintf(d->f, "F %" PRIx64 " %" PRIx64 " %s\n", s->start, s->end, plain.text);
-		err = put_instructions(d, s->start, s->end);
+		put_instructions(d, s->start, s->end);
 	}
 	textbuf__free(&plain);
 	free(owned);
-	return err;
 }
 
 static int by_address(const void *a, const void *b)
@@ -118,73 +119,84 @@ static int by_address(const void *a, const void *b)
 }
 
 /* Every function is put once, in the order of the places, which are sorted. */
-static int put_functions(struct disassembly *d, uint64_t *vaddr, size_t n, uint64_t around)
+static void put_functions(struct disassembly *d, uint64_t *vaddr, size_t n, uint64_t around)
 {
 	const struct symtab_symbol *last = NULL;
 	uint64_t done = 0; /* all below has been looked at */
-	int err = 0;
 
 	qsort(vaddr, n, sizeof(*vaddr), by_address);
-	for (size_t i = 0; i < n && vaddr[i] != UINT64_MAX && !err; i++) {
+	for (size_t i = 0; i < n && vaddr[i] != UINT64_MAX && !d->err; i++) {
 		uint64_t at = vaddr[i] - min_of(around, vaddr[i]);
 		uint64_t end = vaddr[i] + min_of(around, UINT64_MAX - 1 - vaddr[i]);
 
-		for (at = max_of(at, done); at <= end && !err; at++) {
+		for (at = max_of(at, done); at <= end && !d->err; at++) {
 			const struct symtab_symbol *s = symtab__find(&d->symbols, at);
 
 			if (!s || s == last)
 				continue;
 			last = s;
-			err = put_function(d, s);
+			put_function(d, s);
 			at = max_of(at, min_of(s->end, end + 1) - 1);
 		}
 		done = max_of(done, at);
 	}
-	return err;
 }
 
-static int answer(struct disassembly *d, const uint64_t *off, size_t n, uint64_t around)
+static void answer(struct disassembly *d, const uint64_t *off, size_t n, uint64_t around)
 {
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
-	uint64_t *vaddr = malloc((n + 1) * sizeof(*vaddr));
-	int err = vaddr ? 0 : -ENOMEM;
+	cleanup_free uint64_t *vaddr = malloc((n + 1) * sizeof(*vaddr));
 
+	if (!vaddr) {
+		d->err = -ENOMEM;
+		return;
+	}
 	fprintf(d->f, "B %s\n", elfobj__build_id_hex(d->elf, build_id));
-	for (size_t i = 0; i < n && !err; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (!elfobj__off_to_vaddr(d->elf, off[i], &vaddr[i]))
 			vaddr[i] = UINT64_MAX;
 		fprintf(d->f, "P %" PRIx64 "\n", vaddr[i]);
 	}
-	err = err ? err : put_functions(d, vaddr, n, around);
-	free(vaddr);
-	return err;
+	put_functions(d, vaddr, n, around);
+}
+
+/* The answer, as a whole. */
+static void write_answer(struct disassembly *d, const struct wire_request *q, int out)
+{
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+
+	d->f = open_memstream(&text, &len);
+	if (!d->f) {
+		d->err = -ENOMEM;
+		return;
+	}
+	answer(d, q->off, q->n, q->around);
+	if (fclose(d->f) && !d->err)
+		d->err = -ENOMEM;
+	if (!d->err)
+		d->err = util__write_all(out, text, len);
 }
 
 static int disassemble(int file, int out, const struct wire_request *q)
 {
 	struct disassembly d = {0};
-	cleanup_free char *text = NULL;
-	size_t len = 0;
-	int err = elfobj__open_fd(file, "", &d.elf);
 
-	if (err)
-		return err;
-	err = symtab__add(&d.symbols, d.elf, d.elf);
-	if (err == -EBADMSG)
-		err = 0; /* what could be read is in */
-	err = err ? err : symtab__sort(&d.symbols);
-	err = err ? err : open_engine(&d, q->intel);
-	if (!err) {
-		d.f = open_memstream(&text, &len);
-		err = d.f ? answer(&d, q->off, q->n, q->around) : -ENOMEM;
-		if (d.f && fclose(d.f) && !err)
-			err = -ENOMEM;
-		err = err ? err : util__write_all(out, text, len);
+	d.err = elfobj__open_fd(file, "", &d.elf);
+	if (d.err)
+		return d.err;
+	d.err = symtab__add(&d.symbols, d.elf, d.elf);
+	if (!d.err || d.err == -EBADMSG) /* what could be read is in */
+		d.err = symtab__sort(&d.symbols);
+	if (!d.err)
+		d.err = open_engine(&d, q->intel);
+	if (!d.err) {
+		write_answer(&d, q, out);
 		cs_close(&d.cs);
 	}
 	symtab__clear(&d.symbols);
 	elfobj__close(d.elf);
-	return err;
+	return d.err;
 }
 
 void disasm__serve(struct box_conn *c, struct box_request *r)

@@ -21,6 +21,7 @@ struct pairs {
 	struct hash_index index;
 	uint32_t *last; /* the sample that saw the edge, by edge */
 	size_t last_cap;
+	int err; /* of what was added; all that follows is left */
 };
 
 struct seen_call { /* one step of a stack */
@@ -29,14 +30,16 @@ struct seen_call { /* one step of a stack */
 	bool residual, inlined;
 };
 
-static int new_edge(struct graph *g, struct pairs *t, uint64_t hash, const struct seen_call *c)
+static void new_edge(struct graph *g, struct pairs *t, uint64_t hash, const struct seen_call *c)
 {
-	int err = hash_index__reserve(&t->index);
-
-	err = err ? err : array_reserve(g->edges, g->edges_cap, g->nedges + 1);
-	err = err ? err : array_reserve(t->last, t->last_cap, g->nedges + 1);
-	if (err)
-		return err;
+	if (!t->err)
+		t->err = hash_index__reserve(&t->index);
+	if (!t->err)
+		t->err = array_reserve(g->edges, g->edges_cap, g->nedges + 1);
+	if (!t->err)
+		t->err = array_reserve(t->last, t->last_cap, g->nedges + 1);
+	if (t->err)
+		return;
 	hash_index__add(&t->index, hash);
 	t->last[g->nedges] = c->sample;
 	g->edges[g->nedges++] = (struct graph_edge){.src = c->src,
@@ -45,10 +48,9 @@ static int new_edge(struct graph *g, struct pairs *t, uint64_t hash, const struc
 						    .weight_div = c->div,
 						    .residual = c->residual,
 						    .inlined = c->inlined};
-	return 0;
 }
 
-static int add_edge(struct graph *g, struct pairs *t, const struct seen_call *c)
+static void add_edge(struct graph *g, struct pairs *t, const struct seen_call *c)
 {
 	uint64_t hash = keyhash__word((uint64_t)c->src << 32 | c->dst);
 	size_t at = HASH_INDEX_START;
@@ -60,20 +62,20 @@ static int add_edge(struct graph *g, struct pairs *t, const struct seen_call *c)
 		if (e->src != c->src || e->dst != c->dst)
 			continue;
 		if (t->last[i] == c->sample)
-			return 0;
+			return;
 		t->last[i] = c->sample;
 		e->weight = graph__sum(e->weight, c->v);
 		e->weight_div = graph__sum(e->weight_div, c->div);
 		e->residual |= c->residual;
 		e->inlined &= c->inlined;
-		return 0;
+		return;
 	}
-	return new_edge(g, t, hash, c);
+	new_edge(g, t, hash, c);
 }
 
 /* Edges between kept nodes (all nodes if !only_listed) of one stack, from the root. */
-static int stack_edges(struct graph *g, struct pairs *t, struct seen_call *c, bool only_listed,
-		       bool all)
+static void stack_edges(struct graph *g, struct pairs *t, struct seen_call *c, bool only_listed,
+			bool all)
 {
 	const struct profile_sample *s = &g->p->samples[c->sample];
 
@@ -84,8 +86,6 @@ static int stack_edges(struct graph *g, struct pairs *t, struct seen_call *c, bo
 		uint32_t first = g->location0[loc], end = g->location0[loc + 1];
 
 		for (uint32_t k = end; k-- > first;) {
-			int err = 0;
-
 			c->dst = g->line_node[k];
 			if (only_listed && !g->nodes[c->dst].listed) {
 				c->residual = true;
@@ -94,34 +94,30 @@ static int stack_edges(struct graph *g, struct pairs *t, struct seen_call *c, bo
 			c->inlined = k + 1 != end;
 			if (c->src != PROFILE_NONE && c->src != c->dst &&
 			    (all || g->nodes[c->dst].inlinable))
-				err = add_edge(g, t, c);
-			if (err)
-				return err;
+				add_edge(g, t, c);
 			c->src = c->dst;
 			c->residual = false;
 		}
 	}
-	return 0;
 }
 
 static int make_edges(struct graph *g, const struct graph_options *o, bool only_listed)
 {
 	struct pairs t = {0};
 	bool wanted = o->edges;
-	int err = 0;
 
 	g->nedges = 0;
 	for (size_t i = 0; i < g->nnodes && !wanted; i++)
 		wanted = g->nodes[i].inlinable;
-	for (size_t i = 0; i < g->p->nsamples && !err && wanted; i++) {
+	for (size_t i = 0; i < g->p->nsamples && !t.err && wanted; i++) {
 		struct seen_call c = {.sample = i};
 
 		if (graph_nodes__weigh(g, o, &g->p->samples[i], &c.v, &c.div))
-			err = stack_edges(g, &t, &c, only_listed, o->edges);
+			stack_edges(g, &t, &c, only_listed, o->edges);
 	}
 	hash_index__fini(&t.index);
 	free(t.last);
-	return err;
+	return t.err;
 }
 
 /* Removes light edges into nodes that are shown, and those dropped before. Their number. */

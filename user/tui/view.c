@@ -111,6 +111,8 @@ static void header(const struct tui *t)
 	const struct tui_numbers *n = &t->numbers;
 	char a[UNITS_LEN], right[64];
 
+	if (!n->pid) /* nothing is known yet: zeros would be numbers */
+		return;
 	snprintf(right, sizeof(right), "PID %d%s  watched %s", n->pid, n->ended ? " (ended)" : "",
 		 units__time(a, sizeof(a), n->watched_ns));
 	attron(A_BOLD);
