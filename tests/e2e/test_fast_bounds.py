@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where --fast must not go, or not like this: allocators that would notice, functions that only are
 named like an allocator's, workers with their parent's jumps, addresses that the heap will need."""
+import json
 import os
 import re
 import signal
@@ -8,7 +9,7 @@ import signal
 import pytest
 
 from alloclib import Run, losses, workload
-from conftest import memwatch, wait_for
+from conftest import load_json, memwatch, wait_for
 from daemonlib import attached, daemon  # noqa: F401 (a fixture)
 from test_attach import breakpoints, text_of
 from test_fast import is_fast, stubs
@@ -191,4 +192,27 @@ def test_opened_elsewhere_each_time(target, attach, tmp_path):
     assert len(places) == 4
     assert a.finish(signal.SIGINT)[0] == 0
     t.proc.stdin.close()
+    assert t.proc.wait(180) == 0
+
+
+@pytest.mark.parametrize("how", [("--fast", "--sample-bytes", "8K"), ("--exact",)], ids=["fast", "exact"])
+def test_loaded_twice(how, target, attach, tmp_path):
+    """A second copy of the C library in the process, in a namespace of its own, is sampled, too."""
+    t = target([workload("twice.c", libs=("-ldl",))])
+    t.expect("ready")
+    out = tmp_path / "x.json"
+    a = attach("-p", t.pid, *how, "--plain", "-o", out)
+    t.say()
+    t.expect("loaded")
+    if "--fast" in how:
+        wait_for(lambda: stubs(t.pid) == 2)
+    a.proc.send_signal(signal.SIGUSR1)  # what was mapped has been looked at
+    a.wait_for("wrote")
+    t.say()
+    expected = json.loads(t.expect("done")[5:])
+    status, _, err = a.finish(signal.SIGINT)
+    assert status == 0 and "not sampled" not in err, err
+    assert is_fast(err) == ("--fast" in how), err
+    check_sums(load_json(out), expected, 8192 if "--fast" in how else 1)
+    t.say()
     assert t.proc.wait(180) == 0

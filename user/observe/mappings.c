@@ -136,21 +136,25 @@ int mappings__probe_again(struct observer *o, struct observed *t)
 	return first_err;
 }
 
-/* Puts probes into the allocators of one module, once per process. */
+static bool is_probed(const struct observed *t, const struct module *m)
+{
+	size_t i = 0;
+
+	while (i < t->nprobed && !module__same_file(t->probed[i], m))
+		i++;
+	return i < t->nprobed;
+}
+
+/* Puts probes into the allocators of one module, once per process; stubs wherever it is loaded. */
 static int probe_module(struct observer *o, struct observed *t, struct module *m,
 			const struct procmap_entry *e)
 {
+	bool again = is_probed(t, m);
 	size_t n = 0;
 	int err;
 
-	for (size_t i = 0; i < t->nprobed; i++) {
-		if (!module__same_file(t->probed[i], m))
-			continue;
-		if (!rung__opened_again(t, t->probed[i], e))
-			return 0;
-		t->probed[i] = t->probed[--t->nprobed];
-		break;
-	}
+	if (again && !rung__loaded_anew(t, m, e))
+		return 0;
 	if (!(t->pub.samples_itself ? m->nusdt : m->nsites) || !o->probe || t->sharing)
 		return 0;
 	if (leaderless(o, t)) {
@@ -166,10 +170,12 @@ static int probe_module(struct observer *o, struct observed *t, struct module *m
 	}
 	if (!t->pub.samples_itself)
 		log_sites(o, m);
+	t->pub.nprobes += n;
+	if (again)
+		return 0;
 	err = array_reserve(t->probed, t->probed_cap, t->nprobed + 1);
 	if (!err)
 		t->probed[t->nprobed++] = m;
-	t->pub.nprobes += n;
 	t->pub.nfiles += n > 0;
 	return err;
 }

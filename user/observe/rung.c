@@ -12,11 +12,11 @@
 #include "observe/fast_look.h"
 #include "sys/signals.h"
 
-/* Stubs for the allocator in a module, which is mapped there. */
+/* Stubs for the allocator in a module, one for each time that it is loaded. */
 struct stubbed {
 	struct fast fast;
 	const struct module *module;
-	uint64_t start; /* of the mapping */
+	uint64_t load; /* address less file offset, where its functions are */
 };
 
 /* What was left there is not to be taken out, for nobody asked for fast mode. */
@@ -147,10 +147,19 @@ static unsigned long mapped_kb(const struct fast *f)
 	return (f->image.hdr.code_bytes + DATA_BYTES) >> 10;
 }
 
-static int enter(struct observer *o, struct observed *t, struct module *m, uint64_t start,
-		 struct fast_plan *plan, uint64_t bias, char why[FAST_WHY])
+/* The first stubs of the module from number i on; t->nfast: none. */
+static size_t next_of(const struct observed *t, const struct module *m, size_t i)
+{
+	while (i < t->nfast && !module__same_file(t->fast[i].module, m))
+		i++;
+	return i;
+}
+
+static int enter(struct observer *o, struct observed *t, struct module *m, struct fast_plan *plan,
+		 uint64_t bias, char why[FAST_WHY])
 {
 	int err = array_reserve(t->fast, t->fast_cap, t->nfast + 1);
+	bool first = next_of(t, m, 0) == t->nfast;
 	struct stubbed *s;
 	struct fast *f;
 	size_t links;
@@ -158,7 +167,7 @@ static int enter(struct observer *o, struct observed *t, struct module *m, uint6
 	if (err)
 		return err;
 	s = &t->fast[t->nfast];
-	*s = (struct stubbed){.module = m, .start = start};
+	*s = (struct stubbed){.module = m, .load = bias + m->sites->vaddr - m->sites->off};
 	f = &s->fast;
 	err = fast__map(t->pub.pid, o->host, plan, m->fd, observer__sample_bytes_of(o, &t->pub), f,
 			why);
@@ -169,7 +178,7 @@ static int enter(struct observer *o, struct observed *t, struct module *m, uint6
 	err = tell_rows(o, t, f);
 	if (!err)
 		err = attach_sites(o, t, f, plan, bias);
-	if (!err)
+	if (!err && first) /* probes are the file's, however often it is loaded */
 		err = attach_rest(o, t, m);
 	if (!err)
 		err = fast__patch(f, why);
@@ -206,11 +215,21 @@ static bool passes_on(const struct fast_plan *plan)
 	return true;
 }
 
+/* Do stubs work where the module is loaded another time? */
+static bool is_sampled(const struct observed *t, const struct module *m)
+{
+	size_t i = next_of(t, m, 0);
+
+	while (i < t->nfast && !fast__patched(&t->fast[i].fast))
+		i = next_of(t, m, i + 1);
+	return i < t->nfast;
+}
+
 /* One that only passes calls on is none of fast mode's business. */
 static int no_stubs(struct observer *o, struct observed *t, const struct module *m,
 		    const struct fast_plan *plan, bool failed, const char *why)
 {
-	if (!plan->written)
+	if (!plan->written && !is_sampled(t, m))
 		return !passes_on(plan) || failed ? refused(o, t, m, why) : 1;
 	/* a probe would be put into the midst of what is there */
 	log_warn("PID %d, %s: not sampled", t->pub.pid, why);
@@ -224,6 +243,23 @@ static int over_another(struct observer *o, struct observed *t)
 		refused(o, t, t->layer, MODULE_IS_LAYER);
 	t->told_layer = true;
 	return 1;
+}
+
+/* Forgets stubs of the module whose library was closed: a descriptor each. */
+static void forget_closed(struct observed *t, const struct module *m)
+{
+	size_t i = next_of(t, m, 0);
+
+	while (i < t->nfast) {
+		if (fast__patched(&t->fast[i].fast)) {
+			i = next_of(t, m, i + 1);
+			continue;
+		}
+		fast__fini(&t->fast[i].fast);
+		signals__finish_first(false);
+		t->fast[i] = t->fast[--t->nfast];
+		i = next_of(t, m, i);
+	}
 }
 
 int rung__fast(struct observer *o, struct observed *t, struct module *m,
@@ -245,7 +281,7 @@ int rung__fast(struct observer *o, struct observed *t, struct module *m,
 	else if (fast_plan__process(t->pub.pid, o->host ? o->host->tracer : 0, why))
 		err = fast_look__plan(t->pub.pid, t->memory, m, e, &plan, &bias, why);
 	if (!err && plan.hooked && !*plan.why)
-		err = enter(o, t, m, e->start, &plan, bias, why);
+		err = enter(o, t, m, &plan, bias, why);
 	else if (!*why)
 		snprintf(why, sizeof(why), "%s", plan.why);
 	if (err && err != -EINPROGRESS && !*why)
@@ -259,34 +295,49 @@ int rung__fast(struct observer *o, struct observed *t, struct module *m,
 		err = no_stubs(o, t, m, &plan, err || !plan.n, why);
 	} else {
 		*ret_n = t->fast[t->nfast - 1].fast.image.n_sites;
+		forget_closed(t, m);
 		t->pub.nfast = t->nfast;
 	}
 	fast_plan__fini(&plan);
 	return err;
 }
 
-bool rung__opened_again(struct observed *t, const struct module *m, const struct procmap_entry *e)
+/* Closed and, maybe, opened again in the same place: then the same stubs serve, and the probes on
+ * them. False: others are needed. */
+static bool serves_again(struct observed *t, const struct stubbed *s)
 {
 	char why[FAST_WHY];
-	size_t i = 0;
+	int err;
 
-	while (i < t->nfast && t->fast[i].module != m)
-		i++;
-	if (i == t->nfast || fast__patched(&t->fast[i].fast) || observer__gone(&t->pub))
+	if (!fast__mapped(&s->fast))
 		return false;
-	/* the same stubs serve, and the probes on them */
-	if (t->fast[i].start == e->start && fast__mapped(&t->fast[i].fast)) {
-		int err = fast__patch(&t->fast[i].fast, why);
+	err = fast__patch(&s->fast, why);
+	/* closed again; or not let go yet at its start */
+	if (err && err != -EFAULT && err != -EPERM && !observer__gone(&t->pub))
+		log_warn("'%s' was opened again and is not sampled: %s", s->module->path, why);
+	return true;
+}
 
-		/* closed again; or not let go yet at its start */
-		if (err && err != -EFAULT && err != -EPERM && !observer__gone(&t->pub))
-			log_warn("'%s' was opened again and is not sampled: %s", m->path, why);
+/* Does the mapping hold the functions that would get stubs? */
+static bool holds_functions(const struct module *m, const struct procmap_entry *e)
+{
+	return e->kind == PROCMAP_FILE && m->nsites && m->sites->off >= e->offset &&
+	       m->sites->off - e->offset < e->end - e->start;
+}
+
+bool rung__loaded_anew(struct observed *t, const struct module *m, const struct procmap_entry *e)
+{
+	size_t i = next_of(t, m, 0);
+
+	if (i == t->nfast || !holds_functions(m, e) || observer__gone(&t->pub))
 		return false;
+	for (; i < t->nfast; i = next_of(t, m, i + 1)) {
+		const struct stubbed *s = &t->fast[i];
+
+		if (s->load == e->start - e->offset &&
+		    (fast__patched(&s->fast) || serves_again(t, s)))
+			return false;
 	}
-	fast__fini(&t->fast[i].fast);
-	signals__finish_first(false);
-	t->fast[i] = t->fast[--t->nfast];
-	t->pub.nfast = t->nfast;
 	return true;
 }
 

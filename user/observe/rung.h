@@ -15,9 +15,9 @@ int rung__check(struct observer *o, struct observed *t, enum target_origin from)
  * other -errno. */
 int rung__fast(struct observer *o, struct observed *t, struct module *m,
 	       const struct procmap_entry *e, size_t *ret_n);
-/* A module that had stubs in this process is mapped by e: was it closed in between, and is to be
- * looked at as if it were new? */
-bool rung__opened_again(struct observed *t, const struct module *m, const struct procmap_entry *e);
+/* A module that had stubs in this process is mapped by e: is that another time that it is loaded,
+ * after the first was closed or beside it (dlmopen), and is to be looked at as if it were new? */
+bool rung__loaded_anew(struct observed *t, const struct module *m, const struct procmap_entry *e);
 /* Takes the stubs of a living process out; of one that has a new image, where a look before the
  * news of it may have put some; forgets those of one that is gone. */
 void rung__leave(struct observer *o, struct observed *t);
