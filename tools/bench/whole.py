@@ -9,8 +9,9 @@ stderr; with --save also docs/bench/whole.md and whole.json, written anew after 
 Usage: tools/bench/whole.py [--save] [--only NAME]… [--minutes M] [ROUNDS]
        (default 7 rounds; root, an idle machine)
 NAME: loop, redis, postgres, nginx, python, compile, perl, sqlite, jq, go
---minutes: no turn begins for a program that has had its part of so many minutes; what there is by then
-counts.
+--minutes: no turn begins for a row that has had its part of so many minutes, which is what is left of
+them for each row that is still to come; what there is by then counts. A first turn is always had: all of
+them take some 15 minutes.
 """
 import argparse
 import json
@@ -56,14 +57,21 @@ PEERS_ATTACHED = {
 
 
 class Turns:
-    """How often, and how long at most: a first turn is always had."""
+    """How often, and how long at most: a first turn is always had. What a row has taken more than its
+    part, or less, is taken from those that follow, or theirs."""
 
-    def __init__(self, rounds, seconds):
+    def __init__(self, rounds, seconds, rows):
         self.rounds = rounds
-        self.seconds = seconds
+        self.end = time.monotonic() + seconds
+        self.rows = rows
+
+    def skip(self, rows):
+        self.rows -= rows
 
     def __call__(self, program):
-        end = time.monotonic() + self.seconds
+        now = time.monotonic()
+        end = now + (self.end - now) / max(self.rows, 1)
+        self.skip(1)
         for i in range(self.rounds):
             if i and time.monotonic() > end:
                 return
@@ -180,8 +188,12 @@ def used(pids):
     return sum(cpu_ns(p) for p in pids()) / 1e9
 
 
-def in_turns(table, turns, program, pids, speed, variants=None, tmp=None):
-    """speed() has the running program do the same work once; pids() are those to attach to."""
+SLOWEST = 1 / 20  # of the work is done, at least
+
+
+def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=False):
+    """speed() has the running program do the same work once; pids() are those to attach to. sized:
+    speed(PART) does so much of it, as is done with a tool under which all would take too long."""
     can = attachments(pids, tmp)
     got = {v: ([], [], []) for v in can if not variants or v in variants}
     speed()
@@ -202,15 +214,19 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None):
                 continue
             # what the first moments cost (first stacks, a rate that settles) is no rate; windows
             # are few, and want time
-            runs, end = 0, time.monotonic() + (3 if "windows" in v else 0)
+            part, runs, end = (), 0, time.monotonic() + (3 if "windows" in v else 0)
+            if sized:
+                part = (min(1, max(SLOWEST, 2 * speed(SLOWEST) / base[-1])),)
+                runs += SLOWEST
             while not runs or time.monotonic() < end:
-                speed()
-                runs += 1
+                speed(*part)
+                runs += sum(part or (1,))
             took, end = [], time.monotonic() + (12 if "windows" in v else 0)
             while not took or time.monotonic() < end:
-                took.append(1 / speed())
+                took.append(1 / speed(*part))
+                runs += sum(part or (1,))
             with_it.append(len(took) / sum(took))
-            added = used(pids) - before - a_run * (runs + len(took))
+            added = used(pids) - before - a_run * runs
             said = last_line_cost(m)
             if said is not None:
                 costs.append((said, added))
@@ -234,9 +250,9 @@ def redis(table, turns, tmp):
     server = subprocess.Popen(["redis-server", "--port", str(PORT), "--save", "",
                                "--appendonly", "no"], stdout=subprocess.DEVNULL)
 
-    def throughput(test, pipeline):
+    def throughput(test, pipeline, part=1):
         out = subprocess.run(["redis-benchmark", "-p", str(PORT), "-t", test.lower(), "-n",
-                              str(20000 * pipeline), "-P", str(pipeline), "-r", "10000", "-d",
+                              str(int(20000 * pipeline * part)), "-P", str(pipeline), "-r", "10000", "-d",
                               "64", "--csv"], capture_output=True, text=True, check=True).stdout
         return float(re.findall(r'"([\d.]+)"', out.splitlines()[-1])[0])
 
@@ -245,8 +261,8 @@ def redis(table, turns, tmp):
         for pipeline in (1, 16):
             for test in ("SET", "GET", "LPUSH"):
                 in_turns(table, turns, f"redis {test}, pipeline {pipeline}",
-                         lambda: [server.pid], lambda: throughput(test, pipeline),
-                         tmp=tmp if (test, pipeline) == ("SET", 1) else None)
+                         lambda: [server.pid], lambda part=1: throughput(test, pipeline, part),
+                         tmp=tmp if (test, pipeline) == ("SET", 1) else None, sized=True)
     finally:
         server.terminate()
         server.wait()
@@ -544,15 +560,15 @@ def main():
     subprocess.run(["make", "-s", "bench-tools"], cwd=ROOT, check=True)
     table = Table()
     chosen = o.only or list(PROGRAMS)
-    parts = sum(PROGRAMS[n][2] for n in chosen)
+    turns = Turns(o.rounds, o.minutes * 60, sum(PROGRAMS[n][2] for n in chosen))
     failed = 0
     for name in chosen:
-        run, needs, _ = PROGRAMS[name]
+        run, needs, rows = PROGRAMS[name]
         missing = [n for n in needs if not shutil.which(n)]
         if missing:
             print(f"{name}: not measured, no {', '.join(missing)} here", file=sys.stderr)
+            turns.skip(rows)
             continue
-        turns = Turns(o.rounds, o.minutes * 60 / parts)
         with tempfile.TemporaryDirectory() as tmp:
             try:
                 run(table, turns, tmp)
