@@ -76,14 +76,25 @@ static __always_inline bool mm_unmoved(struct mm_struct *mm, int member)
 	return false;
 }
 
+/* What a process has now, if it is one that is kept. */
+static __always_inline void mm_see(struct mm_struct *mm, u32 tgid)
+{
+	struct mm_slot *slot = bpf_map_lookup_elem(&mm_slots, &tgid);
+	struct mm_rss rss;
+
+	if (!slot)
+		return;
+	mm_read_rss(mm, &rss);
+	mm_slot_raise(mm, slot, &rss);
+	mm_count(MW_MM_C_UPDATES);
+}
+
 SEC("?tp_btf/hrtimer_expire_entry")
 int BPF_PROG(mw_mm_tick)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mm_struct *mm = task->mm;
-	struct mm_slot *slot;
-	struct mm_rss rss;
-	u32 tgid, moved;
+	u32 moved;
 
 	if (!mm || (task->flags & PF_KTHREAD))
 		return 0;
@@ -91,15 +102,8 @@ int BPF_PROG(mw_mm_tick)
 	moved = !mm_unmoved(mm, MM_ANONPAGES);
 	moved += !mm_unmoved(mm, MM_FILEPAGES);
 	moved += !mm_unmoved(mm, MM_SHMEMPAGES);
-	if (!moved)
-		return 0;
-	tgid = task->tgid;
-	slot = bpf_map_lookup_elem(&mm_slots, &tgid);
-	if (!slot)
-		return 0;
-	mm_read_rss(mm, &rss);
-	mm_slot_raise(mm, slot, &rss);
-	mm_count(MW_MM_C_UPDATES);
+	if (moved)
+		mm_see(mm, task->tgid);
 	return 0;
 }
 
@@ -120,19 +124,9 @@ static __always_inline u32 mm_tgid(struct mm_struct *mm)
 SEC("?tp_btf/rss_stat")
 int BPF_PROG(mw_mm_rss, struct mm_struct *mm, int member)
 {
-	struct mm_rss rss;
-	struct mm_slot *slot;
-	u32 tgid;
-
 	if (member == MM_SWAPENTS || mm_unmoved(mm, member))
 		return 0;
-	tgid = mm_tgid(mm);
-	slot = bpf_map_lookup_elem(&mm_slots, &tgid);
-	if (!slot)
-		return 0;
-	mm_read_rss(mm, &rss);
-	mm_slot_raise(mm, slot, &rss);
-	mm_count(MW_MM_C_UPDATES);
+	mm_see(mm, mm_tgid(mm));
 	return 0;
 }
 

@@ -381,23 +381,16 @@ static bool move_key(struct screen *s, int key)
 
 static bool asking_key(struct screen *s, int key)
 {
-	switch (key) {
-	case 'o':
-	case KEY_F(6):
-		menu__open(&s->menu, "Sort by", top_view__sort_names(), SORT_KEYS,
-			   (int)s->t->view.sort);
+	enum ask_key asks = ask__opens(&s->ask, key, s->searched);
+
+	if (asks == ASK_AGAIN)
+		search(s, "");
+	if (asks)
 		return true;
-	case '/': ask__begin(&s->ask, '/', "Search: "); return true;
-	case KEY_F(3):
-		if (s->searched[0])
-			search(s, "");
-		else
-			ask__begin(&s->ask, '/', "Search: ");
-		return true;
-	case '\\':
-	case KEY_F(4): ask__begin(&s->ask, '\\', "Filter: "); return true;
-	}
-	return false;
+	if (key != 'o' && key != KEY_F(6))
+		return false;
+	menu__open(&s->menu, "Sort by", top_view__sort_names(), SORT_KEYS, (int)s->t->view.sort);
+	return true;
 }
 
 static void view_key(struct screen *s, int key)

@@ -17,6 +17,19 @@ void ask__begin(struct ask *p, char what, const char *label)
 	p->text[0] = 0;
 }
 
+enum ask_key ask__opens(struct ask *p, int key, const char *searched)
+{
+	if (key == KEY_F(3) && *searched)
+		return ASK_AGAIN;
+	if (key == '/' || key == KEY_F(3))
+		ask__begin(p, '/', "Search: ");
+	else if (key == '\\' || key == KEY_F(4))
+		ask__begin(p, '\\', "Filter: ");
+	else
+		return ASK_NO_KEY;
+	return ASK_BEGUN;
+}
+
 enum ask_result ask__key(struct ask *p, int key)
 {
 	size_t len = strlen(p->text);

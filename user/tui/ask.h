@@ -15,6 +15,13 @@ struct ask {
 
 enum ask_result { ASK_GOES_ON, ASK_CHANGED, ASK_DONE, ASK_CANCELLED };
 
+/* The keys that both full-screen views have for it: '/' and F3 search, '\\' and F4 filter. */
+enum ask_key {
+	ASK_NO_KEY,
+	ASK_BEGUN, /* what is '/' or '\\' */
+	ASK_AGAIN, /* F3, and `searched` is not empty: the next that matches it */
+};
+enum ask_key ask__opens(struct ask *p, int key, const char *searched);
 /* label: static. */
 void ask__begin(struct ask *p, char what, const char *label);
 /* A key of ncurses. After DONE and CANCELLED nothing is asked for any more. */

@@ -457,22 +457,16 @@ static void toggle_functions(struct tui *t)
 /* Keys that ask for something more. */
 static bool asking_key(struct tui *t, int key)
 {
-	switch (key) {
-	case 'o':
-	case KEY_F(6):
-		menu__open(&t->menu, "Sort by", rows_sorts, ROWS_SORTS, t->sort);
+	enum ask_key asks = ask__opens(&t->prompt, key, t->searched);
+
+	if (asks == ASK_AGAIN)
+		search(t, "");
+	if (asks)
 		return true;
-	case '/': ask__begin(&t->prompt, '/', "Search: "); return true;
-	case KEY_F(3):
-		if (t->searched[0])
-			search(t, "");
-		else
-			ask__begin(&t->prompt, '/', "Search: ");
-		return true;
-	case '\\':
-	case KEY_F(4): ask__begin(&t->prompt, '\\', "Filter: "); return true;
-	}
-	return false;
+	if (key != 'o' && key != KEY_F(6))
+		return false;
+	menu__open(&t->menu, "Sort by", rows_sorts, ROWS_SORTS, t->sort);
+	return true;
 }
 
 /* Keys that change what is shown. */
