@@ -252,6 +252,9 @@ def test_the_sample_type_that_was_meant(heaps):
     said = memwatch("report", "--sample-index", "inuse_spce", heaps / "heap1.pb.gz", check=2).stderr
     assert "--sample-index: 'inuse_spce' is no sample type of this profile: did you mean inuse_space? (" in said
     assert "alloc_objects, alloc_space, inuse_objects, inuse_space)" in said
+    for word, meant in (("inuse", "inuse_space"), ("alloc", "alloc_space"), ("inuse_o", "inuse_objects")):
+        said = memwatch("report", "--sample-index", word, heaps / "heap1.pb.gz", check=2).stderr
+        assert f"did you mean {meant}? (" in said
     said = memwatch("report", "--sample-index", "heat", heaps / "heap1.pb.gz", check=2).stderr
     assert "'heat' is no sample type of this profile (alloc_objects" in said
 

@@ -218,10 +218,11 @@ void open__no_such_type(const struct profile *p, const char *option, const char 
 	char text[512] = "", hint[128];
 	size_t n = 0;
 
+	/* from the last: "inuse" is the bytes, which stand behind the objects */
 	for (size_t i = 0; i < p->nvalues; i++)
-		names[i] = profile__text(p, p->sample_type[i].type);
-	for (size_t i = 0; i < p->nvalues && n < sizeof(text); i++)
-		n += snprintf(text + n, sizeof(text) - n, "%s%.60s", i ? ", " : "", names[i]);
+		names[i] = profile__text(p, p->sample_type[p->nvalues - 1 - i].type);
+	for (size_t i = p->nvalues; i-- > 0 && n < sizeof(text);)
+		n += snprintf(text + n, sizeof(text) - n, "%s%.60s", n ? ", " : "", names[i]);
 	name = name ? name : "";
 	log_error("%s: '%s' is no sample type of this profile%s (%s)", option, name,
 		  usage__hint(hint, sizeof(hint), name, names, p->nvalues), text);
