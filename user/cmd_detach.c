@@ -14,6 +14,7 @@
 #include "run/pid_option.h"
 #include "sys/box.h"
 #include "sys/memreader.h"
+#include "sys/opener.h"
 #include "sys/privilege.h"
 #include "sys/proc_task.h"
 
@@ -55,6 +56,7 @@ int cmd_detach(int argc, char **argv)
 
 	usage__parse(&cmd_detach_argp, argc, argv, 0, &pid);
 	box__start(); /* said there if not */
+	opener__start();
 	memreader__start();
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE) | PRIVILEGE(MEMORY))) {
 		log_error("failed to give up privileges");

@@ -19,6 +19,7 @@
 #include "run/pid_option.h"
 #include "sys/box.h"
 #include "sys/memreader.h"
+#include "sys/opener.h"
 #include "sys/privilege.h"
 
 static const char doc[] =
@@ -143,6 +144,7 @@ int cmd_features(int argc, char **argv)
 
 	usage__parse(&cmd_features_argp, argc, argv, 0, &o);
 	if (o.pid) {
+		opener__start();
 		memreader__start();
 		box__start();
 	}

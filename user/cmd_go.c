@@ -12,6 +12,7 @@
 #include "sys/box.h"
 #include "sys/filer.h"
 #include "sys/memreader.h"
+#include "sys/opener.h"
 #include "sys/privilege.h"
 
 #include <argp.h>
@@ -130,6 +131,7 @@ int cmd_go(int argc, char **argv)
 	if (a.o.timeline && !a.have_interval)
 		a.o.interval_ns = 1000000000;
 	files = filer__start(true);
+	opener__start();
 	memreader__start();
 	box__start(); /* said there if not */
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | files |

@@ -17,6 +17,7 @@ FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, FSYNCDIR, ACCESS, CREATE, INTERRUPT =
     25, 26, 27, 28, 29, 30, 34, 35, 36)
 BATCH_FORGET, RENAME2 = 42, 45
 HEAD = struct.Struct("<IIQQIIIHH")
+KEEP_CACHE = 2
 NO_ANSWER = object()
 ROOT = 1
 SIZE_SET, MODE_SET = 1 << 3, 1 << 0
@@ -26,12 +27,14 @@ class Hanging:
     """Mounted at `at`. hold(OPS…): these are not answered from now on; release(): they are, and so
     are those that wait. `waiting` holds what waits."""
 
-    def __init__(self, at):
+    def __init__(self, at, user=0):
+        """user: who has mounted it, for all to see."""
         self.at, self.held, self.waiting = at, set(), []
         self.names, self.data, self.modes = {}, {}, {}
+        self.opened = 0  # flags: KEEP_CACHE: what was read stays, and stays mapped
         self.next, self.lock = ROOT + 1, threading.Lock()
         self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        opts = f"fd={self.fd},rootmode=40755,user_id=0,group_id=0,allow_other,default_permissions"
+        opts = f"fd={self.fd},rootmode=40755,user_id={user},group_id=0,allow_other,default_permissions"
         if LIBC.mount(b"hanging", os.fsencode(at), b"fuse", 6, opts.encode()):
             err = ctypes.get_errno()
             os.close(self.fd)
@@ -118,7 +121,7 @@ class Hanging:
             self.data[node], self.modes[node] = b"", mode & 0o7777
             return self.entry(node) + struct.pack("<QII", node, 0, 0)
         if op in (OPEN, OPENDIR):
-            return struct.pack("<QII", node, 0, 0)
+            return struct.pack("<QII", node, self.opened, 0)
         if op == READ:
             _, at, size = struct.unpack_from("<QQI", body)
             return self.data[node][at:at + size]

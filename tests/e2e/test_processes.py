@@ -26,6 +26,7 @@ HANDED = {
     "memwatch-http": re.compile(r"$^"),
 }
 READER = re.compile(r"socket:|anon_inode:\[pidfd\]|pidfd:|/proc/\d+/pagemap$")
+OPENS = {"sys_ptrace", "dac_read_search", "checkpoint_restore"}
 MAIN = re.compile(r"socket:|pipe:|/memfd:|anon_inode:|pidfd|/dev/(null|kmsg|pts/\d+|tty)$")
 
 
@@ -77,6 +78,15 @@ def check_memory(s, fds):
         assert to == "/dev/null" if fd <= 2 else READER.match(to), (fd, to)
 
 
+def check_open(s, fds):
+    """Who opens for others what targets may have put there: with the rights that it takes, and nothing open
+    that could be of use."""
+    assert s["CapEff"] == s["CapPrm"] == OPENS & mine()
+    assert not s["CapInh"] and not s["CapAmb"] and s["NoNewPrivs"] == "1" and s["Seccomp"] == "2"
+    for fd, to in fds.items():
+        assert to == "/dev/null" if fd <= 2 else fd > 4 or to.startswith("socket:"), (fd, to)
+
+
 def is_settled(pid):
     """All are what they will be: a process that was just forked still has its parent's name."""
     names = [s["Name"] for s, _ in family(pid).values()]
@@ -107,6 +117,9 @@ def check_family(pid, effective, waiting, expected=(), command=None):
         elif s["Name"] == "memwatch-memory":
             wait_for(lambda: status_of(one)["CapEff"] == {"sys_ptrace"} & mine())
             check_memory(*family(one)[one])
+        elif s["Name"] == "memwatch-open":
+            wait_for(lambda: status_of(one)["CapEff"] == OPENS & mine())
+            check_open(*family(one)[one])
         else:
             assert one == pid, s["Name"]
             assert s["CapPrm"] == (effective | waiting) & mine()
@@ -151,14 +164,14 @@ def test_processes_of_attach(attach, sleeper, tmp_path):
     m = attach("-p", sleeper.pid, "--plain", "-q", "-v", "-o", tmp_path / "o.json", "--alert-rss",
                "1T", "--on-alert", "true", "--http")
     check_family(m.proc.pid, OBSERVING, LIMITS,
-                 ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-launch", "memwatch-web",
+                 ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-open", "memwatch-launch", "memwatch-web",
                   "memwatch-http"))
     assert m.finish()[0] == 0
 
 
 def test_processes_of_run(attach):
     m = attach("run", "--plain", "-q", "-v", "--", "sleep", "1000")
-    check_family(m.proc.pid, OBSERVING, LIMITS | {"kill"}, ("memwatch-box", "memwatch-memory"),
+    check_family(m.proc.pid, OBSERVING, LIMITS | {"kill"}, ("memwatch-box", "memwatch-memory", "memwatch-open"),
                  command="sleep")
     m.finish()
 
@@ -166,7 +179,7 @@ def test_processes_of_run(attach):
 def test_processes_of_top(attach):
     m = attach("top", "--plain", "-i", "0.1", ready=False)
     m.wait_for("COMMAND", stream="out")
-    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-files", "memwatch-memory"))
+    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-files", "memwatch-memory", "memwatch-open"))
     m.finish()
 
 
@@ -182,7 +195,7 @@ def test_processes_of_go(attach, target, tmp_path):
     t = target([go_build("shapes", "-plain"), tmp_path / "own"])
     t.expect("ready")
     m = attach("go", "-p", t.pid, "-i", "100ms")
-    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-parse"))
+    check_family(m.proc.pid, OBSERVING, LIMITS, ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-open", "memwatch-parse"))
     assert m.finish()[0] == 0
 
 
@@ -190,18 +203,18 @@ def test_processes_of_daemon(attach, tmp_path):
     m = attach("daemon", "--state-dir", tmp_path / "state", "--listen", "127.0.0.1:0", ready=False)
     m.wait_for("daemon ready")
     check_family(m.proc.pid, OBSERVING, LIMITS | {"syslog"},
-                 ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-web", "memwatch-http"))
+                 ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-open", "memwatch-web", "memwatch-http"))
     m.finish(signal.SIGTERM)
 
 
 def test_processes_of_features(held, sleeper):
     check_family(held("features", "-p", sleeper.pid).pid, OBSERVING, set(),
-                 ("memwatch-box", "memwatch-memory"))
+                 ("memwatch-box", "memwatch-memory", "memwatch-open"))
 
 
 def test_processes_of_detach(held, sleeper):
     check_family(held("detach", "-p", sleeper.pid).pid, OBSERVING, {"dac_override"},
-                 ("memwatch-memory",))
+                 ("memwatch-memory", "memwatch-open"))
 
 
 def test_processes_of_history(held, attach, tmp_path):

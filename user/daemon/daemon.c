@@ -29,6 +29,7 @@
 #include "sys/box.h"
 #include "sys/filer.h"
 #include "sys/memreader.h"
+#include "sys/opener.h"
 #include "sys/privilege.h"
 #include "sys/signals.h"
 #include "top/machine.h"
@@ -558,6 +559,7 @@ static int prepare(struct daemon *d)
 	if (status)
 		return status;
 	delivery__check(d->delivery);
+	opener__start();
 	memreader__start();
 	box__start();
 	box__hurry(MOST_ANSWER_NS);

@@ -292,7 +292,7 @@ static off_t size_of(int fd)
 {
 	struct stat st;
 
-	return fd >= 0 && !fstat(fd, &st) ? st.st_size : -1;
+	return fd >= 0 && !safeopen__fstat(fd, &st) ? st.st_size : -1;
 }
 
 /* The helper knows what the files hold now. */

@@ -13,6 +13,7 @@
 #include "elf/symbolizer_priv.h"
 #include "elf/symclient.h"
 #include "sys/rootdir.h"
+#include "sys/safeopen.h"
 #include "sys/signals.h"
 
 #include <fcntl.h>
@@ -224,8 +225,9 @@ int symbolizer__module(struct symbolizer *s, int fd, const char *path, int rootf
 	struct stat st;
 	int err = 0;
 
-	if (fstat(fd, &st))
-		return -errno;
+	err = safeopen__fstat(fd, &st);
+	if (err)
+		return err;
 	if (!S_ISREG(st.st_mode))
 		return -ENOEXEC;
 	m = find_module(s, &st, &root);
@@ -317,7 +319,7 @@ void symbolizer__keep(struct symbolizer *s, const int *fds, size_t nfds)
 	for (m = s->modules; m; m = m->next)
 		m->wanted = false;
 	for (size_t i = 0; i < nfds; i++) {
-		bool known = !fstat(fds[i], &st);
+		bool known = !safeopen__fstat(fds[i], &st);
 
 		for (m = s->modules; m && known; m = m->next)
 			m->wanted |= is_of(m, &st);

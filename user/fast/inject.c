@@ -413,8 +413,8 @@ static bool is_file(const struct procmap *maps, const struct procmap_entry *e, i
 	cleanup_fd int fd = procmap__open(maps, e);
 	struct stat a, b;
 
-	return fd >= 0 && !fstat(fd, &a) && !fstat(text, &b) && a.st_dev == b.st_dev &&
-	       a.st_ino == b.st_ino;
+	return fd >= 0 && !safeopen__fstat(fd, &a) && !safeopen__fstat(text, &b) &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 /*

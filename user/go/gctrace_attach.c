@@ -3,11 +3,13 @@
  */
 #include "go/gctrace.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/util.h"
 #include "probe/go_probe.h"
+#include "sys/safeopen.h"
 
 struct go_gctrace {
 	const struct go_program *t;
@@ -38,6 +40,9 @@ static int attach(struct go_gctrace *g, uint64_t off, char why[GO_WHY_LEN])
 	struct mw_go_config cfg;
 	int err = go_gctrace__config(&f->layout, &f->sym, &cfg);
 
+	if (!err && safeopen__only_seen(go_program__exe_fd(g->t)))
+		err = -EREMOTE; /* the kernel would read it for this process, and may wait for ever
+				 */
 	if (!err)
 		err = go_probe__new(go_program__pid(g->t), go_program__exe_fd(g->t), off, &cfg,
 				    on_record, g, &g->probe, &step);

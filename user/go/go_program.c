@@ -13,6 +13,7 @@
 #include "sys/proc_image.h"
 #include "sys/proc_task.h"
 #include "sys/procmap.h"
+#include "sys/safeopen.h"
 
 #define START_NS 10000000000ULL	  /* wait so long for a runtime that has not begun, */
 #define RELOCATE_NS 3000000000ULL /* and so long for tables that look damaged */
@@ -89,7 +90,7 @@ static int known(int fd, struct stat *ret)
 {
 	const struct verdict *v;
 
-	if (fstat(fd, ret) || !S_ISREG(ret->st_mode))
+	if (safeopen__fstat(fd, ret) || !S_ISREG(ret->st_mode))
 		return 0;
 	v = verdict_of(ret);
 	if (v->known && same_file(&v->st, ret))
@@ -456,8 +457,9 @@ static int open_writable(const struct go_program *p, struct procmem **ret)
 	if (err)
 		return err;
 	/* in this order: what was opened still lives, so the executable is its */
-	if (exe < 0 || fstat(exe, &now) || fstat(p->exe_fd, &then) || now.st_dev != then.st_dev ||
-	    now.st_ino != then.st_ino || !procmem__alive(p->mem) || !procmem__alive(mem)) {
+	if (exe < 0 || safeopen__fstat(exe, &now) || safeopen__fstat(p->exe_fd, &then) ||
+	    now.st_dev != then.st_dev || now.st_ino != then.st_ino || !procmem__alive(p->mem) ||
+	    !procmem__alive(mem)) {
 		procmem__close(mem);
 		return -ESRCH;
 	}

@@ -12,6 +12,7 @@
 #include "core/keyhash.h"
 #include "core/util.h"
 #include "elf/alloc_box.h"
+#include "sys/safeopen.h"
 
 struct module_root *module_table__root(struct module_table *t, pid_t pid)
 {
@@ -129,8 +130,8 @@ static struct module *find(const struct module_table *t, uint64_t dev, uint64_t 
 		struct module *m = t->modules[i];
 
 		/* A file that could not be opened is tried again: the process may have been busy.
-		 */
-		if (m->dev != dev || m->ino != ino || m->fd < 0)
+		 * Not one that was waited for. */
+		if (m->dev != dev || m->ino != ino || (m->fd < 0 && m->fd != -ETIMEDOUT))
 			continue;
 		if (m->root == root)
 			return m;
@@ -172,8 +173,8 @@ static struct module_expected *find_expected(struct module_table *t, const struc
 }
 
 /* The next files of the process, from entry `from` on, are looked through side by side. Only an
- * optimisation. */
-static void expect(struct module_table *t, const struct module_process *p, size_t from)
+ * optimisation. -ETIMEDOUT: that of the first does not come. */
+static int expect(struct module_table *t, const struct module_process *p, size_t from)
 {
 	const struct procmap *maps = p->maps;
 
@@ -184,12 +185,16 @@ static void expect(struct module_table *t, const struct module_process *p, size_
 		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE || find_mapped(t, p, e))
 			continue;
 		x.fd = procmap__open(maps, e);
-		if (x.fd >= 0 && !fstat(x.fd, &x.st) && !is_expected(t, &x.st) &&
+		if (x.fd == -ETIMEDOUT)
+			return i == from ? x.fd : 0;
+		if (x.fd >= 0 && !safeopen__only_seen(x.fd) && !fstat(x.fd, &x.st) &&
+		    !is_expected(t, &x.st) &&
 		    !alloc_request__new(x.fd, &p->account, t->names_only, &x.request))
 			t->expected[t->n_expected++] = x;
 		else
 			util__close_fd(&x.fd);
 	}
+	return 0;
 }
 
 static void let_go(struct module_expected *x)
@@ -208,7 +213,11 @@ void module_table__expect_none(struct module_table *t)
 
 static void say_why(struct module *m)
 {
-	if (m->err == -ETIMEDOUT || m->err == -EDQUOT || m->err == -EFAULT) {
+	if (m->fd == -ETIMEDOUT) {
+		log_warn("the file system of '%s' does not answer; continuing without its "
+			 "allocators and names",
+			 m->path);
+	} else if (m->err == -ETIMEDOUT || m->err == -EDQUOT || m->err == -EFAULT) {
 		if (!m->told)
 			log_warn("looking for allocators in '%s' %s; continuing without", m->path,
 				 m->err == -EFAULT ? "broke its reader" : "took too long");
@@ -216,6 +225,15 @@ static void say_why(struct module *m)
 	} else if (m->err && m->err != -ENOEXEC) {
 		log_debug("failed to read '%s': %s", m->path, strerror(-m->err));
 	}
+}
+
+/* A probe takes that the kernel reads the file on behalf of this process, for as long as that may
+ * take. */
+static void say_seen(const struct module *m)
+{
+	log_warn("'%s' is on a file system that another user provides and may stop: its names are "
+		 "read, no function in it is probed",
+		 m->path);
 }
 
 /* Of a file that was opened, or could not be. */
@@ -267,7 +285,7 @@ static struct module_expected open_file(struct module_table *t, const struct mod
 	struct module_expected *known = find_expected(t, e), x = {.entry = e};
 
 	if (!known) {
-		expect(t, p, e - p->maps->entries);
+		x.fd = expect(t, p, e - p->maps->entries);
 		known = find_expected(t, e);
 	}
 	if (known) {
@@ -275,8 +293,13 @@ static struct module_expected open_file(struct module_table *t, const struct mod
 		*known = t->expected[--t->n_expected];
 		return x;
 	}
-	x.fd = procmap__open(p->maps, e);
-	if (x.fd >= 0 && fstat(x.fd, &x.st)) {
+	if (!x.fd)
+		x.fd = procmap__open(p->maps, e);
+	if (x.fd == -ETIMEDOUT) {
+		x.st.st_dev = makedev(e->dev_major, e->dev_minor);
+		x.st.st_ino = e->ino;
+	}
+	if (x.fd >= 0 && safeopen__fstat(x.fd, &x.st)) {
 		close(x.fd);
 		x.fd = -EBADF;
 	}
@@ -307,7 +330,10 @@ int module_table__get(struct module_table *t, const struct module_process *p,
 		let_go(&x);
 		return err;
 	}
-	m->err = m->fd < 0 ? m->fd : module_read(t, m, x.request);
+	if (m->fd >= 0 && safeopen__only_seen(m->fd))
+		say_seen(m);
+	else
+		m->err = m->fd < 0 ? m->fd : module_read(t, m, x.request);
 	say_why(m);
 	*ret = m;
 	return 0;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/safeopen.h"
 #include "probe/bpfobj_priv.h"
 
 #define MAX_VMAS (1u << 20)   /* of one process */
@@ -123,7 +124,7 @@ int vma_iter__check(struct bpfobj *o, int fd, const struct mw_unwind_key *key)
 	ssize_t n;
 
 	/* while it is open no other file of that device has its number */
-	if (!fstat(fd, &st) && kernel_dev(st.st_dev) == key->dev && st.st_ino == key->ino)
+	if (!safeopen__fstat(fd, &st) && kernel_dev(st.st_dev) == key->dev && st.st_ino == key->ino)
 		return 0;
 	at = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ, MAP_PRIVATE, fd, 0);
 	if (at == MAP_FAILED)

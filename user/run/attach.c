@@ -18,6 +18,7 @@
 #include "sys/chooser.h"
 #include "sys/filer.h"
 #include "sys/memreader.h"
+#include "sys/opener.h"
 #include "sys/privilege.h"
 #include "sys/proc_task.h"
 #include "sys/signals.h"
@@ -252,6 +253,7 @@ int attach__prepare(struct attach_options *o, unsigned kinds)
 	int err, status;
 
 	kinds |= PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | filer__start(true);
+	opener__start();
 	memreader__start();
 	status = alert_options__start(&o->alert);
 	if (status)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,9 +39,12 @@
 
 #define END_MS 1000 /* how long who reads may take to end, once all is to */
 #define SEC 1000000000ULL
-#define MEMORY_A_BYTE 128	 /* of a file: a compressed one unfolds to 10 times, samples to 10 more */
-#define CPU_NS_A_BYTE 10000	 /* 10 s a megabyte */
-#define PIPE_BYTES (16ULL << 20) /* what a pipe counts as */
+#define MEMORY_A_BYTE                                                                              \
+	128		    /* of a file: a compressed one unfolds to 10 times, samples to 10 more \
+			     */
+#define CPU_NS_A_BYTE 10000 /* 10 s a megabyte */
+#define ANSWERED INT32_MAX  /* by another process */
+#define PIPE_BYTES (16LL << 20) /* what a pipe counts as */
 
 enum { OP_OPEN = 1, OP_WRITE, OP_FILTER, OP_ASK, OP_STAY };
 
@@ -139,6 +144,92 @@ int apart__open(const char *path, enum apart_wish wish)
 	return err ? err : fd < 0 ? -EBADF : fd;
 }
 
+/*
+ * A file system that does not answer is waited for by another process, and for its word by this
+ * one, which a signal ends. What is open here is not held up by that process.
+ */
+struct aside {
+	const char *path;
+	enum apart_wish wish;
+	int sock; /* what was opened goes there, with the answer */
+};
+
+static int64_t size_aside(const struct aside *a)
+{
+	struct stat st;
+
+	return !stat(a->path, &st) && S_ISREG(st.st_mode) ? st.st_size : PIPE_BYTES;
+}
+
+static int64_t open_aside(const struct aside *a)
+{
+	int fd = open_here(a->path, a->wish);
+	int32_t result = min_of(fd, 0);
+
+	return fdmsg__send(a->sock, &result, sizeof(result), NULL, 0, &fd, fd >= 0, MSG_NOSIGNAL);
+}
+
+/* Others know by them that the parent of this process is there. */
+static void close_all_but(int a, int b)
+{
+	int low = min_of(a, b), high = max_of(a, b);
+
+	if (low > STDERR_FILENO + 1)
+		syscall(SYS_close_range, STDERR_FILENO + 1, low - 1, 0);
+	if (high > max_of(low, STDERR_FILENO) + 1)
+		syscall(SYS_close_range, max_of(low, STDERR_FILENO) + 1, high - 1, 0);
+	syscall(SYS_close_range, max_of(high, STDERR_FILENO) + 1, ~0U, 0);
+}
+
+static _Noreturn void be_aside(int64_t (*fn)(const struct aside *a), const struct aside *a, int to)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int64_t word;
+	ssize_t n;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int fd = 0; fd <= STDERR_FILENO && null >= 0; fd++)
+		dup2(null, fd);
+	close_all_but(a->sock, to);
+	word = fn(a);
+	n = write(to, &word, sizeof(word));
+	close(to); /* closing what was opened may have to be waited for as well */
+	_exit(n < 0);
+}
+
+/* What fn says, or -errno; -EINTR: a signal waits, for whose descriptor see struct side. */
+static int64_t do_aside(int64_t (*fn)(const struct aside *a), const struct aside *a, int signal_fd)
+{
+	static pid_t last = -1; /* it has ended by now */
+	int64_t word = -EPIPE;
+	int ends[2];
+
+	if (!strncmp(a->path, "/dev/", 5) || !strncmp(a->path, "/proc/", 6))
+		return fn(a); /* it may be one of this process's descriptors */
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	if (last > 0)
+		waitpid(last, NULL, WNOHANG);
+	last = fork();
+	if (!last)
+		be_aside(fn, a, ends[1]);
+	close(ends[1]);
+	while (last > 0) {
+		struct pollfd p[] = {{.fd = ends[0], .events = POLLIN},
+				     {.fd = signal_fd, .events = POLLIN}};
+
+		if (poll(p, ARRAY_SIZE(p), -1) < 0)
+			continue;
+		if (!p[0].revents)
+			word = -EINTR;
+		else if (read(ends[0], &word, sizeof(word)) != sizeof(word))
+			word = -EPIPE;
+		break;
+	}
+	close(ends[0]);
+	return word;
+}
+
 char *apart__directory(void)
 {
 	return directory ? strdup(directory) : getcwd(NULL, 0);
@@ -146,17 +237,16 @@ char *apart__directory(void)
 
 void apart__expect(struct apart_opts *o, const char *path)
 {
-	uint64_t bytes = PIPE_BYTES;
-	struct stat st;
+	const struct aside file = {.path = path, .sock = -1};
+	int64_t bytes = do_aside(size_aside, &file, -1);
 
-	if (!stat(path, &st) && S_ISREG(st.st_mode))
-		bytes = (uint64_t)st.st_size;
+	bytes = bytes < 0 ? PIPE_BYTES : bytes;
 	if (!o->memory_bytes)
 		o->memory_bytes = surroundings.parse_memory_bytes ?: BOX_MEMORY;
 	if (!o->cpu_ns)
 		o->cpu_ns = 4 * (surroundings.parse_cpu_ns ?: BOX_CPU_SECONDS * SEC);
-	o->memory_bytes += bytes * MEMORY_A_BYTE;
-	o->cpu_ns += bytes * CPU_NS_A_BYTE;
+	o->memory_bytes += (uint64_t)bytes * MEMORY_A_BYTE;
+	o->cpu_ns += (uint64_t)bytes * CPU_NS_A_BYTE;
 }
 
 static void confine(const struct apart_opts *o, int sock)
@@ -242,17 +332,17 @@ struct side {
 	bool told;     /* to end */
 };
 
-/* Once signals are taken, nothing is opened that may be waited for. */
-static int32_t open_for(const struct side *s, const struct request *q, int *ret_fd)
+/* Once signals are taken, nothing is opened that may be waited for. ANSWERED, or why not. */
+static int32_t open_for(const struct side *s, const struct request *q)
 {
-	int fd;
+	const struct aside file = {q->path, q->wish, s->ends.sock};
+	int64_t err;
 
 	if ((q->wish != APART_READ && q->wish != APART_READ_FILE) ||
 	    (q->wish == APART_READ && s->signal_fd >= 0) || !s->o->may(s->o->arg, q->wish, q->path))
 		return -EPERM;
-	fd = open_here(q->path, q->wish);
-	*ret_fd = fd;
-	return fd < 0 ? fd : 0;
+	err = do_aside(open_aside, &file, s->signal_fd);
+	return err ? (int32_t)err : ANSWERED;
 }
 
 static int32_t stay(struct side *s)
@@ -268,7 +358,7 @@ static int32_t grant(struct side *s, struct request *q, int *fds, int *ret_fd)
 
 	q->path[sizeof(q->path) - 1] = 0;
 	switch (q->op) {
-	case OP_OPEN: return open_for(s, q, ret_fd);
+	case OP_OPEN: return open_for(s, q);
 	case OP_WRITE:
 		if (!o->may(o->arg, APART_WRITE, q->path))
 			return -EPERM;
@@ -328,8 +418,9 @@ static void serve(struct side *s)
 			util__close_fd(&fds[i]);
 		if (n != sizeof(q))
 			return; /* it has ended, or talks nonsense: then it gets no answer */
-		fdmsg__send(s->ends.sock, &result, sizeof(result), NULL, 0, &fd, fd >= 0,
-			    MSG_NOSIGNAL);
+		if (result != ANSWERED)
+			fdmsg__send(s->ends.sock, &result, sizeof(result), NULL, 0, &fd, fd >= 0,
+				    MSG_NOSIGNAL);
 		util__close_fd(&fd);
 	}
 }

@@ -22,6 +22,7 @@
 #include "core/util.h"
 #include "sys/box_accounts.h"
 #include "sys/patience.h"
+#include "sys/safeopen.h"
 #include "sys/selfexec.h"
 #include "sys/signals.h"
 #include "sys/statm.h"
@@ -423,12 +424,12 @@ int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t
 		     const int *fds, size_t nfds)
 {
 	struct box_head head = {.op = op, .len = len};
+	int err;
 
 	if (h->sock < 0 || len > BOX_MAX_MESSAGE)
 		return -EFAULT;
-	if (fdmsg__send(h->sock, &head, sizeof(head), data, len, fds, nfds, 0))
-		return gave_up(h, -EFAULT);
-	return 0;
+	err = safeopen__send(h->sock, &head, sizeof(head), data, len, fds, nfds);
+	return err ? gave_up(h, err == -ETIMEDOUT || err == -EINTR ? err : -EFAULT) : 0;
 }
 
 struct awaited {

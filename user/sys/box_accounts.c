@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "sys/proc_task.h"
+#include "sys/safeopen.h"
 
 #define MAX_ACCOUNTS 16384
 #define FUSE_MAGIC 0x65735546
@@ -44,7 +45,7 @@ bool box__foreign(int fd)
 	struct statfs fs;
 	struct stat st;
 
-	if (fstat(fd, &st) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+	if (safeopen__only_seen(fd) || fstat(fd, &st) || (st.st_mode & (S_IWGRP | S_IWOTH)))
 		return true;
 	if (st.st_uid && st.st_uid != geteuid())
 		return true;
@@ -104,7 +105,7 @@ struct box_accounts box_accounts__of(int fd, const struct box_target *whose, boo
 
 	if (!in_use && books.index.n + 2 > MAX_ACCOUNTS)
 		clear_accounts();
-	if (fd >= 0 && !fstat(fd, &st))
+	if (fd >= 0 && !safeopen__fstat(fd, &st))
 		a.file = account_by(st.st_dev, st.st_ino, box__foreign(fd));
 	if (whose && whose->id)
 		a.target = account_by(OF_TARGETS, whose->id, whose->foreign);

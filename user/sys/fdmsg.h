@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#define FDMSG_MAX_FDS 3
+#define FDMSG_MAX_FDS 4
 
 /* Length or -errno (0: the other side is gone; -EMSGSIZE: it did not fit). fds that did not come
  * are -1; the others are the caller's. flags: those of recvmsg. */

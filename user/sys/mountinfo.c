@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "core/util.h"
 
@@ -27,6 +29,7 @@ int mountinfo__text(char **ret)
 bool mountinfo__parse(char *line, struct mountinfo *ret)
 {
 	char *tail = strstr(line, " - "), *save, *field;
+	unsigned major_nr, minor_nr;
 
 	if (!tail)
 		return false;
@@ -35,8 +38,11 @@ bool mountinfo__parse(char *line, struct mountinfo *ret)
 	strtok_r(NULL, " ", &save);
 	ret->options = strtok_r(NULL, " ", &save);
 	ret->point = NULL;
+	ret->dev = 0;
 	field = strtok_r(line, " ", &save);
 	for (int i = 0; field && i < 5; i++, field = strtok_r(NULL, " ", &save)) {
+		if (i == 2 && sscanf(field, "%u:%u", &major_nr, &minor_nr) == 2)
+			ret->dev = makedev(major_nr, minor_nr);
 		if (i == 4)
 			ret->point = field;
 	}

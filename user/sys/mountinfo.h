@@ -4,11 +4,13 @@
 #define SYS_MOUNTINFO_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct mountinfo {	     /* borrowed from the line; as the kernel escapes them */
 	const char *point;   /* where it is mounted */
 	const char *type;    /* of the file system */
 	const char *options; /* of the file system */
+	dev_t dev;
 };
 
 /* The file: a descriptor or -errno. */

@@ -34,7 +34,10 @@ enum privilege {
 				* and --go-enable-memprofile: CAP_DAC_OVERRIDE */
 	PRIVILEGE_MEMORY_READ, /* the memory of processes, of who reads it for others
 				* (sys/memreader.h): CAP_SYS_PTRACE */
-	PRIVILEGE_EXEC,	       /* the system call execve, of `report --graph` and its shell */
+	PRIVILEGE_OPEN, /* files that processes have mapped, or that lie below their roots, of
+			 * who opens them for others (sys/opener.h): CAP_SYS_PTRACE,
+			 * CAP_DAC_READ_SEARCH, CAP_CHECKPOINT_RESTORE */
+	PRIVILEGE_EXEC, /* the system call execve, of `report --graph` and its shell */
 	PRIVILEGE_KINDS,
 };
 

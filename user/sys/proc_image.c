@@ -11,6 +11,7 @@
 #include "core/util.h"
 #include "sys/proc_file.h"
 #include "sys/proc_task.h"
+#include "sys/safeopen.h"
 
 #define MAX_AUXV (64 << 10)
 
@@ -78,8 +79,8 @@ int proc_image__open(pid_t pid)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", proc_task__shows(pid));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 ? fd : errno == ENOENT ? -ESRCH : -errno;
+	fd = safeopen__file(path, NULL);
+	return fd == -ENOENT ? -ESRCH : fd;
 }
 
 int proc_image__auxv(pid_t pid, uint64_t kind, uint64_t *ret)

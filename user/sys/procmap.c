@@ -294,7 +294,7 @@ int procmap__stat(const struct procmap *m, const struct procmap_entry *e, struct
 	struct stat st;
 
 	path_of(m, e, path);
-	if (stat(path, &st))
+	if (safeopen__stat(path, &st))
 		return -errno;
 	if (!may_be(e, &st))
 		return -ESTALE;
@@ -350,7 +350,8 @@ int procmap__open(const struct procmap *m, const struct procmap_entry *e)
 		close(fd);
 		return -ESTALE;
 	}
-	if (fd >= 0 || fd == -EINVAL || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+	if (fd >= 0 || fd == -EINVAL || fd == -ETIMEDOUT || fd == -EMFILE || fd == -ENFILE ||
+	    fd == -ENOMEM)
 		return fd;
 	why = fd = open_below_root(m->pid, e, "", false);
 	if (fd < 0 && strstr(e->path, "\\012"))

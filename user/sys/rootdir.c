@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/safeopen.h"
 
 static int open_directory(const char *path)
 {
@@ -21,7 +22,7 @@ static struct rootdir_id identify(int fd)
 {
 	struct statx st;
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &st))
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &st))
 		return (struct rootdir_id){0};
 	return (struct rootdir_id){
 		.mount = st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0,
@@ -64,7 +65,7 @@ int rootdir__of_file(pid_t pid, int fd, const char *path)
 	cleanup_fd int root = rootdir__open(pid, &id);
 	struct stat st;
 
-	if (root < 0 || fd < 0 || fstat(fd, &st) || rootdir__is_ours(root, path, &st))
+	if (root < 0 || fd < 0 || safeopen__fstat(fd, &st) || rootdir__is_ours(root, path, &st))
 		return -1;
 	return take_fd(&root);
 }
@@ -84,6 +85,6 @@ bool rootdir__is_ours(int root, const char *path, const struct stat *file)
 {
 	struct stat st;
 
-	return path[0] == '/' && !stat(path, &st) && st.st_dev == file->st_dev &&
+	return path[0] == '/' && !safeopen__stat(path, &st) && st.st_dev == file->st_dev &&
 	       st.st_ino == file->st_ino && !is_below(root, path);
 }

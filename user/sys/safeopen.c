@@ -7,12 +7,18 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/fdmsg.h"
+#include "sys/mountinfo.h"
+
+#define FUSE_MAGIC 0x65735546
 
 static bool owner_fits(const struct safeopen_owner *o, const struct stat *st)
 {
@@ -21,43 +27,146 @@ static bool owner_fits(const struct safeopen_owner *o, const struct stat *st)
 	return !st->st_uid && o->or_readable_root && (st->st_mode & S_IROTH);
 }
 
-/* Opens for reading what `look` points at. */
-static int reopen(int look, const struct safeopen_owner *owner, struct stat *st)
+static const struct safeopen_other *other;
+
+void safeopen__hand_over(const struct safeopen_other *to)
+{
+	other = to;
+}
+
+bool safeopen__only_seen(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && flags & O_PATH;
+}
+
+/* Without asking the file system: what is known of the file. */
+static int known_of(int fd, struct stat *st)
+{
+	struct statx x;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &x))
+		return -errno;
+	*st = (struct stat){
+		.st_dev = makedev(x.stx_dev_major, x.stx_dev_minor),
+		.st_ino = x.stx_ino,
+		.st_mode = x.stx_mode,
+		.st_nlink = x.stx_nlink,
+		.st_uid = x.stx_uid,
+		.st_gid = x.stx_gid,
+		.st_size = (off_t)x.stx_size,
+		.st_mtim = {x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec},
+		.st_ctim = {x.stx_ctime.tv_sec, x.stx_ctime.tv_nsec},
+	};
+	return 0;
+}
+
+int safeopen__fstat(int fd, struct stat *st)
+{
+	if (safeopen__only_seen(fd))
+		return known_of(fd, st);
+	return fstat(fd, st) ? -errno : 0;
+}
+
+/* Was the file system that has this device number mounted by another user than root and this one?
+ * One that is mounted nowhere in our sight may have been. */
+static bool is_anothers(dev_t dev)
+{
+	cleanup_free char *text = NULL;
+	char *save = NULL, *line = mountinfo__text(&text) ? NULL : strtok_r(text, "\n", &save);
+	struct mountinfo m;
+
+	for (; line; line = strtok_r(NULL, "\n", &save)) {
+		const char *user;
+
+		if (!mountinfo__parse(line, &m) || m.dev != dev)
+			continue;
+		user = strstr(m.options, "user_id=");
+		return user && strtoul(user + 8, NULL, 10) &&
+		       strtoul(user + 8, NULL, 10) != geteuid();
+	}
+	return true;
+}
+
+static bool may_not_answer(int look, const struct stat *st)
+{
+	struct statfs fs;
+
+	return fstatfs(look, &fs) || ((uint32_t)fs.f_type == FUSE_MAGIC && is_anothers(st->st_dev));
+}
+
+int safeopen__reopen(int look)
 {
 	char self[64];
 	int fd;
 
-	if (fstat(look, st))
-		return -errno;
-	if (!S_ISREG(st->st_mode))
-		return -EINVAL;
-	if (!owner_fits(owner, st))
-		return -EPERM;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", look);
 	fd = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	return fd < 0 ? -errno : fd;
 }
 
-int safeopen__below(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		    struct stat *st)
+static int look_at(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		   struct stat *st)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0),
 			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	cleanup_fd int look = -1;
-	struct stat own;
 
 	if (rootfd < 0)
 		look = open(path, how.flags);
 	else
 		look = syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
-	if (look < 0)
+	if (look < 0 || fstat(look, st))
 		return -errno;
-	return reopen(look, owner, st ? st : &own);
+	if (!S_ISREG(st->st_mode))
+		return -EINVAL;
+	return owner_fits(owner, st) ? take_fd(&look) : -EPERM;
+}
+
+int safeopen__seen(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		   struct stat *st)
+{
+	cleanup_fd int look = look_at(rootfd, path, nofollow, owner, st);
+
+	if (look < 0)
+		return look;
+	return may_not_answer(look, st) ? take_fd(&look) : safeopen__reopen(look);
+}
+
+int safeopen__below(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		    struct stat *st)
+{
+	cleanup_fd int look = -1;
+	struct stat own;
+
+	if (other)
+		return other->open(rootfd, path, nofollow, owner, st ? st : &own);
+	look = look_at(rootfd, path, nofollow, owner, st ? st : &own);
+	return look < 0 ? look : safeopen__reopen(look);
 }
 
 int safeopen__file(const char *path, struct stat *st)
 {
 	return safeopen__below(-1, path, 0, NULL, st);
+}
+
+int safeopen__stat(const char *path, struct stat *st)
+{
+	if (other)
+		return other->stat(path, st);
+	return stat(path, st) ? -errno : 0;
+}
+
+int safeopen__send(int sock, const void *head, size_t head_len, const void *data, size_t len,
+		   const int *fds, size_t nfds)
+{
+	bool seen = false;
+
+	for (size_t i = 0; i < nfds; i++)
+		seen |= safeopen__only_seen(fds[i]);
+	return seen && other ? other->send(sock, head, head_len, data, len, fds, nfds)
+			     : fdmsg__send(sock, head, head_len, data, len, fds, nfds, 0);
 }
 
 /* By what the kernel says of it; a file that only looks like one is empty and has no name either.

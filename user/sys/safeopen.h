@@ -10,6 +10,8 @@
 #ifndef SYS_SAFEOPEN_H
 #define SYS_SAFEOPEN_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -31,6 +33,40 @@ int safeopen__below(int rootfd, const char *path, int nofollow, const struct saf
 		    struct stat *st);
 /* The same from the process's own root, following links, any owner. */
 int safeopen__file(const char *path, struct stat *st);
+/* What stat() says of a path, whoever has to be waited for. 0 or -errno. */
+int safeopen__stat(const char *path, struct stat *st);
+
+/*
+ * A file system may be a process of another user's (FUSE), which answers when it likes: opening,
+ * asking and even closing may wait for it for ever. So main processes have another one open for
+ * them (sys/opener.h), and files of such file systems come back as a descriptor that has only seen
+ * them (O_PATH). It can be handed to helpers (safeopen__send), who get one that reads, and nothing
+ * else: reading by it fails (-EBADF), and functions of its file are not probed, for which the
+ * kernel would read it.
+ */
+bool safeopen__only_seen(int fd);
+/* fstat() of a descriptor of any of these functions, that waits for nobody. 0 or -errno. */
+int safeopen__fstat(int fd, struct stat *st);
+/* fdmsg__send, of descriptors that may only have seen their file. 0; -ETIMEDOUT: it cannot be
+ * opened, nobody answers; other -errno. */
+int safeopen__send(int sock, const void *head, size_t head_len, const void *data, size_t len,
+		   const int *fds, size_t nfds);
+
+/* For who opens for others: as safeopen__below, or a descriptor that has only seen the file. */
+int safeopen__seen(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		   struct stat *st);
+/* Opens for reading what a descriptor has only seen. A descriptor or -errno. */
+int safeopen__reopen(int look);
+
+struct safeopen_other { /* does all this in place of this process */
+	int (*open)(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		    struct stat *st);
+	int (*stat)(const char *path, struct stat *st);
+	int (*send)(int sock, const void *head, size_t head_len, const void *data, size_t len,
+		    const int *fds, size_t nfds);
+};
+/* Borrowed for ever; NULL: nobody does. */
+void safeopen__hand_over(const struct safeopen_other *other);
 
 /*
  * Descriptor number `fd` of another process, which says that it is a memory file that it has just

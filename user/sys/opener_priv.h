@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* opener_priv.h - what the two sides of opener.c say to each other. */
+#ifndef SYS_OPENER_PRIV_H
+#define SYS_OPENER_PRIV_H
+
+#include <limits.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#define OPENER_MESSAGE (100u << 10) /* bytes after a request: more than a helper takes */
+
+enum opener_op {
+	OPENER_OPEN = 1, /* a path follows; below the descriptor that came along, if one did */
+	OPENER_STAT,	 /* a path follows */
+	OPENER_SEND,	 /* what is to be sent follows; to the first descriptor, with the others */
+};
+
+struct opener_request {
+	uint32_t op, len;
+	uint32_t nofollow, has_owner, or_readable_root, uid; /* as safeopen__below takes them */
+};
+
+/* A descriptor comes along with that of OPENER_OPEN. The first word of each is its PID. */
+struct opener_answer {
+	int32_t result; /* 0 or -errno */
+	struct stat st;
+};
+
+/* Serves until the other side is gone. */
+_Noreturn void opener__serve(int control);
+
+#endif
