@@ -166,7 +166,10 @@ def test_processes_of_attach(attach, sleeper, tmp_path):
     check_family(m.proc.pid, OBSERVING, LIMITS,
                  ("memwatch-box", "memwatch-files", "memwatch-memory", "memwatch-open", "memwatch-launch", "memwatch-web",
                   "memwatch-http"))
-    assert m.finish()[0] == 0
+    status, _, err = m.finish()
+    assert status == 0
+    for name in ("memwatch-files", "memwatch-memory", "memwatch-open", "memwatch-box"):
+        assert re.search(rf"footprint: {name} +[\d.]+\w+ +[1-9]\d* processes, \d+ ms", err), name
 
 
 def test_processes_of_run(attach):

@@ -19,6 +19,8 @@
 #include "snapshot/inuse.h"
 #include "snapshot/missing.h"
 #include "snapshot/runtimes.h"
+#include "sys/proc_task.h"
+#include "sys/statm.h"
 #include "format/text.h"
 
 /* In use is what the profile lists: the same in the header, in the table and in the files. */
@@ -225,6 +227,65 @@ char *live__cost(const struct observer *o, const uint64_t *c, char *buf, size_t 
 	return buf;
 }
 
+/* Processes of this one's, by their names; theirs are of the same name. */
+struct others {
+	struct others_row {
+		char name[16];
+		uint64_t bytes, cpu_ns;
+		unsigned n;
+	} row[8];
+	size_t n;
+	pid_t pid[256]; /* whose children count too */
+	size_t npids;
+};
+
+static struct others_row *row_of(struct others *o, const char *name)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		if (!strcmp(o->row[i].name, name))
+			return &o->row[i];
+	}
+	if (o->n == ARRAY_SIZE(o->row))
+		return NULL;
+	snprintf(o->row[o->n].name, sizeof(o->row[0].name), "%.15s", name);
+	return &o->row[o->n++];
+}
+
+static int add_other(void *arg, pid_t pid)
+{
+	struct others *o = arg;
+	struct proc_identity id;
+	struct others_row *r;
+	struct statm s;
+	bool ours = false;
+
+	if (proc_task__identity(pid, &id) || id.ended || strncmp(id.comm, "memwatch-", 9))
+		return 0;
+	for (size_t i = 0; i < o->npids && !ours; i++)
+		ours = o->pid[i] == id.ppid;
+	r = ours && !statm__read(pid, &s) ? row_of(o, id.comm) : NULL;
+	if (!r || o->npids == ARRAY_SIZE(o->pid))
+		return 0;
+	o->pid[o->npids++] = pid;
+	r->n++;
+	r->bytes += s.rss - min_of(s.rss, s.shared);
+	r->cpu_ns += proc_task__cpu_ns(pid);
+	return 0;
+}
+
+/* Helpers that parse are told of when they have ended (symbolizer.c); these stay. */
+static void others_footprint(void)
+{
+	struct others o = {.pid = {getpid()}, .npids = 1};
+	char size[UNITS_LEN];
+
+	proc_task__each_pid(add_other, &o);
+	for (size_t i = 0; i < o.n; i++)
+		log_debug("footprint: %-24s %10s %8u processes, %.0f ms of processor time",
+			  o.row[i].name, units__size(size, sizeof(size), (int64_t)o.row[i].bytes),
+			  o.row[i].n, (double)o.row[i].cpu_ns / 1e6);
+}
+
 /* For -v: what memwatch itself takes. */
 void live__footprint(const struct attach *a)
 {
@@ -246,6 +307,7 @@ void live__footprint(const struct attach *a)
 			  units__size(size, sizeof(size), (int64_t)row[i].bytes), row[i].entries,
 			  row[i].in_kernel ? ", in the kernel" : "");
 	}
+	others_footprint();
 	statm__read(getpid(), &self);
 	log_debug("footprint: %s in tables here, RSS %s; %s in the kernel",
 		  units__size(size, sizeof(size), (int64_t)here),
