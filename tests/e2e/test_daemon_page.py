@@ -110,7 +110,8 @@ def test_page_in_a_browser(serve, leak, tmp_path):
     wait_for(lambda: any(e["victim"] and e["victim"]["pid"] == p.pid for e in json.loads(s.text("/api/oom"))["events"]))
     link = f"main dl a[href*='pid={p.pid}']"
     seen = Page(s.d).browse("page-daemon", [
-        {"wait": "document.body.dataset.ready === 'processes'"}, {"view": "processes"},
+        {"wait": "document.body.dataset.ready === 'processes'"}, {"wait": "document.querySelector('.spark polyline')"},
+        {"view": "processes"},
         {"go": f"view=timeline&pid={os.getpid()}"}, {"wait": "document.body.dataset.ready === 'timeline'"},
         {"go": "view=oom"}, {"wait": "document.body.dataset.ready === 'oom'"}, {"view": "oom"},
         {"click": link}, {"wait": "document.querySelectorAll('g.frame').length > 3"},
