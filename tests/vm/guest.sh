@@ -205,6 +205,33 @@ test_throttle() {
 	wait
 }
 
+# A group close to its limit: one alarm, and one word when it is no longer, while the process that is
+# watched stays.
+test_alert() {
+	mkdir $CG/alert
+	echo 16M >$CG/alert/memory.max
+	[ -e $CG/alert/memory.swap.max ] && echo 0 >$CG/alert/memory.swap.max
+	echo go | in_cgroup $CG/alert ./oom_hog -m 5120 >hog7 2>&1 &
+	await 100 grep -q full hog7
+	steady=$(cat $CG/alert/cgroup.procs)
+	./memwatch top -p $steady --plain -n 1000000 -i 500ms --alert-cgroup 60% \
+		--alert-dir /t --oom-log log7 >top7 2>top7.err &
+	mw=$!
+	await 300 grep -q oom_hog top7
+	echo go | in_cgroup $CG/alert ./oom_hog -m 5632 >hog8 2>&1 &
+	await 300 grep -q '"state":"firing","scope":"cgroup"' log7
+	for p in $(cat $CG/alert/cgroup.procs); do
+		[ "$p" = "$steady" ] || kill -9 "$p"
+	done
+	await 300 grep -q '"state":"resolved"' log7
+	stop_memwatch
+	[ "$(grep -c memwatch.alert/1 log7)" = 2 ] && [ "$(grep -c '"limit_path":"/alert"' log7)" = 2 ] &&
+		grep -q '"state":"resolved","scope":"cgroup","lasted_ms":[0-9]*,"ended":false' log7 && ok alert_cgroup ||
+		bad alert_cgroup "$(cat log7 top7.err)"
+	kill -9 "$steady"
+	wait
+}
+
 # What the kernel offers, one line each: the host compares them with what is expected.
 test_features() {
 	./memwatch features --json >features.json 2>features.err || { bad features "$(cat features.err)"; return; }
@@ -253,4 +280,5 @@ test_machine
 test_group_kill
 test_no_victim
 test_throttle
+test_alert
 exit $failed
