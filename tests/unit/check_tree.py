@@ -41,17 +41,25 @@ INCLUDE = re.compile(r'^#include "([\w/.-]+)"', re.M)
 STRUCT = re.compile(r"^[ \t]*(?:typedef |static |const )*(?:struct|union|enum) (\w+)\s*\{", re.M)
 NAMED = re.compile(r"\b(?:bpf|docs|include|tests|tools|user)/[\w./*-]*[\w*]")
 FUNCTION = re.compile(r"\b([a-z]\w*?)__\w+\(")
+COMMENT = re.compile(r"/\*.*?\*/", re.S)
+# In comments: files without a folder (with one they may be the kernel's), functions of a module.
+SAID_FILE = re.compile(r"(?<![\w/.*<>-])[a-z]\w*\.[ch]\b")
+SAID_FUNCTION = re.compile(r"\b[a-z][a-z0-9]*(?:_[a-z0-9]+)*__[a-z]\w*")
 
 
-def sources(root):
+def whole_sources(root):
     for top in ("user", "include", "bpf"):
         for folder, _, names in os.walk(os.path.join(root, top)):
             for name in names:
                 if name.endswith((".c", ".h")):
                     path = os.path.join(folder, name)
                     with open(path, encoding="utf-8") as f:
-                        text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
-                    yield os.path.relpath(path, root), text
+                        yield os.path.relpath(path, root), f.read()
+
+
+def sources(root):
+    for path, text in whole_sources(root):
+        yield path, COMMENT.sub("", text)
 
 
 def room_of(path):
@@ -186,6 +194,21 @@ def check_names(files):
                 yield f"{what} {name} is defined twice: {', '.join(sorted(where))}"
 
 
+def check_comments(root, files):
+    """What comments name exists. (A module's functions are called by its name, so others' are not meant.)"""
+    names = {os.path.basename(path) for path in files}
+    modules = {name.rsplit(".", 1)[0] for name in names}
+    words = {word for text in files.values() for word in re.findall(r"\w+__\w+", text)}
+    for path, text in whole_sources(root):
+        for comment in COMMENT.findall(text):
+            for name in SAID_FILE.findall(comment):
+                if name not in names:
+                    yield f"{path}: a comment names {name}, which does not exist"
+            for name in SAID_FUNCTION.findall(comment):
+                if name not in words and name.split("__")[0] in modules:
+                    yield f"{path}: a comment names {name}, which does not exist"
+
+
 def check_page(root, files):
     """docs/architecture.md knows every room, and names only files that there are."""
     page = os.path.join(root, "docs/architecture.md")
@@ -256,6 +279,7 @@ def check(root):
     yield from check_names(files)
     yield from check_proc(files)
     yield from check_callers(root, files)
+    yield from check_comments(root, files)
     yield from check_page(root, files)
     yield from check_security(root)
 
@@ -299,6 +323,8 @@ def self_test():
                                      "tests/e2e/test_b.py": "def test_x():\n", "user/core/a.c": ""}),
         ("no test shows '| a | b |", {"docs/SECURITY.md": "## A\n\n| x | shown by |\n| --- | --- |\n"
                                                           "| a | b |\n", "user/core/a.c": ""}),
+        ("a comment names b.h", {"user/core/a.c": "/* as b.h says (mm/slab.h, a.c) */"}),
+        ("a comment names a__y", {"user/core/a.c": "/* of a__y */\nint x;\nint a__x(void);"}),
         ("no sources", {}),
     ]
     for want, files in cases:

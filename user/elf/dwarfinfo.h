@@ -5,7 +5,7 @@
  * libdw's own dwarf_getscopes walks a whole compilation unit for each address. Here a unit's
  * functions are listed once, sorted by address, and only the functions that hold a looked-up
  * address are walked. Every walk has a step limit, and siblings must move forward, so that DWARF
- * with loops ends. Still, libdw on hostile input can crash or exhaust memory: dwarfbox.h runs this
+ * with loops ends. Still, libdw on hostile input can crash or exhaust memory: symserve.h runs this
  * in a process of its own.
  */
 #ifndef ELF_DWARFINFO_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gctrace.c - decoding and formatting of GC cycles. The probe is in gctrace_probe.c. */
+/* gctrace.c - decoding and formatting of GC cycles. The probe is in gctrace_attach.c. */
 #include "go/gctrace.h"
 
 #include "core/util.h"
