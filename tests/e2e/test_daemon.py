@@ -49,6 +49,26 @@ def test_every_mistake_is_told_with_its_line(tmp_path):
         assert words in text, words
 
 
+# What a run, a screen or a list is asked for, of which a daemon has none.
+OF_A_RUN = {"pid", "duration", "output", "top", "plain", "json", "quiet", "verbose", "help", "usage", "version", "sample-index",
+            "http", "allow-signals", "list", "since", "until", "iterations", "sort", "reverse", "filter", "tree",
+            "full-command", "kernel-threads", "no-bpf", "log"}
+
+
+def test_what_can_be_asked_for_elsewhere_is_a_rule(tmp_path):
+    """Every key is on the page of the rules; every option of attach, top, oom and alerts is one, or the page says what
+    has its place."""
+    page, keys = (ROOT / "docs/daemon.md").read_text(), set()
+    for section in ("daemon", "oom", "faults", "history", "profile a", "alert a"):
+        found = [re.search("no key 'bogus' in .*; there are (.*)", x) for x in check(f"[{section}]\nbogus = 1\n", tmp_path, 2)]
+        keys |= {k for m in found if m for k in m[1].split(", ")}
+    assert "sample-bytes" in keys and not [k for k in keys if f"`{k}`" not in page]
+    options = {o for command in ((), ("top",), ("oom",))
+               for o in re.findall(r"^ .*--([a-z][a-z-]+)", memwatch(*command, "--help").stdout, re.M)}
+    assert "alert-growth" in options
+    assert not [o for o in options - OF_A_RUN - keys if f"`{o}`" not in page and not re.search(rf"`--{o}\b", page)]
+
+
 def test_good_and_unreadable_files(tmp_path):
     assert "2 profile and 1 alert sections, nothing wrong" in check(
         "# a comment\n; another\n\n[daemon]\n go=no \n[profile a]\ncomm = ^a = b$\n"
