@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	output__write_stream(p, null, OUTPUT_PPROF, -1);
 	output__write_stream(p, null, OUTPUT_JSON, -1);
 	output__write_stream(p, null, OUTPUT_FOLDED, -1);
+	output__write_stream(p, null, OUTPUT_SVG, -1);
 	both[0] = both[1] = p;
 	if (!merge__profiles(both, 2, &merged, &why)) {
 		hist_out__text(null, merged, HIST_OUT_BAR);

@@ -337,8 +337,12 @@ static int fails(FILE *f, void *arg)
 
 static void names_with_a_pid(void **state)
 {
-	static const char *const no[] = {"-%p%x.json",	  "12-%p%x.jso", "12-%p%x.json2",
-					 "x-%p%x.json",	  "12-5%x.json", "12345678901-%p%x.json",
+	static const char *const no[] = {"-%p%x.json",
+					 "12-%p%x.jso",
+					 "12-%p%x.json2",
+					 "x-%p%x.json",
+					 "12-5%x.json",
+					 "12345678901-%p%x.json",
 					 ""};
 
 	assert_true(output__may_become("%p-%%p%x.json", "12-%p%x.json"));
@@ -391,6 +395,27 @@ static void full_disk(void **state)
 	profile__free(p);
 }
 
+/* Sums of what a file says may be larger than any number. */
+static void sums_of_any_numbers(void **state)
+{
+	static const enum output_format formats[] = {OUTPUT_PPROF, OUTPUT_FOLDED, OUTPUT_SVG,
+						     OUTPUT_HTML,  OUTPUT_JSON,	  OUTPUT_TEXT};
+	const int64_t most[] = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+	struct profile *p = sample_profile();
+	const uint32_t stack[] = {p->stack[0], p->stack[1]};
+	FILE *f = fopen("/dev/null", "w");
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(profile__sample(p, stack, 2, most, NULL, 0), 0);
+		for (size_t k = 0; k < ARRAY_SIZE(formats); k++)
+			assert_int_equal(output__write_stream(p, f, formats[k], -1), 0);
+		gotext__heap(f, p);
+		profile__sum(p, PROFILE_INUSE_SPACE);
+	}
+	fclose(f);
+	profile__free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +432,7 @@ int main(void)
 		cmocka_unit_test(files),
 		cmocka_unit_test(names_with_a_pid),
 		cmocka_unit_test(full_disk),
+		cmocka_unit_test(sums_of_any_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -204,6 +204,11 @@ static void biggest(void **state)
 		assert_int_equal(b.rest.rows[i].value[TIMELINE_RSS], 4096LL * 980 * 981 / 2);
 	assert_int_equal(b.rest.rows[0].value[TIMELINE_INUSE], TIMELINE_UNKNOWN);
 	timeline_biggest__free(&b);
+	for (size_t i = 0; i < N; i++) /* as large as a file may say that they are */
+		t[i].rows[0].value[TIMELINE_RSS] = (int64_t)1 << 60;
+	assert_int_equal(timeline_biggest__new(&b, list, N, 20), 0);
+	assert_true(b.rest.rows[0].value[TIMELINE_RSS] > (int64_t)1 << 60);
+	timeline_biggest__free(&b);
 	for (size_t i = 0; i < N; i++)
 		timeline__clear(&t[i]);
 	free(t);

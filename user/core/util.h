@@ -60,6 +60,12 @@ static inline int take_fd(int *fd)
 		_v;                     \
 	})
 
+/* *sum + v of numbers that a file says, which may be any: it wraps, where `+` would be a fault. */
+static inline void util__add(int64_t *sum, int64_t v)
+{
+	*sum = (int64_t)((uint64_t)*sum + (uint64_t)v);
+}
+
 /*
  * Makes room for `want` elements of `size` bytes in *items (capacity *cap), doubling.
  * Returns 0, -ENOMEM or -E2BIG (arithmetic overflow).

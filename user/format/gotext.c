@@ -96,7 +96,7 @@ int gotext__heap(FILE *f, const struct profile *p)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->nsamples; i++) {
 		for (int t = PROFILE_ALLOC_OBJECTS; t <= PROFILE_INUSE_SPACE; t++)
-			sum[t] += p->samples[i].value[t];
+			util__add(&sum[t], p->samples[i].value[t]);
 	}
 	fputs("heap profile: ", f);
 	put_heap_values(f, sum);
@@ -128,7 +128,7 @@ int gotext__count(FILE *f, const struct profile *p, const char *name)
 	if (!r)
 		return -ENOMEM;
 	for (size_t i = 0; i < p->nsamples; i++)
-		sum += p->samples[i].value[0];
+		util__add(&sum, p->samples[i].value[0]);
 	fprintf(f, "%s profile: total %" PRId64 "\n", name, sum);
 	for (size_t i = 0; i < p->nsamples; i++) {
 		fprintf(f, "%" PRId64 " @", r[i].value);

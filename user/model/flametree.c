@@ -134,7 +134,7 @@ static int add_sample(struct flametree *t, const struct profile_sample *s)
 			return err;
 	}
 	for (size_t v = 0; v < p->nvalues; v++)
-		t->self[node * p->nvalues + v] += s->value[v];
+		util__add(&t->self[node * p->nvalues + v], s->value[v]);
 	return 0;
 }
 

@@ -608,6 +608,6 @@ int64_t profile__sum(const struct profile *p, int type)
 	int64_t sum = 0;
 
 	for (size_t i = 0; i < p->nsamples; i++)
-		sum += p->samples[i].value[type];
+		util__add(&sum, p->samples[i].value[type]);
 	return sum;
 }

@@ -31,6 +31,8 @@ static int64_t peak_of(const struct timeline *t)
 	return peak;
 }
 
+#define MOST ((int64_t)1 << 61) /* of a sum; what a file says of one is half of that at most */
+
 static void add_row(struct timeline_row *sum, const struct timeline_row *r)
 {
 	for (int c = 0; c < TIMELINE_COLUMNS; c++) {
@@ -38,7 +40,7 @@ static void add_row(struct timeline_row *sum, const struct timeline_row *r)
 			continue;
 		if (sum->value[c] == TIMELINE_UNKNOWN)
 			sum->value[c] = 0;
-		sum->value[c] += r->value[c];
+		sum->value[c] = max_of(min_of(sum->value[c] + r->value[c], MOST), -MOST);
 	}
 }
 

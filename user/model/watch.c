@@ -209,7 +209,7 @@ int watch__profile(struct watch *w, const struct profile *p, double t_s)
 	if (err || p->nvalues < WATCH_VALUES)
 		return err;
 	for (size_t i = 0; i < p->nsamples; i++)
-		total += max_of(p->samples[i].value[PROFILE_INUSE_SPACE], (int64_t)0);
+		util__add(&total, max_of(p->samples[i].value[PROFILE_INUSE_SPACE], (int64_t)0));
 	watch__tick(w, t_s);
 	for (size_t i = 0, k = 0; i < p->nsamples; i++) {
 		struct watch_entry *e = watch__find(w, keys[i]);

@@ -112,10 +112,10 @@ static void sum_group(const struct profile *p, const struct tag_list *l, const s
 			continue;
 		low = t->value < low->value ? t : low;
 		high = t->value > high->value ? t : high;
-		flat += t->flat;
-		flat_div += t->flat_div;
-		cum += t->cum;
-		cum_div += t->cum_div;
+		util__add(&flat, t->flat);
+		util__add(&flat_div, t->flat_div);
+		util__add(&cum, t->cum);
+		util__add(&cum_div, t->cum_div);
 		n++;
 	}
 	measure__label(a, sizeof(a), low->value, profile__text(p, low->unit), "auto");

@@ -61,8 +61,8 @@ static void print_lines(const struct report *r, FILE *f, const struct graph *g,
 			const struct graph_node *n = &g->nodes[grp->node[i]];
 
 			if (n->line == line) {
-				sum[0] += n->flat;
-				sum[1] += n->cum;
+				util__add(&sum[0], n->flat);
+				util__add(&sum[1], n->cum);
 			}
 		}
 		print_line(r, f, line, sum, sources__line(s, line));
@@ -77,8 +77,8 @@ static void print_head(const struct report *r, FILE *f, const struct graph *g,
 	int64_t sum[2] = {0};
 
 	for (size_t i = 0; i < grp->n; i++) {
-		sum[0] += g->nodes[grp->node[i]].flat;
-		sum[1] += g->nodes[grp->node[i]].cum;
+		util__add(&sum[0], g->nodes[grp->node[i]].flat);
+		util__add(&sum[1], g->nodes[grp->node[i]].cum);
 	}
 	report__value(r, sum[0], flat, sizeof(flat));
 	report__value(r, sum[1], cum, sizeof(cum));

@@ -574,9 +574,9 @@ static int reduce_to_survivors(struct profile *diff)
 		v[PROFILE_INUSE_OBJECTS] =
 			clamp(v[PROFILE_INUSE_OBJECTS], v[PROFILE_ALLOC_OBJECTS]);
 		v[PROFILE_INUSE_SPACE] = clamp(v[PROFILE_INUSE_SPACE], v[PROFILE_ALLOC_SPACE]);
-		at_least += v[PROFILE_INUSE_SPACE];
-		at_most += clamp(v[IN_USE_NOW], v[PROFILE_ALLOC_SPACE]);
-		allocated += v[PROFILE_ALLOC_SPACE];
+		util__add(&at_least, v[PROFILE_INUSE_SPACE]);
+		util__add(&at_most, clamp(v[IN_USE_NOW], v[PROFILE_ALLOC_SPACE]));
+		util__add(&allocated, v[PROFILE_ALLOC_SPACE]);
 	}
 	diff->totals = (struct profile_totals){0};
 	snprintf(text, sizeof(text),

@@ -108,10 +108,18 @@ static double ratio(const struct profile *p, const struct profile *base, size_t 
 	int64_t sum = 0, want = 0;
 
 	for (size_t i = 0; i < p->nsamples; i++)
-		sum += p->samples[i].value[type];
+		util__add(&sum, p->samples[i].value[type]);
 	for (size_t i = 0; i < base->nsamples; i++)
-		want += base->samples[i].value[type];
+		util__add(&want, base->samples[i].value[type]);
 	return sum ? (double)want / (double)sum : 0;
+}
+
+/* Of a value and a factor that files say. */
+static int64_t scaled(int64_t v, double by)
+{
+	double to = (double)v * by;
+
+	return to >= 0x1p63 ? INT64_MAX : to < -0x1p63 ? INT64_MIN : llround(to);
 }
 
 /* Every sample type gets the sum that it has in the bases. A sample of which nothing is left goes;
@@ -132,7 +140,7 @@ static void normalize(struct profile *p, const struct profile *base)
 
 		for (size_t k = 0; k < p->nvalues; k++) {
 			if (by[k] != 1) {
-				s.value[k] = llround((double)s.value[k] * by[k]);
+				s.value[k] = scaled(s.value[k], by[k]);
 				left |= s.value[k] != 0;
 			}
 		}

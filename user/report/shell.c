@@ -243,8 +243,11 @@ static void greet(const struct shell *sh)
 
 	if (type >= 0) {
 		r.o.type = type;
-		for (size_t i = 0; i < sh->p->nsamples; i++)
-			r.total += llabs(sh->p->samples[i].value[type]);
+		for (size_t i = 0; i < sh->p->nsamples; i++) {
+			int64_t v = sh->p->samples[i].value[type];
+
+			util__add(&r.total, v < 0 ? (int64_t) - (uint64_t)v : v);
+		}
 		report__header(&r, stdout);
 		if (!r.total && sh->p->nvalues > 1)
 			puts("Nothing is in the default sample type: \"sample_index=NAME\" chooses "
