@@ -15,7 +15,7 @@ test_pkgs=(
 	libcmocka-dev python3 python3-pytest python3-pytest-xdist golang-go redis-server redis-tools musl-tools
 	libjemalloc-dev libgoogle-perftools-dev libmimalloc-dev g++ gdb binutils elfutils
 	prometheus apache2-utils python3-yaml libc6-dbg perl tmux graphviz fonts-dejavu-core postgresql procps xz-utils zsh fish
-	systemd logrotate default-jdk-headless imagemagick
+	systemd logrotate default-jdk-headless imagemagick ruby php-cli lua5.4 r-base-core
 )
 # What the packages are called is asked of apt below; a fresh machine has no lists yet.
 if [ "$(id -u)" = 0 ] && ! apt-cache show clang >/dev/null 2>&1; then
