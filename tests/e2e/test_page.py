@@ -105,6 +105,9 @@ def files(tmp_path_factory):
     finally:
         t.kill()
         t.communicate()
+    # two moments, and whatever is dragged over lies between them
+    memwatch("run", "--exact", "-i", "60s", "--plain", "--record", d / "sparse.mwrec", "--", "/usr/bin/python3", "-c",
+             "import time; a = [str(i) * 9 for i in range(5000)]; time.sleep(1)", check=0)
     return d
 
 
@@ -187,7 +190,7 @@ def test_profile_in_a_browser(serve, files, tmp_path):
 @needs_browser
 def test_time_in_a_browser(serve, files, tmp_path):
     page = serve(files / "run.mwrec", files / "run.csv", files / "hostile-timeline.json", files / "end.json",
-                 sorted(LOGS.glob("*.txt"))[0])
+                 sorted(LOGS.glob("*.txt"))[0], files / "sparse.mwrec")
     seen = page.browse("page-time", [
         *view(2, "stacks"), {"wait": "document.getElementById('verdicts').textContent"}, {"view": "verdicts"},
         {"wait": "document.getElementById('verdicts').textContent"},
@@ -208,7 +211,12 @@ def test_time_in_a_browser(serve, files, tmp_path):
         {"see": ["histograms", "[...document.querySelectorAll('caption')].map((c) => c.textContent)"]},
         {"go": "source=4"}, {"view": "oom"},
         {"see": ["kill", "document.querySelector('summary').textContent"]},
+        {"go": "source=5&view=timeline"}, {"wait": "document.body.dataset.ready === 'timeline'"},
+        {"drag": ".u-over"}, {"wait": "location.hash.includes('t1=')"},
+        {"click": ".window a:nth-of-type(2)"}, {"wait": "document.body.dataset.ready === 'flame'"},
+        {"see": ["sparse", "document.querySelectorAll('g.frame').length"]},
     ], tmp_path)
+    assert seen["sparse"] > 1
     assert "too early to say" in seen["verdicts"] or "leak" in seen["verdicts"] or "growing" in seen["verdicts"]
     assert "likely leak" in seen["leaks"]
     assert "t0=" in seen["zoom_link"]

@@ -31,9 +31,16 @@ export function windowOf(app) {
 const spanChoice = (app) => app.mode() === 'daemon' && choice('time that is shown',
 	SPANS.map(([value, label]) => ({ value, label })), app.state.span || '', (span) => app.set({ span, t0: '', t1: '' }));
 
+/** The recorded moments about a window, in ms after the first: what changed in between is known. The later one
+ * is rounded up, so that the moment is in it. */
+function momentsAbout(times, from, to) {
+	const i = times.findLastIndex((t) => t - times[0] <= from), k = times.findIndex((t) => t - times[0] >= to);
+	return { from: times[Math.max(0, i)] - times[0], to: (k < 0 ? times[times.length - 1] : times[k]) - times[0] + 1 };
+}
+
 /** Two moments of a series: chosen by dragging over it, or written; what can be done with them. */
-function windowBox(app, start, min, max, zoom) {
-	const from = Math.max(0, Math.round(min * 1000 - start)), to = Math.max(1, Math.round(max * 1000 - start));
+function windowBox(app, times, min, max, zoom) {
+	const start = times[0], from = Math.max(0, Math.round(min * 1000 - start)), to = Math.max(1, Math.round(max * 1000 - start));
 	const files = app.mode() === 'files', at = (ms) => (files ? ms : Math.round(start + ms));
 	const fine = max - min < FINE_S, milli = (ms) => `.${String(ms % 1000).padStart(3, '0')}`;
 	const local = (s) => {
@@ -46,7 +53,7 @@ function windowBox(app, start, min, max, zoom) {
 		h('span', { class: 'dim' }, formatSeconds(max - min))];
 	if (app.canLookBack())
 		items.push(h('a', { href: app.link({ view: 'flame', path: '', from: '', kept: '', base_to: '', to: at(to) }) }, 'profile at its end'),
-			h('a', { href: app.link({ view: 'flame', path: '', kept: '', to: at(to), ...(files ? { from: at(from) } : { base_to: at(from) }) }) }, 'what changed in it'));
+			h('a', { href: app.link({ view: 'flame', path: '', kept: '', to: at(to), ...(files ? momentsAbout(times, from, to) : { base_to: at(from) }) }) }, 'what changed in it'));
 	return items;
 }
 
@@ -64,7 +71,7 @@ function zoomable(app, section, times, draw) {
 	const zoom = (min, max) => drawn[0].setScale('x', { min, max });
 	drawn = draw((min, max) => {
 		const all = min * 1000 <= times[0] && max * 1000 >= times[n - 1];
-		box.replaceChildren(...windowBox(app, times[0], min, max, zoom));
+		box.replaceChildren(...windowBox(app, times, min, max, zoom));
 		app.note({ t0: all ? '' : Math.round(min * 1000), t1: all ? '' : Math.round(max * 1000) });
 	});
 	section.append(box);
@@ -73,7 +80,7 @@ function zoomable(app, section, times, draw) {
 	if (t0 && t1 && +t0 < +t1)
 		zoom(t0 / 1000, t1 / 1000);
 	else
-		box.replaceChildren(...windowBox(app, times[0], times[0] / 1000, times[n - 1] / 1000, zoom));
+		box.replaceChildren(...windowBox(app, times, times[0] / 1000, times[n - 1] / 1000, zoom));
 }
 
 function process(app, p) {
