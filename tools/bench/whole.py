@@ -189,6 +189,7 @@ def used(pids):
 
 
 SLOWEST = 1 / 20  # of the work is done, at least
+MUCH = 1 / 4  # of the speed is kept: then all of it, for a short run says less than a long one
 
 
 def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=False):
@@ -214,13 +215,16 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=
                 continue
             # what the first moments cost (first stacks, a rate that settles) is no rate; windows
             # are few, and want time
-            part, runs, end = (), 0, time.monotonic() + (3 if "windows" in v else 0)
+            part, runs, begun = (), 0, 0
             if sized:
-                part = (min(1, max(SLOWEST, 2 * speed(SLOWEST) / base[-1])),)
-                runs += SLOWEST
+                kept = speed(SLOWEST) / base[-1]
+                part = (1 if kept > MUCH else max(SLOWEST, 2 * kept),)
+                begun = SLOWEST
+            end = time.monotonic() + (3 if "windows" in v else 0)
             while not runs or time.monotonic() < end:
                 speed(*part)
                 runs += sum(part or (1,))
+            runs += begun
             took, end = [], time.monotonic() + (12 if "windows" in v else 0)
             while not took or time.monotonic() < end:
                 took.append(1 / speed(*part))
