@@ -3,8 +3,6 @@
 #include "sys/memreader_priv.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,70 +11,33 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/crew.h"
 #include "sys/fdmsg.h"
 #include "sys/patience.h"
 #include "sys/signals.h"
 
-#define MS 1000000ULL
-#define SLICE_MS 20
-#define REST_NS (1000 * MS)	  /* of one that waits itself */
-#define REST_TOTAL_NS (5000 * MS) /* of that in all, and a twentieth of the time that goes by */
-#define SHORT_REST_NS (50 * MS)	  /* and then; and once the user wants the end */
-#define MAX_LEFT 64		  /* left behind, that may all still be there */
-#define PAUSE_NS (10000 * MS)	  /* for one more, then */
+#define REST_TOTAL_NS 5000000000ULL /* of all */
 
 struct memreader {
-	struct memreader *next; /* of those that have nothing to do */
-	pid_t pid;
-	int sock;
+	struct crew_worker worker;
 	struct memreader_room *room;
 };
 
-static struct {
-	pthread_mutex_t lock;
-	int control; /* -1: there is none */
-	struct memreader *idle;
-	struct patience_share share;
-	unsigned left;
-	uint64_t left_ns; /* when the last was */
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER,
-	 .control = -1,
-	 .share = {.most_ns = REST_TOTAL_NS, .part = 20}};
+static struct crew all = CREW(REST_TOTAL_NS);
 
 void memreader__start(void)
 {
-	int pair[2];
-	pid_t pid;
-
-	if (all.control >= 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return;
-	fflush(NULL); /* once is enough */
-	pid = fork();
-	if (!pid)
-		memreader__serve(pair[1]);
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return;
-	}
-	all.control = pair[0];
-	all.share.since_ns = util__now_ns();
+	crew__start(&all, memreader__serve);
 }
 
 static void free_reader(struct memreader *r)
 {
 	if (!r)
 		return;
-	util__close_fd(&r->sock);
+	util__close_fd(&r->worker.sock);
 	if (r->room)
 		munmap(r->room, sizeof(*r->room));
 	free(r);
-}
-
-/* For how long one may wait itself. */
-static uint64_t rest(void)
-{
-	return signals__end_ns() || patience__is_used_up(&all.share) ? SHORT_REST_NS : REST_NS;
 }
 
 /* The next word of a reader's. 0; -ETIMEDOUT: it waits for something that does not come; -EPIPE. */
@@ -86,14 +47,15 @@ static int await(const struct memreader *r, int32_t *ret)
 
 	patience__begin(&p);
 	for (;;) {
-		ssize_t n = recv(r->sock, ret, sizeof(*ret), 0); /* SLICE_MS, see new_reader */
+		ssize_t n = recv(r->worker.sock, ret, sizeof(*ret),
+				 0); /* CREW_SLICE_MS, see new_reader */
 
 		if (n == sizeof(*ret))
 			return 0;
 		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 			return -EPIPE;
-		patience__look(&p, r->pid, 0);
-		if (util__now_ns() - p.heard_ns < rest())
+		patience__look(&p, r->worker.pid, 0);
+		if (util__now_ns() - p.heard_ns < crew__rest(&all, CREW_REST_NS))
 			continue;
 		patience__end(&p, &all.share);
 		return -ETIMEDOUT;
@@ -121,7 +83,7 @@ static int new_room(struct memreader *r)
 
 static int new_reader(struct memreader **ret)
 {
-	const struct timeval slice = {.tv_usec = SLICE_MS * 1000};
+	const struct timeval slice = {.tv_usec = CREW_SLICE_MS * 1000};
 	const struct memreader_order o = {0};
 	struct memreader *r = calloc(1, sizeof(*r));
 	cleanup_fd int room = -1;
@@ -130,14 +92,14 @@ static int new_reader(struct memreader **ret)
 
 	if (!r)
 		return -ENOMEM;
-	r->sock = -1;
+	r->worker.sock = -1;
 	room = new_room(r);
 	err = room < 0 ? room : 0;
 	if (!err && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		err = -errno;
 	if (!err) {
-		r->sock = pair[0];
-		setsockopt(r->sock, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof(slice));
+		r->worker.sock = pair[0];
+		setsockopt(r->worker.sock, SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof(slice));
 		err = fdmsg__send(all.control, &o, sizeof(o), NULL, 0, (int[]){pair[1], room}, 2,
 				  0);
 		close(pair[1]);
@@ -149,7 +111,7 @@ static int new_reader(struct memreader **ret)
 		free_reader(r);
 		return err == -ETIMEDOUT ? err : -EPIPE;
 	}
-	r->pid = pid;
+	r->worker.pid = pid;
 	*ret = r;
 	return 0;
 }
@@ -192,39 +154,6 @@ ssize_t memreader__ask(int sock, uint64_t addr, void *buf, size_t len)
 	return result;
 }
 
-static int take(struct memreader **ret)
-{
-	bool too_many;
-
-	pthread_mutex_lock(&all.lock);
-	*ret = all.idle;
-	if (*ret)
-		all.idle = (*ret)->next;
-	too_many = all.left >= MAX_LEFT && util__now_ns() - all.left_ns < PAUSE_NS;
-	pthread_mutex_unlock(&all.lock);
-	if (*ret)
-		return 0;
-	return too_many ? -ETIMEDOUT : new_reader(ret);
-}
-
-/* err: that of its last answer. */
-static void give_back(struct memreader *r, int err)
-{
-	bool is_left = err == -ETIMEDOUT, is_gone = err == -EPIPE;
-
-	pthread_mutex_lock(&all.lock);
-	if (is_left) {
-		all.left++;
-		all.left_ns = util__now_ns();
-	} else if (!is_gone) {
-		r->next = all.idle;
-		all.idle = r;
-	}
-	pthread_mutex_unlock(&all.lock);
-	if (is_left || is_gone)
-		free_reader(r);
-}
-
 static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, size_t n, void *buf)
 {
 	const struct memreader_request q = {tid, (uint32_t)n};
@@ -233,7 +162,8 @@ static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, siz
 	int err;
 
 	memcpy(r->room->parts, parts, n * sizeof(*parts));
-	err = fdmsg__send(r->sock, &q, sizeof(q), NULL, 0, NULL, 0, 0) ? -EPIPE : await(r, &answer);
+	err = fdmsg__send(r->worker.sock, &q, sizeof(q), NULL, 0, NULL, 0, 0) ? -EPIPE
+									      : await(r, &answer);
 	if (err)
 		return err;
 	for (size_t i = 0; i < n; i++) {
@@ -247,6 +177,7 @@ static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, siz
 
 int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf)
 {
+	struct crew_worker *w;
 	struct memreader *r;
 	int err;
 
@@ -255,11 +186,15 @@ int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf
 	if (all.control < 0)
 		return memreader__read_here(tid, parts, n, buf);
 	for (int tries = 0; tries < 2; tries++) { /* an idle one may have been killed */
-		err = take(&r);
+		err = crew__take(&all, &w);
+		r = (struct memreader *)w;
+		if (!err && !r)
+			err = new_reader(&r);
 		if (err)
 			return err;
 		err = ask(r, tid, parts, n, buf);
-		give_back(r, err);
+		if (!crew__give_back(&all, &r->worker, err))
+			free_reader(r);
 		if (err != -EPIPE)
 			break;
 	}

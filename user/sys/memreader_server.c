@@ -3,23 +3,16 @@
 #include "sys/memreader_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/util.h"
-#include "sys/fdmsg.h"
-#include "sys/privilege.h"
+#include "sys/crew.h"
 
 #define MOST_S 10 /* for one request: nobody waits for it any more */
-#define SOCKET 3
 
 /* From a part on; returns the first that is still to be read, or -errno. */
 static ptrdiff_t read_from(pid_t tid, struct memreader_part *parts, size_t n, struct iovec *to,
@@ -54,14 +47,6 @@ int memreader__read_here(pid_t tid, struct memreader_part *parts, size_t n, void
 	return i < 0 ? (int)i : 0;
 }
 
-/* What may be ended while it waits ends by itself. */
-static void keep_time(int seconds)
-{
-	const struct itimerval t = {.it_value.tv_sec = seconds};
-
-	setitimer(ITIMER_REAL, &t, NULL);
-}
-
 static _Noreturn void read_for_ever(int sock, int fd)
 {
 	struct memreader_room *room =
@@ -72,9 +57,9 @@ static _Noreturn void read_for_ever(int sock, int fd)
 	close(fd);
 	while (room != MAP_FAILED && send(sock, &word, sizeof(word), MSG_NOSIGNAL) >= 0 &&
 	       recv(sock, &r, sizeof(r), 0) == sizeof(r) && r.n <= MEMREADER_PARTS) {
-		keep_time(MOST_S);
+		crew__keep_time(MOST_S);
 		word = memreader__read_here(r.tid, room->parts, r.n, room->data);
-		keep_time(0);
+		crew__keep_time(0);
 	}
 	_exit(0);
 }
@@ -96,9 +81,9 @@ static int32_t answer(const struct memreader_question *q, pid_t tid, int image, 
 	struct memreader_part part = {.addr = q->addr, .len = q->len};
 	int err;
 
-	keep_time(MOST_S);
+	crew__keep_time(MOST_S);
 	err = memreader__read_here(tid, &part, 1, buf);
-	keep_time(0);
+	crew__keep_time(0);
 	if (!memreader__is_there(process, image))
 		return -ESRCH;
 	return err ? err : q->len && !part.got ? -EFAULT : (int32_t)part.got;
@@ -123,58 +108,21 @@ static _Noreturn void read_for_helper(int sock, pid_t tid, int image, int proces
 	_exit(0);
 }
 
-static void start(int control, const struct memreader_order *o, const int fds[FDMSG_MAX_FDS])
+static void start(const void *order, const int *fds)
 {
-	sigset_t none;
+	const struct memreader_order *o = order;
 
-	if (fds[0] < 0 || fds[1] < 0 || fork())
+	if (fds[0] < 0 || fds[1] < 0 || !crew__fork())
 		return;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigfillset(&none);
-	sigdelset(&none, SIGALRM);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	close(control);
 	if (o->tid)
 		read_for_helper(fds[0], o->tid, fds[1], fds[2]);
 	read_for_ever(fds[0], fds[1]);
 }
 
-/* Whoever waits for the end of memwatch's output, or of another helper, does not wait for this. */
-static void keep_only(int control)
-{
-	int null;
-
-	if (dup2(control, SOCKET) < 0)
-		_exit(1);
-	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
-	close(null);
-}
-
 _Noreturn void memreader__serve(int control)
 {
-	sigset_t all;
+	static const struct crew_service service = {"memwatch-memory", PRIVILEGE_MEMORY_READ,
+						    sizeof(struct memreader_order), start};
 
-	prctl(PR_SET_NAME, "memwatch-memory");
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* It is in the group that Ctrl-C goes to, and ends with memwatch instead. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	signal(SIGCHLD, SIG_IGN);
-	keep_only(control);
-	if (privilege__keep(PRIVILEGE(MEMORY_READ)))
-		_exit(1);
-	privilege__raise(PRIVILEGE_MEMORY_READ);
-	for (;;) {
-		int fds[FDMSG_MAX_FDS];
-		struct memreader_order o;
-
-		if (fdmsg__recv(SOCKET, &o, sizeof(o), fds, 0) != sizeof(o))
-			_exit(0);
-		start(SOCKET, &o, fds);
-		for (int i = 0; i < FDMSG_MAX_FDS; i++)
-			util__close_fd(&fds[i]);
-	}
+	crew__serve(&service, control);
 }

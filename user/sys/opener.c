@@ -4,75 +4,52 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/crew.h"
 #include "sys/fdmsg.h"
 #include "sys/opener_priv.h"
 #include "sys/patience.h"
 #include "sys/proc_task.h"
 #include "sys/safeopen.h"
-#include "sys/signals.h"
 
 #define MS 1000000ULL
-#define SLICE_MS 20
-#define REST_NS (1000 * MS)	  /* of one that waits itself */
-#define DISK_REST_NS (3000 * MS)  /* where that seems to be a disk, which may merely be busy */
-#define REST_TOTAL_NS (3000 * MS) /* of that in all, and a twentieth of the time that goes by */
-#define SHORT_REST_NS (50 * MS)	  /* and then; and once the user wants the end */
-#define MAX_LEFT 64		  /* left behind, that may all still be there */
-#define PAUSE_NS (10000 * MS)	  /* for one more, then */
+#define DISK_REST_NS (3000 * MS)  /* where one that waits seems to wait for a disk */
+#define REST_TOTAL_NS (3000 * MS) /* of all */
 
-struct opener {
-	struct opener *next; /* of those that have nothing to do */
-	pid_t pid;
-	int sock;
-};
+static struct crew all = CREW(REST_TOTAL_NS);
 
-static struct {
-	pthread_mutex_t lock;
-	int control; /* -1: there is none */
-	struct opener *idle;
-	struct patience_share share;
-	unsigned left;
-	uint64_t left_ns; /* when the last was */
-} all = {.lock = PTHREAD_MUTEX_INITIALIZER,
-	 .control = -1,
-	 .share = {.most_ns = REST_TOTAL_NS, .part = 20}};
-
-static void free_opener(struct opener *o)
+static void free_opener(struct crew_worker *o)
 {
 	if (o)
 		util__close_fd(&o->sock);
 	free(o);
 }
 
-/* For how long one may wait itself. */
-static uint64_t rest(const struct opener *o)
+/* A disk may merely be busy. */
+static uint64_t rest(const struct crew_worker *o)
 {
 	struct proc_identity id;
+	bool sleeps = o->pid && !proc_task__identity(o->pid, &id) && id.sleeps;
 
-	if (signals__end_ns() || patience__is_used_up(&all.share))
-		return SHORT_REST_NS;
-	return o->pid && !proc_task__identity(o->pid, &id) && id.sleeps ? DISK_REST_NS : REST_NS;
+	return crew__rest(&all, sleeps ? DISK_REST_NS : CREW_REST_NS);
 }
 
 /* The next word of an opener's. 0; -ETIMEDOUT: it waits for something that does not come; -EPIPE.
  */
-static int await(const struct opener *o, void *ret, size_t len, int *ret_fd)
+static int await(const struct crew_worker *o, void *ret, size_t len, int *ret_fd)
 {
 	struct pollfd fd = {.fd = o->sock, .events = POLLIN};
 	struct patience p = {0};
 	int fds[FDMSG_MAX_FDS];
 
 	patience__begin(&p);
-	while (poll(&fd, 1, SLICE_MS) <= 0) {
+	while (poll(&fd, 1, CREW_SLICE_MS) <= 0) {
 		patience__look(&p, o->pid, 0);
 		if (util__now_ns() - p.heard_ns < rest(o))
 			continue;
@@ -85,9 +62,9 @@ static int await(const struct opener *o, void *ret, size_t len, int *ret_fd)
 	return 0;
 }
 
-static int new_opener(struct opener **ret)
+static int new_opener(struct crew_worker **ret)
 {
-	struct opener *o = calloc(1, sizeof(*o));
+	struct crew_worker *o = calloc(1, sizeof(*o));
 	int pair[2], err = 0, none = -1, room = 2 * OPENER_MESSAGE;
 	int32_t pid = 0;
 
@@ -114,39 +91,6 @@ static int new_opener(struct opener **ret)
 	return 0;
 }
 
-static int take(struct opener **ret)
-{
-	bool too_many;
-
-	pthread_mutex_lock(&all.lock);
-	*ret = all.idle;
-	if (*ret)
-		all.idle = (*ret)->next;
-	too_many = all.left >= MAX_LEFT && util__now_ns() - all.left_ns < PAUSE_NS;
-	pthread_mutex_unlock(&all.lock);
-	if (*ret)
-		return 0;
-	return too_many ? -ETIMEDOUT : new_opener(ret);
-}
-
-/* err: that of its last answer; `last`: it serves no more. */
-static void give_back(struct opener *o, int err, bool last)
-{
-	bool is_gone = err == -EPIPE || last;
-
-	pthread_mutex_lock(&all.lock);
-	if (err == -ETIMEDOUT) {
-		all.left++;
-		all.left_ns = util__now_ns();
-	} else if (!is_gone) {
-		o->next = all.idle;
-		all.idle = o;
-	}
-	pthread_mutex_unlock(&all.lock);
-	if (err == -ETIMEDOUT || is_gone)
-		free_opener(o);
-}
-
 /* 0, -ETIMEDOUT or -EPIPE; what came of it is in the answer. */
 static int ask(const struct opener_request *q, const void *data, const int *fds, size_t nfds,
 	       struct opener_answer *a, int *ret_fd)
@@ -154,15 +98,19 @@ static int ask(const struct opener_request *q, const void *data, const int *fds,
 	int err = -EPIPE;
 
 	for (int tries = 0; tries < 2 && err == -EPIPE; tries++) { /* an idle one may have died */
-		struct opener *o;
+		struct crew_worker *o;
 
-		err = take(&o);
+		err = crew__take(&all, &o);
+		if (!err && !o)
+			err = new_opener(&o);
 		if (err)
 			return err;
 		err = fdmsg__send(o->sock, q, sizeof(*q), data, q->len, fds, nfds, 0)
 			      ? -EPIPE
 			      : await(o, a, sizeof(*a), ret_fd);
-		give_back(o, err, q->op == OPENER_SEND);
+		/* one that sent serves no more */
+		if (!crew__give_back(&all, o, !err && q->op == OPENER_SEND ? -EPIPE : err))
+			free_opener(o);
 	}
 	return err;
 }
@@ -230,21 +178,10 @@ static int send_there(int sock, const void *head, size_t head_len, const void *d
 void opener__start(void)
 {
 	static const struct safeopen_other there = {open_there, stat_there, send_there};
-	int pair[2];
-	pid_t pid;
 
-	if (all.control >= 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+	if (all.control >= 0)
 		return;
-	fflush(NULL); /* once is enough */
-	pid = fork();
-	if (!pid)
-		opener__serve(pair[1]);
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return;
-	}
-	all.control = pair[0];
-	all.share.since_ns = util__now_ns();
-	safeopen__hand_over(&there);
+	crew__start(&all, opener__serve);
+	if (all.control >= 0)
+		safeopen__hand_over(&there);
 }

@@ -3,35 +3,20 @@
 #include "sys/opener_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/crew.h"
 #include "sys/fdmsg.h"
-#include "sys/privilege.h"
 #include "sys/safeopen.h"
 
 #define MOST_S 10 /* for one request: nobody waits for it any more */
-#define SOCKET 3
 
 struct order {
 	struct opener_request q;
 	char data[OPENER_MESSAGE];
 };
-
-/* What may be ended while it waits ends by itself. */
-static void keep_time(int seconds)
-{
-	const struct itimerval t = {.it_value.tv_sec = seconds};
-
-	setitimer(ITIMER_REAL, &t, NULL);
-}
 
 static int open_for(const struct order *a, int root, struct stat *st)
 {
@@ -88,68 +73,27 @@ static _Noreturn void open_for_ever(int sock)
 			break;
 		if (a->q.op != OPENER_SEND && !util__is_text(a->data, a->q.len))
 			break;
-		keep_time(MOST_S);
+		crew__keep_time(MOST_S);
 		goes_on = serve_one(sock, a, fds);
 		/* one that sent reads no more: the end of what it opened may have to be waited for
 		 */
 		goes_on &= a->q.op != OPENER_SEND;
 		for (int i = 0; i < FDMSG_MAX_FDS; i++)
 			util__close_fd(&fds[i]);
-		keep_time(0);
+		crew__keep_time(0);
 	}
 	_exit(0);
 }
 
-static void start(int control, int sock)
+static void start(const void *order, const int *fds)
 {
-	sigset_t none;
-
-	if (sock < 0 || fork())
-		return;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigfillset(&none);
-	sigdelset(&none, SIGALRM);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	close(control);
-	open_for_ever(sock);
-}
-
-/* Whoever waits for the end of memwatch's output, or of another helper, does not wait for this. */
-static void keep_only(int control)
-{
-	int null;
-
-	if (dup2(control, SOCKET) < 0)
-		_exit(1);
-	syscall(SYS_close_range, SOCKET + 1, ~0U, 0);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		dup2(null, fd);
-	close(null);
+	if (fds[0] >= 0 && crew__fork())
+		open_for_ever(fds[0]);
 }
 
 _Noreturn void opener__serve(int control)
 {
-	sigset_t all;
+	static const struct crew_service service = {"memwatch-open", PRIVILEGE_OPEN, 1, start};
 
-	prctl(PR_SET_NAME, "memwatch-open");
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* It is in the group that Ctrl-C goes to, and ends with memwatch instead. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	signal(SIGCHLD, SIG_IGN);
-	keep_only(control);
-	if (privilege__keep(PRIVILEGE(OPEN)))
-		_exit(1);
-	privilege__raise(PRIVILEGE_OPEN);
-	for (;;) {
-		int fds[FDMSG_MAX_FDS];
-		char c;
-
-		if (fdmsg__recv(SOCKET, &c, sizeof(c), fds, 0) != sizeof(c))
-			_exit(0);
-		start(SOCKET, fds[0]);
-		for (int i = 0; i < FDMSG_MAX_FDS; i++)
-			util__close_fd(&fds[i]);
-	}
+	crew__serve(&service, control);
 }
