@@ -59,7 +59,7 @@ static __always_inline int send_alloc(u32 target, u8 fn, u64 addr, u64 size, u64
 /* A call that was left by a jump. operator new has thrown: the call has failed. */
 static __always_inline void drop_pending(struct pending *p)
 {
-	if (p->fn != MW_FN_NEW) {
+	if (!does(p->fn, MW_DOES_THROW)) {
 		lost(p->target, MW_LOSS_PENDING);
 		return;
 	}
@@ -88,7 +88,7 @@ static __always_inline bool inside_pending(struct thread *t, u64 sp)
 			return false;
 		p = &t->p[top];
 		bpf_probe_read_user(&word, sizeof(word), (void *)p->sp);
-		if (p->fn == MW_FN_NEW) {
+		if (does(p->fn, MW_DOES_THROW)) {
 			if (word == p->arg && sp < p->sp)
 				return false;
 		} else if (word && word == trampoline()) {
@@ -106,7 +106,7 @@ static __always_inline bool inside_new(struct thread *t)
 {
 	u32 top = t->depth - 1;
 
-	return top < MAX_PENDING && t->p[top].fn == MW_FN_NEW;
+	return top < MAX_PENDING && does(t->p[top].fn, MW_DOES_THROW);
 }
 
 /* The part of the entry that only calls bound for the profile reach. 1: no return probe. */
@@ -141,7 +141,7 @@ static __noinline int alloc_enter_slow(struct pt_regs *ctx, u64 cookie, u64 size
 	p->flags = sampled ? PENDING_SAMPLED : 0;
 	p->arg = old_block(ctx, fn);
 	p->extra = PT_REGS_PARM3(ctx);
-	if (fn == MW_FN_NEW)
+	if (does(fn, MW_DOES_THROW))
 		bpf_probe_read_user(&p->arg, sizeof(p->arg), (void *)sp);
 	p->old_size = 0;
 	if (is_realloc(fn) && p->arg) {
@@ -338,7 +338,7 @@ static __noinline int alloc_exit(struct pt_regs *ctx, u32 at_ret)
 		t->depth = top;
 		drop_pending(&p);
 	}
-	if (at_ret != (p.fn == MW_FN_NEW))
+	if (at_ret != does(p.fn, MW_DOES_THROW))
 		return 0; /* another function's way out leads over the same instruction */
 	t->depth = top;
 	began = bpf_ktime_get_ns();
@@ -356,8 +356,9 @@ static __noinline int alloc_exit(struct pt_regs *ctx, u32 at_ret)
 	if (!addr || !alloc_config.sample_bytes) {
 		count(p.target, MW_C_ALLOCS, -1);
 		count(p.target, MW_C_ALLOC_BYTES, -p.size);
-		/* realloc(p, 0) that returns NULL has freed p; any other NULL is a failure. */
-		if (is_realloc(p.fn) && (p.size || !p.arg))
+		/* realloc(p, 0) that returns NULL has freed p; any other NULL is a failure, and
+		 * reallocf frees p then, too. */
+		if (is_realloc(p.fn) && !does(p.fn, MW_DOES_REALLOCF) && (p.size || !p.arg))
 			restore_old(&p);
 		if (!addr && p.size && !does(p.fn, MW_DOES_RESIZE))
 			count(p.target, MW_C_FAILED_ALLOCS, 1);

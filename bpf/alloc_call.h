@@ -37,6 +37,12 @@ static __always_inline bool does(u8 fn, enum mw_does what)
 #define WANT MW_DOES_RESIZE
 	case MW_DOES_RESIZE: return fn_in(0 MW_SIGNATURES(BIT_DOES), fn);
 #undef WANT
+#define WANT MW_DOES_REALLOCF
+	case MW_DOES_REALLOCF: return fn_in(0 MW_SIGNATURES(BIT_DOES), fn);
+#undef WANT
+#define WANT MW_DOES_THROW
+	case MW_DOES_THROW: return fn_in(0 MW_SIGNATURES(BIT_DOES), fn);
+#undef WANT
 	default: return false;
 	}
 }
@@ -44,7 +50,7 @@ static __always_inline bool does(u8 fn, enum mw_does what)
 /* Does it give back or change a block that it is given? */
 static __always_inline bool is_realloc(u8 fn)
 {
-	return does(fn, MW_DOES_REALLOC) || does(fn, MW_DOES_RESIZE);
+	return does(fn, MW_DOES_REALLOC) || does(fn, MW_DOES_REALLOCF) || does(fn, MW_DOES_RESIZE);
 }
 
 /* a * b, or 0 beyond any address space: such a call fails. */

@@ -14,12 +14,13 @@
 /* What a call does to memory. */
 enum mw_does {
 	MW_DOES_NOTHING,
-	MW_DOES_ALLOC,	 /* hands out a block; NULL or an error means that it failed */
-	MW_DOES_THROW,	 /* the same, but fails by an exception */
-	MW_DOES_REALLOC, /* gives back a block and hands out another; NULL: the old one stays */
-	MW_DOES_RESIZE,	 /* changes a block where it is and returns its size afterwards; the
-			  * argument behind the size is how much more is welcome */
-	MW_DOES_FREE,	 /* gives back a block */
+	MW_DOES_ALLOC,	  /* hands out a block; NULL or an error means that it failed */
+	MW_DOES_THROW,	  /* the same, but fails by an exception */
+	MW_DOES_REALLOC,  /* gives back a block and hands out another; NULL: the old one stays */
+	MW_DOES_REALLOCF, /* the same, but the old one is given back also when it fails */
+	MW_DOES_RESIZE,	  /* changes a block where it is and returns its size afterwards; the
+			   * argument behind the size is how much more is welcome */
+	MW_DOES_FREE,	  /* gives back a block */
 };
 
 /*
@@ -37,12 +38,17 @@ enum mw_does {
 	X(VALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size) */                                   \
 	X(PVALLOC, ALLOC, 1, 0, 0, 0)	     /* p = f(size), the size rounded up to a page */    \
 	X(NEW, THROW, 1, 0, 0, 0)	     /* p = f(size[, align][, nothrow]) or throws */     \
+	X(NEW_N, THROW, 1, 2, 0, 0)	     /* p = f(n, size) or throws */                      \
 	X(FREE, FREE, 0, 0, 1, 0)	  /* f(p[, …]): delete, sized and aligned forms too */ \
+	X(REALLOCF, REALLOCF, 2, 0, 1, 0) /* p = f(old, size) */                                 \
 	X(RALLOCX, REALLOC, 2, 0, 1, 0)	  /* p = f(old, size, flags) */                          \
 	X(XALLOCX, RESIZE, 2, 0, 1, 0)	  /* real size = f(p, size, extra, flags) */             \
 	X(HEAP_MALLOC, ALLOC, 2, 0, 0, 0) /* p = f(heap, size) */                                \
 	X(HEAP_CALLOC, ALLOC, 2, 3, 0, 0) /* p = f(heap, n, size) */                             \
+	X(HEAP_NEW, THROW, 2, 0, 0, 0)	  /* p = f(heap, size) or throws */                      \
+	X(HEAP_NEW_N, THROW, 2, 3, 0, 0)  /* p = f(heap, n, size) or throws */                   \
 	X(HEAP_REALLOC, REALLOC, 3, 0, 2, 0)	  /* p = f(heap, old, size) */                   \
+	X(HEAP_REALLOCF, REALLOCF, 3, 0, 2, 0)	  /* p = f(heap, old, size) */                   \
 	X(HEAP_REALLOCARRAY, REALLOC, 3, 4, 2, 0) /* p = f(heap, old, n, size) */
 
 /* The standard names: each counts with every prefix below. */
@@ -51,6 +57,7 @@ enum mw_does {
 	X(calloc, CALLOC)                 \
 	X(realloc, REALLOC)               \
 	X(reallocarray, REALLOCARRAY)     \
+	X(reallocf, REALLOCF)             \
 	X(posix_memalign, POSIX_MEMALIGN) \
 	X(aligned_alloc, MEMALIGN)        \
 	X(memalign, MEMALIGN)             \
@@ -109,7 +116,6 @@ enum mw_does {
 	X(mi_recalloc_aligned_at, REALLOCARRAY)                \
 	X(mi_reallocn, REALLOCARRAY)                           \
 	X(mi_recalloc, REALLOCARRAY)                           \
-	X(mi_reallocf, REALLOC)                                \
 	X(mi_heap_malloc, HEAP_MALLOC)                         \
 	X(mi_heap_zalloc, HEAP_MALLOC)                         \
 	X(mi_heap_calloc, HEAP_CALLOC)                         \
@@ -122,7 +128,9 @@ enum mw_does {
 	X(mi_heap_calloc_aligned, HEAP_CALLOC)                 \
 	X(mi_heap_calloc_aligned_at, HEAP_CALLOC)              \
 	X(mi_heap_realloc, HEAP_REALLOC)                       \
-	X(mi_heap_reallocf, HEAP_REALLOC)                      \
+	X(mi_heap_reallocf, HEAP_REALLOCF)                     \
+	X(mi_heap_alloc_new, HEAP_NEW)                         \
+	X(mi_heap_alloc_new_n, HEAP_NEW_N)                     \
 	X(mi_heap_rezalloc, HEAP_REALLOC)                      \
 	X(mi_heap_realloc_aligned, HEAP_REALLOC)               \
 	X(mi_heap_realloc_aligned_at, HEAP_REALLOC)            \
@@ -134,7 +142,7 @@ enum mw_does {
 	X(mi_heap_recalloc_aligned_at, HEAP_REALLOCARRAY)      \
 	X(mi_new, NEW)                                         \
 	X(mi_new_aligned, NEW)                                 \
-	X(mi_new_n, CALLOC)                                    \
+	X(mi_new_n, NEW_N)                                     \
 	X(mi_new_nothrow, MALLOC)                              \
 	X(mi_new_aligned_nothrow, MALLOC)                      \
 	X(mi_free_size, FREE)                                  \
@@ -147,6 +155,8 @@ enum mw_does {
 	X(tc_newarray_aligned, NEW)                            \
 	X(tc_new_nothrow, MALLOC)                              \
 	X(tc_newarray_nothrow, MALLOC)                         \
+	X(tc_new_aligned_nothrow, MALLOC)                      \
+	X(tc_newarray_aligned_nothrow, MALLOC)                 \
 	X(tc_malloc_skip_new_handler, MALLOC)                  \
 	X(tc_delete, FREE)                                     \
 	X(tc_deletearray, FREE)                                \
@@ -154,6 +164,12 @@ enum mw_does {
 	X(tc_deletearray_sized, FREE)                          \
 	X(tc_delete_aligned, FREE)                             \
 	X(tc_deletearray_aligned, FREE)                        \
+	X(tc_delete_nothrow, FREE)                             \
+	X(tc_deletearray_nothrow, FREE)                        \
+	X(tc_delete_aligned_nothrow, FREE)                     \
+	X(tc_deletearray_aligned_nothrow, FREE)                \
+	X(tc_delete_sized_aligned, FREE)                       \
+	X(tc_deletearray_sized_aligned, FREE)                  \
 	/* oneTBB: aligned forms take the size first */        \
 	X(scalable_aligned_malloc, MALLOC)                     \
 	X(scalable_aligned_realloc, REALLOC)                   \

@@ -201,6 +201,12 @@ FUNCTION(t_realloc, "push %r15\n push %r14\n test %rdi, %rdi\n jne 1f\n 1:\n",
 	 "pop %r14\n pop %r15\n", t_realloc_body)
 /* shorter than a jump: padding is overwritten with it */
 FUNCTION(t_heap_realloc, "xor %ecx, %ecx\n jmp 1f\n .balign 16\n 1:\n", "", t_heap_realloc_body)
+FUNCTION(t_reallocf, "push %r15\n push %r14\n push %r13\n", "pop %r13\n pop %r14\n pop %r15\n",
+	 t_realloc_body)
+FUNCTION(t_heap_malloc, "push %r12\n push %rbp\n sub $40, %rsp\n",
+	 "add $40, %rsp\n pop %rbp\n pop %r12\n", t_heap_malloc_body)
+FUNCTION(t_heap_new_n, "push %r12\n push %rbp\n sub $40, %rsp\n",
+	 "add $40, %rsp\n pop %rbp\n pop %r12\n", t_heap_new_n_body)
 FUNCTION(t_free, "test %rdi, %rdi\n je 1f\n mov t_word(%rip), %r10\n 1:\n", "", t_free_body)
 
 uint64_t t_word;
@@ -210,6 +216,8 @@ int t_memalign_body(void **, size_t, size_t);
 void *t_new_body(size_t);
 void *t_realloc_body(void *, size_t);
 void *t_heap_realloc_body(void *, void *, size_t);
+void *t_heap_malloc_body(void *, size_t);
+void *t_heap_new_n_body(void *, size_t, size_t);
 void t_free_body(void *);
 void *t_malloc(size_t);
 void *t_calloc(size_t, size_t);
@@ -217,6 +225,9 @@ int t_memalign(void **, size_t, size_t);
 void *t_new(size_t);
 void *t_realloc(void *, size_t);
 void *t_heap_realloc(void *, void *, size_t);
+void *t_reallocf(void *, size_t);
+void *t_heap_malloc(void *, size_t);
+void *t_heap_new_n(void *, size_t, size_t);
 void t_free(void *);
 
 #define ARENA (64 << 20)
@@ -260,6 +271,19 @@ void *t_heap_realloc_body(void *heap, void *p, size_t n)
 	if (heap != &t_word)
 		abort();
 	return t_realloc_body(p, n);
+}
+void *t_heap_malloc_body(void *heap, size_t n)
+{
+	if (heap != &t_word)
+		abort();
+	return t_malloc_body(n);
+}
+void *t_heap_new_n_body(void *heap, size_t n, size_t size)
+{
+	if (heap != &t_word || n != 3 || size != 70)
+		abort();
+	thrown++;
+	return NULL;
 }
 static int freed;
 void t_free_body(void *p)
@@ -328,6 +352,9 @@ static const struct hooked hooked[] = {
 	{t_realloc, MW_FN_REALLOC, -1},
 	{t_free, MW_FN_FREE, -1},
 	{t_heap_realloc, MW_FN_HEAP_REALLOC, -1},
+	{t_reallocf, MW_FN_REALLOCF, -1},
+	{t_heap_malloc, MW_FN_HEAP_MALLOC, -1},
+	{t_heap_new_n, MW_FN_HEAP_NEW_N, 8},
 };
 #define N_HOOKED (sizeof(hooked) / sizeof(hooked[0]))
 
@@ -495,6 +522,62 @@ static void a_heap_comes_first(void **state)
 		assert_int_equal(((size_t *)p)[-2], 16);
 	}
 	assert_true(n_alloc < 3);
+	unhook();
+}
+
+/* A failure gives the old block back all the same. */
+static void reallocf_restores_nothing(void **state)
+{
+	void *p, *q;
+
+	hook(1, false);
+	t_malloc(10);
+	p = t_malloc(100);
+	n_alloc = n_free = 0;
+	q = t_reallocf(p, 200);
+	assert_int_equal(((size_t *)q)[-2], 200);
+	assert_int_equal(n_alloc, 1);
+	assert_int_equal(n_free, 1);
+	fail_next = 1;
+	assert_null(t_reallocf(q, 300));
+	assert_null(t_reallocf(NULL, 300));
+	fail_next = 0;
+	assert_int_equal(n_alloc, 1);
+	assert_int_equal(n_free, 2);
+	assert_int_equal(n_unfree, 0);
+	assert_int_equal(n_unknown, 0);
+	unhook();
+	hook(1 << 30, false);
+	for (int i = 0; i < 1000; i++) {
+		p = t_reallocf(NULL, 8);
+		p = t_reallocf(p, 16);
+		assert_int_equal(((size_t *)p)[-2], 16);
+	}
+	assert_true(n_alloc < 3);
+	unhook();
+}
+
+/* What throws is of a heap, and takes three arguments: the heap's malloc has its place, and it gets
+ * its own arguments when that has nothing. */
+static void a_heap_s_new(void **state)
+{
+	void *p;
+
+	hook(1, false);
+	t_malloc(10);
+	n_alloc = sum_alloc = 0;
+	p = t_heap_new_n(&t_word, 3, 70);
+	assert_int_equal(((size_t *)p)[-2], 210);
+	assert_int_equal(thrown, 0);
+	assert_int_equal(n_alloc, 1);
+	assert_int_equal(sum_alloc, 210);
+	fail_next = 1;
+	assert_null(t_heap_new_n(&t_word, 3, 70));
+	fail_next = 0;
+	assert_int_equal(thrown, 1);
+	assert_int_equal(n_alloc, 1);
+	t_free(p);
+	assert_int_equal(n_free, 1);
 	unhook();
 }
 
@@ -694,6 +777,8 @@ int main(void)
 		cmocka_unit_test(what_is_written_is_told_apart),
 		cmocka_unit_test(every_call_is_seen_at_rate_1),
 		cmocka_unit_test(a_heap_comes_first),
+		cmocka_unit_test(reallocf_restores_nothing),
+		cmocka_unit_test(a_heap_s_new),
 		cmocka_unit_test(null_is_left_to_malloc),
 		cmocka_unit_test(no_thread_pointer_is_needed),
 		cmocka_unit_test(samples_are_fair),

@@ -19,11 +19,19 @@ void *tc_new(size_t size);
 void *tc_newarray(size_t size);
 void *tc_new_nothrow(size_t size, const void *nothrow);
 void *tc_newarray_nothrow(size_t size, const void *nothrow);
+void *tc_new_aligned(size_t size, size_t align);
+void *tc_newarray_aligned(size_t size, size_t align);
+void *tc_new_aligned_nothrow(size_t size, size_t align, const void *nothrow);
+void *tc_newarray_aligned_nothrow(size_t size, size_t align, const void *nothrow);
 void tc_delete(void *p);
 void tc_delete_sized(void *p, size_t size);
 void tc_delete_nothrow(void *p, const void *nothrow);
 void tc_deletearray_sized(void *p, size_t size);
 void tc_deletearray_nothrow(void *p, const void *nothrow);
+void tc_delete_aligned(void *p, size_t align);
+void tc_delete_sized_aligned(void *p, size_t size, size_t align);
+void tc_deletearray_aligned_nothrow(void *p, size_t align, const void *nothrow);
+void tc_deletearray_sized_aligned(void *p, size_t size, size_t align);
 #endif
 
 enum { N = 50, SIZE = 3000 };
@@ -68,9 +76,16 @@ FORM(tc_n, tc_new(S), tc_delete(p))
 FORM(tc_na, tc_newarray(S), tc_deletearray_sized(p, SIZE))
 FORM(tc_s, tc_malloc_skip_new_handler(S), tc_delete_sized(p, SIZE))
 FORM(tc_v, tc_valloc(S), tc_free(p))
-#define ALL(X)  \
-	X(tc_m) \
-	X(tc_c) X(tc_r) X(tc_ma) X(tc_pm) X(tc_nt) X(tc_ant) X(tc_n) X(tc_na) X(tc_s) X(tc_v)
+FORM(tc_w, tc_new_aligned(S, 64), tc_delete_aligned(p, 64))
+FORM(tc_wa, tc_newarray_aligned(S, 64), tc_deletearray_sized_aligned(p, SIZE, 64))
+FORM(tc_wn, tc_new_aligned_nothrow(S, 64, NULL), tc_delete_sized_aligned(p, SIZE, 64))
+FORM(tc_wan, tc_newarray_aligned_nothrow(S, 64, NULL), tc_deletearray_aligned_nothrow(p, 64, NULL))
+#define ALL(X)                                                                                 \
+	X(tc_m)                                                                                \
+	X(tc_c)                                                                                \
+	X(tc_r)                                                                                \
+	X(tc_ma) X(tc_pm) X(tc_nt) X(tc_ant) X(tc_n) X(tc_na) X(tc_s) X(tc_v) X(tc_w) X(tc_wa) \
+		X(tc_wn) X(tc_wan)
 #elif defined(JEMALLOC)
 FORM(je_m, mallocx(S, 0), dallocx(p, 0))
 FORM(je_z, mallocx(S, MALLOCX_ZERO | MALLOCX_ALIGN(256)), sdallocx(p, SIZE, MALLOCX_ALIGN(256)))
@@ -80,6 +95,15 @@ FORM(je_n, nallocx(S, 0) ? malloc(S) : NULL, free(p))
 #define ALL(X) X(je_m) X(je_z) X(je_t) X(je_a) X(je_n)
 #else
 static mi_heap_t *heap;
+#define HUGE_SIZE wl_size(~0UL >> 2)
+void *reallocf(void *p, size_t size);
+int mi_reallocarr(void *p, size_t n, size_t size);
+static void *by_reallocarr(void)
+{
+	void *p = NULL;
+
+	return mi_reallocarr(&p, wl_size(3), M) ? NULL : p;
+}
 FORM(mi_hm, mi_heap_malloc(heap, S), mi_free(p))
 FORM(mi_hz, mi_heap_zalloc(heap, S), mi_free(p))
 FORM(mi_hc, mi_heap_calloc(heap, wl_size(3), M), mi_free(p))
@@ -105,12 +129,25 @@ FORM(mi_ex, mi_expand(mi_malloc(S), S), mi_free(p))
 FORM(mi_nw, mi_new(S), mi_free(p))
 FORM(mi_nwn, mi_new_n(wl_size(3), M), mi_free(p))
 FORM(mi_nr, mi_new_realloc(NULL, S), mi_free(p))
-#define ALL(X)                                                                                  \
-	X(mi_hm)                                                                                \
-	X(mi_hz)                                                                                \
-	X(mi_hc) X(mi_hn) X(mi_hr) X(mi_hrn) X(mi_hrf) X(mi_hma) X(mi_hmaa) X(mi_hza) X(mi_hca) \
-		X(mi_hra) X(mi_hrz) X(mi_hrc) X(mi_m) X(mi_mn) X(mi_zaa) X(mi_caa) X(mi_raa)    \
-			X(mi_rza) X(mi_rca) X(mi_ex) X(mi_nw) X(mi_nwn) X(mi_nr)
+FORM(mi_nrn, mi_new_reallocn(NULL, wl_size(3), M), mi_free(p))
+FORM(mi_nwa, mi_new_aligned(S, 128), mi_free(p))
+FORM(mi_nwant, mi_new_aligned_nothrow(S, 128), mi_free(p))
+FORM(mi_hnw, mi_heap_alloc_new(heap, S), mi_free(p))
+FORM(mi_hnwn, mi_heap_alloc_new_n(heap, wl_size(3), M), mi_free(p))
+FORM(mi_ral, by_reallocarr(), mi_free(p))
+/* what fails gives the old block back */
+FORM(mi_rf, mi_reallocf(NULL, S), mi_reallocf(p, HUGE_SIZE))
+FORM(mi_hrff, mi_malloc(S), mi_heap_reallocf(heap, p, HUGE_SIZE))
+FORM(mi_brf, reallocf(NULL, S), reallocf(p, HUGE_SIZE))
+#define ALL(X)                                                                                    \
+	X(mi_hm)                                                                                  \
+	X(mi_hz)                                                                                  \
+	X(mi_hc)                                                                                  \
+	X(mi_hn)                                                                                  \
+	X(mi_hr) X(mi_hrn) X(mi_hrf) X(mi_hma) X(mi_hmaa) X(mi_hza) X(mi_hca) X(mi_hra) X(mi_hrz) \
+		X(mi_hrc) X(mi_m) X(mi_mn) X(mi_zaa) X(mi_caa) X(mi_raa) X(mi_rza) X(mi_rca)      \
+			X(mi_ex) X(mi_nw) X(mi_nwn) X(mi_nr) X(mi_nrn) X(mi_nwa) X(mi_nwant)      \
+				X(mi_hnw) X(mi_hnwn) X(mi_ral) X(mi_rf) X(mi_hrff) X(mi_brf)
 #endif
 
 static void work(void)

@@ -78,7 +78,8 @@ static int find_exits(struct elfobj *elf, struct alloc_found *out)
 	for (size_t i = 0; i < out->nsites && n < ARRAY_SIZE(fn); i++) {
 		const struct site *s = &out->sites[i];
 
-		if (s->func.fn == MW_FN_NEW && !s->wrapper && s->kind != SITE_NONE)
+		if (allocs__signature(s->func.fn)->does == MW_DOES_THROW && !s->wrapper &&
+		    s->kind != SITE_NONE)
 			fn[n++] = (struct exits_function){s->func.vaddr, s->func.size};
 	}
 	err = n ? exits__find(elf, fn, n, x) : 0;

@@ -235,8 +235,8 @@ static int add_func(struct alloc_finder *f, const struct elfobj_symbol *sym, enu
 			a->size = sym->size;
 		/* One code for several names (free and operator delete, malloc and nothrow new).
 		 * The throwing form of new decides: it needs the most care. */
-		if (a->fn == MW_FN_NEW || fn == MW_FN_NEW)
-			a->fn = MW_FN_NEW;
+		if (signatures[fn].does == MW_DOES_THROW)
+			a->fn = fn;
 		if (name_rank(sym->name) < name_rank(a->name))
 			snprintf(a->name, sizeof(a->name), "%s", sym->name);
 		return 0;

@@ -37,10 +37,11 @@ static const char *left_alone(const struct site *s)
 
 unsigned int fast_plan__args(const struct site *s)
 {
-	unsigned int args = signature__args(allocs__signature(s->func.fn));
+	const struct signature *sig = allocs__signature(s->func.fn);
+	unsigned int args = signature__args(sig);
 
-	/* a throwing function's malloc is given the second argument too */
-	return s->func.fn == MW_FN_NEW ? args | 1u << 2 : args;
+	/* what is called instead is given a heap or an alignment, too */
+	return sig->does == MW_DOES_THROW ? args | 1u << 1 | 1u << 2 : args;
 }
 
 /* The function's entry, behind jumps that lead to it. */
@@ -306,10 +307,15 @@ static int scan_text(struct elfobj *e, uint64_t bias, struct fast_plan *p)
 	return 0;
 }
 
+static bool throws(const struct plan_func *f)
+{
+	return f->hooked && allocs__signature(f->stub.fn)->does == MW_DOES_THROW;
+}
+
 /* The function that is called in the stead of one that throws: same allocator, returns NULL. */
 static bool find_targets(struct fast_plan *p)
 {
-	int plain = -1, aligned = -1, nothrow = -1, index = 0;
+	int plain = -1, aligned = -1, nothrow = -1, heap = -1, index = 0;
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct plan_func *f = &p->funcs[i];
@@ -324,16 +330,20 @@ static bool find_targets(struct fast_plan *p)
 			aligned = index;
 		if (f->stub.fn == MW_FN_MALLOC && strstr(name, "aligned_nothrow"))
 			nothrow = index;
+		if (f->stub.fn == MW_FN_HEAP_MALLOC && !strcmp(name, "mi_heap_malloc"))
+			heap = index;
 		index++;
 	}
 	for (size_t i = 0; i < p->n; i++) {
 		struct plan_func *f = &p->funcs[i];
 		const char *name = f->site->func.name;
 
-		if (!f->hooked || (f->stub.fn != MW_FN_NEW && strcmp(name, "mi_new_n")))
+		if (!throws(f))
 			continue;
 		f->stub.aligned = strstr(name, "align");
-		f->stub.target = f->stub.aligned ? aligned : plain;
+		f->stub.target = f->stub.aligned			    ? aligned
+				 : allocs__signature(f->stub.fn)->size == 2 ? heap
+									    : plain;
 		if (f->stub.aligned && aligned < 0) { /* mimalloc: the same arguments */
 			f->stub.aligned = false;
 			f->stub.target = nothrow;
@@ -376,7 +386,7 @@ static bool check_pairs(const struct elfobj *e, struct fast_plan *p)
 	for (size_t i = 0; i < p->n; i++) {
 		const struct plan_func *f = &p->funcs[i];
 
-		if (f->hooked && f->stub.fn == MW_FN_NEW && !allocs__is_allocator(e))
+		if (throws(f) && !allocs__is_allocator(e))
 			return refuse(p, f->site,
 				      "it throws, and malloc might not do what it does");
 	}

@@ -217,12 +217,15 @@ static void slow_alloc(struct stub_writer *w, const struct stub_func *f)
 	} else if (f->target < 0) {
 		piece(w, PIECE(alloc));
 	} else {
-		/* sub $24, %rsp; mov %rdi, (%rsp); mov %rsi, 8(%rsp); mov %r10, 16(%rsp) */
-		bytes(w, "\x48\x83\xec\x18\x48\x89\x3c\x24\x48\x89\x74\x24\x08\x4c\x89\x54\x24\x10",
-		      18);
-		row(w, w->at - 14, 4);
+		/* sub $40, %rsp; mov %rdi, (%rsp); mov %rsi, 8(%rsp); mov %rdx, 16(%rsp);
+		 * mov %r10, 24(%rsp) */
+		bytes(w, "\x48\x83\xec\x28\x48\x89\x3c\x24\x48\x89\x74\x24\x08", 13);
+		row(w, w->at - 9, 6);
+		bytes(w, "\x48\x89\x54\x24\x10\x4c\x89\x54\x24\x18", 10);
 		if (f->aligned) /* xchg %rdi, %rsi */
 			bytes(w, "\x48\x87\xf7", 3);
+		else if (allocs__signature(f->fn)->size == 2) /* of a heap; mov %r10, %rsi */
+			bytes(w, "\x4c\x89\xd6", 3);
 		else /* mov %r10, %rdi */
 			bytes(w, "\x4c\x89\xd7", 3);
 		piece(w, PIECE(throwing));
@@ -255,18 +258,23 @@ static void swapped_orig(struct stub_writer *w)
 
 static void slow_realloc(struct stub_writer *w, const struct stub_func *f)
 {
+	/* mov $…, %eax: the bits of the piece */
+	uint8_t keeps = allocs__signature(f->fn)->does == MW_DOES_REALLOCF ? 4 : 0;
+	uint8_t set[5] = {0xb8, keeps | 1};
+
 	if (is_second(f))
 		swapped_orig(w);
 	place(w, HOLE_SLOW);
 	row(w, w->at, 1 + f->entry.insn[0].sp_words);
 	undo(w, &f->entry);
 	piece(w, PIECE(refill));
-	bytes(w, "\xb8\x01\x00\x00\x00\xeb", 6); /* mov $1, %eax; jmp over what follows */
-	bytes(w, (uint8_t[]){f->entry.undo_len + 2}, 1);
+	bytes(w, set, 5);
+	bytes(w, (uint8_t[]){0xeb, f->entry.undo_len + 5}, 2); /* jmp over what follows */
 	place(w, HOLE_TRACKED);
 	row(w, w->at, 1 + f->entry.insn[0].sp_words);
 	undo(w, &f->entry);
-	bytes(w, "\x31\xc0", 2);
+	set[1] = keeps;
+	bytes(w, set, 5);
 	size_of(w, f->fn);
 	if (is_second(f))
 		swap(w);
@@ -296,7 +304,7 @@ static void function(struct stub_writer *w, const struct stub_func *f, int index
 	if (does == MW_DOES_ALLOC || does == MW_DOES_THROW) {
 		place(w, HOLE_PASS);
 	} else {
-		if (does == MW_DOES_REALLOC)
+		if (does != MW_DOES_FREE)
 			place(w, HOLE_PASS);
 		piece(w, is_second(f) ? PIECE(filter_second) : PIECE(filter));
 	}
@@ -307,7 +315,7 @@ static void function(struct stub_writer *w, const struct stub_func *f, int index
 		row(w, w->at, words);
 		undo(w, e);
 		piece(w, PIECE(free));
-	} else if (does == MW_DOES_REALLOC) {
+	} else if (does == MW_DOES_REALLOC || does == MW_DOES_REALLOCF) {
 		slow_realloc(w, f);
 	} else {
 		slow_alloc(w, f);

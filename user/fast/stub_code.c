@@ -150,18 +150,19 @@ __asm__(
 
 	/* A function that throws is never called from here, for no unwinder of the program's could
 	 * pass this frame: malloc of the same allocator is, and when it has nothing the function
-	 * runs as if nothing had been. What is placed before this saves rdi, rsi and the size, and
+	 * runs as if nothing had been. What is placed before this saves rdi, rsi, rdx and the size, and
 	 * sets the arguments of malloc. */
 	"MW_BEGIN throwing\n"
 	"MW_CALL " STR(HOLE_TARGET) "\n"
 	"	mov (%rsp), %rdi\n"
 	"	mov 8(%rsp), %rsi\n"
 	"	mov 16(%rsp), %rdx\n"
-	"	add $24, %rsp\n"
+	"	mov 24(%rsp), %r10\n"
+	"	add $40, %rsp\n"
 	"MW_ROW 1\n"
 	"	test %rax, %rax\n"
 	"MW_JCC 4, " STR(HOLE_ORIG) "\n"
-	"	mov %rdx, %rdi\n"
+	"	mov %r10, %rdi\n"
 	"	mov %rax, %r10\n"
 	"MW_CALL " STR(HOLE_PUT) "\n"
 	"	jc 1f\n"
@@ -177,8 +178,9 @@ __asm__(
 	"MW_JUMP " STR(HOLE_ORIG) "\n"
 	"MW_END free\n"
 
-	/* eax: 1 if the new block is to be sampled; r10 = size; rdi: the old block, which is given
-	 * up before the call, because another thread may be handed it before the call returns. */
+	/* eax: 1 if the new block is to be sampled, 4 more if the old one is given back also when
+	 * the call fails; r10 = size; rdi: the old block, which is given up before the call,
+	 * because another thread may be handed it before the call returns. */
 	"MW_BEGIN realloc\n"
 	"	sub $24, %rsp\n"
 	"MW_ROW 4\n"
@@ -190,7 +192,7 @@ __asm__(
 	"	jz 1f\n"
 	"	orl $2, 16(%rsp)\n"
 	"MW_SITE " STR(SITE_FREE) "\n"
-	"1:	cmpl $0, 16(%rsp)\n"
+	"1:	testl $3, 16(%rsp)\n"
 	"	jnz 2f\n"
 	"	add $24, %rsp\n"
 	"MW_ROW 1\n"
@@ -207,8 +209,9 @@ __asm__(
 	"	jnz 3f\n"
 	"	test %rdi, %rdi\n" /* of no bytes: a free */
 	"	jz 4f\n"
-	"	test $2, %dl\n"
-	"	jz 4f\n"
+	"	and $6, %dl\n"
+	"	cmp $2, %dl\n"
+	"	jne 4f\n"
 	"	mov %rsi, %r10\n"
 	"MW_CALL " STR(HOLE_PUT) "\n"
 	"	jc 4f\n"

@@ -338,9 +338,10 @@ static bool takes_back(enum mw_fn fn)
 static void add_site(struct alloc_probe *p, const struct site *s, uint32_t target,
 		     struct probe_batch b[BATCHES])
 {
-	struct probe_batch *to = &b[s->func.fn == MW_FN_FREE  ? FREES
-				    : s->func.fn == MW_FN_NEW ? THROWING
-							      : ALLOCS];
+	enum mw_does does = allocs__signature(s->func.fn)->does;
+	struct probe_batch *to = &b[does == MW_DOES_FREE    ? FREES
+				    : does == MW_DOES_THROW ? THROWING
+							    : ALLOCS];
 	uint64_t flags = 0;
 
 	if (s->wrapper || s->kind == SITE_NONE)
