@@ -271,8 +271,9 @@ static void escapes(void **state)
 		       "");
 	assert_string_equal(b.text, "a\\xc2\\x9bb\\xff\\xe2\\x80\\xaeZ\xc3\xa9\\x7f");
 	textbuf__free(&b);
-	textbuf__json(&b, "\"\\\xff\n\xc2\x9b\xe2\x80\xae</");
-	assert_string_equal(b.text, "\"\\\"\\\\\\\\xff\\u000a\\u009b\\u202e\\u003c/\"");
+	textbuf__json(&b, "\"\\\xff\n\xc2\x9b\xe2\x80\xae</\xf3\xa0\x81\x81");
+	assert_string_equal(b.text,
+			    "\"\\\"\\\\\\\\xff\\u000a\\u009b\\u202e\\u003c/\\udb40\\udc41\"");
 	textbuf__free(&b);
 	textbuf__xml(&b, "<a b='\"&\x01");
 	assert_string_equal(b.text, "&lt;a b=&#39;&quot;&amp;\\x01");

@@ -6,6 +6,7 @@
 #include "core/util.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Where escaped bytes go: a buffer, or a stream. */
@@ -214,16 +215,33 @@ static void put_xml(const struct text_sink *s, const char *text)
 	}
 }
 
+/* Of a character of n bytes that is one, by textbuf__utf8_len(). */
+static uint32_t code_point(const char *text, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)text;
+	uint32_t c = n == 1 ? u[0] : u[0] & (0x7fu >> n);
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | (u[i] & 63u);
+	return c;
+}
+
+static void put_json_code(const struct text_sink *s, uint32_t c)
+{
+	char e[32];
+
+	if (c < 0x10000)
+		snprintf(e, sizeof(e), "\\u%04x", c);
+	else /* in two halves, as UTF-16 has it */
+		snprintf(e, sizeof(e), "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+			 0xdc00 + (c & 0x3ff));
+	put(s, e, strlen(e));
+}
+
 /* A character that JSON cannot hold as it is, or that <script> must not. Returns its bytes. */
 static size_t put_json_char(const struct text_sink *s, const char *text)
 {
-	const unsigned char *u = (const unsigned char *)text;
 	size_t n = textbuf__utf8_len(text);
-	unsigned c = n == 1   ? u[0]
-		     : n == 2 ? (u[0] & 31u) << 6 | (u[1] & 63u)
-		     : n == 3 ? (u[0] & 15u) << 12 | (u[1] & 63u) << 6 | (u[2] & 63u)
-			      : 0;
-	char e[8];
 
 	if (*text == '"' || *text == '\\') {
 		put(s, "\\", 1);
@@ -232,8 +250,7 @@ static size_t put_json_char(const struct text_sink *s, const char *text)
 		put(s, "\\", 1);
 		put_hex(s, text, n = 1);
 	} else if (n == 1 || textbuf__is_control(text, n)) {
-		snprintf(e, sizeof(e), "\\u%04x", c & 0xffff);
-		put(s, e, 6);
+		put_json_code(s, code_point(text, n));
 	} else {
 		put(s, text, n);
 	}
