@@ -106,6 +106,27 @@ int safeopen__reopen(int look)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * A file in which the kernel itself does something: opening, reading or closing it may be an act
+ * (of tracefs, reading trace_pipe takes what it says away, closing free_buffer throws all away).
+ * The file systems of such files have no blocks; of those that keep files, these may say so too.
+ */
+static bool is_an_interface(int look)
+{
+	struct statfs fs;
+
+	if (fstatfs(look, &fs) || fs.f_blocks)
+		return false;
+	switch ((uint32_t)fs.f_type) {
+	case TMPFS_MAGIC:
+	case RAMFS_MAGIC:
+	case HUGETLBFS_MAGIC:
+	case OVERLAYFS_SUPER_MAGIC:
+	case FUSE_MAGIC: return false;
+	default: return true;
+	}
+}
+
 static int look_at(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
 		   struct stat *st)
 {
@@ -119,7 +140,7 @@ static int look_at(int rootfd, const char *path, int nofollow, const struct safe
 		look = syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
 	if (look < 0 || fstat(look, st))
 		return -errno;
-	if (!S_ISREG(st->st_mode))
+	if (!S_ISREG(st->st_mode) || is_an_interface(look))
 		return -EINVAL;
 	return owner_fits(owner, st) ? take_fd(&look) : -EPERM;
 }

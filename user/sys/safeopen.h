@@ -2,10 +2,10 @@
 /*
  * safeopen.h - opens for reading what somebody else may have put there.
  *
- * Opening has effects: it wakes the writer of a FIFO, rewinds a tape, arms a watchdog. So the file
- * is looked at first through a descriptor that opens nothing (O_PATH), and only if it is a regular
- * file of an owner who is allowed for, this very file is opened, by that descriptor and no longer
- * by its name.
+ * Opening has effects: it wakes the writer of a FIFO, rewinds a tape, arms a watchdog, throws away
+ * what the kernel has traced. So the file is looked at first through a descriptor that opens nothing
+ * (O_PATH), and only if it is a regular file of a file system that keeps files, and of an owner who
+ * is allowed for, this very file is opened, by that descriptor and no longer by its name.
  */
 #ifndef SYS_SAFEOPEN_H
 #define SYS_SAFEOPEN_H
@@ -26,8 +26,9 @@ struct safeopen_owner { /* who may own the file; NULL stands for anybody */
 /*
  * Opens `path`; below `rootfd` if that is not negative, symbolic links resolved inside it and none
  * of the kernel's magic ones followed. nofollow: nor any at the end of the path. st may be NULL.
- * A descriptor (O_NONBLOCK: no effect on regular files) or -EINVAL: not a regular file; -EPERM:
- * another owner's; other negative errno.
+ * A descriptor (O_NONBLOCK: no effect on regular files) or -EINVAL: not a regular file, or one of
+ * the kernel's own (proc, sysfs, tracefs and the like); -EPERM: another owner's; other negative
+ * errno.
  */
 int safeopen__below(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
 		    struct stat *st);
