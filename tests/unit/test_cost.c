@@ -81,6 +81,33 @@ static void misses_follow_the_looks(void **state)
 	assert_cost(&unknown, c, 1000 * 410 + 640 * 400, 0, 0);
 }
 
+/* What disturbs only adds; what could not be measured is no price. */
+static void the_least_of_several_measurements(void **state)
+{
+	struct calibration k = {0};
+
+	calibrate__least(&k, &sampled);
+	assert_memory_equal(&k, &sampled, sizeof(k));
+	calibrate__least(&k, &(struct calibration){.alloc_ns = 900, .free_ns = 390, .look_ns = 50});
+	assert_true(k.alloc_ns == 410 && k.free_ns == 390);
+	assert_true(k.stepped_ns == 13000 && k.look_ns == 45);
+}
+
+/* A price that falls in between takes nothing back; neither does a call that was none. */
+static void cost_between_two_readings(void **state)
+{
+	uint64_t last[MW_C_COUNT] = {[MW_C_ALLOCS] = 1000000, [MW_C_FREES] = 500};
+	uint64_t now[MW_C_COUNT] = {[MW_C_ALLOCS] = 1000100, [MW_C_FREES] = 499};
+	struct calibration lower = sampled;
+
+	assert_true(fabs(cost__since(&sampled, last, now) - 100 * 410) < 1e-6);
+	assert_memory_equal(last, now, sizeof(now));
+	lower.alloc_ns = 300;
+	now[MW_C_ALLOCS] += 10;
+	assert_true(fabs(cost__since(&lower, last, now) - 10 * 300) < 1e-6);
+	assert_true(cost__since(&lower, last, now) == 0);
+}
+
 static int looks_at[3]; /* reads beside BLOCK, others, and how long the next takes */
 
 static int read_user(void *to, size_t size, u64 from)
@@ -171,6 +198,8 @@ int main(void)
 		cmocka_unit_test(returns),
 		cmocka_unit_test(single_steps),
 		cmocka_unit_test(misses_follow_the_looks),
+		cmocka_unit_test(the_least_of_several_measurements),
+		cmocka_unit_test(cost_between_two_readings),
 		cmocka_unit_test(some_frees_are_looked_at),
 		cmocka_unit_test(a_realloc_is_one_hit),
 		cmocka_unit_test(stubs_cost_their_samples),

@@ -11,7 +11,7 @@ Usage: tools/bench/whole.py [--save] [--only NAME]… [--minutes M] [ROUNDS]
 NAME: loop, redis, postgres, nginx, python, compile, perl, sqlite, jq, go
 --minutes: no turn begins for a row that has had its part of so many minutes, which is what is left of
 them for each row that is still to come; what there is by then counts. A first turn is always had: all of
-them take some 15 minutes.
+them take some 18 minutes.
 """
 import argparse
 import json
@@ -38,6 +38,7 @@ PORT = 16399
 ATTACHED = {"--fast": ["--fast"], "windows, 3 %": ["--max-overhead", "3"], "probes, sampled": [],
             "probes, exact": ["--exact"]}
 NOISE_S = 0.25  # a measured cost below it is the machine's unrest
+WINDOWS_S = 12  # that a run in windows is watched, for they are few
 TURN = 300  # seconds that one run may take at most
 GPERF = "/usr/lib/x86_64-linux-gnu/libtcmalloc_and_profiler.so.4"
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
@@ -197,13 +198,22 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=
     speed(PART) does so much of it, as is done with a tool under which all would take too long."""
     can = attachments(pids, tmp)
     got = {v: ([], [], []) for v in can if not variants or v in variants}
+
+    def alone(seconds):
+        """Speeds of runs without any tool, the CPU time that all took."""
+        end, before, took = time.monotonic() + seconds, used(pids), []
+        while not took or time.monotonic() < end:
+            took.append(1 / speed())
+        return took, used(pids) - before
+
     speed()
     for _ in turns(program):
         for v in list(got):
             base, with_it, costs = got[v]
-            before = used(pids)
-            base.append(speed())
-            a_run = used(pids) - before
+            # a small part of the time is held against as much of it, on both sides
+            long = WINDOWS_S / 2 if "windows" in v else 0
+            first, first_cpu = alone(long)
+            base.append(len(first) / sum(first))
             progress(f"{program}: {v}")
             before = used(pids)
             try:
@@ -220,20 +230,22 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=
                 kept = speed(SLOWEST) / base[-1]
                 part = (1 if kept > MUCH else max(SLOWEST, 2 * kept),)
                 begun = SLOWEST
-            end = time.monotonic() + (3 if "windows" in v else 0)
+            end = time.monotonic() + long / 2
             while not runs or time.monotonic() < end:
                 speed(*part)
                 runs += sum(part or (1,))
             runs += begun
-            took, end = [], time.monotonic() + (12 if "windows" in v else 0)
+            took, end = [], time.monotonic() + 2 * long
             while not took or time.monotonic() < end:
                 took.append(1 / speed(*part))
                 runs += sum(part or (1,))
             with_it.append(len(took) / sum(took))
-            added = used(pids) - before - a_run * runs
+            with_cpu = used(pids) - before
             said = last_line_cost(m)
+            after, after_cpu = alone(long)
             if said is not None:
-                costs.append((said, added))
+                a_run = (first_cpu + after_cpu) / len(first + after)
+                costs.append((said, with_cpu - a_run * runs))
     for v, (base, with_it, costs) in got.items():
         if with_it:
             table.add(program, v, [w / b for b, w in zip(base, with_it)],

@@ -26,17 +26,15 @@ static double take_cost(struct deep *d, struct deep_one *x, uint64_t now)
 {
 	const struct observer *o = d->attach[x->mode]->observer;
 	uint64_t c[MW_C_COUNT];
-	double cost, spent;
+	double spent;
 
 	if (x->p.ended || now <= x->looked_ns || observer__counters(o, x->p.target, c))
 		return 0;
-	observer__cost_ns(o, c, &cost);
-	spent = cost - x->cost_ns;
+	spent = observer__cost_since(o, x->counters, c);
 	x->p.cost_percent = 100 * spent / (double)(now - x->looked_ns);
 	x->sampling_percent =
 		100 * ((double)c[MW_C_SAMPLE_NS] - x->sample_ns) / (double)(now - x->looked_ns);
 	x->sample_ns = (double)c[MW_C_SAMPLE_NS];
-	x->cost_ns = cost;
 	x->looked_ns = now;
 	return spent;
 }

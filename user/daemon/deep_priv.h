@@ -21,8 +21,8 @@ struct deep_one {
 	uint64_t window_ns;   /* ends then; 0: no window */
 	uint64_t snapshot_ns; /* next */
 	uint64_t looked_ns, ended_ns;
-	uint64_t ledger_ns; /* last look */
-	double cost_ns;
+	uint64_t ledger_ns;		    /* last look */
+	uint64_t counters[MW_C_COUNT];	    /* at the last look */
 	double sample_ns, sampling_percent; /* of the cost, what sampled calls are of it */
 	unsigned octaves; /* so many times twice as rarely sampled as its rule says */
 	uint64_t rss_bytes;

@@ -40,6 +40,25 @@ struct cost cost__of(const struct calibration *k, const uint64_t *c)
 	};
 }
 
+/* A counter of calls goes back when one turns out to be none. */
+double cost__since(const struct calibration *k, uint64_t *last, const uint64_t *now)
+{
+	uint64_t since[MW_C_COUNT];
+	struct cost cost;
+
+	for (int i = 0; i < MW_C_COUNT; i++) {
+		since[i] = now[i] > last[i] ? now[i] - last[i] : 0;
+		last[i] = now[i];
+	}
+	cost = cost__of(k, since);
+	return cost.hits_ns + cost.misses_ns + cost.samples_ns;
+}
+
+double observer__cost_since(const struct observer *o, uint64_t *last, const uint64_t *now)
+{
+	return cost__since(&o->calibration, last, now);
+}
+
 bool observer__cost_ns(const struct observer *o, const uint64_t *c, double *ret)
 {
 	struct cost cost = cost__of(&o->calibration, c);

@@ -18,5 +18,7 @@ struct cost {
 
 /* counters: MW_C_COUNT of them. */
 struct cost cost__of(const struct calibration *k, const uint64_t *counters);
+/* ns between two readings of counters; *last becomes *now. */
+double cost__since(const struct calibration *k, uint64_t *last, const uint64_t *now);
 
 #endif

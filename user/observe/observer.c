@@ -127,7 +127,7 @@ static int start_probes(struct observer *o)
 		if (err)
 			observer__set_error("page faults cannot be sampled: %s", strerror(-err));
 	}
-	if (!err && o->probe && calibrate__run(o->obj, o->probe, &o->calibration))
+	if (!err && o->probe && calibrate__new(o->obj, o->probe, &o->calibration, &o->calibrator))
 		log_debug("the cost of a probe could not be measured");
 	return err;
 }
@@ -206,6 +206,7 @@ static void detach(struct observer *o)
 		faults__stop(o->faults);
 	leave_all(o);
 	alloc_probe__free(take_ptr(o->probe));
+	calibrate__free(take_ptr(o->calibrator));
 	proc_probe__free(take_ptr(o->proc));
 }
 
@@ -472,6 +473,9 @@ int observer__poll(struct observer *o)
 
 	if (!o->stopped)
 		read_ends(o);
+	if (!o->frozen && !o->stopped && o->calibrator &&
+	    calibrate__is_due(o->calibrator, util__now_ns()))
+		calibrate__again(o->calibrator, &o->calibration);
 	if (o->opts.faults_all)
 		observer__limit_ended(o);
 	return n;

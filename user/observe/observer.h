@@ -224,6 +224,9 @@ const struct losses *observer__losses_of_gone(const struct observer *o);
 /* What the probes cost the targets so far, ns of CPU time (cost.h). False: not known, *ret is
  * without the hits. */
 bool observer__cost_ns(const struct observer *o, const uint64_t *counters, double *ret);
+/* The same of the time between two readings of the counters, *last and now; *last becomes now. What
+ * is known of the price of a hit changes while it runs, so the difference of two costs is none. */
+double observer__cost_since(const struct observer *o, uint64_t *last, const uint64_t *now);
 /* The time for which the target that has been in for longest is watched, ns. */
 double observer__watched_ns(const struct observer *o);
 

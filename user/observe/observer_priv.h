@@ -115,6 +115,7 @@ struct observer {
 	struct losses gone;
 	size_t maps_after; /* maps that were left by the last observer__compact */
 	size_t count, nlive;
+	struct calibrator *calibrator;
 	struct calibration calibration;
 	struct job job; /* at most one: reading stops for it, so that events keep their order */
 	bool has_job;

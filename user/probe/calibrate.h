@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * calibrate.h - what a probe costs on this machine, measured on memwatch itself at the start: a few
- * thousand calls of functions of its own, which are probed as an allocator's are, by the same
- * programs. All that a hit touches is in the caches then. Takes some milliseconds.
+ * calibrate.h - what a probe costs on this machine, measured on memwatch itself: a few thousand
+ * calls of functions of its own, which are probed as an allocator's are, by the same programs. All
+ * that a hit touches is in the caches then. At the start, and shortly again now and then: what
+ * disturbs only adds, so the least that was measured counts.
+ *
+ * The functions are in a file that is this process's alone. In the program's own, the probes that
+ * every other memwatch has there would be run through at each hit.
  */
 #ifndef PROBE_CALIBRATE_H
 #define PROBE_CALIBRATE_H
@@ -20,9 +24,20 @@ struct calibration {
 	double look_ns;		  /* MW_C_LOOK_NS of one look, at memory in the caches */
 };
 
+struct calibrator; /* opaque */
+
 /* The probes on memwatch's own functions stay until alloc_probe__free: taking them out takes the
- * kernel tens of milliseconds. 0 or -errno; on failure *ret is zero and costs are reported as
- * unknown. */
-int calibrate__run(struct bpfobj *o, struct alloc_probe *p, struct calibration *ret);
+ * kernel tens of milliseconds. 0 or -errno; on failure *k is zero and costs are reported as
+ * unknown. The objects are borrowed. */
+int calibrate__new(struct bpfobj *o, struct alloc_probe *p, struct calibration *k,
+		   struct calibrator **ret);
+/* NULL is fine. */
+void calibrate__free(struct calibrator *c);
+/* When to measure again; CLOCK_MONOTONIC. Twice as long after the start as the last time. */
+bool calibrate__is_due(const struct calibrator *c, uint64_t now_ns);
+/* Measures for some 3 ms; not while the programs are told to look at nothing (a rate of 0). */
+void calibrate__again(struct calibrator *c, struct calibration *k);
+/* *k with what was measured another time: of each the least that is known (0 is not). Pure. */
+void calibrate__least(struct calibration *k, const struct calibration *measured);
 
 #endif

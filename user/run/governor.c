@@ -74,18 +74,17 @@ void governor__tick(struct governor *g, struct observer *o, uint64_t now_ns)
 {
 	bool in_windows = g->windows.state != WINDOWS_ALWAYS;
 	uint64_t c[MW_C_COUNT];
-	double cost;
 
 	pace__tick(&g->pace, o, now_ns);
 	if (g->max_percent <= 0 || (!in_windows && now_ns - g->last_ns < LOOK_NS) ||
 	    observer__counters(o, NULL, c))
 		return;
-	observer__cost_ns(o, c, &cost);
+	g->cost_ns += observer__cost_since(o, g->last, c);
 	if (!in_windows) {
-		look(g, o, c, cost, now_ns);
-	} else if (!windows__tick(&g->windows, o, cost, g->max_percent / 100, now_ns)) {
+		look(g, o, c, g->cost_ns, now_ns);
+	} else if (!windows__tick(&g->windows, o, g->cost_ns, g->max_percent / 100, now_ns)) {
 		g->last_ns = now_ns;
-		g->last_cost_ns = cost;
+		g->last_cost_ns = g->cost_ns;
 		g->last_sample_ns = (double)c[MW_C_SAMPLE_NS];
 	}
 }

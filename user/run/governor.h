@@ -22,6 +22,8 @@
 struct governor {
 	double max_percent; /* of one CPU; 0: no limit */
 	uint64_t last_ns;
+	uint64_t last[MW_C_COUNT]; /* counters, when the cost was last looked at */
+	double cost_ns;		   /* of the targets until then */
 	double last_cost_ns, last_sample_ns;
 	uint32_t over; /* looks in a row above the limit: one burst changes nothing */
 	struct windows windows;
