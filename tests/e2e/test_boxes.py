@@ -15,6 +15,8 @@ from golib import Pprof, assert_same, go_build
 from test_go import round_of, start
 from hostilelib import (HANG, MAX_RSS, ended_in_time, helpers, hostmaps,  # noqa: F401
                         peak_rss, place, same_address)
+from test_privilege import status_of
+from test_processes import family
 
 
 def readers_of(memwatch_pid):
@@ -84,12 +86,65 @@ def test_an_attached_go_program_is_read_apart(program, attach, tmp_path):
     assert out.exists()
 
 
+def opened(pid):
+    return {os.readlink(f) for f in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def who_reads(memwatch_pid):
+    """The process that starts those who read memory, and those."""
+    all_ = [p for p, (s, _) in family(memwatch_pid).items() if s["Name"] == "memwatch-memory"]
+    first = [p for p in all_ if int(status_of(p)["PPid"]) == memwatch_pid]
+    return first[0], [p for p in all_ if p not in first]
+
+
 def test_readers_of_go_memory_have_it_not_open(program, attach):
     """Whoever reads /proc/PID/mem keeps the target's mappings while a page does not come."""
     m = attach("go", "-p", program.pid, "-i", "50ms")
     helper = looked_into(m.proc.pid)
-    assert f"/proc/{program.pid}/mem" not in {os.readlink(f) for f in Path(f"/proc/{helper}/fd").iterdir()}
+    assert f"/proc/{program.pid}/mem" not in opened(helper)
     ended_in_time(m)
+
+
+def test_who_reads_for_helpers_takes_little(program, attach):
+    m = attach("go", "-p", program.pid, "-i", "50ms")
+    looked_into(m.proc.pid)
+    for pid in who_reads(m.proc.pid)[1]:
+        s = status_of(pid)
+        assert int(s["RssAnon"].split()[0]) + int(s["RssShmem"].split()[0]) < 8192
+    ended_in_time(m)
+
+
+@pytest.fixture
+def heap_walk(hostmaps, attach):
+    """A run whose helper for a heap has been started, and waits for who is to read that for it."""
+    t = hostmaps()
+    m = attach("-p", t.pid, "--plain", "--ledger", "-i", "50ms")
+    m.more_reports(1)
+    m.starts_readers = who_reads(m.proc.pid)[0]
+    os.kill(m.starts_readers, signal.SIGSTOP)
+    m.helper = looked_into(m.proc.pid)
+    m.target = t
+    return m
+
+
+def test_readers_of_heaps_have_the_memory_not_open(heap_walk):
+    m = heap_walk
+    files = opened(m.helper)
+    assert f"/proc/{m.target.pid}/pagemap" in files and f"/proc/{m.target.pid}/mem" not in files
+    os.kill(m.starts_readers, signal.SIGCONT)
+    m.more_reports(2)
+    ended_in_time(m)
+
+
+def test_a_heap_whose_memory_nobody_reads(heap_walk):
+    """Whoever is to read it dies: that costs the heap's lines."""
+    os.kill(heap_walk.starts_readers, signal.SIGKILL)
+    heap_walk.wait_for("the process that reads memory has died", "out")
+    ended_in_time(heap_walk)
+
+
+def test_a_heap_is_not_waited_for_at_the_end(heap_walk):
+    ended_in_time(heap_walk)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ NONE = ("memwatch-box", "memwatch-parse", "memwatch-apart", "memwatch-web", "mem
 # on, and files that it was handed (of the second row).
 PLAIN = re.compile(r"socket:|pipe:|/dev/null$|/memfd:|anon_inode:\[(eventpoll|eventfd|signalfd)\]")
 HANDED = {
-    "memwatch-parse": re.compile(r"/proc/\d+/(mem|maps|pagemap)$|/.*"),
+    "memwatch-parse": re.compile(r"/proc/\d+/(maps|pagemap)$|(?!/proc/)/"),
     "memwatch-http": re.compile(r"$^"),
 }
 READER = re.compile(r"socket:|anon_inode:\[pidfd\]|pidfd:|/proc/\d+/pagemap$")

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -30,8 +31,12 @@
 #include "go/go_client.h"
 #include "snapshot/heap_box.h"
 #include "sys/box.h"
+#include "sys/memreader.h"
+#include "sys/procmem.h"
 #include "sys/selfexec.h"
 #include "sys/signals.h"
+
+#define READ_MUCH 77 /* a request */
 
 enum manner {
 	NOISE = 1,   /* a few bytes of nonsense */
@@ -72,8 +77,8 @@ static void misbehave(struct box_conn *c, struct box_request *r)
 	static enum manner m; /* the file comes with the first request */
 	struct stat st;
 
-	if (!m && r->fds[0] >= 0 && !fstat(r->fds[0], &st))
-		m = (enum manner)st.st_size;
+	for (int i = 0; !m && i < BOX_MAX_FDS && r->fds[i] >= 0; i++)
+		m = fstat(r->fds[i], &st) ? 0 : (enum manner)st.st_size;
 	fill_memory(r, m);
 	noise(bytes, sizeof(bytes), m);
 	switch (m) {
@@ -93,14 +98,37 @@ static void misbehave(struct box_conn *c, struct box_request *r)
 	}
 }
 
+/* Has much read of where `entry` says, and says what processor time it has taken itself. */
+static void have_much_read(struct box_conn *c, struct box_request *r, uint64_t entry)
+{
+	struct timespec t;
+	struct procmem *m;
+
+	if (procmem__adopt(take_fd(&r->fds[0]), &m))
+		_exit(1);
+	while (!procmem__read(m, entry, procmem__window(m), PROCMEM_WINDOW)) {
+		uint64_t ns = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t)
+				      ? 0
+				      : t.tv_sec * 1000000000ULL + t.tv_nsec;
+
+		box_conn__answer(c, 0, &ns, sizeof(ns), true);
+	}
+	_exit(1);
+}
+
 /* A Go program is opened before it is asked for more: that works, if `opened` asks for it. */
 static void misbehave_go(struct box_conn *c, struct box_request *r)
 {
 	static const struct go_facts facts = {.stage = GO_STAGES, .version = "go1.22"};
 	static char bytes[16];
+	uint64_t entry = 0;
 	struct stat st;
 
-	if (r->op == GO_OPEN && !fstat(r->fds[1], &st) && st.st_size) {
+	if (r->op == GO_OPEN || r->op == READ_MUCH)
+		memcpy(&entry, r->data, sizeof(entry));
+	if (r->op == READ_MUCH)
+		have_much_read(c, r, entry);
+	if (entry && !fstat(r->fds[0], &st)) {
 		memcpy(bytes, &st.st_size, sizeof(st.st_size));
 		box_conn__answer(c, 0, &facts, sizeof(facts), false);
 		return;
@@ -126,7 +154,8 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
 
 /* --- who asks --- */
 
-static bool end_is_wanted; /* from the request on that is answered in its manner */
+static struct procmem *own; /* this process's memory */
+static bool end_is_wanted;  /* from the request on that is answered in its manner */
 
 static void end_if_wanted(void)
 {
@@ -187,7 +216,7 @@ static int ask_heaps(int fd)
 {
 	const struct ledger_input maps = {0};
 	const struct heap_memory in = {.maps = &maps};
-	const struct heap_box_files files = {fd, fd, -1};
+	const struct heap_box_files files = {own, fd, -1};
 	struct ledger_share share[CONTRIBUTORS];
 	char note[HEAP_BOX_NOTE];
 	size_t n;
@@ -201,7 +230,7 @@ static int ask_libc(int fd)
 {
 	const struct ledger_input maps = {0};
 	const struct heap_memory in = {.maps = &maps};
-	const struct heap_box_files files = {fd, fd, fd};
+	const struct heap_box_files files = {own, fd, fd};
 	struct ledger_share share[CONTRIBUTORS];
 	char note[HEAP_BOX_NOTE];
 	size_t n;
@@ -211,22 +240,21 @@ static int ask_libc(int fd)
 	return err;
 }
 
-static int open_go(struct go_client *c, int fd, int mem)
+/* An entry that is known: the helper is to say that it has opened it. */
+static int open_go(struct go_client *c, int fd, uint64_t entry)
 {
-	const struct go_source src = {.exe = fd, .mem = mem, .maps = fd};
+	const struct go_source src = {.exe = fd, .maps = fd, .entry = entry};
 	struct go_facts facts;
 
 	memset(c, 0, sizeof(*c));
-	return go_client__open(c, &src, NULL, &facts);
+	return go_client__open(c, &src, own, NULL, &facts);
 }
 
 static int ask_go(int fd)
 {
 	struct go_client c;
-	int empty = memfd_create("memory", MFD_CLOEXEC);
-	int err = open_go(&c, fd, empty);
+	int err = open_go(&c, fd, 0);
 
-	close(empty);
 	go_client__close(&c);
 	return err;
 }
@@ -245,7 +273,7 @@ static int ask_go_heap(int fd)
 	struct go_client c;
 	int err;
 
-	assert_int_equal(open_go(&c, fd, fd), 0);
+	assert_int_equal(open_go(&c, fd, 1), 0);
 	end_if_wanted();
 	err = go_client__heap(&c, -1, &facts, &s);
 	go_client__close(&c);
@@ -259,7 +287,7 @@ static int ask_goroutines(int fd)
 	struct go_client c;
 	int err;
 
-	assert_int_equal(open_go(&c, fd, fd), 0);
+	assert_int_equal(open_go(&c, fd, 1), 0);
 	end_if_wanted();
 	err = go_client__goroutines(&c, &count, &s);
 	go_client__close(&c);
@@ -420,6 +448,47 @@ static void test_hurry(void **state)
 	assert_int_equal(too_late(ask_symbols, LOOPS, 200000000), 0);
 }
 
+/* As much as may be read on behalf of a process. 0, or why there is no helper. */
+static int read_all_it_may(const struct box_target *whose)
+{
+	static char area[PROCMEM_WINDOW];
+	uint64_t at = (uintptr_t)area, alone = 0;
+	struct box_helper *h;
+	struct box_answer a;
+	int mem, err = box_helper__new(BOX_GO, -1, whose, &h);
+
+	if (err)
+		return err;
+	memset(area, 1, sizeof(area));
+	mem = box_helper__memory(h, own);
+	assert_true(mem >= 0);
+	assert_int_equal(box_helper__send(h, READ_MUCH, &at, sizeof(at), &mem, 1), 0);
+	close(mem);
+	while (!(err = box_helper__receive(h, &a)))
+		memcpy(&alone, a.data, sizeof(alone));
+	assert_int_equal(err, -ETIMEDOUT);
+	assert_true(alone && alone < box_helper__cpu_ns(h) / 2);
+	box_helper__free(h);
+	return 0;
+}
+
+/* Who reads for a helper takes of its time, and of its target's. */
+static void test_readers_count(void **state)
+{
+	const struct box_target whose = box__target(getpid());
+	int err = 0;
+
+	for (int i = 0; i < 4 && !err; i++)
+		err = read_all_it_may(&whose);
+	assert_int_equal(err, -EDQUOT);
+}
+
+static int start(void **state)
+{
+	memreader__start();
+	return procmem__open(getpid(), &own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,9 +499,10 @@ int main(void)
 		cmocka_unit_test(test_talk_without_end),
 		cmocka_unit_test(test_ends_and_crashes),
 		cmocka_unit_test(test_loops),
+		cmocka_unit_test(test_readers_count),
 	};
 
 	surroundings.parse_cpu_ns = 1000000000; /* a loop is over soon */
 	log__set_level(LOG_ERROR);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -26,7 +26,7 @@
 #endif
 
 #define PAGE 4096UL
-#define PAGES 200UL
+#define PAGES 400UL /* more than one answer brings */
 
 /* Pages numbered by their first word, as the target has them; the fourth is not there. */
 static char *area;
@@ -182,13 +182,15 @@ static void after_exec(void **state)
 static void for_a_helper(void **state)
 {
 	cleanup_free char *buf = malloc(PAGES * PAGE);
-	pid_t pid = start_target(), before = 0;
+	pid_t pid = start_target(), before;
+	struct memreader_meter *meter;
 	struct procmem *m, *h;
+	char *window;
 	uint64_t v;
 	int fd;
 
 	assert_int_equal(procmem__open(pid, &m), 0);
-	fd = procmem__hand_over(m);
+	fd = procmem__hand_over(m, &meter);
 	assert_true(fd >= 0);
 	assert_int_equal(procmem__adopt(fd, &h), 0);
 	assert_int_equal(word_of(h, 5), 5);
@@ -197,16 +199,82 @@ static void for_a_helper(void **state)
 		assert_memory_equal(buf + (i - 4) * PAGE, &i, sizeof(i));
 	assert_int_equal(procmem__read(h, (uintptr_t)area, buf, 4 * PAGE), -EFAULT);
 	assert_true(procmem__alive(h));
-	assert_int_equal(memreader__ask(fd, (uintptr_t)area + 5 * PAGE, &v, sizeof(v)), sizeof(v));
-	assert_int_equal(v, 5);
+	window = procmem__window(h);
+	assert_int_equal(procmem__read(h, (uintptr_t)area + 7 * PAGE, window, 9 * PAGE), 0);
+	assert_int_equal(word_of(h, 5), 5); /* and lets the window be */
+	for (uint64_t i = 7; i < 16; i++)
+		assert_memory_equal(window + (i - 7) * PAGE, &i, sizeof(i));
+	assert_true(memreader_meter__cpu_ns(meter) > 0);
+	before = memreader_meter__pid(meter);
 	end_target(pid);
 	assert_false(procmem__alive(h));
 	assert_int_equal(procmem__read_u64(h, (uintptr_t)area + 5 * PAGE, &v), -ESRCH);
-	proc_task__each_pid(find_reader, &before);
 	procmem__close(h);
-	while (before && !kill(before, 0))
+	while (!kill(before, 0))
 		usleep(1000);
+	memreader_meter__free(meter);
 	procmem__close(m);
+}
+
+/* What reads for a helper dies: the helper is told. */
+static void for_a_helper_and_dies(void **state)
+{
+	struct memreader_meter *meter;
+	pid_t pid = start_target();
+	struct procmem *m, *h;
+	uint64_t v;
+
+	assert_int_equal(procmem__open(pid, &m), 0);
+	assert_int_equal(procmem__adopt(procmem__hand_over(m, &meter), &h), 0);
+	assert_int_equal(word_of(h, 5), 5);
+	kill(memreader_meter__pid(meter), SIGKILL);
+	assert_int_equal(procmem__read_u64(h, (uintptr_t)area, &v), -EPIPE);
+	assert_int_equal(procmem__read(h, (uintptr_t)area, procmem__window(h), PAGE), -EPIPE);
+	procmem__close(h);
+	memreader_meter__free(meter);
+	procmem__close(m);
+	end_target(pid);
+}
+
+/* A reader for a helper, which is left alone with it at once, and cannot end. 0 or -errno. */
+static int leave_one(const struct procmem *m, pid_t *ret)
+{
+	struct memreader_meter *meter;
+	int fd = procmem__hand_over(m, &meter);
+
+	if (fd < 0)
+		return fd;
+	while (!memreader_meter__pid(meter))
+		usleep(1000);
+	*ret = memreader_meter__pid(meter);
+	kill(*ret, SIGSTOP);
+	memreader_meter__free(meter);
+	close(fd);
+	return 0;
+}
+
+/* Readers that do not end with their helpers are not without number. */
+static void for_helpers_that_are_gone(void **state)
+{
+	pid_t pid = start_target(), left[64];
+	struct procmem *m;
+	size_t n = 0;
+	int err = 0;
+
+	assert_int_equal(procmem__open(pid, &m), 0);
+	while (!err && n < ARRAY_SIZE(left)) {
+		err = leave_one(m, &left[n]);
+		n += !err;
+	}
+	assert_int_equal(err, -ETIMEDOUT);
+	for (size_t i = 0; i < n; i++)
+		kill(left[i], SIGKILL);
+	while (!kill(left[0], 0))
+		usleep(1000);
+	assert_int_equal(leave_one(m, &left[0]), 0);
+	kill(left[0], SIGKILL);
+	procmem__close(m);
+	end_target(pid);
 }
 
 static void one_that_dies(void **state)
@@ -256,10 +324,15 @@ static int start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_or_not),	  cmocka_unit_test(pieces_by_themselves),
-		cmocka_unit_test(for_a_helper),	  cmocka_unit_test(another_image),
-		cmocka_unit_test(after_exec),	  cmocka_unit_test(one_that_dies),
+		cmocka_unit_test(whole_or_not),
+		cmocka_unit_test(pieces_by_themselves),
+		cmocka_unit_test(for_a_helper),
+		cmocka_unit_test(another_image),
+		cmocka_unit_test(for_helpers_that_are_gone),
+		cmocka_unit_test(after_exec),
+		cmocka_unit_test(one_that_dies),
 		cmocka_unit_test(one_that_waits),
+		cmocka_unit_test(for_a_helper_and_dies),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

@@ -73,20 +73,20 @@ static bool facts_hold(const struct go_facts *f)
 	       f->profiling_off_by_linker <= 1;
 }
 
-int go_client__open(struct go_client *c, const struct go_source *src,
+int go_client__open(struct go_client *c, const struct go_source *src, const struct procmem *mem,
 		    const struct box_target *whose, struct go_facts *ret)
 {
-	const int fds[] = {src->exe, src->mem, src->maps};
-	int err;
+	cleanup_fd int reader = -1;
+	int err = c->h ? 0 : box_helper__new(BOX_GO, -1, whose, &c->h);
 
 	memset(ret, 0, sizeof(*ret));
-	if (!c->h)
-		err = box_helper__new(BOX_GO, -1, whose, &c->h);
-	else
-		err = 0;
+	if (!err) {
+		reader = box_helper__memory(c->h, mem);
+		err = min_of(reader, 0);
+	}
 	if (!err)
-		err = ask(c, GO_OPEN, &src->entry, sizeof(src->entry), fds, ARRAY_SIZE(fds), ret,
-			  sizeof(*ret));
+		err = ask(c, GO_OPEN, &src->entry, sizeof(src->entry),
+			  (int[]){src->exe, reader, src->maps}, 3, ret, sizeof(*ret));
 	if (!c->h || facts_hold(ret))
 		return err;
 	memset(ret, 0, sizeof(*ret));

@@ -28,9 +28,9 @@ struct go_samples {
 /* 1: the file is a Go program; 0: it is not. */
 int go_client__is_go(int exe, const struct box_target *whose);
 
-/* Descriptors are borrowed. facts->stage and version are filled in on failure, too, as far
- * as they are known. The helper stays for another try. */
-int go_client__open(struct go_client *c, const struct go_source *src,
+/* src and mem (whose helper's side src->mem is) are borrowed. facts->stage and version are filled
+ * in on failure, too, as far as they are known. The helper stays for another try. */
+int go_client__open(struct go_client *c, const struct go_source *src, const struct procmem *mem,
 		    const struct box_target *whose, struct go_facts *ret);
 void go_client__close(struct go_client *c);
 

@@ -154,13 +154,12 @@ static void note_reader(struct go_program *p)
 static int ask_to_open(struct go_program *p)
 {
 	cleanup_fd int maps = procmap__open_file(p->pid);
-	cleanup_fd int mem = procmem__hand_over(p->mem);
-	struct go_source src = {p->exe_fd, mem, maps, 0};
-	int err = maps < 0 ? maps : mem < 0 ? mem : 0;
+	struct go_source src = {p->exe_fd, -1, maps, 0};
+	int err = min_of(maps, 0);
 
 	proc_image__auxv(p->pid, AT_ENTRY, &src.entry);
 	if (!err)
-		err = go_client__open(&p->client, &src, &p->whose, &p->facts);
+		err = go_client__open(&p->client, &src, p->mem, &p->whose, &p->facts);
 	note_reader(p);
 	return err;
 }

@@ -19,7 +19,8 @@
 
 enum go_op {
 	GO_IS_GO = 1,  /* fds: executable. Result 1 or 0 */
-	GO_OPEN,       /* fds: executable, memory, maps; data: entry. Answer: struct go_facts */
+	GO_OPEN,       /* fds: executable, who reads the memory, maps; data: entry. Answer: struct
+			  go_facts */
 	GO_HEAP,       /* fds: where to, maps (-1: as before). Answer: struct go_heap_facts */
 	GO_MEMSTATS,   /* data: struct go_wanted. Answer: struct go_numbers */
 	GO_GOROUTINES, /* fds: where to. Answer: struct go_goroutines_count */

@@ -138,7 +138,7 @@ static int look_at(struct glibc_walker *w, uint64_t addr)
 		return -ENODATA;
 	/* where chunks follow each other much is read at once, where they are far apart little */
 	if (w->window_len && addr - w->window_addr <= w->window_len + GLIBC_PAGE)
-		w->window_want = min_of(w->window_want * 2, GLIBC_WINDOW);
+		w->window_want = min_of(w->window_want * 2, HEAP_MEMORY_WINDOW);
 	else
 		w->window_want = max_of(w->window_want / 4, (size_t)SMALL_WINDOW);
 	w->window_len = 0;
@@ -204,7 +204,7 @@ static bool is_fastbin(struct glibc_walker *w, const struct chunk *c)
 		memcpy(head, w->window + (to - w->window_addr), 16);
 	else if (!w->lookups)
 		return w->link == LINK_SAFE;
-	else if (w->lookups--, glibc_walker__read(w, to, head, 16))
+	else if (w->lookups--, heap_memory__read_kept(w->in, to, head, 16))
 		return false;
 	return (head[1] & ~(uint64_t)CHUNK_FLAGS) == c->size;
 }

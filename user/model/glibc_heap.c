@@ -110,7 +110,7 @@ static uint64_t mmapped_at(struct glibc_walker *w, uint64_t addr, uint64_t end)
 {
 	uint64_t head[2], size;
 
-	if (end - addr < GLIBC_PAGE || glibc_walker__read(w, addr, head, sizeof(head)))
+	if (end - addr < GLIBC_PAGE || heap_memory__read_kept(w->in, addr, head, sizeof(head)))
 		return 0;
 	size = head[1] & ~(uint64_t)CHUNK_FLAGS;
 	if ((size & (GLIBC_PAGE - 1)) == GLIBC_PAGE - 16)
@@ -387,7 +387,7 @@ int glibc_heap__walk(const struct heap_memory *in, struct glibc_heap *ret)
 	int err = -ENOMEM;
 
 	memset(ret, 0, sizeof(*ret));
-	w.window = malloc(GLIBC_WINDOW);
+	w.window = in->window ? in->window : malloc(HEAP_MEMORY_WINDOW);
 	if (w.window)
 		err = walk(&w);
 	ret->seen = w.saw_bins;
@@ -398,7 +398,8 @@ int glibc_heap__walk(const struct heap_memory *in, struct glibc_heap *ret)
 				    : "no heap of glibc's malloc is here");
 	else if (err == -ENOMEM)
 		snprintf(ret->note, sizeof(ret->note), "not enough memory");
-	free(w.window);
+	if (w.window != in->window)
+		free(w.window);
 	free(w.key);
 	free(w.arena);
 	free(w.seg);

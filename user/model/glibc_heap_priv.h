@@ -8,7 +8,6 @@
 #define GLIBC_PAGE 4096ULL
 #define GLIBC_HEAP_MAX \
 	(64ULL << 20) /* heaps of threads' arenas: aligned to this, at most as long */
-#define GLIBC_WINDOW (1ULL << 20)
 
 enum { CHUNK_PREV_INUSE = 1, CHUNK_MMAPPED = 2, CHUNK_FLAGS = 7, CHUNK_MIN = 32 };
 

@@ -2,11 +2,21 @@
 #include "model/heap_memory.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/util.h"
 
 #define PAGE 4096ULL
+#define KEPT 1024	/* pages, each in the place that its number gives it */
+#define MOST_AT_ONCE 64 /* that are read where they follow each other */
+
+struct heap_kept {
+	uint64_t addr[KEPT]; /* 0: none */
+	char data[KEPT][PAGE], in[MOST_AT_ONCE * PAGE];
+	uint64_t next; /* behind the last that was read */
+	uint64_t want; /* bytes to be read there */
+};
 
 /* The first stretch that ends behind addr. */
 static size_t extent_at(const struct heap_memory *m, uint64_t addr)
@@ -47,6 +57,72 @@ int heap_memory__read(const struct heap_memory *m, uint64_t addr, void *buf, siz
 			return -ENODATA;
 	}
 	return m->read(m->arg, addr, buf, len);
+}
+
+int heap_memory__keep(struct heap_memory *m)
+{
+	m->kept = calloc(1, sizeof(*m->kept));
+	return m->kept ? 0 : -ENOMEM;
+}
+
+void heap_memory__forget(struct heap_memory *m)
+{
+	free(m->kept);
+	m->kept = NULL;
+}
+
+static size_t place_of(uint64_t page)
+{
+	return page / PAGE % KEPT;
+}
+
+/* Reads a page, and more where the one before was the last that was read. */
+static int keep_from(const struct heap_memory *m, uint64_t page)
+{
+	struct heap_kept *k = m->kept;
+	uint64_t end = heap_memory__present_until(m, page);
+	int err;
+
+	if (!end)
+		return -ENODATA;
+	k->want = page == k->next ? min_of(k->want * 2, sizeof(k->in)) : 2 * PAGE;
+	end = min_of(end, page + k->want);
+	err = m->read(m->arg, page, k->in, end - page);
+	if (err && end > page + PAGE) {
+		end = page + PAGE;
+		err = m->read(m->arg, page, k->in, PAGE);
+	}
+	if (err)
+		return err;
+	for (uint64_t at = page; at < end; at += PAGE) {
+		memcpy(k->data[place_of(at)], k->in + (at - page), PAGE);
+		k->addr[place_of(at)] = at;
+	}
+	k->next = end;
+	return 0;
+}
+
+int heap_memory__read_kept(const struct heap_memory *m, uint64_t addr, void *buf, size_t len)
+{
+	char *out = buf;
+
+	if (!m->kept)
+		return heap_memory__read(m, addr, buf, len);
+	if (addr > INT64_MAX - len || addr < PAGE)
+		return -EFAULT;
+	while (len) {
+		uint64_t page = addr & ~(PAGE - 1);
+		size_t n = min_of(len, (size_t)(page + PAGE - addr));
+		int err = m->kept->addr[place_of(page)] == page ? 0 : keep_from(m, page);
+
+		if (err)
+			return err;
+		memcpy(out, m->kept->data[place_of(page)] + (addr - page), n);
+		out += n;
+		addr += n;
+		len -= n;
+	}
+	return 0;
 }
 
 uint64_t heap_memory__resident(const struct heap_memory *m, uint64_t start, uint64_t end)

@@ -31,8 +31,11 @@ struct heap_memory {
 	size_t nblocks;
 	const struct heap_go *go; /* NULL: no Go program */
 	unsigned version;	  /* of glibc: 236 for 2.36; 0: not known */
-	/* Reads exactly len bytes: 0 or a negative errno. */
+	/* Reads exactly len bytes: 0 or a negative errno. A call may cost as much as a few thousand
+	 * bytes more. */
 	int (*read)(void *arg, uint64_t addr, void *buf, size_t len);
+	void *window; /* HEAP_MEMORY_WINDOW bytes that reading into is cheapest; NULL: none */
+	struct heap_kept *kept; /* pages for heap_memory__read_kept; NULL: it keeps none */
 	/* Is the page at addr resident by now? It was not when `present` was made. */
 	bool (*now_present)(void *arg, uint64_t addr);
 	/* NULL: blocks are live, which the walk may go by. Else that is what is asked: called,
@@ -42,8 +45,16 @@ struct heap_memory {
 	void *arg;
 };
 
+#define HEAP_MEMORY_WINDOW (1ULL << 20)
+
 /* Reads what is resident. -ENODATA: not all of it is. */
 int heap_memory__read(const struct heap_memory *m, uint64_t addr, void *buf, size_t len);
+/* The same for a few bytes here and there: as they are, or were when something near them was read
+ * in this way. */
+int heap_memory__read_kept(const struct heap_memory *m, uint64_t addr, void *buf, size_t len);
+/* From now on pages are kept. 0 or -ENOMEM; freed by heap_memory__forget, which accepts none. */
+int heap_memory__keep(struct heap_memory *m);
+void heap_memory__forget(struct heap_memory *m);
 /* The end of the resident stretch that addr lies in; 0: it is not resident. */
 uint64_t heap_memory__present_until(const struct heap_memory *m, uint64_t addr);
 /* Resident bytes of [start, end). */

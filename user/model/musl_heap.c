@@ -61,7 +61,7 @@ struct musl_walk {
 
 static int read_at(const struct musl_walk *w, uint64_t addr, void *buf, size_t len)
 {
-	return heap_memory__read(w->m, addr, buf, len);
+	return heap_memory__read_kept(w->m, addr, buf, len);
 }
 
 /* --- where it is --- */

@@ -86,7 +86,7 @@ static int try_table(struct search *s, uint64_t addr)
 	if (!s->lookups)
 		return -ENOENT;
 	s->lookups--;
-	if (glibc_walker__read(&s->w, addr - 8, &size, sizeof(size)))
+	if (heap_memory__read_kept(s->w.in, addr - 8, &size, sizeof(size)))
 		return -ENOENT;
 	size &= ~(uint64_t)CHUNK_FLAGS;
 	n = size / sizeof(*s->table); /* malloc rounds up by less than an entry, or to a page */
@@ -128,7 +128,7 @@ static bool may_hold_table(const struct search *s, uint64_t addr)
 static int scan_data(struct search *s, uint64_t start, uint64_t end)
 {
 	const struct heap_memory *in = s->w.in;
-	uint64_t word[1024];
+	uint64_t word[4096];
 
 	for (size_t i = glibc_walker__extent(&s->w, start);
 	     i < in->npresent && in->present[i].start < end; i++) {

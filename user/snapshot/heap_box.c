@@ -23,8 +23,11 @@
 #define SPARE_MAPPED (4096 + SPARE) /* one that may have a mapping of its own */
 #define MIN_SIGNS 64		    /* that are listened to */
 
-/* HEAP_LIBC: fds: the C library. HEAP_WALK: fds: memory, pagemap, the memory file: a question with
- * what follows it, and back: an answer. Answers with `more` say that it is at work. */
+_Static_assert(PROCMEM_WINDOW >= HEAP_MEMORY_WINDOW, "the walk's window");
+
+/* HEAP_LIBC: fds: the C library. HEAP_WALK: fds: who reads the memory, pagemap, the memory file: a
+ * question with what follows it, and back: an answer. Answers with `more` say that it is at work.
+ */
 enum { HEAP_LIBC = 1, HEAP_WALK };
 
 /* Behind it: extents, blocks, mappings, their paths, each with its NUL. */
@@ -148,6 +151,8 @@ static int find(const struct heap_question *q, struct ledger_share *share, size_
 		.in_use = q->asks_in_use ? note_in_use : NULL,
 	};
 
+	int err;
+
 	walk.block = block;
 	walk.nblocks = q->nblocks;
 	if (q->asks_in_use) {
@@ -157,7 +162,12 @@ static int find(const struct heap_question *q, struct ledger_share *share, size_
 	}
 
 	read_maps(&maps, (char *)(map + q->nmaps));
-	return contributors__find(&in, share, ret_n, note, HEAP_BOX_NOTE);
+	in.window = procmem__window(walk.mem);
+	err = heap_memory__keep(&in);
+	if (!err)
+		err = contributors__find(&in, share, ret_n, note, HEAP_BOX_NOTE);
+	heap_memory__forget(&in);
+	return err;
 }
 
 static int write_answer(int out, const struct heap_answer *a, const struct ledger_share *share)
@@ -284,18 +294,21 @@ static int wait_for_walk(struct box_helper *h, const struct heap_memory *in)
 static int ask(const struct heap_memory *in, const struct heap_box_files *files,
 	       const struct box_target *whose, bool asks_in_use, void **ret, size_t *ret_len)
 {
-	cleanup_fd int io = box__memory();
-	const int fds[] = {files->mem, files->pagemap, io};
+	cleanup_fd int io = box__memory(), mem = -1;
 	struct box_helper *h = NULL;
 	struct box_answer a;
 	int err = io < 0 ? io : write_question(io, in, asks_in_use);
 
 	if (!err)
 		err = box_helper__new(BOX_HEAP, -1, whose, &h);
+	if (!err) {
+		mem = box_helper__memory(h, files->mem);
+		err = min_of(mem, 0);
+	}
 	if (!err && files->libc >= 0)
 		err = box_helper__ask(h, HEAP_LIBC, NULL, 0, &files->libc, 1, &a);
 	if (!err)
-		err = box_helper__send(h, HEAP_WALK, NULL, 0, fds, ARRAY_SIZE(fds));
+		err = box_helper__send(h, HEAP_WALK, NULL, 0, (int[]){mem, files->pagemap, io}, 3);
 	if (!err)
 		err = wait_for_walk(h, in);
 	box_helper__free(h);
@@ -412,6 +425,7 @@ int heap_box__find(const struct heap_memory *in, const struct heap_box_files *fi
 		*ret_n = 0;
 		snprintf(note, HEAP_BOX_NOTE, "%s",
 			 err == -EFAULT || err == -ETIMEDOUT ? "its memory broke its reader"
+			 : err == -EPIPE  ? "the process that reads memory has died"
 			 : err == -EDQUOT ? "the processor time for reading it is used up for now"
 					  : strerror(-err));
 	}

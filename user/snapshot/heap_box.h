@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * heap_box.h - the memory of a process looked through for heaps by a helper without privileges
- * (sys/box.h): it has that memory open, and which pages are resident, and nothing else. What it
- * answers is checked to be well-formed; that it is true nobody can say, but it is about that
- * process alone.
+ * (sys/box.h): it has a reader of that memory and of no other (sys/memreader.h), and which pages
+ * are resident, and nothing else. What it answers is checked to be well-formed; that it is true
+ * nobody can say, but it is about that process alone.
  */
 #ifndef SNAPSHOT_HEAP_BOX_H
 #define SNAPSHOT_HEAP_BOX_H
@@ -11,9 +11,10 @@
 #include "model/contributors.h"
 #include "sys/box.h"
 
-struct heap_box_files {	  /* descriptors, borrowed */
-	int mem, pagemap; /* of /proc/PID */
-	int libc;	  /* the C library that it maps, -1: none */
+struct heap_box_files { /* borrowed */
+	struct procmem *mem;
+	int pagemap; /* a descriptor of /proc/PID/pagemap */
+	int libc;    /* of the C library that it maps, -1: none */
 };
 
 #define HEAP_BOX_NOTE 200

@@ -148,7 +148,7 @@ static int read_heap(pid_t pid, const struct ledger_input *maps, const struct le
 		in.go = ask_go(pid, &go) ? &go : NULL;
 
 		cleanup_fd int libc = open_libc(pid);
-		const struct heap_box_files files = {procmem__fd(s.mem), s.pages.fd, libc};
+		const struct heap_box_files files = {s.mem, s.pages.fd, libc};
 
 		/* what was opened by its number is of one process and one image */
 		err = procmem__alive(s.mem) ? 0 : -ESRCH;

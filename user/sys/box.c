@@ -21,7 +21,9 @@
 #include "core/units.h"
 #include "core/util.h"
 #include "sys/box_accounts.h"
+#include "sys/memreader.h"
 #include "sys/patience.h"
+#include "sys/procmem.h"
 #include "sys/safeopen.h"
 #include "sys/selfexec.h"
 #include "sys/signals.h"
@@ -53,7 +55,9 @@ struct box_helper {
 	int sock;
 	bool ended;
 	int status;
-	uint64_t cpu_ns; /* that is known of it; see cpu_of() */
+	uint64_t cpu_ns;		/* that is known of it; see cpu_of() */
+	struct memreader_meter *reader; /* who reads memory for it; NULL: nobody */
+	uint64_t readers_ns;		/* what those before have taken */
 	struct box_accounts accounts;
 	uint64_t given_ns; /* processor time, at its start */
 	bool scant;	   /* its process had less left than a file may take */
@@ -206,7 +210,14 @@ static void listen_locked(int wait_ms)
 	}
 }
 
-/* Processor time of the helper so far; what was last seen of one that has ended. */
+/* Of those who have read memory for it. */
+static uint64_t readers_of(const struct box_helper *h)
+{
+	return h->readers_ns + memreader_meter__cpu_ns(h->reader);
+}
+
+/* Processor time of the helper so far, and of who reads for it; what was last seen of one that has
+ * ended. */
 static uint64_t cpu_of(struct box_helper *h)
 {
 	struct timespec t;
@@ -215,7 +226,13 @@ static uint64_t cpu_of(struct box_helper *h)
 	if (!h->ended && h->pid >= 0 && !clock_getcpuclockid(h->pid, &clock) &&
 	    !clock_gettime(clock, &t))
 		h->cpu_ns = max_of(h->cpu_ns, t.tv_sec * SEC + t.tv_nsec);
-	return h->cpu_ns;
+	return h->cpu_ns + readers_of(h);
+}
+
+/* The kernel ends a helper that takes too much alone. */
+static bool takes_too_much(struct box_helper *h)
+{
+	return h->reader && cpu_of(h) > h->given_ns;
 }
 
 /* Private memory of a helper, bytes. */
@@ -226,14 +243,14 @@ static uint64_t bytes_of(pid_t pid)
 	return pid < 0 || statm__read(pid, &s) ? 0 : s.rss - min_of(s.rss, s.shared);
 }
 
-/* Of helpers at work for a process, which may be many. */
+/* Of helpers at work for a process, which may be many, and what is charged when they are freed. */
 static uint64_t live_of(size_t target)
 {
 	uint64_t ns = 0;
 
 	for (struct box_helper *h = box.helpers; h && target != SIZE_MAX; h = h->next) {
-		if (h->accounts.target == target && !h->ended)
-			ns += cpu_of(h);
+		if (h->accounts.target == target)
+			ns += h->ended ? readers_of(h) : cpu_of(h);
 	}
 	return ns;
 }
@@ -383,9 +400,27 @@ void box_helper__free(struct box_helper *h)
 	util__close_fd(&h->sock);
 	pthread_mutex_lock(&box.lock);
 	unlink_helper(h);
+	charge(&h->accounts, readers_of(h));
 	listen_locked(0);
 	pthread_mutex_unlock(&box.lock);
+	memreader_meter__free(h->reader);
 	free(h);
+}
+
+int box_helper__memory(struct box_helper *h, const struct procmem *m)
+{
+	struct memreader_meter *reader, *before;
+	int fd = procmem__hand_over(m, &reader);
+
+	if (fd < 0)
+		return fd;
+	pthread_mutex_lock(&box.lock);
+	h->readers_ns = readers_of(h);
+	before = h->reader;
+	h->reader = reader;
+	pthread_mutex_unlock(&box.lock);
+	memreader_meter__free(before);
+	return fd;
 }
 
 /* How long a word of the starter's is waited for. */
@@ -451,8 +486,12 @@ static void learn_pid(struct box_helper *h)
 /* What it does now. What has not started yet counts as at work. */
 static void look(struct box_helper *h, struct awaited *a)
 {
+	uint64_t cpu_ns = cpu_of(h);
+
 	learn_pid(h);
-	patience__look(&a->rest, __atomic_load_n(&h->pid, __ATOMIC_RELAXED), cpu_of(h));
+	patience__look(&a->rest, __atomic_load_n(&h->pid, __ATOMIC_RELAXED), cpu_ns);
+	if (h->reader)
+		patience__look(&a->rest, memreader_meter__pid(h->reader), cpu_ns);
 }
 
 /* Until when a helper is waited for that waits itself: others' files and memory may have been made
@@ -493,6 +532,8 @@ static int wait_a_moment(struct box_helper *h, struct awaited *a)
 {
 	struct pollfd fd = {.fd = h->sock, .events = POLLIN};
 
+	if (takes_too_much(h))
+		return -ETIMEDOUT;
 	poll(&fd, 1, SLICE_MS);
 	if (fd.revents || util__now_ns() <= patience_until(h, a))
 		return 0;

@@ -90,6 +90,13 @@ int box_helper__receive(struct box_helper *h, struct box_answer *ret);
 /* Both, for requests with one answer: its result, or as receive. */
 int box_helper__ask(struct box_helper *h, uint32_t op, const void *data, size_t len, const int *fds,
 		    size_t nfds, struct box_answer *ret);
+/*
+ * What gives the helper a process's memory, and no other: a descriptor to be sent to it
+ * (procmem__adopt) and closed, or -errno. What the process that reads for it takes of the
+ * processor's time is the helper's, whose time the two share.
+ */
+struct procmem;
+int box_helper__memory(struct box_helper *h, const struct procmem *m);
 /* For loops of events: readable when receive will not wait. */
 int box_helper__fd(const struct box_helper *h);
 /* What an error of a helper's says of its file: -EDQUOT, nothing, if the helper had less time or
@@ -98,7 +105,7 @@ int box_helper__verdict(const struct box_helper *h, int err);
 /* Whether it has had half of the processor time it was given: whoever keeps helpers for long starts
  * another in its place, which gets what its accounts have by then. */
 bool box_helper__is_spent(struct box_helper *h);
-/* Processor time that it has taken, ns; 0 where that cannot be told. */
+/* Processor time that it has taken, and who reads for it, ns; 0 where that cannot be told. */
 uint64_t box_helper__cpu_ns(struct box_helper *h);
 /* What it takes now, bytes; and its process, for tests (-1: gone). */
 uint64_t box_helper__bytes(const struct box_helper *h);

@@ -30,6 +30,11 @@ void memreader__start(void)
 	crew__start(&all, memreader__serve);
 }
 
+int memreader__control(void)
+{
+	return all.control;
+}
+
 static void free_reader(struct memreader *r)
 {
 	if (!r)
@@ -114,44 +119,6 @@ static int new_reader(struct memreader **ret)
 	r->worker.pid = pid;
 	*ret = r;
 	return 0;
-}
-
-int memreader__for_helper(pid_t tid, int process, int image)
-{
-	const struct memreader_order o = {.tid = tid};
-	int pair[2], room = 2 * MEMREADER_MESSAGE, err;
-
-	if (all.control < 0)
-		return -EPIPE;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -errno;
-	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-	err = fdmsg__send(all.control, &o, sizeof(o), NULL, 0, (int[]){pair[1], image, process}, 3,
-			  0);
-	close(pair[1]);
-	if (!err)
-		return pair[0];
-	close(pair[0]);
-	return -EPIPE;
-}
-
-ssize_t memreader__ask(int sock, uint64_t addr, void *buf, size_t len)
-{
-	const struct memreader_question q = {
-		.addr = addr, .len = (uint32_t)min_of(len, (size_t)MEMREADER_MESSAGE)};
-	int32_t result = 0;
-	struct iovec iov[] = {{&result, sizeof(result)}, {buf, q.len}};
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
-	ssize_t n;
-
-	if (fdmsg__send(sock, &q, sizeof(q), NULL, 0, NULL, 0, 0))
-		return -EPIPE;
-	do {
-		n = recvmsg(sock, &msg, 0);
-	} while (n < 0 && errno == EINTR);
-	if (n < (ssize_t)sizeof(result) || (result > 0 && n != (ssize_t)sizeof(result) + result))
-		return -EPIPE;
-	return result;
 }
 
 static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, size_t n, void *buf)

@@ -36,15 +36,29 @@ void memreader__start(void);
 /* Reads parts of the memory that thread `tid` has now into buf, each behind the room of the one
  * before. 0; -ESRCH; -EACCES; -ETIMEDOUT: it did not come; -EPIPE: who reads has died. */
 int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf);
+
+/* --- for helpers, who need not be believed --- */
+
+struct memreader_meter; /* of one reader */
 /*
  * A socket to one who reads the memory of that thread and no other, while the process (a pidfd) and
- * its image (/proc/PID/pagemap) are there: for helpers, who need not be believed. It ends with the
- * last descriptor of that socket. -errno: there is none.
+ * its image (/proc/PID/pagemap) are there. It ends with the last descriptor of that socket.
+ * -errno: there is none; -ETIMEDOUT: too many wait for what does not come. *ret is freed by
+ * memreader_meter__free.
  */
-int memreader__for_helper(pid_t tid, int process, int image);
-/* The helper's side: bytes read (fewer where the mapping ends, or MEMREADER_MESSAGE), or -errno. */
-ssize_t memreader__ask(int sock, uint64_t addr, void *buf, size_t len);
-#define MEMREADER_MESSAGE (64u << 10)
+int memreader__for_helper(pid_t tid, int process, int image, struct memreader_meter **ret);
+/* Processor time that the reader has taken for what it has answered. NULL: 0. */
+uint64_t memreader_meter__cpu_ns(const struct memreader_meter *m);
+/* Who it is; 0: it has not started yet. */
+pid_t memreader_meter__pid(const struct memreader_meter *m);
+void memreader_meter__free(struct memreader_meter *m); /* accepts NULL */
+
+/* The helper's side. The room in which the reader puts what was asked for, MEMREADER_ROOM bytes: to
+ * be asked for once, first. 0 or -errno; it is unmapped by the caller. */
+int memreader__room(int sock, char **ret);
+#define MEMREADER_ROOM ((1u << 20) + (256u << 10))
+/* Bytes that lie in the room from `at` on now (fewer where the mapping ends), or -errno. */
+ssize_t memreader__ask(int sock, uint64_t addr, size_t at, size_t len);
 
 /* Are both still there? Takes no lock of the memory's. */
 bool memreader__is_there(int process, int image);

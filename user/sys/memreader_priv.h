@@ -12,7 +12,7 @@ struct memreader_room {
 };
 
 /* An order for a reader brings its socket and its room; for one that serves a helper, and reads the
- * memory of one thread, its socket, the image and the process. */
+ * memory of one thread, its socket, the image, the process and its meter. */
 struct memreader_order {
 	int32_t tid; /* 0: of any */
 };
@@ -23,11 +23,21 @@ struct memreader_request {
 	uint32_t n;
 };
 
-/* The other's, and its answer: bytes or -errno, which the bytes follow. */
+/* The other's first word is 0 and brings its room, then an int32_t, bytes or -errno, answers each
+ * of these. */
 struct memreader_question {
 	uint64_t addr;
-	uint32_t len, pad;
+	uint32_t len, at; /* in the room */
 };
+
+/* Shared with who has asked for the reader, and not with the helper. */
+struct memreader_meter {
+	uint64_t cpu_ns;
+	int32_t pid;
+};
+
+/* To the process that forks readers; -1: there is none. */
+int memreader__control(void);
 
 /* Serves until the other side is gone. */
 _Noreturn void memreader__serve(int control);

@@ -13,19 +13,20 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 
 #define WINDOW ((uint64_t)64 << 10)
 #define PAGE ((uint64_t)4096)
 #define WINDOW_PAGES (WINDOW / PAGE)
 #define MAX_SPARE 1024
+#define BOUNCE (MEMREADER_ROOM - PROCMEM_WINDOW)
 #define PAUSE_NS 10000000000ULL /* in which what did not come is not asked for again */
 
 struct procmem {
-	int fd;		    /* /proc/PID/mem */
-	pid_t pid;	    /* 0: what was handed in is read */
-	bool asks;	    /* that is a socket to who reads */
+	int fd;		    /* /proc/PID/mem; or what was handed in, a socket to who reads */
+	pid_t pid;	    /* 0: that */
+	char *room;	    /* which is shared with him: the window, and BOUNCE bytes */
 	pid_t tid;	    /* by which the kernel shows its memory */
 	int process, image; /* pidfd, and /proc/PID/pagemap; -1: none, in old kernels */
 	uint64_t left_ns;   /* when it did not come last */
@@ -49,26 +50,27 @@ static int open_mem(int pid, int flags)
 
 static int open_as(int pid, int flags, struct procmem **ret)
 {
-	int process = pidref__fd(pid), image, fd, err;
+	struct procmem *m = calloc(1, sizeof(*m));
+	int err;
 
-	if (process == -ESRCH)
-		return process;
-	image = pagemap__open_file(pid);
-	fd = open_mem(pid, flags);
-	err = fd < 0 ? fd : procmem__adopt(fd, ret);
-	if (err) {
-		util__close_fd(&process);
-		util__close_fd(&image);
-		return err;
+	if (!m)
+		return -ENOMEM;
+	m->process = pidref__fd(pid);
+	if (m->process == -ESRCH) {
+		free(m);
+		return -ESRCH;
 	}
-	(*ret)->pid = pid;
-	(*ret)->tid = proc_task__shows(pid);
-	(*ret)->process = process;
-	(*ret)->image = image;
-	if (procmem__alive(*ret)) /* all of the same image, then */
+	m->image = pagemap__open_file(pid);
+	m->fd = open_mem(pid, flags);
+	m->pid = pid;
+	m->tid = proc_task__shows(pid);
+	if (m->fd >= 0 && procmem__alive(m)) { /* all of the same image, then */
+		*ret = m;
 		return 0;
-	procmem__close(take_ptr(*ret));
-	return -ESRCH;
+	}
+	err = m->fd < 0 ? m->fd : -ESRCH;
+	procmem__close(m);
+	return err;
 }
 
 int procmem__open(int pid, struct procmem **ret)
@@ -84,79 +86,59 @@ int procmem__open_writable(int pid, struct procmem **ret)
 int procmem__adopt(int fd, struct procmem **ret)
 {
 	struct procmem *m = calloc(1, sizeof(*m));
-	struct stat st;
+	int err = m ? memreader__room(fd, &m->room) : -ENOMEM;
 
-	if (!m) {
+	if (err) {
 		close(fd);
-		return -ENOMEM;
+		free(m);
+		return err;
 	}
 	m->fd = fd;
-	m->asks = !fstat(fd, &st) && S_ISSOCK(st.st_mode);
 	m->process = m->image = -1;
 	*ret = m;
 	return 0;
 }
 
-int procmem__fd(const struct procmem *m)
+void *procmem__window(struct procmem *m)
 {
-	return m->fd;
+	return m->room;
 }
 
-int procmem__hand_over(const struct procmem *m)
+int procmem__hand_over(const struct procmem *m, struct memreader_meter **ret)
 {
-	int fd = m->process < 0 || m->image < 0
-			 ? -EOPNOTSUPP
-			 : memreader__for_helper(m->tid, m->process, m->image);
-
-	if (fd < 0)
-		fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 3);
-	return fd < 0 ? -errno : fd;
+	return m->process < 0 || m->image < 0
+		       ? -EOPNOTSUPP
+		       : memreader__for_helper(m->tid, m->process, m->image, ret);
 }
 
 void procmem__close(struct procmem *m)
 {
 	if (!m)
 		return;
-	close(m->fd);
+	util__close_fd(&m->fd);
+	if (m->room)
+		munmap(m->room, MEMREADER_ROOM);
 	util__close_fd(&m->process);
 	util__close_fd(&m->image);
 	free(m);
 }
 
-/* As pread. */
-static ssize_t ask_for(const struct procmem *m, uint64_t addr, void *buf, size_t len)
+/* Bytes read by who reads for this helper, or -errno. */
+static ssize_t read_handed(const struct procmem *m, uint64_t addr, char *buf, size_t len)
 {
-	ssize_t n = memreader__ask(m->fd, addr, buf, len);
+	bool is_window = buf == m->room && len <= PROCMEM_WINDOW;
+	size_t done = 0, want, at = is_window ? 0 : PROCMEM_WINDOW;
+	ssize_t n;
 
-	if (n == -ESRCH)
-		return 0;
-	if (n >= 0)
-		return n;
-	errno = n == -EFAULT ? EIO : (int)-n;
-	return -1;
-}
-
-/* Bytes read of a descriptor that was handed in, or -errno. */
-static ssize_t read_handed(const struct procmem *m, uint64_t addr, void *buf, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = m->asks ? ask_for(m, addr + done, (char *)buf + done, len - done)
-				    : pread(m->fd, (char *)buf + done, len - done,
-					    (off_t)(addr + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			if (done)
-				break;
-			return errno == EIO ? -EFAULT : -errno;
-		}
-		if (n == 0) /* the address space is gone */
-			return done ? (ssize_t)done : -ESRCH;
+	do {
+		want = is_window ? len : min_of(len - done, (size_t)BOUNCE);
+		n = memreader__ask(m->fd, addr + done, at, want);
+		if (n < 0)
+			return done && n != -ESRCH ? (ssize_t)done : n;
+		if (!is_window)
+			memcpy(buf + done, m->room + at, (size_t)n);
 		done += (size_t)n;
-	}
+	} while (done < len && (size_t)n == want);
 	return (ssize_t)done;
 }
 
@@ -263,8 +245,8 @@ bool procmem__alive(struct procmem *m)
 
 	if (m->image >= 0)
 		return memreader__is_there(m->process, m->image);
-	if (m->asks)
-		return memreader__ask(m->fd, 0, &c, 0) != -ESRCH;
+	if (!m->pid)
+		return memreader__ask(m->fd, 0, 0, 0) != -ESRCH;
 	/* Address 0 is not mapped: a live address space fails the read, a gone one ends it. */
 	return pread(m->fd, &c, 1, 0) != 0;
 }

@@ -21,16 +21,18 @@ struct procmem; /* opaque */
 int procmem__open(int pid, struct procmem **ret);
 /* The same for writing, too. Never used but for what the user asked for by name. */
 int procmem__open_writable(int pid, struct procmem **ret);
-/* The helper's side of procmem__hand_over. Takes the descriptor. 0 or -ENOMEM. */
-int procmem__adopt(int fd, struct procmem **ret);
 void procmem__close(struct procmem *m); /* accepts NULL */
-/* A descriptor for a helper that reads this memory and no other, to be closed; or -errno. It is a
- * socket to who reads for it alone; in old kernels, and where nobody reads for others, that of
- * /proc/PID/mem. */
-int procmem__hand_over(const struct procmem *m);
-/* That of /proc/PID/mem, borrowed: for helpers that read a few bytes at a time, which costs eight
- * times as much by another process. */
-int procmem__fd(const struct procmem *m);
+
+/* A socket for a helper, to who reads this memory and no other, and for it alone; to be closed. Or
+ * -errno: nobody reads for others. What that takes is told by *ret, which is the caller's. */
+struct memreader_meter;
+int procmem__hand_over(const struct procmem *m, struct memreader_meter **ret);
+/* The helper's side. Takes the descriptor. 0 or -errno. Each read costs as much as a few thousand
+ * bytes more: who reads a few bytes at a time keeps what lies about them. */
+int procmem__adopt(int fd, struct procmem **ret);
+/* There, PROCMEM_WINDOW bytes that what is read into is not copied. */
+void *procmem__window(struct procmem *m);
+#define PROCMEM_WINDOW (1ul << 20)
 
 /* Reads exactly len bytes. 0; -EFAULT: not all of it is mapped; -ESRCH: the process is gone or
  * has another image; -ETIMEDOUT: it does not come, and is not asked for again for a while. Nothing
