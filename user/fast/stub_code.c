@@ -45,17 +45,14 @@ __asm__(
 	".popsection\n"
 	".pushsection .rodata.mw_stub,\"a\",@progbits\n"
 
-	/* r11 = this thread's slot, by its stack: some 43kB of it have one, and threads that follow
-	 * each other have others. A thread pointer not every program has. */
+	/* r11 + rax = this thread's slot, by its stack: some 43kB of it have one, and threads that
+	 * follow each other have others. A thread pointer not every program has. */
 	"MW_BEGIN slot\n"
-	"	mov %rsp, %rax\n"
-	"	shr $8, %rax\n"
-	"	imul $0x61c88647, %rax, %rax\n"
-	"	shr $32, %rax\n"
+	"	imul $0x61c88647, %rsp, %rax\n"
+	"	shr $40, %rax\n"
 	"	and $" STR(N_SLOTS) "*64-64, %eax\n"
 	"	lea 0(%rip), %r11\n"
 	"MW_HOLE " STR(HOLE_SLOTS) "\n"
-	"	add %rax, %r11\n"
 	"MW_END slot\n"
 
 	/* r10 bytes (0 counts as 1) off the slot; the call in which its gap ends is sampled.
@@ -64,7 +61,7 @@ __asm__(
 	"	cmp $1, %r10\n"
 	"	adc $0, %r10\n"
 	"MW_JCC 8, " STR(HOLE_PASS) "\n"
-	"	sub %r10, (%r11)\n"
+	"	sub %r10, (%r11,%rax)\n"
 	"MW_JCC 14, " STR(HOLE_SLOW) "\n"
 	"MW_END count\n"
 
@@ -73,7 +70,8 @@ __asm__(
 	"MW_PLACE \\block, %rax, %eax\n"
 	"	lea 0(%rip), %r11\n"
 	"MW_HOLE " STR(HOLE_FILTER) "\n"
-	"	cmpb $0, (%r11,%rax)\n"
+	"	movzbl (%r11,%rax), %eax\n"
+	"	test %eax, %eax\n"
 	"MW_JCC 5, " STR(HOLE_TRACKED) "\n"
 	".endm\n"
 	"MW_BEGIN filter\n"
@@ -84,8 +82,9 @@ __asm__(
 	"MW_FILTER %rsi\n"
 	"MW_END filter_second\n"
 
-	/* A new gap for the slot in r11. */
+	/* A new gap for the slot in r11 + rax, whose address r11 is from here on. */
 	"MW_BEGIN refill\n"
+	"	add %rax, %r11\n"
 	"	mov 8(%r11), %rax\n"
 	"	mov %rax, %r10\n"
 	"	shl $13, %r10\n"
