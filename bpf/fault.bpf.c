@@ -42,6 +42,6 @@ int mw_fault_sample(struct bpf_perf_event_data *ctx)
 	ev->stack = stack;
 	ev->pid = tgid;
 	ev->pad = 0;
-	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP); /* read at the next turn of the loop */
+	bpf_ringbuf_submit(ev, wake_first(ev->hdr.time_ns));
 	return 0;
 }

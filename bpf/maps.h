@@ -16,6 +16,19 @@ struct mw_events_map {
 };
 extern struct mw_events_map events SEC(".maps");
 
+#define WOKE_NS 1000000000ULL
+extern __u64 events_woke_ns; /* when an event last woke who reads them, more or less */
+
+/* Of an event that is rare: the first in a second wakes who reads, who then looks by himself for
+ * those that follow, as long as they come (event_reader.c). */
+static __always_inline u64 wake_first(u64 time_ns)
+{
+	if (time_ns - events_woke_ns < WOKE_NS)
+		return BPF_RB_NO_WAKEUP;
+	events_woke_ns = time_ns;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 /* Counters: one row of MW_C_COUNT per target and one for strangers, per CPU. */
 struct mw_counters {
 	u64 v[MW_C_COUNT];

@@ -66,7 +66,7 @@ int BPF_PROG(mw_proc_fork, struct task_struct *parent, struct task_struct *child
 		send_proc(MW_EV_FORK, child->mm == parent->mm, t->index, pid, tgid,
 			  BPF_RB_FORCE_WAKEUP);
 	else /* most execs are to come */
-		send_proc(MW_EV_FORK, 0, MW_STRANGER, pid, tgid, BPF_RB_NO_WAKEUP);
+		send_proc(MW_EV_FORK, 0, MW_STRANGER, pid, tgid, wake_first(bpf_ktime_get_ns()));
 	return 0;
 }
 
@@ -206,7 +206,7 @@ static __always_inline void send_map(void *ctx, struct mw_target *t, struct mapc
 	ev->old_addr = m->old_addr;
 	ev->old_size = m->old_size;
 	ev->stack = stack;
-	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(ev, wake_first(ev->hdr.time_ns));
 }
 
 static __always_inline void send_execmap(struct mw_target *t)

@@ -16,6 +16,7 @@
 #include "oom/oom_record.h"
 #include "oom/render.h"
 #include "oom/tracker.h"
+#include "sys/statm.h"
 #include "sys/kmsg.h"
 
 #define KIB 1024ULL
@@ -601,6 +602,39 @@ static void tracker_and_reused_pids(void **state)
 	free(e);
 }
 
+/* Who knows all sizes tells them: none are read from /proc while that goes on. */
+static void tracker_is_told_sizes(void **state)
+{
+	struct oom_event *e = calloc(1, sizeof(*e));
+	uint64_t now = 1000 * TRACKER_INTERVAL_NS;
+	struct tracker *t;
+
+	assert_int_equal(tracker__new(&t), 0);
+	for (int i = 1; i <= 3; i++) {
+		assert_true(tracker__offer(t, now));
+		tracker__begin(t, now, i);
+		tracker__see(t, 1 << 30, &(struct statm){.virt = 9 << 20, .rss = i << 20});
+		tracker__end(t);
+		for (int k = 1; k < 4; k++)
+			assert_false(tracker__offer(t, now + k * TRACKER_INTERVAL_NS / 5));
+		assert_true(tracker__due(t) > now + TRACKER_INTERVAL_NS);
+		now += TRACKER_INTERVAL_NS;
+	}
+	e->victim.pid = 1 << 30;
+	e->victim.anon_rss_bytes = OOM_UNKNOWN;
+	tracker__describe(t, e);
+	assert_int_equal(e->npoints, 3);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(e->timeline[i].virt_bytes, 9 << 20);
+		assert_int_equal(e->timeline[i].rss_bytes, (i + 1) << 20);
+	}
+	tracker__sample(t, now, 4); /* the others have ended: it is not among those of /proc */
+	tracker__describe(t, e);
+	assert_int_equal(e->npoints, 0);
+	tracker__free(t);
+	free(e);
+}
+
 static void merge_overflow(void **state)
 {
 	struct got g = {};
@@ -776,6 +810,7 @@ int main(void)
 		cmocka_unit_test(merge_without_victim),
 		cmocka_unit_test(merge_after_a_halt),
 		cmocka_unit_test(tracker_and_reused_pids),
+		cmocka_unit_test(tracker_is_told_sizes),
 		cmocka_unit_test(merge_overflow),
 		cmocka_unit_test(round_trip),
 		cmocka_unit_test(slopes),

@@ -162,6 +162,7 @@ static void look(void *arg)
 		return;
 	}
 	d->failed_passes = 0;
+	events__sizes(d->events, &d->table);
 	if (d->serve)
 		serve__before_pass(d->serve);
 	choose(d, seconds);

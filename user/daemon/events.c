@@ -24,6 +24,8 @@
 #include "sys/boot.h"
 #include "sys/outfile.h"
 #include "sys/protect.h"
+#include "sys/statm.h"
+#include "top/table.h"
 
 #define MAX_WATCHED 64 /* processes of an alert: each is looked at four times a second */
 #define AHEAD_MIN 10   /* of two, the larger is who will be in so many minutes */
@@ -451,6 +453,24 @@ void events__watch(struct events *e)
 {
 	for (size_t i = 0; i < e->nsections; i++)
 		watch_section(&e->section[i], e->o.config->alerts[i].name);
+}
+
+static bool size_of(void *arg, size_t i, uint32_t *ret_pid, struct statm *ret)
+{
+	const struct table *t = arg;
+	const struct mw_task_row *row = &t->proc[i]->row;
+
+	*ret_pid = row->tgid;
+	*ret = (struct statm){.virt = row->virt_bytes,
+			      .rss = mw_task_row__rss(row),
+			      .shared = row->file_bytes + row->shmem_bytes};
+	return !(row->flags & (MW_TASK_KTHREAD | MW_TASK_NO_MM));
+}
+
+void events__sizes(struct events *e, const struct table *t)
+{
+	if (e->watch)
+		oom_watch__sizes(e->watch, t->n, size_of, (void *)t);
 }
 
 void events__gone(struct events *e, const struct roster_entry *r)

@@ -52,6 +52,8 @@ int events__reload(struct events *e, const struct config *c);
 /* A pass: each process that an alert may watch; and, after the last, who is watched by which. */
 void events__consider(struct events *e, struct roster_entry *r, const struct table_proc *p);
 void events__watch(struct events *e);
+/* And what the timeline of a victim will need of it. */
+void events__sizes(struct events *e, const struct table *t);
 void events__gone(struct events *e, const struct roster_entry *r);
 /* Whether an alert looks at a process. */
 bool events__watches(const struct events *e, uint32_t pid);

@@ -25,8 +25,9 @@ void pagefaults__free(struct pagefaults *f); /* accepts NULL */
 
 /* Reads samples; at every turn of the loop. NULL is fine. */
 void pagefaults__poll(struct pagefaults *f);
-/* How long a turn may be, ns: a process is looked at while it lives. */
-#define PAGEFAULTS_TURN_NS 250000000ULL
+/* How long a turn may be, ns: samples come with a wake-up, and now and then their pages are looked
+ * at. */
+#define PAGEFAULTS_TURN_NS 1000000000ULL
 
 /* Samples that are in no profile, by cause. 0; -ENOSYS: f is NULL; other -errno. */
 int pagefaults__losses(const struct pagefaults *f, struct losses *ret);

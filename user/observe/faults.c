@@ -13,8 +13,10 @@
 #include "sys/pagemap.h"
 #include "sys/privilege.h"
 #include "sys/smaps_sums.h"
+#include "sys/statm.h"
 
 #define LOOK_INTERVAL_NS 1000000000ULL
+#define MAX_INTERVAL_NS (8 * LOOK_INTERVAL_NS) /* of who neither faults nor changes in size */
 #define SETTLE_NS 50000000ULL /* a page is not there at once when its fault is reported */
 #define WINDOW 512	      /* entries of pagemap read at once */
 #define AROUND_PAGES 16	      /* the kernel maps so much of a file around a fault */
@@ -33,7 +35,9 @@ struct pages { /* the samples of one target, at most one a page */
 	size_t n, cap;
 	size_t n_at_end;       /* of a process that ended: so many were there */
 	bool sorted, at_death; /* at_death: they stay */
+	bool has_news;	       /* samples that no look has settled */
 	uint64_t rest_bytes;
+	uint64_t rss_bytes, step_ns, due_ns; /* at the last look, and when to look again */
 };
 
 struct faults {
@@ -43,7 +47,7 @@ struct faults {
 	size_t nsites, sites_cap;
 	struct fault_probe *probe; /* NULL: stopped */
 	uint32_t period;
-	uint64_t page_bytes, total, last_look_ns;
+	uint64_t page_bytes, total, next_look_ns;
 	struct losses lost;
 	enum mw_loss why; /* the last process could not be adopted */
 	int frames_fd;	  /* of pagemap__is_huge */
@@ -163,6 +167,7 @@ static void take_sample(struct faults *f, uint32_t target, const struct mw_ev_fa
 	p->s[p->n++] = (struct sample){
 		.page = ev->addr / f->page_bytes, .time_ns = ev->hdr.time_ns, .site = site};
 	p->sorted = false;
+	p->has_news = true;
 	f->total++;
 }
 
@@ -317,6 +322,7 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 		return;
 	}
 	sort_pages(f, p);
+	p->has_news = false;
 	for (size_t i = 0; i < p->n; i++) {
 		struct sample *s = &p->s[i];
 		uint64_t from = s->page - s->page % AROUND_PAGES;
@@ -342,6 +348,7 @@ static void look_target(struct faults *f, uint32_t target, uint64_t now_ns)
 			continue; /* given back */
 		}
 		s->present = e.present;
+		p->has_news |= !e.present && !e.swapped;
 		if (s->present && !s->pages) {
 			s->pages = pages_of(f, entry, s->page - first, have, s->page);
 			sums->faulted_bytes += (double)f->period * f->page_bytes * (s->pages - 1);
@@ -356,7 +363,7 @@ static double at_most_one(double has, double estimate)
 	return estimate > has ? has / estimate : 1;
 }
 
-static void sum_target(struct faults *f, uint32_t target, bool exact)
+static void sum_target(struct faults *f, uint32_t target, bool lives)
 {
 	struct pages *p = &f->by_target[target];
 	double weight = (double)f->period * f->page_bytes, huge = 0, small = 0;
@@ -368,7 +375,7 @@ static void sum_target(struct faults *f, uint32_t target, bool exact)
 			*(p->s[i].pages == HUGE_PAGES ? &huge : &small) += weight * p->s[i].pages;
 	}
 	p->rest_bytes = 0;
-	if (exact && !smaps_sums__read(observer__at(f->observer, target)->pid, &now)) {
+	if (lives && !smaps_sums__read(observer__at(f->observer, target)->pid, &now)) {
 		huge_factor = at_most_one(now.anon_huge, huge);
 		small_factor = at_most_one(now.rss - min_of(now.rss, now.anon_huge), small);
 		p->rest_bytes = max_of(now.rss - huge * huge_factor - small * small_factor, 0.0);
@@ -384,25 +391,53 @@ static void sum_target(struct faults *f, uint32_t target, bool exact)
 	}
 }
 
-void faults__look(struct faults *f, bool exact)
+void faults__look(struct faults *f, const struct target *of)
 {
+	const struct heap *heap = f->observer->heap;
 	uint64_t now = util__now_ns();
 
-	f->last_look_ns = now;
-	for (size_t i = 0; i < f->nsites; i++)
-		f->sites[i].resident_pages = f->sites[i].resident_bytes = 0;
+	for (size_t i = 0; i < f->nsites; i++) {
+		if (!of || heap->sites[i].target == of->index)
+			f->sites[i].resident_pages = f->sites[i].resident_bytes = 0;
+	}
 	for (const struct target *t = observer__next(f->observer, NULL); t;
 	     t = observer__next(f->observer, t)) {
+		if (of && t != of)
+			continue;
 		if (f->by_target[t->index].n)
 			look_target(f, t->index, now);
-		sum_target(f, t->index, exact && !t->ended);
+		sum_target(f, t->index, !t->ended);
 	}
+}
+
+/* The longer it has been as it was, the rarer. */
+static void look_if_due(struct faults *f, const struct target *t, uint64_t now)
+{
+	struct pages *p = &f->by_target[t->index];
+	bool changed = p->has_news;
+	struct statm s;
+
+	if (!p->n || (!changed && now < p->due_ns))
+		return;
+	if (statm__read(t->pid, &s) || s.rss != p->rss_bytes)
+		changed = true;
+	if (changed)
+		look_target(f, t->index, now);
+	p->rss_bytes = s.rss;
+	p->step_ns = changed ? LOOK_INTERVAL_NS : min_of(p->step_ns * 2, MAX_INTERVAL_NS);
+	p->due_ns = now + p->step_ns;
 }
 
 void faults__look_at_times(struct faults *f)
 {
-	if (util__now_ns() - f->last_look_ns > LOOK_INTERVAL_NS)
-		faults__look(f, false);
+	uint64_t now = util__now_ns();
+
+	if (now < f->next_look_ns)
+		return;
+	f->next_look_ns = now + LOOK_INTERVAL_NS;
+	for (const struct target *t = observer__next(f->observer, NULL); t;
+	     t = observer__next(f->observer, t))
+		look_if_due(f, t, now);
 }
 
 const struct faults_site *faults__site(const struct faults *f, uint32_t site)

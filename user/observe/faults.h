@@ -62,10 +62,11 @@ void faults__renumber(struct faults *f, const uint32_t *new_site, size_t n);
  * before its end, and those not looked at by then as small pages. */
 void faults__at_death(struct faults *f, uint32_t target);
 
-/* Looks which of the sampled pages are still there. exact: scale down to the kernel's figures too
- * (dearer: before a profile). */
-void faults__look(struct faults *f, bool exact);
-/* The same if the last look is older than about a second. */
+/* Looks which of the sampled pages are still there, and sums them up, scaled down to the kernel's
+ * figures: of one target or (NULL) of all. */
+void faults__look(struct faults *f, const struct target *of);
+/* Looks without sums, about once a second: at targets with new samples or another RSS, which is
+ * asked for more and more rarely while it stays as it is. */
 void faults__look_at_times(struct faults *f);
 
 /* Sums by site index (NULL beyond the end). */

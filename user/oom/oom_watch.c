@@ -22,6 +22,7 @@
 #include "sys/kmsg.h"
 #include "sys/meminfo.h"
 #include "sys/mountinfo.h"
+#include "sys/statm.h"
 
 static const char *const daemons[] = {"systemd-oomd", "earlyoom", "oomd", "nohang", NULL};
 
@@ -349,6 +350,23 @@ int oom_watch__run(struct oom_watch *w)
 	if (w->throttle && throttle__due(w->throttle) <= util__now_ns())
 		throttle__tick(w->throttle, util__now_ns(), util__wall_ms());
 	return err < 0 ? err : 0;
+}
+
+void oom_watch__sizes(struct oom_watch *w, size_t n, watch_size_fn fn, void *arg)
+{
+	uint64_t now = util__now_ns();
+
+	if (!w->tracker || !tracker__offer(w->tracker, now))
+		return;
+	tracker__begin(w->tracker, now, util__steady_ms());
+	for (size_t i = 0; i < n; i++) {
+		struct statm s;
+		uint32_t pid;
+
+		if (fn(arg, i, &pid, &s))
+			tracker__see(w->tracker, pid, &s);
+	}
+	tracker__end(w->tracker);
 }
 
 void oom_watch__flush(struct oom_watch *w)

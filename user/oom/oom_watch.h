@@ -12,6 +12,7 @@
 #include "oom/throttle.h"
 
 struct oom_watch;
+struct statm;
 
 typedef void (*watch_fn)(void *arg, struct oom_event *e);
 typedef void (*watch_throttle_fn)(void *arg, const struct throttle_event *e);
@@ -39,6 +40,10 @@ int oom_watch__fd(const struct oom_watch *w);
 int oom_watch__timeout_ms(const struct oom_watch *w);
 /* Does what is to be done. 0 or -errno. */
 int oom_watch__run(struct oom_watch *w);
+/* Who reads the sizes of all processes anyway says them, so that they are not read twice: fn fills
+ * in those of the i-th of n; false: it has no memory. Asked for only when a look is due. */
+typedef bool (*watch_size_fn)(void *arg, size_t i, uint32_t *ret_pid, struct statm *ret);
+void oom_watch__sizes(struct oom_watch *w, size_t n, watch_size_fn fn, void *arg);
 /* Hands on what still waits for its second witness. */
 void oom_watch__flush(struct oom_watch *w);
 

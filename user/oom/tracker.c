@@ -18,6 +18,7 @@
 #include "sys/statm.h"
 
 #define BUSY_SHARE 2000 /* a pass may take 1/2000 of the time between passes */
+#define LATE_NS (TRACKER_INTERVAL_NS / 20) /* what passes of somebody's are early or late */
 #define CMDLINE_KEPT 160
 #define CMDLINE_PASSES 12 /* an exec changes it: looked at again after so many passes */
 
@@ -38,7 +39,7 @@ struct proc {
 struct tracker {
 	int proc_fd;
 	uint32_t pass;
-	uint64_t due_ns;
+	uint64_t last_ns, due_ns;
 	struct {
 		int64_t steady_ms;
 		uint64_t boot_ns;
@@ -141,7 +142,7 @@ static struct proc *slot_for(struct tracker *t, uint32_t pid, uint64_t rss_kb)
 	return p;
 }
 
-static void track(struct tracker *t, uint32_t pid, const struct statm *s, void *arg)
+void tracker__see(struct tracker *t, uint32_t pid, const struct statm *s)
 {
 	struct proc *p = slot_for(t, pid, s->rss >> 10);
 
@@ -160,20 +161,42 @@ static void track(struct tracker *t, uint32_t pid, const struct statm *s, void *
 	p->seen = t->pass;
 }
 
-void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t steady_ms)
+void tracker__begin(struct tracker *t, uint64_t now_ns, int64_t steady_ms)
 {
-	uint64_t cost;
-
 	t->pass++;
 	t->passes[t->pass % ARRAY_SIZE(t->passes)].steady_ms = steady_ms;
 	t->passes[t->pass % ARRAY_SIZE(t->passes)].boot_ns = util__boot_ns();
-	each_proc(t, track, NULL);
+	t->last_ns = now_ns;
+}
+
+void tracker__end(struct tracker *t)
+{
 	for (uint32_t i = 0; i < t->n;) {
 		if (t->procs[i].seen != t->pass)
 			t->procs[i] = t->procs[--t->n];
 		else
 			i++;
 	}
+}
+
+bool tracker__offer(struct tracker *t, uint64_t now_ns)
+{
+	t->due_ns = t->last_ns + 2 * TRACKER_INTERVAL_NS;
+	return !t->last_ns || now_ns - t->last_ns >= TRACKER_INTERVAL_NS - LATE_NS;
+}
+
+static void see(struct tracker *t, uint32_t pid, const struct statm *s, void *arg)
+{
+	tracker__see(t, pid, s);
+}
+
+void tracker__sample(struct tracker *t, uint64_t now_ns, int64_t steady_ms)
+{
+	uint64_t cost;
+
+	tracker__begin(t, now_ns, steady_ms);
+	each_proc(t, see, NULL);
+	tracker__end(t);
 	cost = util__now_ns() - now_ns;
 	t->due_ns = now_ns + max_of(TRACKER_INTERVAL_NS, cost * BUSY_SHARE);
 }

@@ -19,6 +19,7 @@
 	(256u << 20)	 /* bytes; then the ring fills, and what it cannot take is counted */
 #define CHECK_EVERY 4096 /* events between looks at the queue's size */
 #define LOOK_MS 100	 /* the kernel wakes at a filled part of the ring, not at each event */
+#define QUIET_MS 1600	 /* the longest while nothing comes: the first event then wakes */
 #define FULL_MS 5
 
 struct event_reader {
@@ -65,14 +66,16 @@ static void *work(void *arg)
 	struct pollfd fds[2] = {{.fd = r->quit, .events = POLLIN},
 				{.fd = ring_buffer__epoll_fd(r->ring), .events = POLLIN}};
 
-	for (;;) {
-		bool full = event_queue__full(r->queue);
+	for (int wait_ms = LOOK_MS;;) {
+		bool full = event_queue__full(r->queue), news;
 
 		/* a full queue is the user's to empty: the ring would wake in vain */
-		poll(fds, full ? 1 : 2, full ? FULL_MS : LOOK_MS);
+		poll(fds, full ? 1 : 2, full ? FULL_MS : wait_ms);
 		if (fds[0].revents)
 			return NULL;
-		if (!full && read_ring(r) && eventfd_write(r->news, 1))
+		news = !full && read_ring(r);
+		wait_ms = full || news ? LOOK_MS : min_of(wait_ms * 2, QUIET_MS);
+		if (news && eventfd_write(r->news, 1))
 			return NULL;
 	}
 }

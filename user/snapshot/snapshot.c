@@ -620,7 +620,7 @@ int snapshot__faults(struct observer *o, struct symbolizer *sym, const struct sn
 
 	if (!observer__faults(o))
 		return -EINVAL;
-	faults__look(observer__faults(o), true);
+	faults__look(observer__faults(o), opts->target);
 	err = build_new(o, sym, opts, &b);
 	if (err)
 		return err;
