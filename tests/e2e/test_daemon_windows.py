@@ -123,6 +123,13 @@ def test_who_costs_too_much_is_sampled_less(daemon, target, tmp_path):
         assert abs(got[fn] - e["alloc_bytes"]) <= 5 * e["alloc_bytes"] / math.sqrt(n), (fn, got, expected)
     assert "sampled less for what it cost: one sample per " in s.pprof(
         "-comments", f"/p/{t.pid}/debug/pprof/heap", tmp_path=tmp_path)
+    # A reload that allows more gives it back what its rule says; what was counted stays as it is.
+    d.conf.write_text(rules(100))
+    d.proc.send_signal(signal.SIGHUP)
+    d.wait_for(rf"profiling PID {t.pid} \({STAYS}\) costs it [^\n]*, which leaves room: one sample per {asked}B from now on")
+    wait_for(lambda: metrics(s, "memwatch_profiling_sample_bytes")[t.pid] == asked)
+    assert by_pprof(s, t.pid, tmp_path, "alloc_space", expected) == got
+    assert "sampled less for what it cost" not in s.pprof("-comments", f"/p/{t.pid}/debug/pprof/heap", tmp_path=tmp_path)
     assert "let go" not in d.err
 
 

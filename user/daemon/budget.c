@@ -9,16 +9,11 @@
 #include "run/loop.h"
 
 #define LOOK_NS 900000000ULL /* between looks at the cost */
-#define PATIENCE 3	     /* looks above the limit in a row */
-#define CALM 60		     /* looks so far below it that more may be sampled again */
-#define STEP 2		     /* octaves that less is sampled at a time: a quarter of the samples */
-#define MAX_OCTAVES 6	     /* fewer samples than that tell little */
 
-/* Percent of one CPU. */
-static double limit_of(const struct deep *d, const struct deep_one *x)
+double budget__limit(const struct config *c, const struct deep_one *x)
 {
 	return x->rule && x->rule->max_overhead > 0 ? x->rule->max_overhead
-						    : d->o.config->max_overhead;
+						    : c->max_overhead;
 }
 
 /* What it has cost since the last time, ns of CPU. */
@@ -52,26 +47,32 @@ static bool in_windows(const struct deep *d, const struct deep_one *x)
 
 /* --- sampling less --- */
 
-/* A call costs its trap, sampled or not; sampling less helps with the rest alone. */
+static struct ration_cost cost_of(const struct deep *d, const struct deep_one *x)
+{
+	return (struct ration_cost){.percent = x->p.cost_percent,
+				    .sampling_percent = x->sampling_percent,
+				    .limit = budget__limit(d->o.config, x),
+				    .all_percent = d->stats.cost_percent,
+				    .all_limit = d->o.config->max_overhead_total};
+}
+
 static bool can_sample_less(const struct deep *d, const struct deep_one *x)
 {
-	double traps = x->p.cost_percent - x->sampling_percent;
-	bool over_its_own = x->p.cost_percent > limit_of(d, x);
+	struct ration_cost c = cost_of(d, x);
 
-	return x->octaves + STEP <= MAX_OCTAVES && !x->p.target->samples_itself &&
+	return !x->p.target->samples_itself &&
 	       observer__sample_bytes(d->attach[x->mode]->observer) > 1 &&
-	       (over_its_own ? traps < limit_of(d, x) : traps < x->sampling_percent);
+	       ration__less_helps(&x->ration, &c);
 }
 
 static void sample(struct deep *d, struct deep_one *x, unsigned octaves)
 {
 	const struct observer *o = d->attach[x->mode]->observer;
-	bool less = octaves > x->octaves;
+	bool less = octaves > x->ration.octaves;
 	char size[UNITS_LEN];
 
 	observer__thin(d->attach[x->mode]->observer, x->p.target, octaves);
-	x->octaves = octaves;
-	x->over = x->under = 0;
+	ration__set(&x->ration, octaves);
 	log_info("profiling PID %d (%s) costs it %.1f %% of a CPU, %s: one sample per %s from now "
 		 "on",
 		 x->p.target->pid, x->p.target->comm, x->p.cost_percent,
@@ -80,13 +81,10 @@ static void sample(struct deep *d, struct deep_one *x, unsigned octaves)
 			     (int64_t)observer__sample_bytes_of(o, x->p.target)));
 }
 
-/* With as many samples as before the last step, half of what is allowed would not be reached. */
-static bool would_cost_little(const struct deep *d, const struct deep_one *x)
+void budget__allow_all(struct deep *d, struct deep_one *x)
 {
-	double more = x->sampling_percent * ((1 << STEP) - 1);
-
-	return x->p.cost_percent + more < limit_of(d, x) / 2 &&
-	       d->stats.cost_percent + more < d->o.config->max_overhead_total / 2;
+	if (x->ration.octaves && !x->p.ended)
+		sample(d, x, 0);
 }
 
 /* --- measuring --- */
@@ -94,11 +92,13 @@ static bool would_cost_little(const struct deep *d, const struct deep_one *x)
 /* In windows that is done at the end of each. */
 static void measure(struct deep *d, struct deep_one *x, uint64_t now)
 {
+	struct ration_cost c;
+
 	if (now - x->looked_ns < LOOK_NS || x->p.ended || in_windows(d, x))
 		return;
 	take_cost(d, x, now);
-	x->over = x->p.cost_percent > limit_of(d, x) ? x->over + 1 : 0;
-	x->under = x->octaves && would_cost_little(d, x) ? x->under + 1 : 0;
+	c = cost_of(d, x);
+	ration__look(&x->ration, &c);
 }
 
 /* The costliest: of those that were above their limit for a while, or of all. */
@@ -109,7 +109,7 @@ static struct deep_one *find_costliest(struct deep *d, bool of_all, size_t *ret)
 	for (size_t i = 0; i < d->n; i++) {
 		struct deep_one *x = d->one[i];
 
-		if (x->p.ended || (!of_all && x->over < PATIENCE) ||
+		if (x->p.ended || (!of_all && !ration__is_over(&x->ration)) ||
 		    x->p.cost_percent <= (found ? found->p.cost_percent : 0))
 			continue;
 		found = x;
@@ -131,7 +131,7 @@ static double windows_cost(struct deep *d, unsigned rate)
 		bool counts = may_have_windows(x) && x->mode / WAYS == rate;
 		double spent = counts ? take_cost(d, x, now) : 0;
 
-		most = max_of(most, 100 * spent / limit_of(d, x));
+		most = max_of(most, 100 * spent / budget__limit(d->o.config, x));
 		all += spent;
 	}
 	return max_of(most, 100 * all / d->o.config->max_overhead_total);
@@ -150,7 +150,7 @@ static void set_windows_timer(struct deep *d)
 
 static void begin_windows(struct deep *d, struct deep_one *x)
 {
-	double share = max_of(x->p.cost_percent / limit_of(d, x),
+	double share = max_of(x->p.cost_percent / budget__limit(d->o.config, x),
 			      d->stats.cost_percent / d->o.config->max_overhead_total);
 	unsigned rate = x->mode / WAYS;
 
@@ -207,24 +207,24 @@ struct deep_one *budget__look(struct deep *d, size_t *ret)
 	for (size_t i = 0; i < d->n; i++) {
 		measure(d, d->one[i], d->pass_ns);
 		total += d->one[i]->p.cost_percent;
-		if (d->one[i]->under >= CALM)
-			sample(d, d->one[i], d->one[i]->octaves - STEP);
+		if (ration__is_calm(&d->one[i]->ration))
+			sample(d, d->one[i], d->one[i]->ration.octaves - RATION_STEP);
 	}
 	d->stats.cost_percent = total;
 	d->over_all = total > d->o.config->max_overhead_total ? d->over_all + 1 : 0;
 	x = find_costliest(d, false, ret);
-	if (!x && d->over_all >= PATIENCE)
+	if (!x && d->over_all >= RATION_PATIENCE)
 		x = find_costliest(d, true, ret);
 	if (!x)
 		return NULL;
 	d->over_all = 0;
 	if (can_sample_less(d, x)) {
-		sample(d, x, x->octaves + STEP);
+		sample(d, x, x->ration.octaves + RATION_STEP);
 		return NULL;
 	}
 	if (!may_have_windows(x) || in_windows(d, x) || !x->rule || !x->rule->windows)
 		return x;
-	x->over = 0;
+	x->ration.over = 0;
 	begin_windows(d, x);
 	return NULL;
 }

@@ -517,11 +517,14 @@ void deep__reload(struct deep *d, const struct config *c)
 		change_rate(d, c->sample_bytes);
 	for (size_t i = 0; i < d->n; i++) {
 		struct deep_one *x = d->one[i];
+		double limit = budget__limit(d->o.config, x);
 
 		x->rule = x->rule ? config__find_profile(c, x->rule->name) : NULL;
 		x->p.rule = x->rule ? x->rule->name : x->p.is_go ? "go" : "";
 		if (!x->rule || !x->rule->window_ns)
 			x->window_ns = 0;
+		if (budget__limit(c, x) > limit)
+			budget__allow_all(d, x);
 	}
 	d->o.config = c;
 	d->nrests = 0;
@@ -677,7 +680,7 @@ uint64_t deep__sample_bytes(struct deep *d, const struct deep_process *p)
 
 bool deep__is_thinned(const struct deep_process *p)
 {
-	return ((const struct deep_one *)p)->octaves;
+	return ((const struct deep_one *)p)->ration.octaves;
 }
 
 double deep__window_share(struct deep *d, const struct deep_process *p)

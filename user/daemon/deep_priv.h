@@ -4,6 +4,7 @@
 #define DAEMON_DEEP_PRIV_H
 
 #include "daemon/deep.h"
+#include "daemon/ration.h"
 #include "run/pace.h"
 #include "run/windows.h"
 
@@ -24,10 +25,9 @@ struct deep_one {
 	uint64_t ledger_ns;		    /* last look */
 	uint64_t counters[MW_C_COUNT];	    /* at the last look */
 	double sample_ns, sampling_percent; /* of the cost, what sampled calls are of it */
-	unsigned octaves; /* so many times twice as rarely sampled as its rule says */
+	struct ration ration;
 	uint64_t rss_bytes;
 	double peak_bytes, peak_rss_bytes; /* when the last peak was kept */
-	unsigned over, under;		   /* passes in a row above its limit, and far below it */
 };
 
 /* A process that is left alone until a moment. */
