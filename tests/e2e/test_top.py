@@ -511,6 +511,18 @@ def test_signals_only_where_allowed(mm, terminal):
     term.expect("STATUS 0\nicanon")
 
 
+def test_a_name_is_no_part_of_the_question(target, terminal):
+    """A carriage return would have the name stand where the signal and the process do."""
+    t = target(["bash", "-c", r"printf '\rSIGCONT to 1 (' >/proc/$$/comm; echo ready; read"])
+    t.expect("ready")
+    term = terminal(f"{BIN} top -i 0.2s --allow-signals -p {t.pid}", cols=100)
+    term.expect(rf"\n +{t.pid} ")
+    term.keys("X", "Enter")
+    term.expect(rf"SIGTERM to {t.pid} \(\?SIGCONT to 1 \(\)\? \(y/n\)")
+    term.keys("n", "q")
+    term.expect("STATUS 0")
+
+
 def test_no_signal_to_who_has_the_pid_now(target, again, terminal):
     one = target([build("mm.c", libs=("-lpthread",), suffix="-signalled")])
     one.expect("ready")

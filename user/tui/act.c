@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/textbuf.h"
 #include "core/util.h"
 #include "sys/proc_task.h"
 #include "tui/draw.h"
@@ -41,13 +42,13 @@ static const char *reason(int err)
 	return err == -ESRCH ? "it has ended" : strerror(-err);
 }
 
-/* "12 (name)" */
+/* "12 (name)": the name is the process's own to choose, and the answer depends on what is read. */
 static void put_process(const struct act *a, char *buf, size_t size)
 {
 	char comm[32] = "?";
 
 	proc_task__comm(a->process.pid, comm, sizeof(comm));
-	snprintf(buf, size, "%d (%s)", a->process.pid, comm);
+	snprintf(buf, size, "%d (%s)", a->process.pid, textbuf__printable(comm));
 }
 
 static void begin_nice(struct act *a, int by, char *message, size_t size)
