@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What may be taken of the time that goes by. */
+/* What may be taken of the time that goes by, and of what is printed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "core/allowance.h"
+#include "core/log.h"
 #include "core/util.h"
 
 #define SECOND 1000000000ULL
@@ -76,6 +77,24 @@ static void share_is_kept_over_time(void **state)
 	assert_in_range(spent, 399 * SECOND / 100, 402 * SECOND / 100);
 }
 
+/* Of a kind of line that somebody can make come without end some are said, and that there are more.
+ */
+static void said(void *arg, const char *line, size_t len)
+{
+	++*(size_t *)arg;
+}
+
+static void lines_of_a_kind_are_few(void **state)
+{
+	size_t n = 0;
+
+	log__divert(said, &n);
+	for (int i = 0; i < 1000; i++)
+		log_warn_of_many("file %d", i);
+	log__divert(NULL, NULL);
+	assert_int_equal(n, LOG_MANY + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +104,7 @@ int main(void)
 		cmocka_unit_test(time_without_use_is_no_more_than_a_burst),
 		cmocka_unit_test(clock_that_stands_gives_nothing),
 		cmocka_unit_test(share_is_kept_over_time),
+		cmocka_unit_test(lines_of_a_kind_are_few),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 
 #include "core/util.h"
 #include "observe/module.h"
+#include "sys/safeopen.h"
 
 static char dir[] = "/tmp/moduleXXXXXX";
 
@@ -104,6 +105,76 @@ static void exchanged(int shown, int there)
 	module_table__fini(&t);
 	procmap__free(before);
 	procmap__free(after);
+}
+
+static size_t asked;
+
+static int nothing(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		   struct stat *st)
+{
+	asked++;
+	return strstr(path, "map_files") ? -EINVAL : -ENOENT;
+}
+
+static int gone(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
+		struct stat *st)
+{
+	asked++;
+	return -ENOENT;
+}
+
+static int unknown(const char *path, struct stat *st)
+{
+	return -ENOENT;
+}
+
+/* So many executable mappings, each of another file or all of one. */
+static struct procmap *many(size_t n, bool of_one)
+{
+	struct procmap *m = NULL;
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "%zx-%zx r-xp %zx 08:01 %zu /nowhere/f%zu\n", 0x10000 + i * 0x1000,
+			0x11000 + i * 0x1000, i % 2 * 0x1000, of_one ? 1 : i + 1, of_one ? 1 : i);
+	fclose(f);
+	assert_int_equal(procmap__parse(getpid(), text, &m), 0);
+	assert_int_equal(m->n, n);
+	return m;
+}
+
+/* How often a file was opened for a look at all of them. */
+static size_t openings(const struct safeopen_other *how, size_t n, bool of_one)
+{
+	struct procmap *maps = many(n, of_one);
+	struct module_process p = {.maps = maps};
+	struct module_table t = {0};
+	struct module *m;
+
+	asked = 0;
+	safeopen__hand_over(how);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(module_table__get(&t, &p, &maps->entries[i], &m), 0);
+	safeopen__hand_over(NULL);
+	module_table__expect_none(&t);
+	module_table__fini(&t);
+	procmap__free(maps);
+	return asked;
+}
+
+/* Files that are not to be had are asked for once each, or a process that maps many of them would
+ * be looked at without end; what is no file at all only once. */
+static void files_that_are_not_to_be_had(void **state)
+{
+	static const struct safeopen_other no_files = {.open = nothing, .stat = unknown},
+					   no_more = {.open = gone, .stat = unknown};
+
+	assert_int_equal(openings(&no_files, 1000, false), 1000);
+	assert_int_equal(openings(&no_files, 1000, true), 1);
+	/* by the mapping, and by the name */
+	assert_int_equal(openings(&no_more, 1000, false), 2000);
 }
 
 static void exchanged_files(void **state)
@@ -237,6 +308,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exchanged_files),
+		cmocka_unit_test(files_that_are_not_to_be_had),
 		cmocka_unit_test(whose_root),
 		cmocka_unit_test(a_module_for_each_root),
 	};

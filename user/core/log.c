@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #include "core/textbuf.h"
+#include "core/util.h"
+
+#define MINUTE_NS 60000000000ULL
 
 static enum log_level max_level = LOG_INFO;
 static void (*divert)(void *arg, const char *line, size_t len);
@@ -29,6 +32,17 @@ void log__set_level(enum log_level level)
 enum log_level log__level(void)
 {
 	return max_level;
+}
+
+bool log__may_say(struct log_pace *p)
+{
+	uint64_t now = util__now_ns();
+
+	if (!p->since_ns || now - p->since_ns > MINUTE_NS)
+		*p = (struct log_pace){.since_ns = now};
+	if (p->n == LOG_MANY)
+		log_warn("more of this kind is not said for a minute");
+	return p->n++ < LOG_MANY;
 }
 
 void log__printf(enum log_level level, const char *fmt, ...)

@@ -7,7 +7,9 @@
 #ifndef CORE_LOG_H
 #define CORE_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LOG_QUIET = 0, LOG_ERROR = 1, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4 };
 
@@ -19,6 +21,25 @@ enum log_level log__level(void);
 void log__divert(void (*fn)(void *arg, const char *line, size_t len), void *arg);
 
 void log__printf(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Lines of a kind that whoever is looked at can make come as often as he likes (one for each of his
+ * files): LOG_MANY of them in a minute are said, and then once that there are more. One for each
+ * place that says such lines.
+ */
+#define LOG_MANY 16
+struct log_pace {
+	uint64_t since_ns;
+	unsigned n;
+};
+bool log__may_say(struct log_pace *p); /* this one too? */
+
+#define log_warn_of_many(...)                  \
+	do {                                   \
+		static struct log_pace pace_;  \
+		if (log__may_say(&pace_))      \
+			log_warn(__VA_ARGS__); \
+	} while (0)
 
 #define log_error(...) log__printf(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...) log__printf(LOG_WARN, __VA_ARGS__)

@@ -266,8 +266,8 @@ static void lost(struct symbolizer_jit *j, int err)
 	if (err == -EINTR)
 		return;
 	j->failed = true;
-	log_warn("names of generated code of process %d %s; continuing without", j->pid,
-		 err == -EFAULT ? "broke their reader" : "took too long to read");
+	log_warn_of_many("names of generated code of process %d %s; continuing without", j->pid,
+			 err == -EFAULT ? "broke their reader" : "took too long to read");
 }
 
 static int hand_over(struct symbolizer_jit *j)

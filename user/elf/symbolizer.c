@@ -382,7 +382,7 @@ static void lost(struct symbolizer *s, struct symbolizer_module *m, int err)
 		return;
 	if (!m->note[0])
 		snprintf(m->note, sizeof(m->note), "%s %s, not used", what, how);
-	log_warn("the %s of '%s' %s; continuing without", what, m->path, how);
+	log_warn_of_many("the %s of '%s' %s; continuing without", what, m->path, how);
 }
 
 static void note_tables(struct symbolizer *s, struct symbolizer_module *m)
@@ -614,7 +614,7 @@ static void note_dwarf(struct symbolizer *s, struct symbolizer_module *m, int er
 		return;
 	if (err == -EXDEV) {
 		set_note(m, "debug information is split, and .dwo and .dwp files are not read");
-		log_warn("'%s': %s: no inlined functions", m->path, m->note);
+		log_warn_of_many("'%s': %s: no inlined functions", m->path, m->note);
 		return;
 	}
 	s->stats.malformed++;
@@ -622,7 +622,7 @@ static void note_dwarf(struct symbolizer *s, struct symbolizer_module *m, int er
 		    : err == -EOPNOTSUPP
 			    ? "debug information is compressed in a way that is not known, not used"
 			    : "debug information is malformed, not used");
-	log_warn("'%s': %s: no lines and no inlined functions", m->path, m->note);
+	log_warn_of_many("'%s': %s: no lines and no inlined functions", m->path, m->note);
 }
 
 /* Resolves n addresses into the cache. What a file's helper does not answer has no name. */

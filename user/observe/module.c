@@ -12,6 +12,7 @@
 #include "core/keyhash.h"
 #include "core/util.h"
 #include "elf/alloc_box.h"
+#include "sys/box.h"
 #include "sys/safeopen.h"
 
 struct module_root *module_table__root(struct module_table *t, pid_t pid)
@@ -98,10 +99,11 @@ static int module_read(const struct module_table *t, struct module *m, struct al
 	m->nusdt = f.nusdt;
 	memcpy(m->usdt_why, f.usdt_why, sizeof(m->usdt_why));
 	if (*m->usdt_why)
-		log_warn("'%s' has probes for its own samples (otel_memory) that cannot be used: "
-			 "%s; "
-			 "its allocators are probed instead",
-			 m->path, m->usdt_why);
+		log_warn_of_many(
+			"'%s' has probes for its own samples (otel_memory) that cannot be used: "
+			"%s; "
+			"its allocators are probed instead",
+			m->path, m->usdt_why);
 	for (size_t i = 0; i < m->nsites; i++) {
 		if (strcmp(m->sites[i].why, SITE_OTHER_ARGUMENTS))
 			continue;
@@ -118,9 +120,16 @@ static uint64_t file_hash(uint64_t dev, uint64_t ino)
 	return keyhash__words(dev, ino);
 }
 
+/* One that could not be opened is tried again: the process may have been busy. Not one that was
+ * waited for or is no file, nor, on behalf of the same process, one that there was no time for. */
+static bool is_for_good(int err, uint64_t asked_by, const struct module_process *p)
+{
+	return err == -ETIMEDOUT || err == -EINVAL || (err == -EDQUOT && asked_by == p->account.id);
+}
+
 /* The file as this root has it, or else as all have it. */
 static struct module *find(const struct module_table *t, uint64_t dev, uint64_t ino,
-			   const struct module_root *root)
+			   const struct module_process *p)
 {
 	struct module *of_all = NULL;
 	size_t at = HASH_INDEX_START;
@@ -129,11 +138,10 @@ static struct module *find(const struct module_table *t, uint64_t dev, uint64_t 
 	while (hash_index__next(&t->by_file, file_hash(dev, ino), &at, &i)) {
 		struct module *m = t->modules[i];
 
-		/* A file that could not be opened is tried again: the process may have been busy.
-		 * Not one that was waited for. */
-		if (m->dev != dev || m->ino != ino || (m->fd < 0 && m->fd != -ETIMEDOUT))
+		if (m->dev != dev || m->ino != ino ||
+		    (m->fd < 0 && !is_for_good(m->fd, m->whose.id, p)))
 			continue;
-		if (m->root == root)
+		if (m->root == p->root)
 			return m;
 		of_all = m->root ? of_all : m;
 	}
@@ -145,11 +153,11 @@ static struct module *find(const struct module_table *t, uint64_t dev, uint64_t 
 static struct module *find_mapped(const struct module_table *t, const struct module_process *p,
 				  const struct procmap_entry *e)
 {
-	struct module *m = find(t, makedev(e->dev_major, e->dev_minor), e->ino, p->root);
+	struct module *m = find(t, makedev(e->dev_major, e->dev_minor), e->ino, p);
 	struct stat st;
 
 	if (!m && !procmap__stat(p->maps, e, &st))
-		m = find(t, st.st_dev, st.st_ino, p->root);
+		m = find(t, st.st_dev, st.st_ino, p);
 	return m;
 }
 
@@ -172,8 +180,9 @@ static struct module_expected *find_expected(struct module_table *t, const struc
 	return NULL;
 }
 
-/* The next files of the process, from entry `from` on, are looked through side by side. Only an
- * optimisation. -ETIMEDOUT: that of the first does not come. */
+/* The next files of the process, from entry `from` on, are looked through side by side, as far as
+ * that goes: behind one that is not to be had nothing is opened, or each would be opened on behalf
+ * of all before it. Only an optimisation. Negative: why that of the first is not to be had. */
 static int expect(struct module_table *t, const struct module_process *p, size_t from)
 {
 	const struct procmap *maps = p->maps;
@@ -185,14 +194,14 @@ static int expect(struct module_table *t, const struct module_process *p, size_t
 		if (!(e->prot & PROCMAP_X) || e->kind != PROCMAP_FILE || find_mapped(t, p, e))
 			continue;
 		x.fd = procmap__open(maps, e);
-		if (x.fd == -ETIMEDOUT)
+		if (x.fd < 0)
 			return i == from ? x.fd : 0;
-		if (x.fd >= 0 && !safeopen__only_seen(x.fd) && !fstat(x.fd, &x.st) &&
-		    !is_expected(t, &x.st) &&
-		    !alloc_request__new(x.fd, &p->account, t->names_only, &x.request))
-			t->expected[t->n_expected++] = x;
-		else
-			util__close_fd(&x.fd);
+		if (safeopen__only_seen(x.fd) || fstat(x.fd, &x.st) || is_expected(t, &x.st) ||
+		    alloc_request__new(x.fd, &p->account, t->names_only, &x.request)) {
+			close(x.fd);
+			return 0;
+		}
+		t->expected[t->n_expected++] = x;
 	}
 	return 0;
 }
@@ -214,13 +223,14 @@ void module_table__expect_none(struct module_table *t)
 static void say_why(struct module *m)
 {
 	if (m->fd == -ETIMEDOUT) {
-		log_warn("the file system of '%s' does not answer; continuing without its "
-			 "allocators and names",
-			 m->path);
+		log_warn_of_many("the file system of '%s' does not answer; continuing without its "
+				 "allocators and names",
+				 m->path);
 	} else if (m->err == -ETIMEDOUT || m->err == -EDQUOT || m->err == -EFAULT) {
 		if (!m->told)
-			log_warn("looking for allocators in '%s' %s; continuing without", m->path,
-				 m->err == -EFAULT ? "broke its reader" : "took too long");
+			log_warn_of_many("looking for allocators in '%s' %s; continuing without",
+					 m->path,
+					 m->err == -EFAULT ? "broke its reader" : "took too long");
 		m->told = true;
 	} else if (m->err && m->err != -ENOEXEC) {
 		log_debug("failed to read '%s': %s", m->path, strerror(-m->err));
@@ -231,9 +241,10 @@ static void say_why(struct module *m)
  * take. */
 static void say_seen(const struct module *m)
 {
-	log_warn("'%s' is on a file system that another user provides and may stop: its names are "
-		 "read, no function in it is probed",
-		 m->path);
+	log_warn_of_many(
+		"'%s' is on a file system that another user provides and may stop: its names are "
+		"read, no function in it is probed",
+		m->path);
 }
 
 /* Of a file that was opened, or could not be. */
@@ -284,7 +295,9 @@ static struct module_expected open_file(struct module_table *t, const struct mod
 {
 	struct module_expected *known = find_expected(t, e), x = {.entry = e};
 
-	if (!known) {
+	if (!known && box__has_spent(&p->account)) {
+		x.fd = -EDQUOT;
+	} else if (!known) {
 		x.fd = expect(t, p, e - p->maps->entries);
 		known = find_expected(t, e);
 	}
@@ -295,7 +308,7 @@ static struct module_expected open_file(struct module_table *t, const struct mod
 	}
 	if (!x.fd)
 		x.fd = procmap__open(p->maps, e);
-	if (x.fd == -ETIMEDOUT) {
+	if (x.fd < 0 && is_for_good(x.fd, p->account.id, p)) {
 		x.st.st_dev = makedev(e->dev_major, e->dev_minor);
 		x.st.st_ino = e->ino;
 	}
@@ -319,7 +332,7 @@ int module_table__get(struct module_table *t, const struct module_process *p,
 		return 0;
 	}
 	x = open_file(t, p, e);
-	m = x.fd < 0 ? NULL : find(t, x.st.st_dev, x.st.st_ino, p->root);
+	m = x.fd < 0 ? NULL : find(t, x.st.st_dev, x.st.st_ino, p);
 	if (m) {
 		let_go(&x);
 		*ret = m;

@@ -138,10 +138,10 @@ static int table_of(struct unwind_maps *m, int fd, const struct box_target *whos
 static void say_why(const char *name, int err)
 {
 	if (err == -ETIMEDOUT || err == -EDQUOT || err == -EFAULT || err == -ENOMEM)
-		log_warn("the unwind information of '%s' %s; continuing without", name,
-			 err == -EFAULT	  ? "broke its reader"
-			 : err == -ENOMEM ? "did not fit into memory"
-					  : "took too long to read");
+		log_warn_of_many("the unwind information of '%s' %s; continuing without", name,
+				 err == -EFAULT	  ? "broke its reader"
+				 : err == -ENOMEM ? "did not fit into memory"
+						  : "took too long to read");
 	else
 		log_debug("no unwind table for '%s': %s", name, strerror(-err));
 }
@@ -213,6 +213,8 @@ static int load_vma(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t 
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", proc_task__shows(pid),
 		 v->start, v->end);
+	if (box__has_spent(whose)) /* which is what is published */
+		return load_fd(m, -1, whose, path, &v->key);
 	fd = safeopen__file(path, NULL);
 	if (fd == -EPERM || fd == -EACCES)
 		fd = open_otherwise(v, pid);

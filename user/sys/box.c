@@ -47,6 +47,7 @@
 #define END_NEWS_MS 100		 /* the same once the user wants the end */
 #define REAP_MS 100		 /* for the starter, which may have been stopped */
 #define WORTH_STARTING_NS (SEC / 4)
+#define ASKING_NS (SEC / 250) /* what a helper costs besides, here and in the starter */
 #define MIN_MEMORY (16ULL << 20)
 
 struct box_helper {
@@ -310,7 +311,21 @@ static int order_start(enum box_service service, int fd, const struct box_target
 	h->next = box.helpers;
 	box.helpers = h;
 	box.st.started++;
+	box_accounts__charge(&(struct box_accounts){SIZE_MAX, h->accounts.target}, ASKING_NS);
 	return 0;
+}
+
+bool box__has_spent(const struct box_target *whose)
+{
+	struct box_accounts a;
+	bool spent;
+
+	pthread_mutex_lock(&box.lock);
+	a = box_accounts__of(-1, whose, box.helpers || box.n_gone);
+	spent = box.starts && a.target != SIZE_MAX &&
+		box_accounts__left(&a, live_of(a.target)) < WORTH_STARTING_NS;
+	pthread_mutex_unlock(&box.lock);
+	return spent;
 }
 
 /* When helpers were first asked after the end was wanted: taking out probes may come before, and

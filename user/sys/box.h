@@ -78,6 +78,9 @@ int box_helper__new(enum box_service service, int fd, const struct box_target *w
 		    struct box_helper **ret);
 void box_helper__free(struct box_helper *h);
 
+/* Whether nothing more is read on behalf of a process: then its files need not be opened either. */
+bool box__has_spent(const struct box_target *whose);
+
 /* Sends a request with copies of nfds descriptors. 0 or, the helper being gone, as receive. */
 int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t len,
 		     const int *fds, size_t nfds);

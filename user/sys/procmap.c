@@ -14,6 +14,7 @@
 
 #define MAX_MAPS_BYTES (64u << 20)
 #define DELETED " (deleted)"
+#define MAX_BESIDE 64 /* mappings between moved text and what is left of its file */
 
 static bool starts_with(const char *s, const char *prefix)
 {
@@ -226,12 +227,16 @@ const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr
 	return lo < m->n && m->entries[lo].start <= addr ? &m->entries[lo] : NULL;
 }
 
-/* The next mapping of a file from i on in steps of `step`, with no hole up to it; NULL: none. */
+/* The next mapping of a file from i on in steps of `step`, with no hole up to it; NULL: none, or
+ * none that is near. */
 static const struct procmap_entry *file_beside(const struct procmap *m, size_t i, int step)
 {
 	const struct procmap_entry *e = &m->entries[i], *next;
 
-	for (i += step; i < m->n; i += step, e = next) { /* below 0 it wraps, and ends too */
+	for (int far = 0; far < MAX_BESIDE; far++, e = next) {
+		i += step;
+		if (i >= m->n) /* below 0 it wraps, and ends too */
+			return NULL;
 		next = &m->entries[i];
 		if (step > 0 ? e->end != next->start : next->end != e->start)
 			return NULL;
