@@ -196,6 +196,12 @@ static __always_inline bool in_window(void)
 	return !alloc_config.until_ns || bpf_ktime_get_ns() < alloc_config.until_ns;
 }
 
+/* Links of one that ran in a target's memory are there for a moment longer than it does that. */
+static __always_inline bool is_stranger(void)
+{
+	return alloc_config.sharers && !current_target();
+}
+
 static __always_inline u64 sample_bytes_of(u32 target)
 {
 	return alloc_config.sample_bytes << (alloc_thin[target & (MW_MAX_TARGETS - 1)] & 63);
@@ -210,7 +216,7 @@ static __always_inline int alloc_enter(struct pt_regs *ctx)
 	struct mw_counters *c;
 	u32 sampled;
 
-	if (!alloc_config.sample_bytes)
+	if (!alloc_config.sample_bytes || is_stranger())
 		return 1;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);
@@ -406,7 +412,7 @@ static __always_inline int free_enter(struct pt_regs *ctx)
 	u64 key = MW_LIVE_KEY(target, addr);
 	struct mw_counters *c;
 
-	if (!alloc_config.sample_bytes)
+	if (!alloc_config.sample_bytes || is_stranger())
 		return 0;
 	if (cookie & MW_COOKIE_STEPPED)
 		count(target, MW_C_STEPPED, 1);

@@ -70,6 +70,14 @@ int BPF_PROG(mw_proc_fork, struct task_struct *parent, struct task_struct *child
 	return 0;
 }
 
+static __always_inline void sharer_gone(struct mw_target *t, struct task_struct *task, u8 by_exec)
+{
+	u32 tgid = task->tgid;
+
+	send_proc(MW_EV_SHARER, by_exec, t->index, tgid, 0, BPF_RB_FORCE_WAKEUP);
+	bpf_map_delete_elem(&targets, &tgid);
+}
+
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(mw_proc_exec, struct task_struct *task, int old_pid)
 {
@@ -80,6 +88,10 @@ int BPF_PROG(mw_proc_exec, struct task_struct *task, int old_pid)
 		if (proc_all)
 			send_proc(MW_EV_EXEC, 0, MW_STRANGER, task->tgid, old_pid,
 				  BPF_RB_FORCE_WAKEUP);
+		return 0;
+	}
+	if (t->sharer) { /* it has a memory of its own now */
+		sharer_gone(t, task, 1);
 		return 0;
 	}
 	epoch = bpf_map_lookup_elem(&epochs, &t->index);
@@ -97,7 +109,9 @@ int BPF_PROG(mw_proc_exit, struct task_struct *task)
 
 	if (!t)
 		return 0;
-	if (!BPF_CORE_READ(task, signal, live.counter))
+	if (t->sharer && !BPF_CORE_READ(task, signal, live.counter))
+		sharer_gone(t, task, 0);
+	else if (!BPF_CORE_READ(task, signal, live.counter))
 		send_proc(MW_EV_EXIT, 0, t->index, task->tgid, 0, BPF_RB_FORCE_WAKEUP);
 	else if ((u32)task->pid == t->thread)
 		send_proc(MW_EV_THREAD_END, 0, t->index, task->tgid, 0, BPF_RB_FORCE_WAKEUP);

@@ -45,6 +45,7 @@ struct mw_alloc_config {
 	__u64 sample_bytes; /* mean bytes between samples; 1: every allocation; 0: off */
 	__u64 wake_bytes;   /* wake userspace when this much waits in the ring */
 	__u64 layers;	    /* some target has an allocator that lies over another */
+	__u64 sharers;	    /* some process has probes for running in a target's memory */
 	/* No allocation is sampled from this moment on (CLOCK_MONOTONIC), for frees are looked for
 	 * all the time that probes are in. 0: no such moment. */
 	__u64 until_ns;

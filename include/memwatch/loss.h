@@ -81,6 +81,9 @@
 	  "a child was gone when its probes were to be placed")                                    \
 	X(CHILD_MISSED, "children", WARN, "children that could not be followed", "",               \
 	  "no room, no permission, no file descriptors: a warning has the reason")                 \
+	X(SHARER, "processes", NOTE, "processes in the memory of another not seen at first", "",   \
+	  "what a process that runs in another one's memory, and is no thread of it, did there "   \
+	  "in its first moments; one that vfork made and that calls exec at once does nothing")    \
 	X(PROBES_ENDED, "times", WARN, "probes lost: their thread ended", "",                      \
 	  "kernels before 6.12 tie probes to one thread of a process: they are moved to "          \
 	  "another at its end, and what happens in between is missing, or where a warning says "   \

@@ -39,6 +39,8 @@ enum mw_ev_type {
 	MW_EV_FORK,    /* struct mw_ev_proc: a target forked (MW_STRANGER: another process) */
 	MW_EV_EXEC,    /* struct mw_ev_proc: a target (or another) replaced its image */
 	MW_EV_EXIT,    /* struct mw_ev_proc: a target's last thread is gone */
+	MW_EV_SHARER,  /* struct mw_ev_proc: one that ran in a target's memory ended, or, with its
+			* kind 1, called exec */
 	MW_EV_THREAD_END, /* struct mw_ev_proc: the thread of struct mw_target ends, others live */
 	MW_EV_UNKNOWN_FILE, /* struct mw_ev_file: the unwinder met a file without a table */
 	MW_EV_FAULT,	    /* struct mw_ev_fault: one page fault of many */
@@ -210,6 +212,8 @@ enum mw_counter {
 struct mw_target {
 	__u32 index;
 	__u32 thread; /* the one whose memory the probes go by; 0: they go by the process */
+	__u32 sharer; /* the process only runs in the target's memory (clone, vfork) */
+	__u32 pad;
 };
 
 #ifndef __bpf__

@@ -378,7 +378,7 @@ static u64 reach_UNKNOWN_UNFREE(void)
 static u64 in_e2e(const char *text)
 {
 	static const char *const files[] = {"tests/e2e/test_badinput.py", "tests/e2e/test_alloc.py",
-					    "tests/e2e/test_losses.py"};
+					    "tests/e2e/test_losses.py", "tests/e2e/test_sharers.py"};
 	u64 found = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
@@ -395,6 +395,7 @@ BY_NONE(HISTOGRAMS, "only without memory: a test would have to take it away from
 IN_E2E(FOLLOW_GAP)
 IN_E2E(CHILD_GONE)
 IN_E2E(CHILD_MISSED)
+IN_E2E(SHARER)
 IN_E2E(PROBES_ENDED)
 BY_NONE(FAULT_ROOM, "takes two million samples, or a thousand processes at once")
 IN_E2E(FAULT_GONE)

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
-#include <linux/kcmp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -254,22 +253,22 @@ int remote__stop(const struct remote_host *host, int pid, pid_t only, uint64_t t
 	return t->n ? 0 : -ESRCH;
 }
 
-struct sharer {
+struct memory_of {
 	pid_t pid, thread; /* of it, one that lives: others have no memory */
 };
 
 static int shares_memory(void *arg, pid_t pid)
 {
-	const struct sharer *of = arg;
+	const struct memory_of *of = arg;
 
-	return pid != of->pid && !syscall(SYS_kcmp, of->thread, pid, KCMP_VM, 0, 0);
+	return pid != of->pid && proc_task__shares(of->thread, pid) > 0;
 }
 
 bool remote__is_shared(pid_t pid, bool if_unknown)
 {
-	struct sharer of = {pid, proc_task__shows(pid)};
+	struct memory_of of = {pid, proc_task__shows(pid)};
 
-	if (syscall(SYS_kcmp, of.thread, of.thread, KCMP_VM, 0, 0)) /* a kernel without it */
+	if (proc_task__shares(of.thread, of.thread) < 0) /* a kernel without it */
 		return if_unknown;
 	return proc_task__each_pid(shares_memory, &of) > 0;
 }

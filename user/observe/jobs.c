@@ -70,8 +70,11 @@ static void follow(struct observer *o, const struct mw_ev_proc *ev)
 	const struct target *child;
 	int err;
 
-	if (!chosen && !o->opts.follow)
+	if (!chosen && !o->opts.follow) {
+		if (ev->hdr.kind && parent)
+			sharers__forked(o, parent, (int)ev->pid, ev->hdr.time_ns);
 		return;
+	}
 	err = targets__add(o, ev->pid, from, &child);
 	if (err) {
 		missed_child(o, ev, err);
@@ -182,6 +185,11 @@ void observer__work(struct observer *o)
 	o->has_job = false;
 	switch (j->kind) {
 	case JOB_FOLLOW: follow(o, &j->ev.proc); break;
+	case JOB_SHARER:
+		sharers__gone(o, (int)j->ev.proc.pid);
+		if (!j->ev.hdr.kind)
+			break; /* it has ended */
+			       /* fallthrough */
 	case JOB_CAME:
 		if (targets__wanted(o, (int)j->ev.proc.pid))
 			observer__choose(o, (int)j->ev.proc.pid);

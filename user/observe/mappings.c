@@ -117,8 +117,9 @@ static int attach_module(struct observer *o, struct observed *t, struct module *
 			return err;
 		}
 	}
-	return alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd, m->sites,
-				   m->nsites, m->exits, m->nexits, ret_n);
+	err = alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd, m->sites,
+				  m->nsites, m->exits, m->nexits, ret_n);
+	return err ? err : sharers__attach_module(o, t, m);
 }
 
 int mappings__probe_again(struct observer *o, struct observed *t)
@@ -131,6 +132,7 @@ int mappings__probe_again(struct observer *o, struct observed *t)
 		int err = alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd,
 					      m->sites, m->nsites, m->exits, m->nexits, &n);
 
+		err = err ? err : sharers__attach_module(o, t, m);
 		first_err = first_err ? first_err : err;
 	}
 	return first_err;

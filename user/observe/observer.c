@@ -207,6 +207,7 @@ static void detach(struct observer *o)
 	leave_all(o);
 	alloc_probe__free(take_ptr(o->probe));
 	calibrate__free(take_ptr(o->calibrator));
+	o->nsharers = 0;
 	proc_probe__free(take_ptr(o->proc));
 }
 
@@ -223,6 +224,7 @@ void observer__free(struct observer *o)
 	module_table__fini(&o->modules);
 	anon__free(o->anon);
 	heap__free(o->heap);
+	free(o->sharers);
 	free(o->maps);
 	free(o->frames);
 	hash_index__fini(&o->frame_index);
@@ -404,9 +406,11 @@ static int take_event(struct observer *o, const void *data, size_t size)
 			       : 0;
 	switch (hdr->type) {
 	case MW_EV_EXECMAP: return observer__queue(o, JOB_RESCAN, data, size);
+	case MW_EV_SHARER: return observer__queue(o, JOB_SHARER, data, size);
 	case MW_EV_FORK:
-		return o->opts.follow || o->opts.wants ? observer__queue(o, JOB_FOLLOW, data, size)
-						       : 0;
+		return hdr->kind || o->opts.follow || o->opts.wants
+			       ? observer__queue(o, JOB_FOLLOW, data, size)
+			       : 0;
 	case MW_EV_EXEC: return observer__queue(o, JOB_EXEC, data, size);
 	case MW_EV_EXIT: return observer__queue(o, JOB_END, data, size);
 	case MW_EV_THREAD_END: return observer__queue(o, JOB_THREAD_END, data, size);
@@ -471,8 +475,10 @@ int observer__poll(struct observer *o)
 {
 	int n = read_events(o);
 
-	if (!o->stopped)
+	if (!o->stopped) {
 		read_ends(o);
+		sharers__look(o);
+	}
 	if (!o->frozen && !o->stopped && o->calibrator &&
 	    calibrate__is_due(o->calibrator, util__now_ns()))
 		calibrate__again(o->calibrator, &o->calibration);
@@ -670,6 +676,11 @@ int observer__counters(const struct observer *o, const struct target *t, uint64_
 uint64_t observer__children_gone(const struct observer *o)
 {
 	return o->children_gone;
+}
+
+uint64_t observer__sharers_unseen(const struct observer *o)
+{
+	return o->sharers_unseen;
 }
 
 uint64_t observer__probes_ended(const struct observer *o)

@@ -216,6 +216,8 @@ int observer__counters(const struct observer *o, const struct target *t, uint64_
 /* Children that were not followed: ended before they could be, and for another reason. */
 uint64_t observer__children_gone(const struct observer *o);
 uint64_t observer__children_missed(const struct observer *o);
+/* Processes in a target's memory that were not seen, or not at first. */
+uint64_t observer__sharers_unseen(const struct observer *o);
 /* Times that a thread ended by whose memory probes went. */
 uint64_t observer__probes_ended(const struct observer *o);
 /* What targets that were let go had lost, beside what the programs counted. */

@@ -58,10 +58,19 @@ static inline struct observed *observed_of(const struct target *t)
 	return (struct observed *)t;
 }
 
+/* A process that runs in the memory of a target and is no thread of it. */
+struct sharer {
+	pid_t pid;
+	uint32_t target;
+	uint64_t since_ns; /* CLOCK_MONOTONIC; 0: from before the target was one */
+	bool probed;
+};
+
 /* An event that asks for more than a change of the model, as it was on the wire. */
 struct job {
 	enum job_kind {
 		JOB_FOLLOW, /* a fork */
+		JOB_SHARER, /* one that ran in a target's memory does so no more */
 		JOB_CAME,   /* a process that is no target forked or called exec */
 		JOB_EXEC,
 		JOB_END,
@@ -124,7 +133,9 @@ struct observer {
 	} copies[KNOWN_COPIES]; /* ids of the last copies, and those of their stacks */
 	size_t copies_at;
 	uint64_t events, events_this_poll;
-	uint64_t children_gone, children_missed, probes_ended;
+	uint64_t children_gone, children_missed, probes_ended, sharers_unseen;
+	struct sharer *sharers;
+	size_t nsharers, sharers_cap;
 	bool frozen, stopped;
 	struct {
 		bool used, out;	    /* out: probes of allocators are not put in now */
@@ -173,6 +184,18 @@ static inline pid_t observed__probed(const struct observed *t)
 {
 	return t->thread ? t->thread : t->pub.pid;
 }
+
+/* sharers.c */
+/* One that a target has made so at that moment; those that there are when a target is new. */
+void sharers__forked(struct observer *o, const struct observed *t, pid_t pid, uint64_t ns);
+void sharers__find(struct observer *o, struct observed *t);
+/* Probes for those that were there for a moment. Now and then. */
+void sharers__look(struct observer *o);
+/* A module of the target has probes from now on, in its sharers too. 0 or -errno. */
+int sharers__attach_module(struct observer *o, const struct observed *t, const struct module *m);
+void sharers__gone(struct observer *o, pid_t pid);
+/* The target has ended, or another image. */
+void sharers__drop_target(struct observer *o, uint32_t target);
 
 /* windows.c */
 /* The time in which nothing was sampled so far. */

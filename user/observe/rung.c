@@ -16,8 +16,15 @@
 struct stubbed {
 	struct fast fast;
 	const struct module *module;
-	uint64_t load; /* address less file offset, where its functions are */
+	uint64_t load;		       /* address less file offset, where its functions are */
+	struct alloc_fast_site *sites; /* for those that come to run in the process's memory */
 };
+
+static void stubbed_fini(struct stubbed *s)
+{
+	fast__fini(&s->fast);
+	free(take_ptr(s->sites));
+}
 
 /* What was left there is not to be taken out, for nobody asked for fast mode. */
 static int refuse_leftovers(const struct observed *t, const struct fast_left *left)
@@ -77,27 +84,29 @@ static enum alloc_fast_kind kind_of(uint8_t site)
 				   : ALLOC_FAST_UNFREE;
 }
 
-static int attach_sites(struct observer *o, struct observed *t, const struct fast *f,
+static int attach_sites(struct observer *o, struct observed *t, struct stubbed *s,
 			const struct fast_plan *plan, uint64_t bias)
 {
-	cleanup_free struct alloc_fast_site *sites = calloc(STUB_MAX_SITES, sizeof(*sites));
+	const struct fast *f = &s->fast;
+	struct alloc_fast_site *sites = calloc(f->image.n_sites + 1, sizeof(*sites));
 	const struct plan_func *funcs[STUB_MAX_FUNCS];
 	size_t n = 0;
 
 	if (!sites)
 		return -ENOMEM;
+	s->sites = sites;
 	for (size_t i = 0; i < plan->n; i++) {
 		if (plan->funcs[i].hooked)
 			funcs[n++] = &plan->funcs[i];
 	}
 	for (size_t i = 0; i < f->image.n_sites; i++) {
-		const struct stub_site *s = &f->image.sites[i];
+		const struct stub_site *at = &f->image.sites[i];
 
-		sites[i] = (struct alloc_fast_site){.off = s->off,
-						    .addr = f->image.hdr.base + s->off,
-						    .kind = kind_of(s->kind),
-						    .fn = funcs[s->func]->stub.fn,
-						    .site = funcs[s->func]->site,
+		sites[i] = (struct alloc_fast_site){.off = at->off,
+						    .addr = f->image.hdr.base + at->off,
+						    .kind = kind_of(at->kind),
+						    .fn = funcs[at->func]->stub.fn,
+						    .site = funcs[at->func]->site,
 						    .bias = bias};
 	}
 	return alloc_probe__attach_fast(o->probe, observed__probed(t), t->pub.index, f->fd, sites,
@@ -130,7 +139,8 @@ static int tell_rows(struct observer *o, const struct observed *t, const struct 
 }
 
 /* Functions without a stub that keep their probe. */
-static int attach_rest(struct observer *o, struct observed *t, struct module *m)
+static int attach_rest(struct observer *o, const struct observed *t, const struct module *m,
+		       pid_t pid)
 {
 	cleanup_free struct site *rest = calloc(m->nsites, sizeof(*rest));
 	size_t n = 0, done;
@@ -141,8 +151,7 @@ static int attach_rest(struct observer *o, struct observed *t, struct module *m)
 		if (allocs__signature(m->sites[i].func.fn)->does == MW_DOES_RESIZE)
 			rest[n++] = m->sites[i];
 	}
-	return n ? alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd, rest, n,
-				       NULL, 0, &done)
+	return n ? alloc_probe__attach(o->probe, pid, t->pub.index, m->fd, rest, n, NULL, 0, &done)
 		 : 0;
 }
 
@@ -181,9 +190,9 @@ static int enter(struct observer *o, struct observed *t, struct module *m, struc
 	signals__finish_first(true); /* it is to be left as it was found */
 	err = tell_rows(o, t, f);
 	if (!err)
-		err = attach_sites(o, t, f, plan, bias);
+		err = attach_sites(o, t, s, plan, bias);
 	if (!err && first) /* probes are the file's, however often it is loaded */
-		err = attach_rest(o, t, m);
+		err = attach_rest(o, t, m, observed__probed(t));
 	if (!err)
 		err = fast__patch(f, why);
 	if (err) {
@@ -259,7 +268,7 @@ static void forget_closed(struct observed *t, const struct module *m)
 			i = next_of(t, m, i + 1);
 			continue;
 		}
-		fast__fini(&t->fast[i].fast);
+		stubbed_fini(&t->fast[i]);
 		signals__finish_first(false);
 		t->fast[i] = t->fast[--t->nfast];
 		i = next_of(t, m, i);
@@ -401,12 +410,32 @@ void rung__forget(struct observer *o, struct observed *t)
 	if (t->nfast && o->unwind)
 		unwind_maps__forget_code(o->unwind, t->pub.pid);
 	for (size_t i = 0; i < t->nfast; i++) {
-		fast__fini(&t->fast[i].fast);
+		stubbed_fini(&t->fast[i]);
 		signals__finish_first(false);
 	}
 	free(t->fast);
 	t->fast = NULL;
 	t->nfast = t->fast_cap = 0;
+}
+
+bool rung__has_stubs(const struct observed *t, const struct module *m)
+{
+	return next_of(t, m, 0) < t->nfast;
+}
+
+int rung__attach_sharer(struct observer *o, const struct observed *t, pid_t pid)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < t->nfast && !err; i++) {
+		const struct stubbed *s = &t->fast[i];
+
+		err = alloc_probe__attach_fast(o->probe, pid, t->pub.index, s->fast.fd, s->sites,
+					       s->fast.image.n_sites);
+		if (!err && next_of(t, s->module, 0) == i) /* as in enter() */
+			err = attach_rest(o, t, s->module, pid);
+	}
+	return err;
 }
 
 void rung__set_rate(const struct observer *o, const struct observed *t)

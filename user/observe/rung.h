@@ -25,6 +25,10 @@ void rung__renewed(struct observer *o, struct observed *t);
 void rung__forget(struct observer *o, struct observed *t);
 /* Is this address in a stub or its tables? */
 bool rung__owns(const struct observed *t, uint64_t addr);
+/* The probes on its stubs, for a process that runs in its memory. 0 or -errno. */
+int rung__attach_sharer(struct observer *o, const struct observed *t, pid_t pid);
+/* Does the module have stubs there? */
+bool rung__has_stubs(const struct observed *t, const struct module *m);
 /* Its stubs sample at the target's rate of now. */
 void rung__set_rate(const struct observer *o, const struct observed *t);
 

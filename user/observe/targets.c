@@ -155,6 +155,7 @@ void observed__exec(struct observer *o, struct observed *t, bool by_thread)
 {
 	t->pub.images++;
 	t->pub.nfast = 0;
+	sharers__drop_target(o, t->pub.index);
 	t->sharing = t->inherits = t->told_layer = false;
 	t->layer = NULL;
 	note_image(o, t);
@@ -223,6 +224,7 @@ void observed__ended(struct observer *o, struct observed *t)
 		close(t->pidfd); /* out of the epoll set too */
 	t->pidfd = -1;
 	module_table__put_root(&o->modules, take_ptr(t->root));
+	sharers__drop_target(o, t->pub.index);
 	rung__forget(o, t);
 	observer__forget_live(o, t->pub.index);
 	if (o->probe)
@@ -419,6 +421,8 @@ int targets__add(struct observer *o, int pid, enum target_origin from, const str
 		observer__remove_target(o, &t->pub);
 		return err;
 	}
+	if (from == TARGET_NAMED)
+		sharers__find(o, t);
 	*ret = &t->pub;
 	return 0;
 }

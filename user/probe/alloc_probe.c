@@ -18,6 +18,7 @@
 
 struct probe_link {
 	uint32_t target;
+	int pid;	       /* that it is tied to */
 	int fd;		       /* uprobe_multi link, or -1 */
 	struct bpf_link *link; /* perf event link, or NULL */
 };
@@ -84,12 +85,13 @@ void alloc_probe__free(struct alloc_probe *p)
 	free(p);
 }
 
-void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wait)
+/* pid 0: of all. */
+static void detach(struct alloc_probe *p, uint32_t target, int pid)
 {
 	size_t n = 0;
 
 	for (size_t i = p->nlinks; i-- > 0;) {
-		if (p->links[i].target != target)
+		if (p->links[i].target != target || (pid && p->links[i].pid != pid))
 			continue;
 		link_close(p, &p->links[i]);
 		p->links[i].target = UINT32_MAX;
@@ -99,8 +101,23 @@ void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wai
 			p->links[n++] = p->links[i];
 	}
 	p->nlinks = n;
+}
+
+void alloc_probe__detach_target(struct alloc_probe *p, uint32_t target, bool wait)
+{
+	detach(p, target, 0);
 	if (wait)
 		closer__flush(p->closer);
+}
+
+void alloc_probe__detach_process(struct alloc_probe *p, uint32_t target, int pid)
+{
+	detach(p, target, pid);
+}
+
+void alloc_probe__expect_sharers(struct alloc_probe *p)
+{
+	p->obj->skel->data->alloc_config.sharers = 1;
 }
 
 void alloc_probe__set_rate(struct alloc_probe *p, uint64_t sample_bytes)
@@ -177,9 +194,9 @@ void alloc_probe__forget(struct alloc_probe *p, uint64_t key)
 	live_drop(p, key);
 }
 
-static int add_link(struct alloc_probe *p, uint32_t target, int fd, struct bpf_link *link)
+static int add_link(struct alloc_probe *p, uint32_t target, int pid, int fd, struct bpf_link *link)
 {
-	struct probe_link l = {.target = target, .fd = fd, .link = link};
+	struct probe_link l = {.target = target, .pid = pid, .fd = fd, .link = link};
 	int err = array_reserve(p->links, p->links_cap, p->nlinks + 1);
 
 	if (err) {
@@ -236,7 +253,7 @@ static int attach_multi(struct alloc_probe *p, const struct bpf_program *prog, i
 	int fd = uprobe_link__create(bpf_program__fd(prog), type, path, b->offsets, b->cookies,
 				     b->semaphores, b->n, pid, flags);
 
-	return fd < 0 ? fd : add_link(p, target, fd, NULL);
+	return fd < 0 ? fd : add_link(p, target, pid, fd, NULL);
 }
 
 static int attach_single(struct alloc_probe *p, const struct bpf_program *prog, const char *path,
@@ -249,7 +266,7 @@ static int attach_single(struct alloc_probe *p, const struct bpf_program *prog, 
 
 		if (!link)
 			return -errno;
-		err = add_link(p, target, -1, link);
+		err = add_link(p, target, pid, -1, link);
 		if (err)
 			return err;
 	}

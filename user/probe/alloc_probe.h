@@ -61,6 +61,10 @@ void alloc_probe__thin(struct alloc_probe *p, uint32_t target, unsigned octaves)
 /* No allocation that a probe of an allocator sees after this moment (CLOCK_MONOTONIC) is sampled;
  * 0: there is no such moment. Frees of blocks that are in the profile are told of. */
 void alloc_probe__sample_until(struct alloc_probe *p, uint64_t until_ns);
+/* Only those of one process that has them for running in the target's memory. */
+void alloc_probe__detach_process(struct alloc_probe *p, uint32_t target, int pid);
+/* From now on some process has such, and must be told from those that had. */
+void alloc_probe__expect_sharers(struct alloc_probe *p);
 /* Returns when all that was to be taken out is out. */
 void alloc_probe__wait_detached(struct alloc_probe *p);
 

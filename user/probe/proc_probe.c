@@ -77,12 +77,32 @@ void proc_probe__free(struct proc_probe *p)
 	free(p);
 }
 
-int proc_probe__add(struct bpfobj *o, int pid, uint32_t index, int thread)
+static int add(struct bpfobj *o, int pid, const struct mw_target *row, uint64_t flags)
 {
-	struct mw_target row = {.index = index, .thread = thread};
 	uint32_t key = pid;
 
-	return bpf_map_update_elem(bpf_map__fd(o->skel->maps.targets), &key, &row, 0) ? -errno : 0;
+	return bpf_map_update_elem(bpf_map__fd(o->skel->maps.targets), &key, row, flags) ? -errno
+											 : 0;
+}
+
+int proc_probe__add(struct bpfobj *o, int pid, uint32_t index, int thread)
+{
+	return add(o, pid, &(struct mw_target){.index = index, .thread = thread}, BPF_ANY);
+}
+
+int proc_probe__add_sharer(struct bpfobj *o, int pid, uint32_t index)
+{
+	return add(o, pid, &(struct mw_target){.index = index, .sharer = 1}, BPF_NOEXIST);
+}
+
+void proc_probe__remove_sharer(struct bpfobj *o, int pid, uint32_t index)
+{
+	uint32_t key = pid;
+	struct mw_target row;
+
+	if (!bpf_map_lookup_elem(bpf_map__fd(o->skel->maps.targets), &key, &row) && row.sharer &&
+	    row.index == index)
+		proc_probe__remove(o, pid);
 }
 
 void proc_probe__remove(struct bpfobj *o, int pid)

@@ -22,6 +22,10 @@ void proc_probe__free(struct proc_probe *p);
  * end of `thread`, one of the process's, is told before the others' (0: of none). 0 or -errno. */
 int proc_probe__add(struct bpfobj *o, int pid, uint32_t index, int thread);
 void proc_probe__remove(struct bpfobj *o, int pid);
+/* The same of one that only runs in the memory of the process with this index, until it ends or
+ * calls exec. Removed only if it still is that. */
+int proc_probe__add_sharer(struct bpfobj *o, int pid, uint32_t index);
+void proc_probe__remove_sharer(struct bpfobj *o, int pid, uint32_t index);
 
 /* The index is another process's from now on: its stacks are sent anew. 0 or -errno. */
 int proc_probe__new_epoch(struct bpfobj *o, uint32_t index);

@@ -28,6 +28,7 @@ int missing__gather(const struct observer *o, const struct target *t, struct los
 		losses__add_all(ret, observer__losses_of_gone(o));
 	losses__add(ret, MW_LOSS_CHILD_GONE, observer__children_gone(o), 0);
 	losses__add(ret, MW_LOSS_CHILD_MISSED, observer__children_missed(o), 0);
+	losses__add(ret, MW_LOSS_SHARER, observer__sharers_unseen(o), 0);
 	losses__add(ret, MW_LOSS_PROBES_ENDED, observer__probes_ended(o), 0);
 	if (observer__faults(o)) {
 		losses__add_all(ret, faults__losses(observer__faults(o)));

@@ -2,9 +2,12 @@
 #include "sys/proc_task.h"
 
 #include <elf.h>
+#include <errno.h>
+#include <linux/kcmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -70,6 +73,13 @@ pid_t proc_task__process(pid_t tid)
 static bool has_ended(const struct stat_fields *f)
 {
 	return f->state == 'Z' || f->state == 'X';
+}
+
+int proc_task__shares(pid_t thread, pid_t pid)
+{
+	long r = syscall(SYS_kcmp, thread, pid, KCMP_VM, 0, 0);
+
+	return r < 0 ? -errno : r == 0;
 }
 
 pid_t proc_task__shows(pid_t pid)
