@@ -32,8 +32,24 @@ typedef __s64 s64;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct user_namespace {
+	int level; /* 0: the first one */
+};
+
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
+	int s_stack_depth; /* of file systems that lie below */
+	struct user_namespace *s_user_ns;
+	void *s_fs_info;
+};
+
+struct dentry {
+	struct super_block *d_sb;
+};
+
+struct path {
+	struct dentry *dentry;
 };
 
 struct inode {
@@ -44,6 +60,16 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct mm_struct;
@@ -115,6 +141,7 @@ typedef struct {
 
 struct cred {
 	mw_kuid_t euid;
+	struct user_namespace *user_ns;
 };
 
 typedef struct {
@@ -150,6 +177,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	const struct cred *cred;
+	struct files_struct *files;
 	struct css_set *cgroups;
 	u64 start_boottime; /* 5.5 and later */
 };

@@ -11,6 +11,7 @@
 #include "core/usage.h"
 #include "core/log.h"
 #include "fast/inject.h"
+#include "probe/layers.h"
 #include "run/pid_option.h"
 #include "sys/box.h"
 #include "sys/memreader.h"
@@ -56,7 +57,7 @@ int cmd_detach(int argc, char **argv)
 
 	usage__parse(&cmd_detach_argp, argc, argv, 0, &pid);
 	box__start(); /* said there if not */
-	opener__start();
+	opener__start(layers__are_ours);
 	memreader__start();
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(TRACE) | PRIVILEGE(MEMORY))) {
 		log_error("failed to give up privileges");

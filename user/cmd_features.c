@@ -15,6 +15,7 @@
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
+#include "probe/layers.h"
 #include "probe/plan.h"
 #include "run/pid_option.h"
 #include "sys/box.h"
@@ -144,7 +145,7 @@ int cmd_features(int argc, char **argv)
 
 	usage__parse(&cmd_features_argp, argc, argv, 0, &o);
 	if (o.pid) {
-		opener__start();
+		opener__start(layers__are_ours);
 		memreader__start();
 		box__start();
 	}

@@ -9,6 +9,7 @@
 #include "run/type_option.h"
 #include "format/output.h"
 #include "format/timeline_file.h"
+#include "probe/layers.h"
 #include "sys/box.h"
 #include "sys/filer.h"
 #include "sys/memreader.h"
@@ -131,7 +132,7 @@ int cmd_go(int argc, char **argv)
 	if (a.o.timeline && !a.have_interval)
 		a.o.interval_ns = 1000000000;
 	files = filer__start(true);
-	opener__start();
+	opener__start(layers__are_ours);
 	memreader__start();
 	box__start(); /* said there if not */
 	if (privilege__keep(PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | files |

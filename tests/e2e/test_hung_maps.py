@@ -4,12 +4,13 @@ stops answering at some request: that costs the names of that file."""
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from conftest import Attached, in_time, load_json, wait_for
+from conftest import Attached, build, in_time, load_json, wait_for
 from fuselib import FLUSH, GETATTR, KEEP_CACHE, LOOKUP, OPEN, READ, STATFS, Hanging
 from hostilelib import PROMISED, USER, add_section, ended_in_time, functions, hostmaps, library, place  # noqa: F401
 from test_files import profile_text
@@ -50,12 +51,12 @@ def mapped(theirs, place, hostmaps):  # noqa: F811
     return t
 
 
-def readable(pid, at):
-    """Files below that memwatch itself could read, and would have to close."""
+def readable(pid, name="theirs.so"):
+    """Whether memwatch itself could read that file, and would have to close it."""
     out = []
     for fd, to in family(pid)[pid][1].items():
         flags = int(Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split("flags:")[1].split()[0], 8)
-        if to.startswith(str(at)) and not flags & O_PATH:
+        if to.endswith("/" + name) and not flags & O_PATH:
             out.append(to)
     return out
 
@@ -74,7 +75,7 @@ def test_one_that_answers(mapped, attach, theirs, place):  # noqa: F811
     mapped.say()
     mapped.expect("ok")
     m.more_reports(2)
-    assert not readable(m.proc.pid, theirs.at)
+    assert not readable(m.proc.pid)
     ends_with_the_rest(m, mapped, out)
     assert "hostile_alloc" in functions(out)
     assert "theirs.so' is on a file system that another user provides" in m.err
@@ -112,6 +113,73 @@ def test_in_the_middle(mapped, attach, theirs, place):  # noqa: F811
     mapped.expect("ok")
     theirs.hold(*ALL)
     ends_with_the_rest(m, mapped, out)
+
+
+OVERLAY = """
+set -e
+cd "$1"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=upper,workdir=work" merged
+shift 2
+exec "$@"
+"""
+
+
+@pytest.fixture
+def overlaid(target, place):
+    """overlaid(DIR) runs a program of that user's with a library of DIR, which he sees through an overlay that
+    he has mounted himself; or of root's, whose overlay it is."""
+    def start(below, by=(*USER, "unshare", "-Urm")):
+        exe = shutil.copy(build("hostmaps.c", flags=("-O0",), libs=("-ldl",)), place / "hostmaps")
+        for d in ("upper", "work", "merged"):
+            (place / d).mkdir()
+            os.chown(place / d, 23456, 23456)
+        script = place / "overlay.sh"
+        script.write_text(OVERLAY)
+        if subprocess.run([*by, "sh", script, place, below, "true"]).returncode:
+            pytest.skip("users may mount no overlay here")
+        t = target([*by, "sh", script, place, below, exe,
+                    place / "merged" / "theirs.so"])
+        t.expect("ready")
+        t.say()
+        t.expect("ok")
+        return t
+
+    return start
+
+
+@pytest.mark.parametrize("op", [None, *OPS])
+def test_an_overlay_over_it(op, theirs, overlaid, attach, place):
+    """What statfs() calls an overlay is that user's file system all the same."""
+    shutil.copy(library(place, "lib.so", "-g"), theirs.at / "theirs.so")
+    t = overlaid(theirs.at)
+    if op:
+        theirs.hold(OPS[op])
+    out = place / "p.json"
+    m = attach("-p", t.pid, "--plain", "--exact", "-v", "-i", "0.1", "-o", out)
+    t.say()
+    t.expect("ok")
+    m.more_reports(2)
+    assert not readable(m.proc.pid)
+    if op is None:
+        assert "theirs.so' is on a file system that another user provides" in m.err
+    theirs.hold(*ALL)
+    ends_with_the_rest(m, t, out)
+
+
+@pytest.mark.parametrize("by", [(*USER, "unshare", "-Urm"), ("unshare", "-m")], ids=["theirs", "roots"])
+def test_an_overlay_over_disks(by, overlaid, attach, place):
+    """As containers have them, those without root too: these are probed."""
+    below, out = place / "below", place / "p.json"
+    below.mkdir()
+    shutil.copy(library(place, "lib.so", "-g"), below / "theirs.so")
+    t = overlaid(below, by)
+    m = attach("-p", t.pid, "--plain", "--exact", "-v", "-o", out)
+    t.say()
+    t.expect("ok")
+    assert readable(m.proc.pid)
+    assert "another user provides" not in m.err
+    ends_with_the_rest(m, t, out)
+    assert "hostile_alloc" in functions(out)
 
 
 @pytest.mark.parametrize("op", ["lookup", "open"])

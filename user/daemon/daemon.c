@@ -24,6 +24,7 @@
 #include "http/http.h"
 #include "oom/event.h"
 #include "oom/throttle.h"
+#include "probe/layers.h"
 #include "probe/mm_probe.h"
 #include "run/loop.h"
 #include "sys/box.h"
@@ -560,7 +561,7 @@ static int prepare(struct daemon *d)
 	if (status)
 		return status;
 	delivery__check(d->delivery);
-	opener__start();
+	opener__start(layers__are_ours);
 	memreader__start();
 	box__start();
 	box__hurry(MOST_ANSWER_NS);

@@ -13,6 +13,7 @@
 #include "elf/symbolizer.h"
 #include "go/go_program.h"
 #include "observe/faults.h"
+#include "probe/layers.h"
 #include "snapshot/runtimes.h"
 #include "sys/box.h"
 #include "sys/chooser.h"
@@ -253,7 +254,7 @@ int attach__prepare(struct attach_options *o, unsigned kinds)
 	int err, status;
 
 	kinds |= PRIVILEGE(OBSERVE) | PRIVILEGE(LIMITS) | filer__start(true);
-	opener__start();
+	opener__start(layers__are_ours);
 	memreader__start();
 	status = alert_options__start(&o->alert);
 	if (status)

@@ -23,6 +23,7 @@
 #define REST_TOTAL_NS (3000 * MS) /* of all */
 
 static struct crew all = CREW(REST_TOTAL_NS);
+static bool (*is_ours)(int fd);
 
 static void free_opener(struct crew_worker *o)
 {
@@ -115,22 +116,30 @@ static int ask(const struct opener_request *q, const void *data, const int *fds,
 	return err;
 }
 
-static int ask_path(struct opener_request *q, const char *path, int rootfd, struct stat *st,
+static int ask_path(struct opener_request *q, const char *path, int rootfd, struct opener_answer *a,
 		    int *ret_fd)
 {
-	struct opener_answer a;
 	size_t len = strlen(path) + 1;
 	int err;
 
 	if (len > PATH_MAX)
 		return -ENAMETOOLONG;
 	q->len = (uint32_t)len;
-	err = ask(q, path, &rootfd, rootfd >= 0, &a, ret_fd);
-	if (!err)
-		err = a.result;
-	if (!err)
-		*st = a.st;
-	return err;
+	err = ask(q, path, &rootfd, rootfd >= 0, a, ret_fd);
+	return err ? err : a->result;
+}
+
+/* Of an overlay whose every layer answers: what reads takes the place of what has only seen it. */
+static void reopen_there(int *fd)
+{
+	const struct opener_request q = {.op = OPENER_REOPEN};
+	struct opener_answer a;
+	int own = -1;
+
+	if (!is_ours || !is_ours(*fd) || ask(&q, NULL, fd, 1, &a, &own) || own < 0)
+		return;
+	close(*fd);
+	*fd = own;
 }
 
 static int open_there(int rootfd, const char *path, int nofollow,
@@ -141,17 +150,26 @@ static int open_there(int rootfd, const char *path, int nofollow,
 				   .has_owner = owner != NULL,
 				   .uid = owner ? owner->uid : 0,
 				   .or_readable_root = owner ? owner->or_readable_root : 0};
-	int fd = -1, err = ask_path(&q, path, rootfd, st, &fd);
+	struct opener_answer a;
+	int fd = -1, err = ask_path(&q, path, rootfd, &a, &fd);
 
-	return err ? err : fd < 0 ? -EMFILE : fd;
+	if (err || fd < 0)
+		return err ? err : -EMFILE;
+	*st = a.st;
+	if (a.is_overlay)
+		reopen_there(&fd);
+	return fd;
 }
 
 static int stat_there(const char *path, struct stat *st)
 {
 	struct opener_request q = {.op = OPENER_STAT};
-	int none = -1;
+	struct opener_answer a;
+	int none = -1, err = ask_path(&q, path, -1, &a, &none);
 
-	return ask_path(&q, path, -1, st, &none);
+	if (!err)
+		*st = a.st;
+	return err;
 }
 
 static int send_there(int sock, const void *head, size_t head_len, const void *data, size_t len,
@@ -175,12 +193,13 @@ static int send_there(int sock, const void *head, size_t head_len, const void *d
 	return err ? err : a.result;
 }
 
-void opener__start(void)
+void opener__start(bool (*overlay_is_ours)(int fd))
 {
 	static const struct safeopen_other there = {open_there, stat_there, send_there};
 
 	if (all.control >= 0)
 		return;
+	is_ours = overlay_is_ours;
 	crew__start(&all, opener__serve);
 	if (all.control >= 0)
 		safeopen__hand_over(&there);

@@ -17,8 +17,11 @@
 #ifndef SYS_OPENER_H
 #define SYS_OPENER_H
 
+#include <stdbool.h>
+
 /* Call it before privileges are given up, while there is one thread. Where there is no such process
- * files are opened by the caller. */
-void opener__start(void);
+ * files are opened by the caller. overlay_is_ours: of a file of an overlay that was only seen,
+ * whether it may be opened for reading: all that lies below answers. */
+void opener__start(bool (*overlay_is_ours)(int fd));
 
 #endif

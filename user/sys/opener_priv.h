@@ -12,6 +12,7 @@
 enum opener_op {
 	OPENER_OPEN = 1, /* a path follows; below the descriptor that came along, if one did */
 	OPENER_STAT,	 /* a path follows */
+	OPENER_REOPEN,	 /* the descriptor that came along, which has only seen its file */
 	OPENER_SEND,	 /* what is to be sent follows; to the first descriptor, with the others */
 };
 
@@ -20,9 +21,11 @@ struct opener_request {
 	uint32_t nofollow, has_owner, or_readable_root, uid; /* as safeopen__below takes them */
 };
 
-/* A descriptor comes along with that of OPENER_OPEN. The first word of each is its PID. */
+/* A descriptor comes along with those of OPENER_OPEN and OPENER_REOPEN. The first word of each is
+ * its PID. */
 struct opener_answer {
 	int32_t result; /* 0 or -errno */
+	int32_t is_overlay;
 	struct stat st;
 };
 

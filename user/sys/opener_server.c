@@ -18,12 +18,15 @@ struct order {
 	char data[OPENER_MESSAGE];
 };
 
-static int open_for(const struct order *a, int root, struct stat *st)
+static int open_for(const struct order *a, int root, struct opener_answer *to)
 {
 	const struct safeopen_owner owner = {a->q.uid, (int)a->q.or_readable_root};
+	bool is_overlay = false;
+	int fd = safeopen__seen(root, a->data, (int)a->q.nofollow, a->q.has_owner ? &owner : NULL,
+				&to->st, &is_overlay);
 
-	return safeopen__seen(root, a->data, (int)a->q.nofollow, a->q.has_owner ? &owner : NULL,
-			      st);
+	to->is_overlay = is_overlay;
+	return fd;
 }
 
 /* fds: where to, and what to send along. */
@@ -49,7 +52,10 @@ static bool serve_one(int sock, const struct order *a, const int fds[FDMSG_MAX_F
 	cleanup_fd int fd = -1;
 
 	if (a->q.op == OPENER_OPEN) {
-		fd = open_for(a, fds[0], &to.st);
+		fd = open_for(a, fds[0], &to);
+		to.result = min_of(fd, 0);
+	} else if (a->q.op == OPENER_REOPEN) {
+		fd = safeopen__reopen(fds[0]);
 		to.result = min_of(fd, 0);
 	} else if (a->q.op == OPENER_STAT) {
 		to.result = safeopen__stat(a->data, &to.st);
@@ -71,7 +77,7 @@ static _Noreturn void open_for_ever(int sock)
 
 		if (n < (ptrdiff_t)sizeof(a->q) || (size_t)n != sizeof(a->q) + a->q.len)
 			break;
-		if (a->q.op != OPENER_SEND && !util__is_text(a->data, a->q.len))
+		if (a->q.op <= OPENER_STAT && !util__is_text(a->data, a->q.len))
 			break;
 		crew__keep_time(MOST_S);
 		goes_on = serve_one(sock, a, fds);

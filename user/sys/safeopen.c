@@ -19,6 +19,7 @@
 #include "sys/mountinfo.h"
 
 #define FUSE_MAGIC 0x65735546
+#define ECRYPTFS_MAGIC 0xf15f
 
 static bool owner_fits(const struct safeopen_owner *o, const struct stat *st)
 {
@@ -89,11 +90,20 @@ static bool is_anothers(dev_t dev)
 	return true;
 }
 
-static bool may_not_answer(int look, const struct stat *st)
+/* Those that lie over others are what others may have laid there. */
+static bool may_not_answer(int look, const struct stat *st, bool *is_overlay)
 {
 	struct statfs fs;
 
-	return fstatfs(look, &fs) || ((uint32_t)fs.f_type == FUSE_MAGIC && is_anothers(st->st_dev));
+	*is_overlay = false;
+	if (fstatfs(look, &fs))
+		return true;
+	switch ((uint32_t)fs.f_type) {
+	case FUSE_MAGIC: return is_anothers(st->st_dev);
+	case ECRYPTFS_MAGIC: return true;
+	case OVERLAYFS_SUPER_MAGIC: *is_overlay = true; return true;
+	default: return false;
+	}
 }
 
 int safeopen__reopen(int look)
@@ -146,13 +156,13 @@ static int look_at(int rootfd, const char *path, int nofollow, const struct safe
 }
 
 int safeopen__seen(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		   struct stat *st)
+		   struct stat *st, bool *is_overlay)
 {
 	cleanup_fd int look = look_at(rootfd, path, nofollow, owner, st);
 
 	if (look < 0)
 		return look;
-	return may_not_answer(look, st) ? take_fd(&look) : safeopen__reopen(look);
+	return may_not_answer(look, st, is_overlay) ? take_fd(&look) : safeopen__reopen(look);
 }
 
 int safeopen__below(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,

@@ -3,9 +3,9 @@
  * safeopen.h - opens for reading what somebody else may have put there.
  *
  * Opening has effects: it wakes the writer of a FIFO, rewinds a tape, arms a watchdog, throws away
- * what the kernel has traced. So the file is looked at first through a descriptor that opens nothing
- * (O_PATH), and only if it is a regular file of a file system that keeps files, and of an owner who
- * is allowed for, this very file is opened, by that descriptor and no longer by its name.
+ * what the kernel has traced. So the file is looked at first through a descriptor that opens
+ * nothing (O_PATH), and only if it is a regular file of a file system that keeps files, and of an
+ * owner who is allowed for, this very file is opened, by that descriptor and no longer by its name.
  */
 #ifndef SYS_SAFEOPEN_H
 #define SYS_SAFEOPEN_H
@@ -53,9 +53,10 @@ int safeopen__fstat(int fd, struct stat *st);
 int safeopen__send(int sock, const void *head, size_t head_len, const void *data, size_t len,
 		   const int *fds, size_t nfds);
 
-/* For who opens for others: as safeopen__below, or a descriptor that has only seen the file. */
+/* For who opens for others: as safeopen__below, or a descriptor that has only seen the file. That
+ * it is whenever *is_overlay: what lies below decides, which statfs() does not tell. */
 int safeopen__seen(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		   struct stat *st);
+		   struct stat *st, bool *is_overlay);
 /* Opens for reading what a descriptor has only seen. A descriptor or -errno. */
 int safeopen__reopen(int look);
 
