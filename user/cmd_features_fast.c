@@ -14,6 +14,7 @@
 #include "core/textbuf.h"
 #include "core/util.h"
 #include "fast/fast_plan.h"
+#include "fast/inject.h"
 #include "observe/fast_look.h"
 #include "sys/proc_task.h"
 
@@ -84,6 +85,28 @@ static void module_json(void *arg, const struct module *m, const struct fast_pla
 					     "reason", why, "functions", funcs));
 }
 
+/* Why nothing would be written into the process, whatever its allocators are; "": nothing says so.
+ */
+static void look_at_process(int pid, char why[FAST_WHY])
+{
+	struct fast_left left;
+	char unread[FAST_WHY];
+
+	if (!fast_plan__process(pid, 0, why))
+		return;
+	if (proc_task__is_shared(pid, false))
+		snprintf(why, FAST_WHY, "another process runs in its memory (vfork, clone)");
+	else if (fast__clean(pid, NULL, true, &left, unread) || !left.patched)
+		return;
+	else if (left.owner)
+		snprintf(why, FAST_WHY, "memwatch --fast is at work in it (PID %d)", left.owner);
+	else
+		snprintf(why, FAST_WHY,
+			 "before the jumps are taken out that a --fast run left %s (memwatch "
+			 "detach -p %d, or the next --fast)",
+			 left.inherited ? "in the process that it was forked from" : "there", pid);
+}
+
 static int failed(int pid, int err)
 {
 	log_error("failed to look into PID %d: %s", pid, strerror(-err));
@@ -107,7 +130,7 @@ int cmd_features_fast__print(int pid)
 	char why[FAST_WHY];
 	int err;
 
-	fast_plan__process(pid, 0, why);
+	look_at_process(pid, why);
 	printf("\n--fast in PID %d: %s%s\n", pid, *why ? "nothing, " : "what it would write", why);
 	if (*why)
 		return EXIT_DONE;
@@ -125,7 +148,7 @@ int cmd_features_fast__json(int pid, json_t **ret)
 	char why[FAST_WHY];
 	int err;
 
-	fast_plan__process(pid, 0, why);
+	look_at_process(pid, why);
 	err = fast_look__each(pid, module_json, modules);
 	if (err) {
 		json_decref(modules);

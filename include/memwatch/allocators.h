@@ -57,7 +57,6 @@ enum mw_does {
 	X(calloc, CALLOC)                 \
 	X(realloc, REALLOC)               \
 	X(reallocarray, REALLOCARRAY)     \
-	X(reallocf, REALLOCF)             \
 	X(posix_memalign, POSIX_MEMALIGN) \
 	X(aligned_alloc, MEMALIGN)        \
 	X(memalign, MEMALIGN)             \
@@ -116,6 +115,7 @@ enum mw_does {
 	X(mi_recalloc_aligned_at, REALLOCARRAY)                \
 	X(mi_reallocn, REALLOCARRAY)                           \
 	X(mi_recalloc, REALLOCARRAY)                           \
+	X(mi_reallocf, REALLOCF)                               \
 	X(mi_heap_malloc, HEAP_MALLOC)                         \
 	X(mi_heap_zalloc, HEAP_MALLOC)                         \
 	X(mi_heap_calloc, HEAP_CALLOC)                         \

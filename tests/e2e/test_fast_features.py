@@ -74,6 +74,24 @@ def test_reasons(target):
     assert not below["stubs"] and "another module lies over it" in below["reason"]
 
 
+def test_what_is_there_already_is_said(target, attach):
+    t = target([workload("sampled.c")])
+    t.expect("ready")
+    a = attach("-p", t.pid, "--fast", "--plain").ready()
+    f = fast_of(t.pid)
+    assert not f["possible"] and f["reason"].endswith(f"is at work in it (PID {a.proc.pid})")
+    a.proc.kill()
+    a.proc.wait()
+    f = fast_of(t.pid)
+    assert not f["possible"] and f"memwatch detach -p {t.pid}" in f["reason"]
+    memwatch("detach", "-p", t.pid)
+    assert fast_of(t.pid)["possible"]
+    t = target([workload("partner.c"), "early"])
+    t.expect("ready")
+    f = fast_of(t.pid)
+    assert not f["possible"] and "another process runs in its memory" in f["reason"]
+
+
 @pytest.mark.parametrize("pid,status", [("0", 2), ("no-such-name", 4), ("999999999", 4), ("2", 3)])
 def test_what_is_no_process(pid, status):
     if pid == "2" and os.path.exists("/proc/2/exe") and os.access("/proc/2/exe", os.R_OK):

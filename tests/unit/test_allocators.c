@@ -77,6 +77,7 @@ static void test_no_other_name(void **state)
 		"",
 		"main",
 		"xmalloc",
+		"reallocf", /* libbsd's, which calls realloc */
 		"malloc_usable_size",
 		"pool_malloc",
 		"freeaddrinfo",
@@ -128,7 +129,7 @@ static const char *const any_allocator[][2] = {
 	{"mi_heap_destroy", "ends blocks that it does not name (docs/losses.md)"},
 	{"mi_(heap_)?(str|strn|mbs|wcs)dup|mi_(heap_)?realpath|mi_w?dupenv_s",
 	 "size is that of a text (docs/losses.md)"},
-	{"mi_aligned_(offset_)?recalloc|mi_new_reallocn?|(mi_)?reallocarr|vfree|_aligned_malloc",
+	{"mi_aligned_(offset_)?recalloc|mi_new_reallocn?|(mi_)?reallocarr|reallocf|vfree|_aligned_malloc",
 	 "call others by name"},
 	{"mi_+expand", "hands out what it is given, in place"},
 	{"mi_heap_(new(_in_arena)?|delete|collect|get_.*|set_default|contains_.*|check_.*|visit_.*)"

@@ -185,6 +185,15 @@ static void test_libstdcxx(void **state)
 	unload();
 }
 
+static void test_libbsd(void **state)
+{
+	/* reallocf, reallocarray, recallocarray and freezero call the C library's */
+	load(DIR "libbsd.so.0");
+	for (size_t i = 0; i < nsites; i++)
+		assert_true(sites[i].wrapper);
+	unload();
+}
+
 /* `test_site FILE` prints the sites of a file. */
 static int dump(const char *path)
 {
@@ -210,6 +219,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_glibc),	 cmocka_unit_test(test_jemalloc),
 		cmocka_unit_test(test_tcmalloc), cmocka_unit_test(test_mimalloc),
 		cmocka_unit_test(test_musl),	 cmocka_unit_test(test_libstdcxx),
+		cmocka_unit_test(test_libbsd),
 	};
 
 	if (argc > 1)

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "fast/inject_priv.h"
+#include "sys/proc_task.h"
 
 #define STOP_NS 500000000ULL
 #define TRIES 20
@@ -148,11 +149,11 @@ static int patch_in_thread(void *arg)
 	struct patching *p = arg;
 	struct remote_threads t;
 	uint64_t start;
-	int err = remote__is_shared(p->pid, false) ? -ETXTBSY : stop_all(p, &t, &start);
+	int err = proc_task__is_shared(p->pid, false) ? -ETXTBSY : stop_all(p, &t, &start);
 
 	if (err)
 		return err;
-	if (any_asleep(&t) && remote__is_shared(p->pid, true)) /* by vfork, just now */
+	if (any_asleep(&t) && proc_task__is_shared(p->pid, true)) /* by vfork, just now */
 		err = -ETXTBSY;
 	else
 		err = p->in && any_inside(p, &t) ? -EAGAIN : write_entries(p);

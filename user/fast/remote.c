@@ -253,26 +253,6 @@ int remote__stop(const struct remote_host *host, int pid, pid_t only, uint64_t t
 	return t->n ? 0 : -ESRCH;
 }
 
-struct memory_of {
-	pid_t pid, thread; /* of it, one that lives: others have no memory */
-};
-
-static int shares_memory(void *arg, pid_t pid)
-{
-	const struct memory_of *of = arg;
-
-	return pid != of->pid && proc_task__shares(of->thread, pid) > 0;
-}
-
-bool remote__is_shared(pid_t pid, bool if_unknown)
-{
-	struct memory_of of = {pid, proc_task__shows(pid)};
-
-	if (proc_task__shares(of.thread, of.thread) < 0) /* a kernel without it */
-		return if_unknown;
-	return proc_task__each_pid(shares_memory, &of) > 0;
-}
-
 int remote__where(const struct remote_thread *t, uint64_t *ret_ip, uint64_t *ret_sp)
 {
 	struct user_regs_struct r;

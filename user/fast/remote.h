@@ -73,9 +73,6 @@ int remote__stop(const struct remote_host *host, int pid, pid_t only, uint64_t t
 void remote__go(struct remote_threads *t);
 /* Where one of them is in its program, or will be when it comes out of the kernel. 0 or -errno. */
 int remote__where(const struct remote_thread *t, uint64_t *ret_ip, uint64_t *ret_sp);
-/* Does another process run in its memory (vfork, clone)? Stopping the threads does not stop that
- * one. if_unknown: where the kernel does not tell. */
-bool remote__is_shared(pid_t pid, bool if_unknown);
 
 /* Code of the process that system calls are made with. */
 struct remote_code {

@@ -356,3 +356,23 @@ int proc_task__where(pid_t tid, __u64 *ret_ip, __u64 *ret_sp)
 	*ret_sp = sp;
 	return 0;
 }
+
+struct memory_of {
+	pid_t pid, thread; /* of it, one that lives: others have no memory */
+};
+
+static int shares_memory(void *arg, pid_t pid)
+{
+	const struct memory_of *of = arg;
+
+	return pid != of->pid && proc_task__shares(of->thread, pid) > 0;
+}
+
+bool proc_task__is_shared(pid_t pid, bool if_unknown)
+{
+	struct memory_of of = {pid, proc_task__shows(pid)};
+
+	if (proc_task__shares(of.thread, of.thread) < 0) /* a kernel without it */
+		return if_unknown;
+	return proc_task__each_pid(shares_memory, &of) > 0;
+}

@@ -53,6 +53,9 @@ bool proc_task__is_running(pid_t pid);
 /* Do a living thread of one process and another process have the same memory? 1: yes, 0: no;
  * negative errno: not to be had (the kernel does not tell, or not us). */
 int proc_task__shares(pid_t thread, pid_t pid);
+/* Does another process run in its memory (vfork, clone)? Stopping the threads does not stop that
+ * one. if_unknown: where the kernel does not tell. */
+bool proc_task__is_shared(pid_t pid, bool if_unknown);
 
 /* Calls fn for every PID, ascending. fn returns 0 to go on. 0, what fn returned, or -errno. */
 int proc_task__each_pid(int (*fn)(void *arg, pid_t pid), void *arg);
