@@ -10,6 +10,7 @@
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/units.h"
 #include "run/attach.h"
 #include "run/attach_options.h"
@@ -80,6 +81,7 @@ int cmd_attach(int argc, char **argv)
 	cmd_tuning(&opts.tuning);
 	usage__parse(&cmd_attach_argp, argc, argv, 0, &opts);
 	signals__block();
+	progress__prepare_thread();
 	status = opts.http ? live_page__start(opts.http, &page) : EXIT_DONE;
 	if (!status)
 		status = attach__prepare(&opts,

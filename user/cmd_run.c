@@ -9,6 +9,7 @@
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "run/attach.h"
 #include "run/hold.h"
 #include "run/live_page.h"
@@ -83,6 +84,7 @@ int cmd_run(int argc, char **argv)
 	o.attach.from_start = true;
 	usage__parse(&cmd_run_argp, argc, argv, ARGP_IN_ORDER, &o);
 	signals__block();
+	progress__prepare_thread();
 	status = hold__fork(o.command, &h); /* as its caller would start it, with all privileges */
 	if (!status && o.attach.http)
 		status = live_page__start(o.attach.http, &page);

@@ -10,6 +10,7 @@
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "format/ledger_out.h"
@@ -345,6 +346,7 @@ static int run_faults(struct options *o)
 	a->json = o->json;
 	a->faults_all = !names_some(o);
 	signals__block();
+	progress__prepare_thread();
 	status = attach__open(a, &attach);
 	if (status)
 		return status;

@@ -8,9 +8,10 @@ import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT, build, memwatch
+from conftest import BIN, ROOT, build, memwatch, wait_for
 
 
 def test_version():
@@ -278,6 +279,26 @@ def test_a_log_that_takes_long_to_read_shows_progress(tmp_path):
     p.stdin.write((ROOT / "tests/oomlogs/6.8-no-victim.txt").read_bytes())
     p.stdin.close()
     assert re.search(r"(\r +\r|\n|^)[^\n]*\bkill", read_until(ours, "kill"))
+    p.wait(180)
+    os.close(ours)
+
+
+def test_an_attach_that_takes_long_shows_progress(target):
+    """Who reads the program's files does not get to it."""
+    t = target([build("shapes.c", flags=["-O1"]), "1", "1"])
+    t.expect("ready")
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen([BIN, "-p", str(t.pid), "-d", "0.1s", "--plain"], stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    reads = lambda: [int(k) for k in Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split()
+                     if Path(f"/proc/{k}/comm").read_text() == "memwatch-box\n"]
+    box = wait_for(reads, step=0.005)[0]
+    os.kill(box, signal.SIGSTOP)
+    try:
+        assert read_until(ours, "1s") == "\rmemwatch: loading the probes... 1s"
+    finally:
+        os.kill(box, signal.SIGCONT)
+    assert re.search(r"\r +\rmemwatch: (attaching|attached) to", read_until(ours, "done"))
     p.wait(180)
     os.close(ours)
 

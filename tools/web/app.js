@@ -227,12 +227,19 @@ async function show(again = false) {
 	drawSources();
 	$('subject').textContent = subject();
 	document.title = `memwatch: ${LABELS[view] || ''} ${$('subject').textContent}`;
+	const since = Date.now(), late = setInterval(() => {
+		if (mine !== turn)
+			clearInterval(late);
+		else if (!again)
+			status(`reading… ${Math.round((Date.now() - since) / 1000)} s`);
+	}, 1000);
 	let act;
 	try {
 		act = await prepare(view);
 	} catch (e) {
 		act = () => app.host.replaceChildren(h('p', { class: 'warn empty', role: 'alert' }, e.message));
 	}
+	clearInterval(late);
 	if (mine !== turn || (again && isBeingRead())) /* another state is wanted meanwhile */
 		return;
 	forget();

@@ -193,6 +193,10 @@ static void pass(void *arg)
 		d->next_ns = now + d->config->interval_ns;
 	loop__set_timer(d->loop, d->timer, d->next_ns);
 	look(d);
+	if (!deep__more_to_come(d->deep))
+		return;
+	d->next_ns = util__now_ns();
+	loop__set_timer(d->loop, d->timer, d->next_ns);
 }
 
 /* That the loop turns: passes may be an hour apart. */

@@ -29,6 +29,7 @@
 #define RARE_SAMPLE_BYTES (256u << 10)
 #define RARE_RING_BYTES (2u << 20)
 #define TURN_BUSY_NS 100000000ULL  /* events wait at most this long */
+#define ATTACH_NS 500000000ULL	   /* so long others wait for attaching to many in one pass */
 #define TURN_IDLE_NS 1000000000ULL /* nothing is profiled */
 #define AFTER_END_NS                                                                 \
 	5000000000ULL /* an ended process is kept: a kill's record may be on its way \
@@ -330,6 +331,8 @@ void deep__begin(struct deep *d)
 	d->pass_ns = util__now_ns();
 	end_rests(d, d->pass_ns);
 	budget__end_windows(d);
+	d->came = 0;
+	d->more_to_come = false;
 	for (size_t i = 0; i < d->n; i++)
 		d->one[i]->chosen = false;
 }
@@ -350,6 +353,10 @@ void deep__consider(struct deep *d, struct deep_id id, uint64_t rss_bytes,
 	}
 	if (!wanted || find_rest(d, id))
 		return;
+	if (d->came && util__now_ns() - d->pass_ns > ATTACH_NS) {
+		d->more_to_come = true;
+		return;
+	}
 	err = check_room(d, id, !rule);
 	if (err == -EBUSY)
 		tell(d,
@@ -372,6 +379,12 @@ void deep__consider(struct deep *d, struct deep_id id, uint64_t rss_bytes,
 	follow_rule(x, rule);
 	x->rss_bytes = rss_bytes;
 	x->chosen = true;
+	d->came++;
+}
+
+bool deep__more_to_come(const struct deep *d)
+{
+	return d->more_to_come;
 }
 
 /* --- letting go --- */

@@ -86,6 +86,8 @@ void deep__begin(struct deep *d);
 void deep__consider(struct deep *d, struct deep_id id, uint64_t rss_bytes,
 		    const struct config_profile *rule, bool is_go);
 void deep__end(struct deep *d);
+/* Are there processes that were left to the next pass, which is wanted soon? */
+bool deep__more_to_come(const struct deep *d);
 
 /* Reads events; at every turn of the loop. */
 void deep__poll(struct deep *d);

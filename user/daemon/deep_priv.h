@@ -48,6 +48,8 @@ struct deep {
 	size_t nrests, rests_cap;
 	struct deep_stats stats;
 	uint64_t pass_ns, told_ns, retry_ns[MODES];
+	size_t came; /* attached to in this pass; more_to_come: others are left to the next */
+	bool more_to_come;
 	/* Of all processes of BY_WINDOWS at a rate together. Their cost is in what they are
 	 * allowed: where each may cost a ns of CPU so often, the one that costs most of that
 	 * counts. */

@@ -8,6 +8,7 @@
 
 #include "core/exit.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "elf/symbolizer.h"
@@ -310,7 +311,9 @@ int attach__open(const struct attach_options *o, struct attach **ret)
 	a->selector = o->selector;
 	if (o->selector)
 		opts.wants = wants;
+	progress__begin("loading the probes");
 	err = open_parts(a, &opts);
+	progress__end();
 	if (!err) {
 		*ret = a;
 		return EXIT_DONE;
@@ -381,19 +384,23 @@ void attach__announce(struct attach *a, const struct target *t)
 int attach__add(struct attach *a, int pid)
 {
 	const struct target *t;
-	int err = observer__add(a->observer, pid, &t);
+	int err;
 
-	if (err) {
-		if (observer__error()[0])
-			log_error("%s", observer__error());
-		else
-			log_error("failed to attach to PID %d: %s", pid, strerror(-err));
-		return status_of(err);
+	progress__begin("attaching to PID %d", pid); /* messages take it away */
+	err = observer__add(a->observer, pid, &t);
+	if (!err) {
+		if (t->pid != pid)
+			log_info("%d is a thread of PID %d: attached to the process", pid, t->pid);
+		attach__announce(a, t);
 	}
-	if (t->pid != pid)
-		log_info("%d is a thread of PID %d: attached to the process", pid, t->pid);
-	attach__announce(a, t);
-	return EXIT_DONE;
+	progress__end();
+	if (!err)
+		return EXIT_DONE;
+	if (observer__error()[0])
+		log_error("%s", observer__error());
+	else
+		log_error("failed to attach to PID %d: %s", pid, strerror(-err));
+	return status_of(err);
 }
 
 int attach__poll(struct attach *a)
