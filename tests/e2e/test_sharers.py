@@ -39,6 +39,8 @@ def test_what_it_allocates_is_the_targets(how, way, target, attach, tmp_path):
     status, _, err = a.finish()
     assert status == 0, err
     assert bool(re.search("no fast mode", err)) == (way == "fast" and how == "early"), err
+    # nothing can be written while it lives, and is said
+    assert ("failed to take the stubs out" in err) == (way == "fast" and not how), err
     p = load_json(out)
     unseen = p["loss"].pop("processes in the memory of another not seen at first", 0)
     assert unseen == (how != "early") and losses(p) == {}, err
