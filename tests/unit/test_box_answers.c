@@ -11,9 +11,11 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -453,6 +455,7 @@ static int read_all_it_may(const struct box_target *whose)
 {
 	static char area[PROCMEM_WINDOW];
 	uint64_t at = (uintptr_t)area, alone = 0;
+	struct memreader_meter *reader;
 	struct box_helper *h;
 	struct box_answer a;
 	int mem, err = box_helper__new(BOX_GO, -1, whose, &h);
@@ -460,8 +463,9 @@ static int read_all_it_may(const struct box_target *whose)
 	if (err)
 		return err;
 	memset(area, 1, sizeof(area));
-	mem = box_helper__memory(h, own);
+	mem = procmem__hand_over(own, &reader);
 	assert_true(mem >= 0);
+	box_helper__reader(h, reader);
 	assert_int_equal(box_helper__send(h, READ_MUCH, &at, sizeof(at), &mem, 1), 0);
 	close(mem);
 	while (!(err = box_helper__receive(h, &a)))
@@ -483,6 +487,35 @@ static void test_readers_count(void **state)
 	assert_int_equal(err, -EDQUOT);
 }
 
+/* So does what this process has read of a target's memory. */
+static void test_reading_counts(void **state)
+{
+	static char area[1 << 20], to[1 << 20];
+	struct box_target whose;
+	struct box_helper *h;
+	struct procmem *m;
+	pid_t pid = fork();
+	int err = 0;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	memset(area, 1, sizeof(area));
+	whose = box__target(pid);
+	assert_int_equal(procmem__open(pid, &m), 0);
+	while (!(err = box_helper__new(BOX_GO, -1, &whose, &h))) {
+		box_helper__free(h);
+		for (int i = 0; i < 512; i++)
+			assert_int_equal(procmem__read(m, (uintptr_t)area, to, sizeof(to)), 0);
+	}
+	assert_int_equal(err, -EDQUOT);
+	procmem__close(m);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 static int start(void **state)
 {
 	memreader__start();
@@ -500,6 +533,7 @@ int main(void)
 		cmocka_unit_test(test_ends_and_crashes),
 		cmocka_unit_test(test_loops),
 		cmocka_unit_test(test_readers_count),
+		cmocka_unit_test(test_reading_counts),
 	};
 
 	surroundings.parse_cpu_ns = 1000000000; /* a loop is over soon */

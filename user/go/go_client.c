@@ -76,14 +76,17 @@ static bool facts_hold(const struct go_facts *f)
 int go_client__open(struct go_client *c, const struct go_source *src, const struct procmem *mem,
 		    const struct box_target *whose, struct go_facts *ret)
 {
+	struct memreader_meter *meter = NULL;
 	cleanup_fd int reader = -1;
 	int err = c->h ? 0 : box_helper__new(BOX_GO, -1, whose, &c->h);
 
 	memset(ret, 0, sizeof(*ret));
 	if (!err) {
-		reader = box_helper__memory(c->h, mem);
+		reader = procmem__hand_over(mem, &meter);
 		err = min_of(reader, 0);
 	}
+	if (!err)
+		box_helper__reader(c->h, meter);
 	if (!err)
 		err = ask(c, GO_OPEN, &src->entry, sizeof(src->entry),
 			  (int[]){src->exe, reader, src->maps}, 3, ret, sizeof(*ret));

@@ -44,7 +44,7 @@ enum go_stage {
 /* What it is read from; borrowed while it is opened. */
 struct go_source {
 	int exe;	/* the executable */
-	int mem;	/* box_helper__memory */
+	int mem;	/* who reads it: procmem__hand_over */
 	int maps;	/* /proc/PID/maps */
 	uint64_t entry; /* AT_ENTRY: where the program begins; 0: not known */
 };

@@ -295,6 +295,7 @@ static int ask(const struct heap_memory *in, const struct heap_box_files *files,
 	       const struct box_target *whose, bool asks_in_use, void **ret, size_t *ret_len)
 {
 	cleanup_fd int io = box__memory(), mem = -1;
+	struct memreader_meter *reader = NULL;
 	struct box_helper *h = NULL;
 	struct box_answer a;
 	int err = io < 0 ? io : write_question(io, in, asks_in_use);
@@ -302,9 +303,11 @@ static int ask(const struct heap_memory *in, const struct heap_box_files *files,
 	if (!err)
 		err = box_helper__new(BOX_HEAP, -1, whose, &h);
 	if (!err) {
-		mem = box_helper__memory(h, files->mem);
+		mem = procmem__hand_over(files->mem, &reader);
 		err = min_of(mem, 0);
 	}
+	if (!err)
+		box_helper__reader(h, reader);
 	if (!err && files->libc >= 0)
 		err = box_helper__ask(h, HEAP_LIBC, NULL, 0, &files->libc, 1, &a);
 	if (!err)

@@ -23,7 +23,6 @@
 #include "sys/box_accounts.h"
 #include "sys/memreader.h"
 #include "sys/patience.h"
-#include "sys/procmem.h"
 #include "sys/safeopen.h"
 #include "sys/selfexec.h"
 #include "sys/signals.h"
@@ -422,20 +421,28 @@ void box_helper__free(struct box_helper *h)
 	free(h);
 }
 
-int box_helper__memory(struct box_helper *h, const struct procmem *m)
+void box__charge(const struct box_target *whose, uint64_t cpu_ns)
 {
-	struct memreader_meter *reader, *before;
-	int fd = procmem__hand_over(m, &reader);
+	struct box_accounts a;
 
-	if (fd < 0)
-		return fd;
+	if (!cpu_ns)
+		return;
+	pthread_mutex_lock(&box.lock);
+	a = box_accounts__of(-1, whose, box.helpers || box.n_gone);
+	box_accounts__charge(&a, cpu_ns);
+	pthread_mutex_unlock(&box.lock);
+}
+
+void box_helper__reader(struct box_helper *h, struct memreader_meter *reader)
+{
+	struct memreader_meter *before;
+
 	pthread_mutex_lock(&box.lock);
 	h->readers_ns = readers_of(h);
 	before = h->reader;
 	h->reader = reader;
 	pthread_mutex_unlock(&box.lock);
 	memreader_meter__free(before);
-	return fd;
 }
 
 /* How long a word of the starter's is waited for. */

@@ -93,13 +93,12 @@ int box_helper__receive(struct box_helper *h, struct box_answer *ret);
 /* Both, for requests with one answer: its result, or as receive. */
 int box_helper__ask(struct box_helper *h, uint32_t op, const void *data, size_t len, const int *fds,
 		    size_t nfds, struct box_answer *ret);
-/*
- * What gives the helper a process's memory, and no other: a descriptor to be sent to it
- * (procmem__adopt) and closed, or -errno. What the process that reads for it takes of the
- * processor's time is the helper's, whose time the two share.
- */
-struct procmem;
-int box_helper__memory(struct box_helper *h, const struct procmem *m);
+/* Processor time that somebody else than a helper has taken on behalf of a process. */
+void box__charge(const struct box_target *whose, uint64_t cpu_ns);
+/* Who reads memory for the helper (procmem__hand_over): what that takes of the processor's time is
+ * the helper's from now on, whose time the two share. Takes the meter. */
+struct memreader_meter;
+void box_helper__reader(struct box_helper *h, struct memreader_meter *reader);
 /* For loops of events: readable when receive will not wait. */
 int box_helper__fd(const struct box_helper *h);
 /* What an error of a helper's says of its file: -EDQUOT, nothing, if the helper had less time or

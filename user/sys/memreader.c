@@ -46,7 +46,7 @@ static void free_reader(struct memreader *r)
 }
 
 /* The next word of a reader's. 0; -ETIMEDOUT: it waits for something that does not come; -EPIPE. */
-static int await(const struct memreader *r, int32_t *ret)
+static int await(const struct memreader *r, struct memreader_reply *ret)
 {
 	struct patience p = {0};
 
@@ -93,7 +93,7 @@ static int new_reader(struct memreader **ret)
 	struct memreader *r = calloc(1, sizeof(*r));
 	cleanup_fd int room = -1;
 	int pair[2], err;
-	int32_t pid;
+	struct memreader_reply first;
 
 	if (!r)
 		return -ENOMEM;
@@ -109,28 +109,29 @@ static int new_reader(struct memreader **ret)
 				  0);
 		close(pair[1]);
 		/* whoever starts it has nothing to wait for but a processor */
-		while (!err && (err = await(r, &pid)) == -ETIMEDOUT && !signals__end_ns())
+		while (!err && (err = await(r, &first)) == -ETIMEDOUT && !signals__end_ns())
 			err = 0;
 	}
 	if (err) {
 		free_reader(r);
 		return err == -ETIMEDOUT ? err : -EPIPE;
 	}
-	r->worker.pid = pid;
+	r->worker.pid = first.result;
 	*ret = r;
 	return 0;
 }
 
-static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, size_t n, void *buf)
+static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, size_t n, void *buf,
+	       uint64_t *cpu_ns)
 {
 	const struct memreader_request q = {tid, (uint32_t)n};
 	size_t room = 0, len = 0;
-	int32_t answer;
+	struct memreader_reply a;
 	int err;
 
 	memcpy(r->room->parts, parts, n * sizeof(*parts));
 	err = fdmsg__send(r->worker.sock, &q, sizeof(q), NULL, 0, NULL, 0, 0) ? -EPIPE
-									      : await(r, &answer);
+									      : await(r, &a);
 	if (err)
 		return err;
 	for (size_t i = 0; i < n; i++) {
@@ -139,10 +140,11 @@ static int ask(struct memreader *r, pid_t tid, struct memreader_part *parts, siz
 		len = parts[i].got ? room : len;
 	}
 	memcpy(buf, r->room->data, len);
-	return answer == -EPIPE || answer == -ETIMEDOUT ? -EIO : answer;
+	*cpu_ns += a.cpu_ns;
+	return a.result == -EPIPE || a.result == -ETIMEDOUT ? -EIO : a.result;
 }
 
-int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf)
+int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf, uint64_t *cpu_ns)
 {
 	struct crew_worker *w;
 	struct memreader *r;
@@ -159,7 +161,7 @@ int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf
 			err = new_reader(&r);
 		if (err)
 			return err;
-		err = ask(r, tid, parts, n, buf);
+		err = ask(r, tid, parts, n, buf, cpu_ns);
 		if (!crew__give_back(&all, &r->worker, err))
 			free_reader(r);
 		if (err != -EPIPE)

@@ -34,8 +34,9 @@ struct memreader_part {
 void memreader__start(void);
 
 /* Reads parts of the memory that thread `tid` has now into buf, each behind the room of the one
- * before. 0; -ESRCH; -EACCES; -ETIMEDOUT: it did not come; -EPIPE: who reads has died. */
-int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf);
+ * before. *cpu_ns: the processor time that it took is added. 0; -ESRCH; -EACCES; -ETIMEDOUT: it did
+ * not come; -EPIPE: who reads has died. */
+int memreader__read(pid_t tid, struct memreader_part *parts, size_t n, void *buf, uint64_t *cpu_ns);
 
 /* --- for helpers, who need not be believed --- */
 

@@ -17,10 +17,15 @@ struct memreader_order {
 	int32_t tid; /* 0: of any */
 };
 
-/* The first says its PID at once, then an int32_t, 0 or -errno, to each of these. */
+/* The first says its PID at once, then 0 or -errno to each of these, and what that has taken. */
 struct memreader_request {
 	int32_t tid;
 	uint32_t n;
+};
+struct memreader_reply {
+	int32_t result;
+	uint32_t pad;
+	uint64_t cpu_ns;
 };
 
 /* The other's first word is 0 and brings its room, then an int32_t, bytes or -errno, answers each

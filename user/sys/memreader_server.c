@@ -52,19 +52,31 @@ int memreader__read_here(pid_t tid, struct memreader_part *parts, size_t n, void
 	return i < 0 ? (int)i : 0;
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec t = {0};
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
 static _Noreturn void read_for_ever(int sock, int fd)
 {
 	struct memreader_room *room =
 		mmap(NULL, sizeof(*room), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct memreader_reply to = {.result = getpid()};
 	struct memreader_request r;
-	int32_t word = getpid();
+	uint64_t before = 0, now;
 
 	close(fd);
-	while (room != MAP_FAILED && send(sock, &word, sizeof(word), MSG_NOSIGNAL) >= 0 &&
+	while (room != MAP_FAILED && send(sock, &to, sizeof(to), MSG_NOSIGNAL) >= 0 &&
 	       recv(sock, &r, sizeof(r), 0) == sizeof(r) && r.n <= MEMREADER_PARTS) {
 		crew__keep_time(MOST_S);
-		word = memreader__read_here(r.tid, room->parts, r.n, room->data);
+		to.result = memreader__read_here(r.tid, room->parts, r.n, room->data);
 		crew__keep_time(0);
+		now = cpu_ns();
+		to.cpu_ns = now - before;
+		before = now;
 	}
 	_exit(0);
 }
@@ -121,14 +133,6 @@ static int new_room(char **ret)
 		p = mmap(NULL, MEMREADER_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	*ret = p;
 	return p == MAP_FAILED ? -1 : fd;
-}
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec t = {0};
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
 }
 
 static _Noreturn void read_for_helper(int sock, const struct memreader_order *o, const int *fds)

@@ -5,6 +5,7 @@
 #include "core/keyhash.h"
 #include "core/log.h"
 #include "core/util.h"
+#include "sys/box.h"
 #include "sys/memreader.h"
 #include "sys/pagemap.h"
 #include "sys/pidref.h"
@@ -24,12 +25,13 @@
 #define PAUSE_NS 10000000000ULL /* in which what did not come is not asked for again */
 
 struct procmem {
-	int fd;		    /* /proc/PID/mem; or what was handed in, a socket to who reads */
-	pid_t pid;	    /* 0: that */
-	char *room;	    /* which is shared with him: the window, and BOUNCE bytes */
-	pid_t tid;	    /* by which the kernel shows its memory */
-	int process, image; /* pidfd, and /proc/PID/pagemap; -1: none, in old kernels */
-	uint64_t left_ns;   /* when it did not come last */
+	int fd;			 /* /proc/PID/mem; or what was handed in, a socket to who reads */
+	pid_t pid;		 /* 0: that */
+	char *room;		 /* which is shared with him: the window, and BOUNCE bytes */
+	pid_t tid;		 /* by which the kernel shows its memory */
+	struct box_target whose; /* who pays for it */
+	int process, image;	 /* pidfd, and /proc/PID/pagemap; -1: none, in old kernels */
+	uint64_t left_ns;	 /* when it did not come last */
 };
 
 static int open_mem(int pid, int flags)
@@ -64,6 +66,7 @@ static int open_as(int pid, int flags, struct procmem **ret)
 	m->fd = open_mem(pid, flags);
 	m->pid = pid;
 	m->tid = proc_task__shows(pid);
+	m->whose = box__target(pid);
 	if (m->fd >= 0 && procmem__alive(m)) { /* all of the same image, then */
 		*ret = m;
 		return 0;
@@ -154,15 +157,17 @@ static void say_left(struct procmem *m)
 /* What the process has now is read, and then looked whether it still is the one that was opened. */
 static int read_parts(struct procmem *m, struct memreader_part *parts, size_t n, void *buf)
 {
+	uint64_t cpu_ns = 0;
 	int err;
 
 	if (m->left_ns && util__now_ns() - m->left_ns < PAUSE_NS)
 		return -ETIMEDOUT;
-	err = memreader__read(m->tid, parts, n, buf);
+	err = memreader__read(m->tid, parts, n, buf, &cpu_ns);
 	if (err == -ESRCH && procmem__alive(m)) { /* by another thread from now on */
 		m->tid = proc_task__shows(m->pid);
-		err = memreader__read(m->tid, parts, n, buf);
+		err = memreader__read(m->tid, parts, n, buf, &cpu_ns);
 	}
+	box__charge(&m->whose, cpu_ns);
 	if (err == -ETIMEDOUT)
 		say_left(m);
 	return err || procmem__alive(m) ? err : -ESRCH;
