@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from alloclib import STACK_VALUES, by_function, losses, workload
-from conftest import BIN, load_json, memwatch, wait_for
+from conftest import BIN, build, load_json, memwatch, wait_for
 
 
 def gone_pid():
@@ -527,6 +527,23 @@ def test_run_status(cmd, status):
     assert p.returncode == status, p.stderr
     if status in (126, 127):
         assert cmd[0] in p.stderr
+
+
+def test_lists_of_stacks_say_what_they_leave_out(target, attach, tmp_path):
+    """Shown and left out are all that there is: of a report as the program runs, and of the file."""
+    n = 30
+    t = target([build("stacks.c", flags=["-O1", "-fno-omit-frame-pointer"]), str(n)])
+    m = attach("-p", t.pid, "--plain", "--exact", "--top", "3", "-o", tmp_path / "p.txt", "-o", tmp_path / "p.json")
+    t.proc.send_signal(signal.SIGUSR1)
+    wait_for(lambda: Path(f"/proc/{t.pid}/comm").read_text() == "done\n")
+    m.finish()
+    stacks = sorted((s["inuse_bytes"] for s in load_json(tmp_path / "p.json")["stacks"] if s["inuse_bytes"]), reverse=True)
+    assert len(stacks) >= n
+    for text, shown in ((m.out, 3), ((tmp_path / "p.txt").read_text(), 20)):
+        left, size = re.findall(r"^\((\d+) more stacks, (\S+)\)$", text, re.M)[-1]
+        assert int(left) == len(stacks) - shown
+        number, unit = re.fullmatch(r"([\d.]+)(B|kB)", size).groups()
+        assert float(number) * {"B": 1, "kB": 1024}[unit] == pytest.approx(sum(stacks[shown:]), rel=0.01)
 
 
 def test_run_sees_everything(tmp_path):

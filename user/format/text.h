@@ -27,6 +27,11 @@ int text__write(FILE *f, const struct profile *p, int type);
  * meaning. */
 void text__not_resident(FILE *f, const struct profile *p, const struct profile_sample *s, int type);
 
+/* "(57 more stacks, 1.20MB)": what a list of the largest so many stacks leaves out, which have
+ * shown_value together; nothing where that is all. */
+void text__more_stacks(FILE *f, const struct profile *p, int type, size_t shown,
+		       int64_t shown_value);
+
 /* Appends the name of one line of a location as people read it to an textbuf-like consumer:
  * function, else module+offset, else the address. Returns a malloc'ed text or NULL. */
 char *text__frame_name(const struct profile *p, uint32_t location, size_t line);

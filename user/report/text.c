@@ -56,30 +56,56 @@ static int put_frame(void *arg, uint32_t location, size_t line, char *name)
 	return 0;
 }
 
+static void put_value(FILE *f, const struct profile *p, int type, int64_t value)
+{
+	char size[UNITS_LEN];
+
+	if (!strcmp(profile__text(p, p->sample_type[type].unit), "bytes"))
+		fputs(units__size(size, sizeof(size), value), f);
+	else
+		fprintf(f, "%" PRId64, value);
+}
+
+void text__more_stacks(FILE *f, const struct profile *p, int type, size_t shown,
+		       int64_t shown_value)
+{
+	int64_t total = 0, left;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nsamples; i++) {
+		n += p->samples[i].value[type] != 0;
+		util__add(&total, p->samples[i].value[type]);
+	}
+	if (n <= shown)
+		return;
+	fprintf(f, "(%zu more stack%s, ", n - shown, units__s(n - shown));
+	left = (int64_t)((uint64_t)total - (uint64_t)shown_value);
+	put_value(f, p, type, left);
+	fputs(")\n", f);
+}
+
 static int top_stacks(FILE *f, const struct profile *p, int type)
 {
 	cleanup_free struct ranked_stack *r = calloc(p->nsamples + 1, sizeof(*r));
-	bool bytes = !strcmp(profile__text(p, p->sample_type[type].unit), "bytes");
 	int err = r ? 0 : -ENOMEM;
-	size_t shown;
+	size_t shown, n = 0;
+	int64_t put = 0;
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < p->nsamples; i++)
 		r[i] = (struct ranked_stack){p->samples[i].value[type], i};
 	shown = top_n__sort(r, p->nsamples, sizeof(*r), TOP_STACKS, by_value);
-	for (size_t i = 0; i < shown && r[i].value && !err; i++) {
-		const struct profile_sample *s = &p->samples[r[i].sample];
-		char size[UNITS_LEN];
+	for (; n < shown && r[n].value && !err; n++) {
+		const struct profile_sample *s = &p->samples[r[n].sample];
 
-		if (bytes)
-			fprintf(f, "%s", units__size(size, sizeof(size), r[i].value));
-		else
-			fprintf(f, "%" PRId64, r[i].value);
+		put_value(f, p, type, r[n].value);
+		util__add(&put, r[n].value);
 		text__not_resident(f, p, s, type);
 		putc('\n', f);
 		err = text__each_frame(p, s, put_frame, f);
 	}
+	text__more_stacks(f, p, type, n, put);
 	return err;
 }
 

@@ -145,8 +145,8 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	bool bytes = opts->type == PROFILE_ALLOC_SPACE || opts->type == PROFILE_INUSE_SPACE;
 	int objects =
 		opts->type >= PROFILE_INUSE_OBJECTS ? PROFILE_INUSE_OBJECTS : PROFILE_ALLOC_OBJECTS;
-	int64_t total = 0;
-	size_t shown = 0;
+	int64_t total = 0, put = 0;
+	size_t shown = 0, n = 0;
 	int err = r ? 0 : -ENOMEM;
 
 	if (keys && (watch__profile(opts->watch, p, (double)util__now_ns() / 1e9) ||
@@ -160,16 +160,16 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 	}
 	if (r && opts->top > 0)
 		shown = top_n__sort(r, p->nsamples, sizeof(*r), (size_t)opts->top, by_value);
-	for (size_t i = 0; !err && i < shown && r[i].value; i++) {
-		const struct profile_sample *s = &p->samples[r[i].sample];
+	for (; !err && n < shown && r[n].value; n++) {
+		const struct profile_sample *s = &p->samples[r[n].sample];
 		char size[UNITS_LEN];
 
 		if (bytes)
-			units__size(size, sizeof(size), r[i].value);
+			units__size(size, sizeof(size), r[n].value);
 		else
-			snprintf(size, sizeof(size), "%" PRId64, r[i].value);
+			snprintf(size, sizeof(size), "%" PRId64, r[n].value);
 		fprintf(f, "%12s %5.1f%%  %" PRId64 " block%s", size,
-			total ? 100.0 * (double)r[i].value / (double)total : 0, s->value[objects],
+			total ? 100.0 * (double)r[n].value / (double)total : 0, s->value[objects],
 			units__s((uint64_t)s->value[objects]));
 		text__not_resident(f, p, s, opts->type);
 		for (size_t l = 0; l < s->nlabels; l++) {
@@ -181,11 +181,13 @@ static int stacks(FILE *f, const struct profile *p, const struct live_opts *opts
 		}
 		putc('\n', f);
 		if (keys)
-			put_verdict(f, opts->watch, keys[r[i].sample]);
+			put_verdict(f, opts->watch, keys[r[n].sample]);
 		if (opts->histograms)
-			hist_out__stack(f, p, r[i].sample);
+			hist_out__stack(f, p, r[n].sample);
 		err = put_stack(f, p, s, opts->max_frames);
+		put += r[n].value;
 	}
+	text__more_stacks(f, p, opts->type, n, put);
 	for (size_t i = 0; i < p->nlosses && !err; i++)
 		fprintf(f, "%s%12" PRIu64 "  %s\n", i ? "" : "\nnot in the numbers above:\n",
 			p->losses[i].count, profile__text(p, p->losses[i].cause));
