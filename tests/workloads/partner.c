@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include "wl.h"
 
@@ -41,6 +42,7 @@ WL_NOINLINE static void partner_allocates(void)
 
 static int partner(void *arg)
 {
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* it goes with this one, however that ends */
 	await(start[0]);
 	partner_allocates();
 	tell(done[1]);
