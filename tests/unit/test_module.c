@@ -149,19 +149,26 @@ static struct procmap *many(size_t n, bool of_one)
 static size_t openings(const struct safeopen_other *how, size_t n, bool of_one)
 {
 	struct procmap *maps = many(n, of_one);
-	struct module_process p = {.maps = maps};
+	struct module_process p = {.maps = maps, .account = {.id = 1}};
 	struct module_table t = {0};
-	struct module *m;
+	struct module *m, *first;
+	size_t of_this;
 
 	asked = 0;
 	safeopen__hand_over(how);
 	for (size_t i = 0; i < n; i++)
 		assert_int_equal(module_table__get(&t, &p, &maps->entries[i], &m), 0);
+	of_this = asked;
+	/* what one process had under the numbers of a file is not what another has */
+	assert_int_equal(module_table__get(&t, &p, &maps->entries[0], &first), 0);
+	p.account.id = 2;
+	assert_int_equal(module_table__get(&t, &p, &maps->entries[0], &m), 0);
+	assert_ptr_not_equal(m, first);
 	safeopen__hand_over(NULL);
 	module_table__expect_none(&t);
 	module_table__fini(&t);
 	procmap__free(maps);
-	return asked;
+	return of_this;
 }
 
 /* Files that are not to be had are asked for once each, or a process that maps many of them would

@@ -120,11 +120,12 @@ static uint64_t file_hash(uint64_t dev, uint64_t ino)
 	return keyhash__words(dev, ino);
 }
 
-/* One that could not be opened is tried again: the process may have been busy. Not one that was
- * waited for or is no file, nor, on behalf of the same process, one that there was no time for. */
+/* One that could not be opened is tried again: the process may have been busy. Not, for the same
+ * process, one that was waited for, is no file, or that there was no time for. For another it is:
+ * what was mapped there may not have been the file that maps told of. */
 static bool is_for_good(int err, uint64_t asked_by, const struct module_process *p)
 {
-	return err == -ETIMEDOUT || err == -EINVAL || (err == -EDQUOT && asked_by == p->account.id);
+	return (err == -ETIMEDOUT || err == -EINVAL || err == -EDQUOT) && asked_by == p->account.id;
 }
 
 /* The file as this root has it, or else as all have it. */
