@@ -213,8 +213,6 @@ static int load_vma(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t 
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", proc_task__shows(pid),
 		 v->start, v->end);
-	if (box__has_spent(whose)) /* which is what is published */
-		return load_fd(m, -1, whose, path, &v->key);
 	fd = safeopen__file(path, NULL);
 	if (fd == -EPERM || fd == -EACCES)
 		fd = open_otherwise(v, pid);
@@ -270,10 +268,14 @@ static void ask_again(struct unwind_maps *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* It has an answer, or is to ask again. */
+/* It has an answer, or is to ask again; not at once where nothing more is read for the process. */
 static void answer_wish(struct unwind_maps *m, const struct table_job *job)
 {
+	const struct box_target whose = box__target(job->pid);
+
 	pthread_mutex_lock(&m->lock);
+	if (!unwind_store__find(&m->store, &job->key) && box__has_spent(&whose))
+		deny(m, job->pid, &job->key);
 	if (find_hopeless(&m->denied, job->pid, &job->key) < 0)
 		bpf_map_delete_elem(m->wanted_fd, &job->key);
 	pthread_mutex_unlock(&m->lock);
@@ -415,6 +417,7 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 {
 	const struct box_target whose = box__target(pid);
 	cleanup_free struct mw_unwind_vma *vmas = NULL;
+	bool spent = false;
 	ssize_t n;
 
 	pthread_mutex_lock(&m->lock);
@@ -425,6 +428,10 @@ static int scan_process(struct unwind_maps *m, pid_t pid)
 
 		if (vmas[i].kind != MW_UNWIND_VMA_FILE || (f && !may_try(f, &whose)) ||
 		    is_pending(m, &vmas[i].key))
+			continue;
+		spent = spent || box__has_spent(&whose);
+		if (spent) /* nor is room taken for saying so: there may be more than there is of it
+			    */
 			continue;
 		if (f)
 			unwind_store__drop(&m->store, f);
