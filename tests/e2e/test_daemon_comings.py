@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from conftest import build, wait_for
-from daemonlib import Server, attached, daemon, named, of_hold  # noqa: F401 (fixtures)
+from daemonlib import Server, attached, daemon, named, of_hold, serve  # noqa: F401 (fixtures)
 
 
 def test_processes_come_and_go(daemon, named):
@@ -207,3 +207,20 @@ def test_as_many_as_allowed(daemon, named):
     d = daemon("go = no\nmax-processes = 2\n[profile p]\ncomm = ^many$\n")
     d.wait_for("2 processes are profiled, as many as max-processes allows")
     assert sum(f"attached to PID {t.pid} " in d.err for t in ts) == 2
+
+
+def test_looks_at_what_maps_code_all_the_time(serve, target, tmp_path):
+    """Each mapping asks for a look at thousands: the daemon goes on answering, and attaches to who comes."""
+    exe = tmp_path / f"storm{os.getpid()}"
+    shutil.copy(build("hostmaps.c", flags=("-O0",), libs=("-ldl",)), exe)
+    t = target([exe, "-n", "5000"])
+    t.expect("ready")
+    s = serve("go = no\nmax-overhead = 100%\nmax-overhead-total = 100%\n"
+              f"[faults]\nenabled = no\n[profile s]\ncomm = ^{exe.name}$\n")
+    attached(s.d, t.pid)
+    t.say("storm")
+    for _ in range(20):
+        assert "daemon" in s.text("/api/about")
+    other = target([exe])
+    other.expect("ready")
+    attached(s.d, other.pid)

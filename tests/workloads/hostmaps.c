@@ -3,7 +3,7 @@
  * hostmaps.c [-n N] [LIB...] - what an unprivileged program can make a profiler look at: loads
  * every LIB and calls its hostile_alloc() if it has one; maps N pages of its own file executable,
  * so that no two of them merge. Says "ready"; for each line on stdin calls every library once more
- * and says "ok".
+ * and says "ok"; from the line "storm" on it does nothing but map code and unmap it.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -28,6 +28,14 @@ static void map_pages(int n)
 			exit(1);
 		}
 	}
+}
+
+static void storm(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+
+	for (;;)
+		munmap(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0), 4096);
 }
 
 __attribute__((noinline)) void honest_function(int n, alloc_fn *fn)
@@ -60,6 +68,8 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
+		if (!strcmp(line, "storm\n"))
+			storm();
 		honest_function(n, fn);
 		puts("ok");
 		fflush(stdout);

@@ -126,7 +126,7 @@ static void on_copy(struct observer *o, struct observed *t)
 {
 	if (t && frames__on_copy(o, &o->job.ev.copy, o->job.size, false) == -EAGAIN) {
 		if (!t->pub.ended)
-			mappings__scan(o, t);
+			mappings__look(o, t, o->job.ev.hdr.time_ns);
 		frames__on_copy(o, &o->job.ev.copy, o->job.size, true);
 	}
 }
@@ -159,7 +159,7 @@ void observer__choose(struct observer *o, int pid)
 static void on_stack(struct observer *o, struct observed *t)
 {
 	if (t && !t->pub.ended)
-		mappings__scan(o, t);
+		mappings__look(o, t, o->job.ev.hdr.time_ns);
 	frames__on_stack(o, &o->job.ev.stack, o->job.size, true);
 }
 
@@ -197,7 +197,7 @@ void observer__work(struct observer *o)
 	case JOB_EXEC: on_exec(o, t, &j->ev.proc); break;
 	case JOB_END: observed__ended(o, t); break;
 	case JOB_THREAD_END: observed__thread_ended(o, t); break;
-	case JOB_RESCAN: mappings__scan(o, t); break;
+	case JOB_RESCAN: mappings__look(o, t, j->ev.hdr.time_ns); break;
 	case JOB_COPY: on_copy(o, t); break;
 	case JOB_STACK:
 		if (j->ev.hdr.target == MW_STRANGER)

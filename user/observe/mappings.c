@@ -330,6 +330,7 @@ int mappings__scan(struct observer *o, struct observed *t)
 	cleanup_free struct mapped_file *files = NULL;
 	uint32_t *now = NULL;
 	size_t n = 0, cap = 0, nfiles = 0, files_cap = 0;
+	uint64_t began_ns = util__now_ns();
 	int err, first_err = 0;
 
 	if (t->unsupported)
@@ -386,5 +387,35 @@ int mappings__scan(struct observer *o, struct observed *t)
 	t->maps = now;
 	t->pub.nmaps = n;
 	t->maps_cap = cap;
+	t->looked_ns = began_ns;
 	return first_err;
+}
+
+void mappings__look(struct observer *o, struct observed *t, uint64_t event_ns)
+{
+	uint64_t start = util__now_ns(), took;
+
+	if (event_ns <= t->looked_ns)
+		return;
+	t->look_is_due = !allowance__left(&t->looks, start) || !allowance__left(&o->looks, start);
+	o->look_is_due |= t->look_is_due;
+	if (t->look_is_due)
+		return;
+	mappings__scan(o, t);
+	took = util__now_ns() - start;
+	allowance__spend(&t->looks, took);
+	allowance__spend(&o->looks, took);
+}
+
+void mappings__look_again(struct observer *o)
+{
+	if (!o->look_is_due)
+		return;
+	o->look_is_due = false;
+	for (size_t i = 0; i < o->ntargets; i++) {
+		struct observed *t = o->targets[i];
+
+		if (t && t->look_is_due && !t->pub.ended)
+			mappings__look(o, t, UINT64_MAX);
+	}
 }

@@ -21,6 +21,9 @@
 #define FEW_FAULTS 8192		 /* per sample, or more */
 #define MAX_EVENTS_PER_POLL 200000
 #define CATCH_UP_POLLS 64
+#define WORK_NS 100000000ULL /* on what events ask for, in one reading */
+#define LOOKS_SHARE 0.2	     /* of the time, of all targets' mappings */
+#define LOOKS_BURST_NS 5000000000ULL
 #define MAX_ENDS 64 /* read at once */
 #define RING_TAG UINT32_MAX
 #define INITIAL_PID_NS_INO 0xeffffffcu
@@ -173,6 +176,7 @@ int observer__new(const struct observer_opts *opts, struct observer **ret)
 	nofile__raise();
 	o->opts = *opts;
 	o->modules.names_only = opts->faults_only && opts->no_mmap;
+	allowance__init(&o->looks, LOOKS_SHARE, LOOKS_BURST_NS, util__now_ns());
 	o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	err = o->epoll_fd < 0 ? -errno : heap__new(&heap_opts, &o->heap);
 	if (!err)
@@ -434,6 +438,7 @@ static int on_event(void *arg, void *data, size_t size)
 
 static int read_events(struct observer *o)
 {
+	uint64_t until = util__now_ns() + WORK_NS;
 	bool more, to_the_end;
 	int n;
 
@@ -441,7 +446,8 @@ static int read_events(struct observer *o)
 	do {
 		n = bpfobj__drain(o->obj);
 		to_the_end = n >= 0 && !o->has_job;
-		more = o->has_job && o->events_this_poll < MAX_EVENTS_PER_POLL;
+		more = o->has_job && o->events_this_poll < MAX_EVENTS_PER_POLL &&
+		       util__now_ns() < until;
 		observer__work(o);
 	} while (more);
 	if (to_the_end) {
@@ -463,7 +469,7 @@ static void read_ends(struct observer *o)
 
 		if (e[i].data.u32 == RING_TAG)
 			continue;
-		while (read_events(o) > 0)
+		for (int k = 0; k < CATCH_UP_POLLS && read_events(o) > 0; k++)
 			;
 		t = observer__of(o, e[i].data.u32);
 		if (t)
@@ -475,6 +481,7 @@ int observer__poll(struct observer *o)
 {
 	int n = read_events(o);
 
+	mappings__look_again(o);
 	if (!o->stopped) {
 		read_ends(o);
 		sharers__look(o);

@@ -3,6 +3,7 @@
 #ifndef OBSERVE_OBSERVER_PRIV_H
 #define OBSERVE_OBSERVER_PRIV_H
 
+#include "core/allowance.h"
 #include "core/hash_index.h"
 #include "model/anon.h"
 #include "model/heap.h"
@@ -36,6 +37,9 @@ struct observed {
 	struct module **probed; /* modules with probes in this process */
 	size_t nprobed, probed_cap;
 	uint64_t rescans;
+	uint64_t looked_ns;	/* when the last look at its mappings began */
+	struct allowance looks; /* see mappings__look */
+	bool look_is_due;	/* it was put off */
 	bool told_unprobed;
 	pid_t thread;		  /* whose memory the probes go by; 0: they go by the process */
 	bool told_thread;	  /* that one has ended */
@@ -126,6 +130,8 @@ struct observer {
 	size_t count, nlive;
 	struct calibrator *calibrator;
 	struct calibration calibration;
+	struct allowance looks; /* of all targets */
+	bool look_is_due;	/* for one of them */
 	struct job job; /* at most one: reading stops for it, so that events keep their order */
 	bool has_job;
 	struct {
@@ -213,6 +219,13 @@ void observer__limit_ended(struct observer *o);
 /* The map for code in no mapping of the target, and those of its current mappings. */
 int mappings__add(struct observer *o, const struct observer_map *m, uint32_t *ret);
 int mappings__scan(struct observer *o, struct observed *t);
+/*
+ * The same because of something that the process did at event_ns, which it may do as often as it
+ * likes: nothing where a look began since, and put off (mappings__look_again) where looks at it, or
+ * at all, have taken more of the time than they may.
+ */
+void mappings__look(struct observer *o, struct observed *t, uint64_t event_ns);
+void mappings__look_again(struct observer *o);
 /* The probes of allocators in the modules that have them, anew. */
 int mappings__probe_again(struct observer *o, struct observed *t);
 /* The current map at addr, else one of an earlier look; -1: none. */

@@ -21,9 +21,11 @@
 #include "sys/proc_task.h"
 #include "sys/statm.h"
 
-#define MAX_ENDED 256  /* of all processes: so many that ended are kept, as they were */
-#define BIND_TRIES 16  /* threads that end one after the other */
-#define END_WAITS 1000 /* ms */
+#define MAX_ENDED 256	 /* of all processes: so many that ended are kept, as they were */
+#define BIND_TRIES 16	 /* threads that end one after the other */
+#define END_WAITS 1000	 /* ms */
+#define LOOKS_SHARE 0.05 /* of the time, at its mappings; and so much at once: */
+#define LOOKS_BURST_NS 1000000000ULL
 #define SPARE_FILES 48 /* left for probes, for reading /proc and for writing the profile */
 
 void observed__free(struct observer *o, struct observed *t)
@@ -356,6 +358,7 @@ static int target_new(struct observer *o, int pid, struct observed **ret)
 	t->pub.pid = pid;
 	t->pub.images = 1;
 	t->pub.start_ns = util__now_ns();
+	allowance__init(&t->looks, LOOKS_SHARE, LOOKS_BURST_NS, t->pub.start_ns);
 	t->unseen_before_ns = observer__unseen_ns(o);
 	t->pub.start_unix_ms = util__wall_ms();
 	err = watch_end(o, t);
