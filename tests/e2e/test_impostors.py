@@ -79,6 +79,24 @@ def test_names_do_not_turn_text_around(trick):
         p.wait()
 
 
+def test_names_that_alarms_pass_on(target, tmp_path):
+    """To a command's environment, to its input, to the log and to standard error."""
+    name = f"a\r\x1b[2J{BIDI}\U000e0041"
+    t = target(["bash", "-c", 'printf "%s" "$1" >/proc/$$/comm; echo ready; read', "x", name])
+    t.expect("ready")
+    p = memwatch("-p", t.pid, "--plain", "-d", 1, "--alert-rss", "4K", "--alert-dir", tmp_path, "--oom-log",
+                 tmp_path / "log", "--on-alert",
+                 f"sh -c 'env -0 >{tmp_path}/env; cat >{tmp_path}/json'", check=0)
+    env = (tmp_path / "env").read_bytes().decode().split("\0")
+    told, log = (tmp_path / "json").read_text(), (tmp_path / "log").read_text()
+    assert json.loads(told)["comm"] == json.loads(log.splitlines()[0])["comm"] == name
+    comm, = [v for v in env if v.startswith("MEMWATCH_ALERT_COMM=")]
+    assert "\r" not in comm and "[2J" in comm
+    for text in (p.stderr, told, log, *[v for v in env if v.startswith("MEMWATCH_")]):
+        assert not {"\x1b", BIDI, "\U000e0041"} & set(text), text
+    assert all(line.startswith("memwatch: ") for line in p.stderr.splitlines()), p.stderr
+
+
 @pytest.mark.parametrize("trick", TRICKS[:3], ids=[f"U+{ord(c):04X}" for c in TRICKS[:3]])
 def test_messages_do_not_turn_text_around(trick, target, tmp_path):
     exe = build("mm.c", flags=("-O1", "-fno-optimize-sibling-calls"), libs=("-lpthread",))

@@ -7,10 +7,12 @@
 #include <cmocka.h>
 
 #include <elf.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -54,6 +56,40 @@ static void a_kernel_thread(void **state)
 	assert_int_equal(s.tgid, 2);
 	assert_int_equal(s.ns_pid, 0);
 	assert_false(s.filters || s.shadow_stack || s.has_memory || s.tracer);
+}
+
+/* What stands behind the list of its groups is read, too. */
+static void a_process_of_very_many_groups(void **state)
+{
+	static gid_t groups[65536];
+	struct proc_status s;
+	int to[2], from[2];
+	pid_t pid;
+
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		groups[i] = 4000000000u + (gid_t)i;
+	assert_int_equal(pipe(to) || pipe(from), 0);
+	pid = fork();
+	if (!pid) {
+		char c = setgroups(ARRAY_SIZE(groups), groups) ? 'n' : 'y';
+
+		if (write(from[1], &c, 1) == 1 && read(to[0], &c, 1) == 1)
+			_exit(0);
+		_exit(1);
+	}
+	char may = 'n';
+
+	assert_int_equal(read(from[0], &may, 1), 1);
+	assert_int_equal(proc_status__read(pid, &s), 0);
+	assert_int_equal(write(to[1], "x", 1), 1);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	for (int i = 0; i < 2; i++) {
+		close(to[i]);
+		close(from[i]);
+	}
+	assert_true(s.has_memory && s.threads == 1 && s.size[PROC_VM_SIZE]);
+	if (may == 'n') /* not root's */
+		skip();
 }
 
 static void this_process(void **state)
@@ -112,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_in_a_container),
 		cmocka_unit_test(a_kernel_thread),
+		cmocka_unit_test(a_process_of_very_many_groups),
 		cmocka_unit_test(this_process),
 	};
 

@@ -7,7 +7,7 @@
 
 #include "core/util.h"
 
-#define MAX_STATUS (64 << 10)
+#define MAX_STATUS (1 << 20) /* a process may be in 65,536 groups, which it lists */
 
 static const char *const size_names[PROC_SIZES] = {
 	[PROC_VM_PEAK] = "VmPeak",     [PROC_VM_SIZE] = "VmSize",	[PROC_VM_LOCKED] = "VmLck",
