@@ -160,10 +160,12 @@ struct stack_window { /* the part of a stack at hand */
 static int stack_word(const struct go_target *t, struct stack_window *w, uint64_t addr, uint64_t hi,
 		      uint64_t *ret)
 {
-	if (addr < w->addr || addr + 8 > w->addr + w->len) {
+	if (addr > hi || hi - addr < 8)
+		return -EFAULT;
+	if (addr < w->addr || addr - w->addr > w->len || w->len - (addr - w->addr) < 8) {
 		w->addr = addr;
 		w->len = min_of((size_t)(hi - addr), sizeof(w->data));
-		if (addr + 8 > hi || t->reader.read(t->reader.arg, addr, w->data, w->len)) {
+		if (t->reader.read(t->reader.arg, addr, w->data, w->len)) {
 			w->len = 0;
 			return -EFAULT;
 		}
