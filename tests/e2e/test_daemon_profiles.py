@@ -74,7 +74,7 @@ def test_go_tool_pprof_as_a_page(serve, rounds, tmp_path):
     step(t, "af")
     p = subprocess.Popen([GOBIN, "tool", "pprof", "-http=127.0.0.1:", "-no_browser",
                           f"http://memwatch:{s.token}@{s.address}/debug/pprof/heap?pid={t.pid}"],
-                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
                          env=go_env(PPROF_TMPDIR=str(tmp_path / "pprof"), HOME=str(tmp_path)))
     try:
         said = ""
@@ -90,7 +90,7 @@ def test_go_tool_pprof_as_a_page(serve, rounds, tmp_path):
                 return None
         assert "hold" in wait_for(page)
     finally:
-        p.kill()
+        os.killpg(p.pid, signal.SIGKILL)  # `go tool` has started another
         p.wait()
         p.stderr.close()
 
