@@ -242,7 +242,36 @@ test_features() {
 
 feature() { grep -q "^feature $1 yes" features.txt; }
 
-# A known program, every allocation counted.
+# counted NAME CMD…: the known program, which a command becomes, and every allocation is counted.
+counted() {
+	name=$1; shift
+	rm -f in known.out; mkfifo in
+	"$@" <in >known.out 2>known.err &
+	p=$!
+	exec 5>in
+	await 50 grep -q ready known.out
+	./memwatch -p $p --exact -q -v -o prof.json >/dev/null 2>attach.err &
+	m=$!
+	await 600 attached_or_gone "$m" attach.err
+	if ! grep -q 'attached to PID' attach.err; then
+		bad "$name" "$(tail -3 attach.err known.err)"
+		exec 5>&-
+		kill -9 "$m" "$p"; wait "$m" "$p"
+		return
+	fi
+	ok "$name"
+	echo go >&5
+	await 100 grep -q done known.out
+	echo end >&5
+	exec 5>&-
+	wait $m
+	tr -d ' \n' <prof.json >prof.txt
+	grep -q '"totals":{"alloc_objects":1000,"alloc_bytes":1000000,"free_objects":200,"free_bytes":200000,"inuse_objects":800,"inuse_bytes":800000}' prof.txt &&
+		ok "${name}_exact" || bad "${name}_exact" "$(grep -o '"totals":{[^}]*}' prof.txt) $(grep -v debug: attach.err | tail -4)"
+	grep -q '"function":"hold"' prof.txt && grep -q '"function":"main"' prof.txt && ok "${name}_stacks" ||
+		bad "${name}_stacks" "$(head -c 600 prof.txt)"
+}
+
 test_attach() {
 	if ! feature attach-cookie; then
 		./memwatch -p $$ -d 1s >/dev/null 2>attach.err
@@ -251,29 +280,26 @@ test_attach() {
 		skip attach_exact "allocator probes need attach cookies (5.15)"
 		return
 	fi
-	mkfifo in
-	./known <in >known.out &
-	p=$!
-	exec 5>in
-	await 50 grep -q ready known.out
-	./memwatch -p $p --exact -q -v -o prof.json >/dev/null 2>attach.err &
-	m=$!
-	await 600 attached_or_gone "$m" attach.err
-	grep -q 'attached to PID' attach.err || { bad attach "$(tail -3 attach.err)"; return; }
-	ok attach
-	echo go >&5
-	await 100 grep -q done known.out
-	echo end >&5
-	wait $m
-	tr -d ' \n' <prof.json >prof.txt
-	grep -q '"totals":{"alloc_objects":1000,"alloc_bytes":1000000,"free_objects":200,"free_bytes":200000,"inuse_objects":800,"inuse_bytes":800000}' prof.txt &&
-		ok attach_exact || bad attach_exact "$(grep -o '"totals":{[^}]*}' prof.txt) $(tail -2 attach.err)"
-	grep -q '"function":"hold"' prof.txt && grep -q '"function":"main"' prof.txt && ok attach_stacks ||
-		bad attach_stacks "$(head -c 600 prof.txt)"
+	counted attach ./known
+}
+
+# A container's program and C library: on root's overlay, and on one of a user namespace's own.
+test_overlay() {
+	feature attach-cookie || return
+	insmod overlay.ko
+	mkdir -p /tmp/lower /tmp/upper /tmp/work /tmp/merged
+	cp known /lib/x86_64-linux-gnu/libc.so.6 /tmp/lower
+	cat >overlaid.sh <<'S'
+mount -t overlay overlay -o lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work /tmp/merged &&
+	exec env LD_LIBRARY_PATH=/tmp/merged /tmp/merged/known
+S
+	counted overlay unshare -m sh overlaid.sh
+	counted overlay_of_users unshare -Urm sh overlaid.sh
 }
 
 test_features
 test_attach
+test_overlay
 test_oom
 test_daemon
 test_machine

@@ -3,7 +3,8 @@
 # and Debian's cloud kernels, from the Debian mirror that this machine is configured for, through a
 # private apt directory. Everything is kept in build/vm/ and fetched once.
 # Usage: tools/vm/fetch.sh KERNEL…     e.g. 5.10 6.1 6.12; prints nothing on success
-# Results: build/vm/qemu/ (unpacked), build/vm/busybox, build/vm/vmlinuz-KERNEL, …-KERNEL.version
+# Results: build/vm/qemu/ (unpacked), build/vm/busybox, build/vm/vmlinuz-KERNEL, …-KERNEL.version,
+# build/vm/overlay-KERNEL.ko (the module that it has for overlays; empty: none)
 # MEMWATCH_VM_MIRROR and MEMWATCH_VM_SECURITY_MIRROR override the mirrors (a machine without Debian).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -19,8 +20,9 @@ die() { echo "vm/fetch: $*" >&2; exit 1; }
 have_all() {
 	[ -e "$vm/qemu/.done" ] && [ -s "$vm/busybox" ] || return 1
 	local k
-	for k in "$@"; do [ -s "$vm/vmlinuz-$k" ] || return 1; done
+	for k in "$@"; do have_kernel "$k" || return 1; done
 }
+have_kernel() { [ -s "$vm/vmlinuz-$1" ] && [ -e "$vm/overlay-$1.ko" ]; }
 [ $# -gt 0 ] || die "no kernel named"
 for k in "$@"; do [ -n "${suite[$k]:-}" ] || die "unknown kernel $k (known: ${!suite[*]})"; done
 have_all "$@" && exit 0
@@ -123,6 +125,14 @@ if [ ! -s "$vm/busybox" ]; then
 	mv "$vm/busybox.new" "$vm/busybox"
 fi
 
+fetch_overlay() { # KERNEL DEB
+	local module
+	module=$(dpkg-deb --fsys-tarfile "$2" | tar -t | grep '/fs/overlayfs/overlay\.ko' || true)
+	: >"$vm/overlay-$1.ko"
+	[ -z "$module" ] || dpkg-deb --fsys-tarfile "$2" | tar -xO "$module" |
+		case $module in *.xz) xz -dc ;; *) cat ;; esac >"$vm/overlay-$1.ko"
+}
+
 fetch_kernel() {
 	local k=$1 s=${suite[$1]} image version pkg series
 	series=$(cut -d. -f1,2 <<<"$k")
@@ -136,6 +146,7 @@ fetch_kernel() {
 			# An empty image would make QEMU hang.
 			if [ "$(stat -c %s "$vm/vmlinuz-$k.new")" -gt 1000000 ]; then
 				echo "$pkg $version ($s)" >"$vm/vmlinuz-$k.version"
+				fetch_overlay "$k" "$(deb_of "$pkg")"
 				mv "$vm/vmlinuz-$k.new" "$vm/vmlinuz-$k"
 				rm -f "$vm/debs/$pkg"_*.deb
 				return 0
@@ -149,5 +160,5 @@ fetch_kernel() {
 	die "no kernel $k in $s"
 }
 for k in "$@"; do
-	[ -s "$vm/vmlinuz-$k" ] || fetch_kernel "$k"
+	have_kernel "$k" || fetch_kernel "$k"
 done

@@ -13,7 +13,7 @@ if [[ " ${kernels[*]} " = *" systemd "* ]] && [ ! -x /lib/systemd/systemd ]; the
 	mapfile -t kernels < <(printf '%s\n' "${kernels[@]}" | grep -vx systemd)
 fi
 kernel_of() { [ "$1" = systemd ] && echo 6.1 || echo "$1"; }
-limit=${MEMWATCH_VM_TIMEOUT:-180}
+limit=${MEMWATCH_VM_TIMEOUT:-300}
 
 mapfile -t wanted < <(for k in "${kernels[@]}"; do kernel_of "$k"; done | sort -u)
 tools/vm/fetch.sh "${wanted[@]}" || { echo "check-kernels: cannot get the kernels to test" >&2; exit 1; }
@@ -98,13 +98,17 @@ I
 boot() { # GUEST: the outputs go to build/vm/KERNEL.con (kernel) and .out (tests)
 	local q=$vm/qemu initrd=initrd.cpio
 	[ "$1" != systemd ] || initrd=initrd-systemd.cpio
+	# What is this kernel's alone follows as an archive of its own.
+	rm -rf "$vm/own"; mkdir -p "$vm/own/t"
+	cp "$vm/overlay-$(kernel_of "$1").ko" "$vm/own/t/overlay.ko"
+	{ cat "$vm/$initrd"; (cd "$vm/own" && find . | "$vm/busybox" cpio -o -H newc 2>/dev/null); } >"$vm/initrd-boot.cpio"
 	rm -f "$vm/$1".{con,out}; : >"$vm/$1.out"; : >"$vm/$1.con"
 	LD_LIBRARY_PATH=$q/usr/lib/x86_64-linux-gnu:$q/lib/x86_64-linux-gnu \
 	QEMU_MODULE_DIR=$q/usr/lib/x86_64-linux-gnu/qemu \
 	timeout "$limit" "$q/usr/bin/qemu-system-x86_64" -L "$q/usr/share/qemu" -L "$q/usr/share/seabios" \
 		-M pc -accel tcg,thread=multi -cpu max -smp 2 -m 512M -nodefaults -no-user-config -no-reboot \
 		-display none -serial "file:$vm/$1.con" -serial "file:$vm/$1.out" \
-		-kernel "$vm/vmlinuz-$(kernel_of "$1")" -initrd "$vm/$initrd" \
+		-kernel "$vm/vmlinuz-$(kernel_of "$1")" -initrd "$vm/initrd-boot.cpio" \
 		-append "console=ttyS0 loglevel=4 panic=-1 oops=panic rdinit=/init" \
 		</dev/null >"$vm/$1.qemu" 2>&1
 }
