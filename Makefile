@@ -114,6 +114,9 @@ $(B)/gen/memwatch.skel.h: $(B)/bpf/memwatch.o
 	@mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen skeleton $< name memwatch_bpf > $@
 
+# Kept, or the next make would make them anew, and all that depends on them.
+.SECONDARY: $(patsubst bpf/%.bpf.c,$(B)/bpf/%.bpf.o,$(BPF_ALONE))
+
 $(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)
 	@mkdir -p $(@D)

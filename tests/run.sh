@@ -71,8 +71,9 @@ P
 e2e() {
 	local xml="$logs/e2e.xml" tmp p f s names
 	rm -f "$xml"
-	# What tests ask make for is there before two of them ask at once.
-	make -s --no-print-directory build/tests/soak build/tests/symbolize build/tests/history_fill \
+	# What tests ask make for is there before two of them ask at once, and the program is not linked
+	# anew while others run it.
+	make -s --no-print-directory all build/tests/soak build/tests/symbolize build/tests/history_fill \
 		build/unit/test_fast_inject || { bad+=("tools of the tests"); failed=$((failed + 1)); }
 	# A directory of its own: runs side by side do not touch each other's. Kept when a test fails.
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/memwatch-tests.XXXXXX")

@@ -159,7 +159,9 @@ def test_timeline_of_attach(mm, attach, tmp_path):
     assert abs(max(int(r["rss_bytes"]) for r in rows) - base - 100 * MB) <= 4 * MB
     assert abs(int(rows[-1]["rss_bytes"]) - base - 30 * MB) <= MB
     s = status(t.pid)
-    assert int(rows[-1]["rss_bytes"]) == s["VmRSS"] and int(rows[-1]["virt_bytes"]) == s["VmSize"]
+    # The kernel keeps a part of RSS for each processor, and may not have added it up.
+    assert abs(int(rows[-1]["rss_bytes"]) - s["VmRSS"]) <= 64 * 4096
+    assert int(rows[-1]["virt_bytes"]) == s["VmSize"]
     for r in rows:
         parts = sum(int(r[k]) for k in ("rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes"))
         assert parts == int(r["rss_bytes"]) and r["inuse_bytes"] != ""
