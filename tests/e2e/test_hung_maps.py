@@ -68,14 +68,19 @@ def ends_with_the_rest(m, t, out):
     assert "honest_function" in functions(out)
 
 
+def allocates_unread(m, t):
+    """What it does is counted, and memwatch itself has nothing open there."""
+    t.say()
+    t.expect("ok")
+    m.more_reports(2)
+    assert not readable(m.proc.pid)
+
+
 def test_one_that_answers(mapped, attach, theirs, place):  # noqa: F811
     """Its names are read, by helpers; memwatch itself opens nothing there."""
     out = place / "p.json"
     m = attach("-p", mapped.pid, "--plain", "--exact", "-v", "-i", "0.1", "-o", out)
-    mapped.say()
-    mapped.expect("ok")
-    m.more_reports(2)
-    assert not readable(m.proc.pid)
+    allocates_unread(m, mapped)
     ends_with_the_rest(m, mapped, out)
     assert "hostile_alloc" in functions(out)
     assert "theirs.so' is on a file system that another user provides" in m.err
@@ -156,10 +161,7 @@ def test_an_overlay_over_it(op, theirs, overlaid, attach, place):
         theirs.hold(OPS[op])
     out = place / "p.json"
     m = attach("-p", t.pid, "--plain", "--exact", "-v", "-i", "0.1", "-o", out)
-    t.say()
-    t.expect("ok")
-    m.more_reports(2)
-    assert not readable(m.proc.pid)
+    allocates_unread(m, t)
     if op is None:
         assert "theirs.so' is on a file system that another user provides" in m.err
     theirs.hold(*ALL)

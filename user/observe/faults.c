@@ -415,7 +415,7 @@ static void look_if_due(struct faults *f, const struct target *t, uint64_t now)
 {
 	struct pages *p = &f->by_target[t->index];
 	bool changed = p->has_news;
-	struct statm s;
+	struct statm s = {0};
 
 	if (!p->n || (!changed && now < p->due_ns))
 		return;

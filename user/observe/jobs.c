@@ -175,6 +175,13 @@ static void on_foreign_stack(struct observer *o)
 		on_stack(o, observed_of(t));
 }
 
+/* Another program, or another process. */
+static void on_coming(struct observer *o, int pid)
+{
+	if (targets__wanted(o, pid))
+		observer__choose(o, pid);
+}
+
 void observer__work(struct observer *o)
 {
 	struct job *j = &o->job;
@@ -187,13 +194,10 @@ void observer__work(struct observer *o)
 	case JOB_FOLLOW: follow(o, &j->ev.proc); break;
 	case JOB_SHARER:
 		sharers__gone(o, (int)j->ev.proc.pid);
-		if (!j->ev.hdr.kind)
-			break; /* it has ended */
-			       /* fallthrough */
-	case JOB_CAME:
-		if (targets__wanted(o, (int)j->ev.proc.pid))
-			observer__choose(o, (int)j->ev.proc.pid);
+		if (j->ev.hdr.kind) /* by exec; else it has ended */
+			on_coming(o, (int)j->ev.proc.pid);
 		break;
+	case JOB_CAME: on_coming(o, (int)j->ev.proc.pid); break;
 	case JOB_EXEC: on_exec(o, t, &j->ev.proc); break;
 	case JOB_END: observed__ended(o, t); break;
 	case JOB_THREAD_END: observed__thread_ended(o, t); break;

@@ -89,6 +89,21 @@ static void tell_unprobed(struct observer *o, struct observed *t)
 	observer__tell(o, &e);
 }
 
+int mappings__probe(struct observer *o, const struct observed *t, pid_t pid, const struct module *m,
+		    size_t *ret_n)
+{
+	return alloc_probe__attach(o->probe, pid, t->pub.index, m->fd, m->sites, m->nsites, m->exits,
+				   m->nexits, ret_n);
+}
+
+static int probe_with_sharers(struct observer *o, const struct observed *t, const struct module *m,
+			      size_t *ret_n)
+{
+	int err = mappings__probe(o, t, observed__probed(t), m, ret_n);
+
+	return err ? err : sharers__attach_module(o, t, m);
+}
+
 /* The probes by which a module tells of its own samples; or those of allocators, where none does.
  */
 static int attach_module(struct observer *o, struct observed *t, struct module *m,
@@ -117,9 +132,7 @@ static int attach_module(struct observer *o, struct observed *t, struct module *
 			return err;
 		}
 	}
-	err = alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd, m->sites,
-				  m->nsites, m->exits, m->nexits, ret_n);
-	return err ? err : sharers__attach_module(o, t, m);
+	return probe_with_sharers(o, t, m, ret_n);
 }
 
 int mappings__probe_again(struct observer *o, struct observed *t)
@@ -127,12 +140,9 @@ int mappings__probe_again(struct observer *o, struct observed *t)
 	int first_err = 0;
 
 	for (size_t i = 0; i < t->nprobed; i++) {
-		struct module *m = t->probed[i];
 		size_t n;
-		int err = alloc_probe__attach(o->probe, observed__probed(t), t->pub.index, m->fd,
-					      m->sites, m->nsites, m->exits, m->nexits, &n);
+		int err = probe_with_sharers(o, t, t->probed[i], &n);
 
-		err = err ? err : sharers__attach_module(o, t, m);
 		first_err = first_err ? first_err : err;
 	}
 	return first_err;

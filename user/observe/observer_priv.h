@@ -226,6 +226,9 @@ int mappings__scan(struct observer *o, struct observed *t);
  */
 void mappings__look(struct observer *o, struct observed *t, uint64_t event_ns);
 void mappings__look_again(struct observer *o);
+/* Probes on the allocators of a module, in a process that has it, for the target. 0 or -errno. */
+int mappings__probe(struct observer *o, const struct observed *t, pid_t pid, const struct module *m,
+		    size_t *ret_n);
 /* The probes of allocators in the modules that have them, anew. */
 int mappings__probe_again(struct observer *o, struct observed *t);
 /* The current map at addr, else one of an earlier look; -1: none. */

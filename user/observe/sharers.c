@@ -86,9 +86,7 @@ int sharers__attach_module(struct observer *o, const struct observed *t, const s
 		size_t n;
 		int err = s->target != t->pub.index || !s->probed
 				  ? 0
-				  : alloc_probe__attach(o->probe, s->pid, t->pub.index, m->fd,
-							m->sites, m->nsites, m->exits, m->nexits,
-							&n);
+				  : mappings__probe(o, t, s->pid, m, &n);
 
 		first_err = first_err ? first_err : err;
 	}
@@ -112,8 +110,7 @@ static int probe(struct observer *o, struct observed *t, struct sharer *s)
 			err = alloc_probe__attach_usdt(o->probe, s->pid, t->pub.index, m->fd,
 						       m->usdt, m->nusdt);
 		else if (!rung__has_stubs(t, m) && !(o->windows.out && observed__in_windows(o, t)))
-			err = alloc_probe__attach(o->probe, s->pid, t->pub.index, m->fd, m->sites,
-						  m->nsites, m->exits, m->nexits, &n);
+			err = mappings__probe(o, t, s->pid, m, &n);
 	}
 	return err;
 }

@@ -19,7 +19,7 @@
 	(256u << 20)	 /* bytes; then the ring fills, and what it cannot take is counted */
 #define CHECK_EVERY 4096 /* events between looks at the queue's size */
 #define LOOK_MS 100	 /* the kernel wakes at a filled part of the ring, not at each event */
-#define QUIET_MS 1600	 /* the longest while nothing comes: the first event then wakes */
+#define QUIET_MS 1600	 /* the longest while nothing comes: rare events wake, others a filled part */
 #define FULL_MS 5
 
 struct event_reader {
