@@ -11,8 +11,8 @@ import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 MNT_DETACH = 2
-LOOKUP, FORGET, GETATTR, SETATTR, UNLINK, RENAME, OPEN, READ, WRITE, STATFS, RELEASE, FSYNC = (
-    1, 2, 3, 4, 10, 12, 14, 15, 16, 17, 18, 20)
+LOOKUP, FORGET, GETATTR, SETATTR, READLINK, UNLINK, RENAME, OPEN, READ, WRITE, STATFS, RELEASE, FSYNC = (
+    1, 2, 3, 4, 5, 10, 12, 14, 15, 16, 17, 18, 20)
 FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, FSYNCDIR, ACCESS, CREATE, INTERRUPT = (
     25, 26, 27, 28, 29, 30, 34, 35, 36)
 BATCH_FORGET, RENAME2 = 42, 45
@@ -87,11 +87,18 @@ class Hanging:
             pass  # who asked has gone
 
     def attr(self, node):
-        mode = stat.S_IFDIR | 0o755 if node == ROOT else stat.S_IFREG | self.modes[node]
+        mode = stat.S_IFDIR | 0o755 if node == ROOT else self.modes[node]
+        mode |= 0 if stat.S_IFMT(mode) else stat.S_IFREG
         size = 0 if node == ROOT else len(self.data[node])
         now = int(time.time())
         return struct.pack("<QQQQQQIIIIIIIIII", node, size, (size + 511) // 512, now, now, now, 0, 0, 0,
                            mode, 1, 0, 0, 0, 4096, 0)
+
+    def add(self, name, data, mode=0o644):
+        """A file (a link: S_IFLNK), which is root's, as all is here."""
+        node, self.next = self.next, self.next + 1
+        self.names[os.fsencode(name)] = node
+        self.data[node], self.modes[node] = data, mode
 
     def entry(self, node):
         return struct.pack("<QQQQII", node, 0, 0, 0, 0, 0) + self.attr(node)
@@ -122,6 +129,8 @@ class Hanging:
             return self.entry(node) + struct.pack("<QII", node, 0, 0)
         if op in (OPEN, OPENDIR):
             return struct.pack("<QII", node, self.opened, 0)
+        if op == READLINK:
+            return self.data[node]
         if op == READ:
             _, at, size = struct.unpack_from("<QQI", body)
             return self.data[node][at:at + size]

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import BIN, ROOT, build, memwatch, wait_for
 from daemonlib import Server, attached, daemon, named, rows  # noqa: F401 (fixtures)
+from fuselib import Hanging
 from golib import go_build
 from oomlib import MIB, datagram, group, hog, leak  # noqa: F401 (fixtures)
 from test_privilege import check_main, LIMITS
@@ -263,7 +264,7 @@ def test_state_directory_is_its_own(daemon, tmp_path):
     assert "no path from the root" in memwatch("daemon", "--state-dir", "x", check=2).stderr
 
 
-@pytest.mark.parametrize("how", ["theirs", "writable", "link"])
+@pytest.mark.parametrize("how", ["theirs", "writable", "link", "provided"])
 def test_no_state_below_what_others_may_exchange(how, tmp_path):
     """Whoever owns a directory above could put another one in its place once it was looked at."""
     above = tmp_path / "above"
@@ -275,9 +276,24 @@ def test_no_state_below_what_others_may_exchange(how, tmp_path):
         above.mkdir()
         os.chown(above, 23456 if how == "theirs" else 0, 0)
         above.chmod(0o755 if how == "theirs" else 0o777)
-    p = memwatch("daemon", "--state-dir", above / "state", "--listen", "none", check=3)
-    assert "others may change a directory above it" in p.stderr
-    assert not (above / "state").exists()
+    provided = Hanging(above, user=23456) if how == "provided" else None
+    try:
+        p = memwatch("daemon", "--state-dir", above / "state", "--listen", "none", check=3)
+        assert "others may change a directory above it" in p.stderr
+        assert not (above / "state").exists()
+    finally:
+        if provided:
+            provided.unmount()
+
+
+def test_no_state_in_a_file_system_of_another_user(tmp_path):
+    """It says that its directory is root's."""
+    provided = Hanging(tmp_path, user=23456)
+    try:
+        p = memwatch("daemon", "--state-dir", tmp_path, "--listen", "none", check=3)
+        assert "another user provides its file system" in p.stderr
+    finally:
+        provided.unmount()
 
 
 def test_keeps_what_it_needs(daemon):

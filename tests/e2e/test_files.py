@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BIN, build, load_json, memwatch, wait_for
+from fuselib import Hanging
 
 EVE = 4711  # who plants
 AS_EVE = ("setpriv", f"--reuid={EVE}", f"--regid={EVE}", "--clear-groups")
@@ -278,6 +279,30 @@ def test_an_unprivileged_user_is_not_fooled_either(profile, hers, tmp_path):
     subprocess.run([*AS_EVE, str(BIN), "report", str(profile), "-o", str(hers / "p.html")],
                    check=True, timeout=180)
     assert (hers / "p.html").stat().st_uid == EVE and mode_of(hers / "p.html") == 0o600
+
+
+@pytest.fixture
+def provided(tmp_path):
+    """A file system of Eve's own, which says that all there is root's."""
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("this kernel has no FUSE")
+    at = tmp_path / "provided"
+    at.mkdir()
+    h = Hanging(at, user=EVE)
+    yield h
+    h.unmount()
+
+
+@pytest.mark.parametrize("name", ["heap.html", "new.html"])
+def test_nothing_is_written_where_another_user_says_whose_it_is(name, profile, provided, tmp_path):
+    """She would have a link of hers followed as root's, and read what is for nobody but root."""
+    (tmp_path / "victim.html").write_text("precious")
+    provided.add("heap.html", os.fsencode(tmp_path / "victim.html"), stat.S_IFLNK | 0o777)
+    assert (provided.at / "heap.html").lstat().st_uid == 0
+    p = write(profile, provided.at / name)
+    assert p.returncode == 1 and "in a file system that another user provides" in p.stderr
+    assert (tmp_path / "victim.html").read_text() == "precious"
+    assert set(provided.names) == {b"heap.html"}
 
 
 # --- every writer goes the same way -------------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, ROOT, load_json, memwatch
+from fuselib import Hanging
 from test_files import EVE, hers  # noqa: F401 (a fixture)
 
 MB = 1 << 20
@@ -238,6 +239,23 @@ def test_a_planted_history_removes_nothing(whose, mode, hers, tmp_path):
     assert victim.exists()
     if whose == EVE and mode == 0o755:  # it was opened, and what may be done there was
         assert not (hers / "history.db-journal").exists()
+
+
+def test_a_history_planted_in_a_file_system_of_hers(hers, tmp_path):
+    """Which says that it is root's."""
+    victim = tmp_path / "victim"
+    victim.write_text("root's")
+    plant_a_journal(hers, victim)
+    at = tmp_path / "mnt"
+    at.mkdir()
+    h = Hanging(at, user=EVE)
+    try:
+        for f in hers.iterdir():
+            h.add(f.name, f.read_bytes(), 0o600)
+        p = memwatch("history", "--state-dir", at, check=3)
+        assert "or provide its file system" in p.stderr and victim.exists()
+    finally:
+        h.unmount()
 
 
 def test_root_reads_the_history_of_a_daemon_of_another_user(filled, hers, tmp_path):

@@ -13,6 +13,16 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/safeopen.h"
+
+/* Whether owners and modes there are what another user says. */
+static bool is_anothers(const char *dir)
+{
+	cleanup_fd int fd = open(dir, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) && safeopen__is_anothers(fd, &st);
+}
 
 /* Whether somebody else could put another directory in this one's place, or what is in it. */
 static bool is_open_to_others(const char *dir)
@@ -24,7 +34,7 @@ static bool is_open_to_others(const char *dir)
 		return false; /* whoever opens it sees the error */
 	if ((link.st_uid && link.st_uid != me) || (st.st_uid && st.st_uid != me))
 		return true;
-	return st.st_mode & 022 && !(st.st_mode & S_ISVTX);
+	return (st.st_mode & 022 && !(st.st_mode & S_ISVTX)) || is_anothers(dir);
 }
 
 /* With the directories above it. */
@@ -69,10 +79,11 @@ static int open_own(const char *path, int *ret, char *why, unsigned len)
 		snprintf(why, len, "%s", strerror(errno));
 		return -errno;
 	}
-	if (st.st_uid != geteuid() || st.st_mode & 022) {
+	if (st.st_uid != geteuid() || st.st_mode & 022 || safeopen__is_anothers(fd, &st)) {
 		snprintf(why, len,
 			 st.st_uid != geteuid() ? "it belongs to another user"
-						: "others may write to it");
+			 : st.st_mode & 022	? "others may write to it"
+						: "another user provides its file system");
 		return -EPERM;
 	}
 	*ret = take_fd(&fd);
@@ -121,7 +132,7 @@ static int find_master(char *real, uid_t *ret)
 		*p = 0;
 		if (lstat(real, &st))
 			return -errno;
-		if (st.st_mode & 022 && (!c || !(st.st_mode & S_ISVTX)))
+		if ((st.st_mode & 022 && (!c || !(st.st_mode & S_ISVTX))) || is_anothers(real))
 			return -EPERM;
 		if (*ret == geteuid() && st.st_uid && st.st_uid != geteuid())
 			*ret = st.st_uid;
@@ -153,7 +164,8 @@ int statedir__read_as_owner(const char *path, char **ret_real, char *why, unsign
 	}
 	err = find_master(*ret_real, &uid);
 	if (err == -EPERM)
-		snprintf(why, len, "others may write to it or to a directory above it");
+		snprintf(why, len, "others may write to it or to a directory above it, or provide its "
+			 "file system");
 	if (err || uid == geteuid())
 		return err;
 	if (!geteuid())

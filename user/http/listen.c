@@ -134,7 +134,7 @@ static int check_way(const char *path)
 	int err = outfile_place__find(path, &place);
 
 	if (err)
-		return err == -ELOOP ? -EPERM : err;
+		return err == -ELOOP || err == -EREMOTE ? -EPERM : err;
 	err = place.keeps_ours ? 0 : -EPERM;
 	outfile_place__close(&place);
 	return err;

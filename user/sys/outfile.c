@@ -74,6 +74,7 @@ const char *outfile__strerror(int err)
 	case ENOTSUP: return "it is a device, a socket, or a pipe where others can have put it";
 	case ENXIO: return "it is a pipe that nobody reads";
 	case ESTALE: return "somebody else put another file in its place";
+	case EREMOTE: return "it is in a file system that another user provides";
 	case EBADF: return "it names a descriptor that memwatch was not given";
 	case ETIMEDOUT:
 		return "its file system does not answer; the process memwatch-files goes on with "

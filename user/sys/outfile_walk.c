@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/safeopen.h"
 
 #define MAX_LINKS 40
 #define ARRIVED 1
@@ -36,6 +37,12 @@ static bool is_private_dir(const struct stat *st)
 static bool keeps_ours(const struct stat *st)
 {
 	return is_private_dir(st) || (is_trusted(st->st_uid) && st->st_mode & S_ISVTX);
+}
+
+/* Of a file on the way, when it is in another file system than what was before (0: nothing was). */
+static int check_provider(int fd, const struct stat *st, dev_t before)
+{
+	return st->st_dev != before && safeopen__is_anothers(fd, st) ? -EREMOTE : 0;
 }
 
 /* "/dev/stdout", "/dev/fd/7": the number of the descriptor; else -1. */
@@ -94,7 +101,7 @@ static int start(struct path_walk *w)
 		return -errno;
 	util__close_fd(&w->dir);
 	w->dir = fd;
-	return fstat(fd, &w->dir_st) ? -errno : 0;
+	return fstat(fd, &w->dir_st) ? -errno : check_provider(fd, &w->dir_st, 0);
 }
 
 /* The link `fd` takes the place of what was walked last. */
@@ -170,6 +177,9 @@ static int step(struct path_walk *w, struct outfile_place *ret)
 		return -errno;
 	if (fd >= 0 && fstat(fd, &st))
 		return -errno;
+	err = fd >= 0 ? check_provider(fd, &st, w->dir_st.st_dev) : 0;
+	if (err)
+		return err;
 	if (fd >= 0 && S_ISLNK(st.st_mode))
 		return follow(w, fd);
 	if (last) {

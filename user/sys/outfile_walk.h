@@ -19,7 +19,8 @@ struct outfile_place {
 
 /*
  * Finds what `path` names, holding every directory on the way. Errors of the file system; -ELOOP:
- * a link that is not to be followed; -EISDIR; -EBADF: a descriptor that was not handed over.
+ * a link that is not to be followed; -EISDIR; -EBADF: a descriptor that was not handed over;
+ * -EREMOTE: it is in a file system that another user provides, or behind one.
  * outfile_place__close is due only after success.
  */
 int outfile_place__find(const char *path, struct outfile_place *ret);

@@ -90,6 +90,13 @@ static bool is_anothers(dev_t dev)
 	return true;
 }
 
+bool safeopen__is_anothers(int fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	return (fstatfs(fd, &fs) || fs.f_type == FUSE_MAGIC) && is_anothers(st->st_dev);
+}
+
 /* Those that lie over others are what others may have laid there. */
 static bool may_not_answer(int look, const struct stat *st, bool *is_overlay)
 {

@@ -46,6 +46,12 @@ int safeopen__stat(const char *path, struct stat *st);
  * kernel would read it.
  */
 bool safeopen__only_seen(int fd);
+/*
+ * Does another user than root and this one provide the file system that `fd` (O_PATH is enough)
+ * lies in? Owners and modes there are what he says, and what is written there he reads. `st` is the
+ * file's. Whoever provides it may be waited for.
+ */
+bool safeopen__is_anothers(int fd, const struct stat *st);
 /* fstat() of a descriptor of any of these functions, that waits for nobody. 0 or -errno. */
 int safeopen__fstat(int fd, struct stat *st);
 /* fdmsg__send, of descriptors that may only have seen their file. 0; -ETIMEDOUT: it cannot be
