@@ -314,6 +314,34 @@ static void stamps(void **state)
 	}
 }
 
+/* Each of these in memory of its own size: what is read behind its end, ASan sees. */
+static void cut_anywhere(void **state)
+{
+	static const char *const whole[] = {
+		"<6>1 2025-06-01T08:00:00.123Z host kernel - - [a b=\"c\"] words",
+		"<6>1 2025-06-01T08:00:00.123Z host kernel 12 id - words",
+		"2025-06-01T08:00:00,123456+02:00 [    1.234567] [T12] words",
+		"Jun  1 08:00:00.123 host kern.info kernel: [    1.234567] words",
+		"[Sun Jun  1 08:00:00 2025] [    C0] words",
+		"kern  :info  : [    1.234567] words",
+		"6,1,2345678,-;words",
+		"{\"MESSAGE\":[119,111],\"_TRANSPORT\":\"kernel\"}",
+	};
+	struct saved_line d;
+
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
+		for (size_t n = 1; n <= strlen(whole[i]); n++) {
+			char *line = strndup(whole[i], n);
+			bool is_one;
+
+			assert_non_null(line);
+			is_one = saved__decode(line, 1748764800000, &d);
+			assert_true(!is_one || (d.text >= line && d.text <= line + n));
+			free(line);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,7 +350,7 @@ int main(void)
 		cmocka_unit_test(group_kill),	   cmocka_unit_test(order_and_wrapped),
 		cmocka_unit_test(by_hand),	   cmocka_unit_test(other_pages_and_cut),
 		cmocka_unit_test(nobody),	   cmocka_unit_test(hurt),
-		cmocka_unit_test(stamps),
+		cmocka_unit_test(stamps),	   cmocka_unit_test(cut_anywhere),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

@@ -199,12 +199,10 @@ static bool parse_5424(char *text, struct saved_line *ret)
 		at += strcspn(at, " ");
 		at += strspn(at, " ");
 	}
-	if (*at == '-')
-		at++;
-	else if (*at == '[')
-		at += strcspn(at, "]") + 1;
-	else
+	at += *at == '[' ? strcspn(at, "]") : 0;
+	if (*at != '-' && *at != ']')
 		return false;
+	at++;
 	ret->is_kernel = kernel;
 	ret->text = at + strspn(at, " ");
 	return true;
