@@ -78,11 +78,57 @@ static void no_more_than_there_may_be(void **state)
 	jitmap__clear(&m);
 }
 
+static size_t put_record(uint8_t *to, uint32_t id, const void *body, size_t len)
+{
+	const uint32_t head[4] = {id, (uint32_t)(sizeof(head) + len)};
+
+	memcpy(to, head, sizeof(head));
+	memcpy(to + sizeof(head), body, len);
+	return sizeof(head) + len;
+}
+
+/* Code that moves has no lines looked up, which would have to be sorted for it: a file of both by
+ * turns would have all of them sorted each time. */
+static void lines_are_sorted_for_who_asks(void **state)
+{
+	const struct {
+		uint32_t pid, tid;
+		uint64_t vma, addr, size, index;
+		char name[8];
+	} load = {1, 1, 0x1000, 0x1000, 64, 0, "jitted"};
+	const struct {
+		uint64_t addr, n, at;
+		uint32_t line, discrim;
+		char file[8];
+	} lines = {0x1000, 1, 0x1000, 7, 0, "a.js"};
+	struct {
+		uint32_t pid, tid;
+		uint64_t vma, from, to, size, index;
+	} move = {1, 1, 0x1000, 0x9000, 0x8000, 64, 0};
+	struct jitmap m = {0};
+	uint8_t dump[512];
+	size_t len = put_record(dump, 0, &load, sizeof(load));
+
+	for (int i = 0; i < 2; i++) { /* from where nothing is; from where it is */
+		len += put_record(dump + len, 2, &lines, sizeof(lines));
+		len += put_record(dump + len, 1, &move, sizeof(move));
+		move.from = 0x1000;
+	}
+	assert_int_equal(jitmap__add_dump(&m, dump, len, 0), len);
+	assert_false(m.lines_sorted);
+	assert_string_equal(jitmap__find(&m, 0x8010).name, "jitted");
+	assert_string_equal(jitmap__find(&m, 0x1010).file, "a.js");
+	assert_int_equal(jitmap__find(&m, 0x1010).line, 7);
+	assert_true(m.lines_sorted);
+	jitmap__clear(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_added_costs_what_was_added),
 		cmocka_unit_test(no_more_than_there_may_be),
+		cmocka_unit_test(lines_are_sorted_for_who_asks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,11 +162,14 @@ static int dump_load(struct jitmap *m, const uint8_t *p, size_t len)
 	return name < 0 ? name : add_entry(m, r.addr, r.size, name);
 }
 
+static const struct jitmap_entry *find_entry(struct jitmap *m, uint64_t pc);
+
+/* Lines are not looked for here: a file of lines and moves by turns would have them sorted anew for
+ * each. */
 static int dump_move(struct jitmap *m, const uint8_t *p, size_t len)
 {
-	struct jitmap_found f;
+	const struct jitmap_entry *e;
 	struct dump_move r;
-	size_t at;
 
 	if (len < sizeof(r))
 		return -EBADMSG;
@@ -177,13 +180,12 @@ static int dump_move(struct jitmap *m, const uint8_t *p, size_t len)
 		m->skipped++;
 		return 0;
 	}
-	f = jitmap__find(m, r.old_addr);
-	if (!f.name || !sane_range(r.new_addr, r.size)) {
+	e = find_entry(m, r.old_addr);
+	if (!e || !sane_range(r.new_addr, r.size)) {
 		m->skipped++;
 		return 0;
 	}
-	at = f.name - m->text;
-	return add_entry(m, r.new_addr, r.size, at);
+	return add_entry(m, r.new_addr, r.size, e->name);
 }
 
 static int dump_debug(struct jitmap *m, const uint8_t *p, size_t len)
@@ -406,23 +408,30 @@ static bool overwritten(const struct jitmap *m, const struct jitmap_entry *e)
 	return e < m->entries + m->n_old && at > m->n_old && m->entries[at - 1].start == e->start;
 }
 
-struct jitmap_found jitmap__find(struct jitmap *m, uint64_t pc)
+/* Borrowed until the map changes; NULL: nothing is known. */
+static const struct jitmap_entry *find_entry(struct jitmap *m, uint64_t pc)
 {
 	const struct jitmap_entry *best;
-	struct jitmap_found f = {0};
 
 	if (!m->sorted && !sort(m))
+		return NULL;
+	best = find_in(m, 0, m->n_old, pc, NULL);
+	if (best && overwritten(m, best))
+		best = NULL;
+	return find_in(m, m->n_old, m->n, pc, best);
+}
+
+struct jitmap_found jitmap__find(struct jitmap *m, uint64_t pc)
+{
+	const struct jitmap_entry *e = find_entry(m, pc);
+	struct jitmap_found f = {0};
+
+	if (!e)
 		return f;
 	if (!m->lines_sorted && m->nlines)
 		qsort(m->lines, m->nlines, sizeof(*m->lines), by_addr);
 	m->lines_sorted = 1;
-	best = find_in(m, 0, m->n_old, pc, NULL);
-	if (best && overwritten(m, best))
-		best = NULL;
-	best = find_in(m, m->n_old, m->n, pc, best);
-	if (best) {
-		f.name = m->text + best->name;
-		find_line(m, best, pc, &f);
-	}
+	f.name = m->text + e->name;
+	find_line(m, e, pc, &f);
 	return f;
 }
