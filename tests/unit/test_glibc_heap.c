@@ -370,14 +370,42 @@ static void test_any_damage(void **state)
 	}
 }
 
+/* The main heap is said to begin within the first of another arena, whose chunks then begin behind
+ * its end: nothing is as long as one that goes back there, past the last address. */
+static void test_a_heap_in_a_heap(void **state)
+{
+	const uint64_t first = (I_OLD + 48 + 0x70 + 2088 + 15) & ~15ULL, base = I_OLD + 16;
+	struct glibc_heap h;
+	struct ledger l;
+
+	image_make(&image);
+	image.map[0].path = (char *)"";
+	image.map[1].path = (char *)"[heap]";
+	image_put(&image, I_LIBC + 0x2000, base);
+	image_put(&image, I_MAIN + 0x60, I_OLD + 0x7000); /* a top that is none */
+	image_put(&image, first + 8, (base - first) | 5);
+	assert_int_equal(walk(NULL, 0, &h), 0);
+	assert_int_equal(h.heaps, 1);
+	assert_int_equal(h.failed, 2);
+	assert_true(sum_of(&h) < 1 << 20);
+	ledger_holds(&h, true, &l);
+	glibc_heap__free(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_chunk), cmocka_unit_test(test_what_is_not_resident),
-		cmocka_unit_test(test_live_blocks), cmocka_unit_test(test_estimate_that_exceeds),
-		cmocka_unit_test(test_torn_read),   cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_no_glibc),    cmocka_unit_test(test_older_releases),
-		cmocka_unit_test(test_python),	    cmocka_unit_test(test_any_damage),
+		cmocka_unit_test(test_every_chunk),
+		cmocka_unit_test(test_what_is_not_resident),
+		cmocka_unit_test(test_live_blocks),
+		cmocka_unit_test(test_estimate_that_exceeds),
+		cmocka_unit_test(test_torn_read),
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_no_glibc),
+		cmocka_unit_test(test_older_releases),
+		cmocka_unit_test(test_python),
+		cmocka_unit_test(test_any_damage),
+		cmocka_unit_test(test_a_heap_in_a_heap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -339,8 +339,8 @@ static int step(struct run *r, uint64_t *p)
 		if (*p > r->top)
 			return -EBADMSG;
 	}
-	if (!r->s->has_top && *p == r->limit)
-		return 1;
+	if (!r->s->has_top && *p >= r->limit)
+		return *p == r->limit ? 1 : -EBADMSG; /* another heap claims its beginning */
 	err = read_header(r->w, *p, head);
 	if (!err)
 		err = close_prev(r, head);
