@@ -195,6 +195,60 @@ static void foreign_sites_are_refused(void **state)
 	http__free(h);
 }
 
+/* As a proxy may pass on what two clients of its have sent: the second is no request of the first.
+ */
+static void a_body_is_no_request(void **state)
+{
+	static const char *const heads[] = {
+		"Content-Length: 0\r\nContent-Length: %zu\r\n",
+		"Content-Length: %zu\r\nContent-Length: 0\r\n",
+		"Content-Length: %zu\r\nTransfer-Encoding: chunked\r\n",
+		"Transfer-Encoding: chunked\r\nContent-Length: %zu\r\n",
+		"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\nX: %zu\r\n",
+	};
+	struct http *h = start("127.0.0.1:0");
+	char head[200], body[300];
+
+	snprintf(body, sizeof(body),
+		 "0\r\n\r\nGET /hello?seconds=smuggled HTTP/1.1\r\nHost: localhost\r\n"
+		 "Authorization: Bearer %s\r\n" CLOSE,
+		 http__token(h));
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(heads); i++) {
+		char *a;
+
+		snprintf(head, sizeof(head), heads[i / 2], strlen(body));
+		a = ask(h,
+			"%s /hello HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+			"%s\r\n%s",
+			i % 2 ? "GET" : "POST", http__token(h), head, body);
+		if (strstr(a, "hello world"))
+			fail_msg("%s: %s", head, a);
+		assert_string_not_equal(last.seconds, "smuggled");
+	}
+	http__free(h);
+}
+
+/* As many parameters as there may be, and one more. */
+static void so_many_parameters(void **state)
+{
+	struct http *h = start("127.0.0.1:0");
+	char query[2 * HTTP_MAX_PARAMS + 3] = "";
+
+	for (int i = 0; i <= HTTP_MAX_PARAMS; i++) {
+		char *a = query + strlen(query);
+
+		memcpy(a, i ? "&a" : "?a", 3);
+		if (i + 1 < HTTP_MAX_PARAMS)
+			continue;
+		a = ask(h,
+			"GET /hello%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+			"%s\r\n" CLOSE,
+			query, http__token(h));
+		assert_non_null(strstr(a, i < HTTP_MAX_PARAMS ? "hello world" : " 400 "));
+	}
+	http__free(h);
+}
+
 static void what_is_handed_on(void **state)
 {
 	static const char *const refused[] = {"/..",	"/a/../b", "/%2e%2e/b",
@@ -588,6 +642,8 @@ int main(void)
 		cmocka_unit_test(who_may_come_in),
 		cmocka_unit_test(foreign_sites_are_refused),
 		cmocka_unit_test(what_is_handed_on),
+		cmocka_unit_test(a_body_is_no_request),
+		cmocka_unit_test(so_many_parameters),
 		cmocka_unit_test(later_and_gone),
 		cmocka_unit_test(events_of_a_stream),
 		cmocka_unit_test(the_child_holds_nothing),

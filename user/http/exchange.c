@@ -148,6 +148,14 @@ static enum access_verdict check(struct exchange *x, const char *method)
 	return access__check(x->worker->rules, &h);
 }
 
+/* Two programs may read differently where its body ends: a proxy, and what stands behind the body
+ * would be a request of another client's to us. */
+static bool has_doubtful_length(struct MHD_Connection *c)
+{
+	return !is_once(c, "Content-Length") || !is_once(c, "Transfer-Encoding") ||
+	       (header(c, "Content-Length") && header(c, "Transfer-Encoding"));
+}
+
 static bool takes_pages(struct MHD_Connection *c)
 {
 	const char *accept = header(c, "Accept");
@@ -177,6 +185,8 @@ static enum MHD_Result on_head(struct exchange *x, const char *url, const char *
 	to_state(x, EXCHANGE_BODY);
 	if (has_nul(x->uri) || !access__path(url))
 		return exchange__refuse(c, MHD_HTTP_BAD_REQUEST, "no such path");
+	if (has_doubtful_length(c))
+		return exchange__refuse(c, MHD_HTTP_BAD_REQUEST, "where does its body end?");
 	switch (check(x, method)) {
 	case ACCESS_GRANTED: break;
 	case ACCESS_GRANTED_BY_QUERY:

@@ -57,6 +57,8 @@ enum MHD_Result exchange__refuse(struct MHD_Connection *c, unsigned status, cons
 	if (!r)
 		return MHD_NO;
 	MHD_add_response_header(r, "Content-Type", "text/plain; charset=utf-8");
+	/* its body may not have been read: nothing of it is taken for the next request */
+	MHD_add_response_header(r, "Connection", "close");
 	if (status == MHD_HTTP_UNAUTHORIZED)
 		MHD_add_response_header(r, "WWW-Authenticate",
 					"Basic realm=\"memwatch\", charset=\"UTF-8\"");
