@@ -13,14 +13,17 @@ _memwatch_words()
 	done
 }
 
-# Processes by number, with their commands as long as several are meant, and names that one has.
+# Processes by number, with their commands as long as several are meant, and names that one has. Where
+# TAB enters one whole (menu-complete), its command is a comment, and has nothing of what it could be
+# besides.
 _memwatch_pids()
 {
 	local line
 	_memwatch_words "$1" < <(ps -eo comm= | sort | uniq -u)
 	while IFS= read -r line; do
 		[[ $line == "$1"* ]] && COMPREPLY+=("$line")
-	done < <(ps -eo pid=,args= | sed -E 's/^ *([0-9]+) (.{1,40}).*/\1  \2/')
+	done < <(ps -eo pid=,args= | LC_ALL=C sed -E 's/^ *([0-9]+) (.{0,40}).*/\1  # \2/
+		s/[^[:alnum:] ._/=:,@%+#-]/?/g')
 	if [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == [0-9]*"  "* ]]; then
 		COMPREPLY=("${COMPREPLY[0]%%  *}")
 	fi
