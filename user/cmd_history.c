@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "core/exit.h"
@@ -25,6 +27,8 @@
 #define DEFAULT_DIR "/var/lib/memwatch"
 #define DEFAULT_WINDOW_MS (24 * 3600000LL)
 #define MAX_CANDIDATES 20
+#define OTHERS_MEMORY (1ULL << 30)
+#define OTHERS_CPU_SECONDS 60
 #define EVERY_ROW 100000 /* of a timeline that goes to a file */
 
 enum {
@@ -57,8 +61,8 @@ struct history_cmd {
 	enum history_mode mode;
 	int64_t since, until, at, id; /* 0: not given */
 	uint64_t pid, top;
-	const char *name; /* -p was no number; NULL: it was */
-	bool json, has_at;
+	const char *name;		/* -p was no number; NULL: it was */
+	bool json, has_at, is_anothers; /* is_anothers: what root reads as the user whose it is */
 };
 
 static const struct argp_option option_list[] = {
@@ -198,7 +202,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static int told(int err, const char *what)
 {
 	if (err && err != -EPIPE)
-		log_error("%s: %s", what, err == -ENOENT ? "there is none" : strerror(-err));
+		log_error("%s: %s", what,
+			  err == -ENOENT  ? "there is none"
+			  : err == -ETIME ? "it takes too long"
+					  : strerror(-err));
 	return err;
 }
 
@@ -488,6 +495,14 @@ static int answer_whole(const struct history_cmd *c, struct history_view *v)
 	return err ? err : end;
 }
 
+/* Whoever made it may have made it so that reading it takes all memory there is. */
+static void bound_memory(void)
+{
+	const struct rlimit most = {OTHERS_MEMORY, OTHERS_MEMORY};
+
+	setrlimit(RLIMIT_AS, &most);
+}
+
 static int run(const struct history_cmd *c)
 {
 	struct history_view v = {.from = c->since, .to = c->until, .top = c->top, .json = c->json};
@@ -500,6 +515,8 @@ static int run(const struct history_cmd *c)
 		progress__end();
 		return refuse(c->dir, err, why);
 	}
+	if (c->is_anothers)
+		history__limit(v.h, OTHERS_CPU_SECONDS);
 	err = answer_whole(c, &v);
 	history__close(v.h);
 	return status_of(err);
@@ -532,6 +549,7 @@ int cmd_history(int argc, char **argv)
 		.dir = DEFAULT_DIR, .top = 20, .since = now - DEFAULT_WINDOW_MS, .until = now};
 	cleanup_free char *real = NULL;
 	char refusal[128] = "";
+	uid_t me = geteuid();
 	unsigned files;
 	int err;
 
@@ -543,6 +561,9 @@ int cmd_history(int argc, char **argv)
 	err = statedir__read_as_owner(c.dir, &real, refusal, sizeof(refusal));
 	if (err)
 		return refuse(c.dir, err, refusal);
+	c.is_anothers = geteuid() != me;
+	if (c.is_anothers)
+		bound_memory();
 	c.dir = real;
 	if (privilege__keep(PRIVILEGE(READ) | files))
 		return EXIT_FAILED;

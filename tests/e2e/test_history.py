@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
 import struct
 import subprocess
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -256,6 +258,55 @@ def test_a_history_planted_in_a_file_system_of_hers(hers, tmp_path):
         assert "or provide its file system" in p.stderr and victim.exists()
     finally:
         h.unmount()
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+
+
+def planted(directory, filled, *statements):
+    """A history of Eve's, which she changed."""
+    shutil.copy(filled[0] / "history.db", directory)
+    db = sqlite3.connect(directory / "history.db")
+    for s in statements:
+        db.execute(*(s if isinstance(s, tuple) else (s,)))
+    db.commit()
+    db.close()
+    for f in [directory, *directory.iterdir()]:
+        os.chown(f, EVE, EVE)
+
+
+@pytest.mark.parametrize("statements", [
+    ["ALTER TABLE pass RENAME TO old_pass",
+     f"CREATE VIEW pass AS {ENDLESS} SELECT 0 AS step, 0 AS time_ms, 0 AS is_key, x'' AS data FROM n WHERE i < 0"],
+    ["ALTER TABLE event RENAME TO old_event",
+     f"CREATE VIEW event AS {ENDLESS} SELECT i AS id, 0 AS time_ms, '' AS kind, 0 AS pid, '' AS comm, '' AS json, "
+     "0 AS snapshot FROM n"]], ids=["passes", "events"])
+def test_what_a_planted_history_computes_is_not_read(statements, filled, hers):
+    """Tables that are none, which tell of themselves without end."""
+    planted(hers, filled, *statements)
+    p = memwatch("history", "--state-dir", hers, check=1)
+    assert "failed to read" in p.stderr and not p.stdout
+
+
+def varint(n):
+    out = b""
+    while n >= 0x80:
+        out, n = out + bytes([n & 0x7f | 0x80]), n >> 7
+    return out + bytes([n])
+
+
+def test_a_planted_history_takes_no_more_than_it_may(filled, hers):
+    """A million processes in each pass, which are others each time, in few bytes."""
+    per, now = 1 << 20, int(time.time() * 1000)
+    passes = [varint(per - 1) + varint((1 + i * per) << 1) + b"\0" + b"\2\0" * (per - 2) for i in range(6)]
+    packed = [b"\1" + struct.pack("<I", len(p)) + zlib.compress(p) for p in passes]
+    assert sum(map(len, packed)) < 1 << 20
+    planted(hers, filled, "DELETE FROM pass",
+            *[("INSERT INTO pass VALUES(0, ?, 1, ?)", (now - 10000 + i, p)) for i, p in enumerate(packed)])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    p = memwatch("history", "--state-dir", hers, "--growth", check=1)
+    assert "Cannot allocate memory" in p.stderr and not p.stdout
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(before, 1 << 20)
 
 
 def test_root_reads_the_history_of_a_daemon_of_another_user(filled, hers, tmp_path):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The history: steps and their peaks, limits, profiles, what damage costs. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -725,6 +726,32 @@ static void lines_keep_their_places(void **state)
 		assert_string_equal(ledger__key(i), keys[i]);
 }
 
+/* What another user's history may take of the processor's time: here none. */
+static void time_that_is_used_up(void **state)
+{
+	struct history_wanted w = {.to = T0, .max = 5};
+	char path[128], why[HISTORY_WHY];
+	struct history *h;
+	sqlite3 *db;
+
+	history__close(create(NULL));
+	snprintf(path, sizeof(path), "%s/history.db", dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db,
+			     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+			     "WHERE i < 50000) INSERT INTO event(time_ms) SELECT i FROM n",
+			     NULL, NULL, NULL),
+		SQLITE_OK);
+	sqlite3_close(db);
+	assert_int_equal(history__open(dir, &h, why), 0);
+	assert_int_equal(history__events(h, &w, NULL, NULL), 0);
+	assert_int_equal(w.left_out, 50000 - 5);
+	history__limit(h, 0);
+	assert_int_equal(history__events(h, &w, NULL, NULL), -ETIME);
+	history__close(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -747,6 +774,7 @@ int main(void)
 		FILE_TEST(a_newer_file_is_left_alone),
 		FILE_TEST(version_1_is_carried_over),
 		cmocka_unit_test(lines_keep_their_places),
+		FILE_TEST(time_that_is_used_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,8 +34,11 @@ struct history_opts {
  * the caller's choice (history__set_aside). */
 int history__create(const char *dir, const struct history_opts *o, struct history **ret,
 		    char why[HISTORY_WHY]);
-/* Opens for reading, beside a writer or alone. 0 or -errno as above; -ENOENT: there is none. */
+/* Opens for reading, beside a writer or alone. 0 or -errno as above; -ENOENT: there is none. What
+ * is asked of it later: -EIO where a table of it is none (a view, which computes what it likes). */
 int history__open(const char *dir, struct history **ret, char why[HISTORY_WHY]);
+/* From now on what is asked of it ends with -ETIME when the process has used so much time. */
+void history__limit(struct history *h, unsigned cpu_seconds);
 void history__close(struct history *h); /* accepts NULL */
 /* Renames a damaged file to NAME.damaged (one is kept). 0 or -errno. */
 int history__set_aside(const char *dir);

@@ -15,8 +15,9 @@ _Static_assert(PASS_VALUES == HISTORY_VALUES, "a row's values are an entry's");
 
 #define HISTORY_MACHINE_ID 0 /* the entry of the machine in a pass */
 #define HISTORY_STEPS 4
-#define HISTORY_SEEN_MS 60000 /* so long ago a living process may have been written as seen last \
-			       */
+#define HISTORY_SEEN_MS                                                          \
+	60000 /* so long ago a living process may have been written as seen last \
+	       */
 
 enum history_sql {
 #define X(name, sql) HISTORY_##name,
@@ -40,6 +41,7 @@ struct history {
 	char boot[BOOT_ID];
 	bool can_write, is_open; /* is_open: inside of a transaction */
 	uint64_t lost;
+	unsigned cpu_seconds; /* of the process, when it is enough (history__limit) */
 
 	struct pass_state last[HISTORY_STEPS]; /* as written; empty: the next is a key pass */
 	int64_t written_ms[HISTORY_STEPS];     /* of that */

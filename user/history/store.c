@@ -7,8 +7,11 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define FILE_NAME "history.db"
+#define MAX_ROW_BYTES (256 << 20)
+#define STEPS_BETWEEN_LOOKS 100000 /* of SQLite's machine, at how long it has taken */
 #define DEFAULT_BYTES (512ULL << 20)
 #define DEFAULT_AGE_MS (366LL * 86400 * 1000)
 
@@ -105,6 +108,7 @@ static int errno_of(int sqlite)
 	case SQLITE_LOCKED: return -EBUSY;
 	case SQLITE_TOOBIG: return -E2BIG;
 	case SQLITE_CANTOPEN: return -ENOENT;
+	case SQLITE_INTERRUPT: return -ETIME;
 	default: return -EIO;
 	}
 }
@@ -254,6 +258,17 @@ static int check_version(struct history *h, char why[HISTORY_WHY])
 	return !err && !version ? -ENOENT : err; /* made, but nothing was written yet */
 }
 
+/* Who planted the file wrote its schema, too: of what has the names of our tables, only tables are
+ * read, and nothing is computed for them. */
+static void distrust(sqlite3 *db)
+{
+	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+	sqlite3_limit(db, SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES);
+}
+
 static int open_file(const char *dir, struct history *h)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE |
@@ -277,8 +292,25 @@ static int open_file(const char *dir, struct history *h)
 				 /* a pass that is replaced leaves the table room too */
 				 "PRAGMA recursive_triggers = ON");
 	else if (!err)
+		distrust(h->db);
+	if (!err && !h->can_write)
 		err = execute(h, "PRAGMA query_only = ON");
 	return err;
+}
+
+static int is_used_up(void *arg)
+{
+	const struct history *h = arg;
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec >= h->cpu_seconds;
+}
+
+void history__limit(struct history *h, unsigned cpu_seconds)
+{
+	h->cpu_seconds = cpu_seconds;
+	sqlite3_progress_handler(h->db, STEPS_BETWEEN_LOOKS, is_used_up, h);
 }
 
 static int open_history(const char *dir, struct history *h, struct history **ret,
