@@ -3,15 +3,18 @@
 import os
 import re
 import shutil
-import zlib
 import struct
+import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
-from conftest import memwatch
+from conftest import BIN, memwatch, wait_for
 from golib import go_build, go_version
+from test_apart import reader_of
 from test_files import sleeper  # noqa: F401 (fixture)
 from test_go import start
+from test_privilege import status_of
 from hostilelib import HANG, ended_in_time, hostmaps, place, with_helpers  # noqa: F401
 
 WATCHES = re.compile(r"anon_inode:(\[(eventfd|eventpoll|perf_event|pidfd|signalfd|timerfd)\]"
@@ -110,6 +113,22 @@ def test_debug_information_of_a_go_that_is_between_the_known(units, target, tmp_
     p = memwatch("go", "-p", t.pid, "-o", out, timeout=2 * HANG)
     assert p.returncode in (1, 3) and not out.exists()
     assert "broke its reader" in p.stderr or "layout is not known" in p.stderr, p.stderr
+
+
+def test_who_reads_a_file_has_limits():
+    """What report takes follows the size of what it reads; a pipe counts as 16 MB."""
+    p = subprocess.Popen([str(BIN), "report", "--top", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    try:
+        def confined():
+            pid = reader_of(p.pid)
+            return pid if pid and status_of(pid)["Seccomp"] == "2" else None
+        had = limits_of(wait_for(confined))
+        assert had["Max cpu time"] == str(20 + -(-16 * (1 << 20) // 100000))  # whole seconds
+        assert 0 <= int(had["Max data size"]) - (256 + 128 * 16 << 20) <= 64 << 20
+    finally:
+        p.stdin.close()
+        p.wait(180)
 
 
 def test_a_small_profile_does_not_unfold_into_much(tmp_path):

@@ -32,17 +32,17 @@ def busy(target):
     return t
 
 
-def interrupt(proc, times=1):
-    """Sends SIGINT; returns how long the end took. Each is taken before the next is sent."""
+def interrupt(proc, times=1, sig=signal.SIGINT):
+    """Sends a signal; returns how long the end took. Each is taken before the next is sent."""
     start = time.monotonic()
     for _ in range(times):
         if proc.poll() is None:
-            proc.send_signal(signal.SIGINT)
+            proc.send_signal(sig)
         wait_for(lambda: proc.poll() is not None or not pending(proc.pid), step=0.001)
     try:
         proc.wait(PATIENCE)
     except subprocess.TimeoutExpired:
-        pytest.fail("deaf to SIGINT")
+        pytest.fail(f"deaf to {sig.name}")
     return time.monotonic() - start
 
 
@@ -70,12 +70,13 @@ def end_stopped(pids):
             pass
 
 
-def test_while_it_attaches(busy, attach):
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_while_it_attaches(sig, busy, attach):
     """No helper answers: nothing of the target's files is known, and will not be."""
     a = attach("-p", busy.pid, "--plain", "-v", ready=False)
     pids = stop_helpers(a.proc.pid)
     try:
-        assert in_time(interrupt(a.proc), PROMISED)
+        assert in_time(interrupt(a.proc, sig=sig), PROMISED)
     finally:
         end_stopped(pids)
 
