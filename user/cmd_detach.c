@@ -80,7 +80,7 @@ int cmd_detach(int argc, char **argv)
 		log_error("failed to clean PID %d: %s", pid, *why ? why : strerror(-err));
 		return err == -EPERM || err == -EACCES ? EXIT_UNSUPPORTED : EXIT_FAILED;
 	}
-	if (left.files)
+	if (left.has_files)
 		log_info("PID %d: a file of a --fast run that was killed stays open", pid);
 	else if (!left.regions)
 		log_info("nothing of --fast is in PID %d", pid);

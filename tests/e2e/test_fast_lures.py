@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a target may do to have root's memwatch write into a program with more rights than its own:
 it calls exec between the look and the write, and its forged stubs say what is to be written."""
+import os
+import resource
 import shutil
 
 import pytest
@@ -66,3 +68,37 @@ def test_exec_while_calls_are_made(lure):
         memwatch("-p", t.pid, "--fast", "-d", "0.3", "--plain", "-q")
         wait_for(lambda: has_become(t))
         is_intact(t)
+
+
+@pytest.fixture
+def much_open():
+    """This process, which is root's, has as much open as it may."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    kept = [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)]
+    try:
+        while len(kept) < min(before[1] - 200, 100000):
+            kept.append(os.dup(kept[0]))
+        yield os.getpid()
+    finally:
+        for fd in kept:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("how", [("features",), ("detach",), ("-d", "0.1", "--plain", "-q"),
+                                 ("-d", "0.1", "--plain", "-q", "--fast")], ids=" ".join)
+def test_forged_stubs_without_number(how, much_open, target, place):  # noqa: F811
+    """Each of which says that another process, which has much open, is at work in it: looking at them ends."""
+    exe = place / "forges"
+    shutil.copy(workload("forges.c", flags=("-O2", f"-I{ROOT}/user", f"-I{ROOT}/include")), exe)
+    with open("/proc/self/stat") as f:
+        began = int(f.read().rsplit(")", 1)[1].split()[19]) * 10000000
+    t = target([*USER, exe, 15000, much_open, began])
+    t.expect("ready")
+    p = memwatch(*how, "-p", t.pid)
+    assert "sampled by" not in p.stderr
+    if "--plain" in how and "--fast" not in how:  # which writes nothing into it
+        assert p.returncode == 1 and f"'memwatch detach -p {t.pid}' takes them out" in p.stderr
+    else:
+        assert p.returncode == 0

@@ -358,7 +358,7 @@ static bool killed_at(int step)
 	check_target(pid, when);
 	if (clean(pid, &left, why))
 		fail_msg("%s: clean: %s", when, why);
-	assert_true(left.regions || left.files || tables_in(pid) == size); /* all of it is seen */
+	assert_true(left.regions || left.has_files || tables_in(pid) == size); /* all of it is seen */
 	assert_true(same_code(pid, &p.plan));
 	check_target(pid, when);
 	unplan(&p);

@@ -14,9 +14,26 @@
 #include "sys/proc_status.h"
 #include "sys/proc_task.h"
 
-bool fast__is_ours(const struct procmap_entry *e)
+#define MAX_REGIONS 256
+#define MAX_OWNERS 8	/* asked for what they have open, which may be much */
+#define MAX_FILES 65536 /* of a process, looked at for those of a run */
+
+static bool is_ours(const struct procmap_entry *e)
 {
 	return e->kind == PROCMAP_FILE && (e->prot & PROCMAP_X) && !strcmp(e->path, FAST_NAME);
+}
+
+const struct procmap_entry *fast_regions__next(struct fast_regions *r)
+{
+	while (r->at < r->maps->n && r->n < MAX_REGIONS) {
+		const struct procmap_entry *e = &r->maps->entries[r->at++];
+
+		if (!is_ours(e))
+			continue;
+		r->n++;
+		return e;
+	}
+	return NULL;
 }
 
 bool fast__has_data(const struct procmap *maps, const struct procmap_entry *e)
@@ -143,29 +160,28 @@ static void find_owner(struct procmem *mem, const struct procmap_entry *e, int p
 		ret->owner = owner[0];
 }
 
-/* Files that were made for stubs and not mapped yet. */
-static size_t count_files(int pid)
+/* Has it files that were made for stubs and not mapped yet? */
+static bool has_files(int pid)
 {
 	char path[64], to[64];
 	cleanup_dir DIR *dir = NULL;
 	struct dirent *d;
-	size_t files = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	dir = opendir(path);
-	while (dir && (d = readdir(dir))) {
+	for (int i = 0; dir && i < MAX_FILES && (d = readdir(dir)); i++) {
 		ssize_t n = readlinkat(dirfd(dir), d->d_name, to, sizeof(to));
 
-		files += n >= (ssize_t)strlen(FAST_NAME) &&
-			 !strncmp(to, FAST_NAME, strlen(FAST_NAME));
+		if (n >= (ssize_t)strlen(FAST_NAME) && !strncmp(to, FAST_NAME, strlen(FAST_NAME)))
+			return true;
 	}
-	return files;
+	return false;
 }
 
 /* One mapping of stubs, by its header. */
 static int clean_one(const struct fast *f, const struct procmap *maps,
-		     const struct procmap_entry *e, bool look, struct fast_left *ret,
-		     char why[FAST_WHY])
+		     const struct procmap_entry *e, bool look, size_t *owners,
+		     struct fast_left *ret, char why[FAST_WHY])
 {
 	struct stub_header h;
 	size_t n;
@@ -178,7 +194,7 @@ static int clean_one(const struct fast *f, const struct procmap *maps,
 	ret->bytes += e->end - e->start;
 	if (fast__has_data(maps, e))
 		ret->bytes += DATA_BYTES;
-	if (n && !ret->owner)
+	if (n && !ret->owner && (*owners)++ < MAX_OWNERS)
 		find_owner(f->mem, e, f->pid, ret);
 	if (!n || look)
 		return 0;
@@ -192,7 +208,10 @@ int fast__clean(int pid, const struct remote_host *host, bool look, struct fast_
 		char why[FAST_WHY])
 {
 	struct fast f = {.pid = pid, .host = host};
+	const struct procmap_entry *e;
 	struct procmap *maps = NULL;
+	struct fast_regions all;
+	size_t owners = 0;
 	int err = look ? procmem__open(pid, &f.mem) : procmem__open_writable(pid, &f.mem);
 
 	memset(ret, 0, sizeof(*ret));
@@ -201,12 +220,11 @@ int fast__clean(int pid, const struct remote_host *host, bool look, struct fast_
 		err = procmap__read(pid, &maps);
 	if (!err && !procmem__alive(f.mem)) /* of another image */
 		err = -ESRCH;
-	for (size_t i = 0; !err && i < maps->n; i++) {
-		if (fast__is_ours(&maps->entries[i]))
-			err = clean_one(&f, maps, &maps->entries[i], look, ret, why);
-	}
+	all = (struct fast_regions){.maps = maps};
+	while (!err && (e = fast_regions__next(&all)))
+		err = clean_one(&f, maps, e, look, &owners, ret, why);
 	if (!err)
-		ret->files = count_files(pid);
+		ret->has_files = has_files(pid);
 	procmap__free(maps);
 	procmem__close(f.mem);
 	return err;

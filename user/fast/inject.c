@@ -165,12 +165,13 @@ static bool holds(int fd, uint64_t off, const uint8_t *code, size_t n)
 static bool reuse(const struct procmap *maps, const struct stub_func *funcs, size_t n,
 		  struct fast *f)
 {
-	for (size_t i = 0; i < maps->n; i++) {
-		const struct procmap_entry *e = &maps->entries[i];
+	struct fast_regions all = {.maps = maps};
+	const struct procmap_entry *e;
+
+	while ((e = fast_regions__next(&all))) {
 		cleanup_free uint8_t *now = NULL;
 
-		if (!fast__is_ours(e) || e->end - e->start != stub__code_bytes(n) ||
-		    !fast__has_data(maps, e))
+		if (e->end - e->start != stub__code_bytes(n) || !fast__has_data(maps, e))
 			continue;
 		if (stub__build(funcs, n, e->start, &f->image))
 			continue;
@@ -278,11 +279,13 @@ static bool is_dead(struct procmem *mem, const struct procmap_entry *e)
 /* Or each time that a library is opened at another address something would stay behind. */
 static void unmap_dead(struct mapping *m, struct remote *r)
 {
-	for (size_t i = 0; i < m->maps->n; i++) {
-		const struct procmap_entry *e = &m->maps->entries[i];
+	struct fast_regions all = {.maps = m->maps};
+	const struct procmap_entry *e;
+
+	while ((e = fast_regions__next(&all))) {
 		uint64_t at;
 
-		if (!fast__is_ours(e) || !is_dead(m->f->mem, e))
+		if (!is_dead(m->f->mem, e))
 			continue;
 		call(m, r, SYS_munmap, e->start, e->end - e->start, 0, 0, 0, &at);
 		if (fast__has_data(m->maps, e))

@@ -51,7 +51,7 @@ uint64_t fast__full(const struct fast *f);
 struct fast_left {
 	size_t regions, patched; /* stubs that are mapped; functions that lead to them */
 	uint64_t bytes;
-	size_t files;	/* that one which was killed had just made there, and still are open */
+	bool has_files; /* that one which was killed had just made there, and still are open */
 	int owner;	/* a memwatch that is at work there now, or 0 */
 	bool inherited; /* by fork: the stubs count for the parent, and do nothing here */
 };

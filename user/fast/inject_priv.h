@@ -18,8 +18,13 @@ int fast__try_often(const struct remote_host *host, int (*fn)(void *arg), void *
 int fast__write(const struct fast *f, const struct stub_header *h, bool in, char why[FAST_WHY]);
 /* How many of its functions lead to stubs now. */
 size_t fast__count(struct procmem *mem, const struct stub_header *h);
-/* Is this the code of stubs, by its name? */
-bool fast__is_ours(const struct procmap_entry *e);
+/* Mappings that are code of stubs by their name. Whoever makes more than runs leave has those that
+ * follow not looked at: begin with {maps}. NULL: no more. */
+struct fast_regions {
+	const struct procmap *maps;
+	size_t at, n;
+};
+const struct procmap_entry *fast_regions__next(struct fast_regions *r);
 /* Has that code its tables behind it? */
 bool fast__has_data(const struct procmap *maps, const struct procmap_entry *e);
 /* A jump that does not lead into the stubs is none of ours, whatever the header says. */
