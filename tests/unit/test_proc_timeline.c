@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include "core/util.h"
 #include "probe/proc_timeline.h"
 #include "probe/task_iter.h"
 
@@ -197,6 +198,42 @@ static void other_columns(void **state)
 	proc_timeline__free(t);
 }
 
+/* The first row stands for who is gone before the next; who is met has the rows of the passes. */
+static void brief(void **state)
+{
+	struct proc_timeline_opts o = {.external = true};
+	struct mw_task_row met = row_of(10, 1, MIB, "met"),
+			   missed = row_of(20, 2, 2 * MIB, "missed"),
+			   told = row_of(30, 3, 3 * MIB, "told"), gone = row_of(40, 4, 0, "gone");
+	struct mw_mm_ev end = {.type = MW_MM_EXIT, .tgid = 30, .start_ns = 3, .exit_code = 9};
+	struct proc_timeline *t;
+
+	assert_int_equal(proc_timeline__new(&o, &t), 0);
+	gone.flags = MW_TASK_NO_MM; /* of its memory nothing is known */
+	end.time_ns = util__now_ns();
+	assert_int_equal(proc_timeline__add_seen(t, &met, end.time_ns), 0);
+	assert_int_equal(proc_timeline__add_seen(t, &missed, end.time_ns), 0);
+	assert_int_equal(proc_timeline__add_seen(t, &told, end.time_ns), 0);
+	assert_int_equal(proc_timeline__add_seen(t, &gone, end.time_ns), 0);
+	assert_int_equal(proc_timeline__add_seen(t, &gone, end.time_ns), -EEXIST);
+	proc_timeline__event(t, &end);
+	met.anon_bytes = 5 * MIB;
+	pass_of(t, &met, 1);
+	assert_int_equal(find(t, "met")->nrows, 1);
+	assert_int_equal(find(t, "met")->rows[0].value[TIMELINE_RSS], 5 * MIB);
+	assert_int_equal(find(t, "missed")->nrows, 1);
+	assert_int_equal(find(t, "missed")->rows[0].value[TIMELINE_RSS], 2 * MIB);
+	assert_string_equal(find(t, "missed")->marks[0].text, "ended");
+	assert_int_equal(find(t, "told")->nrows, 1);
+	assert_int_equal(find(t, "told")->rows[0].value[TIMELINE_RSS], 3 * MIB);
+	assert_string_equal(find(t, "told")->marks[0].text, "killed by signal 9");
+	assert_int_equal(find(t, "gone")->nrows, 0);
+	pass_of(t, &met, 1);
+	assert_int_equal(find(t, "met")->nrows, 2);
+	assert_int_equal(find(t, "told")->nrows, 1);
+	proc_timeline__free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +241,7 @@ int main(void)
 		cmocka_unit_test(all_live),
 		cmocka_unit_test(live_and_small_give_way),
 		cmocka_unit_test(other_columns),
+		cmocka_unit_test(brief),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

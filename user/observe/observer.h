@@ -66,6 +66,7 @@ struct observer_opts {
 	uint32_t fault_period; /* sample every n-th page fault; 0: none (observe/faults.h) */
 	bool faults_only;      /* no allocator probes */
 	bool faults_all;       /* of all processes: each becomes a target when it is sampled */
+	bool first_rows;       /* targets remember their memory as they were added */
 	struct plan_tuning tuning;
 	void (*tell)(void *arg, const struct observer_event *e); /* NULL: nobody listens */
 	/* Asked of every process that comes, by fork or by exec: shall it be a target? Of one that

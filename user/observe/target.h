@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "memwatch/mm.h"
 #include "sys/box.h"
 
 struct target {
@@ -30,6 +31,8 @@ struct target {
 	bool samples_itself;	   /* and tells of it by USDT probes: those are used (elf/usdt.h) */
 	size_t nmaps;		   /* executable mappings known now */
 	struct box_target account; /* on which its files are read */
+	/* its memory at start_ns, with observer_opts.first_rows; tgid 0: not known */
+	struct mw_task_row first;
 };
 
 #endif

@@ -358,6 +358,8 @@ static int target_new(struct observer *o, int pid, struct observed **ret)
 	t->pub.pid = pid;
 	t->pub.images = 1;
 	t->pub.start_ns = util__now_ns();
+	if (o->opts.first_rows && proc_task__read(pid, &t->pub.first))
+		t->pub.first.tgid = 0;
 	allowance__init(&t->looks, LOOKS_SHARE, LOOKS_BURST_NS, t->pub.start_ns);
 	t->unseen_before_ns = observer__unseen_ns(o);
 	t->pub.start_unix_ms = util__wall_ms();

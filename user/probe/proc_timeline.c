@@ -19,6 +19,11 @@
 #define FLAT_BYTES (256 << 10) /* or less than this, is flat */
 #define TELL_NS 60000000000ULL /* between two news */
 
+struct figures {
+	uint64_t time_ns;
+	int64_t virt, anon, file, shmem, swap;
+};
+
 struct timeline_entry {
 	struct timeline line;
 	pid_t pid;
@@ -28,7 +33,8 @@ struct timeline_entry {
 	int64_t most_bytes;	   /* highest RSS in its rows */
 	int64_t least_bytes, last_bytes;
 	int64_t inuse_bytes, alloc_bytes;
-	int64_t *more; /* of line.nmore columns; NULL: none */
+	int64_t *more;	      /* of line.nmore columns; NULL: none */
+	struct figures first; /* as it was added; time_ns 0: not seen then */
 };
 
 struct proc_timeline {
@@ -120,6 +126,12 @@ static size_t live_at(const struct proc_timeline *t, pid_t pid)
 	return lo;
 }
 
+static struct figures figures_of(const struct mw_task_row *r, uint64_t time_ns)
+{
+	return (struct figures){time_ns,       r->virt_bytes,  r->anon_bytes,
+				r->file_bytes, r->shmem_bytes, r->swap_bytes};
+}
+
 static struct timeline_entry *find_live(const struct proc_timeline *t, pid_t pid)
 {
 	size_t at = live_at(t, pid);
@@ -178,18 +190,32 @@ static int add_entry(struct proc_timeline *t, pid_t pid, const char *name,
 
 static void make_room(struct proc_timeline *t, size_t max);
 
+int proc_timeline__add_seen(struct proc_timeline *t, const struct mw_task_row *row,
+			    uint64_t seen_ns)
+{
+	char name[MW_MM_COMM_LEN + 1];
+	struct timeline_entry *e;
+	int err;
+
+	if (t->opts.max_processes && t->n >= t->opts.max_processes)
+		make_room(t, t->opts.max_processes);
+	snprintf(name, sizeof(name), "%.*s", MW_MM_COMM_LEN, row->comm);
+	err = add_entry(t, (pid_t)row->tgid, name, &e);
+	if (err)
+		return err;
+	if (!(row->flags & (MW_TASK_TORN | MW_TASK_NO_MM)))
+		e->first = figures_of(row, seen_ns);
+	if (t->probe)
+		mm_probe__watch(t->probe, e->pid); /* without BPF: no peaks, as the note says */
+	return 0;
+}
+
 int proc_timeline__add(struct proc_timeline *t, pid_t pid)
 {
 	struct mw_task_row row;
 	int err = proc_task__read(pid, &row);
 
-	if (t->opts.max_processes && t->n >= t->opts.max_processes)
-		make_room(t, t->opts.max_processes);
-	if (!err)
-		err = add_entry(t, pid, row.comm, NULL);
-	if (!err && t->probe)
-		mm_probe__watch(t->probe, pid); /* without BPF: no peaks, as the note says */
-	return err;
+	return err ? err : proc_timeline__add_seen(t, &row, util__now_ns());
 }
 
 void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes,
@@ -226,11 +252,6 @@ int proc_timeline__more(struct proc_timeline *t, pid_t pid, const char *const *n
 	return 0;
 }
 
-struct figures {
-	uint64_t time_ns;
-	int64_t virt, anon, file, shmem, swap;
-};
-
 static int append(struct proc_timeline *t, struct timeline_entry *e, const struct figures *f)
 {
 	struct timeline_row row = timeline__row(wall_of(t, f->time_ns));
@@ -266,6 +287,21 @@ static int append_then(struct proc_timeline *t, struct timeline_entry *e, const 
 	e->inuse_bytes = inuse;
 	e->alloc_bytes = alloc;
 	return err;
+}
+
+/* Who has no row by its end has the one of its beginning. */
+static void append_first(struct proc_timeline *t, struct timeline_entry *e)
+{
+	if (!e->line.nrows && e->first.time_ns)
+		append_then(t, e, &e->first);
+}
+
+/* It is not met any more, and no event told when it ended. */
+static void note_end(struct proc_timeline *t, struct timeline_entry *e, uint64_t now_ns)
+{
+	append_first(t, e);
+	timeline__mark(&e->line, wall_of(t, now_ns), "ended");
+	end_entry(t, e);
 }
 
 /* The peak goes in as a row where it is more than the rows around it. */
@@ -401,6 +437,7 @@ void proc_timeline__event(struct proc_timeline *t, const struct mw_mm_ev *ev)
 		snprintf(text, sizeof(text), "exec %.16s", ev->comm);
 		timeline__mark(&e->line, wall_of(t, ev->time_ns), text);
 	} else if (ev->type == MW_MM_EXIT) {
+		append_first(t, e);
 		append_peak(t, e, &peak, 0);
 		if (ev->rss_bytes) /* its last moment; before 6.16 the memory is gone by then */
 			append(t, e, &now);
@@ -441,8 +478,7 @@ static void tell_gaps(struct proc_timeline *t, uint64_t now_ns)
 static int take_row(struct proc_timeline *t, struct timeline_entry *e, const struct mw_task_row *r,
 		    uint64_t now_ns)
 {
-	struct figures now = {now_ns,	     r->virt_bytes,  r->anon_bytes,
-			      r->file_bytes, r->shmem_bytes, r->swap_bytes};
+	struct figures now = figures_of(r, now_ns);
 	struct figures peak = {r->peak_time_ns,	   r->peak_virt_bytes,	r->peak_anon_bytes,
 			       r->peak_file_bytes, r->peak_shmem_bytes, TIMELINE_UNKNOWN};
 
@@ -486,8 +522,7 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 		struct timeline_entry *e = find_live(t, row->tgid);
 
 		if (e && e->start_ns && e->start_ns != row->start_ns) {
-			timeline__mark(&e->line, wall_of(t, now_ns), "ended");
-			end_entry(t, e);
+			note_end(t, e, now_ns);
 			e = NULL;
 		}
 		if (!e && !(row->flags & (MW_TASK_NO_MM | MW_TASK_TORN)) && !has_gone(t, row))
@@ -502,8 +537,7 @@ int proc_timeline__rows(struct proc_timeline *t, const struct task_rows *rows)
 			r++;
 		if (r >= rows->n || rows->row[r].tgid != (uint32_t)e->pid ||
 		    (e->start_ns && e->start_ns != rows->row[r].start_ns)) {
-			timeline__mark(&e->line, wall_of(t, now_ns), "ended");
-			end_entry(t, e);
+			note_end(t, e, now_ns);
 			continue;
 		}
 		err = take_row(t, e, &rows->row[r], now_ns);

@@ -40,6 +40,7 @@ struct proc_timeline_opts {
 struct proc_timeline;
 struct task_rows;
 struct mw_mm_ev;
+struct mw_task_row;
 
 /* 0 or -ENOMEM. Add processes with proc_timeline__add. */
 int proc_timeline__new(const struct proc_timeline_opts *opts, struct proc_timeline **ret);
@@ -48,6 +49,10 @@ const char *proc_timeline__note(const struct proc_timeline *t);
 
 /* Starts recording a process. 0, -ESRCH (no such process), -EEXIST, -ENOMEM. */
 int proc_timeline__add(struct proc_timeline *t, pid_t pid);
+/* The same of one whose memory was seen at that moment (CLOCK_MONOTONIC): this is its one row if it
+ * ends before another is taken, or has ended by now. 0, -EEXIST, -ENOMEM. */
+int proc_timeline__add_seen(struct proc_timeline *t, const struct mw_task_row *row,
+			    uint64_t seen_ns);
 /* Heap figures for the rows from now on (TIMELINE_UNKNOWN: none). */
 void proc_timeline__heap(struct proc_timeline *t, pid_t pid, int64_t inuse_bytes,
 			 int64_t alloc_bytes);

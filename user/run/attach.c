@@ -288,6 +288,7 @@ int attach__open(const struct attach_options *o, struct attach **ret)
 				     .fast = o->fast,
 				     .follow = o->follow,
 				     .max_depth = o->max_depth,
+				     .first_rows = o->timeline || o->http,
 				     .tuning = o->tuning};
 	const char *refusal = observer__refusal();
 	struct attach *a;

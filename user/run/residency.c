@@ -83,7 +83,8 @@ void residency__free(struct residency *r)
 	free(r);
 }
 
-/* A new target has a row at once: it may be gone before the next is due. */
+/* A new target has a row at once: it may be gone before the next is due. One that is gone already
+ * has the row of its attach. */
 static void add_new_targets(struct residency *r, uint64_t now_ns)
 {
 	const struct observer *o = r->attach->observer;
@@ -95,9 +96,8 @@ static void add_new_targets(struct residency *r, uint64_t now_ns)
 		if (t->start_ns <= r->newest_ns)
 			continue;
 		newest_ns = max_of(newest_ns, t->start_ns);
-		if (t->ended)
-			continue;
-		err = proc_timeline__add(r->timeline, t->pid);
+		err = t->first.tgid ? proc_timeline__add_seen(r->timeline, &t->first, t->start_ns)
+				    : proc_timeline__add(r->timeline, t->pid);
 		if (!err)
 			r->due_ns = now_ns;
 		else if (err != -ESRCH)

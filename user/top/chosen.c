@@ -135,7 +135,7 @@ static int begin(struct chosen *c, const struct table_proc *p, struct proc_timel
 	int err = c->guard ? guard_one(c, p->row.tgid) : 0;
 
 	if (!err && timeline)
-		err = proc_timeline__add(timeline, (pid_t)p->row.tgid);
+		err = proc_timeline__add_seen(timeline, &p->row, util__now_ns());
 	if (stacks)
 		top_stacks__add(stacks, (pid_t)p->row.tgid);
 	return err == -ENOMEM ? err : 0;
