@@ -4,21 +4,8 @@
 # Files in /t: memwatch, oom_hog (static), expected features of this kernel.
 export PATH=/bin LC_ALL=C
 cd /t || exit 1
+. ./lib.sh
 CG=/sys/fs/cgroup
-failed=0
-ok() { echo "ok $1"; }
-bad() { echo "not ok $1: $2"; failed=1; }
-skip() { echo "skip $1: $2"; }
-
-# Waits until a command succeeds, at most $1 tenths of a second.
-await() {
-	tries=$1; shift
-	while [ "$tries" -gt 0 ]; do
-		"$@" && return 0
-		usleep 100000; tries=$((tries - 1))
-	done
-	return 1
-}
 events() { [ "$(grep -c memwatch.oom/1 "$1")" -ge "$2" ]; }
 
 # in_cgroup DIR CMD…: the command as a member of the group.
@@ -36,7 +23,7 @@ start_memwatch() {
 	rm -f "$1.err"; : >"$1.err"
 	./memwatch oom --log "$1" >"$1.out" 2>"$1.err" &
 	mw=$!
-	await 300 attached_or_gone "$mw" "$1.err"
+	await attached_or_gone "$mw" "$1.err"
 	grep -q attached "$1.err"
 }
 stop_memwatch() { kill -INT "$mw"; wait "$mw"; }
@@ -56,7 +43,7 @@ test_oom() {
 	ok oom_attach
 
 	hog $CG/a/b
-	await 50 events /t/log 1 || { bad oom_kill "no event; $(cat /t/log.err)"; return; }
+	await events /t/log 1 || { bad oom_kill "no event; $(cat /t/log.err)"; return; }
 	dmesg | grep 'Killed process' | tail -1 >/t/line
 	kb=$(sed 's/.*anon-rss:\([0-9]*\)kB.*/\1/' /t/line)
 	pid=$(sed 's/.*Killed process \([0-9]*\).*/\1/' /t/line)
@@ -80,13 +67,13 @@ test_oom() {
 	hog $CG/a/b & h2=$!
 	hog $CG/a/c & h3=$!
 	wait $h1; wait $h2; wait $h3
-	await 100 events /t/log 4 && ok oom_several || bad oom_several "$(grep -c memwatch.oom log) of 4"
+	await events /t/log 4 && ok oom_several || bad oom_several "$(grep -c memwatch.oom log) of 4"
 
 	sleep 100 &
 	s=$!
 	kill -9 $s; wait $s 2>/dev/null
 	hog $CG/a/b
-	await 50 events /t/log 5
+	await events /t/log 5
 	stop_memwatch
 	grep -q "\"pid\":$s," log && bad oom_not_by_hand "SIGKILL by hand reported" || ok oom_not_by_hand
 	kills=$(dmesg | grep -c 'Killed process')
@@ -95,7 +82,7 @@ test_oom() {
 
 	hog $CG/a/b
 	start_memwatch /t/log || { bad oom_restart "$(tail -3 /t/log.err)"; return; }
-	await 50 events /t/log $((kills + 1)) && ok oom_restart || bad oom_restart "gap not filled"
+	await events /t/log $((kills + 1)) && ok oom_restart || bad oom_restart "gap not filled"
 	stop_memwatch
 	[ "$(field log $((kills + 1)) source)" = kmsg ] && ok oom_restart_source ||
 		bad oom_restart_source "$(field log $((kills + 1)) source)"
@@ -109,7 +96,7 @@ test_daemon() {
 	s=$!
 	./as_comm earlyoom $s
 	wait $s 2>/dev/null
-	await 50 events /t/log2 1
+	await events /t/log2 1
 	stop_memwatch
 	grep -q '"killer":"daemon"' /t/log2 && ok oom_daemon || bad oom_daemon "$(cat /t/log2.err)"
 }
@@ -128,7 +115,7 @@ test_machine() {
 	done
 	sh -c 'echo $$ >writer; echo 800 >/proc/$$/oom_score_adj; echo go | ./oom_hog -s 4096 -u 0; :' \
 		>/dev/null 2>&1
-	await 100 events /t/log3 $((n + 1))
+	await events /t/log3 $((n + 1))
 	kill -0 "$mw" && ok oom_survives || bad oom_survives "memwatch is gone"
 	stop_memwatch
 	kill $spare 2>/dev/null
@@ -156,9 +143,9 @@ test_group_kill() {
 	n=$(grep -c memwatch.oom/1 log4)
 	i=0
 	while [ $i -lt 12 ]; do in_cgroup $CG/grp sleep 1000 & i=$((i + 1)); done
-	await 50 sh -c "[ \$(wc -l <$CG/grp/cgroup.procs) = 12 ]"
+	await sh -c "[ \$(wc -l <$CG/grp/cgroup.procs) = 12 ]"
 	hog $CG/grp
-	await 100 events /t/log4 $((n + 13))
+	await events /t/log4 $((n + 13))
 	sleep 1
 	stop_memwatch
 	tail -n +$((n + 1)) log4 | grep -o '"victim":{"pid":[0-9]*' >group.pids
@@ -179,7 +166,7 @@ test_no_victim() {
 	n=$(grep -c memwatch.oom/1 log5)
 	in_cgroup $CG/stuck sh -c 'echo -1000 >/proc/$$/oom_score_adj; exec dd if=/dev/zero of=/dev/null bs=16M' 2>/dev/null &
 	s=$!
-	await 100 events /t/log5 $((n + 1))
+	await events /t/log5 $((n + 1))
 	sleep 1
 	kill -9 $s; wait $s 2>/dev/null
 	stop_memwatch
@@ -197,7 +184,7 @@ test_throttle() {
 	[ -e $CG/slow/memory.swap.max ] && echo 0 >$CG/slow/memory.swap.max
 	start_memwatch /t/log6 || { bad oom_throttle "$(tail -3 /t/log6.err)"; return; }
 	hog $CG/slow -m 20480 &
-	await 600 grep -q memwatch.throttle/1 /t/log6
+	await grep -q memwatch.throttle/1 /t/log6
 	stop_memwatch
 	grep -q '"cgroup":"/slow","high_bytes":8388608,"usage_bytes":[0-9]*,"throttled":[1-9]' log6 &&
 		ok oom_throttle || bad oom_throttle "$(tail -1 log6)"
@@ -212,18 +199,18 @@ test_alert() {
 	echo 16M >$CG/alert/memory.max
 	[ -e $CG/alert/memory.swap.max ] && echo 0 >$CG/alert/memory.swap.max
 	echo go | in_cgroup $CG/alert ./oom_hog -m 5120 >hog7 2>&1 &
-	await 100 grep -q full hog7
+	await grep -q full hog7
 	steady=$(cat $CG/alert/cgroup.procs)
 	./memwatch top -p $steady --plain -n 1000000 -i 500ms --alert-cgroup 60% \
 		--alert-dir /t --oom-log log7 >top7 2>top7.err &
 	mw=$!
-	await 300 grep -q oom_hog top7
+	await grep -q oom_hog top7
 	echo go | in_cgroup $CG/alert ./oom_hog -m 5632 >hog8 2>&1 &
-	await 300 grep -q '"state":"firing","scope":"cgroup"' log7
+	await grep -q '"state":"firing","scope":"cgroup"' log7
 	for p in $(cat $CG/alert/cgroup.procs); do
 		[ "$p" = "$steady" ] || kill -9 "$p"
 	done
-	await 300 grep -q '"state":"resolved"' log7
+	await grep -q '"state":"resolved"' log7
 	stop_memwatch
 	[ "$(grep -c memwatch.alert/1 log7)" = 2 ] && [ "$(grep -c '"limit_path":"/alert"' log7)" = 2 ] &&
 		grep -q '"state":"resolved","scope":"cgroup","lasted_ms":[0-9]*,"ended":false' log7 && ok alert_cgroup ||
@@ -242,6 +229,8 @@ test_features() {
 
 feature() { grep -q "^feature $1 yes" features.txt; }
 
+ready_or_gone() { grep -q ready known.out || ! kill -0 "$1" 2>/dev/null; }
+
 # counted NAME CMD…: the known program, which a command becomes, and every allocation is counted.
 counted() {
 	name=$1; shift
@@ -249,10 +238,10 @@ counted() {
 	"$@" <in >known.out 2>known.err &
 	p=$!
 	exec 5>in
-	await 50 grep -q ready known.out
+	await ready_or_gone "$p"
 	./memwatch -p $p --exact -q -v -o prof.json >/dev/null 2>attach.err &
 	m=$!
-	await 600 attached_or_gone "$m" attach.err
+	await attached_or_gone "$m" attach.err
 	if ! grep -q 'attached to PID' attach.err; then
 		bad "$name" "$(tail -3 attach.err known.err)"
 		exec 5>&-
@@ -261,7 +250,7 @@ counted() {
 	fi
 	ok "$name"
 	echo go >&5
-	await 100 grep -q done known.out
+	await grep -q done known.out
 	echo end >&5
 	exec 5>&-
 	wait $m

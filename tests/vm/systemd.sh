@@ -6,17 +6,8 @@ UNIT=memwatch-daemon.service
 DROP=/etc/systemd/system/$UNIT.d
 CONF=/etc/memwatch/daemon.conf
 LOG=/run/daemon.err
-failed=0
-ok() { echo "ok $1"; }
+. /t/lib.sh
 bad() { echo "not ok $1: $2"; tail -5 $LOG 2>/dev/null; failed=1; }
-await() {
-	tries=$1; shift
-	while [ "$tries" -gt 0 ]; do
-		"$@" && return 0
-		usleep 100000; tries=$((tries - 1))
-	done
-	return 1
-}
 show() { systemctl show -P "$1" $UNIT; }
 is_new() { p=$(show MainPID); [ "$p" != 0 ] && [ "$p" != "$1" ] && [ "$(show ActiveState)" = active ]; }
 said() { [ "$(grep -c "$1" $LOG)" -ge "$2" ]; }
@@ -42,7 +33,7 @@ grep -q '^[0-9]* [0-9]* [0-9:]* / / ro[, ]' /proc/$pid/mountinfo && ok unit_prot
 	ok unit_state || bad unit_state "$(ls -la /var/lib/memwatch /run/memwatch)"
 
 before=$(show WatchdogTimestampMonotonic)
-await 100 watchdog_moved "$before" && [ "$(show MainPID)" = "$pid" ] && ok unit_watchdog || bad unit_watchdog "$before"
+await watchdog_moved "$before" && [ "$(show MainPID)" = "$pid" ] && ok unit_watchdog || bad unit_watchdog "$before"
 
 # The log is moved aside by logrotate; a reload reads the rules anew and opens it again.
 echo '{}' >>/var/lib/memwatch/oom.jsonl
@@ -50,15 +41,15 @@ logrotate -f -s /run/rotated /etc/logrotate.d/memwatch-daemon && [ ! -e /var/lib
 	[ -s /var/lib/memwatch/oom.jsonl.1 ] && ok unit_logrotate || bad unit_logrotate "$(ls -la /var/lib/memwatch)"
 printf '[profile b]\ncomm = ^nobody-else$\n' >>$CONF
 systemctl reload $UNIT
-await 100 said 'anew: 2 profile' 1 && [ -e /var/lib/memwatch/oom.jsonl ] && [ "$(show MainPID)" = "$pid" ] && ok unit_reload ||
+await said 'anew: 2 profile' 1 && [ -e /var/lib/memwatch/oom.jsonl ] && [ "$(show MainPID)" = "$pid" ] && ok unit_reload ||
 	bad unit_reload "$(show Result)"
 
 # One that hangs is ended by the watchdog, one that is killed comes again.
 kill -STOP "$pid"
-await 300 is_new "$pid" && ok unit_hung || bad unit_hung "$(show ActiveState)"
+await is_new "$pid" && ok unit_hung || bad unit_hung "$(show ActiveState)"
 pid=$(show MainPID)
 kill -KILL "$pid"
-await 300 is_new "$pid" && ok unit_killed || bad unit_killed "$(show ActiveState)"
+await is_new "$pid" && ok unit_killed || bad unit_killed "$(show ActiveState)"
 
 systemctl stop $UNIT
 [ "$(show ActiveState) $(show Result) $(show ExecMainStatus)" = "inactive success 0" ] && said '^memwatch: done: ' 1 && ok unit_stop ||

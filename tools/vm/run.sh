@@ -13,7 +13,7 @@ if [[ " ${kernels[*]} " = *" systemd "* ]] && [ ! -x /lib/systemd/systemd ]; the
 	mapfile -t kernels < <(printf '%s\n' "${kernels[@]}" | grep -vx systemd)
 fi
 kernel_of() { [ "$1" = systemd ] && echo 6.1 || echo "$1"; }
-limit=${MEMWATCH_VM_TIMEOUT:-300}
+limit=${MEMWATCH_VM_TIMEOUT:-900}
 
 mapfile -t wanted < <(for k in "${kernels[@]}"; do kernel_of "$k"; done | sort -u)
 tools/vm/fetch.sh "${wanted[@]}" || { echo "check-kernels: cannot get the kernels to test" >&2; exit 1; }
@@ -33,7 +33,7 @@ make_root() {
 	gcc -g -O1 -static -o "$r/t/oom_hog" tests/workloads/oom_hog.c -lpthread
 	gcc -g -O1 -static -o "$r/t/as_comm" tests/workloads/as_comm.c
 	gcc -g -O1 -o "$r/t/known" tests/workloads/known.c
-	cp tests/vm/guest.sh "$r/t/"
+	cp tests/vm/{lib,guest}.sh "$r/t/"
 	cat >"$r/init" <<'I'
 #!/bin/sh
 export PATH=/bin
