@@ -10,7 +10,7 @@
 #include "bpf_programs.h"
 
 #define TARGET 5
-#define SP 0x7ffc00001000ULL
+#define SP NATIVE_SP
 #define BLOCK 0x10000
 
 enum { OWNER = 100, SHARER = 200 };
@@ -31,14 +31,6 @@ static void on_event(const void *data, size_t size)
 	last_kind = hdr->kind;
 }
 
-static int read_trampoline(void *to, size_t size, u64 from)
-{
-	memset(to, 0, size);
-	if (from == SP)
-		memcpy(to, &native.xol.vaddr, size < 8 ? size : 8);
-	return 0;
-}
-
 static void be(u32 tgid)
 {
 	native.task.tgid = native.task.pid = tgid;
@@ -51,7 +43,7 @@ static void begin(void)
 
 	native__reset();
 	native.on_event = on_event;
-	native.read_user = read_trampoline;
+	native.read_user = native_read_trampoline;
 	native.signal.live.counter = 0;
 	memset(told, 0, sizeof(told));
 	alloc_config = (struct mw_alloc_config){.sample_bytes = 1, .sharers = 1};

@@ -17,21 +17,13 @@
 #include "model/heap.h"
 #include "model/losses.h"
 
-#define SP 0x7ffc00001000
+#define SP NATIVE_SP
 #define BLOCK 0x10000
-
-static int read_trampoline(void *to, size_t size, u64 from)
-{
-	memset(to, 0, size);
-	if (from == SP)
-		memcpy(to, &native.xol.vaddr, size < 8 ? size : 8);
-	return 0;
-}
 
 static void machine(u64 sample_bytes)
 {
 	native__reset();
-	native.read_user = read_trampoline;
+	native.read_user = native_read_trampoline;
 	native.signal.live.counter = 0;
 	alloc_config.sample_bytes = sample_bytes;
 	native_watch(0);
