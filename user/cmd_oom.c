@@ -36,6 +36,7 @@
 
 #define RETRY_MS 1000 /* between attempts to write what a full disk refused */
 #define OOM_ADJ (-999)
+#define LISTED 1000 /* events, unless --top says otherwise */
 
 struct oom_cmd {
 	/* options */
@@ -323,6 +324,7 @@ enum {
 	OPT_UNTIL,
 	OPT_ON_KILL,
 	OPT_LIST,
+	OPT_TOP,
 	OPT_FOLLOW,
 	OPT_LOG,
 	OPT_JSON,
@@ -341,6 +343,9 @@ static const struct argp_option options[] = {
 	 "list the kills since TIME and exit: " WHEN_FORMS "; local time, as printed", 0},
 	{"until", OPT_UNTIL, "TIME", 0, "list the kills until TIME and exit", 0},
 	{"list", OPT_LIST, NULL, 0, "list all recorded kills and exit", 0},
+	{"top", OPT_TOP, "N", 0,
+	 "list the newest N of the log, and of what the kernel's log has beyond it (default 1000)",
+	 0},
 	{"follow", OPT_FOLLOW, NULL, 0, "with --since or --list: go on with new kills", 0},
 	{"on-kill", OPT_ON_KILL, "CMD", 0,
 	 "run CMD for each kill: no shell; the facts are in MEMWATCH_KILL_* of its environment and "
@@ -375,6 +380,8 @@ static void check(const struct oom_cmd *c, struct argp_state *state)
 	if (c->lists && !c->follows && tells)
 		argp_error(state, "what is listed is told to nobody else: --on-kill, --journal and "
 				  "--syslog take --follow too");
+	if (c->list.top && !c->lists)
+		argp_error(state, "--top takes --list, --since or --until");
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -394,6 +401,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_ON_KILL: usage__once(state, "--on-kill", arg, &c->told.command); break;
 	case OPT_LIST: c->lists = true; break;
+	case OPT_TOP:
+		c->list.top = usage__count(state, "--top", arg, 1, INT64_MAX, "number of events");
+		break;
 	case OPT_FOLLOW: c->follows = true; break;
 	case OPT_JOURNAL: c->told.journal = true; break;
 	case OPT_SYSLOG: c->told.syslog = true; break;
@@ -452,15 +462,19 @@ const struct argp cmd_oom_argp = {
 
 int cmd_oom(int argc, char **argv)
 {
-	struct oom_cmd c = {.list = {.until_unix_ms = INT64_MAX},
+	struct oom_cmd c = {.list =
+				    {
+					    .until_unix_ms = INT64_MAX,
+				    },
 			    .told = {.on_kill = "--on-kill", .prefix = "--"}};
 	int status;
 
 	argv[0] = (char *)"memwatch oom";
 	usage__parse(&cmd_oom_argp, argc, argv, 0, &c);
+	c.list.top = c.list.top ? c.list.top : LISTED;
 	boot__id(c.boot_id);
 	c.list.boot_id = c.boot_id;
-	c.list.prints = c.lists;
+	c.list.lists = c.lists;
 	c.list.quiet = c.quiet;
 	if (render__reserve(&c.line) || render__reserve(&c.text)) {
 		log_error("out of memory");

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from conftest import BIN, ROOT as REPO, memwatch, wait_for
 from oomlib import (MIB, event_of, events, group, hog, kill_in, let_the_kernel_talk, log,
-                    needs_cgroup as pytestmark)  # noqa: F401 (fixtures)
+                    needs_cgroup as pytestmark, victims)  # noqa: F401 (fixtures)
 
 
 def test_rotation_and_truncation(group, hog, log, attach):
@@ -98,7 +98,8 @@ def test_usage():
     for bad in (["--since", "yesterweek"], ["--until", "25:00"], ["--source", "tea-leaves"],
                 ["-d", "-1"], ["file", "--log", "x"], ["file", "--on-kill", "true"], ["file", "--journal"],
                 ["file", "--syslog"], ["--list", "--journal"], ["--since", "1h", "--syslog"],
-                ["--until", "today", "--on-kill", "true"]):
+                ["--until", "today", "--on-kill", "true"], ["--top", "5"], ["file", "--top", "5"],
+                ["--list", "--top", "0"]):
         assert memwatch("oom", *bad, check=2).stderr
     p = memwatch("-p", "1", "--on-alert", "true", check=2)
     assert "--on-alert" in p.stderr
@@ -122,6 +123,23 @@ def test_since_and_list(group, hog, log):
     assert memwatch("oom", "--since", "1us", check=0).stdout == ""
     p = memwatch("oom", "--list", "--log", "/nonexistent", check=1)
     assert "failed to read '/nonexistent'" in p.stderr
+
+
+def test_the_newest_are_listed(tmp_path):
+    """Of a log without end as many as are asked for, oldest first; that there are others is said."""
+    kill = json.loads(memwatch("oom", "--json", LOGS / "3.10-uid.dmesg", check=0).stdout.splitlines()[0])
+    log, n = tmp_path / "log", 1234
+    with open(log, "w") as f:
+        for i in range(n):
+            kill["victim"]["pid"] = 5000000 + i  # nobody else's
+            f.write(json.dumps(kill, separators=(",", ":")) + "\n")
+    mine = lambda p: [pid - 5000000 for pid in victims(p.stdout) if pid >= 5000000]
+    for args, top in (([], 1000), (["--top", "7"], 7), (["--top", "5000"], n), (["--top", n], n)):
+        p = memwatch("oom", "--list", "--json", "--log", log, *args, check=0)
+        assert mine(p) == list(range(n - top, n))
+        assert (f"{n - top} older events left out; --top shows more" in p.stderr) == (top < n)
+    text = memwatch("oom", "--list", "--log", log, "--top", "2", check=0).stdout
+    assert f"(pid {5000000 + n - 2}," in text and f"(pid {5000000 + n - 3}," not in text
 
 
 def test_until_and_the_clocks_zone(group, hog, log):

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,19 +24,66 @@
 
 #define MAX_TOLD_BYTES ((size_t)64 << 20)
 
+static void drop_items(struct oom_list *l)
+{
+	for (size_t i = 0; i < l->nitems; i++)
+		free(l->item[i].text);
+	l->nitems = l->oldest = 0;
+	l->left_out = 0;
+}
+
 void oom_list__fini(struct oom_list *l)
 {
+	drop_items(l);
+	free(l->item);
 	known__free(&l->known);
 	textbuf__free(&l->text);
 }
 
-static void put(struct oom_list *l)
+static void print(struct oom_list *l, const char *text, size_t len)
 {
-	if (l->stdout_gone || l->text.err)
+	if (l->stdout_gone)
 		return;
 	progress__hide();
-	if (util__write_all(STDOUT_FILENO, l->text.text, l->text.len))
+	if (util__write_all(STDOUT_FILENO, text, len))
 		l->stdout_gone = true;
+}
+
+/* Adds the text to what is listed. */
+static void keep(struct oom_list *l)
+{
+	struct oom_list_item *to;
+	char *copy = l->text.err ? NULL : malloc(l->text.len + 1);
+
+	if (!copy || (l->nitems < l->top && array_reserve(l->item, l->items_cap, l->nitems + 1))) {
+		free(copy);
+		l->left_out++;
+		return;
+	}
+	if (l->nitems < l->top) {
+		to = &l->item[l->nitems++];
+	} else {
+		to = &l->item[l->oldest];
+		free(to->text);
+		l->oldest = (l->oldest + 1) % l->top;
+		l->left_out++;
+	}
+	memcpy(copy, l->text.text, l->text.len);
+	*to = (struct oom_list_item){copy, l->text.len};
+}
+
+/* Prints what is listed. */
+static void flush(struct oom_list *l)
+{
+	for (size_t i = 0; i < l->nitems; i++) {
+		const struct oom_list_item *from = &l->item[(l->oldest + i) % l->nitems];
+
+		print(l, from->text, from->len);
+	}
+	if (l->left_out)
+		log_warn("%" PRIu64 " older event%s left out; --top shows more", l->left_out,
+			 units__s(l->left_out));
+	drop_items(l);
 }
 
 static void count(struct oom_list *l, const struct oom_event *e)
@@ -78,7 +126,10 @@ static void list_kill(void *arg, struct oom_event *e)
 		render__json(&l->text, e);
 	else
 		render__text(&l->text, e);
-	put(l);
+	if (l->lists)
+		keep(l);
+	else if (!l->text.err)
+		print(l, l->text.text, l->text.len);
 }
 
 /* Says why a file cannot be read; an enum mw_exit. */
@@ -96,12 +147,12 @@ static void list_other(struct oom_list *l, const char *line, size_t len)
 {
 	struct throttle_event e;
 
-	if (!l->prints || throttle__parse(line, len, &e) || e.time_unix_ms < l->since_unix_ms ||
+	if (!l->lists || throttle__parse(line, len, &e) || e.time_unix_ms < l->since_unix_ms ||
 	    e.time_unix_ms > l->until_unix_ms)
 		return;
 	textbuf__reset(&l->text);
 	if (!(l->json ? throttle__json(&l->text, &e) : throttle__text(&l->text, &e)))
-		put(l);
+		keep(l);
 }
 
 static void list_recorded(void *arg, const char *line, size_t len, const struct oom_event *e)
@@ -114,7 +165,7 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 	}
 	if (!strcmp(e->boot_id, l->boot_id))
 		known__add(&l->known, e);
-	if (!l->prints || !is_in_window(l, e))
+	if (!l->lists || !is_in_window(l, e))
 		return;
 	count(l, e);
 	textbuf__reset(&l->text);
@@ -124,7 +175,7 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 	} else {
 		render__text(&l->text, e);
 	}
-	put(l);
+	keep(l);
 }
 
 static int read_file(struct oom_list *l, const char *path)
@@ -133,7 +184,7 @@ static int read_file(struct oom_list *l, const char *path)
 	int err = oom_record__each(path, list_recorded, l, &stats);
 
 	/* A terminal or a pipe can be written, but tells nothing of the past. */
-	if ((err == -ENOENT || err == -EINVAL) && !l->prints)
+	if ((err == -ENOENT || err == -EINVAL) && !l->lists)
 		return 0;
 	if (err)
 		return cannot_read(path, err);
@@ -162,6 +213,7 @@ static int read_log_files(void *arg)
 		status = read_file(l, r->old.path[i]);
 	if (!status)
 		status = read_file(l, l->log_path);
+	flush(l);
 	if (util__write_all(r->told, &l->listed, sizeof(l->listed)) ||
 	    known__write(&l->known, r->told))
 		return EXIT_FAILED;
@@ -234,6 +286,7 @@ int oom_list__kernel(struct oom_list *l)
 {
 	int err = oom_watch__past(list_past, l);
 
+	flush(l);
 	if (err && !l->log_path) {
 		log_error(
 			"failed to read the kernel's log: %s; run as root, or with CAP_SYSLOG, or "

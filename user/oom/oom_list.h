@@ -2,6 +2,7 @@
 /*
  * oom_list.h - what was recorded: by memwatch in a log, by the kernel in its own, and in saved
  * logs; to stdout, as text or JSON. Files are read by a process that holds nothing (sys/apart.h).
+ * Of a log and of the kernel's the newest are listed, and how many older ones there were is said.
  */
 #ifndef OOM_OOM_LIST_H
 #define OOM_OOM_LIST_H
@@ -11,9 +12,10 @@
 
 struct oom_list {
 	/* What is wanted. */
-	bool prints; /* false: what the log has is only to be known */
+	bool lists; /* what is recorded; false: what the log has is only to be known */
 	bool json, quiet;
 	int64_t since_unix_ms, until_unix_ms;
+	size_t top; /* as many are listed */
 	const char *log_path; /* NULL: none */
 	const char *boot_id;
 	/* What came of it. */
@@ -23,6 +25,13 @@ struct oom_list {
 	} listed;
 	bool stdout_gone;
 	struct textbuf text;
+	/* What is to be listed: the newest, in a ring once there are as many. */
+	struct oom_list_item {
+		char *text; /* owned */
+		size_t len;
+	} *item;
+	size_t nitems, items_cap, oldest;
+	uint64_t left_out;
 };
 
 void oom_list__fini(struct oom_list *l);
