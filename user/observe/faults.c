@@ -21,6 +21,7 @@
 #define WINDOW 512	      /* entries of pagemap read at once */
 #define AROUND_PAGES 16	      /* the kernel maps so much of a file around a fault */
 #define HUGE_PAGES 512
+#define GONE 1024 /* processes that are remembered as gone: a power of 2 */
 
 struct sample {
 	uint64_t page; /* address / page size */
@@ -52,6 +53,12 @@ struct faults {
 	enum mw_loss why; /* the last process could not be adopted */
 	int frames_fd;	  /* of pagemap__is_huge */
 	struct allowance adoption;
+	/* By PID: at that moment there was none. On a busy machine that is most of who was sampled,
+	 * each some hundred times. */
+	struct {
+		uint32_t pid;
+		uint64_t time_ns;
+	} gone[GONE];
 };
 
 int faults__new(struct observer *o, uint32_t period, struct faults **ret)
@@ -119,21 +126,30 @@ static uint64_t spent_ns(void)
 	return boxes.cpu_ns + cpu.tv_sec * 1000000000ULL + cpu.tv_nsec;
 }
 
-const struct target *faults__adopt(struct faults *f, uint32_t pid)
+const struct target *faults__adopt(struct faults *f, uint32_t pid, uint64_t time_ns)
 {
 	const struct target *t = find_living(f, pid);
-	uint64_t start;
+	uint64_t start, now;
 	int err;
 
 	if (t)
 		return t;
+	if (f->gone[pid % GONE].pid == pid && time_ns < f->gone[pid % GONE].time_ns) {
+		f->why = MW_LOSS_FAULT_GONE;
+		return NULL;
+	}
 	if (!allowance__left(&f->adoption, util__now_ns())) {
 		f->why = MW_LOSS_FAULT_BUSY;
 		return NULL;
 	}
 	start = spent_ns();
+	now = util__now_ns();
 	err = observer__add(f->observer, pid, &t);
 	allowance__spend(&f->adoption, spent_ns() - start);
+	if (err == -ESRCH) {
+		f->gone[pid % GONE].pid = pid;
+		f->gone[pid % GONE].time_ns = now;
+	}
 	f->why = err == -ESRCH			   ? MW_LOSS_FAULT_GONE
 		 : err == -EACCES || err == -EPERM ? MW_LOSS_FAULT_DENIED
 						   : MW_LOSS_FAULT_ROOM;
@@ -184,7 +200,7 @@ int faults__event(struct faults *f, const struct mw_ev_fault *ev)
 
 void faults__foreign_event(struct faults *f, const struct mw_ev_fault *ev)
 {
-	const struct target *t = faults__adopt(f, ev->pid);
+	const struct target *t = faults__adopt(f, ev->pid, ev->hdr.time_ns);
 
 	if (t)
 		take_sample(f, t->index, ev);

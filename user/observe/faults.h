@@ -46,8 +46,9 @@ void faults__foreign_event(struct faults *f, const struct mw_ev_fault *ev);
 /* From now on the CPU time for making sampled processes targets, helpers' time included, is
  * `share` of one CPU, and burst_ns more; samples beyond that are counted, not looked into. */
 void faults__limit_adoption(struct faults *f, double share, uint64_t burst_ns);
-/* Makes a process that was sampled a target. NULL: not possible, or not now. */
-const struct target *faults__adopt(struct faults *f, uint32_t pid);
+/* Makes a process that was sampled at that moment (CLOCK_MONOTONIC) a target. NULL: not possible,
+ * or not now. */
+const struct target *faults__adopt(struct faults *f, uint32_t pid, uint64_t time_ns);
 /* A range is no longer mapped: its samples are no longer resident, whatever comes there next. */
 void faults__unmapped(struct faults *f, uint32_t target, uint64_t addr, uint64_t size);
 /* The address space is gone (exec, exit). */

@@ -166,7 +166,8 @@ static void on_stack(struct observer *o, struct observed *t)
 /* Of a process that was no target when it was sampled. */
 static void on_foreign_stack(struct observer *o)
 {
-	const struct target *t = faults__adopt(o->faults, o->job.ev.stack.pid);
+	const struct target *t =
+		faults__adopt(o->faults, o->job.ev.stack.pid, o->job.ev.stack.hdr.time_ns);
 
 	if (!t)
 		return;

@@ -20,11 +20,12 @@
 #define FEW_RING_BYTES (1 << 20) /* of page faults at a low rate */
 #define FEW_FAULTS 8192		 /* per sample, or more */
 #define MAX_EVENTS_PER_POLL 200000
-#define CATCH_UP_POLLS 64
-#define WORK_NS 100000000ULL /* on what events ask for, in one reading */
-#define LOOKS_SHARE 0.2	     /* of the time, of all targets' mappings */
+#define WORK_NS 100000000ULL	  /* on what events ask for, in one reading */
+#define CATCH_UP_NS 3000000000ULL /* of who wants to know all that is there */
+#define LOOKS_SHARE 0.2		  /* of the time, of all targets' mappings */
 #define LOOKS_BURST_NS 5000000000ULL
-#define MAX_ENDS 64 /* read at once */
+#define MAX_ENDS 64    /* read at once */
+#define MAX_PUT_OFF 64 /* polls at which ends may wait for the ring's */
 #define RING_TAG UINT32_MAX
 #define INITIAL_PID_NS_INO 0xeffffffcu
 
@@ -245,8 +246,7 @@ void observer__set_rate(struct observer *o, uint64_t sample_bytes)
 	if (!o->probe || o->opts.sample_bytes <= 1)
 		return;
 	/* What was sampled before the last change is counted: the heap knows of one. */
-	while (observer__poll(o) > 0)
-		;
+	observer__catch_up(o);
 	/*
 	 * The change is not one moment for all that sample. What falls between is weighed at the
 	 * finer of both rates: few samples at the coarser are then a little light, where many at
@@ -273,8 +273,7 @@ void observer__thin(struct observer *o, const struct target *target, unsigned oc
 
 	if (!o->probe || o->opts.sample_bytes <= 1 || t->thin == octaves)
 		return;
-	while (observer__poll(o) > 0) /* as above: the heap knows of one change */
-		;
+	observer__catch_up(o); /* as above: the heap knows of one change */
 	since_ns = util__now_ns();
 	alloc_probe__thin(o->probe, target->index, octaves);
 	coarser = octaves > t->thin;
@@ -458,20 +457,40 @@ static int read_events(struct observer *o)
 	return n < 0 && n != -EAGAIN ? n : (int)o->events_this_poll;
 }
 
-/* What a process did last is still in the ring when its end is seen. */
+/*
+ * All that is in the ring by now: it is read to its end, and once more for what a program was just
+ * writing. Not until nothing comes any more, which on a busy machine is never, and no longer than
+ * that: others wait for the loop. False: it was not read to its end.
+ */
+static bool read_what_is_there(struct observer *o, int (*read)(struct observer *o), uint64_t ns)
+{
+	uint64_t enough = o->drained + 2, until = util__now_ns() + ns;
+	int n;
+
+	do
+		n = read(o);
+	while (n > 0 && o->drained < enough && util__now_ns() < until);
+	return n <= 0 || o->drained + 1 >= enough;
+}
+
+/* What processes did last is still in the ring when their ends are seen: they have ended for the
+ * observer when that is read, which may be at a later poll. */
 static void read_ends(struct observer *o)
 {
 	struct epoll_event e[MAX_ENDS];
-	int n = epoll_wait(o->epoll_fd, e, MAX_ENDS, 0);
+	int n = epoll_wait(o->epoll_fd, e, MAX_ENDS, 0), nends = 0;
 
 	for (int i = 0; i < n; i++) {
-		struct observed *t;
+		if (e[i].data.u32 != RING_TAG)
+			e[nends++] = e[i];
+	}
+	if (!nends ||
+	    !(read_what_is_there(o, read_events, WORK_NS) || ++o->ends_put_off > MAX_PUT_OFF))
+		return;
+	o->ends_put_off = 0;
+	for (int i = 0; i < nends; i++) {
+		struct observed *t = observer__of(o, e[i].data.u32);
 
-		if (e[i].data.u32 == RING_TAG)
-			continue;
-		for (int k = 0; k < CATCH_UP_POLLS && read_events(o) > 0; k++)
-			;
-		t = observer__of(o, e[i].data.u32);
 		if (t)
 			observed__ended(o, t);
 	}
@@ -496,8 +515,7 @@ int observer__poll(struct observer *o)
 
 void observer__catch_up(struct observer *o)
 {
-	for (int i = 0; i < CATCH_UP_POLLS && observer__poll(o) > 0; i++)
-		;
+	read_what_is_there(o, observer__poll, CATCH_UP_NS);
 }
 
 int observer__fd(const struct observer *o)

@@ -138,8 +138,8 @@ int observer__fd(const struct observer *o);
 /* Reads the events that are there, at most a bounded number, and does what they ask for. The number
  * read or -errno. */
 int observer__poll(struct observer *o);
-/* The same until nothing is left, a bounded number of times: a busy program never lets the ring run
- * dry. What is asked afterwards is of about now. */
+/* The same until all that is there by now has been read, or for seconds: a busy program never lets
+ * the ring run dry. What is asked afterwards is of about now. */
 void observer__catch_up(struct observer *o);
 /* From this moment on nothing more is counted; what is left in the ring is read. */
 void observer__freeze(struct observer *o);

@@ -124,6 +124,7 @@ struct observer {
 	} freed[MW_MAX_TARGETS];
 	size_t nfreed;
 	uint64_t drained;
+	unsigned ends_put_off; /* polls since ends were seen whose events are not all read */
 	uint64_t gone_counters[MW_C_COUNT]; /* of targets that were let go */
 	struct losses gone;
 	size_t maps_after; /* maps that were left by the last observer__compact */

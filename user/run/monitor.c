@@ -398,8 +398,8 @@ static int guard_profile(void *arg, const struct target *t, struct profile **ret
 	struct monitor *m = arg;
 	struct snapshot_opts opts = {.target = t, .mappings = true};
 
-	while (attach__poll(m->attach) > 0)
-		;
+	observer__catch_up(m->observer);
+	attach__poll(m->attach);
 	return attach__snapshot(m->attach, opts, ret);
 }
 

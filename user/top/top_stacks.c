@@ -108,8 +108,7 @@ void top_stacks__free(struct top_stacks *s)
 
 void top_stacks__poll(struct top_stacks *s)
 {
-	while (observer__poll(s->observer) > 0)
-		;
+	observer__catch_up(s->observer);
 }
 
 static int by_bytes(const void *a, const void *b)
