@@ -225,7 +225,7 @@ def victimless(path, group):
 
 
 def top_function(profile):
-    out = subprocess.run([str(BIN), "report", "--top", "5", str(profile)], capture_output=True,
+    out = subprocess.run([str(BIN), "report", "--top", "12", str(profile)], capture_output=True,
                          text=True)
     assert out.returncode == 0, out.stderr
     return out.stdout

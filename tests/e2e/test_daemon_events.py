@@ -128,11 +128,22 @@ def test_the_log_is_rotated(daemon, named, tmp_path):
             ("firing", pid), ("resolved", pid)]
 
 
-def test_kill_of_a_stranger_comes_with_its_page_faults(daemon, leak):
-    p = leak(40 * MIB, "-s", "64", "-u", "2000")
-    d = daemon("[faults]\nperiod = 16\n")
+def killed_stranger(daemon, leak):
+    """A daemon that has sampled page faults of a process that it does not profile, and seen its kill; and
+    the process. On a busy machine it is met some time after its first sample."""
+    p = leak(40 * MIB, "-s", "64", "-u", "2000", "-m", "8192", "-w")
+    d = daemon("[faults]\nperiod = 16\n", "--listen", "127.0.0.1:0")
+    s = Server(d)
+    leak.go(p)
+    assert p.stdout.readline() == "full\n"
+    wait_for(lambda: s.get(f"/api/profile?pid={p.pid}")[0] == 200)
     leak.go(p)
     assert p.wait(180) == -9
+    return d, p
+
+
+def test_kill_of_a_stranger_comes_with_its_page_faults(daemon, leak):
+    d, p = killed_stranger(daemon, leak)
     d.wait_for(rf"PID {p.pid} \(oom_hog\) was killed: out of memory.*its profile is in")
     d.finish(signal.SIGTERM)
     kill = next(x for x in map(json.loads, (d.state / "oom.jsonl").read_text().splitlines())
@@ -239,10 +250,7 @@ def test_peaks_are_kept(daemon, leak):
 
 def test_page_faults_of_who_is_not_profiled_are_kept(daemon, leak):
     """With its kill; they are as good a profile as others for what asks."""
-    p = leak(40 * MIB, "-s", "64", "-u", "2000")
-    d = daemon("[faults]\nperiod = 16\n")
-    leak.go(p)
-    assert p.wait(180) == -9
+    d, p = killed_stranger(daemon, leak)
     d.wait_for(rf"PID {p.pid} \(oom_hog\) was killed: out of memory.*its profile is in")
     assert d.finish(signal.SIGTERM)[0] == 0
     event, snapshot = rows(d, f"SELECT id, snapshot FROM event WHERE pid = {p.pid}")[0]
