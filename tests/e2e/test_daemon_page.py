@@ -142,6 +142,8 @@ def test_every_state_of_the_page_is_a_link(serve, rounds, tmp_path):
     wait_for(kept)
     t.stop()  # what is shown changes no more
     wait_for(lambda: "ended" in s.d.err or s.get(f"/p/{t.pid}/debug/pprof/heap")[0] == 404)
+    states = lambda: {e["state"] for e in json.loads(s.text("/api/alerts"))["events"] if e["pid"] == t.pid}
+    wait_for(lambda: states() == {"firing", "resolved"})
     hostile = rounds("<img src=x onerror=pwned=1>")
     wait_for(lambda: hostile.pid in [p["pid"] for p in json.loads(s.text("/api/processes"))["processes"]])
     of = f"pid={t.pid}"

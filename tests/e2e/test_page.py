@@ -50,7 +50,7 @@ class Page:
         SHOTS.mkdir(parents=True, exist_ok=True)
         (tmp_path / "steps.json").write_text(json.dumps(steps))
         p = subprocess.run(["node", str(ROOT / "tests/web/served.mjs"), self.url, str(SHOTS / shots),
-                            str(tmp_path / "steps.json")], capture_output=True, text=True, timeout=600)
+                            str(tmp_path / "steps.json")], capture_output=True, text=True, timeout=1800)
         assert p.returncode == 0, p.stderr
         seen = json.loads(p.stdout)
         assert seen["errors"] == [] and seen["requests"] == [] and seen["dialogs"] == 0, seen
@@ -117,6 +117,20 @@ def view(n, name):
 
 # The frame that Tab leads to.
 KEYS = "#chart g.frame[tabindex='0']"
+
+
+@needs_browser
+def test_the_page_says_that_it_reads(serve, files, tmp_path):
+    """While something is fetched it is told for how long, and what is shown stays; then no more."""
+    page = serve(files / "small.json", files / "later.json")
+    status, total = "document.getElementById('status').textContent", "document.getElementById('total').textContent"
+    seen = page.browse("page-reading", [
+        {"see": ["before", total]}, {"hold": "/api/profile"}, {"open": "view=flame&source=1"},
+        {"wait": f"/^reading… [1-9]\\d* s$/.test({status})"}, {"see": ["meanwhile", total]},
+        {"see": ["done", "document.body.dataset.ready || ''"]},
+        {"release": True}, {"wait": f"document.body.dataset.ready === 'flame' && !{status}"}, {"see": ["after", total]},
+    ], tmp_path)
+    assert seen["before"] == seen["meanwhile"] != seen["after"] and seen["done"] == ""
 
 
 @needs_browser

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Uses the page that memwatch serves as a person would, checks each view with axe-core, and prints
 // what was seen as one JSON object. usage: node served.mjs URL SHOTS-PREFIX STEPS.json
-// Steps: [{go: 'hash'}, {click: 'selector'}, {fill: ['selector', 'text']}, {press: ['selector', 'key']},
+// Steps: [{go: 'hash'}, {open: 'hash'} (without waiting), {hold: 'path'} (what is asked of the server there is not
+// sent), {release: true} (now it is), {click: 'selector'}, {fill: ['selector', 'text']}, {press: ['selector', 'key']},
 // {drag: 'selector'}, {tab: 'selector'} (by the Tab key), {key: 'key'}, {type: 'text'}, {reload: true}, {wait: 'expression'}, {see: ['name', 'expression']}, {view: 'name'} (a picture
 // in light and dark, also at a phone's width, axe, and Tab once around)].
 import { createRequire } from 'node:module';
@@ -25,6 +26,8 @@ const browser = await chromium.launch({
 /* the page's policy forbids scripts from elsewhere, which axe is */
 const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
 const page = await context.newPage();
+const PATIENCE = 180_000; /* how long something takes is the machine's matter */
+page.setDefaultTimeout(PATIENCE);
 page.on('pageerror', (e) => seen.errors.push(e.message));
 page.on('console', (m) => m.type() === 'error' && seen.errors.push(m.text()));
 page.on('response', (r) => r.status() >= 400 && seen.errors.push(`${r.status()} ${r.url()}`));
@@ -149,13 +152,15 @@ async function tab(selector) {
 
 /* the page's policy forbids what waitForFunction does with a text */
 async function until(expression) {
-	for (let i = 0; i < 600; i++) {
+	for (const end = Date.now() + PATIENCE; Date.now() < end;) {
 		if (await page.evaluate(expression))
 			return;
 		await page.waitForTimeout(50);
 	}
 	throw new Error(`it did not become true; shown: ${await page.evaluate(() => `${location.hash} ${document.querySelector('main').innerText.slice(0, 500)}`)}`);
 }
+
+let release;
 
 const acts = {
 	go: async (hash) => {
@@ -164,6 +169,15 @@ const acts = {
 		await page.waitForFunction((to) => document.body.dataset.ready && document.body.dataset.shown.startsWith(to), `#${hash}`);
 		await ready();
 	},
+	open: (hash) => page.evaluate((to) => { location.hash = to; }, hash),
+	hold: (path) => {
+		const gate = new Promise((open) => { release = open; });
+		return page.route((u) => u.pathname === path, async (route) => {
+			await gate;
+			await route.continue();
+		});
+	},
+	release: () => release(),
 	reload: async () => {
 		await page.reload();
 		await ready();
