@@ -16,16 +16,12 @@ static bool has_stubs(const struct observer *o)
 	return false;
 }
 
-void pace__tick(struct pace *p, struct observer *o, uint64_t now_ns)
+uint64_t pace__next(struct pace *p, uint64_t rate, uint64_t samples, uint64_t now_ns)
 {
-	uint64_t c[MW_C_COUNT], rate = observer__sample_bytes(o), was = rate;
-	double per_second;
+	double per_second =
+		(double)(samples - p->last_samples) * 1e9 / (double)(now_ns - p->last_ns);
+	uint64_t was = rate;
 
-	if (now_ns - p->last_ns < PACE_NS || rate <= 1 || !has_stubs(o) ||
-	    observer__counters(o, NULL, c))
-		return;
-	per_second = (double)(c[MW_C_SAMPLED_ALLOCS] - p->last_samples) * 1e9 /
-		     (double)(now_ns - p->last_ns);
 	if (!p->wanted)
 		p->wanted = rate;
 	else
@@ -35,7 +31,18 @@ void pace__tick(struct pace *p, struct observer *o, uint64_t now_ns)
 	if (rate == was && rate > p->wanted && per_second < PACE_SAMPLES / 4.0)
 		rate = max_of(rate / 2, p->wanted);
 	p->last_ns = now_ns;
-	p->last_samples = c[MW_C_SAMPLED_ALLOCS];
+	p->last_samples = samples;
+	return rate;
+}
+
+void pace__tick(struct pace *p, struct observer *o, uint64_t now_ns)
+{
+	uint64_t c[MW_C_COUNT], was = observer__sample_bytes(o), rate;
+
+	if (now_ns - p->last_ns < PACE_NS || was <= 1 || !has_stubs(o) ||
+	    observer__counters(o, NULL, c))
+		return;
+	rate = pace__next(p, was, c[MW_C_SAMPLED_ALLOCS], now_ns);
 	if (rate == was)
 		return;
 	observer__set_rate(o, rate);

@@ -20,6 +20,10 @@ struct pace {
 	uint64_t told;	 /* the coarsest so far */
 };
 
+/* The interval that is to follow `rate`, when so many samples have been taken in all by now: so much
+ * coarser at once as it takes, finer by half at a time until it is as wanted. Pure. */
+uint64_t pace__next(struct pace *p, uint64_t rate, uint64_t samples, uint64_t now_ns);
+
 /* Looks a few times a second; cheap to call more often. Nothing where no stubs are, nor of every
  * allocation. */
 void pace__tick(struct pace *p, struct observer *o, uint64_t now_ns);
