@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/util.h"
 #include "observe/observer_priv.h"
+#include "observe/still.h"
 #include "probe/fault_probe.h"
 #include "sys/box.h"
 #include "sys/pagemap.h"
@@ -15,8 +16,7 @@
 #include "sys/smaps_sums.h"
 #include "sys/statm.h"
 
-#define LOOK_INTERVAL_NS 1000000000ULL
-#define MAX_INTERVAL_NS (8 * LOOK_INTERVAL_NS) /* of who neither faults nor changes in size */
+#define LOOK_INTERVAL_NS STILL_MIN_NS
 #define SETTLE_NS 50000000ULL /* a page is not there at once when its fault is reported */
 #define WINDOW 512	      /* entries of pagemap read at once */
 #define AROUND_PAGES 16	      /* the kernel maps so much of a file around a fault */
@@ -38,7 +38,7 @@ struct pages { /* the samples of one target, at most one a page */
 	bool sorted, at_death; /* at_death: they stay */
 	bool has_news;	       /* samples that no look has settled */
 	uint64_t rest_bytes;
-	uint64_t rss_bytes, step_ns, due_ns; /* at the last look, and when to look again */
+	struct still still;
 };
 
 struct faults {
@@ -430,18 +430,14 @@ void faults__look(struct faults *f, const struct target *of)
 static void look_if_due(struct faults *f, const struct target *t, uint64_t now)
 {
 	struct pages *p = &f->by_target[t->index];
-	bool changed = p->has_news;
 	struct statm s = {0};
+	bool unknown;
 
-	if (!p->n || (!changed && now < p->due_ns))
+	if (!p->n || !still__is_due(&p->still, p->has_news, now))
 		return;
-	if (statm__read(t->pid, &s) || s.rss != p->rss_bytes)
-		changed = true;
-	if (changed)
+	unknown = statm__read(t->pid, &s) != 0;
+	if (still__check(&p->still, p->has_news || unknown, s.rss, now))
 		look_target(f, t->index, now);
-	p->rss_bytes = s.rss;
-	p->step_ns = changed ? LOOK_INTERVAL_NS : min_of(p->step_ns * 2, MAX_INTERVAL_NS);
-	p->due_ns = now + p->step_ns;
 }
 
 void faults__look_at_times(struct faults *f)
