@@ -78,6 +78,7 @@ void cmd_tuning(struct plan_tuning *ret)
 	const char *method = given("MEMWATCH_PROBE"), *stacks = given("MEMWATCH_STACKS");
 	const char *bytes = given("MEMWATCH_TABLE_BYTES");
 	const char *copies = given("MEMWATCH_COPY_BYTES");
+	const char *attach = given("MEMWATCH_ATTACH_TIME");
 
 	memset(ret, 0, sizeof(*ret));
 	if (method && !strcmp(method, "single"))
@@ -89,5 +90,7 @@ void cmd_tuning(struct plan_tuning *ret)
 		ret->table_bytes = 0;
 	if (!copies || units__parse_size(copies, &ret->copy_bytes))
 		ret->copy_bytes = 0;
+	if (!attach || units__parse_time(attach, &ret->attach_ns))
+		ret->attach_ns = 0;
 	ret->state_dir = state_dir();
 }

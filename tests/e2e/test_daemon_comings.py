@@ -227,6 +227,18 @@ def test_as_many_as_allowed(daemon, named):
     assert sum(f"attached to PID {t.pid} " in d.err for t in ts) == 2
 
 
+def test_many_are_attached_to_in_parts(daemon, named):
+    """One at a time here, so that others have their turn; none waits for the next look at processes."""
+    ts = [named("crowded") for _ in range(8)]
+    d = daemon("interval = 1h\ngo = no\n[faults]\nenabled = no\n[profile p]\ncomm = ^crowded$\n",
+               env={**os.environ, "MEMWATCH_ATTACH_TIME": "1ns"})
+    for t in ts:
+        attached(d, t.pid)
+    first_pass = d.err[:d.err.index("daemon ready")]
+    assert first_pass.count("attached to PID") == 1
+    assert d.finish(signal.SIGTERM)[0] == 0
+
+
 def test_looks_at_what_maps_code_all_the_time(serve, target, tmp_path):
     """Each mapping asks for a look at thousands: the daemon goes on answering, and attaches to who comes."""
     exe = tmp_path / f"storm{os.getpid()}"

@@ -326,6 +326,11 @@ static void follow_rule(struct deep_one *x, const struct config_profile *rule)
 	x->snapshot_ns = now + (rule ? rule->snapshot_ns : 0);
 }
 
+static uint64_t attach_ns(const struct deep *d)
+{
+	return d->o.tuning.attach_ns ? d->o.tuning.attach_ns : ATTACH_NS;
+}
+
 void deep__begin(struct deep *d)
 {
 	d->pass_ns = util__now_ns();
@@ -353,7 +358,7 @@ void deep__consider(struct deep *d, struct deep_id id, uint64_t rss_bytes,
 	}
 	if (!wanted || find_rest(d, id))
 		return;
-	if (d->came && util__now_ns() - d->pass_ns > ATTACH_NS) {
+	if (d->came && util__now_ns() - d->pass_ns > attach_ns(d)) {
 		d->more_to_come = true;
 		return;
 	}

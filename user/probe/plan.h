@@ -118,6 +118,7 @@ struct plan_tuning {
 	uint64_t table_bytes;	 /* of unwind tables in the kernel; 0: the default */
 	uint64_t copy_bytes;	 /* of copied stacks, of a process in a second; 0: the default */
 	uint32_t ring_bytes;	 /* of events, a power of two; 0: room for the largest burst */
+	uint64_t attach_ns;	 /* to many at once, before others have their turn; 0: the default */
 	const char *state_dir;	 /* of the disk cache of tables; NULL: none */
 };
 
