@@ -5,7 +5,7 @@
 #include "core/util.h"
 
 #define PACE_NS 250000000ULL
-#define PACE_SAMPLES 2000 /* a second, at most for long: 5 to 10 us each with its free */
+#define PACE_SAMPLES 500 /* a second, at most for long: 5 to 10 us each with its free, and a slow moment after */
 
 static bool has_stubs(const struct observer *o)
 {
