@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 BIN = Path(os.environ.get("MEMWATCH", Path(__file__).resolve().parents[2] / "build/memwatch"))
@@ -30,6 +31,25 @@ def family(pid):
     """The process and all below it."""
     kids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(x for k in kids for x in family(int(k)))]
+
+
+def settle(pid, most=15):
+    """Until the process and all below it have next to nothing to do: what comes first is done. That
+    may be never; after so many seconds it is enough."""
+    def took():
+        ns = 0
+        for x in family(pid):
+            with contextlib.suppress(OSError):
+                ns += cpu_ns(x)
+        return ns
+
+    end, before = time.monotonic() + most, took()
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        now = took()
+        if now - before < 0.5e9 / 50:
+            return
+        before = now
 
 
 @contextlib.contextmanager

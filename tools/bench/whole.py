@@ -31,7 +31,7 @@ from glob import glob
 from pathlib import Path
 
 from alloc import BIN, LIBS, Pairs, Probe
-from benchlib import cpu_ns, line
+from benchlib import cpu_ns, line, settle
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 16399
@@ -39,6 +39,7 @@ ATTACHED = {"--fast": ["--fast"], "windows, 3 %": ["--max-overhead", "3"], "prob
             "probes, exact": ["--exact"]}
 NOISE_S = 0.25  # a measured cost below it is the machine's unrest
 WINDOWS_S = 12  # that a run in windows is watched, for they are few
+RUN_S = 3  # that others are, at least
 TURN = 300  # seconds that one run may take at most
 GPERF = "/usr/lib/x86_64-linux-gnu/libtcmalloc_and_profiler.so.4"
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
@@ -210,10 +211,10 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=
     for _ in turns(program):
         for v in list(got):
             base, with_it, costs = got[v]
-            # a small part of the time is held against as much of it, on both sides
-            long = WINDOWS_S / 2 if "windows" in v else 0
-            first, first_cpu = alone(long)
-            base.append(len(first) / sum(first))
+            # held against as much time without, half of it before and half after
+            long = WINDOWS_S if "windows" in v else RUN_S
+            first, first_cpu = alone(long / 2)
+            without = len(first) / sum(first)
             progress(f"{program}: {v}")
             before = used(pids)
             try:
@@ -221,28 +222,29 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=
             except (RuntimeError, SystemExit) as e:
                 print(f"{program}, {v}: {e}", file=sys.stderr)
                 del got[v]
-                base.pop()
                 continue
-            # what the first moments cost (first stacks, a rate that settles) is no rate; windows
-            # are few, and want time
+            # what the first moments cost (tables, first stacks, a rate that settles) is no rate
             part, runs, begun = (), 0, 0
             if sized:
-                kept = speed(SLOWEST) / base[-1]
+                kept = speed(SLOWEST) / without
                 part = (1 if kept > MUCH else max(SLOWEST, 2 * kept),)
                 begun = SLOWEST
-            end = time.monotonic() + long / 2
-            while not runs or time.monotonic() < end:
+            speed(*part)
+            settling = threading.Thread(target=settle, args=(m.p.pid,))
+            settling.start()
+            while not runs or settling.is_alive():
                 speed(*part)
                 runs += sum(part or (1,))
-            runs += begun
-            took, end = [], time.monotonic() + 2 * long
+            runs += begun + sum(part or (1,))
+            took, end = [], time.monotonic() + long
             while not took or time.monotonic() < end:
                 took.append(1 / speed(*part))
                 runs += sum(part or (1,))
             with_it.append(len(took) / sum(took))
             with_cpu = used(pids) - before
             said = last_line_cost(m)
-            after, after_cpu = alone(long)
+            after, after_cpu = alone(long / 2)
+            base.append(len(first + after) / sum(first + after))
             if said is not None:
                 a_run = (first_cpu + after_cpu) / len(first + after)
                 costs.append((said, with_cpu - a_run * runs))
@@ -306,34 +308,46 @@ def postgres(table, turns, tmp):
         got = {v: ([], []) for v in ATTACHED}
         for _ in turns("PostgreSQL"):
             for v, opts in ATTACHED.items():
-                seconds = 12 if "windows" in v else 3
+                progress(f"PostgreSQL: {v}")
+                seconds = WINDOWS_S if "windows" in v else RUN_S
                 bench = subprocess.Popen(["pgbench", "-S", "-n", "-h", data, "-c", "2", "-T",
-                                          str(8 + seconds),
-                                          "-P", "1", "postgres"], stderr=subprocess.PIPE,
-                                         stdout=subprocess.DEVNULL, text=True, **become)
+                                          str(TURN), "-P", "1", "postgres"],
+                                         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                         text=True, **become)
+                done = []  # transactions in each second
+                reader = threading.Thread(target=lambda b=bench, d=done: d.extend(
+                    float(m[1]) for x in b.stderr
+                    if (m := re.match(r"progress: .*?([\d.]+) tps", x))))
+                reader.start()
 
-                def tps():
-                    while not (m := re.match(r"progress: .*?([\d.]+) tps",
-                                             bench.stderr.readline())):
-                        if bench.poll() is not None:
+                def later(n, d=done, b=bench):
+                    """The n seconds that begin now."""
+                    at = len(d)
+                    while len(d) < at + 1 + n:
+                        if b.poll() is not None:
                             raise RuntimeError("pgbench has ended")
-                    return float(m[1])
+                        time.sleep(0.05)
+                    return d[at + 1:at + 1 + n]
 
-                tps()
+                later(1)
                 pids = subprocess.run(["pgrep", "-P", str(server.pid), "-f", "SELECT|idle"],
                                       capture_output=True, text=True).stdout.split()
-                before = used(lambda: pids)
-                base = [tps() for _ in range(3)]
-                a_run = (used(lambda: pids) - before) / sum(base)
-                before = used(lambda: pids)
+                at, before = len(done), used(lambda: pids)
+                base = later(seconds)
+                a_run = (used(lambda: pids) - before) / sum(done[at:])
+                at, before = len(done), used(lambda: pids)
                 m = Probe([BIN, *[a for p in pids for a in ("-p", p)], "--plain", "-i", "60s",
                            *opts])
-                some = [tps() for _ in range(2)]
-                with_it = [tps() for _ in range(seconds)]
-                added = used(lambda: pids) - before - a_run * sum(some + with_it)
+                settle(m.p.pid)
+                with_it = later(seconds)
+                added = used(lambda: pids) - before - a_run * sum(done[at:])
+                cost = last_line_cost(m)
+                base += later(seconds)
                 got[v][0].append(statistics.mean(with_it) / statistics.mean(base))
-                got[v][1].append((last_line_cost(m), added))
-                bench.communicate(timeout=TURN)
+                got[v][1].append((cost, added))
+                bench.terminate()
+                reader.join()
+                bench.wait()
         for v, (ratios, costs) in got.items():
             table.add("PostgreSQL, pgbench -S", v, ratios,
                       [statistics.median(c) for c in zip(*costs)])
