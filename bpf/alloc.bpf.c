@@ -27,8 +27,8 @@ struct mw_alloc_config alloc_config = {.sample_bytes = 512 << 10, .wake_bytes = 
 /* Of each target: its samples are 2^this times as many bytes apart as config says. */
 __u8 alloc_thin[MW_MAX_TARGETS];
 
-#define LOOK_MASK 63		/* one free in 64 is looked at */
-#define MOST_LOOK_NS 1000	/* that memory and page tables take */
+#define TIMED_MASK 63		/* one free in 64 is timed */
+#define MOST_FREE_NS 20000	/* with nothing in the caches */
 #define ALWAYS_THERE (64 << 10) /* bytes that the smallest of address spaces has */
 
 static __always_inline bool exact(void)
@@ -388,65 +388,84 @@ static __noinline bool inside_call(u64 sp)
 }
 
 /*
- * How far from the caches the memory is that a target works on: how long a word takes to be read
- * that lies near a block which is given back, but not in the two lines that are fetched together.
- * What a trap takes from its target beside its own time follows that (user/observe/cost.c).
+ * How far from the caches all is that a hit works on, the kernel's and the target's: how long a free
+ * takes here, a word beside its block that is read, too (not in the two lines that are fetched
+ * together). What a trap takes from its target beside its own time follows that
+ * (user/observe/cost.c).
  */
-static __noinline void look_beside(u32 target, u64 addr)
+static __noinline u64 begin_timed(u64 addr)
 {
-	u64 began = bpf_ktime_get_ns(), took, word;
+	u64 began = bpf_ktime_get_ns(), word;
 
 	if (bpf_probe_read_user(&word, sizeof(word), (void *)(addr ^ 128)))
-		return;
-	took = bpf_ktime_get_ns() - began;
-	if (took >= MOST_LOOK_NS) /* interrupted */
-		return;
-	count(target, MW_C_LOOKS, 1);
-	count(target, MW_C_LOOK_NS, took);
+		return 0;
+	return began;
 }
 
-static __always_inline int free_enter(struct pt_regs *ctx)
+static __noinline void end_timed(u32 target, u64 began)
 {
-	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM1(ctx);
+	u64 took = bpf_ktime_get_ns() - began;
+
+	if (took >= MOST_FREE_NS) /* interrupted */
+		return;
+	count(target, MW_C_TIMED_FREES, 1);
+	count(target, MW_C_TIMED_FREE_NS, took);
+}
+
+static __always_inline void free_counted(struct pt_regs *ctx, u64 cookie, struct mw_counters *c)
+{
+	u64 addr = PT_REGS_PARM1(ctx);
 	u32 target = MW_COOKIE_TARGET(cookie);
 	u64 key = MW_LIVE_KEY(target, addr);
-	struct mw_counters *c;
 
-	if (!alloc_config.sample_bytes || is_stranger())
-		return 0;
-	if (cookie & MW_COOKIE_STEPPED)
-		count(target, MW_C_STEPPED, 1);
-	if (!addr)
-		count(target, MW_C_NULL_FREES, 1);
-	if (!addr || nested_quick(ctx, cookie))
-		return 0;
-	c = counters_of(target);
-	if (!c)
-		return 0;
+	if (nested_quick(ctx, cookie))
+		return;
 	__sync_fetch_and_add(&c->v[MW_C_FREES], 1);
-	if (!(c->v[MW_C_FREES] & LOOK_MASK))
-		look_beside(target, addr);
 	if (exact()) {
 		if (MW_COOKIE_SITE(cookie) && (inside_call(PT_REGS_SP(ctx)) ||
 					       called_by_family(ctx, MW_COOKIE_SITE(cookie)))) {
 			count(target, MW_C_FREES, -1);
-			return 0;
+			return;
 		}
 		if (!send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0))
 			count(target, MW_C_SAMPLED_FREES, 1);
 		else
 			lost(target, MW_LOSS_FREE_RING);
-		return 0;
+		return;
 	}
 	if (!live_find(&key))
-		return 0;
+		return;
 	/* A free that cannot be sent stays in `live`: the next free at this address repairs it. */
 	if (send_free(target, MW_EV_FREE, MW_FN_FREE, addr, 0)) {
 		lost(target, MW_LOSS_FREE_RING);
-		return 0;
+		return;
 	}
 	live_drop(&key);
 	count(target, MW_C_SAMPLED_FREES, 1);
+}
+
+static __always_inline int free_enter(struct pt_regs *ctx)
+{
+	u64 cookie = bpf_get_attach_cookie(ctx), addr = PT_REGS_PARM1(ctx), began = 0;
+	u32 target = MW_COOKIE_TARGET(cookie);
+	struct mw_counters *c;
+
+	if (!alloc_config.sample_bytes || is_stranger())
+		return 0;
+	c = counters_of(target);
+	if (!c)
+		return 0;
+	if (cookie & MW_COOKIE_STEPPED)
+		__sync_fetch_and_add(&c->v[MW_C_STEPPED], 1);
+	if (!addr) {
+		__sync_fetch_and_add(&c->v[MW_C_NULL_FREES], 1);
+		return 0;
+	}
+	if (!(c->v[MW_C_FREES] & TIMED_MASK))
+		began = begin_timed(addr);
+	free_counted(ctx, cookie, c);
+	if (began)
+		end_timed(target, began);
 	return 0;
 }
 

@@ -183,8 +183,8 @@ enum mw_counter {
 	MW_C_RETURNS,	    /* return probes taken */
 	MW_C_REALLOCS,	    /* calls that are among allocations and frees, in one hit */
 	MW_C_SAMPLE_NS,	    /* time spent in the programs on calls bound for the profile */
-	MW_C_LOOKS,	    /* frees beside whose block a word was read, */
-	MW_C_LOOK_NS,	    /* … and the time that took */
+	MW_C_TIMED_FREES,   /* frees whose program was timed, */
+	MW_C_TIMED_FREE_NS, /* … and what they took */
 	MW_C_LOST,	    /* MW_LOSS_KERNEL counters follow: what is missing, by cause */
 	MW_C_LOST_BYTES = MW_C_LOST + MW_LOSS_KERNEL, /* MW_LOSS_SIZED: the bytes of the first */
 	MW_C_STACK_END = MW_C_LOST_BYTES + MW_LOSS_SIZED, /* MW_STACK_ENDS: how stacks ended */

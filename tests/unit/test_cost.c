@@ -17,9 +17,9 @@
 
 /* Numbers that add up to each other in no way. */
 static const struct calibration sampled = {
-	.alloc_ns = 410, .free_ns = 400, .stepped_ns = 13000, .look_ns = 45};
+	.alloc_ns = 410, .free_ns = 400, .stepped_ns = 13000, .timed_ns = 45};
 static const struct calibration each = {
-	.alloc_ns = 700, .free_ns = 480, .stepped_ns = 13000, .look_ns = 45, .every_return = true};
+	.alloc_ns = 700, .free_ns = 480, .stepped_ns = 13000, .timed_ns = 45, .every_return = true};
 
 static void assert_cost(const struct calibration *k, const uint64_t *c, double hits, double misses,
 			double samples)
@@ -63,21 +63,21 @@ static void single_steps(void **state)
 	assert_cost(&sampled, c, 1000 * 410 + 1000 * 13000, 0, 0);
 }
 
-static void misses_follow_the_looks(void **state)
+static void misses_follow_what_a_free_takes(void **state)
 {
 	uint64_t c[MW_C_COUNT] = {[MW_C_ALLOCS] = 1000, [MW_C_FREES] = 640};
 	struct calibration unknown = sampled;
 
-	/* memory as far away as at the start */
-	c[MW_C_LOOKS] = 10;
-	c[MW_C_LOOK_NS] = 450;
+	/* all as near as at the start */
+	c[MW_C_TIMED_FREES] = 10;
+	c[MW_C_TIMED_FREE_NS] = 450;
 	assert_cost(&sampled, c, 1000 * 410 + 640 * 400, 0, 0);
-	c[MW_C_LOOK_NS] = 300;
+	c[MW_C_TIMED_FREE_NS] = 300;
 	assert_cost(&sampled, c, 1000 * 410 + 640 * 400, 0, 0);
 	/* 100 ns further, half as often again, at each hit */
-	c[MW_C_LOOK_NS] = 1450;
+	c[MW_C_TIMED_FREE_NS] = 1450;
 	assert_cost(&sampled, c, 1000 * 410 + 640 * 400, 1.5 * 100 * 1640, 0);
-	unknown.look_ns = 0;
+	unknown.timed_ns = 0;
 	assert_cost(&unknown, c, 1000 * 410 + 640 * 400, 0, 0);
 }
 
@@ -88,9 +88,9 @@ static void the_least_of_several_measurements(void **state)
 
 	calibrate__least(&k, &sampled);
 	assert_memory_equal(&k, &sampled, sizeof(k));
-	calibrate__least(&k, &(struct calibration){.alloc_ns = 900, .free_ns = 390, .look_ns = 50});
+	calibrate__least(&k, &(struct calibration){.alloc_ns = 900, .free_ns = 390, .timed_ns = 50});
 	assert_true(k.alloc_ns == 410 && k.free_ns == 390);
-	assert_true(k.stepped_ns == 13000 && k.look_ns == 45);
+	assert_true(k.stepped_ns == 13000 && k.timed_ns == 45);
 }
 
 /* A price that falls in between takes nothing back; neither does a call that was none. */
@@ -108,52 +108,56 @@ static void cost_between_two_readings(void **state)
 	assert_true(cost__since(&lower, last, now) == 0);
 }
 
-static int looks_at[3]; /* reads beside BLOCK, others, and how long the next takes */
+static int reads[3]; /* reads beside BLOCK, others, and how long the next takes */
 
 static int read_user(void *to, size_t size, u64 from)
 {
-	looks_at[from == (BLOCK ^ 128) ? 0 : 1]++;
-	native.clock_ns += looks_at[2];
+	reads[from == (BLOCK ^ 128) ? 0 : 1]++;
+	native.clock_ns += reads[2];
 	memset(to, 0, size);
-	return looks_at[2] < 0 ? -EFAULT : 0;
+	return reads[2] < 0 ? -EFAULT : 0;
 }
 
 static void machine(u64 sample_bytes)
 {
 	native__reset();
 	native.read_user = read_user;
-	memset(looks_at, 0, sizeof(looks_at));
+	memset(reads, 0, sizeof(reads));
 	alloc_config.sample_bytes = sample_bytes;
 	native_watch(0);
 }
 
-static void give(int times, int look_ns)
+static void give(int times, int timed_ns)
 {
-	looks_at[2] = look_ns;
+	reads[2] = timed_ns;
 	native.cookie = MW_COOKIE(0, MW_FN_FREE, 0);
 	for (int i = 0; i < times; i++)
 		mw_alloc_free(&(struct pt_regs){.sp = SP, .parm = {BLOCK}});
 }
 
-/* One free in 64 is looked at; a look that fails or is interrupted counts for nothing. */
-static void some_frees_are_looked_at(void **state)
+/* One free in 64 is timed, with the reading; one that cannot read or is interrupted counts for
+ * nothing. */
+static void some_frees_are_timed(void **state)
 {
 	for (u64 rate = 1; rate <= 512 << 10; rate += (512 << 10) - 1) {
-		u64 ns;
+		u64 ns[2];
 
-		machine(rate);
-		give(640, 50);
-		assert_int_equal(looks_at[0], 10);
-		assert_int_equal(native_count(0, MW_C_FREES), 640);
-		assert_int_equal(native_count(0, MW_C_LOOKS), 10);
-		ns = native_count(0, MW_C_LOOK_NS);
-		assert_int_equal(ns, 10 * (50 + 100)); /* a clock that is read takes 100 ns here */
+		for (int i = 0; i < 2; i++) {
+			machine(rate);
+			give(640, i ? 250 : 50);
+			assert_int_equal(reads[0], 10);
+			assert_int_equal(native_count(0, MW_C_FREES), 640);
+			assert_int_equal(native_count(0, MW_C_TIMED_FREES), 10);
+			ns[i] = native_count(0, MW_C_TIMED_FREE_NS);
+		}
+		assert_true(ns[0] >= 10 * 50);
+		assert_int_equal(ns[1] - ns[0], 10 * 200);
 		give(64, -1);
 		give(64, 5000000);
-		assert_int_equal(looks_at[0], 12);
-		assert_int_equal(native_count(0, MW_C_LOOKS), 10);
-		assert_int_equal(native_count(0, MW_C_LOOK_NS), ns);
-		assert_int_equal(looks_at[1], 0);
+		assert_int_equal(reads[0], 12);
+		assert_int_equal(native_count(0, MW_C_TIMED_FREES), 10);
+		assert_int_equal(native_count(0, MW_C_TIMED_FREE_NS), ns[1]);
+		assert_int_equal(reads[1], 0);
 	}
 }
 
@@ -197,10 +201,10 @@ int main(void)
 		cmocka_unit_test(hits_are_allocations_and_frees),
 		cmocka_unit_test(returns),
 		cmocka_unit_test(single_steps),
-		cmocka_unit_test(misses_follow_the_looks),
+		cmocka_unit_test(misses_follow_what_a_free_takes),
 		cmocka_unit_test(the_least_of_several_measurements),
 		cmocka_unit_test(cost_between_two_readings),
-		cmocka_unit_test(some_frees_are_looked_at),
+		cmocka_unit_test(some_frees_are_timed),
 		cmocka_unit_test(a_realloc_is_one_hit),
 		cmocka_unit_test(stubs_cost_their_samples),
 	};

@@ -6,20 +6,22 @@
 #include "observe/observer_priv.h"
 
 /*
- * A processor works on while it waits for memory, on what comes after, across several calls of the
- * allocator. A trap ends that: it begins when all before it is done, and what comes after it begins
- * when it is over. So a target whose memory is not in the caches waits for what it did not wait for
- * before: for each hit, one and a half times what a look takes longer, as measured
+ * The price of a hit is that of one whose code and data are in the caches. Between two hits a target
+ * drives them out: the kernel's way to the probe, its programs and their maps; and the hit drives out
+ * what the target works on. A processor that waits for memory works on meanwhile, too, across several
+ * calls of the allocator, which a trap ends. All of that goes with how much longer the program of a
+ * free takes than in the caches: for each hit one and a half times as much, as measured
  * (docs/footprint.md).
  */
 #define WAITS 1.5
 
 static double misses(const struct calibration *k, const uint64_t *c, double hits)
 {
-	if (!c[MW_C_LOOKS] || k->look_ns <= 0)
+	if (!c[MW_C_TIMED_FREES] || k->timed_ns <= 0)
 		return 0;
 	return hits * WAITS *
-	       max_of((double)c[MW_C_LOOK_NS] / (double)c[MW_C_LOOKS] - k->look_ns, 0);
+	       max_of((double)c[MW_C_TIMED_FREE_NS] / (double)c[MW_C_TIMED_FREES] - k->timed_ns,
+		      0);
 }
 
 struct cost cost__of(const struct calibration *k, const uint64_t *c)

@@ -18,7 +18,7 @@
 #define STEPPED_CALLS 40 /* in a virtual machine each takes tens of times as long */
 #define ROUNDS 15
 #define AGAIN_ROUNDS 4
-#define LOOK_ROUNDS 3 /* of those rounds */
+#define TIMED_ROUNDS 3 /* of those rounds */
 #define FIRST_NS 250000000ULL
 #define LONGEST_NS 3600000000000ULL
 #define PAGE 4096
@@ -125,11 +125,11 @@ void calibrate__least(struct calibration *k, const struct calibration *measured)
 	least(&k->alloc_ns, measured->alloc_ns);
 	least(&k->free_ns, measured->free_ns);
 	least(&k->stepped_ns, measured->stepped_ns);
-	least(&k->look_ns, measured->look_ns);
+	least(&k->timed_ns, measured->timed_ns);
 	k->every_return = measured->every_return;
 }
 
-/* The free's loop, for what a look takes as well. */
+/* The free's loop, for what its program takes as well. */
 static void time_frees(const struct calibrator *c, int rounds, struct calibration *ret)
 {
 	uint64_t then[MW_C_COUNT], now[MW_C_COUNT];
@@ -137,18 +137,18 @@ static void time_frees(const struct calibrator *c, int rounds, struct calibratio
 
 	ret->free_ns = added(&c->timed[FREE], rounds);
 	if (known && !bpfobj__counters(c->obj, CALIBRATE_TARGET, now) &&
-	    now[MW_C_LOOKS] > then[MW_C_LOOKS])
-		ret->look_ns = (double)(now[MW_C_LOOK_NS] - then[MW_C_LOOK_NS]) /
-			       (double)(now[MW_C_LOOKS] - then[MW_C_LOOKS]);
+	    now[MW_C_TIMED_FREES] > then[MW_C_TIMED_FREES])
+		ret->timed_ns = (double)(now[MW_C_TIMED_FREE_NS] - then[MW_C_TIMED_FREE_NS]) /
+			       (double)(now[MW_C_TIMED_FREES] - then[MW_C_TIMED_FREES]);
 }
 
-static void measure(struct calibrator *c, int rounds, int look_rounds, struct calibration *k)
+static void measure(struct calibrator *c, int rounds, int timed_rounds, struct calibration *k)
 {
 	const struct plan *plan = bpfobj__plan(c->obj);
 	struct calibration now = {.every_return =
 					  plan->method != PLAN_SESSION || plan->sample_bytes <= 1};
 
-	for (int i = 0; i < look_rounds; i++) {
+	for (int i = 0; i < timed_rounds; i++) {
 		time_frees(c, rounds, &now);
 		calibrate__least(k, &now);
 	}
@@ -156,9 +156,9 @@ static void measure(struct calibrator *c, int rounds, int look_rounds, struct ca
 	now.stepped_ns = added(&c->timed[STEPPED], rounds);
 	calibrate__least(k, &now);
 	c->last_ns = util__now_ns();
-	log_debug("a hit: %.0f ns of an allocation, %.0f of a free, %.0f where it is stepped; a "
-		  "look %.0f",
-		  k->alloc_ns, k->free_ns, k->stepped_ns, k->look_ns);
+	log_debug("a hit: %.0f ns of an allocation, %.0f of a free, %.0f where it is stepped; the "
+		  "program of a free %.0f",
+		  k->alloc_ns, k->free_ns, k->stepped_ns, k->timed_ns);
 }
 
 /* A copy of the code that nobody else has, for as long as memwatch runs; else the file of the
@@ -254,7 +254,7 @@ int calibrate__new(struct bpfobj *o, struct alloc_probe *p, struct calibration *
 		return err;
 	}
 	c->layers = knows_of_layers(c);
-	measure(c, ROUNDS, LOOK_ROUNDS, k);
+	measure(c, ROUNDS, TIMED_ROUNDS, k);
 	*ret = c;
 	return 0;
 }

@@ -21,7 +21,7 @@ struct calibration {
 	double alloc_ns, free_ns; /* at an emulated instruction */
 	double stepped_ns;	  /* a free at a single-stepped one */
 	bool every_return;	  /* alloc_ns is with the return probe, which every call takes */
-	double look_ns;		  /* MW_C_LOOK_NS of one look, at memory in the caches */
+	double timed_ns;	  /* MW_C_TIMED_FREE_NS of one, with all that it touches in the caches */
 };
 
 struct calibrator; /* opaque */
