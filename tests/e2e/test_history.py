@@ -288,6 +288,29 @@ def test_what_a_planted_history_computes_is_not_read(statements, filled, hers):
     assert "failed to read" in p.stderr and not p.stdout
 
 
+STEER = "\u009b2J\u202e\u0085\u200f"
+
+
+def test_what_a_planted_history_says_steers_nothing(filled, hers):
+    """Neither in its columns, nor in events that are JSON, or none."""
+    hostile = {"schema": "memwatch.oom/1", "x": STEER, "victim": {"pid": 1, "comm": STEER, "cmdline": STEER}}
+    told = [("oom", STEER, json.dumps(hostile, ensure_ascii=False)), ("oom", STEER, "\x1b[2J" + STEER),
+            (None, None, None), (STEER, STEER, '{"rule":"' + STEER + '",\n\t"x":1}')]
+    planted(hers, filled, "DELETE FROM event",
+            *[("INSERT INTO event(id, time_ms, kind, pid, comm, json) VALUES(?, ?, ?, 7, ?, ?)",
+               (i + 1, filled[1] - 1000, *t)) for i, t in enumerate(told)],
+            *[(f"UPDATE process SET {c} = ?", (STEER,)) for c in ("comm", "command", "cgroup")],
+            ("UPDATE snapshot SET why = ?", (STEER,)))
+    where, said = (hers, filled[1]), []
+    for args in ((), ("--events",), ("--profiles",), *[("--event", i) for i in range(1, 5)], ("-p", "811")):
+        said.append(history(where, *args, check=0).stdout)
+        said.append(history(where, *args, "--json", check=0).stdout)
+        assert json.loads(said[-1])
+    assert json.loads(history(where, "--event", "4", "--json", check=0).stdout)["event"] == {"rule": STEER, "x": 1}
+    assert json.loads(history(where, "--event", "2", "--json", check=0).stdout)["event"] is None
+    assert not (set("\x1b" + STEER) - set("2J")) & set("".join(said))
+
+
 def varint(n):
     out = b""
     while n >= 0x80:

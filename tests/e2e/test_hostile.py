@@ -78,7 +78,57 @@ def huge_names(place):
     return library(place, "names.so", "-g", asm=f'.text\n.globl x{name}\nx{name}:\nnop\n'
                    '.section .note.GNU-stack,"",@progbits\n')
 
-BOMBS = [same_address, inflating_sections, xz_bomb, sparse_debuglink, huge_names]
+
+def nested_symbols(place):
+    """Each function lies in those before it, which all reach to the end."""
+    return library(place, "nested.so", asm=".text\n.altmacro\n.macro many n\ns\\n: nop\n.type s\\n, @function\n"
+                   ".size s\\n, all_end - s\\n\n.endm\n.set i, 0\n.rept 60000\nmany %i\n.set i, i+1\n.endr\n"
+                   'all_end: nop\n.section .note.GNU-stack,"",@progbits\n')
+
+
+def line_rows(place):
+    """A line program of a hundred million rows, in a hundred kilobytes."""
+    lib = library(place, "rows.so", "-g")
+    data = bytearray(lib.read_bytes())
+    sh = section_header(data, b".debug_line")
+    at, _ = struct.unpack_from("<QQ", data, sh + 24)
+    behind = 10 + 2 * (struct.unpack_from("<H", data, at + 4)[0] >= 5)  # the length of the header
+    head = data[at:at + behind + struct.unpack_from("<I", data, at + behind - 4)[0]]
+    rows, c = bytes([0x40]) * (1 << 20), zlib.compressobj(9)
+    struct.pack_into("<I", head, 0, len(head) - 4 + 100 * len(rows))
+    bomb = struct.pack("<IIQQ", 1, 0, len(head) + 100 * len(rows), 1)
+    bomb += c.compress(head) + b"".join(c.compress(rows) for _ in range(100)) + c.flush()
+    flags, = struct.unpack_from("<Q", data, sh + 8)
+    struct.pack_into("<Q", data, sh + 8, flags | 0x800)
+    struct.pack_into("<QQ", data, sh + 24, len(data), len(bomb))
+    lib.write_bytes(data + bomb)
+    return lib
+
+
+def deep_entries(place):
+    """Debug information of blocks in blocks, two million deep."""
+    return library(place, "deep.so", asm="""
+	.section .debug_abbrev,"",@progbits
+	.byte	1, 0x11, 1, 0x11, 1, 0x12, 7, 0, 0	# unit: low_pc, high_pc
+	.byte	2, 0x2e, 1, 0x11, 1, 0x12, 7, 0, 0	# function
+	.byte	3, 0x0b, 1, 0, 0			# block
+	.byte	0
+	.section .debug_info,"",@progbits
+	.long	.Lend - .Lversion
+.Lversion: .short 4
+	.long	.debug_abbrev
+	.byte	8, 1
+	.quad	hostile_alloc, 0x1000
+	.byte	2
+	.quad	hostile_alloc, 0x1000
+	.fill	2000000, 1, 3
+	.fill	2000002, 1, 0
+.Lend:
+	.section .note.GNU-stack,"",@progbits
+""")
+
+
+BOMBS = [nested_symbols, line_rows, deep_entries, same_address, inflating_sections, xz_bomb, sparse_debuglink, huge_names]
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=lambda b: b.__name__)

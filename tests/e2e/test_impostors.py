@@ -239,3 +239,19 @@ def test_ended_children_keep_no_descriptors(attach):
     finally:
         t.kill()
         t.wait()
+
+
+def test_a_log_that_steers_a_terminal(tmp_path):
+    """One that somebody else wrote, as memwatch's own: read by oom, as text and as it is."""
+    steer = "\u009b2J\u202e\u200f"
+    log = tmp_path / "log"
+    event = {"schema": "memwatch.oom/1", "time": "2026-01-01T00:00:00.000Z", "x": steer,
+             "victim": {"pid": 1, "comm": steer, "cmdline": steer, "cgroup": steer},
+             "trigger": {"pid": 1, "comm": steer, "cgroup": steer}, "memcg": {"path": steer}}
+    log.write_text(json.dumps(event, ensure_ascii=False).replace(", ", ",\t") + "\n")
+    for words in (["--log", log, "--list"], [log]):
+        for args in ([], ["--json"]):
+            p = memwatch("oom", *words, *args, check=0)
+            assert "2J" in p.stdout and not (set(steer) - set("2J")) & set(p.stdout), (words, args)
+            if args:
+                assert json.loads(p.stdout.splitlines()[0])["victim"]["comm"] == steer

@@ -8,10 +8,11 @@
 
 #include <stdio.h>
 
-void emit__plain(FILE *f, const char *text); /* terminals, text files */
-void emit__xml(FILE *f, const char *text);   /* element text, attribute values */
-void emit__json(FILE *f, const char *text);  /* with its quotes; safe inside <script> */
-void emit__dot(FILE *f, const char *text);   /* with its quotes; '\n' becomes a line break */
+void emit__plain(FILE *f, const char *text);	 /* terminals, text files */
+void emit__xml(FILE *f, const char *text);	 /* element text, attribute values */
+void emit__json(FILE *f, const char *text);	 /* with its quotes; safe inside <script> */
+void emit__json_text(FILE *f, const char *text); /* as textbuf__json_text */
+void emit__dot(FILE *f, const char *text);	 /* with its quotes; '\n' becomes a line break */
 
 /* All has been written, or could not be made (err): whether it has arrived. err, 0 or -errno. */
 int emit__end(FILE *f, int err);

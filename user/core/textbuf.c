@@ -270,6 +270,26 @@ static void put_json(const struct text_sink *s, const char *text)
 	put(s, "\"", 1);
 }
 
+/* Controls stand in no string of valid JSON: between its parts they are blanks. */
+static void put_json_text(const struct text_sink *s, const char *text)
+{
+	for (size_t n, left = strlen(text); left; text += n, left -= n) {
+		n = plain_run(text, left, "");
+		if (n) {
+			put(s, text, n);
+			continue;
+		}
+		n = textbuf__utf8_len(text);
+		if (!n || (unsigned char)*text < ' ')
+			put(s, " ", 1);
+		else if (textbuf__is_control(text, n))
+			put_json_code(s, code_point(text, n));
+		else
+			put(s, text, n);
+		n = max_of(n, (size_t)1);
+	}
+}
+
 void textbuf__plain(struct textbuf *b, const char *text, const char *also)
 {
 	textbuf__raw(b, "", 0);
@@ -279,6 +299,11 @@ void textbuf__plain(struct textbuf *b, const char *text, const char *also)
 void textbuf__json(struct textbuf *b, const char *text)
 {
 	put_json(&(struct text_sink){.buf = b}, text);
+}
+
+void textbuf__json_text(struct textbuf *b, const char *text)
+{
+	put_json_text(&(struct text_sink){.buf = b}, text);
 }
 
 void textbuf__xml(struct textbuf *b, const char *text)
@@ -303,6 +328,11 @@ int emit__end(FILE *f, int err)
 void emit__json(FILE *f, const char *text)
 {
 	put_json(&(struct text_sink){.stream = f}, text);
+}
+
+void emit__json_text(FILE *f, const char *text)
+{
+	put_json_text(&(struct text_sink){.stream = f}, text);
 }
 
 void emit__xml(FILE *f, const char *text)

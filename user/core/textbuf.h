@@ -37,6 +37,9 @@ void textbuf__plain(struct textbuf *b, const char *text, const char *also);
 
 /* A JSON string with its quotes; safe inside a <script> element too ('<' is \u003c). */
 void textbuf__json(struct textbuf *b, const char *text);
+/* Valid JSON that somebody else has written, as one line: its values, without anything that steers
+ * a terminal or turns text around. */
+void textbuf__json_text(struct textbuf *b, const char *text);
 
 /* Text and attribute values of XML and HTML: & < > " ' as entities, the rest as textbuf__plain. */
 void textbuf__xml(struct textbuf *b, const char *text);

@@ -350,6 +350,14 @@ int history__machine(struct history *h, int64_t from, int64_t to, history_machin
 
 /* --- events and snapshots --- */
 
+/* "" where there is none: whoever planted a history may have left it out. */
+static const char *text_of(sqlite3_stmt *s, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(s, column);
+
+	return text ? text : "";
+}
+
 static int tell_events(struct history *h, sqlite3_stmt *s, history_event_fn fn, void *arg)
 {
 	int err;
@@ -358,10 +366,10 @@ static int tell_events(struct history *h, sqlite3_stmt *s, history_event_fn fn, 
 		struct history_event e = {
 			.id = sqlite3_column_int64(s, 0),
 			.time_unix_ms = sqlite3_column_int64(s, 1),
-			.kind = (const char *)sqlite3_column_text(s, 2),
+			.kind = text_of(s, 2),
 			.pid = sqlite3_column_int64(s, 3),
-			.comm = (const char *)sqlite3_column_text(s, 4),
-			.json = (const char *)sqlite3_column_text(s, 5),
+			.comm = text_of(s, 4),
+			.json = text_of(s, 5),
 			.profile = sqlite3_column_int64(s, 6),
 		};
 

@@ -307,17 +307,19 @@ static void alert_summary(FILE *f, const char *json)
 	json_decref(o);
 }
 
+/* What it says of itself is JSON, unless somebody planted it. */
 static void event_json(FILE *f, const struct history_event *e)
 {
-	size_t len = strlen(e->json);
+	json_t *said = json_loads(e->json, 0, NULL);
 
-	while (len && e->json[len - 1] == '\n')
-		len--;
 	fprintf(f, "{\"id\":%" PRId64 ",\"time_unix_ms\":%" PRId64 ",\"kind\":", e->id,
 		e->time_unix_ms);
 	emit__json(f, e->kind);
 	put_json_value(f, "profile", e->profile ? e->profile : TIMELINE_UNKNOWN);
-	fprintf(f, ",\"event\":%.*s}", (int)len, e->json);
+	fputs(",\"event\":", f);
+	emit__json_text(f, said ? e->json : "null");
+	fputs("}", f);
+	json_decref(said);
 }
 
 /* How many older ones are not listed. */

@@ -170,7 +170,7 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 	count(l, e);
 	textbuf__reset(&l->text);
 	if (l->json) {
-		textbuf__raw(&l->text, line, len);
+		textbuf__json_text(&l->text, line);
 		textbuf__raw(&l->text, "\n", 1);
 	} else {
 		render__text(&l->text, e);
