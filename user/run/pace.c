@@ -5,7 +5,8 @@
 #include "core/util.h"
 
 #define PACE_NS 250000000ULL
-#define PACE_SAMPLES 500 /* a second, at most for long: 5 to 10 us each with its free, and a slow moment after */
+#define PACE_SAMPLES 500 /* a second, at most for long: 5 to 10 us each with its free, and what
+			  * runs after it is slower for some 50 us (docs/fast.md) */
 
 static bool has_stubs(const struct observer *o)
 {
