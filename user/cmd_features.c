@@ -15,6 +15,7 @@
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "probe/layers.h"
 #include "probe/plan.h"
 #include "run/pid_option.h"
@@ -144,6 +145,7 @@ int cmd_features(int argc, char **argv)
 	int status = EXIT_DONE;
 
 	usage__parse(&cmd_features_argp, argc, argv, 0, &o);
+	progress__prepare_thread();
 	if (o.pid) {
 		opener__start(layers__are_ours);
 		memreader__start();
@@ -157,7 +159,9 @@ int cmd_features(int argc, char **argv)
 		status = cmd_features_fast__check(o.pid);
 	if (status)
 		return status;
+	progress__begin("trying what this kernel offers");
 	features__probe(&fs);
+	progress__end();
 	status = print_all(&fs, &o);
 	if (status || !features__missing(&fs))
 		return status;

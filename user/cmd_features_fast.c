@@ -11,6 +11,7 @@
 #include "core/emit.h"
 #include "core/exit.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/textbuf.h"
 #include "core/util.h"
 #include "fast/fast_plan.h"
@@ -50,6 +51,7 @@ static void print_module(void *arg, const struct module *m, const struct fast_pl
 {
 	struct fast_text *t = arg;
 
+	progress__hide();
 	t->allocators++;
 	t->possible += !*why;
 	printf("  ");
@@ -128,16 +130,18 @@ int cmd_features_fast__print(int pid)
 {
 	struct fast_text t = {0};
 	char why[FAST_WHY];
-	int err;
+	int err = 0;
 
+	progress__begin("looking into PID %d", pid);
 	look_at_process(pid, why);
+	progress__hide();
 	printf("\n--fast in PID %d: %s%s\n", pid, *why ? "nothing, " : "what it would write", why);
-	if (*why)
-		return EXIT_DONE;
-	err = fast_look__each(pid, print_module, &t);
+	if (!*why)
+		err = fast_look__each(pid, print_module, &t);
+	progress__end();
 	if (err)
 		return failed(pid, err);
-	if (!t.allocators)
+	if (!*why && !t.allocators)
 		printf("  no allocation functions found\n");
 	return EXIT_DONE;
 }
@@ -148,8 +152,10 @@ int cmd_features_fast__json(int pid, json_t **ret)
 	char why[FAST_WHY];
 	int err;
 
+	progress__begin("looking into PID %d", pid);
 	look_at_process(pid, why);
 	err = fast_look__each(pid, module_json, modules);
+	progress__end();
 	if (err) {
 		json_decref(modules);
 		return failed(pid, err);

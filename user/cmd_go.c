@@ -4,6 +4,7 @@
 #include "core/exit.h"
 #include "core/usage.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "run/go_watch.h"
 #include "run/pid_option.h"
 #include "run/type_option.h"
@@ -127,6 +128,7 @@ int cmd_go(int argc, char **argv)
 	unsigned files;
 
 	usage__parse(&cmd_go_argp, argc, argv, 0, &a);
+	progress__prepare_thread();
 	a.o.outputs = a.outputs;
 	a.o.once = !a.o.duration_ns && !a.have_interval && !a.o.gctrace && !a.o.timeline;
 	if (a.o.timeline && !a.have_interval)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line contract that needs no target."""
+import contextlib
 import os
 import pty
 import re
@@ -283,22 +284,39 @@ def test_a_log_that_takes_long_to_read_shows_progress(tmp_path):
     os.close(ours)
 
 
-def test_an_attach_that_takes_long_shows_progress(target):
+def held_up(words, helper):
+    """The command, waiting on a terminal for a helper of its own that was stopped in time; the helper, the
+    terminal and what it shows after a second. What ended before is started again."""
+    while True:
+        ours, theirs = pty.openpty()
+        p = subprocess.Popen([BIN, *words], stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # it, or a child of it, has ended
+            while p.poll() is None:
+                for k in Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split():
+                    if Path(f"/proc/{k}/comm").read_text() == f"{helper}\n":
+                        os.kill(int(k), signal.SIGSTOP)
+                        return p, int(k), ours, read_until(ours, "1s")
+        p.wait(180)
+        os.close(ours)
+
+
+@pytest.mark.parametrize("words, helper, what, after", [
+    (["-d", "0.1s", "--plain", "-p"], "memwatch-box", "loading the probes", "memwatch: (attaching|attached) to"),
+    (["go", "-p"], "memwatch-open", "attaching to PID {}", "memwatch: .* is not a Go program"),
+    (["features", "-p"], "memwatch-box", "looking into PID {}", ""),
+    (["features", "--json", "-p"], "memwatch-box", "looking into PID {}", "")])
+def test_a_look_at_a_process_that_takes_long_shows_progress(target, words, helper, what, after):
     """Who reads the program's files does not get to it."""
     t = target([build("shapes.c", flags=["-O1"]), "1", "1"])
     t.expect("ready")
-    ours, theirs = pty.openpty()
-    p = subprocess.Popen([BIN, "-p", str(t.pid), "-d", "0.1s", "--plain"], stdout=subprocess.DEVNULL, stderr=theirs)
-    os.close(theirs)
-    reads = lambda: [int(k) for k in Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split()
-                     if Path(f"/proc/{k}/comm").read_text() == "memwatch-box\n"]
-    box = wait_for(reads, step=0.005)[0]
-    os.kill(box, signal.SIGSTOP)
-    try:
-        assert read_until(ours, "1s") == "\rmemwatch: loading the probes... 1s"
-    finally:
-        os.kill(box, signal.SIGCONT)
-    assert re.search(r"\r +\rmemwatch: (attaching|attached) to", read_until(ours, "done"))
+    p, stopped, ours, seen = held_up([*words, str(t.pid)], helper)
+    os.kill(stopped, signal.SIGCONT)
+    assert re.search(rf"\rmemwatch: {what.format(t.pid)}\.\.\. 1s$", seen)
+    with contextlib.suppress(OSError):  # it has ended
+        while True:
+            seen += os.read(ours, 65536).decode()
+    assert re.search(rf"\r +\r{after}", seen), seen
     p.wait(180)
     os.close(ours)
 

@@ -137,7 +137,7 @@ def test_the_newest_are_listed(tmp_path):
     for args, top in (([], 1000), (["--top", "7"], 7), (["--top", "5000"], n), (["--top", n], n)):
         p = memwatch("oom", "--list", "--json", "--log", log, *args, check=0)
         assert mine(p) == list(range(n - top, n))
-        assert (f"{n - top} older events left out; --top shows more" in p.stderr) == (top < n)
+        assert (f"{n - top} older events are left out; --top shows more" in p.stderr) == (top < n)
     text = memwatch("oom", "--list", "--log", log, "--top", "2", check=0).stdout
     assert f"(pid {5000000 + n - 2}," in text and f"(pid {5000000 + n - 3}," not in text
 

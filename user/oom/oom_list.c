@@ -82,7 +82,7 @@ static void flush(struct oom_list *l)
 	}
 	if (l->left_out)
 		log_warn("%" PRIu64 " older event%s left out; --top shows more", l->left_out,
-			 units__s(l->left_out));
+			 l->left_out == 1 ? " is" : "s are");
 	drop_items(l);
 }
 
@@ -181,8 +181,11 @@ static void list_recorded(void *arg, const char *line, size_t len, const struct 
 static int read_file(struct oom_list *l, const char *path)
 {
 	struct record_stats stats;
-	int err = oom_record__each(path, list_recorded, l, &stats);
+	int err;
 
+	progress__begin("reading '%s'", path);
+	err = oom_record__each(path, list_recorded, l, &stats);
+	progress__end();
 	/* A terminal or a pipe can be written, but tells nothing of the past. */
 	if ((err == -ENOENT || err == -EINVAL) && !l->lists)
 		return 0;

@@ -3,6 +3,7 @@
 
 #include "core/exit.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/units.h"
 #include "core/util.h"
 #include "go/gctrace.h"
@@ -88,6 +89,7 @@ static int take_snapshot(struct go_watch *s, char why[GO_WHY_LEN])
 	int err;
 
 	why[0] = 0;
+	progress__begin("reading PID %d", go_program__pid(s->program));
 	if (s->o->goroutines) {
 		err = go_program__goroutines(s->program, &p, &s->goroutines);
 		if (err)
@@ -97,6 +99,7 @@ static int take_snapshot(struct go_watch *s, char why[GO_WHY_LEN])
 		err = go_program__heap(s->program, &r, why);
 		s->torn += r.facts.torn;
 	}
+	progress__end();
 	s->cost_ns += cpu_ns(s) - start;
 	if (!go_program__alive(s->program))
 		s->gone = true;
@@ -355,8 +358,11 @@ int go_watch__run(const struct go_watch_opts *o)
 {
 	struct go_watch s = {.o = o};
 	char why[GO_WHY_LEN];
-	int status, err = go_program__open_started(o->pid, &s.program, why);
+	int status, err;
 
+	progress__begin("attaching to PID %d", o->pid);
+	err = go_program__open_started(o->pid, &s.program, why);
+	progress__end();
 	if (err) {
 		log_error("%s", why[0] ? why : strerror(-err));
 		return exit_of(err);
