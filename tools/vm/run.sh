@@ -13,7 +13,7 @@ if [[ " ${kernels[*]} " = *" systemd "* ]] && [ ! -x /lib/systemd/systemd ]; the
 	mapfile -t kernels < <(printf '%s\n' "${kernels[@]}" | grep -vx systemd)
 fi
 kernel_of() { [ "$1" = systemd ] && echo 6.1 || echo "$1"; }
-limit=${MEMWATCH_VM_TIMEOUT:-900}
+limit=${MEMWATCH_VM_TIMEOUT:-1800}
 
 mapfile -t wanted < <(for k in "${kernels[@]}"; do kernel_of "$k"; done | sort -u)
 tools/vm/fetch.sh "${wanted[@]}" || { echo "check-kernels: cannot get the kernels to test" >&2; exit 1; }
