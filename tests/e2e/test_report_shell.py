@@ -15,6 +15,7 @@ import time
 
 import pytest
 from conftest import BIN, OUT, memwatch
+from fuselib import LOOKUP, Hanging
 from test_files import EVE, profile_text
 from test_report import GO_ENV, heaps, pprof  # noqa: F401 (heaps is a fixture)
 from test_report_random import generate
@@ -343,3 +344,31 @@ def test_what_lies_in_the_home_of_another_user_is_not_touched(tmp_path):
     t.expect("(memwatch) ")
     assert t.end() == 0
     assert not (home / ".local").exists()
+
+
+class Asked(Hanging):
+    """Keeps what was looked for."""
+
+    def do(self, op, node, body):
+        if op == LOOKUP:
+            self.asked.append(body.rstrip(b"\0"))
+        return super().do(op, node, body)
+
+
+def test_what_lies_in_a_home_that_its_user_provides_is_not_touched(tmp_path):
+    """A file system that says that the home is root's."""
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("this kernel has no FUSE")
+    src, home = tmp_path / "in.json", tmp_path / "home"
+    src.write_text(profile_text())
+    home.mkdir()
+    Asked.asked = []
+    fs = Asked(home, user=EVE)
+    try:
+        t = Terminal(home, src)
+        t.type("top\n")
+        t.expect("(memwatch) ")
+        assert t.end() == 0
+        assert b".local" not in fs.asked
+    finally:
+        fs.unmount()

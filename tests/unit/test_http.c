@@ -219,6 +219,8 @@ static void a_body_is_no_request(void **state)
 		"Content-Length: 0\r\nContent-Length: %zu\r\n",
 		"Content-Length: %zu\r\nContent-Length: 0\r\n",
 		"Content-Length: %zu\r\nTransfer-Encoding: chunked\r\n",
+		"Content-Length : %zu\r\n",
+		"X: %zu\r\nTransfer-Encoding\t: chunked\r\n",
 		"Transfer-Encoding: chunked\r\nContent-Length: %zu\r\n",
 		"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\nX: %zu\r\n",
 	};

@@ -148,11 +148,28 @@ static enum access_verdict check(struct exchange *x, const char *method)
 	return access__check(x->worker->rules, &h);
 }
 
+static enum MHD_Result find_blank(void *arg, enum MHD_ValueKind kind, const char *name,
+				  const char *value)
+{
+	*(bool *)arg |= name[strcspn(name, " \t")] != '\0';
+	return MHD_YES;
+}
+
+/* "Content-Length : 5" is that header to some. */
+static bool has_blank_name(struct MHD_Connection *c)
+{
+	bool found = false;
+
+	MHD_get_connection_values(c, MHD_HEADER_KIND, find_blank, &found);
+	return found;
+}
+
 /* Two programs may read differently where its body ends: a proxy, and what stands behind the body
  * would be a request of another client's to us. */
 static bool has_doubtful_length(struct MHD_Connection *c)
 {
-	return !is_once(c, "Content-Length") || !is_once(c, "Transfer-Encoding") ||
+	return has_blank_name(c) || !is_once(c, "Content-Length") ||
+	       !is_once(c, "Transfer-Encoding") ||
 	       (header(c, "Content-Length") && header(c, "Transfer-Encoding"));
 }
 

@@ -6,9 +6,11 @@
 #include "core/surroundings.h"
 #include "core/util.h"
 #include "sys/outfile.h"
+#include "sys/safeopen.h"
 
 #include <editline/readline.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +30,7 @@ static bool terminal;
 static bool is_ours(const char *dir)
 {
 	cleanup_free char *path = strdup(dir);
+	cleanup_fd int fd = -1;
 	struct stat st;
 
 	while (path && stat(path, &st)) {
@@ -37,7 +40,8 @@ static bool is_ours(const char *dir)
 			return false;
 		*slash = 0;
 	}
-	return path && st.st_uid == geteuid();
+	fd = path ? open(path, O_PATH | O_CLOEXEC) : -1;
+	return fd >= 0 && st.st_uid == geteuid() && !safeopen__is_anothers(fd, &st);
 }
 
 /* ~/.local/state/memwatch/report-history, or below $XDG_STATE_HOME. NULL: there is no such place.
