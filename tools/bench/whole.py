@@ -5,10 +5,12 @@ What whole programs keep of their speed under memwatch and its peers. The varian
 ratio is the median, over the turns, of the speed with a tool against that turn's own run without
 any, with the least and the most. For memwatch the cost that it printed stands beside the one that
 was measured: what the program used the CPU longer for the same work. A table on stdout, progress on
-stderr; with --save also docs/bench/whole.md and whole.json, written anew after each program.
-Usage: tools/bench/whole.py [--save] [--only NAME]… [--minutes M] [ROUNDS]
+stderr; with --save also docs/bench/whole.md and whole.json, after each program: what was measured takes
+the place of what they had of it, the rest stays, each row with its day.
+Usage: tools/bench/whole.py [--save] [--only NAME]… [--with VARIANT]… [--minutes M] [ROUNDS]
        (default 7 rounds; root, an idle machine)
 NAME: loop, redis, postgres, nginx, python, compile, perl, sqlite, jq, go
+VARIANT: as in the table's second column
 --minutes: no turn begins for a row that has had its part of so many minutes, which is what is left of
 them for each row that is still to come; what there is by then counts. A first turn is always had: all of
 them take some 18 minutes.
@@ -91,14 +93,18 @@ def progress(what):
 class Table:
     """Results, as they come."""
 
-    def __init__(self):
+    def __init__(self, variants=None):
         self.rows = []
+        self.variants = variants
+
+    def wants(self, variant):
+        return not self.variants or variant in self.variants
 
     def add(self, program, variant, ratios, cost=None):
         """ratios: speed against unprobed, one a turn; cost: (printed, measured) seconds."""
         row = {"program": program, "variant": variant, "turns": len(ratios),
                "speed": round(statistics.median(ratios), 4), "least": round(min(ratios), 4),
-               "most": round(max(ratios), 4)}
+               "most": round(max(ratios), 4), "date": time.strftime("%Y-%m-%d")}
         what = f"of unprobed, {row['least']:.2f} to {row['most']:.2f} in {len(ratios)} turns"
         if cost:
             row["cost_printed_s"], row["cost_measured_s"] = (round(c, 4) for c in cost)
@@ -110,28 +116,29 @@ class Table:
 
     def save(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "whole.json"
+        rows = {(r["program"], r["variant"]): r for r in
+                (json.loads(file.read_text())["results"] if file.exists() else []) + self.rows}
         machine = {"kernel": platform.release().split("-")[0], "cpus": os.cpu_count(),
                    "cpu": re.search(r"model name\s*: (.*)",
                                     Path("/proc/cpuinfo").read_text())[1],
                    "memory_kib": int(re.search(r"\d+", Path("/proc/meminfo").read_text())[0]),
                    "system": re.search(r'PRETTY_NAME="(.*)"',
-                                       Path("/etc/os-release").read_text())[1],
-                   "date": time.strftime("%Y-%m-%d")}
-        (folder / "whole.json").write_text(json.dumps(
-            {"schema": "memwatch.bench/1", "machine": machine, "results": self.rows}, indent=1)
-            + "\n")
+                                       Path("/etc/os-release").read_text())[1]}
+        file.write_text(json.dumps({"schema": "memwatch.bench/1", "machine": machine,
+                                    "results": list(rows.values())}, indent=1) + "\n")
         md = ["# What whole programs keep of their speed", "",
-              f"`tools/bench/whole.py` on {machine['date']}: {machine['cpus']} CPUs "
+              f"`tools/bench/whole.py`: {machine['cpus']} CPUs "
               f"({machine['cpu']}), {machine['system']}, Linux {machine['kernel']}. Median of the "
               "turns, with the least and the most; 1 is the speed without any tool. The last "
               f"column is printed ÷ measured cost, where more than {NOISE_S} s were measured.", "",
-              "| program | with | keeps | least–most | cost printed / measured | = |",
-              "| --- | --- | --- | --- | --- | --- |"]
-        for r in self.rows:
+              "| program | with | keeps | least–most | turns | cost printed / measured | = | on |",
+              "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+        for r in rows.values():
             cost = (f"{r['cost_printed_s']:.2f} / {r['cost_measured_s']:.2f} s | "
                     f"{r['cost_ratio'] or '–'}" if "cost_printed_s" in r else " | ")
             md.append(f"| {r['program']} | {r['variant']} | {r['speed']:.3f} | "
-                      f"{r['least']:.2f}–{r['most']:.2f} | {cost} |")
+                      f"{r['least']:.2f}–{r['most']:.2f} | {r['turns']} | {cost} | {r['date']} |")
         (folder / "whole.md").write_text("\n".join(md) + "\n")
 
 
@@ -198,7 +205,8 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=
     """speed() has the running program do the same work once; pids() are those to attach to. sized:
     speed(PART) does so much of it, as is done with a tool under which all would take too long."""
     can = attachments(pids, tmp)
-    got = {v: ([], [], []) for v in can if not variants or v in variants}
+    got = {v: ([], [], []) for v in can
+           if table.wants(v) and (not variants or v in variants)}
 
     def alone(seconds):
         """Speeds of runs without any tool, the CPU time that all took."""
@@ -305,9 +313,9 @@ def postgres(table, turns, tmp):
             time.sleep(0.1)
         subprocess.run(["pgbench", "-i", "-q", "-h", data, "-s", "5", "postgres"], check=True,
                        **quiet, **become)
-        got = {v: ([], []) for v in ATTACHED}
+        got = {v: ([], []) for v in ATTACHED if table.wants(v)}
         for _ in turns("PostgreSQL"):
-            for v, opts in ATTACHED.items():
+            for v, opts in ((v, ATTACHED[v]) for v in got):
                 progress(f"PostgreSQL: {v}")
                 seconds = WINDOWS_S if "windows" in v else RUN_S
                 bench = subprocess.Popen(["pgbench", "-S", "-n", "-h", data, "-c", "2", "-T",
@@ -481,11 +489,12 @@ def whole_runs(table, turns, program, argv, tmp, env=None):
 
 
 def whole_runs_in(group, table, turns, program, argv, tmp, env):
-    own = {v: [BIN, "run", "--plain", "-i", "60s", *o, "--"] for v, o in ATTACHED.items()}
+    own = {v: [BIN, "run", "--plain", "-i", "60s", *o, "--"] for v, o in ATTACHED.items()
+           if table.wants(v)}
     runs = {v: (front, {}) for v, front in own.items()}
     for name, (front, extra) in PEERS.items():
         lib = extra.get("LD_PRELOAD", "/")
-        if (not front or shutil.which(front[0])) and os.path.exists(lib):
+        if table.wants(name) and (not front or shutil.which(front[0])) and os.path.exists(lib):
             runs[name] = ([a.format(tmp=tmp) for a in front],
                           {k: x.format(tmp=tmp) for k, x in extra.items()})
     # what beginning takes, with memwatch and without, is no rate
@@ -584,11 +593,13 @@ def main():
     opts = argparse.ArgumentParser()
     opts.add_argument("--save", action="store_true")
     opts.add_argument("--only", choices=PROGRAMS, action="append")
+    opts.add_argument("--with", dest="variants", action="append",
+                      choices=[*ATTACHED, *PEERS, *PEERS_ATTACHED])
     opts.add_argument("--minutes", type=float, default=1e6)
     opts.add_argument("rounds", nargs="?", type=int, default=7)
     o = opts.parse_args()
     subprocess.run(["make", "-s", "bench-tools"], cwd=ROOT, check=True)
-    table = Table()
+    table = Table(o.variants)
     chosen = o.only or list(PROGRAMS)
     turns = Turns(o.rounds, o.minutes * 60, sum(PROGRAMS[n][2] for n in chosen))
     failed = 0
