@@ -28,9 +28,9 @@ def place(tmp_path):
 
 @pytest.fixture
 def hostmaps(target, place):
-    def start(*args):
+    def start(*args, name="hostmaps"):
         exe = build("hostmaps.c", flags=("-O0",), libs=("-ldl",))
-        copy = place / "hostmaps"
+        copy = place / name
         if not copy.exists():
             shutil.copy(exe, copy)
         t = target([*USER, copy, *args])

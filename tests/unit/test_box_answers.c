@@ -450,6 +450,24 @@ static void test_hurry(void **state)
 	assert_int_equal(too_late(ask_symbols, LOOPS, 200000000), 0);
 }
 
+/* -ETIMEDOUT: this turn of a loop is over, and the helper is still there for the next. */
+static int ask_in_a_turn(int fd)
+{
+	const struct symclient_file f = {fd, -1, "/x", NULL};
+	struct symclient c;
+	int err;
+
+	box__turn(100000000);
+	err = symclient__open(&c, &f, false);
+	return err == -EAGAIN && c.h && symclient__identify(&c) == -EAGAIN ? -ETIMEDOUT : -EFAULT;
+}
+
+/* A loop does not wait for what may be had later. */
+static void test_turn(void **state)
+{
+	assert_int_equal(too_late(ask_in_a_turn, LOOPS, 0), 0);
+}
+
 /* As much as may be read on behalf of a process. 0, or why there is no helper. */
 static int read_all_it_may(const struct box_target *whose)
 {
@@ -527,6 +545,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rests),
 		cmocka_unit_test(test_hurry),
+		cmocka_unit_test(test_turn),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_talk_without_end),

@@ -30,6 +30,8 @@
 #define RARE_RING_BYTES (2u << 20)
 #define TURN_BUSY_NS 100000000ULL  /* events wait at most this long */
 #define ATTACH_NS 500000000ULL	   /* so long others wait for attaching to many in one pass */
+#define PATIENCE_NS 200000000ULL   /* with those who read the files of one that comes */
+#define NAMES_NS 300000000ULL	   /* and for names of others' files, in one turn */
 #define TURN_IDLE_NS 1000000000ULL /* nothing is profiled */
 #define AFTER_END_NS                                                                 \
 	5000000000ULL /* an ended process is kept: a kill's record may be on its way \
@@ -172,6 +174,7 @@ static int load(struct deep *d, unsigned m)
 	attach_options__init(&opts);
 	opts.sample_bytes = d->rate[m / WAYS];
 	opts.max_depth = (int)d->o.config->max_depth;
+	opts.patience_ns = PATIENCE_NS;
 	opts.tuning = d->o.tuning;
 	if (opts.sample_bytes >= RARE_SAMPLE_BYTES)
 		opts.tuning.ring_bytes = RARE_RING_BYTES;
@@ -240,7 +243,7 @@ static int add(struct deep *d, struct deep_id id, unsigned mode, struct deep_one
 	x->looked_ns = x->p.attached_ns;
 	d->one[d->n++] = x;
 	d->stats.attached++;
-	attach__announce(d->attach[mode], t);
+	attach__announce_when_read(d->attach[mode], t);
 	x->p.is_go = runtimes__is_go(d->attach[mode]->runtimes, t);
 	*ret = x;
 	return 0;
@@ -488,6 +491,7 @@ void deep__end(struct deep *d)
 
 void deep__poll(struct deep *d)
 {
+	box__turn(NAMES_NS);
 	for (unsigned m = 0; m < MODES; m++) {
 		if (d->attach[m])
 			attach__poll(d->attach[m]);

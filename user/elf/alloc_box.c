@@ -416,6 +416,11 @@ int alloc_request__new(int fd, const struct box_target *whose, bool name_only,
 	return err;
 }
 
+bool alloc_request__await(struct alloc_request *r, uint64_t until_ns)
+{
+	return box_helper__await(r->h, until_ns);
+}
+
 int alloc_request__finish(struct alloc_request *r, struct alloc_found *ret)
 {
 	cleanup_free void *data = NULL;

@@ -41,6 +41,8 @@ struct alloc_found {
 struct alloc_request;
 int alloc_request__new(int fd, const struct box_target *whose, bool name_only,
 		       struct alloc_request **ret);
+/* Whether finish will not wait: box_helper__await. */
+bool alloc_request__await(struct alloc_request *r, uint64_t until_ns);
 /* Waits for the answer; frees r. 0; -ENOEXEC, -EBADMSG: no ELF to work with; -E2BIG; as
  * box_helper__receive; other errno. */
 int alloc_request__finish(struct alloc_request *r, struct alloc_found *ret);

@@ -437,14 +437,20 @@ static int get_helper(struct symbolizer *s, struct symbolizer_module *m)
 	struct symclient_file f = file_of(m);
 	int err;
 
-	if (m->client.h)
+	if (m->client.known)
 		return 0;
 	if (m->failed)
 		return -ENODATA;
 	if (m->interrupted && signals__end_ns()) /* it would only be so again */
 		return -EINTR;
-	limit_helpers(s);
-	err = symclient__open(&m->client, &f, s->opts.no_lines || m->no_dwarf);
+	if (box__turn_is_over(f.whose))
+		return -EAGAIN;
+	if (!m->client.h)
+		limit_helpers(s);
+	err = m->client.h ? symclient__identify(&m->client)
+			  : symclient__open(&m->client, &f, s->opts.no_lines || m->no_dwarf);
+	if (err == -EAGAIN)
+		return err;
 	if (err) {
 		lost(s, m, err);
 		return err;
@@ -495,11 +501,15 @@ static int load(struct symbolizer *s, struct symbolizer_module *m)
 		struct symclient_file f = file_of(m);
 
 		err = get_helper(s, m);
+		if (err == -EAGAIN)
+			return err;
 		if (err)
 			continue;
 		if (m->client.ready)
 			return 0;
 		err = symclient__load(&m->client, &f);
+		if (err == -EAGAIN)
+			return err;
 		if (!err) {
 			note_tables(s, m);
 			measure(s, m);
@@ -625,6 +635,21 @@ static void note_dwarf(struct symbolizer *s, struct symbolizer_module *m, int er
 	log_warn_of_many("'%s': %s: no lines and no inlined functions", m->path, m->note);
 }
 
+/* Takes in what was asked for in a turn that had no time for the answer. 0, or -EAGAIN. */
+static int catch_up(struct symbolizer *s, struct symbolizer_module *m)
+{
+	struct symbol_batch b = {.s = s, .m = m};
+	int err = 0;
+
+	while (m->client.n_on_their_way && !err) {
+		b.offs = m->client.on_its_way[0].off;
+		err = symclient__catch_up(&m->client, on_answer, &b);
+	}
+	if (err && err != -EAGAIN)
+		lost(s, m, err);
+	return err == -EAGAIN ? err : 0;
+}
+
 /* Resolves n addresses into the cache. What a file's helper does not answer has no name. */
 static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uint64_t *offs,
 		    size_t n)
@@ -640,7 +665,7 @@ static void resolve(struct symbolizer *s, struct symbolizer_module *m, const uin
 		b.done = 0;
 		err = symclient__lookup(&m->client, offs + at, n - at, on_answer, &b);
 		at += b.done;
-		if (!err)
+		if (!err || err == -EAGAIN)
 			break;
 		lost(s, m, err);
 		if (err == -EINTR)
@@ -677,6 +702,8 @@ int symbolizer__prefetch(struct symbolizer *s, struct symbolizer_module *m, cons
 	if (!want)
 		return -ENOMEM;
 	make_room(s, m);
+	if (catch_up(s, m))
+		return 0; /* those that are there have names */
 	n = min_of(n, (size_t)MAX_CACHED - m->by_off.n);
 	for (size_t i = 0; i < n; i++) {
 		struct cached_frame *c;
@@ -698,9 +725,10 @@ int symbolizer__lookup(struct symbolizer *s, struct symbolizer_module *m, uint64
 	m->used_at = ++s->clock;
 	if (!is_cached(m, off, &c)) {
 		make_room(s, m);
-		resolve(s, m, &off, 1);
+		if (!catch_up(s, m) && !is_cached(m, off, &c))
+			resolve(s, m, &off, 1);
 		if (!is_cached(m, off, &c))
-			return 0; /* out of memory, or the end is wanted */
+			return 0; /* out of memory, the end is wanted, or this turn is over */
 	}
 	n = min_of((int)c->n, max);
 	if (n > 0)

@@ -19,12 +19,23 @@ static bool is_hex(const char *s, size_t cap)
 	return n < cap && strspn(s, "0123456789abcdef") == n;
 }
 
+/* -EAGAIN: the same is to be called again. */
 static int ask(struct symclient *c, uint32_t op, const void *data, size_t len, int fd,
 	       struct box_answer *a)
 {
-	int err = box_helper__ask(c->h, op, data, len, &fd, fd >= 0, a);
+	int err = c->at.asked ? 0 : box_helper__send(c->h, op, data, len, &fd, fd >= 0);
 
-	err = box_helper__verdict(c->h, err);
+	c->at.asked = !err;
+	if (!err && !box_helper__await_turn(c->h))
+		return -EAGAIN;
+	c->at.asked = false;
+	if (!err)
+		err = box_helper__receive(c->h, a);
+	if (!err && a->more) {
+		symclient__close(c);
+		return -EFAULT;
+	}
+	err = box_helper__verdict(c->h, err ? err : a->result);
 	if (box_helper__fd(c->h) < 0)
 		symclient__close(c);
 	return err;
@@ -33,14 +44,29 @@ static int ask(struct symclient *c, uint32_t op, const void *data, size_t len, i
 int symclient__open(struct symclient *c, const struct symclient_file *f, bool no_lines)
 {
 	const struct sym_open q = {.no_lines = no_lines};
-	struct box_answer a;
 	int err;
 
 	memset(c, 0, sizeof(*c));
 	err = box_helper__new(BOX_SYMBOLS, f->fd, f->whose, &c->h);
 	if (err)
 		return err;
-	err = ask(c, SYM_OPEN, &q, sizeof(q), f->fd, &a);
+	err = box_helper__send(c->h, SYM_OPEN, &q, sizeof(q), &f->fd, 1);
+	if (err) {
+		err = box_helper__verdict(c->h, err);
+		symclient__close(c);
+		return err;
+	}
+	c->at.asked = true;
+	return symclient__identify(c);
+}
+
+int symclient__identify(struct symclient *c)
+{
+	struct box_answer a;
+	int err = ask(c, SYM_OPEN, NULL, 0, -1, &a);
+
+	if (err == -EAGAIN)
+		return err;
 	if (err) {
 		symclient__close(c);
 		return err > 0 ? -EFAULT : err;
@@ -51,6 +77,7 @@ int symclient__open(struct symclient *c, const struct symclient_file *f, bool no
 	if (!is_hex(c->id.build_id, sizeof(c->id.build_id)) ||
 	    !memchr(c->id.link, 0, sizeof(c->id.link)) || strchr(c->id.link, '/'))
 		return broken(c);
+	c->known = true;
 	return 0;
 }
 
@@ -58,7 +85,9 @@ void symclient__close(struct symclient *c)
 {
 	box_helper__free(c->h);
 	c->h = NULL;
-	c->ready = false;
+	c->known = c->ready = false;
+	c->n_on_their_way = 0;
+	memset(&c->at, 0, sizeof(c->at));
 }
 
 static void say(struct symclient *c, const char *path, int why)
@@ -83,6 +112,8 @@ static int offer(struct symclient *c, int fd, const char *path, const uint32_t *
 
 	snprintf(q.name, sizeof(q.name), "%s", path);
 	err = ask(c, SYM_DEBUG, &q, sizeof(q), fd, &a);
+	if (err == -EAGAIN)
+		return err;
 	if (!c->h)
 		return err < 0 ? err : -EFAULT;
 	if (err >= SYM_OTHER_ID && err <= SYM_MALFORMED)
@@ -95,26 +126,32 @@ static int offer(struct symclient *c, int fd, const char *path, const uint32_t *
 /* Below the target's root, then below ours. */
 static int find_debug(struct symclient *c, const struct symclient_file *f)
 {
+	const int roots[] = {f->rootfd, -1};
 	char path[DEBUGFILE_NAME];
 	bool by_link;
 
-	for (int i = 0; debugfile__place(c->id.build_id, c->id.has_link ? c->id.link : NULL,
-					 f->path, i, path, &by_link);
-	     i++) {
-		const int roots[] = {f->rootfd, -1};
+	for (; debugfile__place(c->id.build_id, c->id.has_link ? c->id.link : NULL, f->path,
+				c->at.place, path, &by_link);
+	     c->at.place++, c->at.root = 0) {
+		for (; c->at.root < ARRAY_SIZE(roots); c->at.root++) {
+			cleanup_fd int fd = -1;
+			int err;
 
-		for (size_t k = f->rootfd < 0; k < ARRAY_SIZE(roots); k++) {
-			cleanup_fd int fd = debugfile__open(roots[k], path);
-			int err = fd < 0 ? 1 : offer(c, fd, path, by_link ? &c->id.crc : NULL);
-
+			if (!c->at.root && f->rootfd < 0)
+				continue;
+			fd = c->at.asked ? -1 : debugfile__open(roots[c->at.root], path);
+			err = fd < 0 && !c->at.asked
+				      ? 1
+				      : offer(c, fd, path, by_link ? &c->id.crc : NULL);
 			if (err <= 0)
 				return err;
 		}
 	}
 	if (!c->id.own_dwarf) {
-		cleanup_fd int fd = debugfile__debuginfod(c->id.build_id);
+		cleanup_fd int fd = c->at.asked ? -1 : debugfile__debuginfod(c->id.build_id);
 
-		return fd < 0 ? 0 : min_of(offer(c, fd, "from debuginfod", NULL), 0);
+		return fd < 0 && !c->at.asked ? 0
+					      : min_of(offer(c, fd, "from debuginfod", NULL), 0);
 	}
 	return 0;
 }
@@ -123,11 +160,17 @@ static int find_alt(struct symclient *c, const struct symclient_file *f)
 {
 	const int roots[] = {f->rootfd, -1};
 
-	for (size_t k = f->rootfd < 0; k < ARRAY_SIZE(roots); k++) {
-		cleanup_fd int fd = debugfile__open(roots[k], c->loaded.alt);
+	for (; c->at.root < ARRAY_SIZE(roots); c->at.root++) {
+		cleanup_fd int fd = -1;
 		struct box_answer a;
-		int err = fd < 0 ? 1 : ask(c, SYM_ALT, NULL, 0, fd, &a);
+		int err;
 
+		if (!c->at.root && f->rootfd < 0)
+			continue;
+		fd = c->at.asked ? -1 : debugfile__open(roots[c->at.root], c->loaded.alt);
+		err = fd < 0 && !c->at.asked ? 1 : ask(c, SYM_ALT, NULL, 0, fd, &a);
+		if (err == -EAGAIN)
+			return err;
 		if (!c->h)
 			return err < 0 ? err : -EFAULT;
 		if (!err)
@@ -146,18 +189,13 @@ static bool was_scant(const struct symclient *c)
 	return false;
 }
 
-int symclient__load(struct symclient *c, const struct symclient_file *f)
+static int read_tables(struct symclient *c)
 {
 	struct box_answer a;
-	int err = 0;
+	int err = ask(c, SYM_READY, NULL, 0, -1, &a);
 
-	if (c->ready)
-		return 0;
-	if (!c->id.own_dwarf || !c->id.own_symbols)
-		err = find_debug(c, f);
-	if (err)
+	if (err == -EAGAIN)
 		return err;
-	err = ask(c, SYM_READY, NULL, 0, -1, &a);
 	if (!c->h)
 		return err < 0 ? err : -EFAULT;
 	if (err || a.len != sizeof(c->loaded))
@@ -168,6 +206,27 @@ int symclient__load(struct symclient *c, const struct symclient_file *f)
 	if (was_scant(c)) {
 		symclient__close(c);
 		return -EDQUOT;
+	}
+	return 0;
+}
+
+int symclient__load(struct symclient *c, const struct symclient_file *f)
+{
+	int err = 0;
+
+	if (c->ready)
+		return 0;
+	if (!c->at.found && (!c->id.own_dwarf || !c->id.own_symbols))
+		err = find_debug(c, f);
+	if (err)
+		return err;
+	c->at.found = true;
+	if (!c->at.loaded) {
+		err = read_tables(c);
+		if (err)
+			return err;
+		c->at.loaded = true;
+		c->at.root = 0;
 	}
 	if (c->loaded.has_alt)
 		err = find_alt(c, f);
@@ -226,32 +285,68 @@ ptrdiff_t symclient__decode(const void *data, size_t len, size_t first, size_t m
 	return done;
 }
 
-/* The answers to one request for n addresses. */
-static int receive_all(struct symclient *c, size_t first, size_t n, symclient_fn fn, void *arg)
+/* The answers to the first question that is on its way, whose number is `first`. */
+static int receive_all(struct symclient *c, size_t first, symclient_fn fn, void *arg)
 {
-	for (size_t done = 0;;) {
+	struct symclient_question *q = &c->on_its_way[0];
+
+	for (;;) {
 		struct box_answer a;
 		ptrdiff_t got;
-		int err = box_helper__receive(c->h, &a);
+		int err = box_helper__await_turn(c->h) ? box_helper__receive(c->h, &a) : -EAGAIN;
 
 		if (err)
 			return err;
 		got = a.result ? -EBADMSG
-			       : symclient__decode(a.data, a.len, first + done, n - done, fn, arg);
+			       : symclient__decode(a.data, a.len, first + q->done, q->n - q->done,
+						   fn, arg);
 		if (got <= 0)
 			return -EFAULT;
-		done += got;
-		if (a.more && done == n)
+		q->done += got;
+		if (a.more != (q->done < q->n))
 			return -EFAULT;
 		if (!a.more)
-			return done == n ? 0 : -EFAULT;
+			break;
 	}
+	memmove(&c->on_its_way[0], &c->on_its_way[1],
+		--c->n_on_their_way * sizeof(c->on_its_way[0]));
+	return 0;
+}
+
+static int send_question(struct symclient *c, const uint64_t *offs, size_t n)
+{
+	struct symclient_question *q = &c->on_its_way[c->n_on_their_way];
+	int err = box_helper__send(c->h, SYM_LOOKUP, offs, n * sizeof(*offs), NULL, 0);
+
+	if (err)
+		return err;
+	memcpy(q->off, offs, n * sizeof(*offs));
+	q->n = n;
+	q->done = 0;
+	c->n_on_their_way++;
+	return 0;
+}
+
+/* An error is the helper's end, but -EAGAIN. */
+static int judge(struct symclient *c, int err)
+{
+	if (!err || err == -EAGAIN)
+		return err;
+	if (c->h)
+		err = box_helper__verdict(c->h, err);
+	symclient__close(c);
+	return err;
+}
+
+int symclient__catch_up(struct symclient *c, symclient_fn fn, void *arg)
+{
+	return judge(c, c->n_on_their_way ? receive_all(c, 0, fn, arg) : 0);
 }
 
 int symclient__lookup(struct symclient *c, const uint64_t *offs, size_t n, symclient_fn fn,
 		      void *arg)
 {
-	int err = c->h && c->ready ? 0 : -EFAULT;
+	int err = c->h && c->ready && !c->n_on_their_way ? 0 : -EFAULT;
 	size_t sent = 0;
 
 	/* One request is on its way while another is answered: neither side waits for the other. */
@@ -259,16 +354,11 @@ int symclient__lookup(struct symclient *c, const uint64_t *offs, size_t n, symcl
 		while (sent < n && sent <= at + SYM_BATCH && !err) {
 			size_t part = min_of(n - sent, (size_t)SYM_BATCH);
 
-			err = box_helper__send(c->h, SYM_LOOKUP, offs + sent, part * sizeof(*offs),
-					       NULL, 0);
+			err = send_question(c, offs + sent, part);
 			sent += part;
 		}
 		if (!err)
-			err = receive_all(c, at, min_of(n - at, (size_t)SYM_BATCH), fn, arg);
+			err = receive_all(c, at, fn, arg);
 	}
-	if (err && c->h)
-		err = box_helper__verdict(c->h, err);
-	if (err)
-		symclient__close(c);
-	return err;
+	return judge(c, err);
 }

@@ -10,6 +10,9 @@
 #include "observe/rung.h"
 #include "sys/proc_task.h"
 
+#define LATER 5			 /* times shorter are waits that come later */
+#define READ_ON_NS 1000000000ULL /* between looks at what has no place among what is read */
+
 int mappings__add(struct observer *o, const struct observer_map *m, uint32_t *ret)
 {
 	int err = array_reserve(o->maps, o->maps_cap, o->nmaps + 1);
@@ -92,8 +95,8 @@ static void tell_unprobed(struct observer *o, struct observed *t)
 int mappings__probe(struct observer *o, const struct observed *t, pid_t pid, const struct module *m,
 		    size_t *ret_n)
 {
-	return alloc_probe__attach(o->probe, pid, t->pub.index, m->fd, m->sites, m->nsites, m->exits,
-				   m->nexits, ret_n);
+	return alloc_probe__attach(o->probe, pid, t->pub.index, m->fd, m->sites, m->nsites,
+				   m->exits, m->nexits, ret_n);
 }
 
 static int probe_with_sharers(struct observer *o, const struct observed *t, const struct module *m,
@@ -333,6 +336,21 @@ static int look_at_allocators(struct observer *o, const struct module_process *p
 	return err;
 }
 
+/* Before the attach tables are waited for, so that no stack is cut short. */
+static void add_tables(struct observer *o, const struct observed *t)
+{
+	uint64_t wait_ns = o->opts.patience_ns ? o->opts.patience_ns : UINT64_MAX;
+
+	if (o->unwind)
+		unwind_maps__add_process(o->unwind, t->pub.pid, t->rescans ? 0 : wait_ns);
+}
+
+/* For how long this look waits for who reads files: at later looks the process runs. */
+static uint64_t patience(const struct observer *o, const struct observed *t)
+{
+	return t->rescans ? o->opts.patience_ns / LATER : o->opts.patience_ns;
+}
+
 int mappings__scan(struct observer *o, struct observed *t)
 {
 	struct procmap *maps;
@@ -340,6 +358,7 @@ int mappings__scan(struct observer *o, struct observed *t)
 	cleanup_free struct mapped_file *files = NULL;
 	uint32_t *now = NULL;
 	size_t n = 0, cap = 0, nfiles = 0, files_cap = 0;
+	bool is_read_on = false;
 	uint64_t began_ns = util__now_ns();
 	int err, first_err = 0;
 
@@ -349,11 +368,10 @@ int mappings__scan(struct observer *o, struct observed *t)
 	if (err)
 		return err;
 	p.maps = maps;
+	o->modules.until_ns = began_ns + patience(o, t);
 	err = observed__has_ended(t) ? -ESRCH : look_at_allocators(o, &p);
-	/* Tables come before probes: before the attach they are waited for, so that no stack is cut
-	 * short. */
-	if (o->unwind && !err)
-		unwind_maps__add_process(o->unwind, t->pub.pid, !t->rescans);
+	if (!err)
+		add_tables(o, t);
 	t->rescans++;
 	if (err == -ESRCH) {
 		procmap__free(maps);
@@ -383,6 +401,7 @@ int mappings__scan(struct observer *o, struct observed *t)
 		now[n++] = id;
 		if (m)
 			files[nfiles++] = (struct mapped_file){m, e};
+		is_read_on |= m && m->err == -EINPROGRESS;
 	}
 	module_table__expect_none(&o->modules);
 	if (!err)
@@ -392,6 +411,7 @@ int mappings__scan(struct observer *o, struct observed *t)
 		free(now);
 		return err;
 	}
+	t->pub.is_read_on = is_read_on;
 	note_old(t, now, n);
 	free(t->maps);
 	t->maps = now;
@@ -426,6 +446,22 @@ void mappings__look_again(struct observer *o)
 		struct observed *t = o->targets[i];
 
 		if (t && t->look_is_due && !t->pub.ended)
+			mappings__look(o, t, UINT64_MAX);
+	}
+}
+
+void mappings__read_on(struct observer *o)
+{
+	uint64_t now = util__now_ns();
+
+	if (!o->modules.reads_on ||
+	    (!module_table__read_on(&o->modules) && now < o->read_on_ns + READ_ON_NS))
+		return;
+	o->read_on_ns = now;
+	for (size_t i = 0; i < o->ntargets; i++) {
+		struct observed *t = o->targets[i];
+
+		if (t && t->pub.is_read_on && !t->pub.ended)
 			mappings__look(o, t, UINT64_MAX);
 	}
 }

@@ -47,10 +47,21 @@ void module_table__put_root(struct module_table *t, struct module_root *r)
 	free(r);
 }
 
+/* Nobody waits for its reader any more, or it has answered. */
+static struct alloc_request *take_request(struct module_table *t, struct module *m)
+{
+	for (size_t i = 0; i < t->n_read_on; i++) {
+		if (t->read_on[i] == m)
+			t->read_on[i] = t->read_on[--t->n_read_on];
+	}
+	return take_ptr(m->request);
+}
+
 static void module_free(struct module_table *t, struct module *m)
 {
 	if (!m)
 		return;
+	alloc_request__free(take_request(t, m));
 	if (m->fd >= 0)
 		close(m->fd);
 	module_table__put_root(t, m->root);
@@ -73,14 +84,24 @@ void module_table__fini(struct module_table *t)
 	memset(t, 0, sizeof(*t));
 }
 
-/* Has the file looked through once: build-id and allocators; `r` if it was asked about before. */
-static int module_read(const struct module_table *t, struct module *m, struct alloc_request *r)
+/* How many more readers may be at work for a process, without anybody who waits for them. */
+static size_t read_on_left(const struct module_table *t, const struct box_target *whose)
+{
+	size_t of_process = 0;
+
+	for (size_t i = 0; i < t->n_read_on; i++)
+		of_process += t->read_on[i]->whose.id == whose->id;
+	return of_process < MODULE_READ_ON_OF
+		       ? min_of(MODULE_READ_ON - t->n_read_on, MODULE_READ_ON_OF - of_process)
+		       : 0;
+}
+
+/* What the file's reader has found, once it says so: build-id and allocators. Frees r. */
+static int take_found(struct module *m, struct alloc_request *r)
 {
 	struct alloc_found f = {0};
-	int err = r ? 0 : alloc_request__new(m->fd, &m->whose, t->names_only, &r);
+	int err = alloc_request__finish(r, &f);
 
-	if (!err)
-		err = alloc_request__finish(r, &f);
 	if (err)
 		return err;
 	if (f.malformed)
@@ -113,6 +134,29 @@ static int module_read(const struct module_table *t, struct module *m, struct al
 	}
 	m->is_allocator = m->nsites && f.is_library && !f.starts_programs;
 	return 0;
+}
+
+/* Has the file looked through once; `r` if it was asked about before. -EINPROGRESS: it takes longer
+ * than it is waited for. */
+static int module_read(struct module_table *t, struct module *m, struct alloc_request *r)
+{
+	int err = 0;
+
+	if (!r && t->reads_on && !read_on_left(t, &m->whose))
+		return -EINPROGRESS;
+	if (!r)
+		err = alloc_request__new(m->fd, &m->whose, t->names_only, &r);
+	if (err)
+		return err;
+	if (!t->reads_on || alloc_request__await(r, t->until_ns))
+		return take_found(m, r);
+	if (!read_on_left(t, &m->whose)) {
+		alloc_request__free(r);
+		return -EINPROGRESS;
+	}
+	m->request = r;
+	t->read_on[t->n_read_on++] = m;
+	return -EINPROGRESS;
 }
 
 static uint64_t file_hash(uint64_t dev, uint64_t ino)
@@ -188,7 +232,9 @@ static int expect(struct module_table *t, const struct module_process *p, size_t
 {
 	const struct procmap *maps = p->maps;
 
-	for (size_t i = from; i < maps->n && t->n_expected < MODULE_EXPECTED; i++) {
+	size_t most = t->reads_on ? read_on_left(t, &p->account) : MODULE_EXPECTED;
+
+	for (size_t i = from; i < maps->n && t->n_expected < most; i++) {
 		const struct procmap_entry *e = &maps->entries[i];
 		struct module_expected x = {.entry = e};
 
@@ -223,6 +269,8 @@ void module_table__expect_none(struct module_table *t)
 
 static void say_why(struct module *m)
 {
+	if (m->err == -EINPROGRESS)
+		return;
 	if (m->fd == -ETIMEDOUT) {
 		log_warn_of_many("the file system of '%s' does not answer; continuing without its "
 				 "allocators and names",
@@ -279,10 +327,31 @@ static int module_new(struct module_table *t, const struct module_process *p,
 	return 0;
 }
 
-/* What helpers were not given the time for on behalf of one process they may be for the next. */
-static void look_again(const struct module_table *t, struct module *m,
-		       const struct box_target *whose)
+bool module_table__read_on(struct module_table *t)
 {
+	bool news = false;
+
+	for (size_t i = 0; i < t->n_read_on; i++) {
+		struct module *m = t->read_on[i];
+
+		if (!alloc_request__await(m->request, 0))
+			continue;
+		m->err = take_found(m, take_request(t, m));
+		say_why(m);
+		news = true;
+		i--;
+	}
+	return news;
+}
+
+/* What helpers were not given the time for on behalf of one process they may be for the next, and
+ * what had no place among those that are read on. */
+static void look_again(struct module_table *t, struct module *m, const struct box_target *whose)
+{
+	if (m->err == -EINPROGRESS && !m->request) {
+		m->err = module_read(t, m, NULL);
+		say_why(m);
+	}
 	if ((m->err != -EDQUOT && m->err != -EINTR) || m->fd < 0 || m->whose.id == whose->id)
 		return;
 	m->whose = *whose;

@@ -41,14 +41,16 @@ struct module_process {
 };
 
 struct module {
-	uint64_t dev, ino;	  /* of fd */
-	uint32_t index;		  /* in the table */
-	int fd;			  /* -1: could not be opened */
-	int err;		  /* why not, or why it is no usable ELF */
-	char *path;		  /* as the first process that maps it sees it */
-	struct module_root *root; /* below which that is; NULL: our own */
-	struct box_target whose;  /* the process on whose behalf it was looked through */
-	bool told;		  /* that it took too long, or broke its reader */
+	uint64_t dev, ino;	       /* of fd */
+	uint32_t index;		       /* in the table */
+	int fd;			       /* -1: could not be opened */
+	int err;		       /* why not, or why it is no usable ELF; -EINPROGRESS: it is
+					* read meanwhile, or will be */
+	char *path;		       /* as the first process that maps it sees it */
+	struct module_root *root;      /* below which that is; NULL: our own */
+	struct box_target whose;       /* the process on whose behalf it was looked through */
+	bool told;		       /* that it took too long, or broke its reader */
+	struct alloc_request *request; /* its reader, which has not answered yet; NULL: none */
 	char build_id[2 * ELFOBJ_MAX_BUILD_ID + 1];
 	struct site *sites; /* allocator functions, NULL if there are none */
 	size_t nsites;
@@ -65,6 +67,8 @@ struct module {
 };
 
 #define MODULE_EXPECTED 16
+#define MODULE_READ_ON 16   /* files that nobody waits for, at once */
+#define MODULE_READ_ON_OF 4 /* of one process */
 
 struct alloc_request;
 struct module_expected { /* being looked through */
@@ -82,6 +86,11 @@ struct module_table {
 	size_t nroots, roots_cap;
 	struct module_expected expected[MODULE_EXPECTED];
 	size_t n_expected;
+	bool reads_on; /* readers are waited for until then alone (util__now_ns), and what they
+			* say later is taken in by module_table__read_on */
+	uint64_t until_ns;
+	struct module *read_on[MODULE_READ_ON];
+	size_t n_read_on;
 	bool names_only; /* nobody asks for allocators: files are not looked through for them */
 };
 
@@ -91,6 +100,9 @@ struct module_table {
  */
 int module_table__get(struct module_table *t, const struct module_process *p,
 		      const struct procmap_entry *e, struct module **ret);
+/* Takes in what readers say by now that were not waited for. True: something is new: whoever has a
+ * module with err -EINPROGRESS gets it again, which also has the next of them read. */
+bool module_table__read_on(struct module_table *t);
 /* The root of whoever has the PID now, to be given back; NULL: it is our own, or
  * not to be had. */
 struct module_root *module_table__root(struct module_table *t, pid_t pid);

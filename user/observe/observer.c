@@ -116,7 +116,8 @@ static int open_plan(struct observer *o)
 static int start_probes(struct observer *o)
 {
 	struct unwind_maps_opts unwind_opts = {.budget_bytes = o->opts.tuning.table_bytes,
-					       .state_dir = o->opts.tuning.state_dir};
+					       .state_dir = o->opts.tuning.state_dir,
+					       .patience_ns = o->opts.patience_ns};
 	int err = bpfobj__plan(o->obj)->tables ? unwind_maps__new(o->obj, &unwind_opts, &o->unwind)
 					       : 0;
 
@@ -176,6 +177,7 @@ int observer__new(const struct observer_opts *opts, struct observer **ret)
 		return -ENOMEM;
 	nofile__raise();
 	o->opts = *opts;
+	o->modules.reads_on = opts->patience_ns;
 	o->modules.names_only = opts->faults_only && opts->no_mmap;
 	allowance__init(&o->looks, LOOKS_SHARE, LOOKS_BURST_NS, util__now_ns());
 	o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -501,6 +503,7 @@ int observer__poll(struct observer *o)
 	int n = read_events(o);
 
 	mappings__look_again(o);
+	mappings__read_on(o);
 	if (!o->stopped) {
 		read_ends(o);
 		sharers__look(o);

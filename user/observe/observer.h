@@ -67,6 +67,9 @@ struct observer_opts {
 	bool faults_only;      /* no allocator probes */
 	bool faults_all;       /* of all processes: each becomes a target when it is sampled */
 	bool first_rows;       /* targets remember their memory as they were added */
+	/* So long is it waited, at most, for those who read the files of a process that comes; what
+	 * takes longer is used once it is there. 0: as long as it takes. */
+	uint64_t patience_ns;
 	struct plan_tuning tuning;
 	void (*tell)(void *arg, const struct observer_event *e); /* NULL: nobody listens */
 	/* Asked of every process that comes, by fork or by exec: shall it be a target? Of one that

@@ -133,6 +133,7 @@ struct observer {
 	struct calibration calibration;
 	struct allowance looks; /* of all targets */
 	bool look_is_due;	/* for one of them */
+	uint64_t read_on_ns;	/* see mappings__read_on */
 	struct job job; /* at most one: reading stops for it, so that events keep their order */
 	bool has_job;
 	struct {
@@ -227,6 +228,8 @@ int mappings__scan(struct observer *o, struct observed *t);
  */
 void mappings__look(struct observer *o, struct observed *t, uint64_t event_ns);
 void mappings__look_again(struct observer *o);
+/* The same where files were still being read at the last look, once they are. */
+void mappings__read_on(struct observer *o);
 /* Probes on the allocators of a module, in a process that has it, for the target. 0 or -errno. */
 int mappings__probe(struct observer *o, const struct observed *t, pid_t pid, const struct module *m,
 		    size_t *ret_n);

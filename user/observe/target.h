@@ -29,6 +29,7 @@ struct target {
 	size_t nprobes, nfiles;	   /* allocator probes, and the files that they are in */
 	size_t nfast;		   /* allocators that are sampled by stubs inside them */
 	bool samples_itself;	   /* and tells of it by USDT probes: those are used (elf/usdt.h) */
+	bool is_read_on;	   /* allocators may be found yet: files are still being read */
 	size_t nmaps;		   /* executable mappings known now */
 	struct box_target account; /* on which its files are read */
 	/* its memory at start_ns, with observer_opts.first_rows; tgid 0: not known */

@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+#include "core/allowance.h"
 #include "core/log.h"
 #include "core/util.h"
 #include "elf/unwind_box.h"
@@ -36,7 +37,10 @@
 #define MAX_HOPELESS 16
 #define HOPELESS_NS 1000000000ull
 #define WALK_WINDOWS_BYTES (1u << 20) /* of generated code, while one stack is walked */
-#define WALK_WAIT_MS 3000	      /* for a table: a browser's takes a second */
+#define WALK_WAIT_NS 3000000000ull    /* for a table: a browser's takes a second */
+#define WAITS_SHARE 0.05	      /* of the time, where patience is limited */
+#define FLUSH_NS 100000000ull	      /* tables that are there do not wait longer for others */
+#define JOB_NS 1000000000ull	      /* on one process, while others wait for their tables */
 
 /* A process to look at; key set: on behalf of the unwinder. */
 struct table_job {
@@ -60,13 +64,16 @@ struct unwind_maps {
 	struct unwind_cache *cache;
 	int wanted_fd;
 
-	pthread_mutex_t lock; /* of all that follows but the queue; held while tables are built */
+	pthread_mutex_t build_lock; /* who builds tables; comes before: */
+	pthread_mutex_t lock;	    /* of all that follows but the queue; nobody waits with it */
 	struct unwind_store store;
 	struct vma_lists seen;	/* processes at the last looks */
 	struct hopeless denied; /* could not be opened, or were not what was mapped */
 
 	struct copied_stacks copied;
 	struct hopeless hopeless; /* stopped a walk; of the one who finishes walks */
+	uint64_t patience_ns;	  /* 0: no matter */
+	struct allowance waits;	  /* of whoever finishes walks */
 
 	pthread_mutex_t queue_lock;
 	pthread_cond_t queue_cond, idle_cond;
@@ -107,8 +114,8 @@ static bool has_changed(int fd, const struct stat *was)
  * digest and for the table, so that only files are kept that nobody has changed in between: others
  * than root and this process's user may not write them, and the kernel knows of every change.
  */
-static int table_of(struct unwind_maps *m, int fd, const struct box_target *whose,
-		    struct unwind_table **ret)
+static int table_of(const struct unwind_maps *m, int fd, const struct box_target *whose,
+		    struct unwind_table **ret, bool *ret_cached)
 {
 	bool keep = m->cache && !box__foreign(fd) && !is_remote(fd);
 	struct unwind_request *r = NULL;
@@ -117,18 +124,15 @@ static int table_of(struct unwind_maps *m, int fd, const struct box_target *whos
 	int err;
 
 	keep = keep && !fstat(fd, &st);
-
 	keep = keep && !digest__file(fd, MAX_CACHED_FILE, digest);
-	if (keep && !unwind_cache__load(m->cache, digest, ret)) {
-		m->store.st.cached++;
+	*ret_cached = keep && !unwind_cache__load(m->cache, digest, ret);
+	if (*ret_cached)
 		return 0;
-	}
 	err = unwind_request__new(fd, whose, &r);
 	if (!err)
 		err = unwind_request__finish(r, ret);
 	if (err)
 		return err;
-	m->store.st.built++;
 	if (keep && (*ret)->stats.rows >= WORTH_CACHING && !has_changed(fd, &st))
 		unwind_cache__store(m->cache, digest, *ret);
 	return 0;
@@ -146,17 +150,27 @@ static void say_why(const char *name, int err)
 		log_debug("no unwind table for '%s': %s", name, strerror(-err));
 }
 
-/* Builds and publishes the table of the file behind fd. */
-static int load_fd(struct unwind_maps *m, int fd, const struct box_target *whose, const char *name,
-		   const struct mw_unwind_key *key)
+/* A table that was built of a file, or why there is none. */
+struct built {
+	struct unwind_table *t;
+	int err;
+	bool cached;
+};
+
+/* Publishes it. */
+static int publish_built(struct unwind_maps *m, struct built *b, const struct box_target *whose,
+			 const char *name, const struct mw_unwind_key *key)
 {
-	struct unwind_table *t = NULL;
-	uint64_t start = util__now_ns();
+	struct unwind_table *t = b->t;
 	uint64_t paid_by = 0;
 	bool refused = false;
-	int err = table_of(m, fd, whose, &t);
+	int err = b->err;
 
 	if (t) {
+		if (b->cached)
+			m->store.st.cached++;
+		else
+			m->store.st.built++;
 		m->store.st.bad_records += t->stats.bad_records;
 		m->store.st.unsupported += t->stats.unsupported;
 		m->store.st.truncated += t->stats.truncated;
@@ -181,7 +195,22 @@ static int load_fd(struct unwind_maps *m, int fd, const struct box_target *whose
 	if (!err)
 		m->store.pending[m->store.n_pending - 1].f->paid_by = paid_by;
 	unwind_table__free(t);
+	return err;
+}
+
+/* Builds and publishes the table of the file behind fd. */
+static int load_fd(struct unwind_maps *m, int fd, const struct box_target *whose, const char *name,
+		   const struct mw_unwind_key *key)
+{
+	uint64_t start = util__now_ns();
+	struct built b = {.t = NULL};
+	int err;
+
+	b.err = table_of(m, fd, whose, &b.t, &b.cached);
+	pthread_mutex_lock(&m->lock);
+	err = publish_built(m, &b, whose, name, key);
 	m->store.st.build_ns += util__now_ns() - start;
+	pthread_mutex_unlock(&m->lock);
 	return err;
 }
 
@@ -412,45 +441,70 @@ static bool may_try(const struct table_file *f, const struct box_target *whose)
 	return f->refused && (!f->paid_by || f->paid_by != whose->id);
 }
 
-/* Loads what the process maps and is not known yet. */
-static int scan_process(struct unwind_maps *m, pid_t pid)
+/* Is there something to be loaded for this mapping? What is known and no last word is forgotten. */
+static bool is_to_load(struct unwind_maps *m, const struct mw_unwind_vma *v,
+		       const struct box_target *whose, bool *spent)
+{
+	struct table_file *f = unwind_store__find(&m->store, &v->key);
+
+	if (v->kind != MW_UNWIND_VMA_FILE || (f && !may_try(f, whose)) || is_pending(m, &v->key))
+		return false;
+	*spent = *spent || box__has_spent(whose);
+	if (*spent) /* nor is room taken for saying so: there may be more than there is of it */
+		return false;
+	if (f)
+		unwind_store__drop(&m->store, f);
+	return true;
+}
+
+/* m->lock is held, and let go of while files are opened and read. */
+static void load_if_new(struct unwind_maps *m, const struct mw_unwind_vma *v, pid_t pid,
+			const struct box_target *whose, bool *spent)
+{
+	int err;
+
+	if (!is_to_load(m, v, whose, spent))
+		return;
+	pthread_mutex_unlock(&m->lock);
+	err = load_vma(m, v, pid, whose);
+	pthread_mutex_lock(&m->lock);
+	if (err && err != -ENOENT && err != -ESRCH)
+		deny(m, pid, &v->key);
+	if (err)
+		log_debug("failed to load the unwind table of %llx-%llx in %d: %s", v->start,
+			  v->end, pid, strerror(-err));
+}
+
+/* Loads what the process maps and is not known yet. -EAGAIN: not all, until then. */
+static int scan_process(struct unwind_maps *m, pid_t pid, uint64_t until_ns)
 {
 	const struct box_target whose = box__target(pid);
 	cleanup_free struct mw_unwind_vma *vmas = NULL;
+	uint64_t flushed_ns = util__now_ns();
 	bool spent = false;
-	ssize_t n;
+	ssize_t n, i;
+	int err = 0;
 
+	pthread_mutex_lock(&m->build_lock);
 	pthread_mutex_lock(&m->lock);
 	n = vma_iter__read(m->o, pid, &vmas);
-	for (ssize_t i = 0; i < n; i++) {
-		struct table_file *f = unwind_store__find(&m->store, &vmas[i].key);
-		int err;
-
-		if (vmas[i].kind != MW_UNWIND_VMA_FILE || (f && !may_try(f, &whose)) ||
-		    is_pending(m, &vmas[i].key))
+	for (i = 0; i < n && (!i || util__now_ns() < until_ns); i++) {
+		load_if_new(m, &vmas[i], pid, &whose, &spent);
+		if (util__now_ns() - flushed_ns < FLUSH_NS)
 			continue;
-		spent = spent || box__has_spent(&whose);
-		if (spent) /* nor is room taken for saying so: there may be more than there is of it
-			    */
-			continue;
-		if (f)
-			unwind_store__drop(&m->store, f);
-		err = load_vma(m, &vmas[i], pid, &whose);
-		if (err && err != -ENOENT && err != -ESRCH)
-			deny(m, pid, &vmas[i].key);
-		if (err)
-			log_debug("failed to load the unwind table of %llx-%llx in %d: %s",
-				  vmas[i].start, vmas[i].end, pid, strerror(-err));
+		unwind_store__flush(&m->store);
+		flushed_ns = util__now_ns();
 	}
 	if (n > 0) {
-		int err = unwind_store__flush(&m->store);
-
+		err = unwind_store__flush(&m->store);
+		if (!err && i < n)
+			err = -EAGAIN;
 		find_code(m, pid, vmas, n);
 		vma_lists__add(&m->seen, pid, take_ptr(vmas), n);
-		n = err ? err : n;
 	}
 	pthread_mutex_unlock(&m->lock);
-	return n < 0 ? n : n ? 0 : -ESRCH;
+	pthread_mutex_unlock(&m->build_lock);
+	return n < 0 ? (int)n : n ? err : -ESRCH;
 }
 
 /* The vDSO is the same image in every process: this one's stands for all. */
@@ -461,13 +515,43 @@ static int load_vdso(struct unwind_maps *m)
 	cleanup_fd int fd = -1;
 	int err;
 
-	if (!eh)
+	if (!eh) /* nobody else is here yet */
 		return unwind_store__publish(&m->store, &key, NULL, false);
 	fd = memfd_create("vdso", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	err = util__write_all(fd, eh, eh->e_shoff + (size_t)eh->e_shnum * eh->e_shentsize);
 	return err ? err : load_fd(m, fd, NULL, "[vdso]", &key);
+}
+
+static int enqueue(struct unwind_maps *m, const struct table_job *job)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&m->queue_lock);
+	if (m->queue_cnt == QUEUE) {
+		err = -EAGAIN;
+	} else {
+		m->queue[(m->queue_head + m->queue_cnt++) % QUEUE] = *job;
+		m->jobs_in++;
+		pthread_cond_signal(&m->queue_cond);
+	}
+	pthread_mutex_unlock(&m->queue_lock);
+	return err;
+}
+
+/* Who takes long takes turns with the others. */
+static void do_job(struct unwind_maps *m, const struct table_job *job)
+{
+	int err = -EAGAIN;
+
+	while (err == -EAGAIN) {
+		err = scan_process(m, job->pid, util__now_ns() + JOB_NS);
+		if (err == -EAGAIN && !enqueue(m, job))
+			return;
+	}
+	if (job->wanted)
+		answer_wish(m, job);
 }
 
 static void *work(void *arg)
@@ -500,9 +584,7 @@ static void *work(void *arg)
 		m->queue_cnt--;
 		m->busy = true;
 		pthread_mutex_unlock(&m->queue_lock);
-		scan_process(m, job.pid);
-		if (job.wanted)
-			answer_wish(m, &job);
+		do_job(m, &job);
 		pthread_mutex_lock(&m->queue_lock);
 		m->jobs_done++;
 		pthread_cond_broadcast(&m->idle_cond);
@@ -511,27 +593,35 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static int enqueue(struct unwind_maps *m, const struct table_job *job)
+/* Until what was asked for before now has been done, but no longer than that. */
+static void wait_for_jobs(struct unwind_maps *m, uint64_t wait_ns)
 {
-	int err = 0;
+	struct timespec until;
+	uint64_t upto;
 
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	wait_ns += (uint64_t)until.tv_nsec;
+	until.tv_sec += (time_t)(wait_ns / 1000000000);
+	until.tv_nsec = (long)(wait_ns % 1000000000);
 	pthread_mutex_lock(&m->queue_lock);
-	if (m->queue_cnt == QUEUE) {
-		err = -EAGAIN;
-	} else {
-		m->queue[(m->queue_head + m->queue_cnt++) % QUEUE] = *job;
-		m->jobs_in++;
-		pthread_cond_signal(&m->queue_cond);
-	}
+	upto = m->jobs_in;
+	while (m->jobs_done < upto &&
+	       pthread_cond_timedwait(&m->idle_cond, &m->queue_lock, &until) != ETIMEDOUT)
+		;
 	pthread_mutex_unlock(&m->queue_lock);
-	return err;
 }
 
-int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait)
+int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, uint64_t wait_ns)
 {
 	struct table_job job = {.pid = pid};
+	int err;
 
-	return wait ? scan_process(m, pid) : enqueue(m, &job);
+	if (wait_ns == UINT64_MAX)
+		return scan_process(m, pid, UINT64_MAX);
+	err = enqueue(m, &job);
+	if (!err && wait_ns)
+		wait_for_jobs(m, wait_ns);
+	return err;
 }
 
 void unwind_maps__forget_process(struct unwind_maps *m, pid_t pid)
@@ -624,25 +714,25 @@ static enum mw_stack_end walk(struct unwind_maps *m, const struct mw_ev_copy *ev
 	return end;
 }
 
-/* Until what was asked for before now has been done, but no longer than a walk may take. */
-static void wait_for_jobs(struct unwind_maps *m)
-{
-	struct timespec until;
-	uint64_t upto;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += WALK_WAIT_MS / 1000;
-	pthread_mutex_lock(&m->queue_lock);
-	upto = m->jobs_in;
-	while (m->jobs_done < upto &&
-	       pthread_cond_timedwait(&m->idle_cond, &m->queue_lock, &until) != ETIMEDOUT)
-		;
-	pthread_mutex_unlock(&m->queue_lock);
-}
-
 static bool stopped_for_want(enum mw_stack_end end)
 {
 	return end == MW_STACK_NO_TABLE || end == MW_STACK_NO_MAPPING;
+}
+
+/* False: not now, others have to be waited for too. */
+static bool await_table(struct unwind_maps *m, pid_t pid)
+{
+	uint64_t now = util__now_ns();
+
+	if (!m->patience_ns) {
+		wait_for_jobs(m, WALK_WAIT_NS);
+		return true;
+	}
+	if (!allowance__left(&m->waits, now))
+		return false;
+	unwind_maps__add_process(m, pid, m->patience_ns);
+	allowance__spend(&m->waits, util__now_ns() - now);
+	return true;
 }
 
 enum mw_stack_end unwind_maps__finish(struct unwind_maps *m, const struct mw_ev_copy *ev,
@@ -652,11 +742,12 @@ enum mw_stack_end unwind_maps__finish(struct unwind_maps *m, const struct mw_ev_
 	enum mw_stack_end end = walk(m, ev, pc, ret_n);
 	int i = find_hopeless(&m->hopeless, (pid_t)ev->st.pid, &key);
 
-	if (!stopped_for_want(end) || (i >= 0 && m->hopeless.file[i].until_ns > util__now_ns()))
+	if (!stopped_for_want(end) || (i >= 0 && m->hopeless.file[i].until_ns > util__now_ns()) ||
+	    !await_table(m, (pid_t)ev->st.pid))
 		return end;
-	wait_for_jobs(m);
 	end = walk(m, ev, pc, ret_n);
-	if (stopped_for_want(end) && !scan_process(m, ev->st.pid))
+	if (stopped_for_want(end) && !m->patience_ns &&
+	    !scan_process(m, (pid_t)ev->st.pid, UINT64_MAX))
 		end = walk(m, ev, pc, ret_n);
 	if (stopped_for_want(end))
 		note_hopeless(&m->hopeless, (pid_t)ev->st.pid, &key);
@@ -694,6 +785,9 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 		return -ENOMEM;
 	m->o = o;
 	m->wanted_fd = bpf_map__fd(o->skel->maps.unwind_wanted);
+	m->patience_ns = opts->patience_ns;
+	allowance__init(&m->waits, WAITS_SHARE, 2 * m->patience_ns, util__now_ns());
+	pthread_mutex_init(&m->build_lock, NULL);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->queue_lock, NULL);
 	pthread_condattr_init(&attr);
@@ -748,5 +842,6 @@ void unwind_maps__free(struct unwind_maps *m)
 	pthread_cond_destroy(&m->idle_cond);
 	pthread_mutex_destroy(&m->queue_lock);
 	pthread_mutex_destroy(&m->lock);
+	pthread_mutex_destroy(&m->build_lock);
 	free(m);
 }

@@ -26,6 +26,7 @@ struct unwind_table;
 struct unwind_maps_opts {
 	const char *state_dir; /* of the disk cache; NULL: none */
 	uint64_t budget_bytes; /* of tables in the kernel; 0: 256 MiB */
+	uint64_t patience_ns;  /* of unwind_maps__finish, for one stack; 0: some seconds */
 };
 
 /* After bpfobj__load, of an object whose plan has tables. `o` stays borrowed until __free. */
@@ -34,10 +35,11 @@ int unwind_maps__new(struct bpfobj *o, const struct unwind_maps_opts *opts,
 void unwind_maps__free(struct unwind_maps *m);
 
 /*
- * Loads the tables of everything the process maps executable. wait: returns when they are there,
- * else at once. 0 or a negative errno (-ESRCH: no such process).
+ * Loads the tables of everything the process maps executable. wait_ns: returns when they are there,
+ * but not later; what is not is loaded meanwhile. UINT64_MAX: as long as it takes. 0 or a negative
+ * errno (-ESRCH: no such process, where it was waited for without end).
  */
-int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, bool wait);
+int unwind_maps__add_process(struct unwind_maps *m, pid_t pid, uint64_t wait_ns);
 
 /*
  * The code in the file behind fd, which the process maps at `start`, unwinds by this table, which
@@ -56,8 +58,8 @@ void unwind_maps__on_unknown_file(struct unwind_maps *m, const struct mw_ev_file
 
 /*
  * Finishes a walk that the kernel could not (an event that copied_stacks__whole), when the table is
- * there: waits for it, some seconds at most. pc has room for MW_MAX_FRAMES. How the stack ended. To
- * be called from one thread.
+ * there: waits for it, some seconds at most, or as the options say. pc has room for MW_MAX_FRAMES.
+ * How the stack ended. To be called from one thread.
  */
 enum mw_stack_end unwind_maps__finish(struct unwind_maps *m, const struct mw_ev_copy *ev,
 				      uint64_t *pc, uint32_t *ret_n);

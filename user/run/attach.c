@@ -45,14 +45,30 @@ static int status_of(int err)
 	return EXIT_FAILED;
 }
 
+/* Is announced once it has probes and all its files were read, or at that time. */
+static void announce_later(struct attach *a, const struct target *t, uint64_t until_ns)
+{
+	if (array_reserve(a->beginning, a->beginning_cap, a->n_beginning + 1))
+		attach__announce(a, t);
+	else
+		a->beginning[a->n_beginning++] = (struct attach_beginning){t->pid, until_ns};
+}
+
 static void on_came(struct attach *a, const struct target *t)
 {
 	a->came++;
 	a->waits = false;
-	if (!t->nprobes && !observer__opts(a->observer)->faults_only &&
-	    !array_reserve(a->beginning, a->beginning_cap, a->n_beginning + 1))
-		a->beginning[a->n_beginning++] =
-			(struct attach_beginning){t->pid, util__now_ns() + BEGINS_NS};
+	if (!t->nprobes && !observer__opts(a->observer)->faults_only)
+		announce_later(a, t, util__now_ns() + BEGINS_NS);
+	else
+		attach__announce(a, t);
+}
+
+void attach__announce_when_read(struct attach *a, const struct target *t)
+{
+	runtimes__tick(a->runtimes); /* what is a runtime's own is known from now on */
+	if (t->is_read_on && !t->nprobes)
+		announce_later(a, t, 0);
 	else
 		attach__announce(a, t);
 }
@@ -66,7 +82,8 @@ static void announce_beginning(struct attach *a)
 	for (size_t i = 0; i < a->n_beginning; i++) {
 		const struct target *t = observer__find(a->observer, a->beginning[i].pid);
 
-		if (t && !t->nprobes && !t->ended && now < a->beginning[i].until_ns)
+		if (t && !t->ended && !t->nprobes &&
+		    (t->is_read_on || now < a->beginning[i].until_ns))
 			a->beginning[n++] = a->beginning[i];
 		else if (t)
 			attach__announce(a, t);
@@ -289,6 +306,7 @@ int attach__open(const struct attach_options *o, struct attach **ret)
 				     .follow = o->follow,
 				     .max_depth = o->max_depth,
 				     .first_rows = o->timeline || o->http,
+				     .patience_ns = o->patience_ns,
 				     .tuning = o->tuning};
 	const char *refusal = observer__refusal();
 	struct attach *a;

@@ -47,6 +47,8 @@ int attach__add(struct attach *a, int pid);
 void attach__choose(struct attach *a);
 /* The line "attached to …". */
 void attach__announce(struct attach *a, const struct target *t);
+/* The same, but not before it has probes or its files were read (attach_options.patience_ns). */
+void attach__announce_when_read(struct attach *a, const struct target *t);
 /* Reads what has happened. The number of events or -errno. */
 int attach__poll(struct attach *a);
 /* A profile by these options (runtimes are filled in). 0 or a negative errno. */

@@ -32,7 +32,8 @@ struct attach_options {
 	int top;
 	double max_overhead; /* percent of one CPU; 0: no limit */
 	struct alert_options alert;
-	int max_depth; /* frames of a stack; 0: all that can be kept */
+	int max_depth;	      /* frames of a stack; 0: all that can be kept */
+	uint64_t patience_ns; /* as the observer's */
 	struct plan_tuning tuning;
 	bool fast; /* code in the targets instead of probes on every call */
 	bool plain, follow, json, quiet, with_maps, ledger, histograms, touched;

@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+#include "core/allowance.h"
 #include "core/hash_index.h"
 #include "core/keyhash.h"
 #include "core/log.h"
@@ -34,6 +35,8 @@
 #define REST_NS SEC		 /* at rest, on others' behalf */
 #define REST_TOTAL_NS (5 * SEC)	 /* of that in all, and a twentieth of the time that goes by */
 #define SHORT_REST_NS (SEC / 20) /* and then */
+#define WAITS_NS (3 * SEC) /* of a loop, for answers on others' behalf that it has to wait for, */
+#define WAITS_SHARE 0.05   /* and of the time that goes by */
 #define END_SILENCE_NS (SEC / 2) /* at rest, once the user wants the end */
 #define END_FOREIGN_NS (SEC / 2) /* and in all for files that others may write */
 #define END_WASTED_NS (SEC / 2)	 /* and in all for helpers that said nothing */
@@ -49,6 +52,14 @@
 #define ASKING_NS (SEC / 250) /* what a helper costs besides, here and in the starter */
 #define MIN_MEMORY (16ULL << 20)
 
+/* An answer that is waited for. */
+struct awaited {
+	uint64_t asked_ns;	       /* 0: none is */
+	uint64_t first_cpu_ns, cpu_ns; /* since the user wants the end */
+	struct patience rest;
+	bool later; /* by nobody who has nothing else to do */
+};
+
 struct box_helper {
 	uint32_t id;
 	pid_t pid; /* -1: not told yet */
@@ -61,6 +72,9 @@ struct box_helper {
 	struct box_accounts accounts;
 	uint64_t given_ns; /* processor time, at its start */
 	bool scant;	   /* its process had less left than a file may take */
+	struct awaited awaited;
+	bool has_answer; /* that nobody has taken yet */
+	int lost;	 /* why there will be none */
 	struct box_helper *next;
 	struct box_head head; /* and the answer behind it, aligned as the head is */
 	char in[BOX_MAX_MESSAGE] __attribute__((aligned(16)));
@@ -75,11 +89,15 @@ static struct {
 	uint64_t cpu_ns, memory_bytes; /* limits */
 	struct patience_share rest;    /* of others' helpers that waited themselves */
 	uint64_t most_ns;	       /* for an answer on others' behalf; 0: no matter */
-	uint64_t wasted_ns;	       /* on silence, since the user wants the end */
-	uint64_t end_cpu_ns;	       /* that answers took since then */
-	uint64_t end_asked_ns;	       /* when the first of them was asked for; 0: none yet */
-	struct box_helper *helpers;    /* of which an end is still to be told; freed ones too */
-	struct {		       /* freed, and not yet charged to their accounts */
+	bool has_turns;		       /* see box__turn; of that thread alone: */
+	pthread_t loop;
+	uint64_t turn_left_ns;
+	struct allowance waits;	    /* for what cannot be had later */
+	uint64_t wasted_ns;	    /* on silence, since the user wants the end */
+	uint64_t end_cpu_ns;	    /* that answers took since then */
+	uint64_t end_asked_ns;	    /* when the first of them was asked for; 0: none yet */
+	struct box_helper *helpers; /* of which an end is still to be told; freed ones too */
+	struct {		    /* freed, and not yet charged to their accounts */
 		uint32_t id;
 		struct box_accounts accounts;
 	} * gone;
@@ -456,6 +474,7 @@ static int gave_up(struct box_helper *h, int err)
 {
 	util__close_fd(&h->sock);
 	h->sock = -1;
+	h->has_answer = false;
 	pthread_mutex_lock(&box.lock);
 	box.st.killed++;
 	if (err == -EFAULT) { /* it ended by itself, or will when killed */
@@ -474,6 +493,7 @@ static int gave_up(struct box_helper *h, int err)
 			starter_ended();
 	}
 	pthread_mutex_unlock(&box.lock);
+	h->lost = err;
 	return err;
 }
 
@@ -488,12 +508,6 @@ int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t
 	err = safeopen__send(h->sock, &head, sizeof(head), data, len, fds, nfds);
 	return err ? gave_up(h, err == -ETIMEDOUT || err == -EINTR ? err : -EFAULT) : 0;
 }
-
-struct awaited {
-	uint64_t asked_ns;
-	uint64_t first_cpu_ns, cpu_ns; /* since the user wants the end */
-	struct patience rest;
-};
 
 /* Who it is may be told only now; what it does is seen by that. */
 static void learn_pid(struct box_helper *h)
@@ -524,6 +538,23 @@ static uint64_t rested_until(struct box_helper *h, struct awaited *a)
 	return a->rest.heard_ns + (patience__is_used_up(&box.rest) ? SHORT_REST_NS : REST_NS);
 }
 
+static bool is_loop(void)
+{
+	return box.has_turns && pthread_equal(pthread_self(), box.loop);
+}
+
+/* How long one answer on others' behalf is waited for. */
+static uint64_t most_ns(void)
+{
+	uint64_t left = 0;
+
+	if (!is_loop())
+		return box.most_ns;
+	if (allowance__left(&box.waits, util__now_ns()))
+		left = (uint64_t)box.waits.left_ns;
+	return min_of(box.most_ns, max_of(left, SHORT_REST_NS));
+}
+
 /* Until when an answer is waited for, as things are. */
 static uint64_t patience_until(struct box_helper *h, struct awaited *a)
 {
@@ -532,8 +563,8 @@ static uint64_t patience_until(struct box_helper *h, struct awaited *a)
 
 	if (!end && !is_foreign)
 		return until;
-	if (!end && box.most_ns)
-		until = min_of(until, a->asked_ns + box.most_ns);
+	if (!end && box.most_ns && !a->later)
+		until = min_of(until, a->asked_ns + most_ns());
 	if (!end)
 		return min_of(until, rested_until(h, a));
 	if (__atomic_load_n(&box.wasted_ns, __ATOMIC_RELAXED) > END_WASTED_NS)
@@ -550,13 +581,13 @@ static uint64_t patience_until(struct box_helper *h, struct awaited *a)
 }
 
 /* Waits a moment for more to read. 0, or why no longer. */
-static int wait_a_moment(struct box_helper *h, struct awaited *a)
+static int wait_a_moment(struct box_helper *h, struct awaited *a, int ms)
 {
 	struct pollfd fd = {.fd = h->sock, .events = POLLIN};
 
 	if (takes_too_much(h))
 		return -ETIMEDOUT;
-	poll(&fd, 1, SLICE_MS);
+	poll(&fd, 1, ms);
 	if (fd.revents || util__now_ns() <= patience_until(h, a))
 		return 0;
 	if (signals__end_ns()) {
@@ -584,23 +615,85 @@ static ptrdiff_t read_answer(struct box_helper *h)
 	return h->head.len == n - sizeof(h->head) && h->head.result >= -4095 ? n : -EFAULT;
 }
 
+/* 0: there is an answer; -EAGAIN: none yet, after so many milliseconds; or as receive. */
+static int look_for_answer(struct box_helper *h, int ms)
+{
+	struct awaited *a = &h->awaited;
+	ptrdiff_t n;
+	int err;
+
+	if (h->has_answer)
+		return 0;
+	if (h->sock < 0)
+		return h->lost ? h->lost : -EFAULT;
+	if (!a->asked_ns) {
+		a->asked_ns = util__now_ns();
+		patience__begin(&a->rest);
+	}
+	n = read_answer(h); /* what is there is taken, however late */
+	err = n == -EAGAIN ? wait_a_moment(h, a, ms) : (int)min_of(n, (ptrdiff_t)0);
+	if (n == -EAGAIN && !err)
+		return -EAGAIN;
+	__atomic_add_fetch(&box.end_cpu_ns, a->cpu_ns - a->first_cpu_ns, __ATOMIC_RELAXED);
+	*a = (struct awaited){0};
+	h->has_answer = !err;
+	return err ? gave_up(h, err) : 0;
+}
+
+bool box_helper__await(struct box_helper *h, uint64_t until_ns)
+{
+	uint64_t now = util__now_ns();
+	int err = -EAGAIN;
+
+	while (err == -EAGAIN && now < until_ns) {
+		err = look_for_answer(h, SLICE_MS);
+		now = util__now_ns();
+	}
+	if (err == -EAGAIN)
+		err = look_for_answer(h, 0);
+	h->awaited.later |= err == -EAGAIN;
+	return err != -EAGAIN;
+}
+
+void box__turn(uint64_t most_ns)
+{
+	if (!box.has_turns)
+		allowance__init(&box.waits, WAITS_SHARE, WAITS_NS, util__now_ns());
+	box.has_turns = true;
+	box.loop = pthread_self();
+	box.turn_left_ns = most_ns;
+}
+
+bool box__turn_is_over(const struct box_target *whose)
+{
+	return box.has_turns && !box.turn_left_ns && whose && whose->foreign;
+}
+
+bool box_helper__await_turn(struct box_helper *h)
+{
+	uint64_t began = util__now_ns();
+	bool is_there;
+
+	if (!is_loop() || signals__end_ns() || !box_accounts__is_foreign(&h->accounts))
+		return true;
+	is_there = box_helper__await(h, began + box.turn_left_ns);
+	box.turn_left_ns -= min_of(box.turn_left_ns, util__now_ns() - began);
+	return is_there;
+}
+
 int box_helper__receive(struct box_helper *h, struct box_answer *ret)
 {
-	struct awaited a = {.asked_ns = util__now_ns()};
-	ptrdiff_t n = -EAGAIN;
-	int err = 0;
+	bool counts = is_loop() && box_accounts__is_foreign(&h->accounts);
+	uint64_t began = counts ? util__now_ns() : 0;
+	int err = -EAGAIN;
 
-	if (h->sock < 0)
-		return -EFAULT;
-	patience__begin(&a.rest);
-	while (!err && n == -EAGAIN) {
-		n = read_answer(h); /* what is there is taken, however late */
-		if (n == -EAGAIN)
-			err = wait_a_moment(h, &a);
-	}
-	__atomic_add_fetch(&box.end_cpu_ns, a.cpu_ns - a.first_cpu_ns, __ATOMIC_RELAXED);
-	if (err || n < 0)
-		return gave_up(h, err ? err : -EFAULT);
+	while (err == -EAGAIN)
+		err = look_for_answer(h, SLICE_MS);
+	if (counts)
+		allowance__spend(&box.waits, util__now_ns() - began);
+	if (err)
+		return err;
+	h->has_answer = false;
 	*ret = (struct box_answer){
 		.result = h->head.result,
 		.more = h->head.more,

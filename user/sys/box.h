@@ -64,6 +64,16 @@ struct box_answer {
 void box__hurry(uint64_t most_ns);
 
 /*
+ * For a loop that has more to do: until the next call answers on behalf of others that may be had
+ * later (box_helper__await_turn) are waited for no longer than that, all together; those that
+ * cannot have three seconds and a twentieth of the time that goes by, and then 50 ms each. Never
+ * called: they are waited for as others are. Of the thread that runs the loop.
+ */
+void box__turn(uint64_t most_ns);
+/* Whether nothing of that is left for a process. */
+bool box__turn_is_over(const struct box_target *whose);
+
+/*
  * Starts the starter, if it does not run: to be called while this process still may change users
  * (otherwise a user namespace has to do). 0 or -errno.
  */
@@ -90,6 +100,11 @@ int box_helper__send(struct box_helper *h, uint32_t op, const void *data, size_t
  * it is gone.
  */
 int box_helper__receive(struct box_helper *h, struct box_answer *ret);
+/* Whether receive will not wait, which is waited for until then (0: not at all). Who asks now and
+ * then may do other things meanwhile: an answer may take as long as it has processor time. */
+bool box_helper__await(struct box_helper *h, uint64_t until_ns);
+/* The same for as long as this turn has time for it. */
+bool box_helper__await_turn(struct box_helper *h);
 /* Both, for requests with one answer: its result, or as receive. */
 int box_helper__ask(struct box_helper *h, uint32_t op, const void *data, size_t len, const int *fds,
 		    size_t nfds, struct box_answer *ret);
