@@ -299,8 +299,13 @@ static void add_rules(scmp_filter_ctx ctx, enum sandbox_calls calls)
 				 SCMP_A1(SCMP_CMP_EQ, F_SETFL));
 	}
 	/* memory that is never executable; what libelf asks of a descriptor */
-	seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-			 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+	/* memory that is shared with nobody by a file is in no limit */
+	seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+			 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+			 SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_SHARED, 0));
+	seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+			 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+			 SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0));
 	seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
 			 SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, F_GETFD));
