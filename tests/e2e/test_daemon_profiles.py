@@ -129,6 +129,28 @@ def test_who_is_not_profiled_is_attached_to(serve, rounds):
     s.d.wait_for(rf"let go of PID {t.pid} ")
 
 
+def test_what_is_given_twice(serve, rounds):
+    """Of two values one would be left out; conditions of a choice are alternatives."""
+    t = rounds()
+    s = serve("go = no\n" + RULE)
+    attached(s.d, t.pid)
+    for path, name in ((f"/debug/pprof/heap?pid={t.pid}&pid=1", "pid"), ("/api/timeline?pid=1&pid=1", "pid"),
+                       (f"/p/{t.pid}/debug/pprof/heap?debug=1&debug=1", "debug"),
+                       ("/metrics?format=prometheus&format=openmetrics", "format"), ("/sd?x=&x=", "x")):
+        assert s.text(path, 400) == f"'{name}' is given twice: one at a time\n"
+    assert s.text(f"/debug/pprof/heap?comm=^nobody$&comm=^{ROUNDS}$&debug=1")
+
+
+def test_who_may_not_be_looked_into(serve, target, tmp_path):
+    """Not now, nor later."""
+    src, exe = tmp_path / "short.c", tmp_path / f"short{os.getpid()}"
+    src.write_text("void _start(void) { for (;;) __asm__ volatile(\"int $0x80\" : : \"a\"(29)); }\n")  # pause
+    subprocess.run(["gcc", "-m32", "-static", "-nostdlib", "-fno-pic", "-o", exe, src], check=True)
+    t = target([exe])
+    s = serve(f"go = no\n[profile s]\ncomm = ^{exe.name}$\non-demand = yes\n")
+    assert "32-bit programs are not supported" in s.text(f"/debug/pprof/heap?pid={t.pid}", 403)
+
+
 def test_profiles_have_what_their_section_says(serve, rounds, tmp_path):
     t = rounds()
     s = serve("go = no\n" + RULE + "mmap = yes\nhistograms = yes\ntouched = yes\n")

@@ -40,6 +40,19 @@ const char *choice__kinds(void)
 	return "comm, command, unit, cgroup, container, user, label";
 }
 
+bool choice__is_kind(const char *name)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		if (!strcmp(name, kind_names[i]))
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(selector_names); i++) {
+		if (!strcmp(name, selector_names[i]))
+			return true;
+	}
+	return false;
+}
+
 static int add_condition(struct choice *c, enum choice_kind kind, const char *text, char *why)
 {
 	struct choice_condition *d;

@@ -46,6 +46,8 @@ void choice__clear(struct choice *c);
 int choice__add(struct choice *c, const char *kind, const char *value, char why[CHOICE_WHY]);
 /* "unit, cgroup, …" */
 const char *choice__kinds(void);
+/* Is it one, which may be given several times? */
+bool choice__is_kind(const char *name);
 /* Whether nothing narrows it down. */
 bool choice__is_all(const struct choice *c);
 bool choice__matches(const struct choice *c, const struct choice_facts *f);

@@ -198,7 +198,9 @@ static unsigned begin_one(struct profiles *p, struct profiles_window *w, struct 
 	err = deep__demand(p->s.from->deep, e->id, ns + SLACK_NS, rule, &is_old);
 	if (err) {
 		say_attach_error(p, err, why, len);
-		return err == -ESRCH ? 404 : 503;
+		return err == -ESRCH					       ? 404
+		       : err == -EPERM || err == -EACCES || err == -EOPNOTSUPP ? 403
+									       : 503;
 	}
 	*q = (struct profiles_asked){.id = e->id, .since_ns = util__now_ns()};
 	*ret_new |= !is_old;

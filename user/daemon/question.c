@@ -16,6 +16,18 @@ const char *const question_names[] = {
 	[QUESTION_INDEX] = "",
 };
 
+const char *question__twice(const struct http_request *r)
+{
+	for (size_t i = 0; i < r->nquery; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (!strcmp(r->query[i].name, r->query[k].name) &&
+			    !choice__is_kind(r->query[i].name))
+				return r->query[i].name;
+		}
+	}
+	return NULL;
+}
+
 int question__choice(const struct http_request *r, uint32_t path_pid, uint32_t *ret_pid,
 		     struct choice *ret, char why[CHOICE_WHY])
 {

@@ -31,4 +31,7 @@ int question__choice(const struct http_request *r, uint32_t path_pid, uint32_t *
 /* "?seconds=N", from 0 to max; 0 where it is not asked for. 0 or -EINVAL. */
 int question__number(const struct http_request *r, const char *name, long max, long *ret);
 
+/* A parameter that is given twice, though one alone would be used; NULL: there is none. */
+const char *question__twice(const struct http_request *r);
+
 #endif

@@ -2,6 +2,7 @@
 #include "daemon/serve.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "daemon/api.h"
 #include "daemon/discover.h"
 #include "daemon/profiles.h"
+#include "daemon/question.h"
 #include "format/openmetrics.h"
 #include "run/loop.h"
 
@@ -59,11 +61,22 @@ static void answer_targets(struct serve *s, const struct http_request *r)
 	textbuf__free(&b);
 }
 
+/* One of them would be left out without a word. */
+static void refuse_twice(struct http *h, const struct http_request *r)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why), "'%.40s' is given twice: one at a time\n", question__twice(r));
+	http__reply_text(h, r->ticket, 400, why);
+}
+
 static void on_request(void *ctx, struct http *h, const struct http_request *r)
 {
 	struct serve *s = ctx;
 
-	if (!strcmp(r->path, "/metrics"))
+	if (question__twice(r))
+		refuse_twice(h, r);
+	else if (!strcmp(r->path, "/metrics"))
 		answer_metrics(s, r);
 	else if (!strcmp(r->path, "/sd"))
 		answer_targets(s, r);
