@@ -572,9 +572,39 @@ static void commands(void **state)
 	assert_int_equal(runner__new("/nonexistent", "--on-alert", 1, &r), -ENOENT);
 	assert_int_equal(runner__new("sleep 100", "--on-alert", 5000000000ULL, &r), 0);
 	for (int i = 0; i < RUNNER_MAX; i++)
-		assert_int_equal(runner__start(r, env, "{}", 2), 0);
-	assert_int_equal(runner__start(r, env, "{}", 2), -EBUSY);
+		assert_int_equal(runner__start(r, (uint64_t)i, env, "{}", 2), 0);
+	assert_int_equal(runner__start(r, 100, env, "{}", 2), -EBUSY);
 	runner__free(r);
+}
+
+/* One who causes many commands leaves places to the others. */
+static void commands_of_one(void **state)
+{
+	static const char *const env[] = {NULL};
+	struct runner *r;
+
+	assert_int_equal(runner__new("sleep 100", "--on-alert", 5000000000ULL, &r), 0);
+	for (int i = 0; i < RUNNER_OF_ONE; i++)
+		assert_int_equal(runner__start(r, 1, env, "{}", 2), 0);
+	assert_int_equal(runner__start(r, 1, env, "{}", 2), -EDQUOT);
+	assert_int_equal(runner__start(r, 2, env, "{}", 2), 0);
+	assert_int_equal(runner__start(r, 2, env, "{}", 2), 0);
+	assert_int_equal(runner__start(r, 2, env, "{}", 2), -EDQUOT);
+	assert_int_equal(runner__start(r, 3, env, "{}", 2), 0);
+	assert_int_equal(runner__start(r, 4, env, "{}", 2), 0);
+	assert_int_equal(runner__start(r, 5, env, "{}", 2), -EBUSY);
+	runner__free(r);
+}
+
+static void whose_doing(void **state)
+{
+	uint64_t a = runner__whose(0, 0, "/a"), b = runner__whose(0, UINT32_MAX, "/b");
+
+	assert_int_equal(runner__whose(0, 23456, "/a"), runner__whose(0, 23456, "/b"));
+	assert_int_equal(runner__whose(getpid(), UINT32_MAX, "/a"),
+			 runner__whose(0, getuid(), "/a"));
+	assert_int_equal(a, runner__whose(0, 0, "/a"));
+	assert_int_not_equal(a, b);
 }
 
 static void cgroups(void **state)
@@ -712,6 +742,8 @@ int main(void)
 		cmocka_unit_test(no_limit_no_forecast),
 		cmocka_unit_test(split),
 		cmocka_unit_test(commands),
+		cmocka_unit_test(commands_of_one),
+		cmocka_unit_test(whose_doing),
 		cmocka_unit_test(machine_rules),
 		cmocka_unit_test(limit_removed),
 		cmocka_unit_test(told_once),

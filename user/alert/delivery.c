@@ -107,10 +107,13 @@ static void run_command(struct delivery *d, const struct oom_event *e, const cha
 		 e->memcg[0] && clean.text ? clean.text : "");
 	snprintf(time, sizeof(time), "MEMWATCH_KILL_TIME_UNIX_MS=%" PRId64, e->time_unix_ms);
 	textbuf__free(&clean);
-	err = runner__start(d->runner, env, json, len);
+	err = runner__start(d->runner, runner__whose(0, e->victim.uid, e->memcg), env, json, len);
 	if (err && !d->not_run++)
 		log_warn("failed to run the command of %s: %s", d->o.on_kill,
-			 err == -EBUSY ? "too many of them run already" : strerror(-err));
+			 err == -EBUSY	  ? "too many of them run already"
+			 : err == -EDQUOT ? "too many of them run for the same user or cgroup "
+					    "already"
+					  : strerror(-err));
 }
 
 void delivery__kill(struct delivery *d, const struct oom_event *e, const char *json, size_t len)

@@ -8,11 +8,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "alert/launcher.h"
+#include "core/keyhash.h"
 #include "core/log.h"
 #include "core/surroundings.h"
 #include "core/util.h"
@@ -26,7 +29,7 @@ struct runner {
 	uint64_t timeout_ns;
 	struct {
 		pid_t pid; /* 0: free */
-		uint64_t start_ns;
+		uint64_t whose, start_ns;
 		bool told; /* TERM was sent */
 	} job[RUNNER_MAX];
 };
@@ -140,17 +143,43 @@ static int stdin_of(const char *json, size_t len)
 	return fd;
 }
 
-int runner__start(struct runner *r, const char *const *env, const char *json, size_t len)
+uint64_t runner__whose(pid_t pid, uint32_t uid, const char *cgroup)
 {
-	size_t slot = 0;
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	if (uid == UINT32_MAX && pid > 0 && !stat(path, &st))
+		uid = st.st_uid;
+	return uid && uid != UINT32_MAX ? uid : keyhash__bytes(cgroup, strlen(cgroup)) << 32;
+}
+
+/* A free place, RUNNER_MAX: there is none. Who has two leaves others as many as he may have. */
+static size_t find_place(const struct runner *r, uint64_t whose, int *ret_err)
+{
+	size_t slot = RUNNER_MAX, free_cnt = 0, own = 0;
+
+	for (size_t i = RUNNER_MAX; i-- > 0;) {
+		if (!r->job[i].pid)
+			slot = i;
+		free_cnt += !r->job[i].pid;
+		own += r->job[i].pid && r->job[i].whose == whose;
+	}
+	*ret_err = !free_cnt ? -EBUSY : -EDQUOT;
+	return own >= 2 && free_cnt <= RUNNER_MAX - RUNNER_OF_ONE ? RUNNER_MAX : slot;
+}
+
+int runner__start(struct runner *r, uint64_t whose, const char *const *env, const char *json,
+		  size_t len)
+{
 	uint64_t now = util__now_ns();
+	size_t slot;
 	int fd, err;
 
 	runner__tick(r);
-	while (slot < RUNNER_MAX && r->job[slot].pid)
-		slot++;
+	slot = find_place(r, whose, &err);
 	if (slot == RUNNER_MAX)
-		return -EBUSY;
+		return err;
 	fd = stdin_of(json, len);
 	if (fd < 0)
 		return fd;
@@ -160,6 +189,7 @@ int runner__start(struct runner *r, const char *const *env, const char *json, si
 		r->job[slot].pid = 0;
 		return err;
 	}
+	r->job[slot].whose = whose;
 	r->job[slot].start_ns = now;
 	r->job[slot].told = false;
 	return 0;

@@ -9,8 +9,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-#define RUNNER_MAX 8 /* commands at the same time */
+#define RUNNER_MAX 8	/* commands at the same time */
+#define RUNNER_OF_ONE 4 /* of one who causes them; two, where others have the rest */
 
 struct runner;
 
@@ -27,10 +29,15 @@ int runner__check(const char *command);
 void runner__free(struct runner *r);
 
 /*
- * Starts the command. env: NULL-terminated "MEMWATCH_NAME=value" strings added to ours; json goes
- * to its stdin. 0; -EBUSY: RUNNER_MAX are running; other -errno.
+ * Starts the command. whose: tells apart who cause commands; one alone never has all places. env:
+ * NULL-terminated "MEMWATCH_NAME=value" strings added to ours; json goes to its stdin. 0; -EBUSY:
+ * RUNNER_MAX are running; -EDQUOT: there are places left, for others; other -errno.
  */
-int runner__start(struct runner *r, const char *const *env, const char *json, size_t len);
+int runner__start(struct runner *r, uint64_t whose, const char *const *env, const char *json,
+		  size_t len);
+/* Whose doing what a process does is, for runner__start: its user's; its group's, if that is root.
+ * uid: UINT32_MAX: the process has it, or had. */
+uint64_t runner__whose(pid_t pid, uint32_t uid, const char *cgroup);
 /* Collects what ended, ends what takes too long. Call now and then. */
 void runner__tick(struct runner *r);
 /* Waits for what runs, at most its timeout. */

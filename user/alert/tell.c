@@ -32,6 +32,7 @@ struct teller {
 	struct runner *runner;
 	struct textbuf json;
 	uint64_t told[ALERT_RULES];
+	uint64_t not_run; /* alerts without the command */
 };
 
 struct alert_case {
@@ -83,6 +84,9 @@ void teller__free(struct teller *t)
 {
 	if (!t)
 		return;
+	if (t->not_run)
+		log_warn("%" PRIu64 " alert%s without the command of --on-alert", t->not_run,
+			 units__s(t->not_run));
 	textbuf__free(&t->json);
 	free(t);
 }
@@ -269,10 +273,17 @@ static void run_command(struct teller *t, const struct alert_subject *who,
 		add_env(e, "MEMWATCH_ALERT_OOM_IN_SECONDS=%.1f", f->v->oom_in_s);
 	add_env(e, "MEMWATCH_ALERT_PROFILE=%s", f->profile);
 	add_env(e, "MEMWATCH_ALERT_TIMELINE=%s", f->timeline);
-	err = runner__start(t->runner, e->list, t->json.text, t->json.len);
+	err = runner__start(t->runner, runner__whose(who->pid, UINT32_MAX, who->cgroup), e->list,
+			    t->json.text, t->json.len);
+	t->not_run += err != 0;
 	if (err)
-		log_warn("failed to run the command of --on-alert: %s",
-			 err == -EBUSY ? "too many of them run already" : strerror(-err));
+		log_warn_of_many("failed to run the command of --on-alert: %s (%" PRIu64
+				 " alert%s without it so far)",
+				 err == -EBUSY	  ? "too many of them run already"
+				 : err == -EDQUOT ? "too many of them run for the same user or "
+						    "cgroup already"
+						  : strerror(-err),
+				 t->not_run, units__s(t->not_run));
 	free(e);
 }
 
