@@ -4,13 +4,14 @@ rest of the daemon goes on."""
 import os
 import re
 import shutil
+import signal
 import threading
 import time
 
 import pytest
-from conftest import in_time, wait_for
+from conftest import build, in_time, wait_for
 from daemonlib import Server, attached, daemon, named, step  # noqa: F401 (fixtures)
-from hostilelib import PROMISED, helpers, hostmaps, place  # noqa: F401 (fixtures)
+from hostilelib import PROMISED, USER, helpers, hostmaps, place  # noqa: F401 (fixtures)
 from test_hostile import names_for_terminals, same_address
 
 SLOW = f"slow{os.getpid()}"  # other test runs have theirs
@@ -54,14 +55,14 @@ def asker():
 
 @pytest.fixture
 def slow(place, hostmaps):
-    """slow(files…): a process of an unprivileged user that maps many that are slow to read, and then
-    these."""
+    """slow(files…): a process of an unprivileged user that maps them, and below them many that are slow
+    to read."""
     one = same_address(place)
     libs = [place / f"slow{i}.so" for i in range(FILES)]
     for lib in libs:
         shutil.copy(one, lib)
     place.chmod(0o755)  # for a daemon's state, too
-    return lambda *more: hostmaps(*libs, *more, name=SLOW)
+    return lambda *more: hostmaps(*more, *libs, name=SLOW)
 
 
 def names(server, pid):
@@ -95,10 +96,32 @@ def test_slow_files_hold_up_nobody(daemon, named, slow, asker):
 
 
 def test_what_is_found_late_is_probed(daemon, place, slow):
-    """An allocator that stands behind files that are slow to read is found when they are read."""
+    """An allocator that stands behind files that are slow to read is probed all the same."""
     lib = names_for_terminals(place)
     d = daemon(RULES, "-v", env={**os.environ, "MEMWATCH_PARSE_CPU": "60s"})
     eve = slow(lib)
     d.wait_for(f"probe {lib} je_malloc", timeout=600)
-    before = d.err[:d.err.index(f"probe {lib} je_malloc")]
-    assert re.search(rf"attached to PID {eve.proc.pid} .*: [1-9]\d* probes", before)
+
+
+def test_who_fires_many_alarms_leaves_places(daemon, target, place):
+    """More processes of one user fire than commands may run: that of root's process runs all the same,
+    and what was not run is told."""
+    exe, ran, tell, over = (place / name for name in (SLOW, "ran", "tell", "over"))
+    shutil.copy(build("known.c", flags=["-O1"]), exe)
+    tell.write_text(f"#!/bin/sh\necho $MEMWATCH_ALERT_PID >>{ran}\n"
+                    f"while [ ! -e {over} ]; do sleep .1; done\n")
+    tell.chmod(0o755)
+    place.chmod(0o755)
+    d = daemon(f"go = no\n[faults]\nenabled = no\n[alert a]\ncomm = ^{SLOW}$\nalert-rss = 300K\n"
+               f"on-alert = {tell}\nalert-timeout = 1h\n")
+    for _ in range(10):
+        target([*USER, exe]).expect("ready")
+    d.wait_for(r"too many of them run for the same user or cgroup already \(1 alert without it so far\)")
+    roots = target([exe])
+    roots.expect("ready")
+    wait_for(lambda: ran.exists() and str(roots.pid) in ran.read_text().split())
+    pids = ran.read_text().split()
+    over.touch()
+    assert len(pids) == 5, pids
+    assert d.finish(signal.SIGTERM)[0] == 0
+    assert "6 alerts without the command of --on-alert" in d.err

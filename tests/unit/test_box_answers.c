@@ -34,7 +34,9 @@
 #include "snapshot/heap_box.h"
 #include "sys/box.h"
 #include "sys/memreader.h"
+#include "sys/opener.h"
 #include "sys/procmem.h"
+#include "sys/safeopen.h"
 #include "sys/selfexec.h"
 #include "sys/signals.h"
 
@@ -534,6 +536,35 @@ static void test_reading_counts(void **state)
 	waitpid(pid, NULL, 0);
 }
 
+/* And opening its files, which another process does. */
+static void test_opening_counts(void **state)
+{
+	struct box_accounts account;
+	struct box_target whose;
+	uint64_t all;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (!pid) {
+		alarm(120); /* it never comes to an end */
+		opener__start(NULL);
+		box__start();
+		whose = box__target(getpid());
+		account = box_accounts__of(-1, &whose, true);
+		all = box_accounts__left_of_target(account.target, 0);
+		while (box_accounts__left_of_target(account.target, 0) == all) {
+			int fd = safeopen__below(-1, "/etc/passwd", 0, NULL, getpid(), NULL);
+
+			if (fd < 0)
+				_exit(1);
+			close(fd);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static int start(void **state)
 {
 	memreader__start();
@@ -551,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_talk_without_end),
 		cmocka_unit_test(test_ends_and_crashes),
 		cmocka_unit_test(test_loops),
+		cmocka_unit_test(test_opening_counts),
 		cmocka_unit_test(test_readers_count),
 		cmocka_unit_test(test_reading_counts),
 	};

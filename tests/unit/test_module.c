@@ -110,14 +110,14 @@ static void exchanged(int shown, int there)
 static size_t asked;
 
 static int nothing(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		   struct stat *st)
+		   pid_t whose, struct stat *st)
 {
 	asked++;
 	return strstr(path, "map_files") ? -EINVAL : -ENOENT;
 }
 
 static int gone(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		struct stat *st)
+		pid_t whose, struct stat *st)
 {
 	asked++;
 	return -ENOENT;

@@ -153,10 +153,11 @@ int debugfile__alt_link(const struct elfobj *debug, char path[DEBUGFILE_NAME],
 	return 0;
 }
 
-int debugfile__open(int rootfd, const char *path)
+int debugfile__open(int rootfd, const char *path, pid_t whose)
 {
-	return rootfd < 0 && apart__inside() ? apart__open(path, APART_READ_FILE)
-					     : safeopen__below(rootfd, path, false, NULL, NULL);
+	return rootfd < 0 && apart__inside()
+		       ? apart__open(path, APART_READ_FILE)
+		       : safeopen__below(rootfd, path, false, NULL, whose, NULL);
 }
 
 bool debugfile__place(const char *build_id, const char *link, const char *path, int i,

@@ -45,7 +45,7 @@ int debugfile__belongs(const struct elfobj *e, const struct elfobj *d, const uin
 bool debugfile__place(const char *build_id, const char *link, const char *path, int i,
 		      char ret[DEBUGFILE_NAME], bool *ret_by_link);
 /* Opens a regular file below a root; -1: our own. A descriptor or -errno. */
-int debugfile__open(int rootfd, const char *path);
+int debugfile__open(int rootfd, const char *path, pid_t whose);
 /*
  * Asks the servers of $DEBUGINFOD_URLS through libdebuginfod (loaded on demand; its cache and
  * time limits are its own). A descriptor; -ENOENT: not configured, not installed, not known there.

@@ -89,7 +89,7 @@ static int open_map(const struct symbolizer_jit *j, int rootfd, int pid)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
-	return safeopen__below(rootfd, path, true, &owner, NULL);
+	return safeopen__below(rootfd, path, true, &owner, j->pid, NULL);
 }
 
 /* A jitdump is mapped executable by the program for exactly this: so that it can be found. */

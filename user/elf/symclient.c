@@ -123,6 +123,11 @@ static int offer(struct symclient *c, int fd, const char *path, const uint32_t *
 	return err ? 1 : 0;
 }
 
+static pid_t payer(const struct symclient_file *f)
+{
+	return f->whose ? f->whose->pid : 0;
+}
+
 /* Below the target's root, then below ours. */
 static int find_debug(struct symclient *c, const struct symclient_file *f)
 {
@@ -139,7 +144,7 @@ static int find_debug(struct symclient *c, const struct symclient_file *f)
 
 			if (!c->at.root && f->rootfd < 0)
 				continue;
-			fd = c->at.asked ? -1 : debugfile__open(roots[c->at.root], path);
+			fd = c->at.asked ? -1 : debugfile__open(roots[c->at.root], path, payer(f));
 			err = fd < 0 && !c->at.asked
 				      ? 1
 				      : offer(c, fd, path, by_link ? &c->id.crc : NULL);
@@ -167,7 +172,7 @@ static int find_alt(struct symclient *c, const struct symclient_file *f)
 
 		if (!c->at.root && f->rootfd < 0)
 			continue;
-		fd = c->at.asked ? -1 : debugfile__open(roots[c->at.root], c->loaded.alt);
+		fd = c->at.asked ? -1 : debugfile__open(roots[c->at.root], c->loaded.alt, payer(f));
 		err = fd < 0 && !c->at.asked ? 1 : ask(c, SYM_ALT, NULL, 0, fd, &a);
 		if (err == -EAGAIN)
 			return err;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/util.h"
+#include "sys/box.h"
 #include "sys/crew.h"
 #include "sys/fdmsg.h"
 #include "sys/opener_priv.h"
@@ -116,17 +117,32 @@ static int ask(const struct opener_request *q, const void *data, const int *fds,
 	return err;
 }
 
-static int ask_path(struct opener_request *q, const char *path, int rootfd, struct opener_answer *a,
-		    int *ret_fd)
+/* Through whose directory in /proc the path leads; 0: through none. */
+static pid_t owner_of(const char *path)
+{
+	return strncmp(path, "/proc/", 6) ? 0 : (pid_t)strtol(path + 6, NULL, 10);
+}
+
+/* whose: pays for it, as safeopen__below says. */
+static int ask_path(struct opener_request *q, const char *path, int rootfd, pid_t whose,
+		    struct opener_answer *a, int *ret_fd)
 {
 	size_t len = strlen(path) + 1;
+	struct box_target payer;
 	int err;
 
 	if (len > PATH_MAX)
 		return -ENAMETOOLONG;
 	q->len = (uint32_t)len;
+	whose = whose ? whose : owner_of(path);
 	err = ask(q, path, &rootfd, rootfd >= 0, a, ret_fd);
-	return err ? err : a->result;
+	if (err)
+		return err;
+	if (whose > 0) {
+		payer = box__target(whose);
+		box__charge(&payer, a->cpu_ns);
+	}
+	return a->result;
 }
 
 /* Of an overlay whose every layer answers: what reads takes the place of what has only seen it. */
@@ -143,7 +159,7 @@ static void reopen_there(int *fd)
 }
 
 static int open_there(int rootfd, const char *path, int nofollow,
-		      const struct safeopen_owner *owner, struct stat *st)
+		      const struct safeopen_owner *owner, pid_t whose, struct stat *st)
 {
 	struct opener_request q = {.op = OPENER_OPEN,
 				   .nofollow = nofollow,
@@ -151,7 +167,7 @@ static int open_there(int rootfd, const char *path, int nofollow,
 				   .uid = owner ? owner->uid : 0,
 				   .or_readable_root = owner ? owner->or_readable_root : 0};
 	struct opener_answer a;
-	int fd = -1, err = ask_path(&q, path, rootfd, &a, &fd);
+	int fd = -1, err = ask_path(&q, path, rootfd, whose, &a, &fd);
 
 	if (err || fd < 0)
 		return err ? err : -EMFILE;
@@ -165,7 +181,7 @@ static int stat_there(const char *path, struct stat *st)
 {
 	struct opener_request q = {.op = OPENER_STAT};
 	struct opener_answer a;
-	int none = -1, err = ask_path(&q, path, -1, &a, &none);
+	int none = -1, err = ask_path(&q, path, -1, 0, &a, &none);
 
 	if (!err)
 		*st = a.st;

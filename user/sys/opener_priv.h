@@ -26,6 +26,7 @@ struct opener_request {
 struct opener_answer {
 	int32_t result; /* 0 or -errno */
 	int32_t is_overlay;
+	uint64_t cpu_ns; /* that it took */
 	struct stat st;
 };
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/util.h"
@@ -45,10 +46,19 @@ static int send_for(const struct order *a, const int fds[FDMSG_MAX_FDS])
 	return err ? err : fdmsg__send(fds[0], a->data, a->q.len, NULL, 0, opened, n, 0);
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec t = {0};
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
 /* False: the other side is gone. */
 static bool serve_one(int sock, const struct order *a, const int fds[FDMSG_MAX_FDS])
 {
 	struct opener_answer to = {.result = -EINVAL};
+	uint64_t before = cpu_ns();
 	cleanup_fd int fd = -1;
 
 	if (a->q.op == OPENER_OPEN) {
@@ -62,6 +72,7 @@ static bool serve_one(int sock, const struct order *a, const int fds[FDMSG_MAX_F
 	} else if (a->q.op == OPENER_SEND) {
 		to.result = send_for(a, fds);
 	}
+	to.cpu_ns = cpu_ns() - before;
 	return !fdmsg__send(sock, &to, sizeof(to), NULL, 0, &fd, fd >= 0, 0);
 }
 

@@ -173,20 +173,20 @@ int safeopen__seen(int rootfd, const char *path, int nofollow, const struct safe
 }
 
 int safeopen__below(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		    struct stat *st)
+		    pid_t whose, struct stat *st)
 {
 	cleanup_fd int look = -1;
 	struct stat own;
 
 	if (other)
-		return other->open(rootfd, path, nofollow, owner, st ? st : &own);
+		return other->open(rootfd, path, nofollow, owner, whose, st ? st : &own);
 	look = look_at(rootfd, path, nofollow, owner, st ? st : &own);
 	return look < 0 ? look : safeopen__reopen(look);
 }
 
 int safeopen__file(const char *path, struct stat *st)
 {
-	return safeopen__below(-1, path, 0, NULL, st);
+	return safeopen__below(-1, path, 0, NULL, 0, st);
 }
 
 int safeopen__stat(const char *path, struct stat *st)

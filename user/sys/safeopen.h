@@ -28,10 +28,11 @@ struct safeopen_owner { /* who may own the file; NULL stands for anybody */
  * of the kernel's magic ones followed. nofollow: nor any at the end of the path. st may be NULL.
  * A descriptor (O_NONBLOCK: no effect on regular files) or -EINVAL: not a regular file, or one of
  * the kernel's own (proc, sysfs, tracefs and the like); -EPERM: another owner's; other negative
- * errno.
+ * errno. whose: the process on whose behalf, which pays for it (sys/box_accounts.h); 0: nobody's,
+ * or that whose directory in /proc the path leads through.
  */
 int safeopen__below(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		    struct stat *st);
+		    pid_t whose, struct stat *st);
 /* The same from the process's own root, following links, any owner. */
 int safeopen__file(const char *path, struct stat *st);
 /* What stat() says of a path, whoever has to be waited for. 0 or -errno. */
@@ -68,7 +69,7 @@ int safeopen__reopen(int look);
 
 struct safeopen_other { /* does all this in place of this process */
 	int (*open)(int rootfd, const char *path, int nofollow, const struct safeopen_owner *owner,
-		    struct stat *st);
+		    pid_t whose, struct stat *st);
 	int (*stat)(const char *path, struct stat *st);
 	int (*send)(int sock, const void *head, size_t head_len, const void *data, size_t len,
 		    const int *fds, size_t nfds);
