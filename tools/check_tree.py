@@ -1,1 +1,0 @@
-../tests/unit/check_tree.py
