@@ -462,10 +462,7 @@ const struct argp cmd_oom_argp = {
 
 int cmd_oom(int argc, char **argv)
 {
-	struct oom_cmd c = {.list =
-				    {
-					    .until_unix_ms = INT64_MAX,
-				    },
+	struct oom_cmd c = {.list = {.until_unix_ms = INT64_MAX},
 			    .told = {.on_kill = "--on-kill", .prefix = "--"}};
 	int status;
 

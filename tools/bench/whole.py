@@ -12,8 +12,7 @@ Usage: tools/bench/whole.py [--save] [--only NAME]… [--with VARIANT]… [--min
 NAME: loop, redis, postgres, nginx, python, compile, perl, sqlite, jq, go
 VARIANT: as in the table's second column
 --minutes: no turn begins for a row that has had its part of so many minutes, which is what is left of
-them for each row that is still to come; what there is by then counts. A first turn is always had: all of
-them take some 18 minutes.
+them for each row that is still to come; what there is by then counts. A first turn is always had.
 """
 import argparse
 import json
@@ -315,7 +314,7 @@ def postgres(table, turns, tmp):
                        **quiet, **become)
         got = {v: ([], []) for v in ATTACHED if table.wants(v)}
         for _ in turns("PostgreSQL"):
-            for v, opts in ((v, ATTACHED[v]) for v in got):
+            for v in got:
                 progress(f"PostgreSQL: {v}")
                 seconds = WINDOWS_S if "windows" in v else RUN_S
                 bench = subprocess.Popen(["pgbench", "-S", "-n", "-h", data, "-c", "2", "-T",
@@ -345,7 +344,7 @@ def postgres(table, turns, tmp):
                 a_run = (used(lambda: pids) - before) / sum(done[at:])
                 at, before = len(done), used(lambda: pids)
                 m = Probe([BIN, *[a for p in pids for a in ("-p", p)], "--plain", "-i", "60s",
-                           *opts])
+                           *ATTACHED[v]])
                 settle(m.p.pid)
                 with_it = later(seconds)
                 added = used(lambda: pids) - before - a_run * sum(done[at:])

@@ -110,10 +110,7 @@ static void run_command(struct delivery *d, const struct oom_event *e, const cha
 	err = runner__start(d->runner, runner__whose(0, e->victim.uid, e->memcg), env, json, len);
 	if (err && !d->not_run++)
 		log_warn("failed to run the command of %s: %s", d->o.on_kill,
-			 err == -EBUSY	  ? "too many of them run already"
-			 : err == -EDQUOT ? "too many of them run for the same user or cgroup "
-					    "already"
-					  : strerror(-err));
+			 runner__why(err));
 }
 
 void delivery__kill(struct delivery *d, const struct oom_event *e, const char *json, size_t len)

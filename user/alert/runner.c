@@ -169,6 +169,15 @@ static size_t find_place(const struct runner *r, uint64_t whose, int *ret_err)
 	return own >= 2 && free_cnt <= RUNNER_MAX - RUNNER_OF_ONE ? RUNNER_MAX : slot;
 }
 
+const char *runner__why(int err)
+{
+	switch (err) {
+	case -EBUSY: return "too many of them run already";
+	case -EDQUOT: return "too many of them run for the same user or cgroup already";
+	default: return strerror(-err);
+	}
+}
+
 int runner__start(struct runner *r, uint64_t whose, const char *const *env, const char *json,
 		  size_t len)
 {

@@ -35,6 +35,8 @@ void runner__free(struct runner *r);
  */
 int runner__start(struct runner *r, uint64_t whose, const char *const *env, const char *json,
 		  size_t len);
+/* What an error of runner__start means, for messages. */
+const char *runner__why(int err);
 /* Whose doing what a process does is, for runner__start: its user's; its group's, if that is root.
  * uid: UINT32_MAX: the process has it, or had. */
 uint64_t runner__whose(pid_t pid, uint32_t uid, const char *cgroup);

@@ -279,11 +279,7 @@ static void run_command(struct teller *t, const struct alert_subject *who,
 	if (err)
 		log_warn_of_many("failed to run the command of --on-alert: %s (%" PRIu64
 				 " alert%s without it so far)",
-				 err == -EBUSY	  ? "too many of them run already"
-				 : err == -EDQUOT ? "too many of them run for the same user or "
-						    "cgroup already"
-						  : strerror(-err),
-				 t->not_run, units__s(t->not_run));
+				 runner__why(err), t->not_run, units__s(t->not_run));
 	free(e);
 }
 

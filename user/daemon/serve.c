@@ -62,20 +62,21 @@ static void answer_targets(struct serve *s, const struct http_request *r)
 }
 
 /* One of them would be left out without a word. */
-static void refuse_twice(struct http *h, const struct http_request *r)
+static void refuse_twice(struct http *h, const struct http_request *r, const char *name)
 {
 	char why[128];
 
-	snprintf(why, sizeof(why), "'%.40s' is given twice: one at a time\n", question__twice(r));
+	snprintf(why, sizeof(why), "'%.40s' is given twice: one at a time\n", name);
 	http__reply_text(h, r->ticket, 400, why);
 }
 
 static void on_request(void *ctx, struct http *h, const struct http_request *r)
 {
 	struct serve *s = ctx;
+	const char *twice = question__twice(r);
 
-	if (question__twice(r))
-		refuse_twice(h, r);
+	if (twice)
+		refuse_twice(h, r, twice);
 	else if (!strcmp(r->path, "/metrics"))
 		answer_metrics(s, r);
 	else if (!strcmp(r->path, "/sd"))

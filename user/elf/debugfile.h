@@ -44,7 +44,8 @@ int debugfile__belongs(const struct elfobj *e, const struct elfobj *d, const uin
  */
 bool debugfile__place(const char *build_id, const char *link, const char *path, int i,
 		      char ret[DEBUGFILE_NAME], bool *ret_by_link);
-/* Opens a regular file below a root; -1: our own. A descriptor or -errno. */
+/* Opens a regular file below a root; -1: our own. whose: the process that pays for it, 0: nobody. A
+ * descriptor or -errno. */
 int debugfile__open(int rootfd, const char *path, pid_t whose);
 /*
  * Asks the servers of $DEBUGINFOD_URLS through libdebuginfod (loaded on demand; its cache and

@@ -15,9 +15,8 @@ _Static_assert(PASS_VALUES == HISTORY_VALUES, "a row's values are an entry's");
 
 #define HISTORY_MACHINE_ID 0 /* the entry of the machine in a pass */
 #define HISTORY_STEPS 4
-#define HISTORY_SEEN_MS                                                          \
-	60000 /* so long ago a living process may have been written as seen last \
-	       */
+/* So long ago a living process may have been written as seen last. */
+#define HISTORY_SEEN_MS 60000
 
 enum history_sql {
 #define X(name, sql) HISTORY_##name,

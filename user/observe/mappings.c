@@ -95,8 +95,8 @@ static void tell_unprobed(struct observer *o, struct observed *t)
 int mappings__probe(struct observer *o, const struct observed *t, pid_t pid, const struct module *m,
 		    size_t *ret_n)
 {
-	return alloc_probe__attach(o->probe, pid, t->pub.index, m->fd, m->sites, m->nsites,
-				   m->exits, m->nexits, ret_n);
+	return alloc_probe__attach(o->probe, pid, t->pub.index, m->fd, m->sites, m->nsites, m->exits,
+				   m->nexits, ret_n);
 }
 
 static int probe_with_sharers(struct observer *o, const struct observed *t, const struct module *m,
