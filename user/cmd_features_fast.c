@@ -24,11 +24,11 @@ struct fast_text {
 };
 
 /* What becomes of an instruction of a function that gets a stub. */
-static const char *role(const struct entry *e, size_t i)
+static const char *role(const struct stub_func *f, size_t i)
 {
 	if (i)
 		return "moved";
-	return e->again ? "stays, run again" : "stays";
+	return stub_func__repeats(f) ? "stays, run again" : "stays";
 }
 
 static void print_func(const struct plan_func *f)
@@ -43,7 +43,7 @@ static void print_func(const struct plan_func *f)
 	       (unsigned long)(e->back - e->patch), (unsigned long)e->patch);
 	for (size_t i = 0; i < e->n; i++)
 		printf("      0x%012lx  %-44s %s\n", (unsigned long)e->insn[i].addr,
-		       e->insn[i].text, role(e, i));
+		       e->insn[i].text, role(&f->stub, i));
 }
 
 static void print_module(void *arg, const struct module *m, const struct fast_plan *plan,
@@ -69,7 +69,7 @@ static json_t *func_json(const struct plan_func *f)
 	for (size_t i = 0; f->hooked && i < e->n; i++)
 		json_array_append_new(insns, json_pack("{s:I,s:s,s:s}", "address",
 						       (json_int_t)e->insn[i].addr, "text",
-						       e->insn[i].text, "becomes", role(e, i)));
+						       e->insn[i].text, "becomes", role(&f->stub, i)));
 	return json_pack("{s:s,s:b,s:s,s:o}", "function", f->site->func.name, "stub", f->hooked,
 			 "reason", f->hooked || !f->why ? "" : f->why, "instructions", insns);
 }

@@ -100,9 +100,14 @@ static bool is_sub_rsp(const cs_insn *in)
 	return in->size == 4 && b[0] == 0x48 && b[1] == 0x83 && b[2] == 0xec && !(b[3] & 0x87);
 }
 
+static uint8_t sets(uint32_t regs)
+{
+	return (regs & RAX ? ENTRY_RAX : 0) | (regs & (R10 | R11) ? ENTRY_R10_R11 : 0);
+}
+
 /* An instruction that sets flags or registers which no caller expects anything of, and reads none
  * that it sets: running it twice is running it once. */
-static bool repeatable(csh cs, const cs_insn *in, uint32_t keep)
+static bool repeatable(csh cs, const cs_insn *in, uint32_t keep, uint8_t *ret_sets)
 {
 	uint32_t rd_regs = 0, wr_regs = 0;
 	const cs_x86 *x = &in->detail->x86;
@@ -121,6 +126,7 @@ static bool repeatable(csh cs, const cs_insn *in, uint32_t keep)
 		if (x->op_count != 2 || x->operands[0].type != X86_OP_REG ||
 		    x->operands[1].type != X86_OP_REG || x->operands[0].reg != x->operands[1].reg)
 			return false;
+		*ret_sets = ENTRY_FLAGS | sets(reg_bit(x->operands[0].reg));
 		return reg_bit(x->operands[0].reg) & ~keep &
 		       (RAX | RCX | RDX | RSI | RDI | R8 | R9 | R10 | R11);
 	case X86_INS_CMP:
@@ -137,6 +143,7 @@ static bool repeatable(csh cs, const cs_insn *in, uint32_t keep)
 		if (!bit && wr[i] != X86_REG_EFLAGS)
 			return false;
 		wr_regs |= bit;
+		*ret_sets |= bit ? sets(bit) : ENTRY_FLAGS;
 	}
 	return !(wr_regs & ~(uint32_t)(RAX | RCX | RDX | RSI | RDI | R8 | R9 | R10 | R11)) &&
 	       !(wr_regs & keep) && !(rd_regs & wr_regs) && !(rd_regs & (RAX | R10 | R11));
@@ -165,8 +172,7 @@ static bool judge_first(csh cs, const cs_insn *in, uint32_t keep, struct entry *
 		e->undo_len = 4;
 		return true;
 	}
-	e->again = repeatable(cs, in, keep);
-	return e->again || refuse(e, "its first instruction cannot be taken back", in);
+	return repeatable(cs, in, keep, &e->sets) || refuse(e, "its first instruction cannot be taken back", in);
 }
 
 static bool is_plain_flow(const cs_insn *in)

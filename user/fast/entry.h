@@ -16,6 +16,9 @@
 #define ENTRY_PATCH 5	  /* bytes of the jump */
 #define ENTRY_MAX_INSNS 8 /* the first and those overwritten */
 #define ENTRY_LOOK 64	  /* bytes that may be looked at */
+#define ENTRY_RAX 1
+#define ENTRY_FLAGS 2
+#define ENTRY_R10_R11 4
 #define ENTRY_SHORT 144	  /* as far as short branches reach, and an instruction */
 
 struct entry_insn {
@@ -34,7 +37,7 @@ struct entry {
 	uint8_t code_len; /* of it, that are the function's */
 	struct entry_insn insn[ENTRY_MAX_INSNS];
 	size_t n;
-	bool again; /* the first instruction only sets what the stub may change: run it again */
+	uint8_t sets; /* by a first instruction that may run again: of what stubs change, ENTRY_* */
 	uint8_t undo[8]; /* machine code that takes the first instruction back */
 	size_t undo_len;
 	char why[160]; /* why it is refused; "" if it is not */

@@ -134,25 +134,36 @@ static void align(struct stub_writer *w)
 		bytes(w, "\xcc", 1);
 }
 
-/* r10 = the bytes asked for; a product that does not fit is made one that is not counted. */
-static void size_of(struct stub_writer *w, enum mw_fn fn)
-{
-	static const uint8_t from[][3] = {
-		{0}, {0x49, 0x89, 0xfa}, {0x49, 0x89, 0xf2}, {0x49, 0x89, 0xd2}};
-	static const uint8_t times[][4] = {{0},
-					   {0x4c, 0x0f, 0xaf, 0xd7},
-					   {0x4c, 0x0f, 0xaf, 0xd6},
-					   {0x4c, 0x0f, 0xaf, 0xd2},
-					   {0x4c, 0x0f, 0xaf, 0xd1}};
-	const struct signature *s = allocs__signature(fn);
+enum reg { REG_RAX = 0, REG_RCX = 1, REG_RDX = 2, REG_RSI = 6, REG_RDI = 7, REG_R10 = 10 };
 
-	bytes(w, from[s->size], 3);
-	if (s->times) { /* imul; jno; or $-1, %r10 */
-		bytes(w, times[s->times], 4);
-		bytes(w, "\x71\x04\x49\x83\xca\xff", 6);
+static const uint8_t arg_reg[] = {0, REG_RDI, REG_RSI, REG_RDX, REG_RCX};
+
+/* The bytes asked for, in rax or r10; a product that does not fit is made one that is not
+ * counted. */
+static void size_into(struct stub_writer *w, enum mw_fn fn, enum reg to)
+{
+	const struct signature *s = allocs__signature(fn);
+	uint8_t r = to & 7, base = to >> 3; /* REX.B or, shifted, REX.R */
+
+	/* mov %…, %to */
+	bytes(w, (uint8_t[]){0x48 | base, 0x89, 0xc0 | arg_reg[s->size] << 3 | r}, 3);
+	if (s->times) { /* imul %…, %to; jno; or $-1, %to */
+		bytes(w,
+		      (uint8_t[]){0x48 | base << 2, 0x0f, 0xaf, 0xc0 | r << 3 | arg_reg[s->times],
+				  0x71, 4, 0x48 | base, 0x83, 0xc8 | r, 0xff},
+		      10);
 	}
-	if (fn == MW_FN_PVALLOC) /* add $4095, %r10; and $-4096, %r10 */
-		bytes(w, "\x49\x81\xc2\xff\x0f\x00\x00\x49\x81\xe2\x00\xf0\xff\xff", 14);
+	if (fn == MW_FN_PVALLOC) /* add $4095, %to; and $-4096, %to */
+		bytes(w,
+		      (uint8_t[]){0x48 | base, 0x81, 0xc0 | r, 0xff, 0x0f, 0, 0, 0x48 | base, 0x81,
+				  0xe0 | r, 0, 0xf0, 0xff, 0xff},
+		      14);
+}
+
+/* Is the size one of the arguments as it is? */
+static bool is_plain(enum mw_fn fn)
+{
+	return !allocs__signature(fn)->times && fn != MW_FN_PVALLOC;
 }
 
 static void jcc(struct stub_writer *w, uint8_t cc, uint32_t kind)
@@ -162,6 +173,45 @@ static void jcc(struct stub_writer *w, uint8_t cc, uint32_t kind)
 	bytes(w, b, 6);
 	if (!w->failed)
 		hole(w, w->at - 4, kind);
+}
+
+static void jump(struct stub_writer *w, uint32_t kind)
+{
+	bytes(w, "\xe9\0\0\0\0", 5);
+	if (!w->failed)
+		hole(w, w->at - 4, kind);
+}
+
+/* The size off the slot; the call in which its gap ends is sampled. */
+static void count(struct stub_writer *w, enum mw_fn fn)
+{
+	uint8_t r = arg_reg[allocs__signature(fn)->size];
+
+	if (!is_plain(fn))
+		size_into(w, fn, r = REG_RAX);
+	bytes(w, (uint8_t[]){0x48, 0x85, 0xc0 | r << 3 | r}, 3); /* test; jle */
+	jcc(w, 14, HOLE_ODD);
+	bytes(w, (uint8_t[]){0x4b, 0x29, 0x04 | r << 3, 0x13}, 4); /* sub %…, (%r11,%r10); jle */
+	jcc(w, 14, HOLE_SLOW);
+}
+
+bool stub_func__repeats(const struct stub_func *f)
+{
+	bool counts = allocs__signature(f->fn)->does != MW_DOES_FREE;
+
+	return f->entry.sets & (ENTRY_FLAGS | ENTRY_R10_R11 |
+				(counts && !is_plain(f->fn) ? ENTRY_RAX : 0));
+}
+
+/* No bytes count as one. What no allocator has is not counted: it would set the slot back by as
+ * much. */
+static void odd(struct stub_writer *w)
+{
+	place(w, HOLE_ODD);
+	jcc(w, 8, HOLE_PASS);
+	bytes(w, "\x4b\xff\x0c\x13", 4); /* decq (%r11,%r10) */
+	jcc(w, 14, HOLE_SLOW);
+	jump(w, HOLE_PASS);
 }
 
 /* Calls that go on to another function of the family are that one's. */
@@ -207,11 +257,12 @@ static void undo(struct stub_writer *w, const struct entry *e)
 /* What a call meets that goes on, sampled or not: see HOLE_*. */
 static void slow_alloc(struct stub_writer *w, const struct stub_func *f)
 {
-	place(w, HOLE_SLOW);
 	row(w, w->at, 1 + f->entry.insn[0].sp_words);
+	odd(w);
+	place(w, HOLE_SLOW);
 	undo(w, &f->entry);
 	piece(w, PIECE(refill));
-	size_of(w, f->fn);
+	size_into(w, f->fn, REG_R10);
 	if (allocs__signature(f->fn)->out) {
 		piece(w, PIECE(memalign));
 	} else if (f->target < 0) {
@@ -250,9 +301,7 @@ static void swapped_orig(struct stub_writer *w)
 
 	row(w, w->at, 1);
 	swap(w);
-	bytes(w, "\xe9\0\0\0\0", 5);
-	if (!w->failed)
-		hole(w, w->at - 4, HOLE_ORIG);
+	jump(w, HOLE_ORIG);
 	w->to[HOLE_ORIG] = at;
 }
 
@@ -264,8 +313,9 @@ static void slow_realloc(struct stub_writer *w, const struct stub_func *f)
 
 	if (is_second(f))
 		swapped_orig(w);
-	place(w, HOLE_SLOW);
 	row(w, w->at, 1 + f->entry.insn[0].sp_words);
+	odd(w);
+	place(w, HOLE_SLOW);
 	undo(w, &f->entry);
 	piece(w, PIECE(refill));
 	bytes(w, set, 5);
@@ -275,7 +325,7 @@ static void slow_realloc(struct stub_writer *w, const struct stub_func *f)
 	undo(w, &f->entry);
 	set[1] = keeps;
 	bytes(w, set, 5);
-	size_of(w, f->fn);
+	size_into(w, f->fn, REG_R10);
 	if (is_second(f))
 		swap(w);
 	piece(w, PIECE(realloc));
@@ -289,7 +339,7 @@ static void function(struct stub_writer *w, const struct stub_func *f, int index
 	uint64_t start;
 
 	w->func = index;
-	w->to[HOLE_REST] = w->to[HOLE_SLOW] = w->to[HOLE_PASS] = w->to[HOLE_TRACKED] = 0;
+	w->to[HOLE_ODD] = w->to[HOLE_SLOW] = w->to[HOLE_PASS] = w->to[HOLE_TRACKED] = 0;
 	w->to[HOLE_ORIG] = origs[index];
 	w->to[HOLE_TARGET] = f->target >= 0 ? origs[f->target] : 0;
 	align(w);
@@ -298,8 +348,7 @@ static void function(struct stub_writer *w, const struct stub_func *f, int index
 	if (does != MW_DOES_FREE) {
 		left_to_others(w, f);
 		piece(w, PIECE(slot));
-		size_of(w, f->fn);
-		piece(w, PIECE(count));
+		count(w, f->fn);
 	}
 	if (does == MW_DOES_ALLOC || does == MW_DOES_THROW) {
 		place(w, HOLE_PASS);
@@ -308,7 +357,7 @@ static void function(struct stub_writer *w, const struct stub_func *f, int index
 			place(w, HOLE_PASS);
 		piece(w, is_second(f) ? PIECE(filter_second) : PIECE(filter));
 	}
-	moved(w, e, e->again ? 0 : 1, e->again ? 1 : words);
+	moved(w, e, stub_func__repeats(f) ? 0 : 1, words);
 	align(w);
 	if (does == MW_DOES_FREE) {
 		place(w, HOLE_TRACKED);

@@ -66,6 +66,9 @@ struct stub_image {
 	size_t n_sites, n_rows;
 };
 
+/* Does the function's first instruction run once more in the stub, which has changed what it set? */
+bool stub_func__repeats(const struct stub_func *func);
+
 /* Bytes of code that n functions need at most, whole pages. */
 size_t stub__code_bytes(size_t n);
 

@@ -34,57 +34,45 @@ __asm__(
 	".macro MW_BEGIN name\n .globl mw_stub_\\name\n .globl mw_stub_\\name\\()_end\n"
 	".hidden mw_stub_\\name\n .hidden mw_stub_\\name\\()_end\n mw_stub_\\name:\n .endm\n"
 	".macro MW_END name\n mw_stub_\\name\\()_end:\n .endm\n"
-	/* The place of a block in the filter and its bucket. */
-	".macro MW_PLACE from, to, to32\n"
-	"	imul $0x61c88647, \\from, \\to\n"
-	"	shr $32, \\to\n"
-	"	and $" STR(N_BUCKETS) "-1, \\to32\n"
+	/* The place of a block in the filter and its bucket: the upper bits of a product of 32. */
+	".macro MW_PLACE from32, to32\n"
+	"	imul $0x61c88647, \\from32, \\to32\n"
+	"	shr $32-" STR(BUCKET_BITS) ", \\to32\n"
 	".endm\n"
 	".pushsection .data.rel.ro.mw_stub,\"aw\",@progbits\n"
 	".balign 8\n .globl mw_stub_marks\n .hidden mw_stub_marks\n mw_stub_marks:\n"
 	".popsection\n"
 	".pushsection .rodata.mw_stub,\"a\",@progbits\n"
 
-	/* r11 + rax = this thread's slot, by its stack: some 43kB of it have one, and threads that
+	/* r11 + r10 = this thread's slot, by its stack: some 43kB of it have one, and threads that
 	 * follow each other have others. A thread pointer not every program has. */
 	"MW_BEGIN slot\n"
-	"	imul $0x61c88647, %rsp, %rax\n"
-	"	shr $40, %rax\n"
-	"	and $" STR(N_SLOTS) "*64-64, %eax\n"
+	"	imul $0x61c88647, %rsp, %r10\n"
+	"	shr $40, %r10\n"
+	"	and $" STR(N_SLOTS) "*64-64, %r10d\n"
 	"	lea 0(%rip), %r11\n"
 	"MW_HOLE " STR(HOLE_SLOTS) "\n"
 	"MW_END slot\n"
 
-	/* r10 bytes (0 counts as 1) off the slot; the call in which its gap ends is sampled.
-	 * What no allocator has is not counted: it would set the slot back by as much. */
-	"MW_BEGIN count\n"
-	"	cmp $1, %r10\n"
-	"	adc $0, %r10\n"
-	"MW_JCC 8, " STR(HOLE_PASS) "\n"
-	"	sub %r10, (%r11,%rax)\n"
-	"MW_JCC 14, " STR(HOLE_SLOW) "\n"
-	"MW_END count\n"
-
 	/* Is the block in rdi one of the sampled? Nearly always the answer is no at once. */
-	".macro MW_FILTER block\n"
-	"MW_PLACE \\block, %rax, %eax\n"
+	".macro MW_FILTER block32\n"
+	"MW_PLACE \\block32, %r10d\n"
 	"	lea 0(%rip), %r11\n"
 	"MW_HOLE " STR(HOLE_FILTER) "\n"
-	"	movzbl (%r11,%rax), %eax\n"
-	"	test %eax, %eax\n"
+	"	cmpb $0, (%r11,%r10)\n"
 	"MW_JCC 5, " STR(HOLE_TRACKED) "\n"
 	".endm\n"
 	"MW_BEGIN filter\n"
-	"MW_FILTER %rdi\n"
+	"MW_FILTER %edi\n"
 	"MW_END filter\n"
 	/* The same of rsi. */
 	"MW_BEGIN filter_second\n"
-	"MW_FILTER %rsi\n"
+	"MW_FILTER %esi\n"
 	"MW_END filter_second\n"
 
-	/* A new gap for the slot in r11 + rax, whose address r11 is from here on. */
+	/* A new gap for the slot in r11 + r10, whose address r11 is from here on. */
 	"MW_BEGIN refill\n"
-	"	add %rax, %r11\n"
+	"	add %r10, %r11\n"
 	"	mov 8(%r11), %rax\n"
 	"	mov %rax, %r10\n"
 	"	shl $13, %r10\n"
@@ -228,7 +216,7 @@ __asm__(
 	/* The block in r10 into the table; carry: there was no room. Changes rcx, r8, r9, r11. */
 	"MW_BEGIN put\n"
 	"MW_ROW 1\n"
-	"MW_PLACE %r10, %r8, %r8d\n"
+	"MW_PLACE %r10d, %r8d\n"
 	"	lea 0(%rip), %r9\n"
 	"MW_HOLE " STR(HOLE_FILTER) "\n"
 	"	add %r8, %r9\n"
@@ -268,7 +256,7 @@ __asm__(
 	"MW_ROW 1\n"
 	"	test %rdi, %rdi\n"
 	"	jz 2f\n"
-	"MW_PLACE %rdi, %r10, %r10d\n"
+	"MW_PLACE %edi, %r10d\n"
 	"	mov %r10, %rax\n"
 	"	shl $7, %rax\n"
 	"	lea 0(%rip), %r11\n"

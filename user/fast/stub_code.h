@@ -17,7 +17,7 @@
 #define HOLE_FULL 6
 #define HOLE_PUT 7
 #define HOLE_TAKE 8
-#define HOLE_REST 9    /* what was overwritten, then on in the function */
+#define HOLE_ODD 9     /* of no bytes, or of more than any allocator has */
 #define HOLE_ORIG 10   /* the whole function */
 #define HOLE_TARGET 11 /* the whole function that is called in the stead of one that throws */
 #define HOLE_SLOW 12
@@ -44,7 +44,8 @@
 #define N_GAPS 1024
 #define N_SLOTS 128
 #define SLOT_BYTES 64 /* int64 countdown, uint64 state of the random numbers */
-#define N_BUCKETS 16384
+#define BUCKET_BITS 14
+#define N_BUCKETS (1 << BUCKET_BITS)
 #define BUCKET_PLACES 16
 
 #ifndef __ASSEMBLER__
@@ -56,7 +57,6 @@ extern const struct stub_mark mw_stub_marks[], mw_stub_marks_end[];
 
 #define STUB_PIECES(X)                                                                        \
 	X(slot)                                                                               \
-	X(count)                                                                              \
 	X(filter)                                                                             \
 	X(filter_second) X(refill) X(alloc) X(memalign) X(throwing) X(free) X(realloc) X(put) \
 		X(take)
