@@ -9,7 +9,7 @@
 #include "core/util.h"
 #include "elf/allocs.h"
 
-#define FUNC_BYTES 768
+#define FUNC_BYTES 1024
 
 struct piece {
 	const uint8_t *begin, *end;
@@ -130,7 +130,7 @@ static void piece(struct stub_writer *w, struct piece p)
 
 static void align(struct stub_writer *w)
 {
-	while (w->at % 32 && !w->failed)
+	while (w->at % 64 && !w->failed)
 		bytes(w, "\xcc", 1);
 }
 
