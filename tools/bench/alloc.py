@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchlib import line
+from benchlib import cpu_s, line
 
 ROOT = Path(__file__).resolve().parents[2]
 B = ROOT / "build"
@@ -102,12 +102,6 @@ def cost(rounds):
         t.end()
 
 
-def cpu_seconds(pid):
-    """Of all threads, by the scheduler's own clock: ticks miss what runs between them."""
-    return sum(int(Path(f"/proc/{pid}/task/{t}/schedstat").read_text().split()[0])
-               for t in os.listdir(f"/proc/{pid}/task")) / 1e9
-
-
 def rss(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
 
@@ -117,11 +111,11 @@ def drained(binary, out):
     and of the time it took, how many were lost."""
     t = Pairs("libjemalloc.so.2")
     p = Probe([binary, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", out])
-    before = cpu_seconds(p.pid)
+    before = cpu_s(p.pid)
     wall = t.ask("threads 2 400000")
     # The ring is empty when memwatch has stopped using the CPU.
-    at = cpu_seconds(p.pid)
-    while (now := (time.sleep(0.2), cpu_seconds(p.pid))[1]) - at > 0.005:
+    at = cpu_s(p.pid)
+    while (now := (time.sleep(0.2), cpu_s(p.pid))[1]) - at > 0.005:
         at = now
     p.end()
     t.end()
@@ -143,13 +137,13 @@ def kept(binary, out, n=1000000):
     """n new blocks that stay, exactly: those in use, CPU seconds for them, bytes of RSS each."""
     t = Pairs()
     p = Probe([binary, "-p", t.pid, "--plain", "-i", "60s", "--exact", "-o", out])
-    before, cpu = rss(p.pid), cpu_seconds(p.pid)
+    before, cpu = rss(p.pid), cpu_s(p.pid)
     t.ask(f"live {n} 64")
     at = -1
     while at != (now := rss(p.pid)):
         at = now
         time.sleep(0.3)
-    cpu = cpu_seconds(p.pid) - cpu
+    cpu = cpu_s(p.pid) - cpu
     p.end()
     t.end()
     inuse = json.loads(Path(out).read_text())["totals"]["inuse_objects"]
@@ -168,8 +162,8 @@ def memory(tmp):
 
 def idle_cpu(pid):
     """CPU seconds once the process does nothing but wait."""
-    at = cpu_seconds(pid)
-    while (now := (time.sleep(0.5), cpu_seconds(pid))[1]) - at > 0.02:
+    at = cpu_s(pid)
+    while (now := (time.sleep(0.5), cpu_s(pid))[1]) - at > 0.02:
         at = now
     return now
 

@@ -18,9 +18,12 @@ def line(name, value, what):
 
 
 def cpu_ns(pid):
-    """Time on a CPU of all threads."""
-    return sum(int((t / "schedstat").read_text().split()[0]) for t in
-               Path(f"/proc/{pid}/task").iterdir())
+    """Time on a CPU of all threads, those that have ended included: clock_getcpuclockid(3)."""
+    return time.clock_gettime_ns(~int(pid) << 3 | 2)
+
+
+def cpu_s(pid):
+    return cpu_ns(pid) / 1e9
 
 
 def rss_kb(pid):

@@ -3,13 +3,16 @@
  * The benchmark's target. Commands on stdin, one a line, one answer each on stdout:
  *   pairs N SIZE   N times malloc and free of SIZE bytes; the answer is nanoseconds per pair
  *   threads T N    T threads do N pairs of 64 bytes each; the answer is wall nanoseconds
+ *   syscalls N     N of the shortest system calls; the answer is nanoseconds per call
  *   live N SIZE    N blocks that stay, from 64 places; the answer is N
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 static double now_ns(void)
 {
@@ -54,6 +57,15 @@ static double threads(long t, long n)
 	return now_ns() - start;
 }
 
+static double syscalls(long n)
+{
+	double start = now_ns();
+
+	for (long i = 0; i < n; i++)
+		syscall(SYS_getppid);
+	return (now_ns() - start) / (double)n;
+}
+
 /* A place of its own for each depth. */
 static void __attribute__((noinline)) deep(int depth, size_t size)
 {
@@ -79,6 +91,8 @@ int main(void)
 			printf("%.1f\n", (now_ns() - start) / (double)a);
 		} else if (sscanf(line, "threads %ld %ld", &a, &b) == 2) {
 			printf("%.0f\n", threads(a, b));
+		} else if (sscanf(line, "syscalls %ld", &a) == 1) {
+			printf("%.1f\n", syscalls(a));
 		} else if (sscanf(line, "live %ld %ld", &a, &b) == 2) {
 			for (long i = 0; i < a; i++)
 				deep((int)(i & 63), (size_t)b);

@@ -1,12 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-What whole programs keep of their speed under memwatch and its peers. The variants take turns; each
-ratio is the median, over the turns, of the speed with a tool against that turn's own run without
-any, with the least and the most. For memwatch the cost that it printed stands beside the one that
-was measured: what the program used the CPU longer for the same work. A table on stdout, progress on
-stderr; with --save also docs/bench/whole.md and whole.json, after each program: what was measured takes
-the place of what they had of it, the rest stays, each row with its day.
+What whole programs keep of their speed under memwatch and its peers. Of programs that are attached to
+two run, one with the tool and one without, and have the same work to do by turns within each second,
+for the machine is now faster and now slower, whoever is watched; what a tool costs the machine as a
+whole both have (alloc.py: what it adds to a system call). Of programs that run from their start to
+their end, runs with the tool follow runs without. The variants take turns; each ratio is the median,
+over the turns, of the speed with a tool against that turn's own without any, with the least and the
+most. For memwatch the cost that it printed stands beside the one that was measured: what the program
+used the CPU longer for the same work. A table on stdout, progress on stderr; with --save also
+docs/bench/whole.md and whole.json, after each program: what was measured takes the place of what they
+had of it, the rest stays, each row with its day.
 Usage: tools/bench/whole.py [--save] [--only NAME]… [--with VARIANT]… [--minutes M] [ROUNDS]
        (default 7 rounds; root, an idle machine)
 NAME: loop, redis, postgres, nginx, python, compile, perl, sqlite, jq, go
@@ -15,6 +19,8 @@ VARIANT: as in the table's second column
 them for each row that is still to come; what there is by then counts. A first turn is always had.
 """
 import argparse
+import contextlib
+import functools
 import json
 import os
 import platform
@@ -28,11 +34,12 @@ import sys
 import tempfile
 import threading
 import time
+import typing
 from glob import glob
 from pathlib import Path
 
 from alloc import BIN, LIBS, Pairs, Probe
-from benchlib import cpu_ns, line, settle
+from benchlib import cpu_s, line, settle
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 16399
@@ -40,7 +47,7 @@ ATTACHED = {"--fast": ["--fast"], "windows, 3 %": ["--max-overhead", "3"], "prob
             "probes, exact": ["--exact"]}
 NOISE_S = 0.25  # a measured cost below it is the machine's unrest
 WINDOWS_S = 12  # that a run in windows is watched, for they are few
-RUN_S = 3  # that others are, at least
+RUN_S = 3  # that others are, at least, and as long without
 TURN = 300  # seconds that one run may take at most
 GPERF = "/usr/lib/x86_64-linux-gnu/libtcmalloc_and_profiler.so.4"
 JEMALLOC = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
@@ -193,37 +200,31 @@ def attachments(pids, tmp):
 
 
 def used(pids):
-    return sum(cpu_ns(p) for p in pids()) / 1e9
+    return sum(cpu_s(p) for p in pids())
+
+
+class Server(typing.NamedTuple):
+    """A running program: pids(), those to attach to; speed() has it do the same work once. Those that
+    are much slower with some tool do a PART of it when speed(PART) is called."""
+    pids: typing.Callable
+    speed: typing.Callable
 
 
 SLOWEST = 1 / 20  # of the work is done, at least
 MUCH = 1 / 4  # of the speed is kept: then all of it, for a short run says less than a long one
 
 
-def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=False):
-    """speed() has the running program do the same work once; pids() are those to attach to. sized:
-    speed(PART) does so much of it, as is done with a tool under which all would take too long."""
-    can = attachments(pids, tmp)
-    got = {v: ([], [], []) for v in can
+def in_turns(table, turns, program, bare, probed, variants=None, tmp=None, sized=False):
+    """bare, probed: two of the same program."""
+    can = attachments(probed.pids, tmp)
+    got = {v: ([], []) for v in can
            if table.wants(v) and (not variants or v in variants)}
-
-    def alone(seconds):
-        """Speeds of runs without any tool, the CPU time that all took."""
-        end, before, took = time.monotonic() + seconds, used(pids), []
-        while not took or time.monotonic() < end:
-            took.append(1 / speed())
-        return took, used(pids) - before
-
-    speed()
+    bare.speed()
+    probed.speed()
     for _ in turns(program):
         for v in list(got):
-            base, with_it, costs = got[v]
-            # held against as much time without, half of it before and half after
-            long = WINDOWS_S if "windows" in v else RUN_S
-            first, first_cpu = alone(long / 2)
-            without = len(first) / sum(first)
             progress(f"{program}: {v}")
-            before = used(pids)
+            before = used(probed.pids)
             try:
                 m = can[v]()
             except (RuntimeError, SystemExit) as e:
@@ -231,66 +232,76 @@ def in_turns(table, turns, program, pids, speed, variants=None, tmp=None, sized=
                 del got[v]
                 continue
             # what the first moments cost (tables, first stacks, a rate that settles) is no rate
-            part, runs, begun = (), 0, 0
+            part, runs = (), 0
             if sized:
-                kept = speed(SLOWEST) / without
+                kept = probed.speed(SLOWEST) / bare.speed()
                 part = (1 if kept > MUCH else max(SLOWEST, 2 * kept),)
-                begun = SLOWEST
-            speed(*part)
+                runs = SLOWEST
+            one = sum(part or (1,))
             settling = threading.Thread(target=settle, args=(m.p.pid,))
             settling.start()
-            while not runs or settling.is_alive():
-                speed(*part)
-                runs += sum(part or (1,))
-            runs += begun + sum(part or (1,))
-            took, end = [], time.monotonic() + long
-            while not took or time.monotonic() < end:
-                took.append(1 / speed(*part))
-                runs += sum(part or (1,))
-            with_it.append(len(took) / sum(took))
-            with_cpu = used(pids) - before
+            while settling.is_alive():
+                probed.speed(*part)
+                runs += one
+            without, with_it, alone = [], [], used(bare.pids)
+            end = time.monotonic() + 2 * (WINDOWS_S if "windows" in v else RUN_S)
+            while not with_it or time.monotonic() < end:
+                without.append(1 / bare.speed())
+                with_it += [1 / probed.speed(*part), 1 / probed.speed(*part)]
+                without.append(1 / bare.speed())
+                runs += 2 * one
+            alone = (used(bare.pids) - alone) / len(without)
             said = last_line_cost(m)
-            after, after_cpu = alone(long / 2)
-            base.append(len(first + after) / sum(first + after))
+            got[v][0].append(sum(without) / sum(with_it))
             if said is not None:
-                a_run = (first_cpu + after_cpu) / len(first + after)
-                costs.append((said, with_cpu - a_run * runs))
-    for v, (base, with_it, costs) in got.items():
-        if with_it:
-            table.add(program, v, [w / b for b, w in zip(base, with_it)],
-                      [statistics.median(c) for c in zip(*costs)] or None)
+                got[v][1].append((said, used(probed.pids) - before - alone * runs))
+    for v, (ratios, costs) in got.items():
+        if ratios:
+            table.add(program, v, ratios, [statistics.median(c) for c in zip(*costs)] or None)
 
 
 def loop(table, turns, tmp):
     for lib, preload in LIBS.items():
-        for command, name in (("pairs 60000000 100", "1 thread"),
-                              ("threads 2 30000000", "2 threads")):
-            t = Pairs(preload)
-            in_turns(table, turns, f"malloc+free loop, {lib}, {name}", lambda: [t.pid],
-                     lambda: 1 / t.ask(command), ["--fast"])
-            t.end()
+        for command, name in (("pairs 20000000 100", "1 thread"),
+                              ("threads 2 10000000", "2 threads")):
+            twins = [Pairs(preload) for _ in range(2)]
+            in_turns(table, turns, f"malloc+free loop, {lib}, {name}",
+                     *(Server(lambda t=t: [t.pid], lambda t=t: 1 / t.ask(command)) for t in twins),
+                     ["--fast"])
+            for t in twins:
+                t.end()
 
 
-def redis(table, turns, tmp):
-    server = subprocess.Popen(["redis-server", "--port", str(PORT), "--save", "",
-                               "--appendonly", "no"], stdout=subprocess.DEVNULL)
+@contextlib.contextmanager
+def redis_server(port):
+    """A Server whose speed() has one argument more, in front: (test, pipeline)."""
+    server = subprocess.Popen(["redis-server", "--port", str(port), "--save", "", "--appendonly",
+                               "no"], stdout=subprocess.DEVNULL)
 
-    def throughput(test, pipeline, part=1):
-        out = subprocess.run(["redis-benchmark", "-p", str(PORT), "-t", test.lower(), "-n",
-                              str(int(20000 * pipeline * part)), "-P", str(pipeline), "-r", "10000", "-d",
-                              "64", "--csv"], capture_output=True, text=True, check=True).stdout
+    def throughput(what, part=1):
+        test, pipeline = what
+        out = subprocess.run(["redis-benchmark", "-p", str(port), "-t", test.lower(), "-n",
+                              str(int(20000 * pipeline * part)), "-P", str(pipeline), "-r", "10000",
+                              "-d", "64", "--csv"], capture_output=True, text=True,
+                             check=True).stdout
         return float(re.findall(r'"([\d.]+)"', out.splitlines()[-1])[0])
 
     time.sleep(1)
     try:
-        for pipeline in (1, 16):
-            for test in ("SET", "GET", "LPUSH"):
-                in_turns(table, turns, f"redis {test}, pipeline {pipeline}",
-                         lambda: [server.pid], lambda part=1: throughput(test, pipeline, part),
-                         tmp=tmp if (test, pipeline) == ("SET", 1) else None, sized=True)
+        yield Server(lambda: [server.pid], throughput)
     finally:
         server.terminate()
         server.wait()
+
+
+def redis(table, turns, tmp):
+    with redis_server(PORT) as bare, redis_server(PORT + 1) as probed:
+        for pipeline in (1, 16):
+            for test in ("SET", "GET", "LPUSH"):
+                twins = (s._replace(speed=functools.partial(s.speed, (test, pipeline)))
+                         for s in (bare, probed))
+                in_turns(table, turns, f"redis {test}, pipeline {pipeline}", *twins,
+                         tmp=tmp if (test, pipeline) == ("SET", 1) else None, sized=True)
 
 
 def postgres(table, turns, tmp):
@@ -363,31 +374,37 @@ def postgres(table, turns, tmp):
         server.wait()
 
 
-def nginx(table, turns, tmp):
+@contextlib.contextmanager
+def nginx_server(tmp, port):
     Path(tmp, "index.html").write_text("hello\n" * 100)
     os.chmod(tmp, 0o755)
-    conf = Path(tmp, "nginx.conf")
-    conf.write_text(f"worker_processes 1; pid {tmp}/pid; error_log /dev/null; daemon off;\n"
-                    f"events {{}} http {{ access_log off; server {{ listen 127.0.0.1:{PORT}; "
+    conf = Path(tmp, f"nginx-{port}.conf")
+    conf.write_text(f"worker_processes 1; pid {tmp}/pid-{port}; error_log /dev/null; daemon off;\n"
+                    f"events {{}} http {{ access_log off; server {{ listen 127.0.0.1:{port}; "
                     f"root {tmp}; gzip on; gzip_min_length 10; gzip_types *; }} }}\n")
     server = subprocess.Popen(["nginx", "-c", conf, "-p", tmp], stderr=subprocess.DEVNULL)
-
-    def workers():
-        return subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True,
-                              text=True).stdout.split()
+    workers = []
 
     def speed():
-        out = subprocess.run(["ab", "-q", "-n", "20000", "-c", "4", "-H", "Accept-Encoding: gzip",
-                              f"http://127.0.0.1:{PORT}/index.html"], capture_output=True,
+        out = subprocess.run(["ab", "-q", "-n", "5000", "-c", "4", "-H", "Accept-Encoding: gzip",
+                              f"http://127.0.0.1:{port}/index.html"], capture_output=True,
                              text=True, check=True).stdout
         return float(re.search(r"Requests per second:\s+([\d.]+)", out)[1])
 
-    time.sleep(1)
     try:
-        in_turns(table, turns, "nginx, gzip, ab -c 4", workers, speed)
+        while not workers:
+            time.sleep(0.1)
+            workers += subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True,
+                                      text=True).stdout.split()
+        yield Server(lambda: workers, speed)
     finally:
         server.terminate()
         server.wait()
+
+
+def nginx(table, turns, tmp):
+    with nginx_server(tmp, PORT) as bare, nginx_server(tmp, PORT + 1) as probed:
+        in_turns(table, turns, "nginx, gzip, ab -c 4", bare, probed)
 
 
 GO_SERVER = """package main
@@ -414,13 +431,9 @@ func main() {
 """
 
 
-def go(table, turns, tmp):
-    """A server of requests to itself; the runtime's own profile is read from outside."""
-    Path(tmp, "server.go").write_text(GO_SERVER)
-    subprocess.run(["go", "build", "-o", f"{tmp}/server", f"{tmp}/server.go"], check=True,
-                   env={**os.environ, "GOCACHE": f"{tmp}/cache", "GOFLAGS": "-mod=mod"})
-    p = subprocess.Popen([f"{tmp}/server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                         text=True)
+@contextlib.contextmanager
+def go_server(binary):
+    p = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     p.stdout.readline()
 
     def speed():
@@ -428,9 +441,20 @@ def go(table, turns, tmp):
         p.stdin.flush()
         return 1 / float(p.stdout.readline())
 
-    in_turns(table, turns, "Go HTTP server", lambda: [p.pid], speed, ["probes, sampled"])
-    p.kill()
-    p.wait()
+    try:
+        yield Server(lambda: [p.pid], speed)
+    finally:
+        p.kill()
+        p.wait()
+
+
+def go(table, turns, tmp):
+    """A server of requests to itself; the runtime's own profile is read from outside."""
+    Path(tmp, "server.go").write_text(GO_SERVER)
+    subprocess.run(["go", "build", "-o", f"{tmp}/server", f"{tmp}/server.go"], check=True,
+                   env={**os.environ, "GOCACHE": f"{tmp}/cache", "GOFLAGS": "-mod=mod"})
+    with go_server(f"{tmp}/server") as bare, go_server(f"{tmp}/server") as probed:
+        in_turns(table, turns, "Go HTTP server", bare, probed, ["probes, sampled"])
 
 
 # Programs from their start to their end ---------------------------------------------------------
