@@ -121,7 +121,6 @@ struct mm_struct {
 	unsigned long hiwater_rss, hiwater_vm; /* pages */
 	unsigned long total_vm, locked_vm;     /* pages */
 	unsigned long data_vm;
-	unsigned long brk;
 	mw_atomic_long_t pgtables_bytes;
 	struct percpu_counter rss_stat[4]; /* 6.2 (f1a7941243c1) and later */
 	struct task_struct *owner;	   /* CONFIG_MEMCG */
@@ -165,8 +164,13 @@ struct css_set {
 	struct cgroup *dfl_cgrp; /* of the unified hierarchy */
 };
 
+struct pt_regs___kernel {
+	unsigned long sp; /* of x86-64; only its size is of interest */
+};
+
 struct task_struct {
 	unsigned int flags;
+	void *stack;
 	int pid;
 	int tgid;
 	int exit_code;

@@ -4,10 +4,13 @@
  * mappings of the address space: anonymous memory as a class of its own, executable files so that
  * userspace looks for allocators and unwind tables in them.
  *
- * System calls are seen at their tracepoints. Arguments wait in a per-thread entry between
- * entry and exit, because only a call that succeeded counts.
+ * System calls are seen at the tracepoints of their ends alone, where only those count that
+ * succeeded: to look at their beginnings would make every system call of the machine take longer
+ * still.
  */
 #include "stack.h"
+
+#include <asm/unistd.h>
 
 #define MW_PROT_EXEC 4
 #define MW_MAP_FIXED 0x10
@@ -19,20 +22,13 @@
  */
 const volatile bool proc_all = false;
 
-/* A system call between its entry and its exit. */
-struct mapcall {
-	u64 addr, size, old_addr, old_size;
-	u8 op;	 /* enum mw_map_op; 0: only its code is of interest */
-	u8 code; /* an executable mapping of a file, or in a fixed place */
-	u8 pad[6];
-};
-
+/* Ends of the brk areas, by target: a call tells only the new one. 0: not known. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1 << 13);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MW_MAX_TARGETS);
 	__type(key, u32);
-	__type(value, struct mapcall);
-} proc_mapcalls SEC(".maps");
+	__type(value, u64);
+} proc_brks SEC(".maps");
 
 static __always_inline void send_proc(u32 type, u8 kind, u32 target, u32 pid, u32 parent,
 				      u64 wakeup)
@@ -83,6 +79,7 @@ int BPF_PROG(mw_proc_exec, struct task_struct *task, int old_pid)
 {
 	struct mw_target *t = current_target();
 	u32 *epoch;
+	u64 *brk;
 
 	if (!t) {
 		if (proc_all)
@@ -97,6 +94,9 @@ int BPF_PROG(mw_proc_exec, struct task_struct *task, int old_pid)
 	epoch = bpf_map_lookup_elem(&epochs, &t->index);
 	if (epoch)
 		__sync_fetch_and_add(epoch, 1);
+	brk = bpf_map_lookup_elem(&proc_brks, &t->index);
+	if (brk)
+		*brk = 0; /* programs ask for it before they move it */
 	send_proc(MW_EV_EXEC, 0, t->index, task->tgid, old_pid, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
@@ -123,102 +123,52 @@ static __always_inline u64 page_round(u64 bytes)
 	return (bytes + 4095) & ~4095ULL;
 }
 
-static __always_inline int mapcall_enter(struct mapcall *m)
+#define OLD_THREAD_SIZE 16384 /* of x86-64, and of arm64 with small pages */
+
+/* The arguments of the system call that ends: the registers that the thread came into the kernel
+ * with stay as they were until it goes back. */
+static __always_inline void call_args(u64 ret[4])
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct mw_target *t = current_target();
-
-	if (!t || runs_32bit((void *)bpf_get_current_task()))
-		return 0; /* one that makes 64-bit calls; its own are not told by the kernel */
-	if (bpf_map_update_elem(&proc_mapcalls, &tid, m, BPF_ANY))
-		lost(t->index, MW_LOSS_MAPCALL_FULL);
-	return 0;
-}
-
-/* Arguments of a system call tracepoint (include/trace/syscall.h). */
-struct sys_enter_args {
-	u64 common;
-	s64 nr;
-	u64 arg[6];
-};
-struct sys_exit_args {
-	u64 common;
-	s64 nr;
-	s64 ret;
-};
-
-SEC("?tracepoint/syscalls/sys_enter_mmap")
-int mw_proc_mmap_enter(struct sys_enter_args *ctx)
-{
-	struct mapcall m = {.size = page_round(ctx->arg[1])};
-
-	/* anonymous code in another's place may be text that was moved */
-	m.code = (ctx->arg[2] & MW_PROT_EXEC) &&
-		 (!(ctx->arg[3] & MW_MAP_ANONYMOUS) || ctx->arg[3] & MW_MAP_FIXED);
-	if (ctx->arg[3] & MW_MAP_ANONYMOUS)
-		m.op = MW_MAP_MMAP;
-	else if ((ctx->arg[3] & (MW_MAP_FIXED | MW_MAP_FIXED_NOREPLACE)) == MW_MAP_FIXED)
-		m.op = MW_MAP_MUNMAP; /* a file in the place of what was there */
-	else if (!m.code)
-		return 0;
-	return mapcall_enter(&m);
-}
-
-SEC("?tracepoint/syscalls/sys_enter_munmap")
-int mw_proc_munmap_enter(struct sys_enter_args *ctx)
-{
-	struct mapcall m = {
-		.addr = ctx->arg[0], .size = page_round(ctx->arg[1]), .op = MW_MAP_MUNMAP};
-
-	return mapcall_enter(&m);
-}
-
-SEC("?tracepoint/syscalls/sys_enter_mremap")
-int mw_proc_mremap_enter(struct sys_enter_args *ctx)
-{
-	struct mapcall m = {.old_addr = ctx->arg[0],
-			    .old_size = page_round(ctx->arg[1]),
-			    .size = page_round(ctx->arg[2]),
-			    .op = MW_MAP_MREMAP};
-
-	if (ctx->arg[3] & MW_MREMAP_DONTUNMAP)
-		m.old_size = 0; /* the pages move, the mapping stays */
-	return mapcall_enter(&m);
-}
-
-SEC("?tracepoint/syscalls/sys_enter_brk")
-int mw_proc_brk_enter(struct sys_enter_args *ctx)
-{
-	struct mapcall m = {.addr = ctx->arg[0], .op = MW_MAP_BRK};
 	struct task_struct *task = (void *)bpf_get_current_task();
+	void *regs;
 
-	if (!m.addr)
-		return 0; /* only asks */
-	m.old_addr = BPF_CORE_READ(task, mm, brk);
-	return mapcall_enter(&m);
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	else /* before Linux 5.15, where nothing lies above them */
+		regs = BPF_CORE_READ(task, stack) + OLD_THREAD_SIZE -
+		       bpf_core_type_size(struct pt_regs___kernel);
+#ifdef __TARGET_ARCH_arm64
+	bpf_probe_read_kernel(ret, 4 * sizeof(*ret), regs);
+	/* the first has become the result; what it was stands behind those a debugger sees */
+	bpf_probe_read_kernel(ret, sizeof(*ret), regs + sizeof(struct user_pt_regs));
+#else
+	struct pt_regs r = {0};
+
+	bpf_probe_read_kernel(&r, sizeof(r), regs);
+	ret[0] = PT_REGS_PARM1_SYSCALL(&r);
+	ret[1] = PT_REGS_PARM2_SYSCALL(&r);
+	ret[2] = PT_REGS_PARM3_SYSCALL(&r);
+	ret[3] = PT_REGS_PARM4_SYSCALL(&r);
+#endif
 }
 
-static __always_inline void send_map(void *ctx, struct mw_target *t, struct mapcall *m)
+static __always_inline void send_map(void *ctx, struct mw_target *t, struct mw_ev_map *m)
 {
 	struct mw_ev_map *ev;
 	u64 stack = 0;
 
-	if (m->op != MW_MAP_MUNMAP)
+	if (m->hdr.kind != MW_MAP_MUNMAP)
 		stack = stack_id(ctx, t->index, epoch_of(t->index), 1);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		lost(t->index, MW_LOSS_MAP_RING);
 		return;
 	}
+	*ev = *m;
 	ev->hdr.type = MW_EV_MAP;
-	ev->hdr.kind = m->op;
 	ev->hdr.target = t->index;
 	ev->hdr.tid = (u32)bpf_get_current_pid_tgid();
 	ev->hdr.time_ns = bpf_ktime_get_ns();
-	ev->addr = m->addr;
-	ev->size = m->size;
-	ev->old_addr = m->old_addr;
-	ev->old_size = m->old_size;
 	ev->stack = stack;
 	bpf_ringbuf_submit(ev, wake_first(ev->hdr.time_ns));
 }
@@ -239,6 +189,67 @@ static __always_inline void send_execmap(struct mw_target *t)
 	bpf_ringbuf_submit(ev, BPF_RB_FORCE_WAKEUP);
 }
 
+/* What the call has done; false: nothing that is told. */
+static __always_inline bool mmap_of(const u64 *arg, struct mw_ev_map *m)
+{
+	u64 flags = arg[3];
+
+	m->size = page_round(arg[1]);
+	if (flags & MW_MAP_ANONYMOUS)
+		m->hdr.kind = MW_MAP_MMAP;
+	else if ((flags & (MW_MAP_FIXED | MW_MAP_FIXED_NOREPLACE)) == MW_MAP_FIXED)
+		m->hdr.kind = MW_MAP_MUNMAP; /* a file in the place of what was there */
+	else
+		return false;
+	return true;
+}
+
+/* A file that may run, or what may be text that was moved: anonymous code in another's place. */
+static __always_inline bool maps_code(const u64 *arg)
+{
+	u64 flags = arg[3];
+
+	return (arg[2] & MW_PROT_EXEC) && (!(flags & MW_MAP_ANONYMOUS) || flags & MW_MAP_FIXED);
+}
+
+static __always_inline bool mremap_of(const u64 *arg, struct mw_ev_map *m)
+{
+	m->hdr.kind = MW_MAP_MREMAP;
+	m->old_addr = arg[0];
+	m->size = page_round(arg[2]);
+	if (!(arg[3] & MW_MREMAP_DONTUNMAP)) /* or the mapping stays */
+		m->old_size = page_round(arg[1]);
+	return true;
+}
+
+static __always_inline bool munmap_of(const u64 *arg, struct mw_ev_map *m)
+{
+	m->hdr.kind = MW_MAP_MUNMAP;
+	m->addr = arg[0];
+	m->size = page_round(arg[1]);
+	return true;
+}
+
+/* One that fails, or only asks, tells where the area ends, too. */
+static __always_inline bool brk_of(u32 index, struct mw_ev_map *m)
+{
+	u64 *brk = bpf_map_lookup_elem(&proc_brks, &index);
+
+	if (!brk)
+		return false;
+	m->hdr.kind = MW_MAP_BRK;
+	m->old_addr = *brk;
+	*brk = m->addr;
+	return m->old_addr && m->old_addr != m->addr;
+}
+
+/* Arguments of the tracepoint (include/trace/syscall.h). */
+struct sys_exit_args {
+	u64 common;
+	s32 nr, pad;
+	s64 ret;
+};
+
 /*
  * One program for the ends of the four calls: it holds the walker, and the verifier's look at it is
  * most of the start of a run. Addresses beyond the first page from the top are errors.
@@ -246,35 +257,26 @@ static __always_inline void send_execmap(struct mw_target *t)
 SEC("?tracepoint/syscalls/sys_exit_mmap")
 int mw_proc_map_exit(struct sys_exit_args *ctx)
 {
-	u32 tid = (u32)bpf_get_current_pid_tgid();
-	struct mapcall *p, m;
-	struct mw_target *t;
+	struct mw_target *t = current_target();
+	bool told = false, code = false;
+	struct mw_ev_map m = {.addr = ctx->ret};
+	u64 arg[4];
 
-	p = bpf_map_lookup_elem(&proc_mapcalls, &tid);
-	if (!p)
-		return 0;
-	m = *p;
-	bpf_map_delete_elem(&proc_mapcalls, &tid);
-	t = current_target();
-	if (!t || (ctx->ret < 0 && ctx->ret > -4096))
-		return 0;
-	switch (m.op) {
-	case MW_MAP_MUNMAP:
-		if (!ctx->ret) /* not munmap but a mapping in another's place */
-			break;
-		m.addr = ctx->ret;
+	if (!t || (ctx->ret < 0 && ctx->ret > -4096) || runs_32bit((void *)bpf_get_current_task()))
+		return 0; /* 64-bit calls of a 32-bit program; its own are not told by the kernel */
+	call_args(arg);
+	switch (ctx->nr) {
+	case __NR_mmap:
+		told = mmap_of(arg, &m);
+		code = maps_code(arg);
 		break;
-	case MW_MAP_MMAP:
-	case MW_MAP_MREMAP: m.addr = ctx->ret; break;
-	case MW_MAP_BRK:
-		m.addr = ctx->ret;
-		if (m.addr == m.old_addr)
-			return 0;
-		break;
+	case __NR_mremap: told = mremap_of(arg, &m); break;
+	case __NR_munmap: told = munmap_of(arg, &m); break;
+	case __NR_brk: told = brk_of(t->index, &m); break;
 	}
-	if (m.op)
+	if (told)
 		send_map(ctx, t, &m);
-	if (m.code)
+	if (code)
 		send_execmap(t);
 	return 0;
 }

@@ -32,8 +32,6 @@
 	  "what was allocated there stands under `[no stack]` until the stack is seen again")   \
 	X(MAP_RING, "mappings", SUM, "mappings lost: ring full", "",                            \
 	  "an anonymous mapping or its end is missing in the class mmap")                       \
-	X(MAPCALL_FULL, "mappings", SUM, "mappings lost: table of calls full", "",              \
-	  "more threads inside of mmap, munmap, mremap or brk than the kernel's table holds")   \
 	X(PROC_RING, "events", SUM, "process events lost: ring full", "",                       \
 	  "a fork, exec or end that was not told")                                              \
 	X(CODE_RING, "events", SUM, "notices of new code lost: ring full", "",                  \

@@ -62,7 +62,7 @@ struct mm_struct {
 	struct {
 		unsigned long flags;
 	} context;
-	unsigned long brk, total_vm;
+	unsigned long total_vm;
 };
 struct signal_struct {
 	struct {
@@ -82,6 +82,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
 	struct signal_struct *signal;
+	void *stack;
 };
 
 struct pt_regs {
@@ -94,6 +95,10 @@ struct pt_regs {
 #define PT_REGS_PARM2(ctx) ((ctx)->parm[1])
 #define PT_REGS_PARM3(ctx) ((ctx)->parm[2])
 #define PT_REGS_PARM4(ctx) ((ctx)->parm[3])
+#define PT_REGS_PARM1_SYSCALL(ctx) ((ctx)->parm[0])
+#define PT_REGS_PARM2_SYSCALL(ctx) ((ctx)->parm[1])
+#define PT_REGS_PARM3_SYSCALL(ctx) ((ctx)->parm[2])
+#define PT_REGS_PARM4_SYSCALL(ctx) ((ctx)->parm[3])
 
 #define __LINUX_BPF_PERF_EVENT_H__ /* in place of <linux/bpf_perf_event.h> */
 struct bpf_perf_event_data {
@@ -113,6 +118,7 @@ struct native {
 	struct task_struct task;
 	void *current; /* its task_struct where programs know more of it than task_struct above */
 	struct mm_struct mm;
+	struct pt_regs user_regs; /* the thread came into the kernel with */
 	struct xol_area xol;
 	struct signal_struct signal;
 	u64 clock_ns, cookie, seed;
@@ -288,6 +294,13 @@ static inline u64 bpf_get_current_task(void)
 static inline struct task_struct *bpf_get_current_task_btf(void)
 {
 	return &native.task;
+}
+
+#define bpf_core_enum_value_exists(type, value) 1
+#define bpf_core_type_size(type) sizeof(struct pt_regs)
+static inline long bpf_task_pt_regs(struct task_struct *task)
+{
+	return (long)&native.user_regs;
 }
 
 static inline u32 bpf_get_smp_processor_id(void)

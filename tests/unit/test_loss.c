@@ -104,28 +104,18 @@ static u64 reach_STACK_RING(void)
 	return native_lost(0, MW_LOSS_STACK_RING);
 }
 
-static void map_call(void)
+static void map_call(u64 prot, u64 flags)
 {
-	mw_proc_mmap_enter(&(struct sys_enter_args){.arg = {0, 4096, 3, MW_MAP_ANONYMOUS}});
-	mw_proc_map_exit(&(struct sys_exit_args){.ret = 0x700000});
+	native.user_regs = (struct pt_regs){.parm = {0, 4096, prot, flags}};
+	mw_proc_map_exit(&(struct sys_exit_args){.nr = __NR_mmap, .ret = 0x700000});
 }
 
 static u64 reach_MAP_RING(void)
 {
 	machine(1);
 	native.ring_full = true;
-	map_call();
+	map_call(3, MW_MAP_ANONYMOUS);
 	return native_lost(0, MW_LOSS_MAP_RING);
-}
-
-static u64 reach_MAPCALL_FULL(void)
-{
-	machine(1);
-	native__limit(&proc_mapcalls, 1);
-	mw_proc_mmap_enter(&(struct sys_enter_args){.arg = {0, 4096, 3, MW_MAP_ANONYMOUS}});
-	native.task.pid++;
-	map_call();
-	return native_lost(0, MW_LOSS_MAPCALL_FULL);
 }
 
 static u64 reach_PROC_RING(void)
@@ -140,8 +130,7 @@ static u64 reach_CODE_RING(void)
 {
 	machine(1);
 	native.ring_full = true;
-	mw_proc_mmap_enter(&(struct sys_enter_args){.arg = {0, 4096, MW_PROT_EXEC, 2}});
-	mw_proc_map_exit(&(struct sys_exit_args){.ret = 0x700000});
+	map_call(MW_PROT_EXEC, 2);
 	return native_lost(0, MW_LOSS_CODE_RING);
 }
 
@@ -229,14 +218,13 @@ static u64 reach_FAULT_RING(void)
 /* Nothing of a 32-bit program is counted: no page faults, no mappings by 64-bit calls of it. */
 static u64 reach_FAULT_32BIT(void)
 {
-	u32 tid = native.task.pid;
-
 	machine(1);
 	native.mm.context.flags = MM_CONTEXT_32BIT;
 	mw_fault_sample(&(struct bpf_perf_event_data){.addr = 0x1000});
 	assert_int_equal(native_lost(0, MW_LOSS_FAULT_RING), 0);
-	mw_proc_mmap_enter(&(struct sys_enter_args){.arg = {0, 4096, 3, MW_MAP_ANONYMOUS}});
-	assert_null(bpf_map_lookup_elem(&proc_mapcalls, &tid));
+	native.ring_full = true;
+	map_call(3, MW_MAP_ANONYMOUS);
+	assert_int_equal(native_lost(0, MW_LOSS_MAP_RING), 0);
 	for (u32 i = MW_C_STACK_END; i < MW_C_STACK_END + MW_STACK_ENDS; i++)
 		assert_int_equal(native_count(0, i), 0);
 	return native_lost(0, MW_LOSS_FAULT_32BIT);

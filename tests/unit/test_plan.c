@@ -125,12 +125,10 @@ static void check_targets(const struct features *fs, const struct plan_want *w,
 
 	assert_true(p->prog[PROG_mw_proc_fork].on && p->prog[PROG_mw_proc_exec].on &&
 		    p->prog[PROG_mw_proc_exit].on);
-	for (int i = PROG_mw_proc_mmap_enter; i <= PROG_mw_proc_map_exit; i++)
-		assert_int_equal(p->prog[i].on, calls);
-	assert_int_equal(p->map[MAP_proc_mapcalls].on, calls);
+	assert_int_equal(p->prog[PROG_mw_proc_map_exit].on, calls);
 	assert_int_equal(p->map[MAP_events].entries, RING);
 	assert_int_equal(p->map[MAP_counters].entries, MW_STRANGER + 1);
-	assert_true(p->map[MAP_targets].on && p->map[MAP_epochs].on);
+	assert_true(p->map[MAP_targets].on && p->map[MAP_epochs].on && p->map[MAP_proc_brks].on);
 	for (int i = MAP_stack_scratch; i <= MAP_unwind_spent; i++)
 		assert_int_equal(p->map[i].on, stacks);
 	assert_int_equal(p->tables, stacks && !w->tuning.no_tables && has(fs, FEATURE_FIND_VMA) &&

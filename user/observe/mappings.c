@@ -8,6 +8,7 @@
 #include "core/util.h"
 #include "observe/observer_priv.h"
 #include "observe/rung.h"
+#include "probe/proc_probe.h"
 #include "sys/proc_task.h"
 
 #define LATER 5			 /* times shorter are waits that come later */
@@ -351,6 +352,17 @@ static uint64_t patience(const struct observer *o, const struct observed *t)
 	return t->rescans ? o->opts.patience_ns / LATER : o->opts.patience_ns;
 }
 
+/* The calls that move it tell only where it ends then. */
+static int note_brk(struct observer *o, const struct observed *t, const struct procmap *maps)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < maps->n; i++)
+		end = maps->entries[i].kind == PROCMAP_HEAP ? maps->entries[i].end : end;
+	return proc_probe__brk(o->obj, t->pub.index,
+			       end ? end : proc_task__start_brk(t->pub.pid));
+}
+
 int mappings__scan(struct observer *o, struct observed *t)
 {
 	struct procmap *maps;
@@ -368,6 +380,11 @@ int mappings__scan(struct observer *o, struct observed *t)
 	if (err)
 		return err;
 	p.maps = maps;
+	err = note_brk(o, t, maps);
+	if (err) {
+		procmap__free(maps);
+		return err;
+	}
 	o->modules.until_ns = began_ns + patience(o, t);
 	err = observed__has_ended(t) ? -ESRCH : look_at_allocators(o, &p);
 	if (!err)

@@ -55,15 +55,13 @@ const char *plan__method_name(enum plan_method m)
 static void want_processes(struct plan *p, const struct plan_want *w, bool mappings)
 {
 	USE(p, PROG_mw_proc_fork, PROG_mw_proc_exec, PROG_mw_proc_exit);
-	CREATE(p, MAP_events, MAP_counters, MAP_targets, MAP_epochs);
+	CREATE(p, MAP_events, MAP_counters, MAP_targets, MAP_epochs, MAP_proc_brks);
 	p->all_processes = w->all_processes;
 	p->map[MAP_events].entries = w->ring_bytes;
 	p->map[MAP_counters].entries = w->counter_rows;
 	if (!mappings)
 		return;
-	CREATE(p, MAP_proc_mapcalls);
-	USE(p, PROG_mw_proc_mmap_enter, PROG_mw_proc_munmap_enter, PROG_mw_proc_mremap_enter,
-	    PROG_mw_proc_brk_enter, PROG_mw_proc_map_exit);
+	USE(p, PROG_mw_proc_map_exit);
 }
 
 /* The unwinder's maps are named by every program that takes stacks, with tables or without. */

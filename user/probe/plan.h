@@ -17,10 +17,6 @@
 	X(mw_proc_fork)            \
 	X(mw_proc_exec)            \
 	X(mw_proc_exit)            \
-	X(mw_proc_mmap_enter)      \
-	X(mw_proc_munmap_enter)    \
-	X(mw_proc_mremap_enter)    \
-	X(mw_proc_brk_enter)       \
 	X(mw_proc_map_exit)        \
 	X(mw_alloc_free)           \
 	X(mw_alloc_entry)          \
@@ -57,7 +53,7 @@
 	X(counters)      \
 	X(targets)       \
 	X(epochs)        \
-	X(proc_mapcalls) \
+	X(proc_brks)     \
 	X(alloc_sites)   \
 	X(alloc_live)    \
 	X(alloc_threads) \

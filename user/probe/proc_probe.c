@@ -11,7 +11,7 @@
 #include "memwatch/wire.h"
 #include "probe/bpfobj_priv.h"
 
-#define LINKS 11
+#define LINKS 7
 
 struct proc_probe {
 	struct bpf_link *links[LINKS];
@@ -28,10 +28,6 @@ static void places(const struct memwatch_bpf *k, struct place ret[LINKS])
 		{k->progs.mw_proc_fork},
 		{k->progs.mw_proc_exec},
 		{k->progs.mw_proc_exit},
-		{k->progs.mw_proc_mmap_enter},
-		{k->progs.mw_proc_munmap_enter},
-		{k->progs.mw_proc_mremap_enter},
-		{k->progs.mw_proc_brk_enter},
 		{k->progs.mw_proc_map_exit, "sys_exit_mmap"},
 		{k->progs.mw_proc_map_exit, "sys_exit_munmap"},
 		{k->progs.mw_proc_map_exit, "sys_exit_mremap"},
@@ -112,13 +108,27 @@ void proc_probe__remove(struct bpfobj *o, int pid)
 	bpf_map_delete_elem(bpf_map__fd(o->skel->maps.targets), &key);
 }
 
+static int set_brk(struct bpfobj *o, uint32_t index, uint64_t end)
+{
+	return bpf_map_update_elem(bpf_map__fd(o->skel->maps.proc_brks), &index, &end, 0);
+}
+
 int proc_probe__new_epoch(struct bpfobj *o, uint32_t index)
 {
 	int fd = bpf_map__fd(o->skel->maps.epochs);
 	uint32_t epoch;
 
-	if (bpf_map_lookup_elem(fd, &index, &epoch))
+	if (bpf_map_lookup_elem(fd, &index, &epoch) || set_brk(o, index, 0))
 		return -errno;
 	epoch++;
 	return bpf_map_update_elem(fd, &index, &epoch, 0) ? -errno : 0;
+}
+
+int proc_probe__brk(struct bpfobj *o, uint32_t index, uint64_t end)
+{
+	uint64_t known;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(o->skel->maps.proc_brks), &index, &known))
+		return -errno;
+	return !known && set_brk(o, index, end) ? -errno : 0;
 }
