@@ -156,7 +156,7 @@ static int tracepoint(const char *name)
 
 static int probe_syscall_tp(void)
 {
-	return tracepoint("syscalls/sys_enter_mmap");
+	return tracepoint("syscalls/sys_exit_mmap");
 }
 
 static int probe_rss_stat(void)
