@@ -202,11 +202,11 @@ def test_every_view_by_keyboard(serve, rounds, tmp_path):
     has = lambda text: {"wait": f"location.hash.includes('{text}')"}
     seen = Page(s.d).browse("page-keys", [
         at("processes"), {"key": "/"}, {"wait": "document.activeElement.id === 'search'"}, {"type": ROUNDS}, has(f"q={ROUNDS}"),
-        {"tab": ".processes th button"}, {"key": "Enter"}, has("sort="), {"tab": f".processes a[href*='pid={t.pid}']"}, {"key": "Enter"},
+        {"tab": ".processes th button"}, {"key": "Enter"}, has("sort="), at("processes"), {"tab": f".processes a[href*='pid={t.pid}']"}, {"key": "Enter"},
         at("flame"), {"tab": KEYS}, {"key": "ArrowDown"}, {"key": "ArrowDown"}, {"key": "Enter"}, has("path="),
         *to("stacks"), {"tab": "td summary"}, {"key": "Enter"}, {"wait": "document.querySelector('td details[open]')"},
-        *to("functions"), {"tab": "th button"}, {"key": "Enter"}, has("sort="),
-        *to("timeline"), {"tab": "[aria-label='time that is shown'] button:nth-child(2)"}, {"key": "Enter"}, has("span=6h"),
+        *to("functions"), {"tab": "th button"}, {"key": "Enter"}, has("sort="), at("functions"),
+        *to("timeline"), {"tab": "[aria-label='time that is shown'] button:nth-child(2)"}, {"key": "Enter"}, has("span=6h"), at("timeline"),
         {"tab": ".window input"}, *to("ledger"), *to("histograms"),
         {"see": ["captions", "[...document.querySelectorAll('caption')].map((c) => c.textContent)"]}, {"view": "histograms"}, *to("oom"), *to("alerts"), *to("processes"),
     ], tmp_path)

@@ -112,7 +112,8 @@ def command(name, place, ever):
 
 
 def check(path, least, err="", but=()):
-    """No event lost; at most one in a thousand stacks is cut, and that is counted."""
+    """No event lost; at most one in a thousand stacks is cut, and that is counted; but for those of a moment
+    at which another thread was changing the mappings, which lasts while it has no processor."""
     p = load_json(path)
     whole = every = 0
     cut = {}
@@ -124,7 +125,8 @@ def check(path, least, err="", but=()):
         else:
             whole += s["alloc_objects"]
     assert every >= least, (every, err)
-    assert whole >= 0.999 * every, (whole, every, cut)
+    busy = cut.get("stack cut: mappings locked", 0)
+    assert whole + busy >= 0.999 * every and busy <= 0.05 * every, (whole, every, cut)
     assert not [c for c in p["loss"] if "lost" in c and c not in but], p["loss"]
     assert all(p["loss"].get(c, 0) >= n for c, n in cut.items()), (cut, p["loss"])
     return p

@@ -137,12 +137,12 @@ async function drag(selector) {
 async function tab(selector) {
 	for (let i = 0; i < 500; i++) {
 		await page.keyboard.press('Tab');
-		if (!await page.evaluate((s) => document.activeElement.matches(s), selector))
-			continue;
-		const shown = await page.evaluate(() => {
+		const shown = await page.evaluate((s) => {
 			const e = document.activeElement, rect = e.querySelector('rect'); /* what is drawn has a stroke */
-			return getComputedStyle(e).outlineStyle !== 'none' || (rect && getComputedStyle(rect).strokeWidth === '2px');
-		});
+			return e.matches(s) ? getComputedStyle(e).outlineStyle !== 'none' || (rect && getComputedStyle(rect).strokeWidth === '2px') : 'elsewhere';
+		}, selector);
+		if (shown === 'elsewhere')
+			continue;
 		if (!shown)
 			seen.unseen.push(`${selector} has the focus and does not show it`);
 		return;
