@@ -191,7 +191,7 @@ static void count(struct stub_writer *w, enum mw_fn fn)
 		size_into(w, fn, r = REG_RAX);
 	bytes(w, (uint8_t[]){0x48, 0x85, 0xc0 | r << 3 | r}, 3); /* test; jle */
 	jcc(w, 14, HOLE_ODD);
-	bytes(w, (uint8_t[]){0x4b, 0x29, 0x04 | r << 3, 0x13}, 4); /* sub %…, (%r11,%r10); jle */
+	bytes(w, (uint8_t[]){0x4b, 0x29, 0x04 | r << 3, 0xd3}, 4); /* sub %…, (%r11,%r10,8); jle */
 	jcc(w, 14, HOLE_SLOW);
 }
 
@@ -209,7 +209,7 @@ static void odd(struct stub_writer *w)
 {
 	place(w, HOLE_ODD);
 	jcc(w, 8, HOLE_PASS);
-	bytes(w, "\x4b\xff\x0c\x13", 4); /* decq (%r11,%r10) */
+	bytes(w, "\x4b\xff\x0c\xd3", 4); /* decq (%r11,%r10,8) */
 	jcc(w, 14, HOLE_SLOW);
 	jump(w, HOLE_PASS);
 }
@@ -453,13 +453,12 @@ void stub__slots(uint8_t *slots, uint64_t rate, uint64_t seed)
 	uint32_t gaps[N_GAPS];
 
 	mean_gaps(gaps);
-	memset(slots, 0, N_SLOTS * SLOT_BYTES);
 	for (int i = 0; i < N_SLOTS; i++) {
 		uint64_t left = gaps[next_random(&seed) % N_GAPS] * rate / GAP_ONE;
 		uint64_t state = next_random(&seed) | 1;
 
-		memcpy(slots + i * SLOT_BYTES, &left, 8);
-		memcpy(slots + i * SLOT_BYTES + 8, &state, 8);
+		memcpy(slots + i * 8, &left, 8);
+		memcpy(slots + (N_SLOTS + i) * 8, &state, 8);
 	}
 }
 

@@ -44,12 +44,12 @@ __asm__(
 	".popsection\n"
 	".pushsection .rodata.mw_stub,\"a\",@progbits\n"
 
-	/* r11 + r10 = this thread's slot, by its stack: some 43kB of it have one, and threads that
-	 * follow each other have others. A thread pointer not every program has. */
+	/* r11 + 8 * r10 = a slot of this thread, by its stack: those of some 43kB of it lie in a line of
+	 * the cache, and those of threads that follow each other in others. A thread pointer not
+	 * every program has. */
 	"MW_BEGIN slot\n"
-	"	imul $0x61c88647, %rsp, %r10\n"
-	"	shr $40, %r10\n"
-	"	and $" STR(N_SLOTS) "*64-64, %r10d\n"
+	"	imul $781, %esp, %r10d\n"
+	"	shr $32-" STR(SLOT_BITS) ", %r10d\n"
 	"	lea 0(%rip), %r11\n"
 	"MW_HOLE " STR(HOLE_SLOTS) "\n"
 	"MW_END slot\n"
@@ -70,10 +70,10 @@ __asm__(
 	"MW_FILTER %esi\n"
 	"MW_END filter_second\n"
 
-	/* A new gap for the slot in r11 + r10, whose address r11 is from here on. */
+	/* A new gap for the slot in r11 + 8 * r10, whose address r11 is from here on. */
 	"MW_BEGIN refill\n"
-	"	add %r10, %r11\n"
-	"	mov 8(%r11), %rax\n"
+	"	lea (%r11,%r10,8), %r11\n"
+	"	mov " STR(N_SLOTS) "*8(%r11), %rax\n"
 	"	mov %rax, %r10\n"
 	"	shl $13, %r10\n"
 	"	xor %r10, %rax\n"
@@ -83,7 +83,7 @@ __asm__(
 	"	mov %rax, %r10\n"
 	"	shl $17, %r10\n"
 	"	xor %r10, %rax\n"
-	"	mov %rax, 8(%r11)\n"
+	"	mov %rax, " STR(N_SLOTS) "*8(%r11)\n"
 	"	shr $54, %rax\n"
 	"	lea 0(%rip), %r10\n"
 	"MW_HOLE " STR(HOLE_GAPS) "\n"
