@@ -461,7 +461,7 @@ def go(table, turns, tmp):
 
 PYTHON = """
 import json
-for i in range(120):
+for i in range(30):
     d = [{"name": str(k) * 5, "list": list(range(k % 30))} for k in range(4000)]
     assert len(json.loads(json.dumps(d))) == len(d)
 """
