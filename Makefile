@@ -142,22 +142,25 @@ $(B)/unit/%: tests/unit/%.c $(LIB)
 .PHONY: unit-bins
 unit-bins: $(UNIT_BIN)
 
+# Compilers run side by side, as many as there are processors or as -j says.
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 check-unit:
-	@$(MAKE) --no-print-directory SAN=1 unit-bins
+	@$(MAKE) --no-print-directory $(PARALLEL) SAN=1 unit-bins
 	@tests/run.sh unit
 
 check: deps
-	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory SAN=1 unit-bins
+	@$(MAKE) --no-print-directory $(PARALLEL) all
+	@$(MAKE) --no-print-directory $(PARALLEL) SAN=1 unit-bins
 	@tests/run.sh all
 
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@tools/demo.sh
 
 bench:
 	@tools/deps.sh bench
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@BASE="$(BASE)" tools/bench.sh
 
 fmt:

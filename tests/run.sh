@@ -13,11 +13,14 @@ MAX_AGAIN=5
 logs=build/test-logs; mkdir -p "$logs"
 
 unit() {
-	local bin log p f s
-	for bin in build/san/unit/test_*; do
-		[ -x "$bin" ] && [ "${bin%.d}" = "$bin" ] || continue
+	local bins bin log p f s
+	mapfile -t bins < <(find build/san/unit -name 'test_*' -type f -executable | sort)
+	rm -f "$logs"/test_*.rc
+	printf '%s\n' "${bins[@]}" | xargs -P "$(nproc)" -I{} sh -c \
+		'log=$0/$(basename {}).log; timeout 300 {} >"$log" 2>&1; echo $? >"$log.rc"' "$logs"
+	for bin in "${bins[@]}"; do
 		log="$logs/$(basename "$bin").log"
-		timeout 300 "$bin" >"$log" 2>&1; local rc=$?
+		local rc; rc=$(cat "$log.rc" 2>/dev/null || echo 1)
 		p=$(grep -c '^\[       OK \]' "$log"); f=$(grep '^\[  FAILED  \] [a-z_0-9]*$' "$log" | sort -u | wc -l)
 		s=$(grep -c '^\[  SKIPPED \] [a-z_0-9]*$' "$log")
 		# A crash, a sanitizer report or a program that ran no test is a failure of its own.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the fuzz targets that `make fuzz-build` made, one more than processors (2 to 4) at a time,
+# Runs the fuzz targets that `make fuzz-build` made, two more than processors (3 to 4) at a time,
 # FUZZ_SECONDS each (default 60).
 # usage: tools/fuzz.sh [NAME…]. One line per target: "ok NAME …" or "FAIL NAME …"; what a failing
 # input was is kept in build/fuzz/work/NAME/. Exit status 1 if one failed.
@@ -38,6 +38,6 @@ if [ ${#names[@]} -eq 0 ]; then
 		names+=("${f#fuzz_}")
 	done
 fi
-jobs=$(($(nproc) + 1)) # one starts or ends while the others work
-jobs=$((jobs < 2 ? 2 : jobs > 4 ? 4 : jobs))
+jobs=$(($(nproc) + 2)) # some start or end while the others work
+jobs=$((jobs > 4 ? 4 : jobs))
 printf '%s\n' "${names[@]}" | xargs -P "$jobs" -I{} bash -c 'one {}'

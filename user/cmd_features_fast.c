@@ -67,9 +67,9 @@ static json_t *func_json(const struct plan_func *f)
 	json_t *insns = json_array();
 
 	for (size_t i = 0; f->hooked && i < e->n; i++)
-		json_array_append_new(insns, json_pack("{s:I,s:s,s:s}", "address",
-						       (json_int_t)e->insn[i].addr, "text",
-						       e->insn[i].text, "becomes", role(&f->stub, i)));
+		json_array_append_new(
+			insns, json_pack("{s:I,s:s,s:s}", "address", (json_int_t)e->insn[i].addr,
+					 "text", e->insn[i].text, "becomes", role(&f->stub, i)));
 	return json_pack("{s:s,s:b,s:s,s:o}", "function", f->site->func.name, "stub", f->hooked,
 			 "reason", f->hooked || !f->why ? "" : f->why, "instructions", insns);
 }

@@ -25,13 +25,21 @@ PATIENCE = 180.0
 START = 0.1  # seconds that a start of memwatch takes at most, on a machine that is not slow
 
 
+# Groups that begin first, for they take minutes: at the end one of them would run beside none.
+LONGEST = ("kills", "test_real_programs", "test_fast_run", "test_windows", "test_alloc", "test_daemon_comings",
+           "test_pictures", "test_daemon_windows", "test_fast_kills")
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items):
     """Files run side by side; those with OOM kills in turn, since kills are the whole machine's."""
+    group = {}
     for item in items:
         kills = item.module.__name__ == "oomlib" or hasattr(item.module, "oomlib") or any(
             getattr(v, "__module__", "") == "oomlib" for v in vars(item.module).values())
-        item.add_marker(pytest.mark.xdist_group("kills" if kills else item.module.__name__))
+        group[item] = "kills" if kills else item.module.__name__
+        item.add_marker(pytest.mark.xdist_group(group[item]))
+    items.sort(key=lambda item: LONGEST.index(group[item]) if group[item] in LONGEST else len(LONGEST))
 
 
 def pytest_terminal_summary(terminalreporter):

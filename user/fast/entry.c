@@ -172,7 +172,8 @@ static bool judge_first(csh cs, const cs_insn *in, uint32_t keep, struct entry *
 		e->undo_len = 4;
 		return true;
 	}
-	return repeatable(cs, in, keep, &e->sets) || refuse(e, "its first instruction cannot be taken back", in);
+	return repeatable(cs, in, keep, &e->sets) ||
+	       refuse(e, "its first instruction cannot be taken back", in);
 }
 
 static bool is_plain_flow(const cs_insn *in)

@@ -19,7 +19,7 @@
 #define ENTRY_RAX 1
 #define ENTRY_FLAGS 2
 #define ENTRY_R10_R11 4
-#define ENTRY_SHORT 144	  /* as far as short branches reach, and an instruction */
+#define ENTRY_SHORT 144 /* as far as short branches reach, and an instruction */
 
 struct entry_insn {
 	uint64_t addr;

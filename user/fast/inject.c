@@ -89,11 +89,7 @@ static struct gap brk_area(const struct procmap *maps)
 {
 	struct gap brk = {.from = proc_task__start_brk(maps->pid)};
 
-	brk.to = brk.from;
-	for (size_t i = 0; i < maps->n; i++) {
-		if (maps->entries[i].kind == PROCMAP_HEAP)
-			brk.to = max_of(brk.to, maps->entries[i].end);
-	}
+	brk.to = max_of(brk.from, procmap__brk_end(maps));
 	if (!brk.from)
 		brk.from = brk.to;
 	return brk;

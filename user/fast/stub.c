@@ -199,8 +199,8 @@ bool stub_func__repeats(const struct stub_func *f)
 {
 	bool counts = allocs__signature(f->fn)->does != MW_DOES_FREE;
 
-	return f->entry.sets & (ENTRY_FLAGS | ENTRY_R10_R11 |
-				(counts && !is_plain(f->fn) ? ENTRY_RAX : 0));
+	return f->entry.sets &
+	       (ENTRY_FLAGS | ENTRY_R10_R11 | (counts && !is_plain(f->fn) ? ENTRY_RAX : 0));
 }
 
 /* No bytes count as one. What no allocator has is not counted: it would set the slot back by as

@@ -66,7 +66,7 @@ struct stub_image {
 	size_t n_sites, n_rows;
 };
 
-/* Does the function's first instruction run once more in the stub, which has changed what it set? */
+/* Does the function's first instruction run once more in the stub, which changed what it set? */
 bool stub_func__repeats(const struct stub_func *func);
 
 /* Bytes of code that n functions need at most, whole pages. */

@@ -56,11 +56,11 @@ struct stub_mark {
 };
 extern const struct stub_mark mw_stub_marks[], mw_stub_marks_end[];
 
-#define STUB_PIECES(X)                                                                        \
-	X(slot)                                                                               \
-	X(filter)                                                                             \
-	X(filter_second) X(refill) X(alloc) X(memalign) X(throwing) X(free) X(realloc) X(put) \
-		X(take)
+#define STUB_PIECES(X)   \
+	X(slot)          \
+	X(filter)        \
+	X(filter_second) \
+	X(refill) X(alloc) X(memalign) X(throwing) X(free) X(realloc) X(put) X(take)
 #define STUB_PIECE_DECL(n) extern const uint8_t mw_stub_##n[], mw_stub_##n##_end[];
 STUB_PIECES(STUB_PIECE_DECL)
 #endif

@@ -355,12 +355,9 @@ static uint64_t patience(const struct observer *o, const struct observed *t)
 /* The calls that move it tell only where it ends then. */
 static int note_brk(struct observer *o, const struct observed *t, const struct procmap *maps)
 {
-	uint64_t end = 0;
+	uint64_t end = procmap__brk_end(maps);
 
-	for (size_t i = 0; i < maps->n; i++)
-		end = maps->entries[i].kind == PROCMAP_HEAP ? maps->entries[i].end : end;
-	return proc_probe__brk(o->obj, t->pub.index,
-			       end ? end : proc_task__start_brk(t->pub.pid));
+	return proc_probe__brk(o->obj, t->pub.index, end ? end : proc_task__start_brk(t->pub.pid));
 }
 
 int mappings__scan(struct observer *o, struct observed *t)

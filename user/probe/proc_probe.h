@@ -27,8 +27,8 @@ void proc_probe__remove(struct bpfobj *o, int pid);
 int proc_probe__add_sharer(struct bpfobj *o, int pid, uint32_t index);
 void proc_probe__remove_sharer(struct bpfobj *o, int pid, uint32_t index);
 
-/* The index is another process's from now on: its stacks are sent anew, where its brk area ends is not
- * known. 0 or -errno. */
+/* The index is another process's from now on: its stacks are sent anew, where its brk area ends is
+ * not known. 0 or -errno. */
 int proc_probe__new_epoch(struct bpfobj *o, uint32_t index);
 /* Where the process's brk area ends, for one that is known by no call of its own. 0 or -errno. */
 int proc_probe__brk(struct bpfobj *o, uint32_t index, uint64_t end);

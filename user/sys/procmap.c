@@ -212,6 +212,17 @@ void procmap__free(struct procmap *m)
 	free(m);
 }
 
+uint64_t procmap__brk_end(const struct procmap *m)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->entries[i].kind == PROCMAP_HEAP)
+			end = m->entries[i].end;
+	}
+	return end;
+}
+
 const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr)
 {
 	size_t lo = 0, hi = m->n;

@@ -57,6 +57,8 @@ int procmap__open_file(int pid);
 int procmap__parse(int pid, char *text, struct procmap **ret);
 void procmap__free(struct procmap *m);
 
+/* Where the brk area ends, a page's end; 0: nothing is in it. */
+uint64_t procmap__brk_end(const struct procmap *m);
 /* The mapping that holds addr, NULL if none. */
 const struct procmap_entry *procmap__find(const struct procmap *m, uint64_t addr);
 
