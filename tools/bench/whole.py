@@ -38,7 +38,7 @@ import typing
 from glob import glob
 from pathlib import Path
 
-from alloc import BIN, LIBS, Pairs, Probe
+from alloc import BIN, LIBS, Pairs, Probe, library
 from benchlib import cpu_s, line, settle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,8 +62,19 @@ PEERS = {
 # Attached to one process. What they print says when they are in. (heaptrack 1.4 can be attached,
 # too, but the process ended with it when it was told to let go: no turns can be taken.)
 PEERS_ATTACHED = {
-    "memleak (bcc)": (["memleak-bpfcc", "-p", "{pid}", "60"], "Attaching to"),
+    "memleak (bcc)": (["/usr/bin/python3", "-c", "{MEMLEAK}", "-O", "{lib}", "-p", "{pid}", "60"], "Attaching to"),
 }
+# It needs the kernel's headers. Debian 12's attaches nothing by itself, for its Python leaves out an
+# argument of its library's function: the offset of a semaphore.
+MEMLEAK = """
+import runpy, shutil, bcc.libbcc
+attach = bcc.libbcc.lib.bpf_attach_uprobe
+attach.argtypes = None
+from ctypes import c_int, c_uint32, c_ulonglong
+bcc.libbcc.lib.bpf_attach_uprobe = lambda prog, kind, event, path, addr, pid: attach(
+    prog, kind, event, path, c_ulonglong(addr), c_int(pid), c_uint32(0))
+runpy.run_path(shutil.which("memleak-bpfcc"), run_name="__main__")
+"""
 
 
 class Turns:
@@ -194,8 +205,10 @@ def attachments(pids, tmp):
     own = {v: lambda o=o: Probe([BIN, *[a for p in pids() for a in ("-p", p)], "--plain", "-i",
                                  "60s", *o]) for v, o in ATTACHED.items()}
     for name, (argv, word) in PEERS_ATTACHED.items():
-        if tmp and shutil.which(argv[0]) and len(pids()) == 1:
-            own[name] = lambda a=argv, w=word: Peer([x.format(pid=pids()[0], tmp=tmp) for x in a], w)
+        if tmp and shutil.which("memleak-bpfcc") and len(pids()) == 1:
+            own[name] = lambda a=argv, w=word: Peer(
+                [x.format(pid=pids()[0], lib=library(pids()[0], "libjemalloc"), MEMLEAK=MEMLEAK)
+                 for x in a], w)
     return own
 
 
