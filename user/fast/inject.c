@@ -65,15 +65,15 @@ static uint64_t seed(void)
  * before its slot could be read. */
 int fast__set_rate(const struct fast *f, uint64_t rate)
 {
-	uint8_t slots[N_SLOTS * SLOT_BYTES];
-	int err = fast__mapped(f) ? 0 : -ESTALE;
+	cleanup_free uint8_t *slots = malloc(SLOTS_BYTES);
+	int err = !slots ? -ENOMEM : fast__mapped(f) ? 0 : -ESTALE;
 
 	if (!err)
 		err = procmem__write(f->mem, data_of(f) + DATA_RATE, &rate, sizeof(rate));
 	if (err)
 		return err;
 	stub__slots(slots, rate, seed());
-	return procmem__write(f->mem, data_of(f) + DATA_SLOTS, slots, sizeof(slots));
+	return procmem__write(f->mem, data_of(f) + DATA_SLOTS, slots, SLOTS_BYTES);
 }
 
 uint64_t fast__full(const struct fast *f)

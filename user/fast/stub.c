@@ -455,9 +455,12 @@ void stub__slots(uint8_t *slots, uint64_t rate, uint64_t seed)
 	mean_gaps(gaps);
 	for (int i = 0; i < N_SLOTS; i++) {
 		uint64_t left = gaps[next_random(&seed) % N_GAPS] * rate / GAP_ONE;
-		uint64_t state = next_random(&seed) | 1;
 
 		memcpy(slots + i * 8, &left, 8);
+	}
+	for (int i = 0; i < N_SLOTS / SLOTS_A_LINE; i++) {
+		uint64_t state = next_random(&seed);
+
 		memcpy(slots + (N_SLOTS + i) * 8, &state, 8);
 	}
 }

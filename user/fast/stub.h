@@ -79,7 +79,7 @@ void stub_image__fini(struct stub_image *image);
 /* The data as it is when sampling begins: rate, gaps, slots (the first DATA_FILTER bytes). */
 void stub__data(uint8_t *data, uint64_t rate, uint64_t seed);
 /*
- * Slots (N_SLOTS * SLOT_BYTES) at a rate, each with a gap just drawn. The exponential distribution
+ * Slots (SLOTS_BYTES) at a rate, each with a gap just drawn. The exponential distribution
  * has no memory: a gap that is replaced by a fresh one at any moment, whatever was left of it,
  * leaves the samples that follow as likely as they must be.
  */

@@ -48,7 +48,7 @@ __asm__(
 	 * the cache, and those of threads that follow each other in others. A thread pointer not
 	 * every program has. */
 	"MW_BEGIN slot\n"
-	"	imul $781, %esp, %r10d\n"
+	"	imul $97, %esp, %r10d\n"
 	"	shr $32-" STR(SLOT_BITS) ", %r10d\n"
 	"	lea 0(%rip), %r11\n"
 	"MW_HOLE " STR(HOLE_SLOTS) "\n"
@@ -70,20 +70,18 @@ __asm__(
 	"MW_FILTER %esi\n"
 	"MW_END filter_second\n"
 
-	/* A new gap for the slot in r11 + 8 * r10, whose address r11 is from here on. */
+	/* A new gap for the slot in r11 + 8 * r10, whose address r11 is from here on: by the upper
+	 * bits of a linear congruential generator modulo 2^64 (Knuth, The Art of Computer
+	 * Programming, 3.2.1; its period is whole). */
 	"MW_BEGIN refill\n"
+	"	mov %r10d, %eax\n"
+	"	and $-" STR(SLOTS_A_LINE) ", %eax\n"
+	"	lea 8*" STR(N_SLOTS) "(%r11,%rax), %rax\n"
 	"	lea (%r11,%r10,8), %r11\n"
-	"	mov " STR(N_SLOTS) "*8(%r11), %rax\n"
-	"	mov %rax, %r10\n"
-	"	shl $13, %r10\n"
-	"	xor %r10, %rax\n"
-	"	mov %rax, %r10\n"
-	"	shr $7, %r10\n"
-	"	xor %r10, %rax\n"
-	"	mov %rax, %r10\n"
-	"	shl $17, %r10\n"
-	"	xor %r10, %rax\n"
-	"	mov %rax, " STR(N_SLOTS) "*8(%r11)\n"
+	"	imul $1812433253, (%rax), %r10\n"
+	"	add $12345, %r10\n"
+	"	mov %r10, (%rax)\n"
+	"	mov %r10, %rax\n"
 	"	shr $54, %rax\n"
 	"	lea 0(%rip), %r10\n"
 	"MW_HOLE " STR(HOLE_GAPS) "\n"

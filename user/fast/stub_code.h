@@ -37,14 +37,16 @@
 #define DATA_OWNER 16 /* PID of the memwatch that is at work here, when it began, and where */
 #define DATA_GAPS 4096
 #define DATA_SLOTS (DATA_GAPS + 4096)
-#define DATA_FILTER (DATA_SLOTS + N_SLOTS * SLOT_BYTES)
+#define DATA_FILTER (DATA_SLOTS + SLOTS_BYTES)
 #define DATA_BUCKETS (DATA_FILTER + 16384)
 #define DATA_BYTES (DATA_BUCKETS + (2 << 20))
 #define GAP_ONE (1 << 20) /* fixed point: one mean gap */
 #define N_GAPS 1024
-#define SLOT_BITS 10
-#define N_SLOTS 1024
-#define SLOT_BYTES 16 /* int64 countdown; behind all those uint64 state of the random numbers */
+#define SLOT_BITS 13
+#define N_SLOTS (1 << SLOT_BITS)
+#define SLOTS_A_LINE 8
+/* int64 countdowns; behind all those, for each line of them, uint64 state of the random numbers */
+#define SLOTS_BYTES (N_SLOTS * 8 + N_SLOTS)
 #define BUCKET_BITS 14
 #define N_BUCKETS (1 << BUCKET_BITS)
 #define BUCKET_PLACES 16
