@@ -474,7 +474,7 @@ def go(table, turns, tmp):
 
 PYTHON = """
 import json
-for i in range(30):
+for i in range(60):
     d = [{"name": str(k) * 5, "list": list(range(k % 30))} for k in range(4000)]
     assert len(json.loads(json.dumps(d))) == len(d)
 """
@@ -519,12 +519,13 @@ def timed(argv, env=None, group=None):
     return took, group.cpu() - before if group else 0, said
 
 
-def whole_runs(table, turns, program, argv, tmp, env=None):
+def whole_runs(table, turns, program, argv, idle, tmp, env=None):
+    """idle: the same program with next to nothing to do."""
     with Group() as group:
-        whole_runs_in(group, table, turns, program, argv, tmp, env)
+        whole_runs_in(group, table, turns, program, argv, idle, tmp, env)
 
 
-def whole_runs_in(group, table, turns, program, argv, tmp, env):
+def whole_runs_in(group, table, turns, program, argv, idle, tmp, env):
     own = {v: [BIN, "run", "--plain", "-i", "60s", *o, "--"] for v, o in ATTACHED.items()
            if table.wants(v)}
     runs = {v: (front, {}) for v, front in own.items()}
@@ -534,9 +535,15 @@ def whole_runs_in(group, table, turns, program, argv, tmp, env):
             runs[name] = ([a.format(tmp=tmp) for a in front],
                           {k: x.format(tmp=tmp) for k, x in extra.items()})
     # what beginning takes, with memwatch and without, is no rate
-    idle = timed(group.command(["true"]), None, group)[1]
-    start = {v: timed([*front, *group.command(["true"])], None, group)
-             for v, front in own.items()}
+
+    def beginning(front):
+        """Seconds on the clock and on the CPU: the least of some."""
+        return [min(x) for x in zip(*(timed([*front, *group.command(idle)],
+                                            env, group)[:2]
+                                      for _ in range(5)))]
+
+    start = {v: beginning(front) for v, front in own.items()}
+    alone = beginning([])
     got = {v: ([], [], [], []) for v in runs}
     for i in turns(program):
         for v, (front, extra) in runs.items():
@@ -551,12 +558,13 @@ def whole_runs_in(group, table, turns, program, argv, tmp, env):
             except RuntimeError as e:
                 print(f"{program}, {v}: {e}", file=sys.stderr)
                 continue
-            got[v][0].append(base)
-            got[v][1].append(max(with_it - start.get(v, [0])[0], 1e-3))
-            if v not in own:
+            ours = v in own
+            got[v][0].append(base - (alone[0] if ours else 0))
+            got[v][1].append(max(with_it - (start[v][0] if ours else 0), 1e-3))
+            if not ours:
                 continue
             got[v][2].append(printed_cost(err))
-            got[v][3].append(cpu_with - cpu - (start[v][1] - idle))
+            got[v][3].append(cpu_with - cpu - (start[v][1] - alone[1]))
     for v, (base, with_it, said, added) in got.items():
         if base:
             table.add(program, v, [b / w for b, w in zip(base, with_it)],
@@ -564,7 +572,8 @@ def whole_runs_in(group, table, turns, program, argv, tmp, env):
 
 
 def python(table, turns, tmp):
-    whole_runs(table, turns, "python3, PYTHONMALLOC=malloc", ["python3", "-c", PYTHON], tmp,
+    whole_runs(table, turns, "python3, PYTHONMALLOC=malloc", ["python3", "-c", PYTHON],
+               ["python3", "-c", "import json"], tmp,
                {"PYTHONMALLOC": "malloc"})
 
 
@@ -577,9 +586,10 @@ def compile_(table, turns, tmp):
     subprocess.run(["g++", "-std=c++17", "-E", src, "-o", f"{tmp}/x.ii"], check=True)
     cc1 = subprocess.run(["g++", "-print-prog-name=cc1plus"], capture_output=True,
                          text=True).stdout.strip()
-    whole_runs(table, turns, "C++ compile (cc1plus)",
-               [cc1, "-quiet", "-std=c++17", "-O1", "-fpreprocessed", f"{tmp}/x.ii", "-o",
-                "/dev/null"], tmp)
+    Path(tmp, "none.ii").write_text("")
+    argv = [cc1, "-quiet", "-std=c++17", "-O1", "-fpreprocessed", "-o", "/dev/null"]
+    whole_runs(table, turns, "C++ compile (cc1plus)", [*argv, f"{tmp}/x.ii"],
+               [*argv, f"{tmp}/none.ii"], tmp)
 
 
 PERL = """
@@ -593,7 +603,7 @@ for my $r (1..3) {
 
 
 def perl(table, turns, tmp):
-    whole_runs(table, turns, "perl, hashes", ["perl", "-e", PERL], tmp)
+    whole_runs(table, turns, "perl, hashes", ["perl", "-e", PERL], ["perl", "-e", "1"], tmp)
 
 
 SQL = """
@@ -607,14 +617,15 @@ SELECT substr(b, 1, 6) k, group_concat(c) FROM t GROUP BY k ORDER BY k LIMIT 3;
 
 
 def sqlite(table, turns, tmp):
-    whole_runs(table, turns, "sqlite3", ["sqlite3", ":memory:", SQL], tmp)
+    whole_runs(table, turns, "sqlite3", ["sqlite3", ":memory:", SQL],
+               ["sqlite3", ":memory:", "SELECT 1"], tmp)
 
 
 def jq(table, turns, tmp):
     Path(tmp, "x.json").write_text(json.dumps(
         [{"name": str(k) * 5, "list": list(range(k % 30)), "o": {"a": k, "b": [str(k)]}}
          for k in range(60000)]))
-    whole_runs(table, turns, "jq", ["jq", ".[].o.b", f"{tmp}/x.json"], tmp)
+    whole_runs(table, turns, "jq", ["jq", ".[].o.b", f"{tmp}/x.json"], ["jq", "-n", "1"], tmp)
 
 
 # Programs, what they need, and how many rows are measured one after the other.
