@@ -674,6 +674,45 @@ static void threads_lose_nothing(void **state)
 	unhook();
 }
 
+static void *allocate_once(void *arg)
+{
+	return t_malloc(1000);
+}
+
+/* Threads whose stacks follow each other, as those of the usual size do. */
+static void threads_have_lines_of_their_own(void **state)
+{
+	enum { THREADS = 32, STACK = 8 << 20, SPACING = STACK + 4096 };
+	uint8_t *stacks = mmap(NULL, (size_t)THREADS * SPACING, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	bool used[N_SLOTS / SLOTS_A_LINE] = {false};
+	int64_t before[N_SLOTS], *now;
+
+	assert_ptr_not_equal(stacks, MAP_FAILED);
+	hook(1ULL << 50, false);
+	now = (int64_t *)(region + im->hdr.code_bytes + DATA_SLOTS);
+	for (int i = 0; i < THREADS; i++) {
+		int line = -1;
+		pthread_attr_t attr;
+		pthread_t t;
+
+		pthread_attr_init(&attr);
+		pthread_attr_setstack(&attr, stacks + (size_t)i * SPACING, STACK);
+		memcpy(before, now, sizeof(before));
+		assert_int_equal(pthread_create(&t, &attr, allocate_once, NULL), 0);
+		pthread_join(t, NULL);
+		pthread_attr_destroy(&attr);
+		for (int k = 0; k < N_SLOTS; k++) {
+			if (before[k] - now[k] == 1000)
+				line = k / SLOTS_A_LINE;
+		}
+		assert_true(line >= 0 && !used[line]);
+		used[line] = true;
+	}
+	unhook();
+	munmap(stacks, (size_t)THREADS * SPACING);
+}
+
 static void a_full_bucket_is_counted(void **state)
 {
 	uint64_t full;
@@ -782,6 +821,7 @@ int main(void)
 		cmocka_unit_test(no_thread_pointer_is_needed),
 		cmocka_unit_test(samples_are_fair),
 		cmocka_unit_test(threads_lose_nothing),
+		cmocka_unit_test(threads_have_lines_of_their_own),
 		cmocka_unit_test(a_full_bucket_is_counted),
 		cmocka_unit_test(the_rate_changes),
 		cmocka_unit_test(rows_follow_the_stack),
