@@ -164,13 +164,8 @@ struct css_set {
 	struct cgroup *dfl_cgrp; /* of the unified hierarchy */
 };
 
-struct pt_regs___kernel {
-	unsigned long sp; /* of x86-64; only its size is of interest */
-};
-
 struct task_struct {
 	unsigned int flags;
-	void *stack;
 	int pid;
 	int tgid;
 	int exit_code;

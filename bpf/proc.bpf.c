@@ -123,20 +123,12 @@ static __always_inline u64 page_round(u64 bytes)
 	return (bytes + 4095) & ~4095ULL;
 }
 
-#define OLD_THREAD_SIZE 16384 /* of x86-64, and of arm64 with small pages */
-
 /* The arguments of the system call that ends: the registers that the thread came into the kernel
  * with stay as they were until it goes back. */
 static __always_inline void call_args(u64 ret[4])
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	void *regs;
+	void *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	else /* before Linux 5.15, where nothing lies above them */
-		regs = BPF_CORE_READ(task, stack) + OLD_THREAD_SIZE -
-		       bpf_core_type_size(struct pt_regs___kernel);
 #ifdef __TARGET_ARCH_arm64
 	bpf_probe_read_kernel(ret, 4 * sizeof(*ret), regs);
 	/* the first has become the result; what it was stands behind those a debugger sees */

@@ -82,7 +82,6 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct uprobe_task *utask;
 	struct signal_struct *signal;
-	void *stack;
 };
 
 struct pt_regs {
@@ -296,8 +295,6 @@ static inline struct task_struct *bpf_get_current_task_btf(void)
 	return &native.task;
 }
 
-#define bpf_core_enum_value_exists(type, value) 1
-#define bpf_core_type_size(type) sizeof(struct pt_regs)
 static inline long bpf_task_pt_regs(struct task_struct *task)
 {
 	return (long)&native.user_regs;

@@ -176,7 +176,7 @@ static void check(const struct features *fs, const struct plan_want *w)
 	struct plan p;
 	int err = plan__make(fs, w, &p);
 
-	if ((w->allocators && !has(fs, FEATURE_COOKIE)) ||
+	if (((w->allocators || w->mappings || w->faults) && !has(fs, FEATURE_COOKIE)) ||
 	    (w->rows && !has(fs, FEATURE_TASK_ITER))) {
 		assert_true(err < 0);
 		assert_non_null(p.lacks);

@@ -272,6 +272,19 @@ test_attach() {
 	counted attach ./known
 }
 
+test_faults() {
+	sleep 1000 & p=$!
+	./memwatch -p $p --faults -d 1s -q -o faults.json >/dev/null 2>faults.err
+	code=$?
+	kill $p
+	if ! feature attach-cookie; then
+		[ $code = 3 ] && grep -q 'need Linux 5.15' faults.err && ok faults_refused ||
+			bad faults_refused "$code $(cat faults.err)"
+		return
+	fi
+	[ $code = 0 ] && grep -q '"loss": *{}' faults.json && ok faults || bad faults "$(tail -3 faults.err)"
+}
+
 # A container's program and C library: on root's overlay, and on one of a user namespace's own.
 test_overlay() {
 	feature attach-cookie || return
@@ -288,6 +301,7 @@ S
 
 test_features
 test_attach
+test_faults
 test_overlay
 test_oom
 test_daemon

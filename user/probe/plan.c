@@ -168,18 +168,21 @@ static int missing(const struct features *fs, enum feature_id id, const char *wo
 
 int plan__make(const struct features *fs, const struct plan_want *w, struct plan *ret)
 {
-	bool targets = w->processes || w->mappings || w->allocators || w->faults;
+	bool stacks = w->mappings || w->allocators || w->faults;
 
 	memset(ret, 0, sizeof(*ret));
-	if (w->allocators && !has(fs, FEATURE_COOKIE))
+	if (stacks && !has(fs, FEATURE_COOKIE)) /* nor what else stacks need, of 5.15 and before */
 		return missing(fs, FEATURE_COOKIE,
-			       "allocator probes need attach cookies (Linux 5.15)", ret);
+			       w->allocators
+				       ? "allocator probes need attach cookies (Linux 5.15)"
+				       : "stacks of page faults and mappings need Linux 5.15",
+			       ret);
 	if (w->rows && !has(fs, FEATURE_TASK_ITER))
 		return missing(fs, FEATURE_TASK_ITER, "no iterator over processes (Linux 5.8)",
 			       ret);
-	if (targets)
+	if (w->processes || stacks)
 		want_processes(ret, w, w->mappings && has(fs, FEATURE_SYSCALL_TP));
-	if (w->mappings || w->allocators || w->faults)
+	if (stacks)
 		want_stacks(ret, fs, w);
 	if (w->go_cycles)
 		want_go(ret, fs);
