@@ -173,9 +173,8 @@ int plan__make(const struct features *fs, const struct plan_want *w, struct plan
 	memset(ret, 0, sizeof(*ret));
 	if (stacks && !has(fs, FEATURE_COOKIE)) /* nor what else stacks need, of 5.15 and before */
 		return missing(fs, FEATURE_COOKIE,
-			       w->allocators
-				       ? "allocator probes need attach cookies (Linux 5.15)"
-				       : "stacks of page faults and mappings need Linux 5.15",
+			       w->allocators ? "allocator probes need attach cookies (Linux 5.15)"
+					     : "stacks of page faults and mappings need Linux 5.15",
 			       ret);
 	if (w->rows && !has(fs, FEATURE_TASK_ITER))
 		return missing(fs, FEATURE_TASK_ITER, "no iterator over processes (Linux 5.8)",
