@@ -155,7 +155,9 @@ def test_a_log(op, sleeper, attach, hung, tmp_path):
     assert str(log) in m.err
     hung.release()
     wait_for(lambda: log.read_text().endswith("\n"))
-    assert [json.loads(line)["rule"] for line in log.read_text().splitlines()] == ["rss"]
+    # a kill on the machine would be in it, too
+    rules = [json.loads(line).get("rule") for line in log.read_text().splitlines()]
+    assert [r for r in rules if r] == ["rss"]
 
 
 def test_a_log_whose_writer_dies(sleeper, attach, hung, tmp_path):

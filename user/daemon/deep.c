@@ -458,8 +458,12 @@ static void keep_peaks(struct deep *d, struct deep_one *x)
 
 	if (x->rule && x->rule->peak) {
 		deep__numbers(d, &x->p, &n);
-		if (is_peak(n.inuse_bytes, &x->peak_bytes))
+		if (is_peak(n.inuse_bytes, &x->peak_bytes)) {
 			keep(d, x, DEEP_PEAK);
+			/* what has come since is in what was kept */
+			deep__numbers(d, &x->p, &n);
+			x->peak_bytes = fmax(x->peak_bytes, n.inuse_bytes);
+		}
 	}
 	if (x->rule && x->rule->peak_rss && is_peak((double)x->rss_bytes, &x->peak_rss_bytes))
 		keep(d, x, DEEP_PEAK_RSS);
