@@ -26,6 +26,7 @@ import os
 import platform
 import pwd
 import re
+import select
 import shutil
 import signal
 import statistics
@@ -498,25 +499,38 @@ class Group:
     def command(self, argv):
         return ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', self.dir, *argv]
 
+    def last(self, p):
+        """Waits until its commands have ended, whatever p still has to do; or until p has."""
+        with open(self.dir / "cgroup.events") as f:
+            news, began = select.poll(), False
+            news.register(f, select.POLLPRI)
+            while p.poll() is None:
+                f.seek(0)
+                there = "populated 1" in f.read()
+                if began and not there:
+                    return
+                began |= there
+                news.poll(100)
+
     def cpu(self):
         return int(re.search(r"usage_usec (\d+)", (self.dir / "cpu.stat").read_text())[1]) / 1e6
 
 
-def timed(argv, env=None, group=None):
-    """Seconds on the clock; on the CPU, of what is in the group; stderr."""
-    before, at = group.cpu() if group else 0, time.monotonic()
+def timed(argv, env, group):
+    """Until what is in the group has ended, or the command: seconds on the clock; on the CPU, of what is
+    in the group; stderr."""
+    before, at = group.cpu(), time.monotonic()
     p = subprocess.Popen([str(a) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                          text=True, env={**os.environ, **(env or {})})
-    try:
-        said = p.communicate(timeout=TURN)[1]
-    except subprocess.TimeoutExpired:
-        p.kill()
-        p.communicate()
-        raise RuntimeError(f"{argv[0]} took more than {TURN} s")
+    killer = threading.Timer(TURN, p.kill)
+    killer.start()
+    group.last(p)
     took = time.monotonic() - at
+    said = p.communicate()[1]
+    killer.cancel()
     if p.returncode:
-        raise RuntimeError(f"{argv[0]}: {said[-500:]}")
-    return took, group.cpu() - before if group else 0, said
+        raise RuntimeError(f"{argv[0]}: {said[-500:] if p.returncode > 0 else f'more than {TURN} s'}")
+    return took, group.cpu() - before, said
 
 
 def whole_runs(table, turns, program, argv, idle, tmp, env=None):
