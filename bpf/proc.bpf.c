@@ -127,20 +127,17 @@ static __always_inline u64 page_round(u64 bytes)
  * with stay as they were until it goes back. */
 static __always_inline void call_args(u64 ret[4])
 {
-	void *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 
 #ifdef __TARGET_ARCH_arm64
 	bpf_probe_read_kernel(ret, 4 * sizeof(*ret), regs);
 	/* the first has become the result; what it was stands behind those a debugger sees */
-	bpf_probe_read_kernel(ret, sizeof(*ret), regs + sizeof(struct user_pt_regs));
-#else
-	struct pt_regs r = {0};
-
-	bpf_probe_read_kernel(&r, sizeof(r), regs);
-	ret[0] = PT_REGS_PARM1_SYSCALL(&r);
-	ret[1] = PT_REGS_PARM2_SYSCALL(&r);
-	ret[2] = PT_REGS_PARM3_SYSCALL(&r);
-	ret[3] = PT_REGS_PARM4_SYSCALL(&r);
+	bpf_probe_read_kernel(ret, sizeof(*ret), (void *)regs + sizeof(struct user_pt_regs));
+#else /* one by one: the walker leaves little of the stack */
+	bpf_probe_read_kernel(&ret[0], sizeof(*ret), &PT_REGS_PARM1_SYSCALL(regs));
+	bpf_probe_read_kernel(&ret[1], sizeof(*ret), &PT_REGS_PARM2_SYSCALL(regs));
+	bpf_probe_read_kernel(&ret[2], sizeof(*ret), &PT_REGS_PARM3_SYSCALL(regs));
+	bpf_probe_read_kernel(&ret[3], sizeof(*ret), &PT_REGS_PARM4_SYSCALL(regs));
 #endif
 }
 

@@ -353,17 +353,18 @@ def postgres(table, turns, tmp):
                 reader.start()
 
                 def later(n, d=done, b=bench):
-                    """The n seconds that begin now."""
+                    """The n seconds that begin when the next one does."""
                     at = len(d)
                     while len(d) < at + 1 + n:
                         if b.poll() is not None:
                             raise RuntimeError("pgbench has ended")
-                        time.sleep(0.05)
+                        time.sleep(0.01)
                     return d[at + 1:at + 1 + n]
 
                 later(1)
                 pids = subprocess.run(["pgrep", "-P", str(server.pid), "-f", "SELECT|idle"],
                                       capture_output=True, text=True).stdout.split()
+                later(0)  # at the end of a second, as each look at the time used is
                 at, before = len(done), used(lambda: pids)
                 base = later(seconds)
                 a_run = (used(lambda: pids) - before) / sum(done[at:])
@@ -474,8 +475,8 @@ def go(table, turns, tmp):
 # Programs from their start to their end ---------------------------------------------------------
 
 PYTHON = """
-import json
-for i in range(60):
+import json, sys
+for i in range(int(sys.argv[1])):
     d = [{"name": str(k) * 5, "list": list(range(k % 30))} for k in range(4000)]
     assert len(json.loads(json.dumps(d))) == len(d)
 """
@@ -534,7 +535,8 @@ def timed(argv, env, group):
 
 
 def whole_runs(table, turns, program, argv, idle, tmp, env=None):
-    """idle: the same program with next to nothing to do."""
+    """argv: of the program, or a function that has it for a variant, with less to do under those that make
+    it much slower; idle: the same program with next to nothing to do."""
     with Group() as group:
         whole_runs_in(group, table, turns, program, argv, idle, tmp, env)
 
@@ -563,11 +565,12 @@ def whole_runs_in(group, table, turns, program, argv, idle, tmp, env):
         for v, (front, extra) in runs.items():
             if v == "massif" and i > 0:  # it takes twenty times as long
                 continue
-            base, cpu, _ = timed(group.command(argv), env, group)
+            work = argv(v) if callable(argv) else argv
+            base, cpu, _ = timed(group.command(work), env, group)
             progress(f"{program}: {v}")
             try:
                 with_it, cpu_with, err = timed(
-                    [*front, *(group.command(argv) if v in own else argv)],
+                    [*front, *(group.command(work) if v in own else work)],
                     {**(env or {}), **extra}, group)
             except RuntimeError as e:
                 print(f"{program}, {v}: {e}", file=sys.stderr)
@@ -586,23 +589,31 @@ def whole_runs_in(group, table, turns, program, argv, idle, tmp, env):
 
 
 def python(table, turns, tmp):
-    whole_runs(table, turns, "python3, PYTHONMALLOC=malloc", ["python3", "-c", PYTHON],
+    whole_runs(table, turns, "python3, PYTHONMALLOC=malloc",
+               lambda v: ["python3", "-c", PYTHON, "300" if v == "--fast" else "60"],
                ["python3", "-c", "import json"], tmp,
                {"PYTHONMALLOC": "malloc"})
 
 
 def compile_(table, turns, tmp):
-    src = Path(tmp, "x.cpp")
-    src.write_text("#include <regex>\n#include <map>\n#include <string>\n#include <iostream>\n"
-                   + "".join(f"std::map<std::string, std::basic_regex<char>> m{i};\n"
-                             f"bool f{i}(const std::string &s) {{ return std::regex_match(s, "
-                             f"m{i}[s]); }}\n" for i in range(20)))
-    subprocess.run(["g++", "-std=c++17", "-E", src, "-o", f"{tmp}/x.ii"], check=True)
+    def source(name, n):
+        """n classes of a kind each: what was instantiated is not instantiated again."""
+        src = Path(tmp, name + ".cpp")
+        src.write_text("#include <regex>\n#include <map>\n#include <string>\n#include <iostream>\n"
+                       + "".join(f"struct C{i} : std::regex_traits<char> {{}};\n"
+                                 f"std::map<std::string, std::basic_regex<char, C{i}>> m{i};\n"
+                                 f"bool f{i}(const std::string &s) {{ return std::regex_match(s, "
+                                 f"m{i}[s]); }}\n" for i in range(n)))
+        subprocess.run(["g++", "-std=c++17", "-E", src, "-o", f"{tmp}/{name}.ii"], check=True)
+
+    source("short", 2)
+    source("long", 24)
     cc1 = subprocess.run(["g++", "-print-prog-name=cc1plus"], capture_output=True,
                          text=True).stdout.strip()
     Path(tmp, "none.ii").write_text("")
     argv = [cc1, "-quiet", "-std=c++17", "-O1", "-fpreprocessed", "-o", "/dev/null"]
-    whole_runs(table, turns, "C++ compile (cc1plus)", [*argv, f"{tmp}/x.ii"],
+    whole_runs(table, turns, "C++ compile (cc1plus)",
+               lambda v: [*argv, f"{tmp}/{'long' if v == '--fast' else 'short'}.ii"],
                [*argv, f"{tmp}/none.ii"], tmp)
 
 

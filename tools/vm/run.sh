@@ -1,7 +1,8 @@
 #!/bin/bash
 # Boots each kernel under QEMU and runs tests/vm/guest.sh inside; as "systemd" a kernel with this
-# machine's systemd as PID 1, whose unit is the daemon, and tests/vm/systemd.sh. One line per guest and a
-# verdict: PASS, FAIL, TIMEOUT, CRASH or SKIP; the exit status is 0 only if every guest passed.
+# machine's systemd as PID 1, whose unit is the daemon, and tests/vm/systemd.sh; as many at a time as there
+# are processors. One line per guest and a verdict: PASS, FAIL, TIMEOUT, CRASH or SKIP; the exit status is 0
+# only if every guest passed.
 # Usage: tools/vm/run.sh [KERNEL|systemd…]     default: 5.10 6.1 6.12 systemd
 # A guest is emulated (TCG): no virtualisation is needed, and none is used where it is offered.
 set -euo pipefail
@@ -99,16 +100,16 @@ boot() { # GUEST: the outputs go to build/vm/KERNEL.con (kernel) and .out (tests
 	local q=$vm/qemu initrd=initrd.cpio
 	[ "$1" != systemd ] || initrd=initrd-systemd.cpio
 	# What is this kernel's alone follows as an archive of its own.
-	rm -rf "$vm/own"; mkdir -p "$vm/own/t"
-	cp "$vm/overlay-$(kernel_of "$1").ko" "$vm/own/t/overlay.ko"
-	{ cat "$vm/$initrd"; (cd "$vm/own" && find . | "$vm/busybox" cpio -o -H newc 2>/dev/null); } >"$vm/initrd-boot.cpio"
+	rm -rf "$vm/own-$1"; mkdir -p "$vm/own-$1/t"
+	cp "$vm/overlay-$(kernel_of "$1").ko" "$vm/own-$1/t/overlay.ko"
+	{ cat "$vm/$initrd"; (cd "$vm/own-$1" && find . | "$vm/busybox" cpio -o -H newc 2>/dev/null); } >"$vm/$1.cpio"
 	rm -f "$vm/$1".{con,out}; : >"$vm/$1.out"; : >"$vm/$1.con"
 	LD_LIBRARY_PATH=$q/usr/lib/x86_64-linux-gnu:$q/lib/x86_64-linux-gnu \
 	QEMU_MODULE_DIR=$q/usr/lib/x86_64-linux-gnu/qemu \
 	timeout "$limit" "$q/usr/bin/qemu-system-x86_64" -L "$q/usr/share/qemu" -L "$q/usr/share/seabios" \
 		-M pc -accel tcg,thread=multi -cpu max -smp 2 -m 512M -nodefaults -no-user-config -no-reboot \
 		-display none -serial "file:$vm/$1.con" -serial "file:$vm/$1.out" \
-		-kernel "$vm/vmlinuz-$(kernel_of "$1")" -initrd "$vm/initrd-boot.cpio" \
+		-kernel "$vm/vmlinuz-$(kernel_of "$1")" -initrd "$vm/$1.cpio" \
 		-append "console=ttyS0 loglevel=4 panic=-1 oops=panic rdinit=/init" \
 		</dev/null >"$vm/$1.qemu" 2>&1
 }
@@ -136,11 +137,9 @@ judge() { # GUEST QEMU-STATUS
 	else verdict=PASS; fi
 }
 
-make_root
-if [[ " ${kernels[*]} " = *" systemd "* ]]; then make_systemd_root; fi
-status=0 total=0
-for k in "${kernels[@]}"; do
-	start=$SECONDS rc=0
+# Its verdict; what it says is kept in build/vm/GUEST.told, how many tests passed in GUEST.passed.
+guest() { # GUEST
+	local k=$1 start=$SECONDS rc=0 verdict why oks fails skips
 	boot "$k" || rc=$?
 	judge "$k" "$rc"
 	# An emulator may fail, and a guest on a busy machine that is out of memory may lose more than it
@@ -154,12 +153,24 @@ for k in "${kernels[@]}"; do
 	printf '%-8s %-5s %2d passed, %d failed, %d skipped in %ds  %s%s\n' "$verdict" "$k" "$oks" "$fails" \
 		"$skips" $((SECONDS - start)) "$(cat "$vm/vmlinuz-$(kernel_of "$k").version")" "${why:+  ($why)}"
 	if [ "$verdict" != PASS ]; then
-		status=1
 		grep -E '^(not ok|skip)' "$vm/$k.out.txt" || tail -5 "$vm/$k.out.txt" || true
 		tail -5 "$vm/$k.con" || true
 	else
-		total=$((total + oks)); grep '^skip' "$vm/$k.out.txt" || true
+		echo "$oks" >"$vm/$k.passed"
+		grep '^skip' "$vm/$k.out.txt" || true
 	fi
+}
+export -f guest boot judge kernel_of
+export vm limit
+
+make_root
+if [[ " ${kernels[*]} " = *" systemd "* ]]; then make_systemd_root; fi
+rm -f "$vm"/*.passed "$vm"/*.told
+printf '%s\n' "${kernels[@]}" | xargs -P "$(nproc)" -I{} bash -c 'guest {} >"$vm/{}.told" 2>&1'
+status=0 total=0
+for k in "${kernels[@]}"; do
+	cat "$vm/$k.told"
+	if [ -s "$vm/$k.passed" ]; then total=$((total + $(cat "$vm/$k.passed"))); else status=1; fi
 done
 echo "kernels: $total tests passed in ${#kernels[@]} guests$([ $status = 0 ] || echo ', with failures')"
 exit $status
