@@ -39,7 +39,7 @@ import typing
 from glob import glob
 from pathlib import Path
 
-from alloc import BIN, LIBS, Pairs, Probe, library
+from alloc import BIN, LIBS, Pairs, Probe
 from benchlib import cpu_s, line, settle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,10 +63,11 @@ PEERS = {
 # Attached to one process. What they print says when they are in. (heaptrack 1.4 can be attached,
 # too, but the process ended with it when it was told to let go: no turns can be taken.)
 PEERS_ATTACHED = {
-    "memleak (bcc)": (["/usr/bin/python3", "-c", "{MEMLEAK}", "-O", "{lib}", "-p", "{pid}", "60"], "Attaching to"),
+    "memleak (bcc)": (["/usr/bin/python3", "-c", "{MEMLEAK}", "-p", "{pid}", "60"], "Attaching to"),
 }
-# It needs the kernel's headers. Debian 12's attaches nothing by itself, for its Python leaves out an
-# argument of its library's function: the offset of a semaphore.
+# It needs the kernel's headers, and the C library's allocator: of another library it wants mmap, too.
+# Debian 12's attaches nothing by itself, for its Python leaves out an argument of its library's
+# function: the offset of a semaphore.
 MEMLEAK = """
 import runpy, shutil, bcc.libbcc
 attach = bcc.libbcc.lib.bpf_attach_uprobe
@@ -193,6 +194,8 @@ class Peer(Probe):
             raise RuntimeError(f"{argv[0]} did not attach: {''.join(said)[-100:].strip()}")
 
     def end(self):
+        if self.p.poll() is not None:
+            raise RuntimeError(f"it has ended: {self.p.communicate()[0][-200:].strip()}")
         self.p.send_signal(signal.SIGINT)
         try:
             return self.p.communicate(timeout=60)[0]
@@ -208,8 +211,7 @@ def attachments(pids, tmp):
     for name, (argv, word) in PEERS_ATTACHED.items():
         if tmp and shutil.which("memleak-bpfcc") and len(pids()) == 1:
             own[name] = lambda a=argv, w=word: Peer(
-                [x.format(pid=pids()[0], lib=library(pids()[0], "libjemalloc"), MEMLEAK=MEMLEAK)
-                 for x in a], w)
+                [x.format(pid=pids()[0], MEMLEAK=MEMLEAK) for x in a], w)
     return own
 
 
@@ -314,8 +316,7 @@ def redis(table, turns, tmp):
             for test in ("SET", "GET", "LPUSH"):
                 twins = (s._replace(speed=functools.partial(s.speed, (test, pipeline)))
                          for s in (bare, probed))
-                in_turns(table, turns, f"redis {test}, pipeline {pipeline}", *twins,
-                         tmp=tmp if (test, pipeline) == ("SET", 1) else None, sized=True)
+                in_turns(table, turns, f"redis {test}, pipeline {pipeline}", *twins, sized=True)
 
 
 def postgres(table, turns, tmp):
@@ -419,7 +420,7 @@ def nginx_server(tmp, port):
 
 def nginx(table, turns, tmp):
     with nginx_server(tmp, PORT) as bare, nginx_server(tmp, PORT + 1) as probed:
-        in_turns(table, turns, "nginx, gzip, ab -c 4", bare, probed)
+        in_turns(table, turns, "nginx, gzip, ab -c 4", bare, probed, tmp=tmp)
 
 
 GO_SERVER = """package main
@@ -590,7 +591,7 @@ def whole_runs_in(group, table, turns, program, argv, idle, tmp, env):
 
 def python(table, turns, tmp):
     whole_runs(table, turns, "python3, PYTHONMALLOC=malloc",
-               lambda v: ["python3", "-c", PYTHON, "300" if v == "--fast" else "60"],
+               lambda v: ["python3", "-c", PYTHON, "200" if v == "--fast" else "60"],
                ["python3", "-c", "import json"], tmp,
                {"PYTHONMALLOC": "malloc"})
 
