@@ -38,7 +38,7 @@
 #define DATA_GAPS 4096
 #define DATA_SLOTS (DATA_GAPS + 4096)
 #define DATA_FILTER (DATA_SLOTS + SLOTS_BYTES)
-#define DATA_BUCKETS (DATA_FILTER + 16384)
+#define DATA_BUCKETS (DATA_FILTER + N_BUCKETS)
 #define DATA_BYTES (DATA_BUCKETS + (2 << 20))
 #define GAP_ONE (1 << 20) /* fixed point: one mean gap */
 #define N_GAPS 1024
